@@ -1,0 +1,1 @@
+"""The components that come with sere.  They use the same door as anybody's."""

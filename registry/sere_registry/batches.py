@@ -1,0 +1,123 @@
+"""The frozen batches that losses, fields and methods receive.
+
+Shapes: `B` utterances, `T` frames (padded), `d` the width of the context embedding h, `K` the number of dynamic
+features, `D = d + K` the width of the enhanced frames z and of the utterance embedding g, `C` classes, `F` the width of
+what the encoder's frozen part puts out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Self = TypeVar("Self", bound="Encoded")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A padded batch of frame sequences.
+
+    Args:
+        values: `[B, T, d]`; what stands in padded frames must never matter.
+        mask: `[B, T]` bool, True on real frames; every row has at least one.
+        rate: frames per second.
+    """
+
+    values: Tensor
+    mask: Tensor
+    rate: float
+
+    def mean(self) -> Tensor:
+        """The mean over real frames, `[B, d]`."""
+        weights = self.mask.unsqueeze(-1).to(self.values.dtype)
+        return (self.values * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Utterances after encoder, dynamics and pooling.
+
+    Args:
+        frames: the enhanced frames z, `[B, T, D]` (equation 2).
+        bursts: the gated dynamic features d_t^k, `[B, T, K]` (equation 1); K may be 0.
+        embedding: g, the mean of z over real frames, `[B, D]`.
+        logits: of the classifier on g, `[B, C]`.
+        vectors: the mean over frames of the encoder's frozen output after normalisation, before any trained layer,
+            `[B, F]`: what closed-form methods work on.
+        index: `[B]` long, the position of each utterance in its stream (for memory banks).
+        ids: names for messages; those of unlabelled utterances are opaque, since file names tell the emotion.
+    """
+
+    frames: Frames
+    bursts: Tensor
+    embedding: Tensor
+    logits: Tensor
+    vectors: Tensor
+    index: Tensor
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self: Self, rows: Tensor | Iterable[int]) -> Self:
+        """The utterances at `rows`, in that order (repeats allowed); gradients flow back."""
+        picks = [int(row) for row in rows]
+        changes: dict[str, Any] = {"ids": tuple(self.ids[row] for row in picks)}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "frames":
+                changes["frames"] = replace(value, values=value.values[picks], mask=value.mask[picks])
+            elif field.name == "views":
+                changes["views"] = None if value is None else Views(value.weak.take(picks), value.strong.take(picks))
+            elif field.name != "ids":
+                changes[field.name] = value[picks]
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Views:
+    """The same utterances, altered at random: lightly (`weak`) and heavily (`strong`)."""
+
+    weak: Encoded
+    strong: Encoded
+
+
+@dataclass(frozen=True)
+class LabelledBatch(Encoded):
+    """Labelled source utterances (S_l); `labels` is `[B]` long."""
+
+    labels: Tensor
+    views: Views | None = None
+
+
+@dataclass(frozen=True)
+class UnlabelledBatch(Encoded):
+    """Unlabelled utterances (S_u, T_u or T_e).  There is no label attribute."""
+
+    views: Views | None = None
+
+
+@dataclass(frozen=True)
+class Resonance:
+    """What a resonance field says of every pair of `A` and `B` utterances (or of `P` aligned pairs).
+
+    Args:
+        similarity: S(a, b), `[A, B]` (aligned: `[P]`), equation 6.
+        told: the resonance-aware representation of a, told by b, `[A, B, D]` (aligned: `[P, D]`), equation 5.
+    """
+
+    similarity: Tensor
+    told: Tensor
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the stage is: `step` and `epoch` from 0, `fraction` of the stage's steps in [0, 1)."""
+
+    step: int
+    epoch: int
+    fraction: float

@@ -1,0 +1,38 @@
+"""Parameters of a component: one pydantic model that validation, docs, JSON Schema and sweeps all read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Params(BaseModel):
+    """Base of every component's parameters: frozen, unknown keys are errors, non-finite numbers too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NoParams(Params):
+    """For a component without parameters."""
+
+
+def param(
+    default: Any,
+    description: str,
+    *,
+    search: tuple[Literal["log", "uniform", "int"], float, float] | tuple[Literal["choice"], Sequence[Any]] | None = None,
+    **bounds: Any,
+) -> Any:
+    """One parameter: its default, what it means, its bounds (`ge=`, `gt=`, `le=`, `lt=`) and its search range.
+
+    Pass `...` as the default of a parameter that has none.
+
+    >>> class CoralParams(Params):
+    ...     ridge: float = param(0.0, "added to the diagonal of both covariances", ge=0, search=("log", 1e-6, 1e-1))
+    >>> CoralParams().ridge
+    0.0
+    """
+    extra = {"search": list(search)} if search is not None else None
+    return Field(default, description=description, json_schema_extra=extra, **bounds)

@@ -1,0 +1,338 @@
+"""What each kind of component must offer.  No base class is needed: an object with these members is one.
+
+Every component is built as `factory(params, context)` with its own `Params` and a `BuildContext`.  Components that are
+trained are `torch.nn.Module`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from sere_registry.batches import Encoded, Frames, LabelledBatch, Resonance, UnlabelledBatch
+from sere_registry.utterances import Finding, Utterance
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Generator, Tensor
+    from torch.nn import Module, Parameter
+
+Stream = Literal["labelled", "source", "target"]
+ContourName = Literal["f0", "periodicity", "rms", "mfcc2", "centroid"]
+ViewLevel = Literal["waveform", "frames"]
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a component may know when it is built: widths, classes and where it is; never data.
+
+    Args:
+        id: the component's id in the config ("adapt", "german", ...).
+        classes: the shared classes, in order; empty for corpora and encoders.
+        dim: d, the width of the projected context embedding h.
+        dynamics_dim: K, the number of dynamic features.
+        input_dim: F, the width of the target path's frozen output (and of `Encoded.vectors`).
+        cache: a folder for what a component makes once (a rendered corpus); None where nothing may be written.
+    """
+
+    id: str
+    classes: tuple[str, ...] = ()
+    dim: int = 0
+    dynamics_dim: int = 0
+    input_dim: int = 0
+    cache: Path | None = None
+
+    @property
+    def embedding_dim(self) -> int:
+        """D = d + K, the width of z and g."""
+        return self.dim + self.dynamics_dim
+
+
+@runtime_checkable
+class Corpus(Protocol):
+    """Yields utterances from a root folder.  Importing and listing must not need torch or numpy."""
+
+    languages: tuple[str, ...]
+
+    def utterances(self) -> Sequence[Utterance]:
+        """All utterances, sorted by id, without opening an audio file.
+
+        Raises:
+            SereError: D601 (no such folder), D602 (nothing of the layout in it), D610.
+        """
+        ...
+
+    def findings(self) -> Sequence[Finding]:
+        """What is missing from the official layout, or stands beside it."""
+        ...
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Make the audio files if the corpus is one that is made; called before audio is read."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Waveforms -> frames, in a frozen part whose output is cached on disk and a trained part (an `nn.Module`).
+
+    Attributes:
+        input_dim: F, the width of what `extract` returns.
+        dim: the width of what `forward` returns.
+        rate: frames per second of what `forward` returns; frame i stands at `offset + i / rate` seconds.
+        offset: seconds of the first frame's centre.
+        contours: the contours that `extract` wants; empty for none.
+        normalise: False where `extract`'s output must not be standardised (raw samples).
+    """
+
+    input_dim: int
+    dim: int
+    rate: float
+    offset: float
+    contours: tuple[ContourName, ...]
+    normalise: bool
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """All that the output of `extract` depends on, as JSON data: part of the cache key."""
+        ...
+
+    def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
+        """The frozen part, for one utterance: 16 kHz mono samples -> `[T, F]` (no gradient).
+
+        `contours` holds the arrays named in the attribute `contours`, one value every `hop` seconds, the first at 0 s.
+        """
+        ...
+
+    def lengths(self, lengths: Tensor) -> Tensor:
+        """How many frames `forward` returns for inputs of these numbers of rows."""
+        ...
+
+    def __call__(self, frames: Frames) -> Frames:
+        """The trained part: `[B, T, F]` -> `[B, T', dim]`; the identity for a frozen encoder."""
+        ...
+
+
+@runtime_checkable
+class Dynamics(Protocol):
+    """Static contours + context frames -> K dynamic features per frame (equation 1).
+
+    Attributes:
+        contours: the contours it reads.
+        static_dim: the width of what `prepare` returns.
+        dim: K; may be 0.
+    """
+
+    contours: tuple[ContourName, ...]
+    static_dim: int
+    dim: int
+
+    def prepare(self, contours: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Once per utterance, without gradient: contours on the encoder's frame grid, each `[T]` -> `[T, static_dim]`."""
+        ...
+
+    def __call__(self, static: Frames, context: Frames) -> Frames:
+        """`[B, T, static_dim]` and h `[B, T, d]` -> the bursts d_t^k `[B, T, K]`."""
+        ...
+
+
+@runtime_checkable
+class ResonanceField(Protocol):
+    """Aligns the frames of two utterances and says how much they resonate (equations 3 to 6).
+
+    Attributes:
+        directed: True if S(a, b) need not equal S(b, a).
+    """
+
+    directed: bool
+
+    def __call__(self, a: Encoded, b: Encoded) -> Resonance:
+        """Every pair: similarity `[A, B]`, told `[A, B, D]`; differentiable."""
+        ...
+
+    def similarity(self, a: Encoded, b: Encoded) -> Tensor:
+        """Every pair's similarity alone, `[A, B]`."""
+        ...
+
+    def aligned(self, a: Encoded, b: Encoded) -> Resonance:
+        """Row i of a with row i of b: similarity `[P]`, told `[P, D]`; differentiable."""
+        ...
+
+
+class Loss(Protocol):
+    """A named set of scalar terms.  An `nn.Module`.
+
+    `forward` names what it reads, any of `labelled` (a `LabelledBatch`), `support` (the whole of S_l, encoded now),
+    `source`, `target` (`UnlabelledBatch`es), `field` (the `ResonanceField`) and `progress`; nothing else is encoded for
+    it.  It returns a mapping from the names of its terms to scalars.
+
+    Optional members:
+        views: the streams whose batches it wants with two `views`, e.g. `frozenset({"target"})`.
+        parameters_by_group(): `Mapping[str, Group]` for a loss that is trained in groups of its own.
+        after_step(progress), after_epoch(progress): banks, moving averages.
+        predict(batch, support): posteriors `[B, C]`, if the loss brings its own classifier; may return None.
+        diagnostics(): `Mapping[str, float]` about the last step, for the history.
+    """
+
+    forward: Callable[..., Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class WeightedLoss:
+    """A loss of the config, with its weight: a number, or a linear ramp from `start` to `end` over `until` of the stage."""
+
+    loss: Any
+    start: float
+    end: float
+    until: float = 1.0
+
+    def weight(self, fraction: float) -> float:
+        """The weight when `fraction` of the stage is done."""
+        if fraction >= self.until:
+            return self.end
+        return self.start + (self.end - self.start) * fraction / self.until
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that are trained together, by an optimizer of their own; `scale` multiplies the learning rate."""
+
+    parameters: Sequence[Parameter]
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimisation step within a training step.
+
+    Args:
+        name: for the history.
+        loss: names what it reads, as `Loss.forward` does, and returns named terms; their sum is minimised.
+        trains: the groups whose optimizers step; every other group stays as it is.
+        repeats: how many times in a row, on the same batches.
+        views: the streams whose batches carry two views.
+    """
+
+    name: str
+    loss: Callable[..., Mapping[str, Tensor]]
+    trains: tuple[str, ...]
+    repeats: int = 1
+    views: frozenset[str] = frozenset()
+
+
+class StageData(Protocol):
+    """The streams that a stage may see, as whole sets.  A stream that it may not see does not exist here."""
+
+    def size(self, stream: Stream) -> int: ...
+
+    def encoded(self, stream: Stream) -> LabelledBatch | UnlabelledBatch:
+        """A whole stream, encoded now without gradient, in the order of `index`.
+
+        `frames` and `bursts` of the result have zero frames: whole streams of frames do not fit into memory.
+        """
+        ...
+
+    def vectors(self, stream: Stream) -> Tensor:
+        """`[n, F]`, as `Encoded.vectors`, in the order of `index`."""
+        ...
+
+    def labels(self) -> Tensor:
+        """The labels of S_l, `[n]`; only where the stage sees "labelled"."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a method's training, and what it may see.
+
+    An `sgd` stage has `phases`; a closed-form stage has `solve`, which gets the stage's data and returns a trace of
+    named series (the objective by iteration, say).
+
+    Args:
+        name: for records.
+        sees: the streams it may see.
+        phases: what happens at each step, in order.
+        solve: the closed form, instead of phases.
+        begin: called with the stage's data before the first step (banks, pseudo-labels); also after a resume, so it
+            must only rebuild what `state_dict` does not hold.
+        after_step, after_epoch: called with the `Progress`; `after_epoch` also gets the stage's data.
+        budget: this stage's share of the epochs of the config.
+    """
+
+    name: str
+    sees: frozenset[Stream]
+    phases: tuple[Phase, ...] = ()
+    solve: Callable[[StageData], Mapping[str, Sequence[float]]] | None = None
+    begin: Callable[[StageData], None] | None = None
+    after_step: Callable[[Any], None] | None = None
+    after_epoch: Callable[[Any, StageData], None] | None = None
+    budget: float = 1.0
+
+
+class Backbone(Protocol):
+    """The engine's network: encoders' trained parts, projections, dynamics and the classifier.  An `nn.Module`.
+
+    Methods train it, copy it (`copy.deepcopy`) and may replace its `classifier`.
+    """
+
+    classifier: Module
+
+    def features(self) -> Iterable[Parameter]:
+        """All parameters but the classifier's."""
+        ...
+
+
+@dataclass(frozen=True)
+class MethodContext(BuildContext):
+    """What a method gets when it is built."""
+
+    backbone: Any = None
+    field: Any = None
+    losses: Mapping[str, WeightedLoss] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A training recipe.  An `nn.Module` that holds `backbone`, so that its `state_dict` is all there is to save.
+
+    Between stages the engine saves the state, drops the instance and builds a new one that has no handle on what the
+    stage before could see.
+
+    Optional members: `diagnostics()`, as for a loss.
+    """
+
+    backbone: Any
+
+    def stages(self) -> Sequence[Stage]: ...
+
+    def parameters_by_group(self) -> Mapping[str, Group]: ...
+
+    def predict(self, batch: UnlabelledBatch) -> Tensor:
+        """Posteriors `[B, C]`.  May also name `support`: then S_l is encoded and passed."""
+        ...
+
+
+@runtime_checkable
+class View(Protocol):
+    """A random alteration.  `level` is "waveform" or "frames", and is recorded.
+
+    A frames view gets and returns `Frames` (values and mask may change; at least one frame stays); a waveform view gets
+    and returns 16 kHz mono samples.  All randomness comes from the generator.
+    """
+
+    level: ViewLevel
+
+    def __call__(self, frames: Any, generator: Generator) -> Any: ...
+
+
+class Selector(Protocol):
+    """Scores an epoch without target labels; the epoch with the highest score is kept (the last of equals).
+
+    `score` names what it reads: any of `target` (posteriors on T_u, `[n, C]`), `embedding` (g of T_u, `[n, D]`),
+    `epoch` (int).
+    """
+
+    score: Callable[..., float]
+
+

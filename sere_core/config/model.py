@@ -1,0 +1,146 @@
+"""The shape of a config: what each section may hold.  Parameters of components are checked against their own specs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Identifier = str
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Block(Section):
+    """A component: which one, and its parameters."""
+
+    use: str = Field(description="the component's name, short or full")
+    params: dict[str, Any] = Field(default_factory=dict, description="its parameters")
+
+
+class Ramp(Section):
+    """A weight that grows or falls in a straight line."""
+
+    start: float = Field(0.0, description="the weight at the first step")
+    end: float = Field(1.0, description="the weight from `until` on")
+    until: float = Field(1.0, gt=0, le=1, description="the share of the stage at which `end` is reached")
+
+
+class LossBlock(Block):
+    """A loss with its weight."""
+
+    weight: float | Ramp = Field(1.0, description="a number, or {start, end, until}")
+
+
+class Task(Section):
+    """From which corpus to which, and under which protocol."""
+
+    source: Identifier = Field(description="the id of the labelled corpus")
+    target: Identifier = Field(description="the id of the corpus without labels; the source's id for an in-corpus ceiling")
+    classes: Literal["shared"] | list[str] = Field("shared", description="the shared classes of the pair, or a list of emotions")
+    shots: int | Literal["all"] = Field(5, description="labelled utterances per class of the source, or `all`")
+    setting: Literal["inductive", "transductive"] = Field("inductive", description="are the scored utterances those adapted to?")
+    folds: int | Literal["speakers"] = Field(5, description="how many folds of the target, or `speakers`: leave one speaker out")
+    disjoint: Literal["speaker", "none"] = Field("speaker", description="no speaker in two folds, or folds stratified at random")
+    normalise: Literal["none", "corpus", "speaker"] = Field("speaker", description="whose statistics standardise the features")
+
+
+class Features(Section):
+    """How audio becomes waveforms and contours."""
+
+    crepe: Literal["tiny", "full"] = Field("tiny", description="the size of CREPE, which finds f0")
+    hop: float = Field(0.02, gt=0, le=0.1, description="seconds between two values of a contour")
+    max_seconds: float = Field(20.0, gt=0, description="longer utterances are cut; how many is counted")
+    trim: bool = Field(True, description="cut leading and trailing digital silence")
+    cache: str | None = Field(None, description="the folder of extracted features; default: SERE_CACHE or ~/.cache/sere")
+
+
+class Network(Section):
+    """The engine's own part of the network."""
+
+    dim: int = Field(256, ge=1, description="d, the width to which every path is projected")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout after the projection")
+
+
+class Optimizer(Section):
+    """A class of torch.optim and its arguments."""
+
+    use: str = Field("adam", description="the name of a class of torch.optim, upper or lower case")
+    params: dict[str, Any] = Field(default_factory=lambda: {"lr": 1.0e-3}, description="its arguments")
+
+
+class Batch(Section):
+    """How many utterances of each stream make a step."""
+
+    labelled: int | Literal["all"] = Field("all", description="labelled source utterances; `all`: the whole labelled set")
+    source: int = Field(16, ge=1, description="unlabelled source utterances")
+    target: int = Field(16, ge=1, description="unlabelled target utterances")
+
+
+class Train(Section):
+    """How long and how to train."""
+
+    epochs: int = Field(20, ge=1, description="passes over the target stream (or `steps_per_epoch` steps each)")
+    steps_per_epoch: int | None = Field(None, ge=1, description="steps that make an epoch; default: one pass over T_u")
+    optimizer: Optimizer = Field(default_factory=Optimizer)
+    batch: Batch = Field(default_factory=Batch)
+    clip: float | None = Field(None, gt=0, description="the largest norm of a gradient")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the GPU has it")
+    threads: int | None = Field(None, ge=1, description="CPU threads; default: all")
+    checkpoint_every: int = Field(1, ge=1, description="epochs between two checkpoints")
+
+
+class ViewSets(Section):
+    """The alterations that make the weak and the strong view."""
+
+    weak: list[Block] = Field(default_factory=list)
+    strong: list[Block] = Field(default_factory=list)
+
+
+class Paths(Section):
+    """Which encoder takes which stream."""
+
+    labelled: Identifier = Field(description="the encoder of S_l")
+    unlabelled: Identifier | dict[str, Identifier] = Field(description="the encoder of S_u, T_u and T_e: one id, or one by language")
+
+
+class Output(Section):
+    """Where the record goes."""
+
+    dir: str = Field("runs/${name}", description="the folder; each job makes one of its own below it")
+
+
+class Plugins(Section):
+    """Which distributions must be there, and which must not be used."""
+
+    require: list[str] = Field(default_factory=list, description="requirements, e.g. 'sere-plugin-xyz>=0.2,<0.3'")
+    disable: list[str] = Field(default_factory=list, description="names of distributions")
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    sere: int = Field(description="the grammar version")
+    name: str = Field(description="the run's name")
+    seed: int = Field(0, ge=0)
+    plugins: Plugins = Field(default_factory=Plugins)
+    corpora: dict[Identifier, Block]
+    task: Task
+    features: Features = Field(default_factory=Features)
+    encoders: dict[Identifier, Block]
+    paths: Paths
+    network: Network = Field(default_factory=Network)
+    dynamics: Block = Field(default_factory=lambda: Block(use="none"))
+    resonance: Block | None = None
+    method: Block = Field(default_factory=lambda: Block(use="joint"))
+    losses: dict[Identifier, LossBlock] = Field(default_factory=dict)
+    train: Train = Field(default_factory=Train)
+    views: ViewSets = Field(default_factory=ViewSets)
+    select: Block = Field(default_factory=lambda: Block(use="last"))
+    hooks: dict[Identifier, Block] = Field(default_factory=dict)
+    output: Output = Field(default_factory=Output)
