@@ -7,7 +7,8 @@ trained are `torch.nn.Module`s.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as _field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -289,7 +290,7 @@ class MethodContext(BuildContext):
 
     backbone: Any = None
     field: Any = None
-    losses: Mapping[str, WeightedLoss] = field(default_factory=dict)
+    losses: Mapping[str, WeightedLoss] = _field(default_factory=dict)
 
 
 @runtime_checkable

@@ -31,6 +31,11 @@ class Recording:
     start: float | None = None
     end: float | None = None
 
+    @property
+    def key(self) -> str:
+        """Unique over all corpora of a run: `corpus/id`."""
+        return f"{self.corpus}/{self.id}"
+
 
 @dataclass(frozen=True)
 class Utterance:
