@@ -173,6 +173,7 @@ class Loss(Protocol):
         parameters_by_group(): `Mapping[str, Group]` for a loss that is trained in groups of its own.
         after_step(progress), after_epoch(progress): banks, moving averages.
         predict(batch, support): posteriors `[B, C]`, if the loss brings its own classifier; may return None.
+            A loss with this member also has a bool `predicts`: does its configuration bring a classifier?
         diagnostics(): `Mapping[str, float]` about the last step, for the history.
     """
 
@@ -213,6 +214,7 @@ class Phase:
         trains: the groups whose optimizers step; every other group stays as it is.
         repeats: how many times in a row, on the same batches.
         views: the streams whose batches carry two views.
+        reads: what `loss` is given; None: what its signature names.
     """
 
     name: str
@@ -220,6 +222,7 @@ class Phase:
     trains: tuple[str, ...]
     repeats: int = 1
     views: frozenset[str] = frozenset()
+    reads: frozenset[str] | None = None
 
 
 class StageData(Protocol):
@@ -300,7 +303,8 @@ class Method(Protocol):
     Between stages the engine saves the state, drops the instance and builds a new one that has no handle on what the
     stage before could see.
 
-    Optional members: `diagnostics()`, as for a loss.
+    Optional members: `diagnostics()`, as for a loss; `needs_support` (bool): `predict` is also given `support`, the
+    whole of S_l, encoded (never for a method whose last stage may not see it).
     """
 
     backbone: Any
@@ -310,7 +314,7 @@ class Method(Protocol):
     def parameters_by_group(self) -> Mapping[str, Group]: ...
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
-        """Posteriors `[B, C]`.  May also name `support`: then S_l is encoded and passed."""
+        """Posteriors `[B, C]`."""
         ...
 
 
@@ -318,8 +322,9 @@ class Method(Protocol):
 class View(Protocol):
     """A random alteration.  `level` is "waveform" or "frames", and is recorded.
 
-    A frames view gets and returns `Frames` (values and mask may change; at least one frame stays); a waveform view gets
-    and returns 16 kHz mono samples.  All randomness comes from the generator.
+    A frames view gets and returns `Frames` of the same shape: values and mask may change, at least one frame stays, and
+    frames keep their place in time (cropping clears the mask outside the window), so that contours still fit.  A
+    waveform view gets and returns 16 kHz mono samples.  All randomness comes from the generator.
     """
 
     level: ViewLevel
