@@ -304,7 +304,8 @@ class Method(Protocol):
     stage before could see.
 
     Optional members: `diagnostics()`, as for a loss; `needs_support` (bool): `predict` is also given `support`, the
-    whole of S_l, encoded (never for a method whose last stage may not see it).
+    whole of S_l, encoded (never for a method whose last stage may not see it); `prediction_backbone`: what encodes at
+    prediction, if not `backbone` (a moving average of it, say).
     """
 
     backbone: Any
