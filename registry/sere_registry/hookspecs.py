@@ -5,7 +5,7 @@ A hook is active only when the config names it.  It gets plain data: floats, nam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +60,11 @@ class HookSpecs:
         """A reason to end this stage after this epoch; None to go on.  It must not depend on anything but the run."""
 
     @hookspec
-    def sere_fold_scored(self, run: RunInfo, fold: int, scores: Mapping[str, float], embeddings: Path | None) -> None:
-        """A fold is scored."""
+    def sere_fold_scored(
+        self, run: RunInfo, fold: int, scores: Mapping[str, float], confusion: Sequence[Sequence[int]], embeddings: Path | None
+    ) -> None:
+        """A fold is scored: its numbers, its confusion matrix (rows true, columns predicted, in the order of `run.classes`) and, if
+        the run keeps them, an .npz file with `embedding` [N, D] and `predicted` [N] (positions in `run.classes`)."""
 
     @hookspec
     def sere_run_end(self, run: RunInfo, scores: Mapping[str, float] | None, error: BaseException | None) -> None:
