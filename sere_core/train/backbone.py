@@ -1,0 +1,95 @@
+"""The network that every method trains: encoders, projections, dynamics, pooling, classifier.
+
+    waveform -> encoder -> projection + LayerNorm -> h  -> [h ; d] = z -> mean over frames = g -> classifier
+                                     contours -> dynamics -> d
+
+Equation numbers are those of SERE (arXiv 2604.07417): h is the context embedding, d the gated dynamic features of
+equation 1, z the enhanced frames of equation 2, g the utterance embedding of section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sere_core.train.streams import Raw
+from sere_registry import Frames, LabelledBatch, UnlabelledBatch
+from sere_registry.batches import Views
+
+
+class Projection(nn.Module):
+    """All paths end in the same width d: a learned linear map and LayerNorm after each encoder [R]."""
+
+    def __init__(self, width: int, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[B, T, width]` -> `[B, T, d]`."""
+        out: Tensor = self.dropout(self.norm(self.linear(values)))
+        return out
+
+
+class Backbone(nn.Module):
+    """Encoders by id, a projection for each, one dynamics and one classifier.
+
+    Args:
+        encoders: the trained parts; a path is named by its encoder's id.
+        projections: one for each encoder.
+        dynamics: contours and h -> bursts.
+        classifier: g -> logits.
+    """
+
+    def __init__(self, encoders: Mapping[str, nn.Module], projections: Mapping[str, nn.Module], dynamics: Any, classifier: nn.Module) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(dict(encoders))
+        self.projections = nn.ModuleDict(dict(projections))
+        self.dynamics = dynamics
+        self.classifier = classifier
+
+    def features(self) -> Iterable[nn.Parameter]:
+        """All trained parameters but the classifier's."""
+        own = {id(parameter) for parameter in self.classifier.parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in own and parameter.requires_grad]
+
+    def enhance(self, path: str, frames: Frames, static: Frames) -> tuple[Frames, Tensor]:
+        """The enhanced frames z `[B, T, D]` and the bursts d `[B, T, K]` (equations 1 and 2)."""
+        encoded: Frames = self.encoders[path](frames)
+        context = Frames(self.projections[path](encoded.values), encoded.mask, encoded.rate)
+        steps = context.values.shape[1]
+        grid = Frames(_fit(static.values, steps), context.mask, context.rate)
+        bursts: Frames = self.dynamics(grid, context)
+        values = torch.cat([context.values, bursts.values], dim=-1) if bursts.values.shape[-1] else context.values
+        return Frames(values, context.mask, context.rate), bursts.values
+
+    def encode(self, path: str, raw: Raw) -> LabelledBatch | UnlabelledBatch:
+        """A raw batch through the path: a labelled batch where the raw one has labels."""
+        frames, bursts = self.enhance(path, raw.frames, raw.static)
+        embedding = frames.mean()
+        parts = {
+            "frames": frames,
+            "bursts": bursts,
+            "embedding": embedding,
+            "logits": self.classifier(embedding),
+            "vectors": raw.vectors,
+            "index": raw.index,
+            "ids": raw.ids,
+        }
+        views: Views | None = raw.views
+        if raw.labels is not None:
+            return LabelledBatch(**parts, labels=raw.labels, views=views)
+        return UnlabelledBatch(**parts, views=views)
+
+    forward = encode
+
+
+def _fit(values: Tensor, steps: int) -> Tensor:
+    """Contours on exactly as many frames as the encoder returned for the padded batch."""
+    if values.shape[1] >= steps:
+        return values[:, :steps]
+    return torch.nn.functional.pad(values, (0, 0, 0, steps - values.shape[1]))

@@ -1,0 +1,89 @@
+"""From features on disk to the streams of a fold: standardised, with their contours, on their encoder's path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sere_core.data.normalise import Normaliser
+from sere_core.data.task import Fold
+from sere_core.features.store import FeatureSet
+from sere_core.train.streams import Item, StreamSet
+from sere_registry import Recording
+
+Array = NDArray[np.float32]
+
+
+@dataclass
+class Preparer:
+    """Makes the streams of each fold; what does not depend on the fold is made once.
+
+    Args:
+        features: the extracted features.
+        encoders: the encoders by id (for their frame grids; nothing is trained here).
+        dynamics: prepares contours.
+        labelled_path: the encoder id of S_l.
+        path_of: the encoder id of unlabelled speech in a language.
+        mode: whose statistics standardise the features.
+        setting: inductive or transductive.
+    """
+
+    features: FeatureSet
+    encoders: Mapping[str, Any]
+    dynamics: Any
+    labelled_path: str
+    path_of: Callable[[str], str]
+    mode: str
+    setting: str
+    statements: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._means: dict[tuple[str, str], Array] = {}
+        self._static: dict[tuple[str, str], torch.Tensor] = {}
+
+    def streams(self, fold: Fold) -> dict[str, StreamSet]:
+        """The streams `labelled`, `source`, `target` and `test` of the fold.  Only `labelled` has labels."""
+        members: dict[str, tuple[str, Sequence[Recording]]] = {"labelled": (self.labelled_path, fold.labelled)}
+        for name, recordings in (("source", fold.source), ("target", fold.target), ("test", fold.test)):
+            if recordings:
+                members[name] = (self.path_of(recordings[0].language), recordings)
+        normalisers = {path: self._fit(path, members) for path in {path for path, _ in members.values()} if self.encoders[path].normalise}
+        made: dict[str, StreamSet] = {}
+        for name, (path, recordings) in members.items():
+            encoder = self.encoders[path]
+            items = tuple(self._item(recording, path, normalisers.get(path)) for recording in recordings)
+            labels = torch.tensor(fold.labels, dtype=torch.long) if name == "labelled" else None
+            made[name] = StreamSet(name, path, items, rate=encoder.rate, static_rate=encoder.rate, labels=labels)
+        return made
+
+    def _fit(self, path: str, members: Mapping[str, tuple[str, Sequence[Recording]]]) -> Normaliser:
+        def means(*names: str) -> list[tuple[Recording, Array]]:
+            return [(r, self._mean(r, path)) for name in names if name in members and members[name][0] == path for r in members[name][1]]
+
+        normaliser = Normaliser.fit(self.mode, source=means("labelled", "source"), target_train=means("target"), test=means("test"), setting=self.setting)
+        statement = f"{path}: {normaliser.statement}" if len(self.encoders) > 1 else normaliser.statement
+        if statement not in self.statements:
+            self.statements.append(statement)
+        return normaliser
+
+    def _mean(self, recording: Recording, path: str) -> Array:
+        key = (recording.key, path)
+        if key not in self._means:
+            self._means[key] = self.features.frames(recording, path).mean(axis=0, dtype=np.float64).astype(np.float32)
+        return self._means[key]
+
+    def _item(self, recording: Recording, path: str, normaliser: Normaliser | None) -> Item:
+        frames = self.features.frames(recording, path)
+        if normaliser is not None:
+            frames = normaliser.apply(recording, frames)
+        values = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
+        key = (recording.key, path)
+        if key not in self._static:
+            static = self.dynamics.prepare(self.features.contours(recording, path)) if self.dynamics.contours else np.zeros((len(frames), 0))
+            self._static[key] = torch.from_numpy(np.ascontiguousarray(static, dtype=np.float32))
+        return Item(recording.key, values, self._static[key], values.mean(dim=0))
