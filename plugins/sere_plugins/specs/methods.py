@@ -1,0 +1,102 @@
+"""Training recipes: what they are called and how they are configured."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sere_registry import ComponentSpec, Params, param
+
+
+class JointParams(Params):
+    """Parameters of `joint`."""
+
+    ema: float = param(0.0, "decay of the moving average that predicts; 0: the trained weights predict", ge=0, lt=1)
+
+
+JOINT = ComponentSpec(
+    kind="method",
+    name="joint",
+    factory="sere_plugins.methods.joint:Joint",
+    params=JointParams,
+    summary="one stage that minimises the weighted sum of the config's losses",
+)
+
+
+class McdParams(Params):
+    """Parameters of `mcd`."""
+
+    generator_steps: int = param(4, "n: how often the generator steps for each step of the classifiers", ge=1, search=("int", 1, 8))
+    class_balance: float = param(
+        0.0,
+        "weight of a term that pulls the mean prediction on T_u towards uniform; 0: none, as in the paper; 0.01: as in "
+        "Transfer-Learning-Library. Above 0 it assumes that T_u is balanced",
+        ge=0,
+        search=("log", 1e-3, 1e-1),
+    )
+
+
+MCD = ComponentSpec(
+    kind="method",
+    name="mcd",
+    factory="sere_plugins.methods.mcd:Mcd",
+    params=McdParams,
+    summary="maximum classifier discrepancy: two classifiers and a generator play on T_u",
+    cite="arXiv:1712.02560",
+    tags=("adversarial", "several phases"),
+)
+
+
+class NrcParams(Params):
+    """Parameters of `nrc`; the defaults are those of the authors' Office-Home script."""
+
+    neighbours: int = param(3, "K: neighbours that an utterance should agree with", ge=1, search=("int", 1, 10))
+    expanded: int = param(2, "M: neighbours of each neighbour", ge=1, search=("int", 1, 10))
+    affinity: float = param(0.1, "r: weight of a neighbour that is not a reciprocal one (those weigh 1)", ge=0, le=1)
+    expanded_affinity: float = param(0.1, "weight of a neighbour's neighbour; r in the paper; 0: they do not count", ge=0, le=1)
+    self_term: bool = param(False, "agree with one's own score in the bank too: in the paper's formula, not in its code")
+    diversity: float = param(1.0, "weight of the term that keeps the mean prediction of a batch spread; 0: predictions may collapse", ge=0)
+    smoothing: float = param(0.1, "label smoothing of the source stage", ge=0, lt=1)
+    features_scale: float = param(
+        1.0,
+        "learning rate of everything but the classifier, as a multiple; the authors take 0.1 for a pre-trained trunk and 1 "
+        "for the layer after it",
+        gt=0,
+        search=("log", 1e-2, 1.0),
+    )
+    source_budget: float = param(0.5, "share of the epochs that the source stage gets; the rest adapts", gt=0, lt=1)
+
+
+NRC = ComponentSpec(
+    kind="method",
+    name="nrc",
+    factory="sere_plugins.methods.nrc:Nrc",
+    params=NrcParams,
+    summary="source-free: T_u agrees with its neighbours, most with reciprocal ones; assumes a balanced T_u",
+    cite="arXiv:2110.04202",
+    tags=("source-free", "assumes balanced classes"),
+)
+
+
+class JdarParams(Params):
+    """Parameters of `jdar`; the paper's grids of lambda and mu are unknown."""
+
+    alignment: float = param(1.0, "lambda: weight of the gaps between marginal and class means", ge=0, search=("log", 1e-3, 1e3))
+    sparsity: float = param(1.0, "mu: weight of the l2,1 norm of the projection", gt=0, search=("log", 1e-3, 1e3))
+    axis: Literal["rows", "columns"] = param(
+        "rows", "whose l2 norms are summed: rows of P select features (the paper's motive), columns are its formula to the letter"
+    )
+    rounds: int = param(20, "how often pseudo-labels are made anew, at most; they usually settle sooner", ge=1)
+    iterations: int = param(200, "reweighting steps of each round, at most", ge=1)
+    tolerance: float = param(1e-9, "relative fall of the objective below which a round has converged", ge=0)
+
+
+JDAR = ComponentSpec(
+    kind="method",
+    name="jdar",
+    factory="sere_plugins.methods.jdar:Jdar",
+    params=JdarParams,
+    summary="joint distribution adaptive regression: a sparse linear map in closed form that aligns marginal and class means",
+    cite="Zhang et al., Cross-Corpus Speech Emotion Recognition Using Joint Distribution Adaptive Regression, ICASSP 2021",
+    evidence="reconstructed",
+    tags=("closed form",),
+)
