@@ -1,0 +1,206 @@
+"""All components that installed distributions announce, found by name without importing one of them.
+
+Entry points are scanned once, at the first question.  A component is imported when a run uses it, in a guard: a broken
+plugin fails only the run that names it, with one line that says which distribution it is.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterable, Mapping
+
+from sere_registry.entries import WORDS, Announced, Entry, EntryPointLike, noun
+from sere_registry.errors import Place, Problem, SereError, error, suggest
+from sere_registry.kinds import FIRST_PARTY, GROUPS, Kind
+from sere_registry.scan import canonical, entries_of, installed_entry_points, installed_version, local_entry
+from sere_registry.spec import ComponentSpec
+
+__all__ = ["Announced", "Catalog", "Entry"]
+
+NOWHERE = Place()
+
+
+class Catalog:
+    """The components of this environment.
+
+    Args:
+        entry_points: what to list; default: those of the installed distributions.
+        environ: where `SERE_DISABLE` and `SERE_NO_PLUGINS` are read.
+        host_version: the version of sere; default: the installed one.
+        installed: distribution name -> version, or None where it is not installed.
+
+    >>> Catalog(entry_points=[]).names("loss")
+    []
+    """
+
+    def __init__(
+        self,
+        entry_points: Iterable[EntryPointLike] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        host_version: str | None = None,
+        installed: Callable[[str], str | None] = installed_version,
+    ) -> None:
+        self._given = None if entry_points is None else list(entry_points)
+        self._environ = os.environ if environ is None else environ
+        self._installed = installed
+        self._host_version = host_version
+        self._entries: list[Entry] | None = None
+        self._files: dict[tuple[Kind, str], Entry] = {}
+        self.notes: list[str] = []  # distributions whose metadata cannot be read
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Every announced component, in the order of kind and name."""
+        if self._entries is None:
+            self._entries = entries_of(installed_entry_points(self.notes) if self._given is None else self._given)
+        return self._entries
+
+    def names(self, kind: Kind, full: bool = False) -> list[str]:
+        """The names that work for `kind`: short where that is unique."""
+        usable = [entry for entry in self.entries if entry.kind == kind and not entry.usurps and not self._why_disabled(entry)]
+        short = [entry.short_name for entry in usable]
+        return sorted({entry.full_name if full or short.count(entry.short_name) > 1 else entry.short_name for entry in usable})
+
+    def find(self, kind: Kind, name: str, place: Place = NOWHERE, disable: Iterable[str] = ()) -> Entry:
+        """The component of this kind and name, its spec imported and checked.
+
+        Args:
+            kind: what is looked for.
+            name: a full name, a short name while it is unique, or `file:PATH:ATTRIBUTE`.
+            place: where it is named, for messages.
+            disable: distributions that this run must not use.
+
+        Raises:
+            SereError: R201 to R204 for the name; P102 to P105, P107 and P108 for the plugin.
+        """
+        if name.startswith("file:"):
+            if (kind, name) not in self._files:
+                self._files[kind, name] = local_entry(kind, name, place)
+            entry = self._files[kind, name]
+        else:
+            entry = self._named(kind, name, place, tuple(disable))
+        self._check(entry, place)
+        return entry
+
+    def inspect(self) -> list[Entry]:
+        """Every entry, loaded in a guard so that its state and problem are known; for listings."""
+        for entry in self.entries:
+            reason = self._why_disabled(entry)
+            try:
+                if entry.usurps:
+                    self._usurped(entry, NOWHERE)
+                if reason:
+                    entry.fail("P107", f"{noun(entry.kind)} '{entry.full_name}' of {entry.owner} is disabled by {reason}", "", NOWHERE)
+                self._check(entry, NOWHERE)
+            except SereError:
+                continue
+        return list(self.entries)
+
+    def require(self, requirement: str, place: Place = NOWHERE) -> None:
+        """Check that a distribution is installed, from metadata.
+
+        Raises:
+            SereError: C302 (not a requirement), P101 (not installed in that version).
+        """
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        try:
+            wanted = Requirement(requirement)
+        except InvalidRequirement:
+            raise error("C302", f"'{requirement}' is not a requirement", "write it as for pip: 'sere-xyz>=0.2,<0.3'", place) from None
+        version, install = self._installed(wanted.name), f'pip install "{requirement}"'
+        if version is None:
+            raise error("P101", f"{wanted.name} is not installed", install, place)
+        if not wanted.specifier.contains(version, prereleases=True):
+            raise error("P101", f"{requirement} is required, installed is {wanted.name} {version}", install, place)
+
+    def _why_disabled(self, entry: Entry, disable: Iterable[str] = ()) -> str:
+        name = canonical(entry.distribution)
+        if name in {canonical(word) for word in disable}:
+            return "plugins.disable"
+        if name in {canonical(word) for word in self._environ.get("SERE_DISABLE", "").replace(",", " ").split()}:
+            return "SERE_DISABLE"
+        if self._environ.get("SERE_NO_PLUGINS", "0") not in ("", "0") and entry.distribution != FIRST_PARTY:
+            return "SERE_NO_PLUGINS"
+        return ""
+
+    def _named(self, kind: Kind, name: str, place: Place, disable: tuple[str, ...]) -> Entry:
+        matches = [entry for entry in self.entries if name in (entry.full_name, entry.short_name)]
+        mine = [entry for entry in matches if entry.kind == kind]
+        honest = [entry for entry in mine if not entry.usurps]
+        usable = [entry for entry in honest if not self._why_disabled(entry, disable)]
+        found = [entry for entry in usable if entry.full_name == name] or usable
+        if not found:
+            if honest:
+                reason = self._why_disabled(honest[0], disable)
+                message = f"{noun(kind)} '{honest[0].full_name}' of {honest[0].owner} is disabled by {reason}"
+                raise error("P107", message, "enable it there, or use another component", place)
+            if mine:
+                self._usurped(mine[0], place)
+            raise self._unknown(kind, name, [entry.kind for entry in matches], place)
+        names = sorted({entry.full_name for entry in found})
+        if len(names) > 1:
+            message = f"'{name}' is the short name of several {_plural(kind)}"
+            raise error("R202", message, f"write one of the full names: {', '.join(names)}", place)
+        if len(found) > 1:
+            owners = " and ".join(entry.owner for entry in found)
+            hint = f"uninstall one of them, or name it in plugins.disable or SERE_DISABLE={found[-1].distribution}"
+            raise error("R203", f"{noun(kind)} '{names[0]}' is announced by both {owners}", hint, place)
+        return found[0]
+
+    def _unknown(self, kind: Kind, name: str, elsewhere: list[Kind], place: Place) -> SereError:
+        known = self.names(kind, full="." in name)
+        if elsewhere:
+            hint = f"{_plural(kind)}: {', '.join(known) or 'none'}"
+            return error("R201", f"'{name}' is {WORDS[elsewhere[0]]}, not {WORDS[kind]}", hint, place)
+        hint = suggest(name, known, _plural(kind))
+        if self.notes:
+            hint += f" (not listed: {'; '.join(self.notes)})"
+        return error("R201", f"no {noun(kind)} named '{name}'", hint, place)
+
+    def _usurped(self, entry: Entry, place: Place) -> None:
+        message = f"{entry.owner} announces {noun(entry.kind)} '{entry.full_name}', but the namespace `sere.` is reserved for sere itself"
+        entry.fail("R204", message, f"uninstall {entry.distribution}, or ask its author to rename the entry point", place)
+
+    def _check(self, entry: Entry, place: Place) -> None:
+        self._check_host(entry, place)
+        self._check_needs(entry, entry.load(place), place)
+
+    def _check_host(self, entry: Entry, place: Place) -> None:
+        host = self._host_version or self._installed(FIRST_PARTY)
+        if entry.local or entry.distribution == FIRST_PARTY or host is None:
+            return
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        for text in entry.requires:
+            try:
+                wanted = Requirement(text)
+            except InvalidRequirement:
+                continue
+            applies = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+            if canonical(wanted.name) == FIRST_PARTY and applies and not wanted.specifier.contains(host, prereleases=True):
+                message = f"{noun(entry.kind)} '{entry.full_name}': {entry.owner} needs sere{wanted.specifier}, this is sere {host}"
+                entry.fail("P103", message, f"install versions of sere and {entry.distribution} that fit", place)
+
+    def _check_needs(self, entry: Entry, spec: ComponentSpec, place: Place) -> None:
+        missing = [need.partition(":")[0] for need in spec.needs if not self._has(need)]
+        if missing:
+            message = f"{noun(entry.kind)} '{entry.full_name}' needs {', '.join(missing)}, which is not installed"
+            hint = f'pip install "sere[{spec.extra}]"' if spec.extra else f"pip install {' '.join(missing)}"
+            entry.state, entry.problem = "incomplete", Problem("P108", message, hint)
+            raise error("P108", message, hint, place)
+
+    def _has(self, need: str) -> bool:
+        name, _, module = need.partition(":")
+        if not module and self._installed(name) is not None:
+            return True
+        try:  # only the top-level part: finding a submodule would import its parents
+            return importlib.util.find_spec((module or name.replace("-", "_")).partition(".")[0]) is not None
+        except (ImportError, ValueError):
+            return False
+
+
+def _plural(kind: Kind) -> str:
+    return GROUPS[kind].partition(".")[2]

@@ -1,0 +1,227 @@
+"""A component as an entry point announces it: known by name, distribution and version before anything is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
+
+from sere_registry.errors import Place, Problem, SereError
+from sere_registry.kinds import API, FIRST_PARTY, GROUPS, Kind
+from sere_registry.params import Params
+from sere_registry.spec import ComponentSpec
+
+State = Literal["listed", "loaded", "broken", "disabled", "incompatible", "incomplete"]
+
+#: kind -> what messages call one of it
+WORDS: dict[Kind, str] = {
+    "corpus": "a corpus",
+    "encoder": "an encoder",
+    "dynamics": "a dynamics extractor",
+    "resonance": "a resonance field",
+    "loss": "a loss",
+    "method": "a method",
+    "view": "a view",
+    "selector": "a selector",
+    "hook": "a hook",
+}
+
+_STATES: dict[str, State] = {"P103": "incompatible", "P105": "incompatible", "P107": "disabled", "P108": "incomplete"}
+
+
+def noun(kind: Kind) -> str:
+    """What messages call the kind, without article."""
+    return WORDS[kind].partition(" ")[2]
+
+
+@runtime_checkable
+class DistributionLike(Protocol):
+    """What of `importlib.metadata.Distribution` is read."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def requires(self) -> list[str] | None: ...
+
+
+class EntryPointLike(Protocol):
+    """What of `importlib.metadata.EntryPoint` is read."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def group(self) -> str: ...
+
+    @property
+    def value(self) -> str: ...
+
+    @property
+    def dist(self) -> Any: ...
+
+    def load(self) -> Any: ...
+
+
+@dataclass
+class Entry:
+    """A component that some distribution announces.
+
+    Args:
+        kind: the kind of its entry-point group.
+        full_name: the entry point's name, `namespace.name`.
+        value: `module:attribute` of its spec.
+        distribution, version: who announces it.
+        requires: the requirements of that distribution.
+        loader: imports the spec.
+        local: a `file:` component, which has no full name that its spec must match.
+    """
+
+    kind: Kind
+    full_name: str
+    value: str
+    distribution: str
+    version: str
+    requires: tuple[str, ...]
+    loader: Callable[[], Any]
+    local: bool = False
+    state: State = "listed"
+    problem: Problem | None = None
+    cause: BaseException | None = None
+    loaded: ComponentSpec | None = field(default=None, repr=False)
+
+    @property
+    def short_name(self) -> str:
+        return self.full_name.partition(".")[2] or self.full_name
+
+    @property
+    def owner(self) -> str:
+        """The distribution and its version, for messages."""
+        return f"{self.distribution} {self.version}".strip()
+
+    @property
+    def usurps(self) -> bool:
+        """Does it use the namespace of sere without being sere's?"""
+        return not self.local and self.full_name.partition(".")[0] == FIRST_PARTY and self.distribution != FIRST_PARTY
+
+    @property
+    def spec(self) -> ComponentSpec:
+        """The spec of a loaded entry."""
+        if self.loaded is None:
+            raise RuntimeError(f"the spec of {self.full_name} was read before it was loaded")
+        return self.loaded
+
+    def fail(self, code: str, message: str, hint: str, place: Place, cause: BaseException | None = None) -> NoReturn:
+        """Remember that this entry cannot be used, and why; and say so."""
+        self.state = _STATES.get(code, "broken")
+        self.problem = Problem(code, message, hint)
+        self.cause = cause
+        self.again(place)
+
+    def again(self, place: Place) -> NoReturn:
+        """Say again why this entry cannot be used, now at `place`."""
+        if self.problem is None:
+            raise RuntimeError(f"{self.full_name} has no problem")
+        raise SereError(replace(self.problem, place=place)) from self.cause
+
+    def load(self, place: Place) -> ComponentSpec:
+        """Import the spec in a guard and check that it is what the entry point says.
+
+        Raises:
+            SereError: P102 (import fails), P104 (not a spec of this kind and name), P105 (another api).
+        """
+        if self.loaded is not None:
+            return self.loaded
+        if self.problem is not None:
+            self.again(place)
+        name = f"{noun(self.kind)} '{self.full_name}' of {self.owner}"
+        try:
+            spec = self.loader()
+        except (Exception, SystemExit) as cause:  # whatever a plugin's module raises is the plugin's
+            reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
+            self.fail("P102", f"{name} failed to import ({self.value}): {reason}", self._advice("repair or update"), place, cause)
+        wrong = self._wrong(spec)
+        if wrong:
+            self.fail("P104", f"{name}: {self.value} {wrong}", self._advice("this is for the author of"), place)
+        if spec.api != API:
+            newer = "sere" if spec.api > API else self.distribution
+            message = f"{name} speaks api {spec.api} of the component contract, this sere speaks api {API}"
+            self.fail("P105", message, f"update {newer}", place)
+        self.loaded, self.state = spec, "loaded"
+        return self.loaded
+
+    def _advice(self, verb: str) -> str:
+        away = "" if self.local else f", or leave it out of every run: SERE_DISABLE={self.distribution}"
+        return f"{verb} {self.distribution}{away}"
+
+    def _wrong(self, spec: Any) -> str:
+        if not isinstance(spec, ComponentSpec):
+            return f"is not a ComponentSpec but {type(spec).__name__}"
+        if spec.kind != self.kind:
+            return f"is {WORDS.get(spec.kind, repr(spec.kind))}, not {WORDS[self.kind]}"
+        if not self.local and "." not in self.full_name:
+            return "is announced without a namespace; entry points are named `namespace.name`"
+        if not self.local and spec.name != self.short_name:
+            return f"calls itself '{spec.name}', the entry point calls it '{self.short_name}'"
+        if not (isinstance(spec.params, type) and issubclass(spec.params, Params)):
+            return "has `params` that is not a subclass of Params"
+        return ""
+
+
+@dataclass(frozen=True)
+class Announced:
+    """An entry point that stands in memory: to try a component, or to test a plugin, without installing it.
+
+    >>> from sere_registry import ComponentSpec
+    >>> one = ComponentSpec(kind="loss", name="one", factory="builtins:dict", summary="a loss")
+    >>> Announced.of(one, distribution="sere-plugin-xyz", namespace="xyz").name
+    'xyz.one'
+    """
+
+    name: str
+    group: str
+    value: str
+    dist: Any
+    target: Callable[[], Any]
+
+    def load(self) -> Any:
+        return self.target()
+
+    @classmethod
+    def of(
+        cls,
+        spec: Any,
+        *,
+        distribution: str = FIRST_PARTY,
+        version: str = "1.0",
+        requires: Iterable[str] = (),
+        namespace: str = FIRST_PARTY,
+        kind: Kind | None = None,
+        name: str | None = None,
+    ) -> Announced:
+        """Announce `spec`: an object, or a function without arguments that returns one (or raises).
+
+        Args:
+            spec: what the entry point leads to.
+            distribution, version, requires: who announces it.
+            namespace: the first part of its full name.
+            kind: the kind of its entry-point group; default: the spec's.
+            name: the entry point's name; default: `namespace.name` of the spec.
+        """
+        target = spec if callable(spec) else lambda: spec
+        known = spec if isinstance(spec, ComponentSpec) else None
+        group = GROUPS[kind or (known.kind if known else "loss")]
+        full = name or f"{namespace}.{known.name if known else 'nameless'}"
+        return cls(full, group, "in:memory", InMemory(distribution, version, list(requires)), target)
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """The distribution of an `Announced` entry point."""
+
+    name: str
+    version: str
+    requires: list[str]

@@ -1,0 +1,116 @@
+"""Reading what distributions and files announce."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sere_registry.entries import Entry, EntryPointLike
+from sere_registry.errors import Place, error
+from sere_registry.kinds import GROUPS, Kind
+
+KINDS: dict[str, Kind] = {group: kind for kind, group in GROUPS.items()}
+
+
+def canonical(name: str) -> str:
+    """The normal form of a distribution's name.
+
+    >>> canonical("Sere_Plugin.XYZ")
+    'sere-plugin-xyz'
+    """
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def installed_version(name: str) -> str | None:
+    """The version of a distribution, None where it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return None
+
+
+def installed_entry_points(notes: list[str]) -> list[EntryPointLike]:
+    """The entry points of all groups of sere; `notes` gets the distributions whose metadata cannot be read."""
+    try:
+        everything = importlib.metadata.entry_points()
+        return [point for group in KINDS for point in everything.select(group=group)]
+    except Exception:  # one distribution with damaged metadata would hide all: ask one by one
+        points: list[EntryPointLike] = []
+        seen: set[str] = set()
+        for distribution in importlib.metadata.distributions():
+            try:
+                name = canonical(distribution.name)
+                if name not in seen:
+                    seen.add(name)
+                    points += [point for point in distribution.entry_points if point.group in KINDS]
+            except Exception as cause:
+                where = getattr(distribution, "_path", "a distribution")
+                notes.append(f"{where}: its metadata cannot be read ({type(cause).__name__}: {cause})")
+        return points
+
+
+def entries_of(points: Sequence[EntryPointLike]) -> list[Entry]:
+    """The entries of these entry points, in the order of kind, name and distribution."""
+    about: dict[int, tuple[str, str, tuple[str, ...]]] = {}  # reading a distribution's metadata is slow: once each
+    found: dict[tuple[str, str, str, str], Entry] = {}
+    for point in points:
+        if id(point.dist) not in about:
+            about[id(point.dist)] = _about(point.dist)
+        name, version, requires = about[id(point.dist)]
+        key = (point.group, point.name, point.value, canonical(name))
+        found.setdefault(key, Entry(KINDS[point.group], point.name, point.value, name, version, requires, point.load))
+    order = list(GROUPS)
+    return sorted(found.values(), key=lambda entry: (order.index(entry.kind), entry.full_name, entry.distribution))
+
+
+def local_entry(kind: Kind, name: str, place: Place) -> Entry:
+    """The entry of `file:PATH:ATTRIBUTE`: a component without a package.  Its version is a digest of the file.
+
+    Raises:
+        SereError: C302 (not that form), C304 (no such file).
+    """
+    where, _, attribute = name.removeprefix("file:").rpartition(":")
+    if not where or not attribute.isidentifier():
+        hint = "write file:PATH:ATTRIBUTE, e.g. file:./my_loss.py:SPEC"
+        raise error("C302", f"'{name}' does not say which object of which file", hint, place)
+    path = Path(where).absolute()
+    try:
+        version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except (OSError, ValueError) as cause:
+        raise error("C304", f"the file of '{name}' cannot be read: {getattr(cause, 'strerror', cause)}", "", place) from None
+
+    def load() -> Any:
+        return getattr(_module(path), attribute)
+
+    return Entry(kind, f"local.{path.stem}", name, str(path), version, (), load, local=True)
+
+
+def _about(distribution: Any) -> tuple[str, str, tuple[str, ...]]:
+    try:
+        return str(distribution.name), str(distribution.version), tuple(distribution.requires or ())
+    except Exception:  # metadata without a name or version
+        return "a distribution without a name", "", ()
+
+
+def _module(path: Path) -> ModuleType:
+    """Import a file under a name of its own, so that a spec in it may say `factory=f"{__name__}:MyLoss"`."""
+    name = f"sere_local_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path.name} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
