@@ -1,0 +1,84 @@
+"""How far the run is, and how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from sere_registry import BuildContext, Params
+from sere_registry.hookspecs import RunInfo, hookimpl
+
+
+class ProgressHook:
+    """A bar over folds x stages x epochs, on standard error; without a terminal, one line per fold.
+
+    The length of a fold is known once its stages are; until the first fold is over, the bar counts the stages so far.
+    """
+
+    def __init__(self, params: Params, context: BuildContext, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._epochs: dict[str, int] = {}  # stage -> its epochs, in order: the same in every fold
+        self._steps = 1
+
+    @hookimpl
+    def sere_run_start(self, run: RunInfo) -> None:
+        """Put the bar up, or say what begins."""
+        if not (run.interactive and self._console.is_terminal):
+            self._print(f"{run.name}: {run.folds} fold{'s' * (run.folds != 1)}, {run.folder}")
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[losses]}", style="dim"))
+        self._bar = Progress(*columns, *times, console=self._console)
+        self._task = self._bar.add_task(run.name, total=None, losses="")
+        self._bar.start()
+
+    @hookimpl
+    def sere_stage_start(self, run: RunInfo, fold: int, stage: str, epochs: int, steps: int, first_epoch: int) -> None:
+        """Learn how long the stage is."""
+        self._epochs[stage] = epochs
+        self._steps = max(steps, 1)
+        self._show(run, fold, stage, first_epoch)
+
+    @hookimpl
+    def sere_step_end(self, run: RunInfo, fold: int, stage: str, epoch: int, step: int) -> None:
+        """Move the bar within an epoch.  (It does not ask for the losses: reading them would wait for the GPU.)"""
+        if self._bar is not None:
+            self._show(run, fold, stage, epoch + (step + 1) / self._steps)
+
+    @hookimpl
+    def sere_epoch_end(self, run: RunInfo, fold: int, stage: str, epoch: int, losses: Mapping[str, float]) -> None:
+        """Move the bar and show the losses."""
+        self._show(run, fold, stage, epoch + 1, " ".join(f"{name} {value:.3f}" for name, value in list(losses.items())[:3]))
+
+    @hookimpl
+    def sere_fold_scored(self, run: RunInfo, fold: int, scores: Mapping[str, float]) -> None:
+        """One line."""
+        listing = ", ".join(f"{name.upper()} {100 * scores[name]:.1f} %" for name in ("uar", "war") if name in scores)
+        self._print(f"fold {fold + 1} of {run.folds}: {listing}")
+
+    @hookimpl
+    def sere_run_end(self, run: RunInfo, error: BaseException | None) -> None:
+        """Take the bar down."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _show(self, run: RunInfo, fold: int, stage: str, epochs: float, losses: str | None = None) -> None:
+        if self._bar is None:
+            return
+        length = sum(self._epochs.values())
+        before = _before(list(self._epochs), self._epochs, stage)
+        fields = {} if losses is None else {"losses": losses}
+        text = f"fold {fold + 1}/{run.folds} {stage}"
+        self._bar.update(self._task, description=text, total=run.folds * length, completed=fold * length + before + epochs, **fields)  # type: ignore[arg-type]
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _before(order: Sequence[str], epochs: Mapping[str, int], stage: str) -> int:
+    """The epochs of the stages before this one."""
+    return sum(epochs[name] for name in order[: order.index(stage)])

@@ -1,0 +1,108 @@
+"""A planned task: who is labelled, adapted to and scored in every fold; and its file, folds.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sere_registry.utterances import Recording
+
+from sere_core.data.labels import SealedLabels
+from sere_core.score.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training and what it is scored on.  The order within each stream is random and tells nothing of the emotion.
+
+    Args:
+        index: from 0.
+        labelled: S_l.
+        labels: the positions in `TaskPlan.classes` of S_l's emotions.
+        source: S_u, the rest of the source; empty if all of it is labelled.
+        target: T_u.
+        test: T_e; the very same recordings as T_u in the transductive setting.
+    """
+
+    index: int
+    labelled: tuple[Recording, ...]
+    labels: tuple[int, ...]
+    source: tuple[Recording, ...]
+    target: tuple[Recording, ...]
+    test: tuple[Recording, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Ids by stream; of labels only those of S_l."""
+        return {
+            "index": self.index,
+            "labelled": {recording.id: label for recording, label in zip(self.labelled, self.labels, strict=True)},
+            "source": sorted(recording.id for recording in self.source),
+            "target": sorted(recording.id for recording in self.target),
+            "test": sorted(recording.id for recording in self.test),
+        }
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """The whole task.
+
+    Args:
+        classes: in the order of the labels and of posteriors.
+        folds: one training each.
+        sealed: the labels of every target utterance; see `sere_core.data.labels`.
+        protocol: the row's name, e.g. "emodb>emovo 5-shot inductive 5 folds speaker-disjoint norm=speaker".
+        warnings: what may make the scores look better than they are, or noisier.
+        notes: what a reader should know: classes dropped, sentences shared.
+        source, target: the ids of the corpora.
+        seed: of the draws.
+        setting: "inductive" or "transductive".
+        uses_target_labels: True for the in-corpus ceiling, whose S_l is of the target.
+    """
+
+    classes: tuple[str, ...]
+    folds: tuple[Fold, ...]
+    sealed: SealedLabels = field(compare=False)
+    protocol: str
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    source: str
+    target: str
+    seed: int
+    setting: str
+    uses_target_labels: bool
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the classes and of every fold's ids and visible labels: two rows with the same digest had the same folds."""
+        content = {"classes": self.classes, "folds": [fold.as_json() for fold in self.folds]}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the sealed labels."""
+        return {
+            "protocol": self.protocol,
+            "source": self.source,
+            "target": self.target,
+            "setting": self.setting,
+            "uses_target_labels": self.uses_target_labels,
+            "seed": self.seed,
+            "classes": list(self.classes),
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+            "sha256": self.digest,
+            "folds": [fold.as_json() for fold in self.folds],
+        }
+
+    def write(self, folder: Path) -> Path:
+        """Write `folds.json` into `folder` and return its path.
+
+        Raises:
+            SereError: X704 or X705 if it cannot be written.
+        """
+        path = folder / "folds.json"
+        write_atomically(path, json.dumps(self.as_json(), indent=1, ensure_ascii=False).encode() + b"\n")
+        return path

@@ -1,0 +1,226 @@
+"""From two corpora to folds: shared classes, the labelled draw, who is adapted to and who is scored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from sere_registry.emotions import EMOTIONS, canonical
+from sere_registry.errors import Place, Problem, SereError, suggest
+from sere_registry.utterances import Utterance
+
+from sere_core.config.model import Task
+from sere_core.data.folds import check_partition, random_folds, rank, speaker_folds
+from sere_core.data.labels import Seal, SealedLabels
+from sere_core.data.leakage import task_notes, task_warnings
+from sere_core.data.plan import Fold, TaskPlan
+
+__all__ = ["Fold", "TaskPlan", "make_task"]
+
+Placed = Callable[[str], Place]
+
+
+def make_task(
+    config: Task,
+    source: Sequence[Utterance],
+    target: Sequence[Utterance],
+    seed: int,
+    place: Placed = lambda path: Place(path=path),
+    seal: Seal | None = None,
+) -> TaskPlan:
+    """Plan a task.  Everything that follows sees recordings without emotions, and the labels of S_l.
+
+    * The k shots of a class are drawn uniformly at random from all of the source's utterances of that class, once per
+      seed: the same for every fold and method, and the first k of any larger draw.
+    * Inductive: T_e is one fold of the target, T_u the others.  Transductive: T_u = T_e = the whole target, one training.
+    * With the target as its own source (the ceiling), S_l and S_u come from the folds that are not scored, and T_u is all
+      of those folds, so that the number of steps is that of any other run.
+
+    Args:
+        config: the section `task`.
+        source, target: all utterances of the two corpora; the same sequence twice for the ceiling.
+        seed: of all draws.
+        place: where a path like "task.shots" stands in the config, for messages.
+        seal: the key to the target's labels; without one nobody can ever open them, which is right for a dry run.
+
+    Raises:
+        SereError: D607 (fewer utterances than shots), D608 (fewer than two shared classes), D609 (folds that cannot be
+            made), D610 (an id stands twice), C302 or C311 (settings that make no sense).
+    """
+    ceiling = config.source == config.target
+    _raise([*_setting_problems(config, place), *_duplicates(config, source, target)])
+    classes = _classes(config, source, target, place)
+    near, far = (_shuffled([each for each in side if each.emotion in classes]) for side in (source, target))
+    if config.setting == "transductive":
+        parts, how = [far], ""
+    else:
+        parts, how = _parts(config, far, seed, place)
+    folds, problems = [], []
+    for index, test in enumerate(parts):
+        chosen = {each.id for each in test}
+        train = far if config.setting == "transductive" else [each for each in far if each.id not in chosen]
+        pool = train if ceiling else near
+        labelled = _draw(pool, classes, config.shots, seed)
+        if ceiling or index == 0:
+            problems += _short_classes(config, pool, classes, index if ceiling else None, place)
+        drawn = {each.id for each in labelled}
+        folds.append(
+            Fold(
+                index=index,
+                labelled=tuple(each.recording for each in labelled),
+                labels=tuple(classes.index(each.emotion) for each in labelled),
+                source=tuple(each.recording for each in pool if each.id not in drawn),
+                target=tuple(each.recording for each in train),
+                test=tuple(each.recording for each in test),
+            )
+        )
+    _raise(problems)
+    if config.setting == "inductive":
+        _check(config, folds, far, how)
+    labels = {each.recording.key: classes.index(each.emotion) for each in far}
+    return TaskPlan(
+        classes=classes,
+        folds=tuple(folds),
+        sealed=SealedLabels(labels, seal or Seal()),
+        protocol=_protocol(config, len(folds), how, ceiling),
+        warnings=task_warnings(near, far, folds, classes, how),
+        notes=task_notes(config, source, target, folds, classes),
+        source=config.source,
+        target=config.target,
+        seed=seed,
+        setting=config.setting,
+        uses_target_labels=ceiling,
+    )
+
+
+def _setting_problems(config: Task, place: Placed) -> list[Problem]:
+    problems = []
+    if config.shots != "all" and config.shots < 1:
+        problems.append(Problem("C302", f"{config.shots} shots: at least 1", "or `all`", place("task.shots")))
+    if config.folds == "speakers":
+        if config.disjoint == "none":
+            problems.append(Problem("C311", "`folds: speakers` is speaker-disjoint", "take `disjoint: none` out", place("task.disjoint")))
+    elif config.folds < 2:
+        problems.append(Problem("C302", f"{config.folds} folds: at least 2", "or `speakers`", place("task.folds")))
+    if config.source == config.target and config.setting == "transductive":
+        what = f"'{config.target}' as its own source cannot be transductive: the labels trained on would be scored"
+        problems.append(Problem("C311", what, "use `setting: inductive`", place("task.setting")))
+    return problems
+
+
+def _duplicates(config: Task, source: Sequence[Utterance], target: Sequence[Utterance]) -> list[Problem]:
+    problems = []
+    for name, side in {config.source: source, config.target: target}.items():
+        twice = sorted(id for id, count in Counter(each.id for each in side).items() if count > 1)
+        if twice:
+            problems.append(Problem("D610", f"corpus '{name}' lists utterances twice: {', '.join(twice[:3])}"))
+    return problems
+
+
+def _classes(config: Task, source: Sequence[Utterance], target: Sequence[Utterance], place: Placed) -> tuple[str, ...]:
+    """The classes of the task, in the order of their labels."""
+    sides = {config.source: {each.emotion for each in source}, config.target: {each.emotion for each in target}}
+    where = place("task.classes")
+    shared = tuple(name for name in EMOTIONS if all(name in side for side in sides.values()))
+    listing = "; ".join(f"{name} has {', '.join(sorted(side)) or 'none'}" for name, side in sides.items())
+    if config.classes == "shared":
+        chosen = shared
+    else:
+        named = [(word, canonical(word)) for word in config.classes]
+        strange = [word for word, name in named if name is None]
+        problems = [Problem("C302", f"'{word}' is no emotion", suggest(word, EMOTIONS, "emotions"), where) for word in strange]
+        chosen = tuple(dict.fromkeys(name for _, name in named if name is not None))
+        if not problems and len(chosen) < len(named):
+            problems.append(Problem("C302", "a class stands twice", f"classes: {', '.join(chosen)}", where))
+        missing = [name for name in chosen if name not in shared]
+        if missing:
+            problems.append(Problem("C311", f"not in both corpora: {', '.join(missing)}", listing, where))
+        _raise(problems)
+    if len(chosen) < 2:
+        raise SereError(Problem("D608", f"{len(chosen)} shared class(es): {', '.join(chosen) or 'none'}", listing, where))
+    return chosen
+
+
+def _shuffled(side: Sequence[Utterance]) -> list[Utterance]:
+    """In an order that neither file names nor seeds decide, so that positions in a stream tell nothing."""
+    return sorted(side, key=lambda each: rank("order", 0, each.id))
+
+
+def _draw(pool: Sequence[Utterance], classes: Sequence[str], shots: int | str, seed: int) -> list[Utterance]:
+    if shots == "all":
+        return list(pool)
+    drawn = []
+    for name in classes:
+        candidates = sorted((each for each in pool if each.emotion == name), key=lambda each: rank("shots", seed, each.id))
+        drawn += candidates[: int(shots)]
+    return _shuffled(drawn)
+
+
+def _short_classes(config: Task, pool: Sequence[Utterance], classes: Sequence[str], fold: int | None, place: Placed) -> list[Problem]:
+    counts = Counter(each.emotion for each in pool)
+    least = 1 if config.shots == "all" else config.shots
+    outside = "" if fold is None else f" outside fold {fold}"
+    most = min(counts[name] for name in classes)
+    hint = f"ask for at most {most} shots, or list other `classes`" if most else "list other `classes`"
+    return [
+        Problem("D607", f"corpus '{config.source}' has {counts[name]} of '{name}'{outside}, fewer than {least}", hint, place("task.shots"))
+        for name in classes
+        if counts[name] < least
+    ]
+
+
+def _parts(config: Task, target: Sequence[Utterance], seed: int, place: Placed) -> tuple[list[list[Utterance]], str]:
+    """The folds of the target, and how they were made."""
+    speakers = sorted({each.speaker for each in target})
+    unnamed = speakers == [""]
+    if config.disjoint == "none" or (unnamed and config.folds != "speakers"):
+        if config.folds == "speakers" or config.folds > len(target):
+            what = f"'{config.target}' has {len(target)} utterances for {config.folds} folds"
+            raise SereError(Problem("D609", what, "ask for fewer `folds`", place("task.folds")))
+        chosen = [set(ids) for ids in random_folds({each.id: each.emotion for each in target}, config.folds, seed)]
+        how = "random, no speakers" if unnamed else "random"
+        return [[each for each in target if each.id in ids] for ids in chosen], how
+    wanted = len(speakers) if config.folds == "speakers" else config.folds
+    if unnamed or len(speakers) < max(2, wanted):
+        count = "no speakers" if unnamed else f"{len(speakers)} speaker(s)"
+        what = f"corpus '{config.target}' has {count}: no {'two' if config.folds == 'speakers' else wanted} speaker-disjoint folds"
+        out = "`disjoint: none` (stratified at random)"
+        if config.folds == "speakers":
+            hint = f"use {out} and a number of folds"
+        else:
+            hint = f"use `folds: speakers` (leave one speaker out) or {out}"
+        raise SereError(Problem("D609", what, hint, place("task.folds")))
+    if config.folds == "speakers":
+        groups, how = [[speaker] for speaker in speakers], "leave-one-speaker-out"
+    else:
+        counts = {speaker: Counter(each.emotion for each in target if each.speaker == speaker) for speaker in speakers}
+        groups, how = speaker_folds(counts, wanted, seed), "speaker-disjoint"
+    return [[each for each in target if each.speaker in set(group)] for group in groups], how
+
+
+def _check(config: Task, folds: Sequence[Fold], target: Sequence[Utterance], how: str) -> None:
+    """The promises of the inductive setting, whatever the code above does."""
+    check_partition([[each.id for each in fold.test] for fold in folds], [each.id for each in target])
+    for fold in folds:
+        tested = {each.id for each in fold.test}
+        assert fold.target and not tested & {each.id for each in fold.target}, "T_u and T_e overlap"
+        if config.source == config.target:
+            assert not tested & {each.id for each in (*fold.labelled, *fold.source)}, "the source holds what is scored"
+        if not how.startswith("random"):
+            assert not {each.speaker for each in fold.test} & {each.speaker for each in fold.target}, "a speaker is in T_u and in T_e"
+
+
+def _protocol(config: Task, folds: int, how: str, ceiling: bool) -> str:
+    regime = "full" if config.shots == "all" else f"{config.shots}-shot"
+    words = [f"{config.source}>{config.target}", regime, config.setting]
+    if config.setting == "inductive":
+        words.append(f"{folds} folds {how}")
+    words.append(f"norm={config.normalise}")
+    if ceiling:
+        words.append("target-supervised")
+    return " ".join(words)
+
+
+def _raise(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise SereError(*problems)

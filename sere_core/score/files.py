@@ -1,0 +1,135 @@
+"""Files that are whole or not there: temporary file, fsync, rename; and the one lock of a run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sere_registry.errors import SereError, error
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what a file system can refuse into one line.
+
+    Raises:
+        SereError: X705 if the disk is full, X704 for everything else that the system says.
+    """
+    try:
+        yield
+    except SereError:
+        raise
+    except OSError as cause:
+        if cause.errno in _FULL:
+            raise _full(path) from cause
+        what = f"{path} cannot be written: {cause.strerror or cause}"
+        raise error("X704", what, "choose another `output.dir`, or change its permissions") from cause
+    except Exception as cause:  # safetensors reports a full disk as an error of its own
+        if "No space left on device" in str(cause):
+            raise _full(path) from cause
+        raise
+
+
+def _full(path: Path) -> SereError:
+    hint = "make room, then go on with --resume; what was there before is unharmed"
+    return error("X705", f"the disk is full: {path} was not written", hint)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, for a writer that wants a name; renamed to `path` if the block ends well.
+
+    Raises:
+        SereError: X704 or X705.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync(path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path`: afterwards the file holds all of it, or what it held before.
+
+    Raises:
+        SereError: X704 or X705.
+    """
+    with atomic_path(path) as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Append `data` to `path` and wait until it is on the disk.
+
+    Raises:
+        SereError: X704 or X705; a part of `data` may then stand at the end of the file.
+    """
+    with writing(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write everything, however little the system takes at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+class FolderLock:
+    """One process at a time in a folder.  The system drops the lock when its holder ends, however it ends.
+
+    Raises:
+        SereError: T504 if another process (or another lock of this one) holds it, X704 if there can be no lock.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / ".lock"
+        with writing(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(self._descriptor, 0)
+                write_all(self._descriptor, f"{os.getpid()}\n".encode())
+            except BlockingIOError as cause:
+                holder = os.pread(self._descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+                os.close(self._descriptor)
+                raise error("T504", f"process {holder} works in {folder}", "wait for it, or give this run another `name`") from cause
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+
+    def release(self) -> None:
+        """Let the next one in; the lock's file stays, since removing it would let two in."""
+        os.close(self._descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,129 @@
+"""manifest.json: what a run was made of, so that it can be made again.  No wall-clock, no user names, no paths of the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+#: from the strongest to the weakest
+EVIDENCE = ("confirmed", "reconstructed", "stand-in")
+
+#: the distributions whose versions change numbers
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "transformers", "torchcrepe", "librosa", "soundfile", "soxr", "torchmetrics")
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component of a run: where it stood in the config, who made it, and what it was built with."""
+
+    kind: str
+    id: str
+    name: str
+    distribution: str
+    version: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    evidence: str = "confirmed"
+    cite: str = ""
+
+
+def manifest(
+    *,
+    name: str,
+    job: str,
+    protocol: str,
+    selection: str,
+    components: Sequence[Component],
+    corpora: Mapping[str, str],
+    folds: str,
+    features: Mapping[str, str],
+    seeds: Mapping[str, int],
+    device: str,
+    precision: str = "float32",
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The content of manifest.json.
+
+    Args:
+        name, job: of the run.
+        protocol: `TaskPlan.protocol`.
+        selection: the rule that chose the checkpoint, e.g. "last".
+        components: everything that was built, in the order of the config.
+        corpora: id -> digest of the corpus's list of files and their audio.
+        folds: `TaskPlan.digest`.
+        features: encoder id -> digest of the features that were used.
+        seeds: stream -> seed.
+        device: what was computed on, e.g. "cpu" or "NVIDIA H200".
+        notes: anything else, e.g. normalisation statements, utterances cut.
+    """
+    return {
+        "name": name,
+        "job": job,
+        "protocol": protocol,
+        "selection": selection,
+        "evidence": weakest(each.evidence for each in components),
+        "versions": versions(each.distribution for each in components),
+        "components": [asdict(each) for each in components],
+        "digests": {"corpora": dict(corpora), "folds": folds, "features": dict(features)},
+        "seeds": dict(seeds),
+        "machine": {**machine(), "device": device, "precision": precision},
+        "notes": dict(notes or {}),
+    }
+
+
+def weakest(labels: Iterable[str]) -> str:
+    """The weakest evidence label: a run is as well founded as its weakest part.
+
+    >>> weakest(["confirmed", "stand-in", "reconstructed"])
+    'stand-in'
+    """
+    return max(labels, key=EVIDENCE.index, default=EVIDENCE[0])
+
+
+def versions(distributions: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of Python, sere, the libraries that change numbers, and the plugins' distributions; what is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for name in ("sere", *LIBRARIES, *sorted(set(distributions))):
+        try:
+            found.setdefault(name, version(name))
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What the machine is, without its name."""
+    return {"system": f"{platform.system()} {platform.machine()}", "cpu": _cpu(), "cores": os.cpu_count()}
+
+
+def manifest_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between the manifest of an interrupted run and the one it would have now, as lines `what: old -> new`.
+
+    >>> manifest_changes({"versions": {"torch": "2.6"}}, {"versions": {"torch": "2.13"}})
+    ['versions.torch: 2.6 -> 2.13']
+    """
+    before, after = (dict(_leaves(data)) for data in (old, new))
+    return [f"{key}: {before.get(key)} -> {after.get(key)}" for key in sorted(before | after) if before.get(key) != after.get(key)]
+
+
+def _leaves(data: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(data, (list, tuple)):
+        for index, value in enumerate(data):
+            yield from _leaves(value, f"{path}[{index}]")
+    else:
+        yield path, data
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor() or "unknown")

@@ -1,0 +1,78 @@
+"""The scorer: the only part of the engine that holds the seal of the target's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sere_registry.errors import error
+
+from sere_core.data.labels import Opening, Seal
+from sere_core.data.plan import Fold, TaskPlan
+from sere_core.score.metrics import Scores, Summary, check_posteriors, score, summarise
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+OPENER = "scorer"
+
+
+class Scorer:
+    """Scores folds and keeps the scores.
+
+    Posteriors are checked before labels are opened, so that a fold that cannot be scored costs no opening.
+
+    Args:
+        plan: the task.
+        seal: the key with which the plan was made.
+    """
+
+    def __init__(self, plan: TaskPlan, seal: Seal) -> None:
+        self._plan, self._seal = plan, seal
+        self._folds: dict[int, Scores] = {}
+
+    def score(self, fold: Fold, posteriors: NDArray[np.floating[Any]]) -> Scores:
+        """Open the labels of `fold.test` and score `[N, C]` posteriors in that order.
+
+        Raises:
+            SereError: B403 (no posteriors), D611 (not the plan's seal).
+        """
+        check_posteriors(posteriors, len(fold.test), len(self._plan.classes))
+        labels = self._plan.sealed.open(fold.test, OPENER, self._seal)
+        self._folds[fold.index] = score(posteriors, labels, self._plan.classes)
+        return self._folds[fold.index]
+
+    @property
+    def scored(self) -> frozenset[int]:
+        """The indices of the folds that have scores."""
+        return frozenset(self._folds)
+
+    def summary(self) -> Summary:
+        """Over the folds scored so far, at least one."""
+        return summarise([self._folds[index] for index in sorted(self._folds)], self._plan.classes)
+
+    def as_json(self) -> dict[str, Any]:
+        """What scores.json holds; also between folds, for a run that is interrupted."""
+        openings = [{"opener": each.opener, "count": each.count} for each in self._plan.sealed.openings]
+        return {
+            "classes": list(self._plan.classes),
+            "complete": len(self._folds) == len(self._plan.folds),
+            "folds": [{"fold": index, **self._folds[index].as_json()} for index in sorted(self._folds)],
+            **(self.summary().as_json() if self._folds else {}),
+            "openings": openings,
+        }
+
+    def load(self, data: Mapping[str, Any]) -> None:
+        """Take up the scores and the count of openings of an interrupted run.
+
+        Raises:
+            SereError: T505 if they are not of this task.
+        """
+        try:
+            if tuple(data["classes"]) != self._plan.classes:
+                raise ValueError("other classes")
+            self._folds = {int(each["fold"]): Scores.from_json(each) for each in data["folds"]}
+            self._plan.sealed.remember([Opening(**each) for each in data["openings"]])
+        except (KeyError, TypeError, ValueError) as cause:
+            raise error("T505", f"scores.json cannot be used: {cause!r}", "start again with --fresh") from cause
