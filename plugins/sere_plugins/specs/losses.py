@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from sere_registry import ComponentSpec, Params, param
 
 
@@ -41,4 +43,72 @@ FIXMATCH = ComponentSpec(
     summary="FixMatch: confident guesses on a weak view of T_u supervise a strong view",
     cite="arXiv:2001.07685",
     tags=("consistency",),
+)
+
+
+class CrossEntropyParams(Params):
+    """Parameters of `cross_entropy`."""
+
+    label_smoothing: float = param(0.0, "the probability that is spread evenly over all classes", ge=0, lt=1, search=("uniform", 0.0, 0.3))
+    view: Literal["none", "weak"] = param("none", "the labelled utterances as they are, or their weak view")
+
+
+CROSS_ENTROPY = ComponentSpec(
+    kind="loss",
+    name="cross_entropy",
+    factory="sere_plugins.losses.cross_entropy:CrossEntropy",
+    params=CrossEntropyParams,
+    summary="cross-entropy on the labelled source utterances",
+    tags=("supervised",),
+)
+
+
+class TricParams(Params):
+    """Parameters of `tric`."""
+
+    prototype_weight: float = param(0.01, "lambda_PR of equation 10; 0: no prototype term", ge=0, search=("log", 1e-4, 1.0))
+    dual_weight: float = param(1.0, "lambda_DR of equation 10; 0: no dual term", ge=0, search=("log", 1e-2, 10.0))
+    anchors_from: Literal["target", "chain", "relay"] = param(
+        "target",
+        "[R] U of equation 7: `target`: T_u; `chain`: S_u and then T_u, both anchored in S_l; `relay`: the same, but T_u is anchored in S_u, "
+        "which hands on its pseudo-classes",
+        search=("choice", ["target", "chain", "relay"]),
+    )
+    mix: Literal["mean", "resonance"] = param(
+        "mean",
+        "[R] m_j of equation 7: the mean of g_j and g_a, or their mean with weights 1 and max(S, 0)",
+        search=("choice", ["mean", "resonance"]),
+    )
+    prototype_loss: Literal["euclidean", "contrastive"] = param(
+        "euclidean",
+        "equation 8: the distance of zt_j to its prototype, or cross-entropy over the cosines to all prototypes",
+        search=("choice", ["euclidean", "contrastive"]),
+    )
+    contrast_temperature: float = param(0.1, "for `contrastive`: what the cosines are divided by", gt=0, search=("log", 0.02, 1.0))
+    distance: Literal["cosine", "euclidean"] = param(
+        "cosine", "[R] dist of equation 9: 1 - cosine, or Euclidean", search=("choice", ["cosine", "euclidean"])
+    )
+    squared: bool = param(True, "[R] Euclidean distances (equations 8 and 9) are squared")
+    normalise: Literal["none", "l2"] = param(
+        "none",
+        "[R] g and zt in equations 7 to 9 as they are, as the paper writes them, or at length 1, which keeps them from shrinking",
+        search=("choice", ["none", "l2"]),
+    )
+    predict: Literal["classifier", "prototype", "resonance"] = param(
+        "classifier",
+        "[R] who predicts: the classifier on g, the nearest labelled class mean, or the class of the labelled utterance of largest S",
+        search=("choice", ["classifier", "prototype", "resonance"]),
+    )
+    predict_temperature: float = param(1.0, "for `prototype` and `resonance`: what scores are divided by before the softmax", gt=0)
+
+
+TRIC = ComponentSpec(
+    kind="loss",
+    name="tric",
+    factory="sere_plugins.losses.tric:build",
+    params=TricParams,
+    summary="SERE's triple-resonance interaction chain: prototype, intra-source and cross-lingual resonance",
+    cite="arXiv:2604.07417",
+    evidence="reconstructed",
+    tags=("sere",),
 )

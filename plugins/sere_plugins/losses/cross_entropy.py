@@ -1,0 +1,30 @@
+"""Cross-entropy on the few labelled source utterances: the first term of SERE's equation 10, and source-only training by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sere_plugins.specs.losses import CrossEntropyParams
+from sere_registry import BuildContext, Encoded, LabelledBatch, error
+
+
+class CrossEntropy(nn.Module):
+    """`-mean log p(y_l | g_l)` over the labelled batch, with the classifier's logits."""
+
+    def __init__(self, params: CrossEntropyParams, context: BuildContext) -> None:
+        super().__init__()
+        self.params = params
+        self.views = frozenset({"labelled"}) if params.view == "weak" else frozenset()
+
+    def forward(self, labelled: LabelledBatch) -> Mapping[str, Tensor]:
+        batch: Encoded = labelled
+        if self.params.view == "weak":
+            if labelled.views is None:
+                raise error("B402", "cross_entropy with `view: weak` got a batch without views", "give `views.weak` at least one view")
+            batch = labelled.views.weak
+        logits = batch.logits.to(torch.promote_types(batch.logits.dtype, torch.float32))
+        return {"cross_entropy": functional.cross_entropy(logits, labelled.labels, label_smoothing=self.params.label_smoothing)}

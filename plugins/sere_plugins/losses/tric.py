@@ -1,0 +1,233 @@
+"""TRIC: SERE's Triple-Resonance Interaction Chain (arXiv 2604.07417).
+
+g_u = mean_t z_t is the utterance embedding, y_l the label of a labelled item, S and zt come from the resonance field
+(equations 5 and 6).  Three resonances: prototype (with S_l), intra-source (S_u with S_l), cross-lingual (T_u with S_u).
+
+    anchor  a(j) = argmax_{l in S_l} S(u_j, l), pseudo-class y_{a(j)}                                    [P]
+    (7)  P_c  = ( sum_{l: y_l=c} g_l + sum_{j in U_c} m_j ) / ( N_c + M_c ),  m_j = 1/2 ( g_j + g_{a(j)} )  [P; R the 1/2: `mix`]
+         U_c are the items of U with pseudo-class c; U is T_u, or S_u and then T_u                       [R `anchors_from`]
+    (8)  L_PR = (1/M) sum_c sum_{j in U_c} || zt_j - P_c ||^2,  zt_j = zt_{j<-a(j)}                      [P; R `squared`, `prototype_loss`]
+    (9)  L_DR = mean over u in S_u and T_u of dist( zt_{u<-r(u)}, zt_{r(u)<-u} )                         [P; R `distance`]
+         r(u) = argmax S(u, .) over S_l if u in S_u, over S_u if u in T_u
+    (10) L    = CE(S_l) + lambda_PR L_PR + lambda_DR L_DR                                                [R; CE is another loss]
+
+[P] the paper says so, [R] our reading, with the parameter that holds the alternatives.  Anchors and r(u) are searched over
+all pairs without gradient; only the chosen pairs are resonated with gradient.
+
+What this reading implies, and `diagnostics` watches:
+* zt_j is made of its anchor's frames, so (8) pulls labelled frames to P_c and reaches T_u through m_j alone.
+* alpha (equation 3) moves the argmax and nothing else that (8) or (9) read: by default it gets no gradient and stays where
+  it starts.  `mix: resonance` gives it one.
+* (8) is least where everything is 0: embeddings that shrink lower it without learning anything.  `normalise: l2` takes
+  that way out from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sere_plugins.specs.losses import TricParams
+from sere_registry import BuildContext, Encoded, LabelledBatch, Resonance, ResonanceField, UnlabelledBatch, error
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Items u, each with the partner that resonates with it most, r(u) or a(u): rows `picks` of a pool."""
+
+    items: Encoded
+    partners: Encoded
+    picks: Tensor
+    heard: Resonance
+
+    @classmethod
+    def find(cls, items: Encoded, pool: Encoded, field: ResonanceField) -> Matched | None:
+        """The best partner of every item, and what the item is told by it; None where a side is empty."""
+        if not len(items) or not len(pool):
+            return None
+        with torch.no_grad():
+            picks = field.similarity(items, pool).argmax(dim=1)
+        partners = pool.take(picks)
+        return cls(items, partners, picks, field.aligned(items, partners))
+
+
+def prototypes(labelled: Tensor, labels: Tensor, mixed: Tensor, pseudo: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """P_c `[C, D]`, equation 7, and N_c + M_c `[C]`.
+
+    Args:
+        labelled: g_l, `[N, D]`, with `labels` `[N]`.
+        mixed: m_j, `[M, D]`, with pseudo-classes `[M]`; a class without any keeps its labelled mean.
+
+    >>> prototypes(torch.tensor([[1.0], [4.0]]), torch.tensor([0, 1]), torch.tensor([[3.0]]), torch.tensor([0]), 2)
+    (tensor([[2.],
+            [4.]]), tensor([2., 1.]))
+    """
+    rows = torch.cat([labelled, mixed])
+    members = functional.one_hot(torch.cat([labels, pseudo]), classes).to(rows.dtype)
+    count = members.sum(dim=0)
+    return members.T @ rows / count.clamp(min=1).unsqueeze(1), count
+
+
+class _Tric(nn.Module):
+    """All of TRIC but the signature that tells the engine what to encode."""
+
+    def __init__(self, params: TricParams, context: BuildContext) -> None:
+        super().__init__()
+        self.params = params
+        self.classes = context.classes
+        self._seen: dict[str, Tensor] = {}
+        self._field: tuple[Any, ...] = ()  # in a tuple, so that the field's parameters do not become this loss's
+
+    # -- equations 7 to 9 -------------------------------------------------------------------------------------------
+
+    def terms(
+        self, support: LabelledBatch, source: UnlabelledBatch | None, target: UnlabelledBatch, field: ResonanceField
+    ) -> Mapping[str, Tensor]:
+        """lambda_PR L_PR and lambda_DR L_DR; a term of weight 0 is a constant 0 and costs nothing."""
+        self._field, self._seen = (field,), {}
+        p = self.params
+        use_prototypes, use_dual = p.prototype_weight > 0, p.dual_weight > 0
+        none = support.embedding.new_zeros(())
+        with torch.autocast(support.embedding.device.type, enabled=False):
+            intra = cross = None
+            if source is not None and (use_dual or (use_prototypes and p.anchors_from != "target")):
+                intra = Matched.find(source, support, field)
+            if source is not None and (use_dual or (use_prototypes and p.anchors_from == "relay")):
+                cross = Matched.find(target, source, field)
+            members = self._members(support, target, intra, cross, field) if use_prototypes else []
+            prototype = self._prototype(support, members) if members else none
+            dual = self._dual([pairs for pairs in (intra, cross) if pairs], field) if use_dual and (intra or cross) else none
+        self._seen["embedding_norm"] = torch.cat([support.embedding, target.embedding]).detach().norm(dim=1).mean()
+        return {"prototype": p.prototype_weight * prototype, "dual": p.dual_weight * dual}
+
+    def _members(
+        self, support: LabelledBatch, target: UnlabelledBatch, intra: Matched | None, cross: Matched | None, field: ResonanceField
+    ) -> list[tuple[Matched, Tensor]]:
+        """U: items with their anchors and pseudo-classes."""
+        members: list[tuple[Matched, Tensor]] = []
+        if intra is not None and self.params.anchors_from != "target":
+            members.append((intra, support.labels[intra.picks]))
+        if self.params.anchors_from == "relay":  # S_l names the classes of S_u, and these those of T_u
+            if intra is not None and cross is not None:
+                members.append((cross, support.labels[intra.picks][cross.picks]))
+        else:
+            anchored = Matched.find(target, support, field)
+            if anchored is not None:
+                members.append((anchored, support.labels[anchored.picks]))
+        return members
+
+    def _prototype(self, support: LabelledBatch, members: Sequence[tuple[Matched, Tensor]]) -> Tensor:
+        """L_PR, equations 7 and 8."""
+        own = torch.cat([self._scaled(pairs.items.embedding) for pairs, _ in members])
+        anchors = torch.cat([self._scaled(pairs.partners.embedding) for pairs, _ in members])
+        similarity = torch.cat([pairs.heard.similarity for pairs, _ in members])
+        told = torch.cat([self._scaled(pairs.heard.told) for pairs, _ in members])
+        pseudo = torch.cat([classes for _, classes in members])
+        if self.params.mix == "mean":
+            mixed = (own + anchors) / 2
+        else:
+            share = similarity.clamp(min=0).unsqueeze(1)
+            mixed = (own + share * anchors) / (1 + share)
+        centres, count = prototypes(self._scaled(support.embedding), support.labels, mixed, pseudo, len(self.classes))
+        self._watch(centres, count, told, similarity, pseudo)
+        if self.params.prototype_loss == "contrastive":
+            logits = functional.normalize(told, dim=1) @ functional.normalize(centres, dim=1).T / self.params.contrast_temperature
+            return functional.cross_entropy(logits.masked_fill(count == 0, -torch.inf), pseudo)
+        return self._euclidean(told - centres[pseudo]).mean()
+
+    def _dual(self, matches: Sequence[Matched], field: ResonanceField) -> Tensor:
+        """L_DR, equation 9: what each tells the other should be one thing."""
+        forth = torch.cat([self._scaled(pairs.heard.told) for pairs in matches])
+        back = torch.cat([self._scaled(field.aligned(pairs.partners, pairs.items).told) for pairs in matches])
+        if self.params.distance == "cosine":
+            return (1 - functional.cosine_similarity(forth, back, dim=1)).mean()
+        return self._euclidean(forth - back).mean()
+
+    def _scaled(self, rows: Tensor) -> Tensor:
+        """g or zt `[n, D]` as `normalise` wants it."""
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+        return functional.normalize(rows, dim=1) if self.params.normalise == "l2" else rows
+
+    def _euclidean(self, gaps: Tensor) -> Tensor:
+        """`[n, D]` -> `[n]`: squared, or the norm itself (whose gradient at 0 is 0)."""
+        return gaps.square().sum(dim=1) if self.params.squared else torch.linalg.vector_norm(gaps, dim=1)
+
+    # -- prediction -------------------------------------------------------------------------------------------------
+
+    @property
+    def predicts(self) -> bool:
+        """Does this configuration bring its own classifier?"""
+        return self.params.predict != "classifier"
+
+    def predict(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None = None) -> Tensor | None:
+        """Posteriors `[B, C]`; None for `predict: classifier`.
+
+        `prototype` compares g with the labelled means (equation 7 without U: the scored utterances may not shape their own
+        prototypes), `resonance` takes each class's best S(u, l).  `field` is that of the last training step where not given.
+        """
+        if not self.predicts:
+            return None
+        labels, classes = support.labels, len(self.classes)
+        if self.params.predict == "prototype":
+            g = self._scaled(support.embedding)
+            centres, count = prototypes(g, labels, g[:0], labels[:0], classes)
+            scores = -torch.cdist(self._scaled(batch.embedding), centres, compute_mode="donot_use_mm_for_euclid_dist").square()
+            scores = scores.masked_fill(count == 0, -torch.inf)
+        else:
+            if field is None:
+                if not self._field:
+                    raise error("B402", "tric's `predict: resonance` got no resonance field", "train before predicting, or pass `field`")
+                field = self._field[0]
+            similarity = field.similarity(batch, support)
+            scores = similarity.new_full((len(batch), classes), -torch.inf)
+            scores = scores.scatter_reduce(1, labels.expand(len(batch), -1), similarity, "amax")
+        return (scores / self.params.predict_temperature).softmax(dim=1)
+
+    # -- what to watch ----------------------------------------------------------------------------------------------
+
+    def _watch(self, centres: Tensor, count: Tensor, told: Tensor, similarity: Tensor, pseudo: Tensor) -> None:
+        filled = centres.detach()[count > 0]
+        self._seen["prototype_spread"] = (filled - filled.mean(dim=0)).norm(dim=1).mean()
+        self._seen["told_norm"] = told.detach().norm(dim=1).mean()
+        self._seen["similarity"] = similarity.detach().mean()
+        self._seen["shares"] = torch.bincount(pseudo, minlength=len(self.classes)).float() / len(pseudo)
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """Of the last step: the pseudo-classes and their entropy (1: all equally frequent, 0: only one), the mean S of the anchors,
+        and two signs of collapse, the norm of embeddings and the mean distance of the prototypes from their centre."""
+        found = {name: float(value) for name, value in self._seen.items() if name != "shares"}
+        if "shares" in self._seen:
+            shares = self._seen["shares"].tolist()
+            found.update({f"pseudo_share/{name}": share for name, share in zip(self.classes, shares, strict=True)})
+            entropy = -sum(share * math.log(share) for share in shares if share > 0)
+            found["pseudo_entropy"] = entropy / math.log(max(len(shares), 2))
+        return found
+
+
+class Tric(_Tric):
+    """Prototype, intra-source and cross-lingual resonance: lambda_PR L_PR and lambda_DR L_DR of equation 10."""
+
+    def forward(
+        self, support: LabelledBatch, source: UnlabelledBatch, target: UnlabelledBatch, field: ResonanceField
+    ) -> Mapping[str, Tensor]:
+        return self.terms(support, source, target, field)
+
+
+class TricWithoutSource(_Tric):
+    """TRIC where nothing reads S_u (`dual_weight: 0` and `anchors_from: target`): S_u is then not even encoded."""
+
+    def forward(self, support: LabelledBatch, target: UnlabelledBatch, field: ResonanceField) -> Mapping[str, Tensor]:
+        return self.terms(support, None, target, field)
+
+
+def build(params: TricParams, context: BuildContext) -> Tric | TricWithoutSource:
+    """The form that the weights ask for: two classes, since what `forward` names is what the engine encodes."""
+    if params.dual_weight == 0 and (params.anchors_from == "target" or params.prototype_weight == 0):
+        return TricWithoutSource(params, context)
+    return Tric(params, context)

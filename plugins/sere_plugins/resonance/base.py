@@ -1,0 +1,85 @@
+"""What fields over frames share: pack the real frames, resonate, return in the caller's shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sere_plugins.resonance.kernel import Kernel
+from sere_plugins.resonance.packing import Layout, layout
+from sere_plugins.resonance.resonate import Recipe, resonate
+from sere_plugins.resonance.search import Plan
+from sere_registry import Encoded, Resonance, error
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a field: packed frames z `[N, D]`, burst strengths e `[N]` or None, and where they stand."""
+
+    frames: Tensor
+    strength: Tensor | None
+    layout: Layout
+
+
+class FrameField(nn.Module):
+    """A directed field over frames: best match for each frame of a, mean resonance over a's highlights.
+
+    By itself it has no burst term and every frame is a highlight; a subclass changes `kernel`, `strength` and `highlights`.
+    """
+
+    directed = True
+    kernel = Kernel()
+
+    def strength(self, batch: Encoded) -> Tensor | None:
+        """e `[B, T]`, equation 3; None where there is no burst term."""
+        return None
+
+    def highlights(self, strength: Tensor | None, mask: Tensor) -> Tensor:
+        """H, equation 6: `[B, T]` bool within the mask, at least one frame of every utterance."""
+        return mask
+
+    def forward(self, a: Encoded, b: Encoded) -> Resonance:
+        """Every pair of a and b: S `[A, B]` and zt_{a<-b} `[A, B, D]`, equations 3 to 6; differentiable."""
+        similarity, told = self._resonate(a, b, aligned=False, told=True)
+        assert told is not None
+        return Resonance(similarity, told)
+
+    def similarity(self, a: Encoded, b: Encoded) -> Tensor:
+        """S of every pair, `[A, B]`; without gradient it costs the search alone."""
+        return self._resonate(a, b, aligned=False, told=False)[0]
+
+    def aligned(self, a: Encoded, b: Encoded) -> Resonance:
+        """Row i of a with row i of b: S `[P]` and zt `[P, D]`; differentiable.
+
+        Raises:
+            SereError: B402 if the batches differ in size.
+        """
+        if len(a) != len(b):
+            raise error("B402", f"a field was asked to align {len(a)} utterances with {len(b)}")
+        similarity, told = self._resonate(a, b, aligned=True, told=True)
+        assert told is not None
+        return Resonance(similarity.squeeze(1), told.squeeze(1))
+
+    def _resonate(self, a: Encoded, b: Encoded, aligned: bool, told: bool) -> tuple[Tensor, Tensor | None]:
+        width = a.frames.values.shape[-1]
+        if b.frames.values.shape[-1] != width:
+            raise error("B402", f"a field was asked to compare frames of width {width} with frames of width {b.frames.values.shape[-1]}")
+        # argmax over bfloat16 products would be decided by rounding
+        with torch.autocast(a.frames.values.device.type, enabled=False):
+            left, shares = self._side(a)
+            right, _ = self._side(b)
+            recipe = Recipe(Plan(left.layout, right.layout, aligned), self.kernel, shares, told)
+            return resonate(left.frames, right.frames, left.strength, right.strength, recipe)
+
+    def _side(self, batch: Encoded) -> tuple[Side, Tensor]:
+        """The packed side, and what each of its frames counts in equation 6, `[N]`."""
+        mask = batch.frames.mask
+        where = layout(mask)
+        wide = torch.promote_types(batch.frames.values.dtype, torch.float32)
+        strength = self.strength(batch)
+        chosen = self.highlights(None if strength is None else strength.detach(), mask)
+        shares = chosen.to(wide) / chosen.sum(dim=1, keepdim=True).clamp(min=1)
+        packed = None if strength is None else where.pack(strength.to(wide))
+        return Side(where.pack(batch.frames.values.to(wide)), packed, where), where.pack(shares)
