@@ -172,8 +172,8 @@ class Loss(Protocol):
         views: the streams whose batches it wants with two `views`, e.g. `frozenset({"target"})`.
         parameters_by_group(): `Mapping[str, Group]` for a loss that is trained in groups of its own.
         after_step(progress), after_epoch(progress): banks, moving averages.
-        predict(batch, support): posteriors `[B, C]`, if the loss brings its own classifier; may return None.
-            A loss with this member also has a bool `predicts`: does its configuration bring a classifier?
+        predict(batch, support, field): posteriors `[B, C]` of a loss that brings its own classifier; it may leave out
+            what it does not need.  Such a loss also has a bool `predicts`: does its configuration bring a classifier?
         diagnostics(): `Mapping[str, float]` about the last step, for the history.
     """
 
@@ -337,7 +337,7 @@ class Selector(Protocol):
     """Scores an epoch without target labels; the epoch with the highest score is kept (the last of equals).
 
     `score` names what it reads: any of `target` (posteriors on T_u, `[n, C]`), `embedding` (g of T_u, `[n, D]`),
-    `epoch` (int).
+    `epoch` (int).  A selector with the attribute `keeps_last` set is not asked: it always keeps the last epoch.
     """
 
     score: Callable[..., float]

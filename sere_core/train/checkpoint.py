@@ -7,7 +7,6 @@ moving averages), each optimizer's state, the selector's best epoch, and how far
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sere_core.score.records import writing
+from sere_core.score.files import atomic_path
 from sere_registry import error
 
 
@@ -52,11 +51,9 @@ class Checkpoint:
         Raises:
             SereError: X704 or X705 where the folder or the disk does not take it.
         """
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in self.tensors.items()}
-        with writing(path):
+        with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata={"position": json.dumps(asdict(self.position))})
-            os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:

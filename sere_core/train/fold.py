@@ -20,6 +20,7 @@ from sere_core.config.model import Train
 from sere_core.train.assemble import Assembler
 from sere_core.train.checkpoint import Checkpoint, Position, optimizer_tensors, restore_optimizer
 from sere_core.train.coder import Coder, ViewChains
+from sere_core.train.device import computes_in
 from sere_core.train.stage import EpochReport, StageRunner
 from sere_core.train.streams import StreamSet
 from sere_core.train.whole import VisibleData, encode_whole, predict
@@ -150,10 +151,9 @@ class FoldTrainer:
         return float(self.selector.score(**{name: given[name] for name in names}))
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        wanted = self.train.precision
-        device = self.assembler.device.type
-        if wanted == "bfloat16" or (wanted == "auto" and device == "cuda" and torch.cuda.is_bf16_supported()):
-            return torch.autocast(device, dtype=torch.bfloat16)
+        device = self.assembler.device
+        if computes_in(self.train.precision, device) == "bfloat16":
+            return torch.autocast(device.type, dtype=torch.bfloat16)
         return nullcontext()
 
     def _save(self, position: Position, parts: Mapping[str, Mapping[str, Tensor]], optimizers: Mapping[str, torch.optim.Optimizer] | None = None) -> None:

@@ -77,7 +77,9 @@ class Joint(nn.Module):
         """A loss's own classifier if one is configured, else the softmax of the classifier's logits."""
         for loss in self.losses.values():
             if getattr(loss, "predicts", False):
-                posteriors: Tensor = loss.predict(batch, support)
+                given = {"support": support, "field": self.field}
+                named = inspect.signature(loss.predict).parameters
+                posteriors: Tensor = loss.predict(batch, **{name: value for name, value in given.items() if name in named})
                 return posteriors
         return batch.logits.softmax(dim=-1)
 

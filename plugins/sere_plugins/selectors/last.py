@@ -13,6 +13,8 @@ class Last:
     7.0
     """
 
+    keeps_last = True  # spares the trainer a copy of the state after every epoch
+
     def __init__(self, params: Params, context: BuildContext) -> None: ...
 
     def score(self, epoch: int) -> float:

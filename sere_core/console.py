@@ -1,0 +1,44 @@
+"""What a run says on the terminal while it prepares; during training the hooks speak."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Speaker:
+    """Prints to the terminal; quiet when asked to be, and without bars where there is no terminal."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.console = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty())
+
+    @property
+    def interactive(self) -> bool:
+        return self.console.is_terminal and not self.quiet
+
+    def say(self, line: str, style: str = "") -> None:
+        """A line, unless quiet."""
+        if not self.quiet:
+            self.console.print(line, style=style, highlight=False, markup=False)
+
+    def warn(self, lines: tuple[str, ...]) -> None:
+        """Warnings, one line each, on stderr; also when quiet."""
+        console = Console(stderr=True, soft_wrap=True)
+        for line in lines:
+            console.print(f"warning: {line}", style="yellow", highlight=False, markup=False)
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """A progress bar with time left, told of (done, total); nothing where there is no terminal."""
+        if not self.interactive:
+            yield lambda done, total: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(title, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,90 @@
+"""What a run will do, found out without torch: its corpora, its task, and what to warn of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sere_core.config import Resolved
+from sere_core.data.labels import Seal
+from sere_core.data.task import TaskPlan, make_task
+from sere_core.rng import derive
+from sere_registry import BuildContext, Problem, Recording, SereError, Utterance, error, suggest
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The checked config, its corpora, and the task made of them."""
+
+    resolved: Resolved
+    corpora: Mapping[str, Any]
+    task: TaskPlan
+    warnings: tuple[str, ...]
+
+    def recordings(self) -> dict[str, tuple[Recording, tuple[str, ...]]]:
+        """Every recording that the task uses, by key, with the encoder ids that it needs."""
+        wanted: dict[str, tuple[Recording, set[str]]] = {}
+        for fold in self.task.folds:
+            for recording in fold.labelled:
+                wanted.setdefault(recording.key, (recording, set()))[1].add(self.resolved.config.paths.labelled)
+            for recording in (*fold.source, *fold.target, *fold.test):
+                wanted.setdefault(recording.key, (recording, set()))[1].add(self.resolved.encoder_of(recording.language))
+        return {key: (recording, tuple(sorted(encoders))) for key, (recording, encoders) in wanted.items()}
+
+    def digests(self) -> dict[str, str]:
+        """By corpus: a digest of the list of its files that the task uses, names and sizes."""
+        lists: dict[str, list[str]] = {name: [] for name in self.corpora}
+        for recording, _ in self.recordings().values():
+            size = recording.path.stat().st_size if recording.path.exists() else 0
+            lists[recording.corpus].append(f"{recording.id} {size}")
+        return {name: hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest() for name, lines in lists.items()}
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The encoder ids that the task uses."""
+        return tuple(sorted({encoder for _, encoders in self.recordings().values() for encoder in encoders}))
+
+
+def make_plan(resolved: Resolved, seal: Seal | None = None) -> Plan:
+    """List the corpora and make the task; nothing is decoded, rendered or trained.
+
+    Without a seal nobody can ever open the target's labels, which is right for a dry run.
+
+    Raises:
+        SereError: everything that is wrong with the folders, the pair of corpora, or the folds.
+    """
+    task = resolved.config.task
+    corpora: dict[str, Any] = {}
+    listed: dict[str, Sequence[Utterance]] = {}
+    problems: list[Problem] = []
+    warnings = list(resolved.warnings)
+    cache = resolved.config.features.cache
+    for name in dict.fromkeys((task.source, task.target)):
+        try:
+            corpora[name] = resolved.components[f"corpora.{name}"].build(BuildContext(id=name, cache=Path(cache) if cache else None))
+            listed[name] = corpora[name].utterances()
+            warnings += [f"corpus {name}: {finding.message}" for finding in corpora[name].findings()]
+        except SereError as broken:
+            place = resolved.place(f"corpora.{name}")
+            problems += [p if p.place.file else Problem(p.code, p.message, p.hint, place) for p in broken.problems]
+    if problems:
+        raise SereError(*problems)
+    plan = make_task(task, listed[task.source], listed[task.target], derive(resolved.config.seed, "task"), resolved.place, seal)
+    _check_languages(resolved, listed)
+    return Plan(resolved, corpora, plan, (*warnings, *plan.warnings))
+
+
+def _check_languages(resolved: Resolved, listed: Mapping[str, Sequence[Utterance]]) -> None:
+    """Every language of the pair needs an encoder."""
+    unlabelled = resolved.config.paths.unlabelled
+    if isinstance(unlabelled, str):
+        return
+    spoken = Counter(utterance.recording.language for utterances in listed.values() for utterance in utterances)
+    for language in spoken:
+        if language not in unlabelled:
+            hint = suggest(language, unlabelled, "languages with an encoder")
+            raise error("C311", f"no encoder for the language '{language}' ({spoken[language]} utterances)", hint, resolved.place("paths.unlabelled"))

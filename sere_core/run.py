@@ -1,0 +1,293 @@
+"""A run from its config to its record; it reads in the order in which things happen.
+
+    corpora -> task -> features -> for each fold: train, predict, score -> record -> table
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from sere_core.config import Resolved
+from sere_core.console import Speaker
+from sere_core.plan import Plan, make_plan
+from sere_core.rng import derive
+from sere_registry import BuildContext
+
+
+def dry_run(resolved: Resolved, quiet: bool = False) -> int:
+    """Check everything that can be checked without torch, and say what the run would do."""
+    plan = make_plan(resolved)
+    speaker = Speaker(quiet)
+    speaker.warn(plan.warnings)
+    speaker.say(f"{resolved.config.name}: {plan.task.protocol}")
+    speaker.say(f"classes: {', '.join(plan.task.classes)}")
+    for fold in plan.task.folds:
+        sizes = f"{len(fold.labelled)} labelled, {len(fold.source)} source, {len(fold.target)} target, {len(fold.test)} scored"
+        speaker.say(f"fold {fold.index}: {sizes}")
+    for path, bound in resolved.components.items():
+        speaker.say(f"{path}: {bound.full_name} ({bound.distribution} {bound.version})")
+    speaker.say(f"record: {folder_of(resolved)}")
+    return 0
+
+
+def folder_of(resolved: Resolved) -> Path:
+    """Where the record of this config goes."""
+    return Path(resolved.config.output.dir) / resolved.digest()
+
+
+def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet: bool = False) -> int:
+    """Train, score and record; or, if this very run is done already, show its record.
+
+    Raises:
+        SereError: whatever is wrong, in coded lines.
+    """
+    from sere_core.data.labels import Seal
+    from sere_core.score.reading import Record
+    from sere_core.score.records import RunFolder
+    from sere_core.score.table import print_record
+
+    speaker = Speaker(quiet)
+    folder = RunFolder(Path(resolved.config.output.dir), resolved.digest())
+    if folder.done and not fresh:
+        print_record(Record.read(folder.path), speaker.console)
+        speaker.say(f"this run was done before; its record: {folder.path} (--fresh trains again)")
+        return 0
+    started = time.perf_counter()
+    seal = Seal()
+    plan = make_plan(resolved, seal)
+    speaker.warn(plan.warnings)
+    mode: Literal["new", "resume", "fresh"] = "fresh" if fresh else "resume" if resume else "new"
+    with folder.claim(mode):
+        Run(resolved, plan, seal, folder, speaker, started).whole()
+    print_record(Record.read(folder.path), speaker.console)
+    speaker.say(f"record: {folder.path}")
+    return 0
+
+
+class Run:
+    """One run in its folder."""
+
+    def __init__(self, resolved: Resolved, plan: Plan, seal: Any, folder: Any, speaker: Speaker, started: float) -> None:
+        from sere_core.hookbus import HookBus
+        from sere_core.score.scorer import Scorer
+        from sere_registry.hookspecs import RunInfo
+
+        self.resolved, self.plan, self.folder, self.speaker = resolved, plan, folder, speaker
+        self.config = resolved.config
+        self.scorer = Scorer(plan.task, seal)
+        hooks = {name: resolved.components[f"hooks.{name}"] for name in self.config.hooks}
+        self.bus = HookBus(
+            {name: bound.build(BuildContext(id=name)) for name, bound in hooks.items()},
+            {name: f"{bound.distribution} {bound.full_name}" for name, bound in hooks.items()},
+        )
+        self.info = RunInfo(self.config.name, folder.path.name, folder.path, len(plan.task.folds), plan.task.classes, speaker.interactive)
+        self.times: dict[str, float] = {"plan": time.perf_counter() - started}
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Adds to the seconds of a phase."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.times[phase] = self.times.get(phase, 0.0) + time.perf_counter() - begin
+
+    def whole(self) -> None:
+        """All phases; hooks are told of the end whatever happens."""
+        failure: BaseException | None = None
+        try:
+            with self.timed("import torch"):
+                import torch
+
+                from sere_core.train.device import choose_device
+            torch.set_num_threads(self.config.train.threads or torch.get_num_threads())
+            self.device = choose_device(self.config.train.device, self.resolved.place("train.device"))
+            self._begin()
+            with self.timed("features"):
+                self._features()
+            self._manifest()
+            self.bus.call("sere_run_start", run=self.info)
+            with self.timed("train and score"):
+                for fold in self.plan.task.folds:
+                    self._fold(fold)
+            for phase, seconds in self.times.items():
+                self.folder.add_time(phase, seconds)
+            self.folder.finish()
+        except BaseException as caught:
+            failure = caught
+            raise
+        finally:
+            scores = self.scorer.summary().as_json() if self.scorer.scored and failure is None else None
+            self.bus.call("sere_run_end", run=self.info, scores=_numbers(scores), error=failure)
+
+    def _begin(self) -> None:
+        """The record's first files, and how far an interrupted run came."""
+        from sere_core.train.checkpoint import Checkpoint
+
+        self.folder.write("config.yaml", self.resolved.dump().encode())
+        self.folder.write_folds(self.plan.task)
+        self.checkpoints = {
+            fold.index: Checkpoint.load(path) for fold in self.plan.task.folds if (path := self._checkpoint_path(fold.index)).exists()
+        }
+        reached = max((checkpoint.position.history for checkpoint in self.checkpoints.values()), default=0)
+        self.folder.truncate_history(reached)
+        scores = self.folder.read_json("scores.json")
+        if scores is not None:
+            self.scorer.load(scores)
+        if self.checkpoints:
+            done = sum(checkpoint.position.finished for checkpoint in self.checkpoints.values())
+            self.speaker.say(f"going on: {done} of {len(self.plan.task.folds)} folds are done")
+
+    def _checkpoint_path(self, fold: int) -> Path:
+        path: Path = self.folder.checkpoints / f"fold-{fold}.safetensors"
+        return path
+
+    def _features(self) -> None:
+        """Extract what is not in the cache."""
+        from sere_core.data.leakage import audio_warnings
+        from sere_core.features.store import extract_all
+        from sere_core.train.prepare import Preparer
+
+        for name, corpus in self.plan.corpora.items():
+            with self.speaker.bar(f"corpus {name}") as tell:
+                corpus.prepare(tell)
+        bounds = {name: self.resolved.components[f"encoders.{name}"] for name in self.plan.paths}
+        encoders = {name: bound.build(BuildContext(id=name)) for name, bound in bounds.items()}
+        dynamics = self.resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=self.config.network.dim))
+        recordings = self.plan.recordings()
+        with self.speaker.bar("features") as tell:
+            self.features = extract_all(
+                list(recordings.values()),
+                {name: (encoder, bounds[name].full_name, bounds[name].version) for name, encoder in encoders.items()},
+                frozenset(dynamics.contours),
+                self.config.features,
+                progress=lambda done, total, key: tell(done, total),
+            )
+        report = self.features.report
+        counted = f"{report.recordings} utterances, {report.seconds / 60:.1f} minutes; {report.extracted} extracted, {report.cached} from the cache"
+        self.speaker.say(f"features: {counted}; {report.trimmed} trimmed, {report.cut} cut at {self.config.features.max_seconds:g} s")
+        digests = {key: self.features.audio_digest(recording) for key, (recording, _) in recordings.items()}
+        self.audio_warnings = audio_warnings(self.plan.task.folds, digests)
+        self.speaker.warn(self.audio_warnings)
+        path_of = self.resolved.encoder_of
+        task = self.config.task
+        self.preparer = Preparer(
+            self.features, encoders, dynamics, self.config.paths.labelled, path_of, task.normalise, task.setting
+        )
+        self.input_dim = encoders[path_of(self.plan.task.folds[0].test[0].language)].input_dim
+
+    def _manifest(self) -> None:
+        """What the run is made of."""
+        from sere_core.score.manifest import Component, manifest
+        from sere_core.train.device import computes_in, describe
+
+        self.preparer.streams(self.plan.task.folds[0])  # states whose statistics normalise
+        components = [
+            Component(
+                bound.spec.kind, path, bound.full_name, bound.distribution, bound.version, bound.params.model_dump(mode="json"), bound.spec.evidence, bound.spec.cite
+            )
+            for path, bound in self.resolved.components.items()
+        ]
+        notes = {
+            "normalisation": self.preparer.statements,
+            "warnings": [*self.plan.warnings, *self.audio_warnings],
+            "trimmed": self.features.report.trimmed,
+            "cut": self.features.report.cut,
+        }
+        self.folder.write_manifest(
+            manifest(
+                name=self.config.name,
+                job=self.folder.path.name,
+                protocol=self.plan.task.protocol,
+                selection=self.config.select.use,
+                components=components,
+                corpora=self.plan.digests(),
+                folds=self.plan.task.digest,
+                features={"all": self.features.digest},
+                seeds={"run": self.config.seed, "task": self.plan.task.seed},
+                device=describe(self.device),
+                precision=computes_in(self.config.train.precision, self.device),
+                notes=notes,
+            )
+        )
+
+    def _fold(self, fold: Any) -> None:
+        """Train on one fold (or take up what an interrupted run left), predict, score."""
+        from sere_core.train.fold import FoldTrainer
+        from sere_core.train.views import build_chains
+
+        checkpoint = self.checkpoints.get(fold.index)
+        seed = derive(self.config.seed, "fold", fold.index)
+        streams = self.preparer.streams(fold)
+        test = streams["test"]
+        trainer = FoldTrainer(
+            index=fold.index,
+            assembler=self._assembler(seed, fold.index),
+            streams=streams,
+            train=self.config.train,
+            steps=self.config.train.steps_per_epoch or -(-len(fold.target) // self.config.train.batch.target),
+            selector=self.resolved.components["select"].build(BuildContext(id="select", classes=self.plan.task.classes)),
+            path=self._checkpoint_path(fold.index),
+            views=build_chains(self.resolved, self.preparer.encoders),
+            listener=self._listener(fold.index),
+        )
+        result = trainer.run(checkpoint)
+        posteriors = result.posteriors.double().numpy()
+        if fold.index not in self.scorer.scored:
+            self.scorer.score(fold, posteriors)
+        self.folder.write_predictions(fold.index, [recording.id for recording in fold.test], posteriors, self.plan.task.classes)
+        self.folder.write_scores(self.scorer.as_json())
+        embeddings = self._embeddings(fold.index, result)
+        assert len(test) == len(posteriors)
+        mine = self.scorer.of(fold.index)
+        self.bus.call(
+            "sere_fold_scored", run=self.info, fold=fold.index, scores=_numbers(mine.as_json()), confusion=mine.confusion, embeddings=embeddings
+        )
+
+    def _embeddings(self, fold: int, result: Any) -> Path:
+        import numpy as np
+
+        with self.folder.atomic(f"embeddings/fold-{fold}.npz") as path, open(path, "wb") as file:
+            np.savez(file, embedding=result.embeddings.numpy(), predicted=result.posteriors.argmax(dim=1).numpy())
+        found: Path = self.folder.path / f"embeddings/fold-{fold}.npz"
+        return found
+
+    def _assembler(self, seed: int, fold: int) -> Any:
+        from sere_core.train.assemble import Assembler
+
+        def built(kind: str, id: str, name: str) -> None:
+            self.bus.call("sere_component_built", run=self.info, kind=kind, id=id, name=name)
+
+        return Assembler(self.resolved, self.plan.task.classes, self.input_dim, seed, self.plan.paths, self.device, built)
+
+    def _listener(self, fold: int) -> Any:
+        """Hooks and history hear of the fold's steps and epochs."""
+        from sere_core.train.fold import Listener
+
+        call, info = self.bus.call, self.info
+
+        def epoch_end(stage: str, report: Any, score: float | None) -> int:
+            entry = {"fold": fold, "stage": stage, "epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics}
+            self.folder.append_history(entry if score is None else {**entry, "selection": score})
+            call("sere_epoch_end", run=info, fold=fold, stage=stage, epoch=report.epoch, losses=report.losses, diagnostics=report.diagnostics)
+            position: int = self.folder.history_position()
+            return position
+
+        return Listener(
+            stage_start=lambda stage, epochs, steps, first: call(
+                "sere_stage_start", run=info, fold=fold, stage=stage, epochs=epochs, steps=steps, first_epoch=first
+            ),
+            step_end=lambda stage, epoch, step, losses: call("sere_step_end", run=info, fold=fold, stage=stage, epoch=epoch, step=step, losses=losses),
+            epoch_end=epoch_end,
+            checkpoint_saved=lambda path: call("sere_checkpoint_saved", run=info, fold=fold, path=path),
+            should_stop=lambda stage, epoch: call("sere_should_stop", run=info, fold=fold, stage=stage, epoch=epoch),
+        )
+
+
+def _numbers(scores: Mapping[str, Any] | None) -> dict[str, float] | None:
+    """Only the plain numbers."""
+    return None if scores is None else {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}

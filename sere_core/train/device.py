@@ -1,0 +1,42 @@
+"""Which device a run computes on, and in which precision."""
+
+from __future__ import annotations
+
+import torch
+
+from sere_registry import Place, error
+
+
+def choose_device(wanted: str, place: Place = Place()) -> torch.device:  # noqa: B008  (immutable)
+    """The device of the config: `auto` is the first GPU, or the CPU where there is none.
+
+    Raises:
+        SereError: X702 if it does not exist here.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    hint = "available here: " + ", ".join(available())
+    try:
+        device = torch.device(wanted)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, ValueError) as cause:
+        raise error("X702", f"the device '{wanted}' is not available: {str(cause).splitlines()[0]}", hint, place) from cause
+    return device
+
+
+def available() -> list[str]:
+    """The devices of this machine."""
+    names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return [*names, "mps"] if torch.backends.mps.is_available() else names
+
+
+def computes_in(wanted: str, device: torch.device) -> str:
+    """The precision of the forward passes: `auto` is bfloat16 on a GPU that has it, else float32."""
+    if wanted == "auto":
+        return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    return wanted
+
+
+def describe(device: torch.device) -> str:
+    """What was computed on, for the record."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
