@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Identifier = str
+AtLeastOne = Annotated[int, Field(ge=1)]
+AtLeastTwo = Annotated[int, Field(ge=2)]
 
 
 class Section(BaseModel):
@@ -25,15 +27,15 @@ class Block(Section):
 class Ramp(Section):
     """A weight that grows or falls in a straight line."""
 
-    start: float = Field(0.0, description="the weight at the first step")
-    end: float = Field(1.0, description="the weight from `until` on")
-    until: float = Field(1.0, gt=0, le=1, description="the share of the stage at which `end` is reached")
+    start: float = Field(default=0.0, description="the weight at the first step")
+    end: float = Field(default=1.0, description="the weight from `until` on")
+    until: float = Field(default=1.0, gt=0, le=1, description="the share of the stage at which `end` is reached")
 
 
 class LossBlock(Block):
     """A loss with its weight."""
 
-    weight: float | Ramp = Field(1.0, description="a number, or {start, end, until}")
+    weight: float | Ramp = Field(default=1.0, description="a number, or {start, end, until}")
 
 
 class Task(Section):
@@ -41,58 +43,60 @@ class Task(Section):
 
     source: Identifier = Field(description="the id of the labelled corpus")
     target: Identifier = Field(description="the id of the corpus without labels; the source's id for an in-corpus ceiling")
-    classes: Literal["shared"] | list[str] = Field("shared", description="the shared classes of the pair, or a list of emotions")
-    shots: int | Literal["all"] = Field(5, description="labelled utterances per class of the source, or `all`")
-    setting: Literal["inductive", "transductive"] = Field("inductive", description="are the scored utterances those adapted to?")
-    folds: int | Literal["speakers"] = Field(5, description="how many folds of the target, or `speakers`: leave one speaker out")
-    disjoint: Literal["speaker", "none"] = Field("speaker", description="no speaker in two folds, or folds stratified at random")
-    normalise: Literal["none", "corpus", "speaker"] = Field("speaker", description="whose statistics standardise the features")
+    classes: Literal["shared"] | list[str] = Field(default="shared", description="the shared classes of the pair, or a list of emotions")
+    shots: AtLeastOne | Literal["all"] = Field(default=5, description="labelled utterances per class of the source, or `all`")
+    setting: Literal["inductive", "transductive"] = Field(default="inductive", description="are the scored utterances those adapted to?")
+    folds: AtLeastTwo | Literal["speakers"] = Field(
+        default=5, description="how many folds of the target, or `speakers`: leave one speaker out"
+    )
+    disjoint: Literal["speaker", "none"] = Field(default="speaker", description="no speaker in two folds, or folds stratified at random")
+    normalise: Literal["none", "corpus", "speaker"] = Field(default="speaker", description="whose statistics standardise the features")
 
 
 class Features(Section):
     """How audio becomes waveforms and contours."""
 
-    crepe: Literal["tiny", "full"] = Field("tiny", description="the size of CREPE, which finds f0")
-    hop: float = Field(0.02, gt=0, le=0.1, description="seconds between two values of a contour")
-    max_seconds: float = Field(20.0, gt=0, description="longer utterances are cut; how many is counted")
-    trim: bool = Field(True, description="cut leading and trailing digital silence")
-    cache: str | None = Field(None, description="the folder of extracted features; default: SERE_CACHE or ~/.cache/sere")
+    crepe: Literal["tiny", "full"] = Field(default="tiny", description="the size of CREPE, which finds f0")
+    hop: float = Field(default=0.02, gt=0, le=0.1, description="seconds between two values of a contour")
+    max_seconds: float = Field(default=20.0, gt=0, description="longer utterances are cut; how many is counted")
+    trim: bool = Field(default=True, description="cut leading and trailing digital silence")
+    cache: str | None = Field(default=None, description="the folder of extracted features; default: SERE_CACHE or ~/.cache/sere")
 
 
 class Network(Section):
     """The engine's own part of the network."""
 
-    dim: int = Field(256, ge=1, description="d, the width to which every path is projected")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout after the projection")
+    dim: int = Field(default=256, ge=1, description="d, the width to which every path is projected")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout after the projection")
 
 
 class Optimizer(Section):
     """A class of torch.optim and its arguments."""
 
-    use: str = Field("adam", description="the name of a class of torch.optim, upper or lower case")
+    use: str = Field(default="adam", description="the name of a class of torch.optim, upper or lower case")
     params: dict[str, Any] = Field(default_factory=lambda: {"lr": 1.0e-3}, description="its arguments")
 
 
 class Batch(Section):
     """How many utterances of each stream make a step."""
 
-    labelled: int | Literal["all"] = Field("all", description="labelled source utterances; `all`: the whole labelled set")
-    source: int = Field(16, ge=1, description="unlabelled source utterances")
-    target: int = Field(16, ge=1, description="unlabelled target utterances")
+    labelled: AtLeastOne | Literal["all"] = Field(default="all", description="labelled source utterances; `all`: the whole labelled set")
+    source: int = Field(default=16, ge=1, description="unlabelled source utterances")
+    target: int = Field(default=16, ge=1, description="unlabelled target utterances")
 
 
 class Train(Section):
     """How long and how to train."""
 
-    epochs: int = Field(20, ge=1, description="passes over the target stream (or `steps_per_epoch` steps each)")
-    steps_per_epoch: int | None = Field(None, ge=1, description="steps that make an epoch; default: one pass over T_u")
+    epochs: int = Field(default=20, ge=1, description="passes over the target stream (or `steps_per_epoch` steps each)")
+    steps_per_epoch: int | None = Field(default=None, ge=1, description="steps that make an epoch; default: one pass over T_u")
     optimizer: Optimizer = Field(default_factory=Optimizer)
     batch: Batch = Field(default_factory=Batch)
-    clip: float | None = Field(None, gt=0, description="the largest norm of a gradient")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the GPU has it")
-    threads: int | None = Field(None, ge=1, description="CPU threads; default: all")
-    checkpoint_every: int = Field(1, ge=1, description="epochs between two checkpoints")
+    clip: float | None = Field(default=None, gt=0, description="the largest norm of a gradient")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto: bfloat16 where the GPU has it")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; default: all")
+    checkpoint_every: int = Field(default=1, ge=1, description="epochs between two checkpoints")
 
 
 class ViewSets(Section):
@@ -112,7 +116,7 @@ class Paths(Section):
 class Output(Section):
     """Where the record goes."""
 
-    dir: str = Field("runs/${name}", description="the folder; each job makes one of its own below it")
+    dir: str = Field(default="runs/${name}", description="the folder; each job makes one of its own below it")
 
 
 class Plugins(Section):
@@ -127,20 +131,21 @@ class RunConfig(Section):
 
     sere: int = Field(description="the grammar version")
     name: str = Field(description="the run's name")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32, description="of everything random; a whole number below 2**32")
     plugins: Plugins = Field(default_factory=Plugins)
-    corpora: dict[Identifier, Block]
-    task: Task
+    corpora: dict[Identifier, Block] = Field(description="id -> corpus")
+    task: Task = Field(description="from which corpus to which, and under which protocol")
     features: Features = Field(default_factory=Features)
-    encoders: dict[Identifier, Block]
-    paths: Paths
+    encoders: dict[Identifier, Block] = Field(description="id -> encoder")
+    paths: Paths = Field(description="which encoder takes which stream: {labelled: ID, unlabelled: ID}")
     network: Network = Field(default_factory=Network)
-    dynamics: Block = Field(default_factory=lambda: Block(use="none"))
+    # defaults by full name: a short one could become ambiguous with a plugin that the run does not name
+    dynamics: Block = Field(default_factory=lambda: Block(use="sere.none"))
     resonance: Block | None = None
-    method: Block = Field(default_factory=lambda: Block(use="joint"))
+    method: Block = Field(default_factory=lambda: Block(use="sere.joint"))
     losses: dict[Identifier, LossBlock] = Field(default_factory=dict)
     train: Train = Field(default_factory=Train)
     views: ViewSets = Field(default_factory=ViewSets)
-    select: Block = Field(default_factory=lambda: Block(use="last"))
+    select: Block = Field(default_factory=lambda: Block(use="sere.last"))
     hooks: dict[Identifier, Block] = Field(default_factory=dict)
     output: Output = Field(default_factory=Output)

@@ -1,0 +1,149 @@
+"""`${vars.x}` and `${env:X}`, and `${name}` and `${seed}` in output.dir; nothing else: a config is data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sere_core.config.nodes import Node, Path, at, dotted
+from sere_core.config.reader import MAX_NODES
+from sere_core.config.scalars import Ambiguous, Scalar, plain
+from sere_registry.errors import Place, Problem, SereError, suggest
+
+MAX_TEXT = 10_000
+_REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+_OUTPUT_DIR = ("output", "dir")
+
+
+class _Unresolved(Exception):
+    """A reference failed, and the problem is noted where its cause is."""
+
+
+class Interpolation:
+    """Resolves the references of one config.
+
+    Args:
+        root: the merged config.
+        environ: the environment variables.
+        problems: gets what cannot be resolved (C306).
+
+    Attributes:
+        unresolved: the dotted paths whose values still hold a reference; what is said of them otherwise is noise.
+    """
+
+    def __init__(self, root: Node, environ: Mapping[str, str], problems: list[Problem]) -> None:
+        self.root, self.environ, self.problems = root, environ, problems
+        self.unresolved: set[str] = set()
+        self._vars: dict[Path, tuple[Node, int]] = {}
+        self._active: list[Path] = []
+        self._count = 0
+
+    def resolve(self, node: Node, path: Path = ()) -> Node:
+        """`node` with its references replaced.  A text that is one reference alone takes the type of what it names."""
+        self._count += 1
+        if isinstance(node.value, dict):
+            return replace(node, value={name: self.resolve(child, (*path, name)) for name, child in node.value.items()})
+        if isinstance(node.value, list):
+            return replace(node, value=[self.resolve(child, (*path, str(index))) for index, child in enumerate(node.value)])
+        if not isinstance(node.value, str) or "${" not in node.value:
+            return node
+        place = replace(node.start, path=dotted(path))
+        try:
+            if path[:1] == ("vars",):
+                return self._variable(path, place)
+            return self._text(node, path, place)
+        except _Unresolved:
+            self.unresolved.add(dotted(path))
+            return node
+
+    def _text(self, node: Node, path: Path, place: Place) -> Node:
+        text = str(node.value)
+        if text.count("${") != len(_REFERENCE.findall(text)):
+            raise self._failure("a ${ has no } that closes it", "write ${vars.x} or ${env:X}", place)
+        whole = _REFERENCE.fullmatch(text)
+        if whole is not None:
+            return replace(self._value(whole[1], path, place), start=node.start, key=node.key)
+        result = _REFERENCE.sub(lambda match: self._words(match[1], path, place), text)
+        if len(result) > MAX_TEXT:
+            raise self._failure(f"the text becomes longer than {MAX_TEXT} characters", "", place)
+        return replace(node, value=result)
+
+    def _words(self, reference: str, path: Path, place: Place) -> str:
+        if reference.startswith("env:"):
+            return self._environment(reference.removeprefix("env:"), place)
+        value = self._value(reference, path, place).value
+        if isinstance(value, (dict, list)) or value is None:
+            raise self._failure(f"${{{reference}}} is not a single value", "it can only stand alone, without text around it", place)
+        return value if isinstance(value, str) else str(value).lower()
+
+    def _value(self, reference: str, path: Path, place: Place) -> Node:
+        if reference.startswith("env:"):
+            return Node(_typed(self._environment(reference.removeprefix("env:"), place)), place)
+        if reference.startswith("vars."):
+            return self._variable(tuple(reference.split(".")), place)
+        if reference in ("name", "seed"):
+            if path != _OUTPUT_DIR:
+                raise self._failure(f"${{{reference}}} may only stand in output.dir", "elsewhere use ${vars.x} or ${env:X}", place)
+            found = self.root.child(reference)
+            return found if found is not None else Node(0 if reference == "seed" else "unnamed", place)
+        variables = self.root.child("vars")
+        known = [name for name, _ in variables.children()] if variables is not None else []
+        hint = "only ${vars.x} and ${env:X} are known; there are no expressions"
+        if reference in known:
+            hint = f"did you mean ${{vars.{reference}}}?"
+        raise self._failure(f"${{{reference}}} cannot be resolved", hint, place)
+
+    def _environment(self, name: str, place: Place) -> str:
+        value = self.environ.get(name, "") if name and "=" not in name and "\0" not in name else ""
+        if not value:
+            state = "empty" if name in self.environ else "not set"
+            raise self._failure(f"the environment variable {name} is {state}", f"set it before the run: export {name}=...", place)
+        if not value.isprintable():
+            raise self._failure(f"the environment variable {name} holds characters that are not text", "", place)
+        return value
+
+    def _variable(self, path: Path, place: Place) -> Node:
+        if path in self._vars:
+            node, size = self._vars[path]
+            self._count += size
+            if self._count > MAX_NODES:
+                raise SereError(Problem("C310", f"the variables unfold to more than {MAX_NODES} values", "", place))
+            return node
+        if dotted(path) in self.unresolved:
+            raise _Unresolved
+        if path in self._active:
+            circle = " -> ".join(dotted(step) for step in [*self._active[self._active.index(path) :], path])
+            raise self._failure(f"${{{dotted(path)}}} refers to itself: {circle}", "", place)
+        raw = at(self.root, path)
+        if raw is None:
+            above = at(self.root, path[:-1])
+            known = [name for name, _ in above.children()] if above is not None else []
+            raise self._failure(f"${{{dotted(path)}}} is not defined", suggest(path[-1], known, dotted(path[:-1])), place)
+        before = self._count
+        self._active.append(path)
+        try:
+            spot = replace(raw.start, path=dotted(path))
+            node = self._text(raw, path, spot) if isinstance(raw.value, str) else self.resolve(raw, path)
+        except _Unresolved:
+            self.unresolved.add(dotted(path))
+            raise
+        finally:
+            self._active.pop()
+        if any(name == dotted(path) or name.startswith(dotted(path) + ".") for name in self.unresolved):
+            raise _Unresolved
+        self._vars[path] = (node, self._count - before + 1)
+        return node
+
+    def _failure(self, message: str, hint: str, place: Place) -> _Unresolved:
+        self.problems.append(Problem("C306", message, hint, place))
+        return _Unresolved()
+
+
+def _typed(text: str) -> Scalar:
+    """A number or truth value if an environment variable looks like one, else its text."""
+    try:
+        value = plain(text)
+    except Ambiguous:
+        return text
+    return text if value is None else value

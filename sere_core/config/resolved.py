@@ -1,0 +1,133 @@
+"""A config that is ready to run: every component found, every parameter filled in and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sere_core.config.model import RunConfig
+from sere_core.config.schema import without_paths
+from sere_registry.errors import Place, Problem, SereError, error, suggest
+from sere_registry.params import Params
+from sere_registry.spec import ComponentSpec
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A component that the config names, with its parameters; nothing of it is imported yet.
+
+    Args:
+        spec: what announces it.
+        full_name: `namespace.name`.
+        distribution, version: who announces it; for a `file:` component the file and a digest of it.
+        params: checked.
+        path: where it stands in the config, e.g. "losses.adapt".
+        use: what a config says to get it.
+        place: where it was written.
+    """
+
+    spec: ComponentSpec
+    full_name: str
+    distribution: str
+    version: str
+    params: Params
+    path: str
+    use: str = ""
+    place: Place = field(default=Place(), compare=False)
+
+    @property
+    def owner(self) -> str:
+        return f"{self.distribution} {self.version}".strip()
+
+    def build(self, context: Any) -> Any:
+        """Import the factory and call it with the parameters and a `BuildContext`.
+
+        Raises:
+            SereError: P102 or P104 (the factory cannot be imported), B401 (it raised), or what the factory itself says.
+        """
+        what = f"{self.spec.kind} '{self.full_name}' of {self.owner}"
+        try:
+            factory = self.spec.load()
+        except SereError as cause:
+            problems = [replace(one, message=f"{what}: {one.message}", place=self.place) for one in cause.problems]
+            raise SereError(*problems) from (cause.__cause__ or cause)
+        try:
+            return factory(self.params, context)
+        except SereError:
+            raise
+        except Exception as cause:  # whatever a plugin raises is reported with its name; --traceback shows it
+            reason = f"{type(cause).__name__}: {cause}"
+            raise error("B401", f"{what} could not be built: {reason}", "--traceback shows where", self.place) from cause
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A checked config.
+
+    Args:
+        config: its sections; components under their full names, with all their parameters.
+        components: the components by path: "corpora.emodb", "encoders.anchor", "dynamics", "losses.adapt",
+            "views.weak.0", "hooks.progress", ...
+        warnings: what is odd but no error.
+        sources: the files that were read, the one asked for first.
+        places: dotted path -> where it was written.
+    """
+
+    config: RunConfig
+    components: Mapping[str, Bound]
+    warnings: tuple[Problem, ...]
+    sources: tuple[Path, ...]
+    places: Mapping[str, Place] = field(repr=False)
+
+    def place(self, path: str) -> Place:
+        """Where `path` was written, or the nearest thing above it that was."""
+        above = path
+        while above and above not in self.places:
+            above = above.rpartition(".")[0]
+        return replace(self.places.get(above, Place()), path=path)
+
+    def encoder_of(self, language: str) -> str:
+        """The id of the encoder of unlabelled utterances in this language.
+
+        Raises:
+            SereError: C311 if `paths.unlabelled` has none for it.
+        """
+        chosen = self.config.paths.unlabelled
+        if isinstance(chosen, str):
+            return chosen
+        if language in chosen:
+            return chosen[language]
+        hint = suggest(language, chosen, "languages that have one") + "; or write one encoder for all: `unlabelled: ID`"
+        raise error("C311", f"no encoder for the language '{language}'", hint, self.place("paths.unlabelled"))
+
+    def dump(self) -> str:
+        """The config as YAML with every default written out; loading it gives the same config."""
+        from sere_core.config.writer import write
+
+        return write(self.config.model_dump(mode="json"))
+
+    def digest(self) -> str:
+        """12 hex digits that tell runs apart: all that results depend on, and neither paths nor names.
+
+        A `file:` component counts by its content.
+        """
+        data = self.config.model_dump(mode="json")
+        for section in ("name", "plugins", "output", "hooks"):
+            del data[section]
+        del data["features"]["cache"]
+        for key in ("device", "threads", "checkpoint_every"):
+            del data["train"][key]
+        data["train"]["optimizer"]["use"] = data["train"]["optimizer"]["use"].lower()
+        for path, bound in self.components.items():
+            if path.startswith("hooks."):
+                continue
+            block = data
+            for part in path.split("."):
+                block = block[int(part)] if isinstance(block, list) else block[part]
+            block["use"] = f"{bound.full_name}@{bound.version}" if bound.use.startswith("file:") else bound.full_name
+            block["params"] = without_paths(block["params"], type(bound.params))
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
