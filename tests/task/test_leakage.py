@@ -1,0 +1,71 @@
+"""What is warned of before a run, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sere_core.config.model import Task
+from sere_core.data.leakage import audio_warnings, shared_speakers, text_tells_emotion
+from sere_core.data.task import make_task
+from sere_registry.utterances import Utterance
+
+Make = Callable[..., list[Utterance]]
+EMOTIONS = ["anger", "fear", "sadness"]
+
+
+def retext(side: list[Utterance], text: str) -> list[Utterance]:
+    return [
+        replace(each, recording=replace(each.recording, text=text.format(emotion=each.emotion, take=each.id[-1]))) for each in side
+    ]
+
+
+def test_sentences_that_belong_to_one_emotion_are_warned_of(make: Make) -> None:
+    side = make("enterface", ["s1", "s2", "s3"], EMOTIONS, language="en")
+    assert text_tells_emotion(retext(side, "{emotion}-{take}")) == [
+        "enterface: the sentence tells the emotion (100% of 36 utterances): a recogniser of words would score"
+    ]
+    assert text_tells_emotion(retext(side, "{take}")) == [], "sentences that all emotions share"
+    assert text_tells_emotion(side) == [], "unknown sentences"
+    assert text_tells_emotion(retext(side, "{emotion}")[:4]) == [], "one emotion only"
+    single = [replace(each, recording=replace(each.recording, text=each.id)) for each in side]
+    assert text_tells_emotion(single) == [], "every sentence is spoken once: nothing can be learnt of it"
+
+
+def test_speakers_are_shared_within_a_language_only(make: Make) -> None:
+    german, english = make("emodb", ["03", "08"], EMOTIONS, language="de"), make("ravdess", ["03", "04"], EMOTIONS, language="en")
+    assert shared_speakers(german, english) == []
+    assert "share 1 speaker name(s): 03" in shared_speakers(make("tess", ["03"], EMOTIONS, language="en"), english)[0]
+    twice = [replace(each, recording=replace(each.recording, corpus="copy")) for each in german]
+    assert shared_speakers(german, twice) == ["emodb and copy share 24 audio files: source and target are not different corpora"]
+
+
+def test_folds_that_are_not_text_disjoint_are_noted(make: Make) -> None:
+    target = make("emovo", ["f1", "f2", "m1"], EMOTIONS, texts=True)
+    source = make("emodb", ["03"], EMOTIONS, language="de", texts=True)
+    config = Task(source="emodb", target="emovo", shots=1, folds=3)
+    plan = make_task(config, source, target, 0)
+    assert plan.notes == ("emovo: folds are not text-disjoint: 100% of a test fold's sentences are also spoken in T_u",)
+    assert plan.warnings == (), "sentence s0 of a German corpus is not sentence s0 of an Italian one"
+    same = make("emodb", ["03"], EMOTIONS, language="it", texts=True)
+    assert any("test sentences are also spoken in S_l" in warning for warning in make_task(config, same, target, 0).warnings)
+
+
+def test_identical_audio_across_folds_is_named(make: Make) -> None:
+    target = make("emovo", ["f1", "f2"], EMOTIONS, each=1)
+    source = make("emodb", ["03"], EMOTIONS, language="de", each=1)
+    plan = make_task(Task(source="emodb", target="emovo", shots=1, folds=2), source, target, 0)
+    digests = {each.recording.key: each.id for each in (*target, *source)}
+    assert audio_warnings(plan.folds, digests) == ()
+    digests["emovo/f1-anger-0"] = digests["emovo/f2-fear-0"]
+    assert audio_warnings(plan.folds, digests) == tuple(
+        f"fold {fold}: identical audio in T_u and T_e: emovo/f1-anger-0, emovo/f2-fear-0" for fold in (0, 1)
+    )
+    one_speaker = {**digests, "emovo/f1-anger-0": "x", "emovo/f1-fear-0": "x"}
+    assert audio_warnings(plan.folds, one_speaker) == (), "duplicates of one speaker stay in one fold"
+
+
+def test_a_class_that_a_fold_lacks_is_named(make: Make) -> None:
+    target = [each for each in make("emovo", ["f1", "f2"], EMOTIONS) if (each.speaker, each.emotion) != ("f1", "fear")]
+    plan = make_task(Task(source="emodb", target="emovo", shots=1, folds="speakers"), make("emodb", ["03"], EMOTIONS), target, 0)
+    assert "fold 0 has no test utterance of: fear" in plan.warnings

@@ -1,0 +1,112 @@
+"""Whose statistics standardise whose features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sere_core.data.normalise import SPEAKER_FLOOR, Mode, Normaliser
+from sere_registry.utterances import Recording
+
+Vector = NDArray[np.floating]
+
+
+def vectors(corpus: str, speaker: str, values: list[float]) -> list[tuple[Recording, Vector]]:
+    return [
+        (Recording(f"{speaker}{number}", Path("x"), corpus, "it", speaker), np.array([value, 0.0]))
+        for number, value in enumerate(values)
+    ]
+
+
+SOURCE = vectors("de", "03", [1.0, 3.0]) + vectors("de", "08", [11.0, 13.0])
+TRAIN = vectors("it", "f1", [5.0, 7.0]) + vectors("it", "m1", [9.0, 11.0])
+TEST = vectors("it", "f2", [100.0, 104.0])
+FRAMES = np.array([[100.0, 0.0], [108.0, 1.0]], dtype=np.float32)
+
+
+def test_none_changes_nothing() -> None:
+    fitted = Normaliser.fit("none", SOURCE, TRAIN, TEST)
+    assert np.array_equal(fitted.apply(TEST[0][0], FRAMES), FRAMES)
+    assert fitted.statement == "features are not standardised"
+
+
+def test_corpus_statistics_are_those_of_utterance_means_of_the_training_part() -> None:
+    fitted = Normaliser.fit("corpus", SOURCE, TRAIN, TEST)
+    assert fitted.apply(TRAIN[0][0], np.array([[8.0, 0.5]])) == pytest.approx(np.array([[0.0, 0.5]]))
+    std = np.std([5.0, 7.0, 9.0, 11.0])
+    assert fitted.apply(TEST[0][0], FRAMES)[:, 0] == pytest.approx((FRAMES[:, 0] - 8.0) / std, rel=1e-6)
+    assert fitted.apply(SOURCE[0][0], np.array([[7.0, 0.0]]))[0, 0] == pytest.approx(0.0)
+    assert fitted.statement == (
+        "corpus statistics of the source, S_l and S_u (4 utterances, 2 speakers) and of T_u (4 utterances, 2 speakers); "
+        "T_e is standardised by those of T_u"
+    )
+
+
+@pytest.mark.parametrize("mode", ["corpus", "none"])
+def test_what_is_scored_changes_no_statistic_in_the_inductive_setting(mode: Mode) -> None:
+    other = [(each, vector * 17 + 3) for each, vector in TEST]
+    for recording in (TRAIN[0][0], TEST[0][0], SOURCE[0][0]):
+        one, two = (Normaliser.fit(mode, SOURCE, TRAIN, test).apply(recording, FRAMES) for test in (TEST, other))
+        assert np.array_equal(one, two)
+
+
+def test_a_test_speaker_is_standardised_by_their_own_utterances_and_the_statement_says_so() -> None:
+    fitted = Normaliser.fit("speaker", SOURCE, TRAIN, TEST)
+    assert fitted.apply(TEST[0][0], FRAMES)[:, 0] == pytest.approx([-1.0, 3.0])
+    assert fitted.apply(SOURCE[2][0], np.array([[13.0, 0.0]]))[0, 0] == pytest.approx(1.0)
+    assert fitted.statement == (
+        "speaker statistics of the source, S_l and S_u (4 utterances, 2 speakers), of T_u (4 utterances, 2 speakers), "
+        "of the test speakers' own unlabelled utterances in T_e (2 utterances, 1 speakers)"
+    )
+
+
+def test_test_speakers_never_change_the_statistics_of_others() -> None:
+    other = [(each, vector * 17 + 3) for each, vector in TEST]
+    for recording in (TRAIN[0][0], SOURCE[0][0]):
+        one, two = (Normaliser.fit("speaker", SOURCE, TRAIN, test).apply(recording, FRAMES) for test in (TEST, other))
+        assert np.array_equal(one, two)
+
+
+def test_a_speaker_who_is_also_adapted_to_keeps_the_statistics_from_there() -> None:
+    test = [(Recording("new", Path("x"), "it", "it", "f1"), np.array([99.0, 0.0]))] * 1
+    fitted = Normaliser.fit("speaker", SOURCE, TRAIN, test)
+    assert fitted.apply(test[0][0], np.array([[6.0, 0.0]]))[0, 0] == pytest.approx(0.0)
+    assert fitted.statement.endswith("; speakers who are also in T_u by their utterances there")
+
+
+def test_a_speaker_of_one_utterance_gets_the_statistics_of_the_corpus() -> None:
+    lonely = vectors("it", "f9", [50.0])
+    fitted = Normaliser.fit("speaker", SOURCE, TRAIN, lonely)
+    assert fitted.apply(lonely[0][0], np.array([[8.0, 0.0]]))[0, 0] == pytest.approx(0.0)
+    assert "1 speakers with fewer than two utterances (or no name) by those of their corpus" in fitted.statement
+
+
+def test_transductive_counts_the_scored_as_adapted_to() -> None:
+    fitted = Normaliser.fit("corpus", SOURCE, TRAIN + TEST, TRAIN + TEST, "transductive")
+    mean = np.mean([5.0, 7.0, 9.0, 11.0, 100.0, 104.0])
+    assert fitted.apply(TEST[0][0], np.array([[mean, 0.0]]))[0, 0] == pytest.approx(0.0)
+
+
+def test_a_constant_dimension_is_centred_and_agreement_by_chance_does_not_explode() -> None:
+    fitted = Normaliser.fit("speaker", SOURCE, TRAIN + vectors("it", "m2", [8.0, 8.0]))
+    speaker = Recording("m20", Path("x"), "it", "it", "m2")
+    corpus = np.std([5.0, 7.0, 9.0, 11.0, 8.0, 8.0])
+    assert fitted.apply(speaker, np.array([[9.0, 0.0]]))[0, 0] == pytest.approx(1 / (SPEAKER_FLOOR * corpus))
+    assert np.isfinite(fitted.apply(speaker, FRAMES)).all()
+
+
+def test_the_order_of_utterances_changes_no_bit() -> None:
+    rng = np.random.default_rng(0)
+    train = [(Recording(str(number), Path("x"), "it", "it", "f1"), rng.normal(size=5)) for number in range(31)]
+    frames = rng.normal(size=(7, 5))
+    one, two = (Normaliser.fit("speaker", (), each).apply(train[0][0], frames) for each in (train, train[::-1]))
+    assert np.array_equal(one, two) and one.dtype == np.float32
+
+
+def test_the_ceiling_counts_each_utterance_once() -> None:
+    """There S_l and S_u are the very utterances of T_u."""
+    one, two = (Normaliser.fit("corpus", source, TRAIN).apply(TRAIN[0][0], FRAMES) for source in (TRAIN[:2], ()))
+    assert np.array_equal(one, two)
