@@ -1,0 +1,98 @@
+"""The commands `sere` and `sere-run`.
+
+This module imports argparse and nothing else that takes time: each subcommand's module is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sere_core
+
+#: subcommand -> its module (with `add_parser(subparsers)` and `run(args) -> int`), and what `sere --help` says of it
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("sere_core.cli.run", "run a config (the same as sere-run)"),
+    "config": ("sere_core.cli.config", "show a config with every default filled in"),
+    "corpora": ("sere_core.cli.corpora", "check a corpus folder"),
+    "plugins": ("sere_core.cli.plugins", "list the components of this environment"),
+    "explain": ("sere_core.cli.explain", "explain an error code"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `sere`; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+
+    def prepare() -> Callable[[], int]:
+        parser = argparse.ArgumentParser("sere", description=_summary(), allow_abbrev=False)
+        _add_version(parser)
+        subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+        chosen = next((word for word in words if not word.startswith("-")), "")
+        for name, (module, help_line) in COMMANDS.items():
+            if name == chosen:
+                importlib.import_module(module).add_parser(subparsers)
+            else:
+                subparsers.add_parser(name, help=help_line)
+        arguments = parser.parse_args(words)
+        if arguments.command is None:
+            parser.print_help(sys.stderr)
+            return lambda: 2
+        command = importlib.import_module(COMMANDS[arguments.command][0])
+        return lambda: int(command.run(arguments))
+
+    return _guarded(prepare, words)
+
+
+def run_main(argv: Sequence[str] | None = None) -> int:
+    """The command `sere-run`; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+
+    def prepare() -> Callable[[], int]:
+        from sere_core.cli import run
+
+        parser = argparse.ArgumentParser("sere-run", description="Run a config.", allow_abbrev=False)
+        _add_version(parser)
+        run.add_arguments(parser)
+        arguments = parser.parse_args(words)
+        return lambda: run.run(arguments)
+
+    return _guarded(prepare, words)
+
+
+def _summary() -> str:
+    return "Semi-supervised and domain-adaptive cross-lingual speech emotion recognition, made of swappable parts."
+
+
+def _add_version(parser: Any) -> None:
+    parser.add_argument("--version", action="version", version=f"sere {sere_core.__version__}")
+
+
+def _guarded(prepare: Callable[[], Callable[[], int]], words: Sequence[str]) -> int:
+    """Turn the user's mistakes into lines and an exit code; let bugs keep their traceback."""
+    try:
+        try:
+            return prepare()()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `sere plugins | head`
+        sys.stderr.close()
+        return 0
+    except Exception as problem:
+        from sere_registry.errors import SereError
+
+        if not isinstance(problem, SereError):
+            raise
+        if "--traceback" in words:
+            import traceback
+
+            traceback.print_exception(problem, file=sys.stderr)
+            print(file=sys.stderr)
+        print(problem, file=sys.stderr)
+        return problem.exit_code

@@ -116,7 +116,8 @@ class Checks:
     def _train(self) -> None:
         device = self._get("train", "device")
         if isinstance(device, str) and not _DEVICE.fullmatch(device):
-            hint = suggest(device, ["auto", "cpu", "cuda", "cuda:0", "mps"], "devices")
+            near = "cuda" if device.lower().startswith("gpu") else device
+            hint = suggest(near, ["auto", "cpu", "cuda", "cuda:0", "mps"], "devices")
             self._wrong("C302", ("train", "device"), f"'{device}' is not a device", hint)
         for path, value in _leaves(self._get("train", "optimizer", "params"), ("train", "optimizer", "params")):
             if isinstance(value, float) and not math.isfinite(value):
