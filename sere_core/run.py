@@ -48,12 +48,12 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
     from sere_core.data.labels import Seal
     from sere_core.score.reading import Record
     from sere_core.score.records import RunFolder
-    from sere_core.score.table import print_record
+    from sere_core.score.table import print_summary
 
     speaker = Speaker(quiet)
     folder = RunFolder(Path(resolved.config.output.dir), resolved.digest())
     if folder.done and not fresh:
-        print_record(Record.read(folder.path), speaker.console)
+        print_summary(Record.read(folder.path), speaker.console)
         speaker.say(f"this run was done before; its record: {folder.path} (--fresh trains again)")
         return 0
     started = time.perf_counter()
@@ -63,7 +63,7 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
     mode: Literal["new", "resume", "fresh"] = "fresh" if fresh else "resume" if resume else "new"
     with folder.claim(mode):
         Run(resolved, plan, seal, folder, speaker, started).whole()
-    print_record(Record.read(folder.path), speaker.console)
+    print_summary(Record.read(folder.path), speaker.console)
     speaker.say(f"record: {folder.path}")
     return 0
 

@@ -48,6 +48,10 @@ class Scorer:
         """The indices of the folds that have scores."""
         return frozenset(self._folds)
 
+    def of(self, fold: int) -> Scores:
+        """The scores of a scored fold."""
+        return self._folds[fold]
+
     def summary(self) -> Summary:
         """Over the folds scored so far, at least one."""
         return summarise([self._folds[index] for index in sorted(self._folds)], self._plan.classes)

@@ -116,7 +116,7 @@ def trainer(folder: Path, assembler: ToyAssembler, *, epochs: int = 4, listener:
     class Last:
         keeps_last = True
 
-    train = Train(epochs=epochs, batch={"labelled": "all", "source": 6, "target": 6})  # type: ignore[arg-type]
+    train = Train(epochs=epochs, optimizer={"params": {"lr": 1e-2}}, batch={"labelled": "all", "source": 6, "target": 6})  # type: ignore[arg-type]
     return FoldTrainer(
         index=0,
         assembler=assembler,  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ class Joint(nn.Module):
         streams = {"labelled" if name == "support" else name for name in reads} & {"labelled", "source", "target"}
         views: frozenset[str] = frozenset().union(*(getattr(loss, "views", frozenset()) for loss in self.losses.values()))
         groups = tuple(self.parameters_by_group())
-        phase = Phase("joint", self.loss, trains=groups, views=views, reads=reads)
+        phase = Phase("joint", self.loss, trains=groups, views=views, reads=reads | {"progress"})
         return [Stage("joint", sees=frozenset(streams), phases=(phase,), after_step=self._after_step, after_epoch=self._after_epoch)]  # type: ignore[arg-type]
 
     def loss(self, *, progress: Progress, **batches: Any) -> Mapping[str, Tensor]:
