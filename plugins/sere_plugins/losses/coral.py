@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from sere_registry import BuildContext, LabelledBatch, UnlabelledBatch
 from torch import Tensor, nn
 
 from sere_plugins.specs.losses import CoralParams
+from sere_registry import BuildContext, LabelledBatch, UnlabelledBatch
 
 
 def covariance(rows: Tensor) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from sere_registry import BuildContext, UnlabelledBatch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sere_plugins.specs.losses import FixMatchParams
+from sere_registry import BuildContext, UnlabelledBatch
 
 
 def pseudo_label_loss(guide: Tensor, student: Tensor, threshold: float) -> tuple[Tensor, Tensor]:

@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from sere_registry import Group, MethodContext, Stage, StageData, UnlabelledBatch, error
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sere_plugins.methods.l21 import Problem, irls
 from sere_plugins.methods.own_losses import refuse_losses
 from sere_plugins.specs.methods import JdarParams
+from sere_registry import Group, MethodContext, Stage, StageData, UnlabelledBatch, error
 
 
 def gaps(source: Tensor, labels: Tensor, target: Tensor, guesses: Tensor | None, classes: int) -> Tensor:

@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from sere_registry import Group, LabelledBatch, MethodContext, Phase, Stage, UnlabelledBatch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sere_plugins.methods.own_losses import refuse_losses
 from sere_plugins.specs.methods import McdParams
+from sere_registry import Group, LabelledBatch, MethodContext, Phase, Stage, UnlabelledBatch
 
 
 def discrepancy(first: Tensor, second: Tensor) -> Tensor:

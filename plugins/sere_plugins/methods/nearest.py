@@ -37,8 +37,8 @@ def nearest(rows: Tensor, index: Tensor, count: int) -> Tensor:
     with torch.autocast(rows.device.type, enabled=False):
         similarity = rows[flat] @ rows.T
     similarity.scatter_(1, flat[:, None], -torch.inf)
-    picks = similarity.topk(min(count, len(rows) - 1), dim=1).indices
-    return picks.reshape(*index.shape, -1)
+    count = min(count, len(rows) - 1)
+    return similarity.topk(count, dim=1).indices.reshape(*index.shape, count)
 
 
 @torch.no_grad()

@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from sere_registry import Group, LabelledBatch, MethodContext, Phase, Stage, StageData, UnlabelledBatch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,6 +28,7 @@ from sere_plugins.methods.bank import Bank
 from sere_plugins.methods.nearest import Neighbourhood, neighbourhood
 from sere_plugins.methods.own_losses import refuse_losses
 from sere_plugins.specs.methods import NrcParams
+from sere_registry import Group, LabelledBatch, MethodContext, Phase, Stage, StageData, UnlabelledBatch
 
 #: keeps the logarithm of a class that no one predicts finite, as in the authors' code
 EPS = 1e-5
@@ -46,7 +46,7 @@ def attraction(
         affinity: r of neighbours that are not reciprocal.
         expanded_affinity: r of neighbours' neighbours.
     """
-    weight = torch.where(around.reciprocal, 1.0, affinity).to(posteriors.dtype)
+    weight = torch.full_like(scores[around.near, 0], affinity).masked_fill(around.reciprocal, 1.0)
     neighbours = (weight.unsqueeze(-1) * scores[around.near]).sum(dim=1)
     expanded = expanded_affinity * scores[around.expanded].sum(dim=(1, 2))
     return {"neighbours": -(neighbours * posteriors).sum(dim=-1).mean(), "expanded": -(expanded * posteriors).sum(dim=-1).mean()}

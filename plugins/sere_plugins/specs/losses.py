@@ -70,7 +70,7 @@ class TricParams(Params):
     dual_weight: float = param(1.0, "lambda_DR of equation 10; 0: no dual term", ge=0, search=("log", 1e-2, 10.0))
     anchors_from: Literal["target", "chain", "relay"] = param(
         "target",
-        "[R] U of equation 7: `target`: T_u; `chain`: S_u and then T_u, both anchored in S_l; `relay`: the same, but T_u is anchored in S_u, "
+        "[R] U of equation 7: `target`: T_u; `chain`: S_u and then T_u, both anchored in S_l; `relay`: the same, T_u anchored in S_u, "
         "which hands on its pseudo-classes",
         search=("choice", ["target", "chain", "relay"]),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from pydantic import model_validator
+
 from sere_registry import ComponentSpec, Params, param
 
 

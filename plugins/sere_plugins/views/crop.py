@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from sere_registry import BuildContext, Frames
 from torch import Generator
 
 from sere_plugins.specs.views import CropParams
 from sere_plugins.views.draw import window
 from sere_plugins.views.waveform import Samples
+from sere_registry import BuildContext, Frames
 
 
 class WaveformCrop:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from sere_registry import BuildContext, Frames
 from torch import Generator, Tensor
 
 from sere_plugins.specs.views import FeatureDropoutParams, FrameMaskParams, JitterParams
 from sere_plugins.views.draw import spans
+from sere_registry import BuildContext, Frames
 
 
 class FrameMask:

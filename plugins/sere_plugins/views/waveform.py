@@ -8,11 +8,11 @@ import numpy as np
 import soxr
 import torch
 from numpy.typing import NDArray
-from sere_registry import BuildContext
 from torch import Generator
 
 from sere_plugins.specs.views import GainParams, NoiseParams, SpeedParams
 from sere_plugins.views.draw import uniform
+from sere_registry import BuildContext
 
 Samples = NDArray[np.float32]
 

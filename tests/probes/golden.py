@@ -1,0 +1,30 @@
+"""Deterministic inputs, and numbers that the authors' or well-known public code gave for them in float64."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def det(rows: int, columns: int, phase: float) -> Tensor:
+    """`sin(0.7 i + 1.3 j + k) + 0.25 cos(1.9 i (j + 1) + k)`."""
+    i = torch.arange(rows, dtype=torch.float64)[:, None]
+    j = torch.arange(columns, dtype=torch.float64)[None, :]
+    return torch.sin(0.7 * i + 1.3 * j + phase) + 0.25 * torch.cos(1.9 * i * (j + 1) + phase)
+
+
+#: of det(8, 6, 0) and det(8, 6, 1), by pytorch-adapt
+CORAL = 0.0034854506119305303
+#: the same by Transfer-Learning-Library, which adds the mean squared difference of the means and omits the 1/4
+CORAL_TLL = 0.02465066160102717
+#: of softmax(det(7, 5, 0.1)) and softmax(det(7, 5, 0.9)), by Transfer-Learning-Library
+MCD_DISCREPANCY = 0.09556187066496429
+MCD_CLASS_BALANCE = 1.6277025431010876
+#: embeddings det(20, 6, 0.15), logits 2 det(20, 5, 0.35), batch the first 8, K = 3, M = 2; the repository's executed block
+NRC_GRADIENT_NORM = 0.08318735899116717
+NRC_GRADIENT_ROW_0 = [0.015398983132891998, -0.02969701342187408, 0.009392692285483673, 0.0021069198569738045, 0.0027984181465245585]
+NRC_NEAR_ROW_0 = [18, 9, 1]
+NRC_EXPANDED_ROW_0 = [[9, 0], [18, 17], [19, 10]]
+NRC_WEIGHT_ROW_0 = [1.0, 0.1, 0.1]
+#: the formula evaluated (not the repository's value, which holds the constants of its kl_div)
+NRC_VALUE = -2.5665955260665085
