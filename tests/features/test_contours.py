@@ -1,0 +1,105 @@
+"""The static contours: right for sounds whose contours are known, on the grid k * hop, and cheap in silence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sere_core.config.model import Features
+from sere_core.features import contours, pitch
+
+RATE = 16_000
+
+
+def voice(seconds: float, hz: float = 200.0) -> np.ndarray:
+    """A harmonic tone: 20 harmonics that fall by 6 dB per octave."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    return (0.1 * sum(np.sin(2 * np.pi * hz * k * time) / k for k in range(1, 21))).astype(np.float32)
+
+
+@pytest.mark.parametrize("hz", [90.0, 200.0, 450.0])
+def test_f0_of_a_harmonic_tone(hz: float) -> None:
+    found = contours.contours(voice(0.6, hz), Features())
+    inside = slice(3, -3)
+    np.testing.assert_allclose(found["f0"][inside], hz, rtol=0.02)
+    assert found["periodicity"][inside].min() > 0.6
+
+
+def test_noise_is_not_periodic() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, RATE // 2).astype(np.float32)
+    assert contours.contours(noise, Features())["periodicity"].mean() < 0.3
+
+
+def test_all_contours_stand_on_the_grid(hop: float = 0.02) -> None:
+    samples = np.concatenate([0.1 * voice(0.5), voice(0.5, 300)])
+    found = contours.contours(samples, Features(hop=hop))
+    assert set(found) == {"f0", "periodicity", "rms", "mfcc2", "centroid"}
+    assert {(values.dtype, values.shape) for values in found.values()} == {(np.dtype(np.float32), (51,))}
+    assert found["rms"][40] == pytest.approx(np.sqrt(np.mean(samples[8000:] ** 2)), rel=0.05)
+    louder_from = np.flatnonzero(found["rms"] > 0.5 * found["rms"][40])[0]
+    assert abs(louder_from * hop - 0.5) <= hop
+
+
+def test_centroid_and_tilt_tell_bright_from_dark() -> None:
+    time = np.arange(RATE // 2) / RATE
+    dark, bright = (0.1 * np.sin(2 * np.pi * hz * time).astype(np.float32) for hz in (300, 3000))
+    low, high = (contours.compute("spectral", sound, Features()) for sound in (dark, bright))
+    rms, mfcc2, centroid = (np.median(row) for row in high)
+    assert rms == pytest.approx(0.1 / np.sqrt(2), rel=0.02)
+    assert centroid == pytest.approx(3000, rel=0.05)
+    assert np.median(low[2]) == pytest.approx(300, rel=0.1)
+    assert np.median(low[1]) > mfcc2
+
+
+def test_a_hop_that_is_no_whole_number_of_samples_keeps_its_grid() -> None:
+    samples = voice(0.5, 220)
+    found = contours.compute("spectral", samples, Features(hop=0.0333))
+    assert found.shape == (3, 1 + int(0.5 / 0.0333))
+
+
+def test_interpolation_to_encoder_frames_holds_the_ends() -> None:
+    ramp = np.arange(5, dtype=np.float32)  # 0, 1, .. 4 at 0, 20, .. 80 ms
+    np.testing.assert_allclose(contours.on_grid(ramp, 0.02, rate=25.0, offset=0.02, n=4), [1, 3, 4, 4])
+
+
+def test_silence_costs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    original = pitch.posteriors
+    monkeypatch.setattr(pitch, "posteriors", lambda frames, capacity: asked.append(len(frames)) or original(frames, capacity))
+    hiss = np.random.default_rng(0).normal(0, 1e-5, RATE).astype(np.float32)
+    f0, periodicity = pitch.track(np.concatenate([hiss, voice(0.4), hiss]), 320, "tiny")
+    assert sum(asked) <= 0.4 * 50 + 4  # of 121 frames
+    assert periodicity[:45].max() == 0.0
+    np.testing.assert_allclose(f0[:45], f0[50], rtol=0.1)  # held, not fluctuating
+    asked.clear()
+    assert not pitch.track(np.zeros(RATE, np.float32), 320, "tiny")[0].any()
+    assert asked == []
+
+
+def test_the_network_is_that_of_torchcrepe_and_batches_change_nothing() -> None:
+    import torchcrepe
+
+    samples = torch.from_numpy(voice(0.3, 180))[None]
+    frames = next(torchcrepe.preprocess(samples, RATE, 320))
+    theirs = torchcrepe.infer(frames, "tiny").detach().numpy()
+    raw = np.lib.stride_tricks.sliding_window_view(np.pad(samples[0].numpy(), 512), 1024)[::320]
+    ours = pitch.posteriors(raw, "tiny")
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([pitch.posteriors(raw[k : k + 1], "tiny") for k in range(3)]), ours[:3], atol=1e-6)
+
+
+def test_the_decoder_prefers_a_smooth_path_to_an_octave_jump() -> None:
+    posterior = np.full((7, 360), 0.01, np.float32)
+    posterior[:, 150] = 0.8
+    posterior[3, 150], posterior[3, 210] = 0.5, 0.6  # for one frame, the octave above seems a little likelier
+    f0, periodicity = pitch.decode(posterior)
+    np.testing.assert_allclose(f0, f0[0], rtol=0.01)
+    assert periodicity[3] == pytest.approx(0.5)
+
+
+def test_the_same_audio_gives_the_same_bits() -> None:
+    samples = voice(0.3) + np.random.default_rng(1).normal(0, 0.02, round(0.3 * RATE)).astype(np.float32)
+    first, second = (contours.contours(samples, Features()) for _ in range(2))
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name])
