@@ -63,7 +63,7 @@ class HookBus:
         """Does any hook of this run implement `name`?"""
         return bool(self._listeners[name])
 
-    def call(self, name: str, **arguments: Any) -> Any:
+    def call(self, name: str, /, **arguments: Any) -> Any:
         """Tell every listener; the first answer that is not None for `sere_should_stop`, else None.
 
         `sere_run_end` reaches every listener even if one fails; if the run has failed already (`error` is given), the

@@ -67,7 +67,7 @@ def make_plan(resolved: Resolved, seal: Seal | None = None) -> Plan:
         try:
             corpora[name] = resolved.components[f"corpora.{name}"].build(BuildContext(id=name, cache=Path(cache) if cache else None))
             listed[name] = corpora[name].utterances()
-            warnings += [f"corpus {name}: {finding.message}" for finding in corpora[name].findings()]
+            warnings += [f"corpus {name}: {finding.message}" for finding in corpora[name].findings() if finding.level != "note"]
         except SereError as broken:
             place = resolved.place(f"corpora.{name}")
             problems += [p if p.place.file else Problem(p.code, p.message, p.hint, place) for p in broken.problems]
