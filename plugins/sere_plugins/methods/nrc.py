@@ -99,7 +99,7 @@ class Nrc(nn.Module):
         self.bank.write(target.index, target.embedding, posteriors)
         around = neighbourhood(self.bank.embeddings, target.index, self.params.neighbours, self.params.expanded)
         self.reciprocal = around.reciprocal
-        scores = self.bank.scores.to(posteriors.dtype, copy=True)
+        scores = self.bank.scores.to(posteriors.dtype)
         terms = dict(attraction(posteriors, scores, around, self.params.affinity, self.params.expanded_affinity))
         if self.params.self_term:
             terms["self"] = -(scores[target.index] * posteriors).sum(dim=-1).mean()
