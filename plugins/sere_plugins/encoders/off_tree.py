@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+
+from sere_registry import SereError
 
 
 class OffTree:
@@ -30,12 +33,20 @@ class OffTree:
     def __init__(self, build: Callable[[], nn.Module]) -> None:
         self._build = build
         self._module: nn.Module | None = None
+        self._failure: SereError | None = None
+        self._lock = threading.Lock()  # features are extracted by several threads
 
     def on(self, device: torch.device) -> Any:
         """The module, on this device."""
-        with torch.inference_mode(False):  # or its weights could never be used outside of inference mode again
+        with self._lock, torch.inference_mode(False):  # or its weights could never be used outside of inference mode again
+            if self._failure is not None:
+                raise self._failure
             if self._module is None:
-                self._module = self._build().eval().requires_grad_(False)
+                try:
+                    self._module = self._build().eval().requires_grad_(False)
+                except SereError as failure:  # the next utterance would only meet it again
+                    self._failure = failure
+                    raise
             return self._module.to(device)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OffTree:

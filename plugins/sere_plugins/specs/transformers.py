@@ -8,11 +8,13 @@ from pydantic import Field, model_validator
 
 from sere_registry import ComponentSpec, Params, param
 
+_MODEL = "a name on the Hugging Face hub, or a local folder with the same files"
+
 
 class PretrainedParams(Params):
     """Which checkpoint, which of its layers, and how much of it is trained."""
 
-    model: str = param(..., "a name on the Hugging Face hub, or a local folder with the same files")
+    model: str = param(..., _MODEL, min_length=1)
     revision: str | None = param(None, "branch, tag or commit of a hub name; a local folder has none")
     layer: Literal["last", "mix"] | Annotated[int, Field(strict=True, ge=0)] = param(
         "last", "whose output: a layer from 1 (0: what enters the first), `last` (with the final norm), or `mix`: a learned sum of all"
@@ -37,25 +39,25 @@ class PretrainedParams(Params):
 class Wav2Vec2Params(PretrainedParams):
     """Parameters of wav2vec2."""
 
-    model: str = param("facebook/wav2vec2-base", "a name on the Hugging Face hub, or a local folder with the same files")
+    model: str = param("facebook/wav2vec2-base", _MODEL, min_length=1)
 
 
 class HubertParams(PretrainedParams):
     """Parameters of hubert."""
 
-    model: str = param("facebook/hubert-base-ls960", "a name on the Hugging Face hub, or a local folder with the same files")
+    model: str = param("facebook/hubert-base-ls960", _MODEL, min_length=1)
 
 
 class WavLMParams(PretrainedParams):
     """Parameters of wavlm."""
 
-    model: str = param("microsoft/wavlm-base-plus", "a name on the Hugging Face hub, or a local folder with the same files")
+    model: str = param("microsoft/wavlm-base-plus", _MODEL, min_length=1)
 
 
 class WhisperParams(PretrainedParams):
     """Parameters of whisper."""
 
-    model: str = param("openai/whisper-base", "a name on the Hugging Face hub, or a local folder with the same files")
+    model: str = param("openai/whisper-base", _MODEL, min_length=1)
     context: Literal["window", "real"] = param(
         "window",
         "what the layers of `train: top` attend to: the whole padded window, as in Whisper itself, or the real frames only, "

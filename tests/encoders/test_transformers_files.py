@@ -1,0 +1,272 @@
+"""Where pretrained models come from, in what forms they are read, and what is said when they are not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sere_plugins.encoders import hub
+from sere_plugins.specs import transformers as specs
+from sere_registry import BuildContext, SereError
+from tests.encoders.checkpoints import tiny_hubert, tiny_wav2vec2
+
+WAVE = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_wav2vec2(tmp_path_factory.mktemp("original"))
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(original, tmp_path / "model")
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty Hugging Face cache, and a client that does not try the network."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"
+
+
+def extract(model: Path | str, **params: Any) -> np.ndarray:
+    made = specs.WAV2VEC2.load()(specs.Wav2Vec2Params(model=str(model), **params), BuildContext(id="anchor"))
+    return made.extract(WAVE, {}, 0.02)  # type: ignore[no-any-return]
+
+
+def complaint(model: Path | str, **params: Any) -> str:
+    """The one line that a user gets (and its hint)."""
+    with pytest.raises(SereError) as caught:
+        extract(model, **params)
+    lines = str(caught.value).split("\n")
+    assert len(lines) <= 2 and lines[0].startswith("encoders.anchor.params.model: [")
+    return str(caught.value)
+
+
+def rewrite(folder: Path, change: Any) -> None:
+    weights = folder / "model.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in change(load_file(weights)).items()}, weights)
+
+
+@pytest.mark.parametrize("model", ["/nowhere/wav2vec2", "./nowhere", "~/nowhere-at-all", "a/b/c", "facebook/../wav2vec2"])
+def test_a_folder_that_is_not_there(model: str, no_network: Path) -> None:
+    said = complaint(model)
+    assert f"[X703] there is no folder {model!r}" in said and "local folder" in said and "HF_HOME" in said
+
+
+def test_a_hub_name_without_network(no_network: Path) -> None:
+    said = complaint("facebook/wav2vec2-base")
+    assert "[X703] the model 'facebook/wav2vec2-base' is neither a local folder nor in the Hugging Face cache" in said
+    assert "the hub cannot be reached" in said and "HF_HOME" in said
+
+
+def test_a_hub_name_in_the_cache_needs_no_network(folder: Path, no_network: Path) -> None:
+    store = no_network / "models--facebook--wav2vec2-base"
+    (store / "refs").mkdir(parents=True)
+    (store / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(folder, store / "snapshots" / ("0" * 40))
+    assert np.array_equal(extract("facebook/wav2vec2-base"), extract(folder))
+    assert "neither a local folder nor in the" in complaint("facebook/wav2vec2-base", revision="other")
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [("RepositoryNotFoundError", "no such model"), ("GatedRepoError", "login"), ("RevisionNotFoundError", "no revision 'x'")],
+)
+def test_what_the_hub_may_answer(failure: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def answer(model: str, name: str, revision: str | None, local_files_only: bool = False) -> str:
+        kind = errors.LocalEntryNotFoundError if local_files_only else getattr(errors, failure)
+        raise kind.__new__(kind)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
+    assert words in complaint("facebook/wav2vec2-base", revision="x")
+
+
+def test_any_other_failure_of_the_client_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def answer(model: str, name: str, revision: str | None, local_files_only: bool = False) -> str:
+        raise errors.LocalEntryNotFoundError("x") if local_files_only else ConnectionResetError("peer\nreset")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
+    assert "fetching it failed: ConnectionResetError" in complaint("facebook/wav2vec2-base")
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors"])
+def test_a_file_is_missing(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    said = complaint(folder)
+    assert "[X703]" in said and f"has no {name}" in said
+
+
+def test_another_kind_of_model(tmp_path: Path) -> None:
+    said = complaint(tiny_hubert(tmp_path / "hubert"))
+    assert "[B401]" in said and "of type 'hubert', not 'wav2vec2'" in said and "use: hubert" in said
+
+
+def test_another_sampling_rate(folder: Path) -> None:
+    wanted = folder / "preprocessor_config.json"
+    wanted.write_text(wanted.read_text().replace("16000", "8000"))
+    assert "8000 Hz" in complaint(folder)
+
+
+def test_broken_settings(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+    assert "config.json cannot be read as JSON" in complaint(folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "wav2vec2", "hidden_size": "many"}))
+    assert "is not usable" in complaint(folder)
+
+
+def test_weights_in_every_form_that_checkpoints_have(original: Path, tmp_path: Path) -> None:
+    """Pickled, divided, under the names of older versions, below a model with a head, in half precision: the same frames."""
+    from transformers import Wav2Vec2Model
+
+    expected = extract(original)
+    tensors = load_file(original / "model.safetensors")
+
+    def copy(name: str) -> Path:
+        folder = shutil.copytree(original, tmp_path / name)
+        (folder / "model.safetensors").unlink()
+        return folder
+
+    pickled = copy("pickled")
+    torch.save(tensors, pickled / "pytorch_model.bin")
+    assert np.array_equal(extract(pickled), expected)
+
+    old = copy("old")
+    torch.save(tensors, old / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    assert np.array_equal(extract(old), expected)
+
+    divided = copy("divided")
+    Wav2Vec2Model.from_pretrained(original).save_pretrained(divided, max_shard_size="20KB")
+    assert len(list(divided.glob("*.safetensors"))) > 1
+    assert np.array_equal(extract(divided), expected)
+    next(divided.glob("*.safetensors")).unlink()
+    assert "a part of its weights" in complaint(divided)
+
+    renamed = copy("renamed")
+    names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+
+    def older(name: str) -> str:
+        for new, then in names.items():
+            name = name.replace(new, then)
+        return f"wav2vec2.{name}"
+
+    save_file(
+        {**{older(name): tensor for name, tensor in tensors.items()}, "lm_head.weight": torch.zeros(2)}, renamed / "model.safetensors"
+    )
+    assert np.array_equal(extract(renamed), expected)
+
+    half = copy("half")
+    save_file({name: tensor.half() for name, tensor in tensors.items()}, half / "model.safetensors")
+    assert 0 < np.abs(extract(half) - expected).max() < 0.05 and extract(half).dtype == np.float32
+
+
+def test_safetensors_are_preferred(folder: Path) -> None:
+    expected = extract(folder)
+    (folder / "pytorch_model.bin").write_bytes(b"never looked at")
+    assert np.array_equal(extract(folder), expected)
+
+
+class Trap:
+    """What a pickle may hold: a call."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.mark,))
+
+
+def test_a_pickle_that_holds_code_is_refused_and_not_run(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    mark = folder / "ran"
+    torch.save({"encoder.layer_norm.weight": Trap(mark)}, folder / "pytorch_model.bin", pickle_module=pickle)
+    assert "holds more than tensors" in complaint(folder) and not mark.exists()
+
+
+def test_weights_that_failed_are_not_read_again_for_every_utterance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewrite(folder, lambda tensors: {name: t for name, t in tensors.items() if "layers.1.attention" not in name})
+    made = specs.WAV2VEC2.load()(specs.Wav2Vec2Params(model=str(folder)), BuildContext(id="anchor"))
+    for _ in range(2):
+        with pytest.raises(SereError, match="lacks the weights"):
+            made.extract(WAVE, {}, 0.02)
+        (folder / "model.safetensors").unlink(missing_ok=True)
+
+
+def test_damaged_missing_and_misshapen_weights(original: Path, tmp_path: Path) -> None:
+    """Nothing is ever filled up with random numbers."""
+
+    def copy(name: str) -> Path:
+        return shutil.copytree(original, tmp_path / name)
+
+    short = copy("short")
+    content = (short / "model.safetensors").read_bytes()
+    (short / "model.safetensors").write_bytes(content[: len(content) // 2])
+    assert "[B401]" in complaint(short)
+
+    few = copy("few")
+    rewrite(few, lambda tensors: {name: t for name, t in tensors.items() if "layers.1.attention" not in name})
+    assert "lacks the weights encoder.layers.1.attention." in complaint(few) and "and 7 more" in complaint(few)
+    assert extract(few, layer=1).shape == (12, 16)  # what is not needed need not be there
+
+    wrong = copy("wrong")
+    rewrite(
+        wrong, lambda tensors: {name: t[..., :3] if name == "feature_projection.projection.weight" else t for name, t in tensors.items()}
+    )
+    assert "does not fit its own config.json: size mismatch for feature_projection.projection.weight" in complaint(wrong)
+
+
+def test_the_settings_of_a_processor(folder: Path) -> None:
+    """Newer versions of transformers write the feature extractor's settings into processor_config.json."""
+    expected = extract(folder)
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": settings, "processor_class": "Wav2Vec2Processor"}))
+    assert np.array_equal(extract(folder), expected)
+
+
+def test_a_file_is_hashed_once_while_it_does_not_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    real = hashlib.file_digest
+
+    def counted(file: Any, name: str) -> Any:
+        reads.append(name)
+        return real(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    path = tmp_path / "weights"
+    path.write_bytes(b"one")
+    assert hub.digest(path) == hub.digest(path) == hashlib.sha256(b"one").hexdigest() and len(reads) == 1
+    path.write_bytes(b"other")
+    assert hub.digest(path) == hashlib.sha256(b"other").hexdigest() and len(reads) == 2
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    script = (
+        "import sys, sere_plugins.specs.transformers as s\n"
+        "assert not {'torch', 'numpy', 'transformers'} & set(sys.modules), 'the specs'\n"
+        "[spec.load() for spec in (s.WAV2VEC2, s.HUBERT, s.WAVLM, s.WHISPER)]\n"
+        "assert not {'transformers', 'huggingface_hub'} & set(sys.modules), 'the encoders'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
