@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from sere_registry.errors import error
 
 #: the files whose digests `done` holds

@@ -16,12 +16,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
-from sere_registry.errors import error
 
 from sere_core.data.plan import TaskPlan
 from sere_core.score.files import FolderLock, append, atomic_path, write_atomically, writing
 from sere_core.score.manifest import manifest
 from sere_core.score.reading import RECORD_FILES, Prediction, Record, digest_files, format_predictions, parse_predictions
+from sere_registry.errors import error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ class RunFolder:
     @property
     def started(self) -> bool:
         """Is there anything of a run, finished or not?"""
-        return any((self.path / name).exists() for name in (*RECORD_FILES, "checkpoints", "done"))
+        return any((self.path / name).exists() for name in (*RECORD_FILES, "done")) or any(self.checkpoints.glob("*"))
 
     def claim(self, mode: Mode = "new") -> RunFolder:
         """Lock the folder and make it ready to be written.

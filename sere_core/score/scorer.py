@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sere_registry.errors import error
-
 from sere_core.data.labels import Opening, Seal
 from sere_core.data.plan import Fold, TaskPlan
 from sere_core.score.metrics import Scores, Summary, check_posteriors, score, summarise
+from sere_registry.errors import error
 
 if TYPE_CHECKING:
     import numpy as np

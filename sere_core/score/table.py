@@ -13,6 +13,8 @@ from rich.text import Text
 
 from sere_core.score.reading import Record
 
+#: a rule of hyphens under the head, and nothing else
+_PLAIN = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _TITLES = {"uar": "UAR", "war": "WAR", "f1": "macro F1"}
 
 
@@ -27,9 +29,9 @@ def summary(record: Record, plain: bool = False, unicode: bool = True) -> Render
 
     Args:
         plain: no rules but those of ASCII, no styles.
-        unicode: may ± and ▸ be printed?
+        unicode: may ± be printed?
     """
-    style = box.ASCII2 if plain else box.SIMPLE_HEAD
+    style = _PLAIN if plain else box.SIMPLE_HEAD
     sign = "±" if unicode else "+-"
     blocks: list[RenderableType] = [_name(record), _scores(record.scores, style, sign), _confusion(record.scores, style)]
     blocks += [Padding(Text(line), (0, 0, 0, 1)) for line in _remarks(record)]
@@ -83,14 +85,15 @@ def _values(values: Sequence[float]) -> str:
 def _confusion(scores: Mapping[str, Any], style: box.Box) -> Table:
     """One row per true class: recall, utterances, and the answers under abbreviated names."""
     classes, pooled = scores["classes"], scores["pooled"]
-    table = Table(box=style, title_justify="left", title=Text(" rows true, columns answered, summed over folds"), padding=(0, 1, 0, 0))
+    table = Table(box=style, title_justify="left", title=Text(" rows true, columns answered, summed over folds"), padding=0)
     table.add_column("class", no_wrap=True)
-    table.add_column("recall", justify="right")
+    wide = len(classes) > 9  # twelve classes with four digits each just fit
+    table.add_column("rec." if wide else "recall", justify="right")
     table.add_column("n", justify="right")
     for name in classes:
         table.add_column(name[:3], justify="right")
     for name, recall, row in zip(classes, pooled["recall"], pooled["confusion"], strict=True):
-        table.add_row(Text(name[:11]), "absent" if recall is None else _percent(recall), str(sum(row)), *map(str, row))
+        table.add_row(Text(name[: 5 if wide else 11]), "absent" if recall is None else _percent(recall), str(sum(row)), *map(str, row))
     return table
 
 

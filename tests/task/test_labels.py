@@ -43,7 +43,7 @@ def reachable(thing: Any, depth: int = 4) -> list[Any]:
 def test_the_seal_opens_and_every_opening_is_counted() -> None:
     seal = Seal()
     sealed = SealedLabels(LABELS, seal)
-    assert sealed.openings == ()
+    assert list(sealed.openings) == []
     assert sealed.open(RECORDINGS[5:9], "scorer", seal) == (5, 6, 0, 1)
     assert sealed.open(RECORDINGS[::-1], "probe", seal) == tuple(int(each.id) % 7 for each in RECORDINGS[::-1])
     assert sealed.openings == (Opening("scorer", 4), Opening("probe", 40))

@@ -1,0 +1,83 @@
+"""A finished task to score and record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sere_core.config.model import Task
+from sere_core.data.labels import Seal
+from sere_core.data.task import TaskPlan, make_task
+from sere_core.score.manifest import Component
+from sere_core.score.records import RunFolder, manifest
+from sere_core.score.scorer import Scorer
+from sere_registry.utterances import Recording, Utterance
+
+EMOTIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+
+
+def utterances(corpus: str, language: str) -> list[Utterance]:
+    return [
+        Utterance(Recording(f"{speaker}-{emotion}-{take}", Path(f"{corpus}/{take}.wav"), corpus, language, speaker), emotion)
+        for speaker in ("a", "b", "c")
+        for emotion in EMOTIONS
+        for take in range(3)
+    ]
+
+
+@pytest.fixture
+def seal() -> Seal:
+    return Seal()
+
+
+@pytest.fixture
+def plan(seal: Seal) -> TaskPlan:
+    config = Task(source="emodb", target="emovo", shots=2, folds=3)
+    return make_task(config, utterances("emodb", "de"), utterances("emovo", "it"), 0, seal=seal)
+
+
+def posteriors(rows: int, classes: int, seed: int) -> np.ndarray:
+    draws = np.random.default_rng(seed).dirichlet(np.ones(classes), size=rows)
+    return draws.astype(np.float32)
+
+
+@pytest.fixture
+def write_run(plan: TaskPlan, seal: Seal) -> Callable[[Path], RunFolder]:
+    """A run as an engine would make it, in one go."""
+
+    def write(root: Path) -> RunFolder:
+        scorer = Scorer(plan, seal)
+        with RunFolder(root, "1f3a").claim("new") as run:
+            run.write_config({"sere": 1, "name": "toy", "task": {"source": "emodb"}})
+            run.write_folds(plan)
+            run.write_manifest(
+                manifest(
+                    name="toy",
+                    job="1f3a",
+                    protocol=plan.protocol,
+                    selection="last",
+                    components=[
+                        Component("loss", "adapt", "sere.tric", "sere", "0.1.0", {"weight": 1.0}),
+                        Component("method", "method", "sere.jdar", "sere", "0.1.0", {}, "reconstructed"),
+                    ],
+                    corpora={"emodb": "ab" * 32, "emovo": "cd" * 32},
+                    folds=plan.digest,
+                    features={"anchor": "ef" * 32},
+                    seeds={"run": 0},
+                    device="cpu",
+                )
+            )
+            for fold in plan.folds:
+                run.append_history({"fold": fold.index, "epoch": 0, "losses": {"classify": 0.1 + fold.index}, "rho": float("nan")})
+                rows = posteriors(len(fold.test), len(plan.classes), fold.index)
+                run.write_predictions(fold.index, [each.id for each in fold.test], rows, plan.classes)
+                scorer.score(fold, rows)
+                run.write_scores(scorer.as_json())
+                run.add_time("train", 0.5)
+            run.finish()
+        return run
+
+    return write

@@ -1,0 +1,103 @@
+"""Scores against numbers worked out by hand, scikit-learn and torchmetrics."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score, multiclass_recall
+
+from sere_core.score.metrics import Scores, from_confusion, score, summarise
+from sere_registry.errors import SereError
+
+CLASSES = ("anger", "fear", "neutral", "sadness")
+
+
+def answers(predicted: list[int], classes: int = 4) -> NDArray[np.float32]:
+    """Posteriors whose highest is at `predicted`."""
+    posteriors = np.full((len(predicted), classes), 0.1, dtype=np.float32)
+    posteriors[range(len(predicted)), predicted] = 1.0 - 0.1 * (classes - 1)
+    return posteriors
+
+
+def test_by_hand() -> None:
+    """Anger 2 of 4, fear 1 of 1, neutral 0 of 3; nobody is sad, though sadness is answered once."""
+    scores = score(answers([0, 0, 1, 3, 1, 0, 1, 1]), [0, 0, 0, 0, 1, 2, 2, 2], CLASSES)
+    assert scores.confusion == ((2, 1, 0, 1), (0, 1, 0, 0), (1, 2, 0, 0), (0, 0, 0, 0))
+    assert scores.recall == (0.5, 1.0, 0.0, None)
+    assert scores.absent == ("sadness",)
+    assert scores.uar == (0.5 + 1.0 + 0.0) / 3, "the class without utterances is left out of the mean"
+    assert scores.war == 3 / 8
+    assert scores.f1 == pytest.approx((2 * 2 / (4 + 3) + 2 * 1 / (1 + 4) + 0) / 3)
+    assert (scores.chance, scores.majority, scores.n) == (0.25, 0.5, 8)
+
+
+def test_always_the_majority_scores_what_the_record_says_it_would() -> None:
+    scores = score(answers([0] * 6), [0, 0, 0, 1, 2, 3], CLASSES)
+    assert scores.war == scores.majority == 0.5 and scores.uar == scores.chance == 0.25
+
+
+pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
+
+
+@given(pairs)
+@settings(max_examples=60, deadline=None)
+def test_as_scikit_learn_and_torchmetrics(pairs: list[tuple[int, int]]) -> None:
+    labels, predicted = [list(side) for side in zip(*pairs, strict=True)]
+    scores, present = score(answers(predicted), labels, CLASSES), sorted(set(labels))
+    assert scores.uar == pytest.approx(recall_score(labels, predicted, labels=present, average="macro"), abs=1e-12)
+    assert scores.f1 == pytest.approx(f1_score(labels, predicted, labels=present, average="macro"), abs=1e-12)
+    assert scores.war == pytest.approx(accuracy_score(labels, predicted), abs=1e-12)
+    assert np.array_equal(scores.confusion, confusion_matrix(labels, predicted, labels=range(4)))
+    true, answer = torch.tensor(labels), torch.tensor(predicted)
+    recalls = multiclass_recall(answer, true, num_classes=4, average="none")[present]
+    assert [scores.recall[c] for c in present] == pytest.approx(recalls.tolist(), abs=1e-6)
+    assert scores.uar == pytest.approx(float(recalls.mean()), abs=1e-6)
+    assert scores.war == pytest.approx(float(multiclass_accuracy(answer, true, num_classes=4, average="micro")), abs=1e-6)
+    assert scores.f1 == pytest.approx(float(multiclass_f1_score(answer, true, num_classes=4, average="none")[present].mean()), abs=1e-6)
+
+
+def test_over_folds_every_fold_weighs_the_same_and_confusions_add_up() -> None:
+    folds = [score(answers([0, 1]), [0, 1], CLASSES), score(answers([0, 0, 0, 0]), [0, 0, 1, 1], CLASSES)]
+    summary = summarise(folds, CLASSES)
+    assert summary.values["uar"] == (1.0, 0.5)
+    assert summary.mean["uar"] == 0.75
+    assert summary.std["uar"] == pytest.approx(0.5 / 2**0.5), "n - 1"
+    assert summary.pooled.confusion[0][:2] == (3, 0) and summary.pooled.confusion[1][:2] == (2, 1)
+    assert summary.pooled.war == 4 / 6 != summary.mean["war"]
+    assert summarise(folds[:1], CLASSES).std["uar"] is None, "one fold has no deviation"
+
+
+def test_scores_survive_json_bit_by_bit() -> None:
+    scores = from_confusion([[1, 2, 0], [0, 0, 0], [1, 0, 2]], CLASSES[:3])
+    assert Scores.from_json(json.loads(json.dumps(scores.as_json()))) == scores
+
+
+def test_equal_posteriors_go_to_the_first_class() -> None:
+    assert score(np.full((3, 4), 0.25), [0, 1, 1], CLASSES).confusion[1][0] == 2
+
+
+@pytest.mark.parametrize(
+    ("posteriors", "what"),
+    [
+        (answers([0, 1]), "shape"),
+        (answers([0, 1, 1], classes=3), "shape"),
+        (np.array([[np.nan, 1, 0, 0]] * 3), "not finite"),
+        (np.array([[-0.5, 1.5, 0, 0]] * 3), "negative"),
+        (np.array([[3.0, 1.0, 0, 0]] * 3), "sum to 1"),
+    ],
+)
+def test_what_are_no_posteriors(posteriors: NDArray[np.floating], what: str) -> None:
+    with pytest.raises(SereError, match=rf"\[B403\].*{what}"):
+        score(posteriors, [0, 1, 2], CLASSES)
+
+
+def test_a_label_outside_of_the_classes_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="positions"):
+        score(answers([0]), [4], CLASSES)

@@ -1,0 +1,245 @@
+"""Records: byte-stable, whole or not there, one process at a time, and read back only if nothing was touched."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from sere_core.data.task import TaskPlan
+from sere_core.score.files import atomic_path, write_all, write_atomically
+from sere_core.score.manifest import manifest_changes
+from sere_core.score.records import Record, RunFolder
+from sere_registry.errors import SereError
+
+Write = Callable[[Path], RunFolder]
+STABLE = ("config.yaml", "manifest.json", "folds.json", "history.jsonl", "predictions.csv", "scores.json", "done")
+
+
+def test_a_record_reads_back(write_run: Write, tmp_path: Path, plan: TaskPlan) -> None:
+    run = write_run(tmp_path)
+    record = Record.read(run.path)
+    assert record.config["name"] == "toy" and record.manifest["evidence"] == "reconstructed", "as well founded as its weakest part"
+    assert record.folds["sha256"] == plan.digest == record.manifest["digests"]["folds"]
+    assert [line["losses"]["classify"] for line in record.history] == [0.1, 1.1, 2.1] and record.history[0]["rho"] is None
+    assert len(record.predictions) == 63 and record.timing == {"train": 1.5}
+    assert {"python", "torch", "numpy", "sere"} <= record.manifest["versions"].keys()
+
+
+def test_the_same_run_twice_is_the_same_bytes(write_run: Write, tmp_path: Path, plan: TaskPlan) -> None:
+    one = write_run(tmp_path / "one").path
+    plan.sealed._openings.clear()
+    two = write_run(tmp_path / "two").path
+    for name in STABLE:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+def test_no_true_label_is_written_beside_predictions(write_run: Write, tmp_path: Path, plan: TaskPlan) -> None:
+    header, first, *_ = (write_run(tmp_path).path / "predictions.csv").read_text().splitlines()
+    assert header == "id,fold,anger,disgust,fear,happiness,neutral,sadness,surprise,prediction"
+    assert len(first.split(",")) == 10
+
+
+def test_posteriors_read_back_to_the_same_bits_in_whatever_order_folds_are_written(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).dirichlet([1, 1], size=4).astype(np.float32)
+    forth, back = (RunFolder(tmp_path, name).claim() for name in ("forth", "back"))
+    forth.write_predictions(0, ["b", "a"], rows[:2], ("anger", "fear"))
+    forth.write_predictions(1, ["c", "d"], rows[2:], ("anger", "fear"))
+    back.write_predictions(1, ["d", "c"], rows[3:1:-1], ("anger", "fear"))
+    back.write_predictions(0, ["x", "y"], rows[2:], ("anger", "fear"))
+    back.write_predictions(0, ["a", "b"], rows[1::-1], ("anger", "fear"))
+    assert (forth.path / "predictions.csv").read_bytes() == (back.path / "predictions.csv").read_bytes()
+    read = forth.predictions()
+    assert [row.id for row in read] == ["a", "b", "c", "d"]
+    assert np.array_equal(np.array([row.posteriors for row in read]), rows[[1, 0, 2, 3]].astype(np.float64))
+    assert read[0].prediction == ("anger", "fear")[int(rows[1].argmax())]
+
+
+def test_history_goes_back_to_where_a_checkpoint_was(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, "job").claim()
+    run.truncate_history(0)
+    run.append_history({"epoch": 0})
+    kept = run.history_position()
+    run.append_history({"epoch": 1})
+    with (run.path / "history.jsonl").open("ab") as file:
+        file.write(b'{"epoch": 2, "lo')  # killed while writing
+    run.truncate_history(kept)
+    assert (run.path / "history.jsonl").read_bytes() == b'{"epoch":0}\n' and run.history_position() == kept
+    run.append_history({"epoch": 1})
+    assert (run.path / "history.jsonl").read_bytes() == b'{"epoch":0}\n{"epoch":1}\n'
+    with pytest.raises(SereError, match=r"T505.*does not reach"):
+        run.truncate_history(1000)
+    with pytest.raises(SereError, match="T505"):
+        run.truncate_history(5)
+
+
+@pytest.mark.parametrize("name", STABLE)
+def test_a_record_that_was_touched_is_refused(write_run: Write, tmp_path: Path, name: str) -> None:
+    path = write_run(tmp_path).path
+    data = (path / name).read_bytes()
+    (path / name).write_bytes(data.replace(b"1", b"2"))
+    with pytest.raises(SereError, match=r"\[T505\]"):
+        Record.read(path)
+    (path / name).unlink()
+    with pytest.raises(SereError, match=r"\[T505\]"):
+        Record.read(path)
+
+
+def test_unfinished_and_empty_folders_are_no_records(write_run: Write, tmp_path: Path) -> None:
+    path = write_run(tmp_path).path
+    (path / "done").unlink()
+    with pytest.raises(SereError, match=r"T505.*is not finished\n.*--resume"):
+        Record.read(path)
+    with pytest.raises(SereError, match=r"T505.*holds no record"):
+        Record.read(tmp_path)
+
+
+def test_reading_writes_nothing(write_run: Write, tmp_path: Path) -> None:
+    path = write_run(tmp_path).path
+    before = {each: each.stat().st_mtime_ns for each in path.rglob("*")}
+    record = Record.read(path)
+    assert record.history and record.predictions and record.timing
+    assert {each: each.stat().st_mtime_ns for each in path.rglob("*")} == before
+
+
+def test_a_run_in_the_way_is_named_with_the_ways_on(write_run: Write, tmp_path: Path) -> None:
+    with RunFolder(tmp_path, "job") as run:
+        run.append_history({"epoch": 0})
+        (run.checkpoints / "fold0.safetensors").write_bytes(b"x")
+    with pytest.raises(SereError, match=r"\[T503\] an unfinished run is in .*\n.*--resume goes on with it, --fresh"):
+        RunFolder(tmp_path, "job").claim("new")
+    with RunFolder(tmp_path, "job").claim("resume") as run:
+        assert run.history_position() == 12 and list(run.checkpoints.iterdir())
+    with RunFolder(tmp_path, "job").claim("fresh") as run:
+        assert not run.started and run.history_position() == 0 and not list(run.checkpoints.iterdir())
+    write_run(tmp_path)
+    with pytest.raises(SereError, match=r"T503.*a finished run"):
+        RunFolder(tmp_path, "1f3a").claim("new")
+
+
+def test_claiming_and_leaving_does_not_start_a_run(tmp_path: Path) -> None:
+    """A run that fails before it wrote anything must not need --fresh."""
+    for _ in range(2):
+        with RunFolder(tmp_path, "job").claim("new"):
+            pass
+
+
+def test_two_processes_cannot_work_in_one_folder(tmp_path: Path) -> None:
+    other = textwrap.dedent(
+        f"""
+        import sys
+        from pathlib import Path
+        from sere_core.score.records import RunFolder
+        with RunFolder(Path({str(tmp_path)!r}), "job").claim("new"):
+            print("locked", flush=True)
+            sys.stdin.read()
+        """
+    )
+    with subprocess.Popen([sys.executable, "-c", other], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "locked\n"
+        for mode in ("new", "resume", "fresh"):
+            with pytest.raises(SereError, match=rf"\[T504\] process {process.pid} works in"):
+                RunFolder(tmp_path, "job").claim(mode)  # type: ignore[arg-type]
+        process.kill()
+        process.wait()
+    with RunFolder(tmp_path, "job").claim("resume"):
+        pass  # the lock of a killed process is gone
+
+
+def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder(tmp_path, "job").claim()
+    run.write_scores({"mean": 1})
+    before = (run.path / "scores.json").read_bytes()
+    real, room = os.write, [8]
+
+    def scarce(descriptor: int, data: bytes) -> int:
+        if room[0] <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = real(descriptor, bytes(data)[: room[0]])
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr(os, "write", scarce)
+    with pytest.raises(SereError) as caught:
+        run.write_scores({"mean": 2})
+    assert str(caught.value).startswith(f"[X705] the disk is full: {run.path / 'scores.json'} was not written\n")
+    assert caught.value.exit_code == 4
+    assert (run.path / "scores.json").read_bytes() == before
+    assert not list(run.path.glob(".*.tmp")), "no litter"
+    with pytest.raises(SereError, match="X705"):
+        run.append_history({"epoch": 0})
+
+
+def test_a_disk_that_is_full_for_another_writer_is_the_same_line(tmp_path: Path) -> None:
+    """safetensors says it in an exception of its own."""
+    with pytest.raises(SereError, match="X705"), atomic_path(tmp_path / "a"):
+        raise RuntimeError("IoError(Os { code: 28, message: No space left on device })")
+    with pytest.raises(RuntimeError, match="a bug"), atomic_path(tmp_path / "a"):
+        raise RuntimeError("a bug")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(SereError, match=r"\[X704\] .*job.* cannot be written: (Not a directory|File exists)"):
+        RunFolder(tmp_path / "file", "job").claim()
+    run = RunFolder(tmp_path, "job").claim()
+
+    def forbidden(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", forbidden)
+    with pytest.raises(SereError, match=r"\[X704\] .* cannot be written: Permission denied"):
+        run.write("scores.json", b"{}")
+
+
+def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints" / "a.safetensors"
+    write_atomically(path, b"old")
+    with pytest.raises(KeyboardInterrupt), atomic_path(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old" and [each.name for each in path.parent.iterdir()] == ["a.safetensors"]
+
+
+def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, bytes(data)[:1]))
+    with (tmp_path / "a").open("wb") as file:
+        write_all(file.fileno(), b"abc")
+    assert (tmp_path / "a").read_bytes() == b"abc"
+
+
+def test_damaged_files_of_an_unfinished_run_are_one_line(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, "job").claim()
+    run.write("scores.json", b'{"mean":')
+    run.write("predictions.csv", b"id,fold\n1")
+    with pytest.raises(SereError, match="T505"):
+        run.read_json("scores.json")
+    with pytest.raises(SereError, match="T505"):
+        run.predictions()
+    assert run.read_json("manifest.json") is None
+
+
+def test_the_config_is_yaml_that_reads_back(tmp_path: Path) -> None:
+    config = {"sere": 1, "name": "jörg", "train": {"lr": 1.0e-4}, "paths": ["a", {"b": None}]}
+    run = RunFolder(tmp_path, "job").claim()
+    run.write_config(config)
+    assert yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8")) == config
+
+
+def test_what_changed_since_the_interruption_is_listed(write_run: Write, tmp_path: Path) -> None:
+    old = json.loads((write_run(tmp_path).path / "manifest.json").read_text())
+    new = json.loads(json.dumps(old))
+    assert manifest_changes(old, new) == []
+    new["versions"]["torch"] = "9"
+    new["components"][0]["params"]["weight"] = 2.0
+    assert manifest_changes(old, new) == ["components[0].params.weight: 1.0 -> 2.0", f"versions.torch: {old['versions']['torch']} -> 9"]
