@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pluggy
+
 from sere_registry.errors import Place, Problem, SereError, suggest
 from sere_registry.hookspecs import PROJECT, HookSpecs
 

@@ -62,8 +62,8 @@ class SealedLabels:
     >>> from pathlib import Path
     >>> recording, seal = Recording("b1", Path("b1.wav"), "emovo", "it", "f1"), Seal()
     >>> sealed = SealedLabels({"emovo/b1": 4}, seal)
-    >>> sealed, sealed.open([recording], "scorer", seal), sealed.openings
-    (SealedLabels(1 label, opened 0 times), (4,), (Opening(opener='scorer', count=1),))
+    >>> sealed.open([recording], "scorer", seal), sealed
+    ((4,), SealedLabels(1 label, opened 1 time))
     """
 
     __slots__ = ("_mark", "_masked", "_openings")
@@ -101,7 +101,7 @@ class SealedLabels:
         return len(self._masked)
 
     def __repr__(self) -> str:
-        return f"SealedLabels({len(self)} label{'s' * (len(self) != 1)}, opened {len(self._openings)} times)"
+        return f"SealedLabels({len(self)} label{'s' * (len(self) != 1)}, opened {len(self._openings)} time{'s' * (len(self._openings) != 1)})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("sealed labels are neither copied nor pickled: every opening must be counted in one place")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from sere_registry.utterances import Recording, Utterance
-
 from sere_core.config.model import Task
 from sere_core.data.plan import Fold
+from sere_registry.utterances import Recording, Utterance
 
 #: from this share of utterances whose text alone tells the emotion, the text is called confounded with it
 _TOLD = 0.9

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
 from sere_registry.utterances import Recording
 
 K = TypeVar("K", bound=Hashable)

@@ -9,10 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sere_registry.utterances import Recording
-
 from sere_core.data.labels import SealedLabels
 from sere_core.score.files import write_atomically
+from sere_registry.utterances import Recording
 
 
 @dataclass(frozen=True)

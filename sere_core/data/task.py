@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from sere_registry.emotions import EMOTIONS, canonical
-from sere_registry.errors import Place, Problem, SereError, suggest
-from sere_registry.utterances import Utterance
-
 from sere_core.config.model import Task
 from sere_core.data.folds import check_partition, random_folds, rank, speaker_folds
 from sere_core.data.labels import Seal, SealedLabels
 from sere_core.data.leakage import task_notes, task_warnings
 from sere_core.data.plan import Fold, TaskPlan
+from sere_registry.emotions import EMOTIONS, canonical
+from sere_registry.errors import Place, Problem, SereError, suggest
+from sere_registry.utterances import Utterance
 
 __all__ = ["Fold", "TaskPlan", "make_task"]
 
@@ -95,13 +94,8 @@ def make_task(
 
 def _setting_problems(config: Task, place: Placed) -> list[Problem]:
     problems = []
-    if config.shots != "all" and config.shots < 1:
-        problems.append(Problem("C302", f"{config.shots} shots: at least 1", "or `all`", place("task.shots")))
-    if config.folds == "speakers":
-        if config.disjoint == "none":
-            problems.append(Problem("C311", "`folds: speakers` is speaker-disjoint", "take `disjoint: none` out", place("task.disjoint")))
-    elif config.folds < 2:
-        problems.append(Problem("C302", f"{config.folds} folds: at least 2", "or `speakers`", place("task.folds")))
+    if config.folds == "speakers" and config.disjoint == "none":
+        problems.append(Problem("C311", "`folds: speakers` is speaker-disjoint", "take `disjoint: none` out", place("task.disjoint")))
     if config.source == config.target and config.setting == "transductive":
         what = f"'{config.target}' as its own source cannot be transductive: the labels trained on would be scored"
         problems.append(Problem("C311", what, "use `setting: inductive`", place("task.setting")))

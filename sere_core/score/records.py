@@ -44,7 +44,7 @@ class RunFolder:
     >>> with RunFolder(root, "1f3a").claim("new") as run:
     ...     run.append_history({"epoch": 0, "losses": {"classify": 0.5}})
     ...     run.history_position()
-    42
+    38
     """
 
     def __init__(self, root: Path, job: str) -> None:

@@ -193,7 +193,6 @@ def test_too_few_speakers_names_the_two_ways_out(german: list[Utterance], make: 
 @pytest.mark.parametrize(
     ("settings", "codes"),
     [
-        ({"shots": 0, "folds": 1}, ["C302", "C302"]),
         ({"folds": "speakers", "disjoint": "none"}, ["C311"]),
         ({"source": "emovo", "setting": "transductive"}, ["C311"]),
         ({"classes": ["angst", "boredom"]}, ["C302", "C311"]),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
 from sere_registry import BuildContext, Params
 from sere_registry.hookspecs import RunInfo, hookimpl
 

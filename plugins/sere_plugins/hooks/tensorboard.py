@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sere_plugins.specs.hooks import TensorBoardParams
 from sere_registry import BuildContext
 from sere_registry.hookspecs import RunInfo, hookimpl
-
-from sere_plugins.specs.hooks import TensorBoardParams
 
 
 class TensorBoardHook:

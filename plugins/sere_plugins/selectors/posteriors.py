@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from sere_registry import BuildContext, Params
 from torch import Tensor
+
+from sere_registry import BuildContext, Params
 
 
 def entropy(posteriors: Tensor) -> Tensor:

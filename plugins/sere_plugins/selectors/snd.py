@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from sere_registry import BuildContext
 from torch import Tensor
 
 from sere_plugins.selectors.posteriors import entropy
 from sere_plugins.specs.selectors import SndParams
+from sere_registry import BuildContext
 
 #: rows of the similarity matrix at a time
 _ROWS = 1024
