@@ -101,7 +101,8 @@ class SealedLabels:
         return len(self._masked)
 
     def __repr__(self) -> str:
-        return f"SealedLabels({len(self)} label{'s' * (len(self) != 1)}, opened {len(self._openings)} time{'s' * (len(self._openings) != 1)})"
+        held, opened = len(self), len(self._openings)
+        return f"SealedLabels({held} label{'s' * (held != 1)}, opened {opened} time{'s' * (opened != 1)})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("sealed labels are neither copied nor pickled: every opening must be counted in one place")

@@ -105,9 +105,10 @@ def _remarks(record: Record) -> Iterator[str]:
         yield "TRAINED ON TARGET LABELS: a ceiling, not a method"
     if not record.scores["complete"]:
         yield "not all folds are scored"
-    for warning in record.folds["warnings"]:
+    more = record.manifest["notes"]
+    for warning in dict.fromkeys([*record.folds["warnings"], *more.get("warnings", [])]):
         yield f"warning: {warning}"
-    for note in record.folds["notes"]:
+    for note in [*record.folds["notes"], *more.get("normalisation", [])[:1]]:
         yield f"note: {note}"
 
 

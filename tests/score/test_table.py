@@ -63,7 +63,10 @@ def test_twelve_classes_of_large_corpora_fit(record: Record) -> None:
 def test_ceilings_and_warnings_are_not_to_be_overlooked(record: Record) -> None:
     record.folds.update(uses_target_labels=True, warnings=["[emovo]: the sentence tells the emotion"])  # type: ignore[attr-defined]
     record.scores.update(complete=False)  # type: ignore[attr-defined]
+    twice = ["[emovo]: the sentence tells the emotion", "fold 0: identical audio in T_u and T_e: a, b"]
+    record.manifest["notes"].update(warnings=twice, normalisation=["speaker statistics of T_u"])
     text = printed(record)
+    assert text.count("the sentence tells") == 1 and "identical audio" in text and "note: speaker statistics of T_u" in text
     assert "TRAINED ON TARGET LABELS" in text and "warning: [emovo]: the sentence tells" in text and "not all folds" in text
 
 
