@@ -209,6 +209,18 @@ def test_what_is_saved_restores_the_trained_part(folders: dict[Any, Path]) -> No
         assert torch.equal(encode(again, LONG, SHORT)[0], expected) and torch.equal(encode(twin, LONG, SHORT)[0], expected)
 
 
+def test_a_copy_of_a_network_that_is_trained_whole_is_trained_by_itself(folders: dict[Any, Path]) -> None:
+    """Methods copy encoders (moving averages, two branches); weight-normalised convolutions must survive it."""
+    for which in KINDS:
+        encoder = build(folders[which], train="all")
+        expected = encode(encoder, SHORT)[0].detach()
+        twin = copy.deepcopy(encoder)
+        with torch.no_grad():
+            for parameter in twin.parameters():
+                parameter.mul_(1.1)
+        assert torch.equal(encode(encoder, SHORT)[0], expected) and not torch.equal(encode(twin, SHORT)[0], expected)
+
+
 def test_the_same_twice(folders: dict[Any, Path]) -> None:
     for which in KINDS:
         first, second = build(folders[which]), build(folders[which])

@@ -40,7 +40,8 @@ def fill(model: nn.Module, checkpoint: Checkpoint, parts: Iterable[str], prefixe
         for name in wanted:
             if name not in found and (key := _key(name, stored, prefixes)) is not None:
                 tensor = tensors[key]
-                found[name] = tensor.float() if tensor.is_floating_point() else tensor
+                # a copy: what is trained must not lie in the mapped pages of a file
+                found[name] = tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
     missing = [name for name in wanted if name not in found]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
