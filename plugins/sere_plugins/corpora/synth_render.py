@@ -31,7 +31,7 @@ class Studio:
     def __init__(self, params: SyntheticParams) -> None:
         self.params = params
         self.language = LANGUAGES[params.language]
-        self.spread = 2.4 * params.difficulty
+        self.spread = 2.1 * params.difficulty  # the difficulty of 0.5 is about as hard as acted corpora are
         self._voices: dict[str, Speaker] = {}
 
     def wave(self, name: str, gender: str, text: str, emotion: str) -> bytes:

@@ -177,7 +177,7 @@ def _tracks(
     rng: np.random.Generator,
 ) -> Score:
     frames = int(np.ceil(seconds / STEP))
-    times: Track = np.arange(frames) * STEP
+    times = np.arange(frames, dtype=np.float64) * STEP
     which = np.minimum(np.searchsorted(np.cumsum([piece.seconds for piece in pieces]), times, side="right"), len(pieces) - 1)
 
     def spread(values: list[float]) -> Track:

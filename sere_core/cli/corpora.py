@@ -1,0 +1,159 @@
+"""`sere corpora check NAME ROOT`: is this folder the corpus it should be, and can every file be used?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sere_core.data.check import Report
+
+_EXAMPLES = """\
+examples:
+  sere corpora check emodb ~/data/emodb
+  sere corpora check ravdess ~/data/ravdess --set intensity=normal --json
+  sere corpora check manifest mine.csv --set language=pl
+  sere corpora check synthetic --set language=xb
+
+exit codes: 0 every file can be used, 2 the layout is wrong or files cannot be used"""
+
+#: lines of a list that are shown; --json has them all
+SHOWN = 20
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `sere`."""
+    from argparse import RawDescriptionHelpFormatter
+
+    parser = subparsers.add_parser("corpora", help="check a corpus folder", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    check = actions.add_parser(
+        "check",
+        help="count what is there, and read every file",
+        allow_abbrev=False,
+        formatter_class=RawDescriptionHelpFormatter,
+        epilog=_EXAMPLES,
+    )
+    check.add_argument("name", metavar="NAME", help="the corpus, as a config names it: emodb, ravdess, manifest, ...")
+    check.add_argument("root", metavar="ROOT", nargs="?", help="its folder; for a manifest its file; for synthetic nothing")
+    check.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="another parameter of the corpus")
+    check.add_argument("--json", action="store_true", help="as JSON")
+    check.add_argument("--traceback", action="store_true", help="show the traceback of errors too")
+
+
+def run(arguments: Any, catalog: Any = None) -> int:
+    """Check a corpus.
+
+    Raises:
+        SereError: the name, the parameters or the layout is wrong.
+    """
+    from sere_core.console import Speaker
+    from sere_core.data.check import check
+
+    corpus = _corpus(arguments, catalog)
+    speaker = Speaker(quiet=arguments.json)
+    with speaker.bar("checking") as tell:  # making, where the corpus is made, and then reading
+        report = check(corpus, tell, tell)
+    if arguments.json:
+        print(json.dumps({"corpus": arguments.name, **report.data()}, indent=2, ensure_ascii=False))
+    else:
+        _show(speaker, arguments.name, report)
+    return 2 if report.unusable else 0
+
+
+def _corpus(arguments: Any, catalog: Any) -> Any:
+    from sere_core.config.messages import validate
+    from sere_core.config.resolved import Bound
+    from sere_registry.catalog import Catalog
+    from sere_registry.errors import Place, SereError, error
+    from sere_registry.protocols import BuildContext
+
+    entry = (Catalog() if catalog is None else catalog).find("corpus", arguments.name, Place(path="sere corpora check"))
+    data = _parameters(arguments.sets)
+    where = next((name for name in ("root", "file") if name in entry.spec.params.model_fields), "")
+    if arguments.root is not None:
+        if not where:
+            raise error("C302", f"corpus '{arguments.name}' has no folder", f"leave {arguments.root} out")
+        data[where] = arguments.root
+    elif where and where not in data:
+        raise error("C302", f"corpus '{arguments.name}' needs its {where}", f"write: sere corpora check {arguments.name} PATH")
+    params, problems = validate(entry.spec.params, data, lambda path, key: Place(path=".".join(path)), f"corpus '{arguments.name}'")
+    if params is None:
+        raise SereError(*problems)
+    bound = Bound(entry.spec, entry.full_name, entry.distribution, entry.version, params, "corpora.check")
+    return bound.build(BuildContext(id=arguments.name))
+
+
+def _parameters(sets: list[str]) -> dict[str, Any]:
+    from sere_core.config.reader import read
+    from sere_registry.errors import Place, Problem, SereError
+
+    problems: list[Problem] = []
+    data: dict[str, Any] = {}
+    for text in sets:
+        name, equals, value = text.partition("=")
+        place = Place(path=f"--set {text}")
+        if not equals or not name.strip():
+            problems.append(Problem("C305", "--set needs a name and a value", "such as --set language=pl", place))
+            continue
+        node = read(value, lambda line, column, place=place: place, problems)  # type: ignore[misc]
+        data[name.strip()] = None if node is None else node.data()
+    if problems:
+        raise SereError(*problems)
+    return data
+
+
+def _show(speaker: Any, name: str, report: Report) -> None:
+    seconds = report.seconds
+    if not speaker.console.is_terminal:  # in a file or a pipe, nothing is cut off
+        speaker.console.width = 160
+    speaker.console.print(_table(report))
+    counts = f"{report.utterances} utterances, {report.files} files, {_speakers(report)}, {report.texts} texts"
+    speaker.say(f"{name}: {counts}, languages: {', '.join(report.languages)}")
+    if seconds:
+        quantiles = ", ".join(f"{key} {value:.2f} s" for key, value in seconds.items() if key != "total")
+        speaker.say(f"durations: {quantiles}; in all {seconds['total'] / 60:.1f} min")
+    speaker.say(f"digest of the file list: {report.digest}")
+    for finding in report.findings:
+        speaker.say(f"{finding.level}: {finding.message}", style="" if finding.level == "note" else "yellow")
+    lines = [f"duplicate: same audio: {', '.join(same.ids)}{_differ(same.differ)}" for same in report.duplicates]
+    _list(speaker, lines, "yellow")
+    _list(speaker, [str(problem) for problem in report.unusable], "red")
+    if report.unusable:
+        speaker.say(f"{len(report.unusable)} utterances cannot be used", style="red")
+    else:
+        speaker.say("every file can be used", style="green")
+
+
+def _differ(labels: tuple[str, ...]) -> str:
+    return f" (but another {' and another '.join(labels)})" if labels else ""
+
+
+def _list(speaker: Any, lines: list[str], style: str) -> None:
+    for line in lines[:SHOWN]:
+        speaker.say(line, style=style)
+    if len(lines) > SHOWN:
+        speaker.say(f"... and {len(lines) - SHOWN} more; --json lists all", style=style)
+
+
+def _table(report: Report) -> Table:
+    """Speakers by emotions."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in ("speaker", ""):
+        table.add_column(column, no_wrap=True)
+    for column in (*report.emotions, "all"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for speaker, counts in report.counts.items():
+        row = [str(counts.get(emotion, 0)) for emotion in report.emotions]
+        table.add_row(speaker or "-", (report.genders[speaker] or "-")[0], *row, str(sum(counts.values())))
+    table.add_row("all", "", *(str(number) for number in report.emotions.values()), str(report.utterances))
+    return table
+
+
+def _speakers(report: Report) -> str:
+    genders = [gender or "of unknown gender" for gender in report.genders.values()]
+    return f"{len(genders)} speakers ({', '.join(f'{genders.count(gender)} {gender}' for gender in sorted(set(genders)))})"

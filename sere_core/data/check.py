@@ -1,0 +1,172 @@
+"""What is in a corpus, file by file: counts, durations, duplicates, and files that no run could use."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sere_registry.errors import Problem, SereError
+from sere_registry.protocols import Corpus
+from sere_registry.utterances import Finding, Utterance
+
+Tell = Callable[[int, int], None]
+
+#: shares of the utterances that are at most this long
+QUANTILES = {"min": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "max": 1.0}
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Utterances with the same samples.
+
+    Args:
+        ids: theirs.
+        differ: which of their labels are not the same: "emotion", "speaker".
+    """
+
+    ids: tuple[str, ...]
+    differ: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a corpus holds.
+
+    Args:
+        digest: SHA-256 of the list of files: sorted paths below their common folder, and sizes.
+        files: how many; fewer than utterances where some are parts of one file.
+        languages: of the utterances.
+        counts: speaker -> emotion -> number of utterances.
+        genders: speaker -> "female", "male", or None.
+        texts: how many different sentences; 0 where the corpus does not say.
+        seconds: durations of the usable utterances in s: quantiles, and their sum as "total".
+        duplicates: utterances with the same samples.
+        unusable: one problem for each utterance whose audio no run could use (D603 to D606, P108).
+        findings: what the corpus says of its folder.
+    """
+
+    digest: str
+    files: int
+    languages: tuple[str, ...]
+    counts: Mapping[str, Mapping[str, int]]
+    genders: Mapping[str, str | None]
+    texts: int
+    seconds: Mapping[str, float]
+    duplicates: tuple[Duplicates, ...]
+    unusable: tuple[Problem, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def utterances(self) -> int:
+        """How many, the unusable ones too."""
+        return sum(self.emotions.values())
+
+    @property
+    def emotions(self) -> Mapping[str, int]:
+        """Emotion -> number of utterances."""
+        total: Counter[str] = Counter()
+        for by_emotion in self.counts.values():
+            total.update(by_emotion)
+        return dict(sorted(total.items()))
+
+    def data(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        problems = [{"code": one.code, "file": str(one.place), "message": one.message, "hint": one.hint} for one in self.unusable]
+        return {"utterances": self.utterances, "emotions": self.emotions, **asdict(self), "unusable": problems}
+
+
+def check(corpus: Corpus, preparing: Tell | None = None, reading: Tell | None = None) -> Report:
+    """List a corpus, make its audio if it is one that is made, and read every file.
+
+    Args:
+        corpus: any corpus.
+        preparing, reading: told of (done, total) while files are made and read.
+
+    Raises:
+        SereError: what listing or preparing raises (D601, D602, D610, P108); an unusable file is not raised but reported.
+    """
+    utterances = tuple(corpus.utterances())
+    findings = tuple(corpus.findings())
+    corpus.prepare(preparing)
+    seconds: list[float] = []
+    alike: dict[str, list[Utterance]] = {}
+    unusable: list[Problem] = []
+    for done, (utterance, heard) in enumerate(zip(utterances, _listen(utterances), strict=True), start=1):
+        if isinstance(heard, SereError):
+            unusable += heard.problems
+        else:
+            digest, duration = heard
+            seconds.append(duration)
+            alike.setdefault(digest, []).append(utterance)
+        if reading is not None:
+            reading(done, len(utterances))
+    counts: dict[str, Counter[str]] = {}
+    for utterance in utterances:
+        counts.setdefault(utterance.speaker, Counter())[utterance.emotion] += 1
+    return Report(
+        digest=file_list_digest(utterances),
+        files=len({utterance.recording.path for utterance in utterances}),
+        languages=tuple(sorted({utterance.recording.language for utterance in utterances})),
+        counts={speaker: dict(sorted(number.items())) for speaker, number in sorted(counts.items())},
+        genders={utterance.speaker: utterance.recording.gender for utterance in sorted(utterances, key=lambda one: one.speaker)},
+        texts=len({utterance.recording.text for utterance in utterances} - {None}),
+        seconds=_quantiles(seconds),
+        duplicates=tuple(_duplicates(same) for same in alike.values() if len(same) > 1),
+        unusable=tuple(unusable),
+        findings=findings,
+    )
+
+
+def file_list_digest(utterances: Sequence[Utterance]) -> str:
+    """SHA-256 of the sorted list of files: path below the files' common folder, tab, size in bytes, newline.
+
+    It does not depend on where the corpus lies; a corpus whose releases differ is named by it.
+    """
+    paths = sorted({utterance.recording.path for utterance in utterances})
+    common = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    lines = sorted(f"{path.relative_to(common).as_posix()}\t{_size(path)}\n" for path in paths)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # reading it will say so
+        return -1
+
+
+def _listen(utterances: Sequence[Utterance]) -> Any:
+    """For each utterance: (digest of its samples, seconds), or what is wrong with its audio; several files at once."""
+    from sere_core.config.model import Features
+    from sere_core.features.audio import read
+
+    whole = Features(trim=False, max_seconds=1e6)
+
+    def listen(utterance: Utterance) -> tuple[str, float] | SereError:
+        try:
+            waveform = read(utterance.recording, whole)
+        except SereError as cause:
+            return cause
+        return waveform.digest, waveform.seconds
+
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        yield from pool.map(listen, utterances)
+
+
+def _quantiles(seconds: Sequence[float]) -> dict[str, float]:
+    if not seconds:
+        return {}
+    ordered = sorted(seconds)
+    found = {name: ordered[round(share * (len(ordered) - 1))] for name, share in QUANTILES.items()}
+    return {name: round(value, 3) for name, value in (*found.items(), ("total", sum(ordered)))}
+
+
+def _duplicates(same: Sequence[Utterance]) -> Duplicates:
+    differ = (name for name in ("emotion", "speaker") if len({getattr(utterance, name) for utterance in same}) > 1)
+    return Duplicates(tuple(utterance.id for utterance in same), tuple(differ))

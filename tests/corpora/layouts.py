@@ -1,0 +1,124 @@
+"""Tiny corpora in the official layouts, made on the spot: tones in noise whose pitch and loudness depend on emotion and speaker."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from sere_plugins.corpora import casia, emodb, emovo, enterface, ravdess
+
+RATE = 16000
+ORDER = ("neutral", "anger", "sadness", "fear", "happiness", "disgust", "surprise", "boredom", "calm")
+
+
+def sound(emotion: str, speaker: str, text: str, seconds: float = 0.3) -> NDArray[np.float32]:
+    """A tone in noise: the emotion sets its pitch and loudness, the speaker shifts them, the text sets the length."""
+    key = hashlib.sha256(f"{emotion}|{speaker}|{text}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(key[:8], "big"))
+    place = ORDER.index(emotion)
+    shift = hashlib.sha256(speaker.encode()).digest()[0] / 255
+    length = round(RATE * seconds * (1.0 + 0.2 * rng.random()))
+    tone = np.sin(2 * np.pi * 110 * 2 ** (place / 4 + shift / 2) * np.arange(length) / RATE)
+    return ((0.05 + 0.03 * place) * tone + 0.01 * rng.normal(size=length)).astype(np.float32)
+
+
+def write(path: Path, samples: NDArray[np.float32], rate: int = RATE) -> Path:
+    """Write a file, and the folders that lead to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate)
+    return path
+
+
+def make_emodb(
+    root: Path, *, speakers: Sequence[str] = tuple(emodb.GENDERS), texts: Sequence[str] = ("a01", "b02"), suffix: str = ".wav"
+) -> Path:
+    """`wav/03a01Fa.wav`: 7 emotions of each speaker and text."""
+    for speaker in speakers:
+        for text in texts:
+            for letter, emotion in emodb.EMOTIONS.items():
+                write(root / "wav" / f"{speaker}{text}{letter}a{suffix}", sound(emotion, speaker, text))
+    return root
+
+
+def make_emovo(root: Path, *, speakers: Sequence[str] = emovo.SPEAKERS, texts: Sequence[str] = ("b1", "n2"), suffix: str = ".wav") -> Path:
+    """`f1/dis-f1-b1.wav`: 7 emotions of each speaker and text."""
+    for speaker in speakers:
+        for text in texts:
+            for code, emotion in emovo.EMOTIONS.items():
+                write(root / speaker / f"{code}-{speaker}-{text}{suffix}", sound(emotion, speaker, text))
+    return root
+
+
+def make_casia(
+    root: Path, *, speakers: Sequence[str] = casia.SPEAKERS, texts: Sequence[str] = ("201", "202", "250"), suffix: str = ".wav"
+) -> Path:
+    """`liuchanhg/angry/201.wav`: 6 emotions of each speaker and text, and two stray files at the top, as in the copies around."""
+    for speaker in speakers:
+        for folder, emotion in casia.EMOTIONS.items():
+            for text in texts:
+                write(root / speaker / folder / f"{text}{suffix}", sound(emotion, speaker, text))
+    for stray in ("angry", "201"):
+        write(root / f"{stray}{suffix}", sound("anger", "nobody", stray))
+    return root
+
+
+def make_enterface(
+    root: Path, *, subjects: Sequence[int] = (1, 2, 11, 12), sentences: Sequence[int] = (1, 2), suffix: str = ".wav", avi: bool = False
+) -> Path:
+    """`subject 1/anger/sentence 1/s1_an_1.wav`, with the names of the real release: subject 11 is called s12, 6 is not cut."""
+    for subject in subjects:
+        for code, emotion in enterface.CODES.items():
+            for sentence in sentences:
+                name = f"s{12 if subject == 11 else subject}_{code}_{sentence}"
+                folder = root / f"subject {subject}" / emotion / f"sentence {sentence}"
+                samples = sound(emotion, f"subject {subject}", f"{code}{sentence}")
+                if avi:
+                    write_avi(folder / f"{name}.avi", samples)
+                else:
+                    write(folder / f"{name}{suffix}", samples)
+    for code, emotion in enterface.CODES.items():
+        uncut = sound(emotion, "subject 6", code, 0.5)
+        target = root / "subject 6" / emotion / f"s6_{code}"
+        if avi:
+            write_avi(target.with_suffix(".avi"), uncut)
+        else:
+            write(target.with_suffix(suffix), uncut)
+    return root
+
+
+def make_ravdess(
+    root: Path,
+    *,
+    actors: Sequence[str] = ravdess.ACTORS[:4],
+    statements: Sequence[str] = ("01", "02"),
+    repetitions: Sequence[str] = ("01",),
+    suffix: str = ".wav",
+) -> Path:
+    """`Actor_12/03-01-06-01-02-01-12.wav`: 8 emotions, all but neutral at two intensities."""
+    for actor in actors:
+        for code, emotion in ravdess.EMOTIONS.items():
+            for intensity in ("01",) if emotion == "neutral" else ("01", "02"):
+                for statement in statements:
+                    for repetition in repetitions:
+                        name = f"03-01-{code}-{intensity}-{statement}-{repetition}-{actor}"
+                        write(root / f"Actor_{actor}" / f"{name}{suffix}", sound(emotion, actor, name))
+    return root
+
+
+def write_avi(path: Path, samples: NDArray[np.float32]) -> Path:
+    """An AVI file that holds nothing but 16-bit audio; needs PyAV."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="avi") as file:
+        stream = file.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None, :], format="s16", layout="mono")
+        frame.sample_rate = RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
+    return path
