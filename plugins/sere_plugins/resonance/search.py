@@ -20,8 +20,6 @@ from sere_plugins.resonance.packing import Layout
 _CPU_BLOCK = 1 << 18
 #: a GPU wants fewer and larger products
 _GPU_BLOCK = 1 << 25
-#: rows among which a winner is found first; the winners of such groups are then compared
-_GROUP = 16
 
 
 @dataclass(frozen=True)
@@ -67,19 +65,16 @@ def search(
     for first, last, b, lane in plan.jobs():
         columns, rows = plan.b.rows(b, b + 1), plan.a.rows(first, last)
         length = plan.b.lengths[b]
-        height = -(-length // _GROUP) * _GROUP
-        step = max(1, min(max(size // height, 64), rows.stop - rows.start))
-        if memory is None or memory[0].numel() < height * step:
-            memory = (za.new_empty(height * step), za.new_empty(height * step))
+        step = max(1, min(max(size // max(length, 1), 64), rows.stop - rows.start))
+        if memory is None or memory[0].numel() < length * step:
+            memory = (za.new_empty(length * step), za.new_empty(length * step))
         for start in range(rows.start, rows.stop, step):
             part = slice(start, min(start + step, rows.stop))
             width = part.stop - part.start
-            block = memory[0][: height * width].view(height, width)
-            block[length:] = -torch.inf
-            scores = block[:length]
+            scores = memory[0][: length * width].view(length, width)
             torch.mm(zb[columns], za[part].T, out=scores)
             _add_bursts(scores, memory[1], na[part], ea, eb, part, columns, kernel)
-            top, at = _top(block, where)
+            top, at = _top(scores, where)
             best[lane, part] = top
             if winner is not None and at is not None:
                 winner[lane, part] = at.add_(columns.start)
@@ -101,18 +96,22 @@ def _add_bursts(
         scores.mul_(na).add_(kernel.synchrony(gap))
 
 
-def _top(block: Tensor, where: bool) -> tuple[Tensor, Tensor | None]:
-    """Each column's maximum and, if asked for, its first row.
+def _top(scores: Tensor, where: bool) -> tuple[Tensor, Tensor | None]:
+    """Each column's maximum and, if asked for, its first row; `scores` `[T_b, n]` is written over.
 
-    A plain maximum is vectorised and one that returns places is not: so the groups' maxima come first, then the place of
-    the best group, then the place within it.
+    On a CPU a maximum is vectorised and one that returns places is not (five times slower, measured): so the places are
+    read off with a product, `[0, 1, 2, ...; 1, 1, 1, ...] @ (scores == maximum)`, whose second row tells the rare ties.
     """
-    if block.shape[0] == 0:  # an utterance of b without real frames
-        return block.new_full((block.shape[1],), -torch.inf), torch.zeros(block.shape[1], dtype=torch.long, device=block.device)
-    groups = block.view(-1, _GROUP, block.shape[1]).amax(dim=1)
     if not where:
-        return groups.amax(dim=0), None
-    top, group = groups.max(dim=0)
-    offsets = torch.arange(_GROUP, device=block.device).unsqueeze(1)
-    at = group * _GROUP
-    return top, at + block.gather(0, at + offsets).argmax(dim=0)
+        return scores.amax(dim=0), None
+    if scores.device.type != "cpu":
+        return tuple(scores.max(dim=0))  # type: ignore[return-value]
+    top = scores.amax(dim=0)
+    same = torch.eq(scores, top, out=scores)
+    rows = torch.arange(len(same), dtype=same.dtype)
+    sums = torch.stack([rows, torch.ones_like(rows)]) @ same
+    at = sums[0].long()
+    tied = (sums[1] > 1).nonzero().squeeze(1)
+    if len(tied):
+        at[tied] = same[:, tied].argmax(dim=0)
+    return top, at

@@ -1,0 +1,151 @@
+"""SERE's equations in plain loops over float64 scalars: what the plugins are held against.  It shares no code with them.
+
+An utterance is a pair (z, d): z `[T, D]`, d `[T, K]`, real frames only.  Every function works on torch scalars, so that
+autograd differentiates the loops as they stand.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Utterance = tuple[Tensor, Tensor]
+
+
+def idfe(contours: Tensor, context: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Equation 1 for one utterance: f `[T, K]`, h `[T, d]`, W `[K or 1, d]` -> d `[T, K]`."""
+    frames, count = contours.shape
+    out = torch.zeros(frames, count, dtype=torch.float64)
+    for k in range(count):
+        row = k if len(weight) > 1 else 0
+        steps = [torch.zeros((), dtype=torch.float64)]
+        for t in range(1, frames):
+            steps.append(contours[t, k] - contours[t - 1, k])
+        scale = sum((abs(step) for step in steps[1:]), torch.zeros((), dtype=torch.float64)) / max(frames - 1, 1)
+        for t in range(frames):
+            gate = 1 / (1 + torch.exp(-((weight[row] * context[t]).sum() + bias[row])))
+            out[t, k] = gate * steps[t] / (scale + eps)
+    return out
+
+
+def strengths(bursts: Tensor, alpha: Tensor, burst: str) -> list[Tensor]:
+    """Equation 3: e_t for every frame."""
+    found = []
+    for t in range(len(bursts)):
+        total = torch.zeros((), dtype=torch.float64)
+        for k in range(len(alpha)):
+            total = total + alpha[k] * (abs(bursts[t, k]) if burst == "abs" else bursts[t, k])
+        found.append(total)
+    return found
+
+
+def highlights(e: list[Tensor], highlight: str, quantile: float) -> list[int]:
+    """H of equation 6, decided in exact arithmetic."""
+    exact = [Fraction(float(value.detach())) for value in e]
+    if highlight == "all":
+        return list(range(len(e)))
+    if highlight == "above_mean":
+        return [i for i, value in enumerate(exact) if value >= sum(exact) / len(exact)]
+    keep = len(e) - int(Fraction(quantile) * len(e))
+    level = sorted(exact, reverse=True)[keep - 1]
+    return [i for i, value in enumerate(exact) if value >= level]
+
+
+def cosine(left: Tensor, right: Tensor) -> Tensor:
+    """0 where a vector is 0."""
+    if not bool(left.detach().any()) or not bool(right.detach().any()):
+        return (left * right).sum() * 0
+    return (left * right).sum() / ((left * left).sum().sqrt() * (right * right).sum().sqrt())
+
+
+def resonate(a: Utterance, b: Utterance, alpha: Tensor, p: Any) -> tuple[Tensor, Tensor]:
+    """Equations 3 to 6 for one pair: S(a, b) and zt_{a<-b}.  `p` has the names of `irf`'s parameters."""
+    (za, da), (zb, db) = a, b
+    ea, eb = strengths(da, alpha, p.burst), strengths(db, alpha, p.burst)
+    best: list[Tensor] = []
+    told = torch.zeros(zb.shape[1], dtype=torch.float64)
+    for i in range(len(za)):
+        row = []
+        for j in range(len(zb)):
+            gap = ea[i] - eb[j]
+            sync = torch.exp(-abs(gap) / p.temperature) if p.sync == "exp_abs" else torch.exp(-gap * gap / p.temperature)
+            row.append(cosine(za[i], zb[j]) * sync if p.combine == "product" else cosine(za[i], zb[j]) + sync)
+        j = max(range(len(row)), key=lambda place: float(row[place].detach()))  # the first of equals
+        best.append(row[j])
+        told = told + zb[j]
+    chosen = highlights(ea, p.highlight, p.quantile)
+    return sum((best[i] for i in chosen), torch.zeros((), dtype=torch.float64)) / len(chosen), told / len(za)
+
+
+def unit(row: Tensor) -> Tensor:
+    return row / (row * row).sum().sqrt()
+
+
+def tric(
+    support: list[Utterance],
+    labels: list[int],
+    source: list[Utterance],
+    target: list[Utterance],
+    alpha: Tensor,
+    field: Any,
+    p: Any,
+    classes: int,
+) -> tuple[Tensor, Tensor]:
+    """Equations 7 to 9: L_PR and L_DR without their weights.  `p` has the names of `tric`'s parameters."""
+    zero = torch.zeros((), dtype=torch.float64)
+    scaled = unit if p.normalise == "l2" else (lambda row: row)
+
+    def embedding(u: Utterance) -> Tensor:
+        return sum((u[0][t] for t in range(len(u[0]))), torch.zeros(u[0].shape[1], dtype=torch.float64)) / len(u[0])
+
+    def closest(u: Utterance, pool: list[Utterance]) -> int:
+        return max(range(len(pool)), key=lambda place: float(resonate(u, pool[place], alpha, field)[0].detach()))
+
+    def euclidean(gap: Tensor) -> Tensor:
+        return (gap * gap).sum() if p.squared else (gap * gap).sum().sqrt()
+
+    intra = [closest(u, support) for u in source]
+    cross = [closest(u, source) for u in target] if source else []
+
+    members: list[tuple[Utterance, Utterance, int]] = []
+    if p.anchors_from in ("chain", "relay"):
+        members += [(u, support[r], labels[r]) for u, r in zip(source, intra, strict=True)]
+    if p.anchors_from == "relay":
+        members += [(u, source[r], labels[intra[r]]) for u, r in zip(target, cross, strict=False)]
+    else:
+        members += [(u, support[r], labels[r]) for u, r in ((u, closest(u, support)) for u in target)]
+
+    sums = [torch.zeros(support[0][0].shape[1], dtype=torch.float64) for _ in range(classes)]
+    counts = [0] * classes
+    for u, label in zip(support, labels, strict=True):
+        sums[label] = sums[label] + scaled(embedding(u))
+        counts[label] += 1
+    heard = []
+    for u, anchor, label in members:
+        similarity, told = resonate(u, anchor, alpha, field)
+        share = torch.ones((), dtype=torch.float64) if p.mix == "mean" else torch.clamp(similarity, min=0)
+        sums[label] = sums[label] + (scaled(embedding(u)) + share * scaled(embedding(anchor))) / (1 + share)
+        counts[label] += 1
+        heard.append((scaled(told), label))
+    centres = [total / max(count, 1) for total, count in zip(sums, counts, strict=True)]
+    prototype = zero
+    for told, label in heard:
+        if p.prototype_loss == "euclidean":
+            prototype = prototype + euclidean(told - centres[label])
+        else:
+            exponentials = [torch.exp(cosine(told, centres[c]) / p.contrast_temperature) for c in range(classes) if counts[c]]
+            own = torch.exp(cosine(told, centres[label]) / p.contrast_temperature)
+            prototype = prototype - torch.log(own / sum(exponentials[1:], exponentials[0]))
+    prototype = prototype / max(len(heard), 1)
+
+    dual = zero
+    pairs = [(u, support[r]) for u, r in zip(source, intra, strict=True)]
+    pairs += [(u, source[r]) for u, r in zip(target, cross, strict=False)]
+    for u, partner in pairs:
+        forth = scaled(resonate(u, partner, alpha, field)[1])
+        back = scaled(resonate(partner, u, alpha, field)[1])
+        dual = dual + (1 - cosine(forth, back) if p.distance == "cosine" else euclidean(forth - back))
+    return prototype, dual / max(len(pairs), 1)

@@ -1,0 +1,285 @@
+"""The resonance fields against equations 3 to 6 in loops: values and gradients, for every reading."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sere_plugins.resonance import search as search_module
+from sere_plugins.resonance.cosine import Cosine
+from sere_plugins.resonance.irf import Irf
+from sere_plugins.resonance.mean import Mean
+from sere_plugins.specs.resonance import IrfParams
+from sere_registry import BuildContext, NoParams, Resonance, SereError
+from tests.sere import reference
+from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, gradients, leaves, utterances
+
+CONTEXT = BuildContext(id="field", dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
+READINGS = [
+    dict(zip(("alpha", "burst", "sync", "combine", "highlight"), choice, strict=True))
+    for choice in itertools.product(
+        ["free", "softplus"], ["abs", "signed"], ["exp_abs", "exp_square"], ["product", "sum"], ["above_mean", "top_quantile", "all"]
+    )
+]
+
+
+def irf(dtype: torch.dtype = torch.float64, **params: Any) -> Irf:
+    """With weights that differ, so that the contours do."""
+    field = Irf(IrfParams(**params), CONTEXT).to(dtype)
+    with torch.no_grad():
+        field.weights.add_(torch.tensor([0.3, -0.1, 0.2, 0.05]).to(dtype))
+    return field
+
+
+def in_loops(field: Irf, a: Sequence[Utterance], b: Sequence[Utterance], aligned: bool = False) -> tuple[Resonance, list[Tensor]]:
+    """The reference's answer and its leaves, all in float64."""
+    weights = field.weights.detach().double().requires_grad_()
+    alpha = torch.log1p(weights.exp()) if field.params.alpha == "softplus" else weights
+    left, right = ([tuple(part.detach().double().requires_grad_() for part in u) for u in side] for side in (a, b))
+    if aligned:
+        pairs = [reference.resonate(u, v, alpha, field.params) for u, v in zip(left, right, strict=True)]  # type: ignore[arg-type]
+        found = Resonance(torch.stack([s for s, _ in pairs]), torch.stack([told for _, told in pairs]))
+    else:
+        grid = [[reference.resonate(u, v, alpha, field.params) for v in right] for u in left]  # type: ignore[arg-type]
+        similarity, told = (torch.stack([torch.stack([cell[part] for cell in row]) for row in grid]) for part in (0, 1))
+        found = Resonance(similarity, told)
+    return found, [*leaves(left, right), weights]  # type: ignore[arg-type]
+
+
+def probe(found: Resonance) -> Tensor:
+    """A scalar in which every entry of S and of zt counts differently."""
+    generator = torch.Generator().manual_seed(9)
+    s, told = (torch.randn(part.shape, generator=generator, dtype=torch.float64) for part in (found.similarity, found.told))
+    return (found.similarity.double() * s).sum() + (found.told.double() * told).sum()
+
+
+def check(field: Irf, a: Sequence[Utterance], b: Sequence[Utterance], tolerance: float, aligned: bool = False) -> None:
+    got = (field.aligned if aligned else field)(batch(a), batch(b, extra=2))
+    want, theirs = in_loops(field, a, b, aligned)
+    torch.testing.assert_close(got.similarity.double(), want.similarity, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(got.told.double(), want.told, rtol=tolerance, atol=tolerance)
+    if not aligned:
+        torch.testing.assert_close(field.similarity(batch(a), batch(b)).double(), want.similarity, rtol=tolerance, atol=tolerance)
+    mine = [*leaves(a, b), field.weights]
+    for left, right in zip(gradients(probe(got), mine), gradients(probe(want), theirs), strict=True):
+        torch.testing.assert_close(left.double(), right, rtol=10 * tolerance, atol=10 * tolerance)
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=lambda reading: "-".join(reading.values()))
+def test_every_reading_in_float64(reading: dict[str, Any]) -> None:
+    check(irf(quantile=0.5, **reading), utterances([3, 1], 1), utterances([4, 2, 1], 2), 1e-10)
+
+
+@pytest.mark.parametrize("reading", READINGS[::7], ids=lambda reading: "-".join(reading.values()))
+def test_readings_in_float32(reading: dict[str, Any]) -> None:
+    field = irf(torch.float32, **reading)
+    check(field, utterances([5, 2], 3, torch.float32), utterances([4, 1], 4, torch.float32), 2e-6)
+
+
+@pytest.mark.parametrize("lengths", [([1], [1]), ([5], [1]), ([1], [6]), ([4, 4], [4, 4]), ([2, 6, 1], [3, 5])])
+def test_lengths(lengths: tuple[list[int], list[int]]) -> None:
+    check(irf(), utterances(lengths[0], 5), utterances(lengths[1], 6), 1e-10)
+
+
+@pytest.mark.parametrize("combine", ["product", "sum"])
+def test_aligned_pairs(combine: str) -> None:
+    check(irf(combine=combine), utterances([3, 1, 5], 7), utterances([2, 4, 1], 8), 1e-10, aligned=True)
+
+
+def test_aligned_is_the_diagonal_of_every_pair() -> None:
+    a, b = batch(utterances([3, 1, 5], 7)), batch(utterances([2, 4, 1], 8))
+    every, rows = irf()(a, b), irf().aligned(a, b)
+    torch.testing.assert_close(rows.similarity, every.similarity.diagonal())
+    torch.testing.assert_close(rows.told, torch.stack([every.told[i, i] for i in range(3)]))
+
+
+def test_aligned_refuses_batches_of_different_size() -> None:
+    with pytest.raises(SereError, match="B402"):
+        irf().aligned(batch(utterances([3], 7)), batch(utterances([2, 4], 8)))
+
+
+def test_frames_of_different_width_are_refused() -> None:
+    with pytest.raises(SereError, match="B402"):
+        irf()(batch(utterances([3], 7)), batch(utterances([2], 8, width=WIDTH + 1)))
+
+
+@pytest.mark.parametrize("reading", [{}, {"combine": "sum"}, {"highlight": "top_quantile"}])
+def test_an_utterance_resonates_fully_with_itself(reading: dict[str, Any]) -> None:
+    same = utterances([5, 1], 1)
+    found = irf(**reading)(batch(same), batch(same))
+    full = 2.0 if reading.get("combine") == "sum" else 1.0
+    torch.testing.assert_close(found.similarity.diagonal(), torch.full((2,), full, dtype=torch.float64))
+    torch.testing.assert_close(torch.stack([found.told[i, i] for i in range(2)]), batch(same).embedding)
+
+
+def test_utterances_without_bursts_have_only_highlights() -> None:
+    """Of equal strengths the rounded mean may exceed them all: still, every frame counts."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(7, WIDTH, generator=generator, dtype=torch.float64)
+    for level in (0.0, 0.1, 0.7):
+        side = [(z.clone().requires_grad_(), torch.full((7, BURSTS), level, dtype=torch.float64).requires_grad_())]
+        check(irf(), side, utterances([4], 2), 1e-10)
+        assert float(irf().highlights(torch.full((1, 7), level), torch.ones(1, 7, dtype=torch.bool)).sum()) == 7
+
+
+def test_of_equal_frames_the_first_is_told() -> None:
+    z, d = (part.detach() for part in utterances([1], 3)[0])
+    b = [(z.repeat(3, 1).requires_grad_(), d.repeat(3, 1).requires_grad_())]
+    told = irf()(batch(utterances([4], 4)), batch(b)).told
+    assert [bool(row.any()) for row in gradients(told.sum(), leaves(b))[0]] == [True, False, False]
+
+
+def test_a_silent_frame_resonates_with_nothing_and_breaks_no_gradient() -> None:
+    side = [(torch.zeros(3, WIDTH, dtype=torch.float64).requires_grad_(), torch.zeros(3, BURSTS, dtype=torch.float64).requires_grad_())]
+    found = irf()(batch(side), batch(utterances([4], 2)))
+    assert float(found.similarity.detach()) == 0.0
+    assert all(torch.isfinite(grad).all() for grad in gradients(probe(found), leaves(side)))
+
+
+@pytest.mark.parametrize("padding", [1e30, -1e30, float("nan"), float("inf")])
+@pytest.mark.parametrize("field", [irf(), irf(highlight="top_quantile", combine="sum"), Cosine(NoParams(), CONTEXT)])
+def test_what_stands_in_padded_frames_never_matters(padding: float, field: Any) -> None:
+    a, b = utterances([3, 5], 1), utterances([4, 1, 2], 2)
+    answers = []
+    for fill, extra in ((0.0, 0), (padding, 4)):
+        found = field(batch(a, padding=fill, extra=extra), batch(b, padding=fill, extra=extra))
+        answers.append([found.similarity, found.told, *gradients(probe(found), leaves(a, b))])
+    for clean, dirty in zip(*answers, strict=True):
+        torch.testing.assert_close(clean, dirty, rtol=1e-13, atol=1e-13)
+
+
+def test_a_pair_does_not_depend_on_its_batch() -> None:
+    a, b = utterances([3, 5], 1), utterances([4, 1, 2], 2)
+    every = irf()(batch(a), batch(b))
+    for i, j in itertools.product(range(2), range(3)):
+        one = irf()(batch([a[i]]), batch([b[j]]))
+        torch.testing.assert_close(one.similarity[0, 0], every.similarity[i, j])
+        torch.testing.assert_close(one.told[0, 0], every.told[i, j])
+
+
+def test_the_order_of_utterances_is_only_an_order() -> None:
+    a, b = utterances([3, 5, 2], 1), utterances([4, 1], 2)
+    found, turned = irf()(batch(a), batch(b)), irf()(batch([a[2], a[0], a[1]]), batch([b[1], b[0]]))
+    torch.testing.assert_close(turned.similarity, found.similarity[[2, 0, 1]][:, [1, 0]])
+    torch.testing.assert_close(turned.told, found.told[[2, 0, 1]][:, [1, 0]])
+
+
+def test_the_field_is_directed() -> None:
+    a, b = batch(utterances([3, 5], 1)), batch(utterances([4, 1], 2))
+    assert Irf.directed and not Mean.directed
+    assert not torch.allclose(irf().similarity(a, b), irf().similarity(b, a).T)
+
+
+@pytest.mark.parametrize("reading", [{}, {"combine": "sum", "sync": "exp_square", "alpha": "softplus", "burst": "signed"}])
+def test_gradcheck(reading: dict[str, Any]) -> None:
+    field, shapes = irf(**reading), ([3, 2], [4, 1])
+    sides = [utterances(lengths, 11 + place) for place, lengths in enumerate(shapes)]
+
+    def answer(weights: Tensor, *parts: Tensor) -> tuple[Tensor, Tensor]:
+        rows = list(zip(parts[::2], parts[1::2], strict=True))
+        named = dict(field.named_parameters())
+        found = torch.func.functional_call(field, {**named, "weights": weights}, (batch(rows[:2]), batch(rows[2:])))
+        return found.similarity, found.told
+
+    torch.autograd.gradcheck(answer, (field.weights, *leaves(*sides)))
+
+
+def test_alpha_is_reached_through_similarity_alone() -> None:
+    field = irf()
+    found = field(batch(utterances([3, 5], 1)), batch(utterances([4, 2], 2)))
+    assert gradients(found.similarity.sum(), [field.weights])[0].all()
+    assert not gradients(found.told.sum(), [field.weights])[0].any()
+
+
+@pytest.mark.parametrize("combine", ["product", "sum"])
+def test_without_dynamics_it_is_the_cosine_field(combine: str) -> None:
+    a, b = (batch([(z, d[:, :0]) for z, d in utterances(lengths, 1)]) for lengths in ([3, 5], [4, 2]))
+    field = Irf(IrfParams(combine=combine), BuildContext(id="irf", dim=WIDTH))  # type: ignore[arg-type]
+    found, plain = field(a, b), Cosine(NoParams(), CONTEXT)(a, b)
+    torch.testing.assert_close(found.similarity, plain.similarity + (combine == "sum"))
+    torch.testing.assert_close(found.told, plain.told)
+    assert field.diagnostics().keys() <= {"highlight_share", "burst_spread"}
+
+
+def test_cosine_in_loops() -> None:
+    a, b = utterances([3, 1], 1), utterances([4, 2], 2)
+    found = Cosine(NoParams(), CONTEXT)(batch(a), batch(b))
+    params = SimpleNamespace(burst="abs", sync="exp_abs", combine="product", highlight="all", quantile=0.5, temperature=1.0)
+    for i, j in itertools.product(range(2), range(2)):
+        similarity, told = reference.resonate(a[i], b[j], torch.zeros(BURSTS, dtype=torch.float64), params)
+        torch.testing.assert_close(found.similarity[i, j], similarity)
+        torch.testing.assert_close(found.told[i, j], told)
+
+
+def test_mean_compares_embeddings() -> None:
+    a, b = batch(utterances([3, 1], 1)), batch(utterances([4, 2], 2))
+    found = Mean(NoParams(), CONTEXT)(a, b)
+    torch.testing.assert_close(found.similarity[1, 0], torch.cosine_similarity(a.embedding[1], b.embedding[0], dim=0))
+    torch.testing.assert_close(found.told, b.embedding.expand(2, 2, WIDTH))
+    rows = Mean(NoParams(), CONTEXT).aligned(a, b)
+    torch.testing.assert_close(rows.similarity, found.similarity.diagonal())
+    torch.testing.assert_close(rows.told, b.embedding)
+
+
+@pytest.mark.parametrize("field", [irf(), Mean(NoParams(), CONTEXT)])
+def test_empty_batches(field: Any) -> None:
+    none, some = batch([]), batch(utterances([4, 2], 2))
+    assert field(none, some).similarity.shape == (0, 2)
+    assert field(some, none).told.shape == (2, 0, WIDTH)
+    assert field.aligned(none, none).told.shape == (0, WIDTH)
+
+
+def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = batch(utterances([70, 90, 33], 1)), batch(utterances([40, 65], 2))
+    whole = irf()(a, b)
+    monkeypatch.setattr(search_module, "_CPU_BLOCK", 1)
+    blocks = irf()(a, b)
+    torch.testing.assert_close(whole.similarity, blocks.similarity)
+    torch.testing.assert_close(whole.told, blocks.told)
+
+
+def test_without_gradient_the_answer_is_the_same() -> None:
+    a, b = batch(utterances([7, 9], 1)), batch(utterances([4, 6], 2))
+    with_gradient = irf()(a, b)
+    with torch.no_grad():
+        without = irf()(a, b)
+    assert torch.equal(with_gradient.similarity, without.similarity)
+    assert torch.equal(with_gradient.told, without.told)
+
+
+def test_the_backward_pass_keeps_no_frame_by_frame_matrix() -> None:
+    kept: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    length = 300
+    a, b = batch(utterances([length] * 4, 1), extra=0), batch(utterances([length] * 3, 2), extra=0)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        found = irf()(a, b)
+    assert found.similarity.requires_grad
+    assert sum(kept) < 4 * 3 * length * length / 10
+
+
+def test_half_precision_frames_are_compared_in_float32() -> None:
+    a, b = batch(utterances([7, 9], 1, torch.bfloat16)), batch(utterances([4, 6], 2, torch.bfloat16))
+    found = irf(torch.float32)(a, b)
+    assert found.similarity.dtype == found.told.dtype == torch.float32
+    assert all(torch.isfinite(grad).all() for grad in gradients(probe(found), [a.frames.values, b.frames.values]))
+
+
+def test_diagnostics() -> None:
+    field = irf()
+    field(batch(utterances([7, 9], 1)), batch(utterances([4, 6], 2)))
+    found = field.diagnostics()
+    assert found["alpha/0"] == pytest.approx(0.55)
+    assert found["alpha_drift"] == pytest.approx(0.3)
+    assert 0 < found["highlight_share"] < 1
+    assert found["burst_spread"] > 0

@@ -1,0 +1,303 @@
+"""TRIC against equations 7 to 9 in loops: values and gradients, for every reading."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sere_plugins.losses.tric import Tric, TricWithoutSource, build
+from sere_plugins.resonance.cosine import Cosine
+from sere_plugins.resonance.irf import Irf
+from sere_plugins.resonance.mean import Mean
+from sere_plugins.specs.losses import TricParams
+from sere_plugins.specs.resonance import IrfParams
+from sere_registry import BuildContext, NoParams, Resonance, SereError
+from tests.sere import reference
+from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, gradients, leaves, utterances
+
+CLASSES = ("anger", "fear", "sadness")
+CONTEXT = BuildContext(id="adapt", classes=CLASSES, dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
+LABELS = [2, 0, 1, 0]
+READINGS: list[dict[str, Any]] = [
+    {},
+    {"squared": False},
+    {"normalise": "l2"},
+    {"prototype_loss": "contrastive"},
+    {"distance": "euclidean"},
+    {"distance": "euclidean", "squared": False, "normalise": "l2"},
+    *({"anchors_from": u, "mix": m} for u, m in itertools.product(["target", "chain", "relay"], ["mean", "resonance"])),
+    {"anchors_from": "relay", "mix": "resonance", "prototype_loss": "contrastive", "normalise": "l2", "distance": "euclidean"},
+]
+
+
+def irf(dtype: torch.dtype = torch.float64, **params: Any) -> Irf:
+    return Irf(IrfParams(**params), CONTEXT).to(dtype)
+
+
+def tric(**params: Any) -> Tric | TricWithoutSource:
+    return build(TricParams(**{"prototype_weight": 1.0, "dual_weight": 1.0, **params}), CONTEXT)
+
+
+class Streams:
+    """S_l, S_u and T_u, as parts and as batches."""
+
+    def __init__(
+        self, source: int = 3, target: int = 4, dtype: torch.dtype = torch.float64, labels: Sequence[int] = LABELS, **options: Any
+    ) -> None:
+        self.labels = list(labels)
+        lengths = [4, 1, 3, 2, 5]
+        counts = (len(labels), source, target)
+        self.parts = [utterances((lengths * 2)[seed : seed + count], seed, dtype) for seed, count in enumerate(counts, start=1)]
+        support, *self.unlabelled = (batch(part, lab, **options) for part, lab in zip(self.parts, (labels, None, None), strict=True))
+        self.support = support
+
+    def leaves(self) -> list[Tensor]:
+        return leaves(*self.parts)
+
+    def __call__(self, loss: Tric | TricWithoutSource, field: Any) -> Any:
+        source, target = self.unlabelled
+        if isinstance(loss, TricWithoutSource):
+            return loss(support=self.support, target=target, field=field)
+        return loss(support=self.support, source=source, target=target, field=field)
+
+
+def in_loops(streams: Streams, field: Irf, params: TricParams) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
+    parts: list[list[Utterance]] = [
+        [(z.detach().double().requires_grad_(), d.detach().double().requires_grad_()) for z, d in part] for part in streams.parts
+    ]
+    alpha = field.weights.detach().double().requires_grad_()
+    support, source, target = parts
+    terms = reference.tric(support, streams.labels, source, target, alpha, field.params, params, len(CLASSES))
+    return terms, [*leaves(*parts), alpha]
+
+
+def check(streams: Streams, field: Irf, loss: Tric | TricWithoutSource, tolerance: float) -> None:
+    got = streams(loss, field)
+    want, theirs = in_loops(streams, field, loss.params)
+    for name, expected in zip(("prototype", "dual"), want, strict=True):
+        torch.testing.assert_close(got[name].double(), expected, rtol=tolerance, atol=tolerance)
+        mine = gradients(got[name], [*streams.leaves(), field.weights])
+        for left, right in zip(mine, gradients(expected, theirs), strict=True):
+            torch.testing.assert_close(left.double(), right, rtol=10 * tolerance, atol=10 * tolerance)
+
+
+def named(reading: dict[str, Any]) -> str:
+    return "-".join(str(value) for value in reading.values()) or "default"
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=named)
+def test_every_reading_in_float64(reading: dict[str, Any]) -> None:
+    check(Streams(), irf(), tric(**reading), 1e-10)
+
+
+@pytest.mark.parametrize("reading", READINGS[:5], ids=named)
+def test_readings_in_float32(reading: dict[str, Any]) -> None:
+    check(Streams(dtype=torch.float32), irf(torch.float32), tric(**reading), 2e-6)
+
+
+@pytest.mark.parametrize("field", [{"combine": "sum"}, {"burst": "signed", "highlight": "all"}], ids=named)
+def test_other_fields_of_resonance(field: dict[str, Any]) -> None:
+    check(Streams(), irf(**field), tric(mix="resonance"), 1e-10)
+
+
+@pytest.mark.parametrize("reading", [{}, {"anchors_from": "chain"}, {"prototype_loss": "contrastive"}], ids=named)
+@pytest.mark.parametrize(("source", "target"), [(1, 1), (0, 3), (3, 0), (0, 0)])
+def test_small_and_empty_streams(source: int, target: int, reading: dict[str, Any]) -> None:
+    check(Streams(source, target), irf(), tric(**reading), 1e-10)
+
+
+def test_relay_without_a_source_has_no_pseudo_classes() -> None:
+    assert float(Streams(0, 3)(tric(anchors_from="relay"), irf())["prototype"]) == 0.0
+
+
+@pytest.mark.parametrize("reading", [{}, {"prototype_loss": "contrastive"}], ids=named)
+def test_a_class_without_any_item(reading: dict[str, Any]) -> None:
+    check(Streams(labels=[2, 0, 2, 0]), irf(), tric(**reading), 1e-10)
+
+
+def test_a_class_without_pseudo_labels_keeps_its_labelled_mean() -> None:
+    streams = Streams(target=1)
+    seen: list[Tensor] = []
+    loss = tric()
+    loss._watch = lambda centres, *rest: seen.append(centres)  # type: ignore[method-assign]
+    streams(loss, irf())
+    chosen = int(irf().similarity(streams.unlabelled[1], streams.support).argmax())
+    for c in {0, 1, 2} - {LABELS[chosen]}:
+        rows = [row for row, label in enumerate(LABELS) if label == c]
+        torch.testing.assert_close(seen[0][c], streams.support.embedding[rows].mean(dim=0))
+
+
+@pytest.mark.parametrize("field", [Cosine(NoParams(), CONTEXT), Mean(NoParams(), CONTEXT)])
+def test_it_works_with_other_fields(field: Any) -> None:
+    terms = Streams()(tric(anchors_from="chain"), field)
+    sum(terms.values()).backward()
+    assert all(torch.isfinite(term) for term in terms.values())
+
+
+@pytest.mark.parametrize("reading", [{}, {"distance": "euclidean", "squared": False}])
+def test_identical_streams_have_no_dual_loss_and_a_finite_gradient(reading: dict[str, Any]) -> None:
+    parts = utterances([4, 2, 3], 1)
+    support, other = batch(parts, [0, 1, 2]), batch(parts)
+    term = tric(**reading)(support, other, other, irf())["dual"]
+    assert float(term.detach()) == pytest.approx(0, abs=1e-12)
+    assert all(torch.isfinite(grad).all() for grad in gradients(term, leaves(parts)))
+
+
+class Counted(Irf):
+    """Notes how often, and with gradient or without, it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(IrfParams(), CONTEXT)
+        self.calls: list[tuple[str, bool]] = []
+        self.double()
+
+    def similarity(self, a: Any, b: Any) -> Tensor:
+        self.calls.append(("similarity", torch.is_grad_enabled()))
+        return super().similarity(a, b)
+
+    def aligned(self, a: Any, b: Any) -> Resonance:
+        self.calls.append(("aligned", torch.is_grad_enabled()))
+        return super().aligned(a, b)
+
+    def forward(self, a: Any, b: Any) -> Resonance:
+        raise AssertionError("every pair with gradient is what TRIC need not pay for")
+
+
+@pytest.mark.parametrize(
+    ("weights", "searches", "pairs"),
+    [((1.0, 1.0), 3, 5), ((1.0, 0.0), 1, 1), ((0.0, 1.0), 2, 4), ((0.0, 0.0), 0, 0)],
+)
+def test_searches_are_without_gradient_and_a_weight_of_0_costs_nothing(weights: tuple[float, float], searches: int, pairs: int) -> None:
+    field = Counted()
+    terms = Streams()(tric(prototype_weight=weights[0], dual_weight=weights[1]), field)
+    assert field.calls.count(("similarity", False)) == searches
+    assert field.calls.count(("aligned", True)) == pairs
+    assert len(field.calls) == searches + pairs
+    assert [term.requires_grad for term in (terms["prototype"], terms["dual"])] == [weight > 0 for weight in weights]
+
+
+@pytest.mark.parametrize(
+    ("params", "reads_source"),
+    [({}, True), ({"dual_weight": 0}, False), ({"dual_weight": 0, "anchors_from": "chain"}, True), ({"prototype_weight": 0}, True)],
+)
+def test_the_source_is_named_only_where_something_reads_it(params: dict[str, Any], reads_source: bool) -> None:
+    assert isinstance(tric(**params), Tric if reads_source else TricWithoutSource)
+
+
+def test_the_weights_are_those_of_equation_10() -> None:
+    once, weighted = Streams()(tric(), irf()), Streams()(tric(prototype_weight=0.25, dual_weight=3.0), irf())
+    torch.testing.assert_close(weighted["prototype"], 0.25 * once["prototype"])
+    torch.testing.assert_close(weighted["dual"], 3.0 * once["dual"])
+
+
+def test_padding_never_matters() -> None:
+    clean, dirty = Streams(extra=0), Streams(padding=1e30, extra=3)
+    for reading in ({}, {"mix": "resonance", "anchors_from": "chain"}):
+        left, right = clean(tric(**reading), irf()), dirty(tric(**reading), irf())
+        torch.testing.assert_close(left["prototype"], right["prototype"])
+        torch.testing.assert_close(left["dual"], right["dual"])
+
+
+def test_the_order_of_a_batch_is_only_an_order() -> None:
+    streams = Streams()
+    source, target = streams.unlabelled
+    one = tric()(streams.support, source, target, irf())
+    two = tric()(streams.support.take([3, 1, 0, 2]), source.take([2, 0, 1]), target.take([1, 3, 0, 2]), irf())
+    torch.testing.assert_close(one["prototype"], two["prototype"])
+    torch.testing.assert_close(one["dual"], two["dual"])
+
+
+def test_alpha_gets_a_gradient_only_where_similarity_is_mixed_in() -> None:
+    for mix, reached in (("mean", False), ("resonance", True)):
+        field = irf()
+        assert bool(gradients(sum(Streams()(tric(mix=mix), field).values()), [field.weights])[0].any()) is reached
+
+
+def test_equation_8_reaches_the_labelled_frames_and_the_unlabelled_ones_through_the_prototype() -> None:
+    streams = Streams()
+    grads = gradients(streams(tric(dual_weight=0), irf())["prototype"], [z for part in streams.parts for z, _ in part])
+    support, source, target = grads[:4], grads[4:7], grads[7:]
+    assert any(grad.any() for grad in support) and all(grad.any() for grad in target)
+    assert not any(grad.any() for grad in source)
+
+
+def test_shrinking_lowers_the_literal_prototype_loss_and_not_the_normalised_one() -> None:
+    def value(scale: float, **params: Any) -> float:
+        streams = Streams()
+        streams.parts = [[((z * scale).detach(), d) for z, d in part] for part in streams.parts]
+        support, source, target = (batch(part, lab) for part, lab in zip(streams.parts, (LABELS, None, None), strict=True))
+        return float(tric(**params)(support, source, target, irf())["prototype"].detach())
+
+    assert value(0.1) == pytest.approx(0.01 * value(1.0))
+    assert value(0.1, normalise="l2") == pytest.approx(value(1.0, normalise="l2"))
+
+
+# -- prediction -----------------------------------------------------------------------------------------------------
+
+
+def test_the_classifier_predicts_by_default() -> None:
+    streams = Streams()
+    assert not tric().predicts
+    assert tric().predict(streams.unlabelled[1], streams.support) is None
+
+
+def test_prototypes_predict() -> None:
+    streams, loss = Streams(), tric(predict="prototype", predict_temperature=2.0)
+    posteriors = loss.predict(streams.unlabelled[1], streams.support)
+    assert loss.predicts and posteriors is not None
+    g, support = streams.unlabelled[1].embedding, streams.support.embedding
+    centres = torch.stack([support[[1, 3]].mean(0), support[2], support[0]])
+    expected = torch.softmax(-(g[:, None] - centres).square().sum(-1) / 2.0, dim=1)
+    torch.testing.assert_close(posteriors, expected)
+
+
+def test_resonance_predicts_with_the_field_it_was_trained_with_or_is_given() -> None:
+    streams, loss, field = Streams(), tric(predict="resonance"), irf()
+    target = streams.unlabelled[1]
+    with pytest.raises(SereError, match="B402"):
+        loss.predict(target, streams.support)
+    given = loss.predict(target, streams.support, field)
+    streams(loss, field)
+    remembered = loss.predict(target, streams.support)
+    assert given is not None and remembered is not None
+    torch.testing.assert_close(given, remembered)
+    similarity = field.similarity(target, streams.support)
+    expected = torch.stack([similarity[:, [1, 3]].amax(1), similarity[:, 2], similarity[:, 0]], dim=1).softmax(dim=1)
+    torch.testing.assert_close(given, expected)
+
+
+@pytest.mark.parametrize("predict", ["prototype", "resonance"])
+def test_a_class_without_labelled_utterances_is_never_predicted(predict: str) -> None:
+    streams = Streams(labels=[2, 0, 2, 0])
+    posteriors = tric(predict=predict).predict(streams.unlabelled[1], streams.support, irf())
+    assert posteriors is not None
+    assert not posteriors[:, 1].any()
+    torch.testing.assert_close(posteriors.sum(dim=1), torch.ones(4, dtype=torch.float64))
+
+
+# -- what a run records ---------------------------------------------------------------------------------------------
+
+
+def test_diagnostics_tell_pseudo_classes_and_collapse() -> None:
+    loss, streams = tric(), Streams()
+    streams(loss, irf())
+    found = loss.diagnostics()
+    anchors = irf().similarity(streams.unlabelled[1], streams.support).argmax(dim=1).tolist()
+    shares = [sum(LABELS[a] == c for a in anchors) / len(anchors) for c in range(3)]
+    assert [found[f"pseudo_share/{name}"] for name in CLASSES] == shares
+    assert found["pseudo_entropy"] == pytest.approx(-sum(s * math.log(s) for s in shares if s) / math.log(3))
+    norms = torch.cat([streams.support.embedding, streams.unlabelled[1].embedding]).norm(dim=1)
+    assert found["embedding_norm"] == pytest.approx(float(norms.mean().detach()))
+    assert {"prototype_spread", "told_norm", "similarity"} <= found.keys()
+
+
+def test_the_field_is_not_part_of_the_losss_state() -> None:
+    loss = tric()
+    Streams()(loss, irf())
+    assert not loss.state_dict() and not list(loss.parameters())
