@@ -16,22 +16,13 @@ ADVICE: dict[str, str] = {
         "The entry point must lead to a `ComponentSpec` whose kind is that of the entry-point group and whose name is the last "
         "part of the entry point's name. Entry points are frozen at installation: after a change, install the plugin again."
     ),
-    "P105": (
-        "`ComponentSpec.api` states the version of the contract that the component was written for. Update the older of the "
-        "two."
-    ),
+    "P105": "`ComponentSpec.api` states the version of the contract that the component was written for. Update the older of the two.",
     "P106": "A hook may only implement the functions of `sere_registry.hookspecs`, with arguments of those names.",
-    "P107": (
-        "It is named in `plugins.disable` of the config or in SERE_DISABLE, or SERE_NO_PLUGINS=1 leaves only what comes with "
-        "sere."
-    ),
+    "P107": "It is named in `plugins.disable` of the config or in SERE_DISABLE, or SERE_NO_PLUGINS=1 leaves only what comes with sere.",
     "P108": "The component imports a package that sere itself does not need. The hint is the command that installs it.",
     "R201": "Names are exact, upper and lower case matter. `sere plugins` lists every component; each kind has names of its own.",
     "R202": "A short name works while only one installed component of the kind has it. Write the full name, e.g. `sere.tric`.",
-    "R203": (
-        "No order of installation decides between two components of one full name: uninstall or disable one of the "
-        "distributions."
-    ),
+    "R203": "No order of installation decides between two components of one full name: uninstall or disable one of the distributions.",
     "R204": "`sere.` is the namespace of the components that come with sere. A plugin announces its own under a prefix of its own.",
     "C301": "YAML would silently keep the last of the two. Remove one.",
     "C302": (
@@ -52,10 +43,7 @@ ADVICE: dict[str, str] = {
         "YAML 1.1 and 1.2 read such words differently (`no` is false or Norwegian, 010 is 8 or 10). Write true/false, a plain "
         "decimal number, or put text in quotes."
     ),
-    "C308": (
-        "Ids are made up in `corpora` and `encoders` and referred to in `task` and `paths`. One that is used nowhere is a "
-        "warning."
-    ),
+    "C308": "Ids are made up in `corpora` and `encoders` and referred to in `task` and `paths`. One that is used nowhere is a warning.",
     "C309": "The first line of a config states the version of its grammar: `sere: 1`.",
     "C310": (
         "A config is one YAML document of plain data: a mapping in UTF-8, without tags, merge keys and control characters, of "

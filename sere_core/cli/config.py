@@ -16,7 +16,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: Any) -> int:
     """Print the resolved config; its digest stands in the first line, as a comment."""
+    from sere_core.config.files import shown
+
     resolved = read_config(arguments)
-    print(f"# job {resolved.digest()}, from {', '.join(str(file) for file in resolved.sources)}")
+    print(f"# job {resolved.digest()}, from {', '.join(shown(file) for file in resolved.sources)}")
     print(resolved.dump(), end="")
     return 0

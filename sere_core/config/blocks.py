@@ -12,7 +12,7 @@ from sere_core.config.nodes import Node, Path, at, dotted, place_of
 from sere_core.config.resolved import Bound
 from sere_core.config.schema import allows_null, fields
 from sere_registry.catalog import Catalog
-from sere_registry.entries import Entry, noun
+from sere_registry.entries import WORDS, Entry, noun
 from sere_registry.errors import Place, Problem, SereError
 from sere_registry.kinds import Kind
 
@@ -67,7 +67,7 @@ class Binder:
             self.problems.append(Problem("C303", message, f"add `use: NAME`; {noun(kind)} names: {names}", where))
             return None
         if not isinstance(use.value, str) or not use.value:
-            self.problems.append(Problem("C302", f"should be the name of {noun(kind)}, not {show(use.data())}", "", where))
+            self.problems.append(Problem("C302", f"should be the name of {WORDS[kind]}, not {show(use.data())}", "", where))
             return None
         name = self._absolute(use.value, use.start)
         try:

@@ -103,8 +103,9 @@ class Checks:
             self._wrong("C311", ("task", "disjoint"), message, "remove `disjoint`, or give a number of folds")
         shots, batch = self._get("task", "shots"), self._get("train", "batch", "labelled")
         if isinstance(classes, list) and isinstance(shots, int) and isinstance(batch, int) and batch > shots * len(classes) > 0:
+            where = place_of(self.root, ("train", "batch", "labelled"))
             message = f"a batch of {batch} is larger than the labelled set ({shots} shots of {len(classes)} classes)"
-            self._wrong("C311", ("train", "batch", "labelled"), message, "write `all`, which takes the whole set at each step")
+            self.warnings.append(Problem("C311", message, "write `all`, which takes the whole set at each step", where))
 
     def _losses(self) -> None:
         method = self.components.get("method")

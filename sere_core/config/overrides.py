@@ -9,7 +9,7 @@ from sere_core.config.merge import changes_use, merge
 from sere_core.config.model import RunConfig
 from sere_core.config.nodes import Node, Path, dotted
 from sere_core.config.reader import read
-from sere_core.config.schema import keys, walk
+from sere_core.config.schema import below, description, keys, walk
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 
 
@@ -87,17 +87,17 @@ def _put(node: Node, above: Path, path: Path, new: Node) -> Node:
         items[int(name) : int(name) + 1] = [changed] if changed is not None else []
         return replace(node, value=items)
     if not isinstance(node.value, dict):
-        raise error("C305", f"{dotted(above)} is a single value; nothing can be set below it", "", place)
+        raise error("C305", f"{dotted(above)} is a single value; nothing can be set below it", description(RunConfig, above), place)
     _known(node, above, path, place)
     children = dict(node.value)
-    below = children.get(name)
+    child = children.get(name)
     if rest:
-        inside = below if below is not None and below.value is not None else Node({}, new.start, new.start)
+        inside = child if child is not None and child.value is not None else Node({}, new.start, new.start)
         changed = _put(inside, here, rest, new)
     else:
-        if name == "use" and changes_use(below, new):
+        if name == "use" and changes_use(child, new):
             children.pop("params", None)
-        changed = merge(below, new, here)
+        changed = merge(child, new, here)
     if changed is None:
         children.pop(name, None)
     else:
@@ -116,6 +116,8 @@ def _known(node: Node, above: Path, path: Path, place: Place) -> None:
     if known is not None and path[0] not in known:
         whose = dotted(above) or "a config"
         raise error("C305", f"{whose} has no key '{path[0]}'", suggest(path[0], known, f"known keys of {whose}"), place)
+    if known is None and below(annotation, path[0]) is None:
+        raise error("C305", f"nothing can be set below {dotted(above)}", description(RunConfig, above), place)
     if known is None and len(above) == 1 and len(path) > 1 and path[1] != "use":
         hint = suggest(path[0], node.value, above[0]) + f"; a new one begins with --set {above[0]}.{path[0]}.use=..."
         raise error("C305", f"there is no '{path[0]}' in {above[0]}", hint, place)
@@ -123,11 +125,11 @@ def _known(node: Node, above: Path, path: Path, place: Place) -> None:
 
 def _remove(node: Node, above: Path, path: Path, place: Place) -> Node:
     name = path[0]
-    below = node.child(name)
-    if below is None:
+    child = node.child(name)
+    if child is None:
         where = dotted(above) or "the config"
         raise error("C305", f"{where} does not set '{name}'", suggest(name, [key for key, _ in node.children()], f"set in {where}"), place)
-    changed = _remove(below, (*above, name), path[1:], place) if len(path) > 1 else None
+    changed = _remove(child, (*above, name), path[1:], place) if len(path) > 1 else None
     if isinstance(node.value, list):
         items = list(node.value)
         items[int(name) : int(name) + 1] = [] if changed is None else [changed]

@@ -60,7 +60,7 @@ def _syntax(error: yaml.YAMLError, locate: Locate) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     what = getattr(error, "problem", None) or str(error).splitlines()[0]
     hint = ""
-    if "cannot start any token" in what:
+    if "cannot start any token" in what or "tab character" in what:
         hint = "indent with spaces, not tabs, and put text that begins with a sign in quotes"
     elif "mapping values are not allowed" in what or "could not find expected ':'" in what:
         hint = "look at the indentation, and for a `key: value` without its space or its colon"

@@ -1,0 +1,212 @@
+"""The commands: what they pass on, what they print and how they exit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sere_core import __version__
+from sere_core.cli import main, run_main
+from sere_registry import ComponentSpec, error
+from sere_registry.catalog import Announced, Catalog
+from sere_registry.errors import CODES
+
+
+def test_a_run_gets_the_resolved_config_and_the_options(folder: Path, engine: Any) -> None:
+    assert run_main(["a.yaml", "--set", "train.epochs=3", "--unset", "select", "--set", "select.use=last", "--seed", "7", "--resume"]) == 0
+    ((what, resolved, options),) = engine.calls
+    assert what == "run" and options == {"resume": True, "fresh": False, "quiet": False}
+    assert (resolved.config.train.epochs, resolved.config.seed, resolved.config.select.use) == (3, 7, "sere.last")
+
+
+def test_sere_run_and_sere_space_run_are_the_same(folder: Path, engine: Any) -> None:
+    assert main(["run", "a.yaml", "--fresh", "--quiet"]) == run_main(["a.yaml", "--fresh", "--quiet"]) == 0
+    (_, one, options), (_, other, same) = engine.calls
+    assert one.config == other.config and options == same == {"resume": False, "fresh": True, "quiet": True}
+
+
+def test_a_dry_run_runs_nothing(folder: Path, engine: Any) -> None:
+    assert run_main(["a.yaml", "--dry-run"]) == 0
+    assert [call[0] for call in engine.calls] == ["dry_run"]
+
+
+def test_the_exit_code_is_that_of_the_engine(folder: Path, engine: Any) -> None:
+    engine.returns = 1
+    assert run_main(["a.yaml"]) == 1
+
+
+@pytest.mark.parametrize(("code", "status"), [("T501", 1), ("C302", 2), ("D601", 2), ("P102", 3), ("B401", 3), ("X705", 4)])
+def test_a_mistake_is_lines_on_stderr_and_the_exit_code_of_its_family(
+    folder: Path, engine: Any, capsys: pytest.CaptureFixture[str], code: str, status: int
+) -> None:
+    engine.raises = error(code, "something", "do this")
+    assert run_main(["a.yaml"]) == status
+    captured = capsys.readouterr()
+    assert captured.err == f"[{code}] something\n    do this\n" and captured.out == ""
+
+
+def test_a_mistake_in_the_config_is_placed(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(["a.yaml", "--set", "losses.adapt.params.temprature=1"]) == 2
+    assert capsys.readouterr().err == (
+        "--set losses.adapt.params.temprature=1: losses.adapt.params.temprature: [C302] unknown key\n"
+        "    did you mean 'temperature'? known keys of local.tric: temperature\n"
+    )
+    assert engine.calls == []
+
+
+def test_the_traceback_of_a_mistake_is_shown_on_request(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    engine.raises = error("B401", "something")
+    engine.raises.__cause__ = ZeroDivisionError("deep down")
+    assert run_main(["a.yaml", "--traceback"]) == 3
+    text = capsys.readouterr().err
+    assert "Traceback" in text and "ZeroDivisionError: deep down" in text and text.endswith("[B401] something\n")
+
+
+def test_a_bug_keeps_its_traceback(folder: Path, engine: Any) -> None:
+    engine.raises = ZeroDivisionError("a bug")
+    with pytest.raises(ZeroDivisionError):
+        run_main(["a.yaml"])
+
+
+def test_an_interrupt_says_how_to_go_on(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    engine.raises = KeyboardInterrupt()
+    assert run_main(["a.yaml", "--set", "name=my run", "--unset", "losses.adapt.params", "--seed", "3", "--fresh"]) == 2, "nothing to unset"
+    assert run_main(["a.yaml", "--set", "name=my run", "--seed", "3", "--fresh"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == ("interrupted; to go on: sere-run a.yaml --set 'name=my run' --seed 3 --resume"), (
+        "and does not begin afresh"
+    )
+
+
+def test_warnings_go_to_stderr_unless_quiet(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    extra = "encoders.spare={use: 'file:parts.py:ENCODER'}"
+    assert run_main(["a.yaml", "--set", extra]) == 0
+    assert capsys.readouterr().err.startswith("warning: --set encoders.spare=")
+    assert run_main(["a.yaml", "--set", extra, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["a.yaml", "--resume", "--fresh"], ["a.yaml", "--sed", "1"], ["a.yaml", "--seed", "x"], ["a.yaml", "b.yaml"], ["a.yaml", "--set"]],
+)
+def test_wrong_usage_exits_with_2(folder: Path, engine: Any, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_main(words)
+    assert caught.value.code == 2 and "usage: sere-run" in capsys.readouterr().err and engine.calls == []
+
+
+def test_sere_alone_shows_its_commands_and_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    text = capsys.readouterr().err
+    assert all(command in text for command in ("run", "config", "corpora", "plugins", "explain"))
+
+
+@pytest.mark.parametrize("command", [main, run_main])
+def test_the_version(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out == f"sere {__version__}\n"
+
+
+def test_a_shown_config_is_complete_and_can_be_run(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", "a.yaml", "--set", "train.epochs=4"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("# job ") and "temperature: 0.5" in text and "epochs: 4" in text
+    (folder / "shown.yaml").write_text(text)
+    assert main(["config", "show", "shown.yaml"]) == 0
+    again = capsys.readouterr().out
+    assert again.splitlines()[1:] == text.splitlines()[1:]
+    assert again.split(",")[0] == text.split(",")[0], "the job is the same"
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    def fails() -> Any:
+        raise ImportError("no module named 'xyz'")
+
+    fine = ComponentSpec(kind="loss", name="tric", factory="builtins:dict", summary="the chain", cite="arXiv:1", evidence="reconstructed")
+    broken = Announced.of(fails, distribution="sere-plugin-xyz", version="0.2", name="xyz.broken", kind="loss")
+    return Catalog([Announced.of(fine), broken], environ={}, host_version="0.1.0")
+
+
+def test_plugins_lists_the_broken_ones_too(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
+    from sere_core.cli import plugins
+
+    assert plugins.run(Namespace(json=False, traceback=False), catalog) == 0
+    head, fine, broken, _, *problem = capsys.readouterr().out.splitlines()
+    assert head.split() == ["KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY"]
+    assert fine.split(None, 5) == ["loss", "sere.tric", "sere", "1.0", "loaded", "the chain"]
+    assert broken.split(None, 5) == ["loss", "xyz.broken", "sere-plugin-xyz", "0.2", "broken", "[P102] see below"]
+    assert problem[0].startswith("[P102] loss 'xyz.broken' of sere-plugin-xyz 0.2 failed to import")
+
+
+def test_plugins_as_json(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
+    from sere_core.cli import plugins
+
+    assert plugins.run(Namespace(json=True, traceback=False), catalog) == 0
+    fine, broken = json.loads(capsys.readouterr().out)["components"]
+    assert fine == {
+        "kind": "loss", "name": "sere.tric", "distribution": "sere", "version": "1.0", "state": "loaded", "summary": "the chain",
+        "evidence": "reconstructed", "cite": "arXiv:1", "problem": "",
+    }  # fmt: skip
+    assert broken["state"] == "broken" and broken["problem"].startswith("[P102]")
+
+
+def test_plugins_of_this_environment_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "--json"]) == 0
+    names = {row["name"] for row in json.loads(capsys.readouterr().out)["components"]}
+    assert {"sere.tric", "sere.irf", "sere.idfe", "sere.joint"} <= names
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_is_explained(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", code.lower()]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"{code}: {CODES[code]}.") and "exit code is" in text
+
+
+def test_codes_of_plugins_names_and_configs_come_with_advice() -> None:
+    from sere_core.cli.advice import ADVICE
+
+    assert set(ADVICE) >= {code for code in CODES if code[0] in "PRCB"} and set(ADVICE) <= set(CODES)
+
+
+def test_an_unknown_code_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "C3O2"]) == 2
+    assert "did you mean 'C302'?" in capsys.readouterr().err
+    assert main(["explain"]) == 0
+    assert all(code in capsys.readouterr().out.split() for code in ["C301"])
+
+
+def modules(script: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", script + "\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_imports_next_to_nothing() -> None:
+    for call in ("from sere_core.cli import run_main as f; words = ['--help']", "from sere_core.cli import main as f; words = ['--help']"):
+        loaded = modules(f"{call}\ntry:\n    f(words)\nexcept SystemExit:\n    pass")
+        assert not loaded & {"sere_registry", "pydantic", "yaml", "pluggy", "packaging", "torch", "numpy", "rich"}
+
+
+def test_reading_commands_import_neither_torch_nor_numpy() -> None:
+    for words in (["plugins"], ["explain", "C302"], ["config", "show", "sere_default"]):
+        loaded = modules(f"from sere_core.cli import main\nassert main({words!r}) == 0")
+        assert not loaded & {"torch", "numpy", "transformers", "librosa", "rich"}
+        assert "sere_core.run" not in loaded
+
+
+def test_a_closed_pipe_is_no_mistake() -> None:
+    script = "import sys\nfrom sere_core.cli import main\nsys.exit(main(['explain']))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    text = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait() == 0 and "Traceback" not in text

@@ -1,0 +1,127 @@
+"""`--set` and `--unset`: what they change, and that a mistake in one is placed at the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sere_core.config import Resolved
+
+Read = Callable[..., Resolved]
+Lines = Callable[..., list[str]]
+
+
+def get(resolved: Resolved, path: str) -> Any:
+    data: Any = resolved.config.model_dump()
+    for part in path.split("."):
+        data = data[int(part)] if isinstance(data, list) else data[part]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "value"),
+    [
+        ("train.epochs=5", "train.epochs", 5),
+        ("losses.adapt.weight=3e-4", "losses.adapt.weight", 3e-4),
+        ("losses.adapt.weight={end: 2}", "losses.adapt.weight.end", 2),
+        ("losses.adapt.params.steps=9", "losses.adapt.params.steps", 9),
+        ("task.classes=[anger, neutral]", "task.classes", ["anger", "neutral"]),
+        ("name='no'", "name", "no"),
+        ("losses.extra={use: plain, weight: 2}", "losses.extra.weight", 2),
+        ("paths.unlabelled={de: anchor}", "paths.unlabelled.de", "anchor"),
+        ("train.batch.source=4", "train.batch.source", 4),
+        ("output.dir=runs/x=y", "output.dir", "runs/x=y"),
+        ("views.weak=[{use: gain}]", "views.weak.0.use", "sere.gain"),
+        ("corpora.german.params.speakers=['03', '08']", "corpora.german.params.speakers", ["03", "08"]),
+    ],
+)
+def test_a_value_is_yaml(read: Read, good: str, change: str, path: str, value: Any) -> None:
+    assert get(read(good, change), path) == value
+
+
+def test_later_changes_win_and_a_change_of_use_comes_first(read: Read, good: str) -> None:
+    resolved = read(good, "seed=1", "losses.new.weight=2", "losses.new.use=tric", "losses.new.params.steps=4", "seed=2")
+    assert resolved.config.seed == 2
+    assert (get(resolved, "losses.new.weight"), get(resolved, "losses.new.params.steps")) == (2, 4)
+
+
+def test_another_use_drops_the_params_of_the_file(read: Read, good: str) -> None:
+    assert get(read(good, "losses.adapt.use=plain"), "losses.adapt.params") == {}
+    assert get(read(good, "losses.adapt.use=sere.tric"), "losses.adapt.params.temperature") == 0.1
+
+
+def test_null_removes_and_so_does_unset(read: Read, good: str) -> None:
+    assert list(read(good, "losses.adapt=null").config.losses) == ["classify"]
+    assert list(read(good, "losses.adapt=").config.losses) == ["classify"]
+    resolved = read(good, unsets=["losses.adapt.params.temperature", "losses.classify"])
+    assert list(resolved.config.losses) == ["adapt"] and get(resolved, "losses.adapt.params.temperature") == 0.5
+
+
+def test_items_of_lists_are_numbered(read: Read, good: str, lines: Lines) -> None:
+    text = good + "views: {weak: [{use: gain}, {use: gain}]}\n"
+    assert len(read(text, unsets=["views.weak.0"]).config.views.weak) == 1
+    assert lines(text, "views.weak.2.use=gain") == [
+        "--set views.weak.2.use=gain: views.weak.2.use: [C305] views.weak is a list without item 2 | items are numbered from 0 to 1"
+    ]
+
+
+def test_the_seed_of_the_command_line_replaces_that_of_the_file(read: Read, good: str, lines: Lines) -> None:
+    assert read(good + "seed: 4\n", seed=9).config.seed == 9
+    (line,) = lines(good, seed=-3)
+    assert line.startswith("--seed -3: seed: [C302] should be at least 0, not -3")
+
+
+def test_variables_can_be_set(read: Read, good: str) -> None:
+    text = good.replace("/data/de", "${vars.data}/de")
+    assert get(read(text, "vars.data=/x"), "corpora.german.params.root") == "/x/de"
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("losses.adapt.weight=abc", "losses.adapt.weight: [C302] should be a number or a mapping, not 'abc' | weight: a number, or {st"),
+        ("losses.adapt.params.steps=yes", "losses.adapt.params.steps: [C307] yes is read differently by different readers of YAML"),
+        ("losses.adapt.params.step=1", "losses.adapt.params.step: [C302] unknown key | did you mean 'steps'? known keys of sere.tric:"),
+        ("losses.adapt.use=trik", "losses.adapt.use: [R201] no loss named 'trik' | did you mean 'tric'?"),
+        ("losses.adpat.weight=1", "losses.adpat.weight: [C305] there is no 'adpat' in losses | did you mean 'adapt'? losses: adapt, cla"),
+        ("losess.adapt.weight=1", "losess.adapt.weight: [C305] a config has no key 'losess' | did you mean 'losses'? known keys of a con"),
+        ("train.epoch=1", "train.epoch: [C305] train has no key 'epoch' | did you mean 'epochs'? known keys of train: batch, check"),
+        ("train.optimizer.lr=1", "train.optimizer.lr: [C305] train.optimizer has no key 'lr' | known keys of train.optimizer: params, use"),
+        ("losses.adapt.weigth=1", "losses.adapt.weigth: [C305] losses.adapt has no key 'weigth' | did you mean 'weight'?"),
+        ("seed.x=1", "seed.x: [C305] nothing can be set below seed | of everything random"),
+        ("task.source.x=1", "task.source.x: [C305] task.source is a single value; nothing can be set below it"),
+        ("extends=b.yaml", "extends: [C305] `extends` can only stand in a file"),
+        ("a..b=1", "a..b: [C305] 'a..b' is not a path | write the keys with dots between them, e.g. losses.adapt.weight"),
+        ("train.epochs=[1", "train.epochs: [C305] this is not YAML: did not find expected ',' or ']'"),
+        ("train.epochs=!!int 3", "train.epochs: [C305] the tag tag:yaml.org,2002:int may not stand in a config"),
+        ("name=a\x00", "name: [C305] the character U+0000 may not stand in a config"),
+        ("seed=\udc80", "seed: [C305] the character U+DC80 may not stand in a config"),
+        ("sere=2", "sere: [C309] the grammar version 2 is unknown | this sere reads `sere: 1`"),
+    ],
+)
+def test_a_mistake_is_placed_at_the_change_that_made_it(lines: Lines, good: str, change: str, line: str) -> None:
+    (got,) = lines(good, change)
+    assert got.startswith(f"--set {change}: {line}")
+
+
+def test_a_change_without_a_value_says_how_to_write_one(lines: Lines, good: str) -> None:
+    assert lines(good, "train.epochs") == [
+        "--set train.epochs: [C305] --set needs a path and a value | write --set a.b=VALUE, e.g. --set train.epochs=5"
+    ]
+
+
+def test_unset_of_what_is_not_set_is_a_mistake(lines: Lines, good: str) -> None:
+    assert lines(good, unsets=["losses.adpat", "train.clip"]) == [
+        "--unset losses.adpat: losses.adpat: [C305] losses does not set 'adpat' | did you mean 'adapt'? set in losses: adapt, classify",
+        "--unset train.clip: train.clip: [C305] the config does not set 'train' | set in the config: corpora, encoders, losses, name, "
+        "paths, sere, task",
+    ]
+
+
+def test_a_mistake_in_the_file_keeps_its_place_beside_one_of_the_command_line(lines: Lines, good: str) -> None:
+    assert [line.split(" [")[0] for line in lines(good.replace("tiny", "tinny"), "seed=x")] == [
+        "a.yaml:8:17: encoders.anchor.use:",
+        "--set seed=x: seed:",
+    ]

@@ -1,0 +1,124 @@
+"""The YAML that a config may be: data with places, read in one way only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sere_core.config.reader import read as parse
+from sere_core.config.scalars import Ambiguous, plain
+from sere_core.config.writer import write
+from sere_registry import Place, Problem
+
+Lines = Callable[..., list[str]]
+
+
+def data(text: str) -> Any:
+    problems: list[Problem] = []
+    node = parse(text, lambda line, column: Place("a.yaml", line, column), problems)
+    assert not problems, problems
+    return None if node is None else node.data()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3e-4", 3e-4), ("1.0e-4", 1e-4), ("-2", -2), (".5", 0.5), ("5.", 5.0), ("+1", 1), ("0x10", 16), ("0", 0),
+        ("true", True), ("False", False), ("~", None), ("null", None), ("", None), ("de", "de"), ("2024-01-01", "2024-01-01"),
+        ("1.2.3", "1.2.3"), ("y", "y"), ("e5", "e5"), (".inf", float("inf")), ("-", "-"),
+    ],
+)  # fmt: skip
+def test_plain_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
+    assert plain(text) == value and type(plain(text)) is type(value)
+
+
+@pytest.mark.parametrize("text", ["yes", "No", "ON", "off", "010", "-07", "1_000", "1:30", "0o17", "0b11", "1" * 40, "1e" + "0" * 40])
+def test_scalars_that_readers_of_yaml_disagree_on_are_refused(text: str) -> None:
+    with pytest.raises(Ambiguous):
+        plain(text)
+
+
+def test_references_need_no_quotes_even_inside_braces() -> None:
+    text = "a: {root: ${vars.data}/emodb, list: [${env:X}, 1], s: '${vars.b}'}\nb: ${vars.c}"
+    assert data(text) == {"a": {"root": "${vars.data}/emodb", "list": ["${env:X}", 1], "s": "${vars.b}"}, "b": "${vars.c}"}
+
+
+def test_anchors_are_plain_copies() -> None:
+    assert data("a: &x {b: 1}\nc: *x") == {"a": {"b": 1}, "c": {"b": 1}}
+
+
+def test_what_is_written_is_read_back_the_same() -> None:
+    values = {"a": ["no", "3e-4", "010", "", "null", "x: y", "1:30", " pad", "${", "é", "two\nlines"], "b": [1e-5, 1e20, True, None, 7]}
+    assert data(write(values)) == values
+
+
+BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "\n".join(
+    f"{new}: &{new} [{', '.join(['*' + old] * 9)}]" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "a.yaml: [C310] the file is empty | a config begins with `sere: 1`"),
+        ("# nothing\n", "a.yaml: [C310] the file is empty"),
+        ("- a\n- b\n", "a.yaml:1:1: [C310] a config is a mapping, this is a list"),
+        ("text", "a.yaml:1:1: [C310] a config is a mapping, this is a single value"),
+        ("sere: 1\nname: [a", "a.yaml:3:1: [C310] this is not YAML: did not find expected ',' or ']' | look for a bracket"),
+        ("sere: 1\n\tname: a", "a.yaml:2:1: [C310] this is not YAML: found a tab character that violates indentation | indent with spaces"),
+        ("sere: 1\nname: a: b", "a.yaml:2:8: [C310] this is not YAML: mapping values are not allowed in this context | look at the ind"),
+        ("sere: !!python/object:os.system 1", "a.yaml:1:7: sere: [C310] the tag tag:yaml.org,2002:python/object:os.system may not stand"),
+        ("sere: !x 1", "a.yaml:1:7: sere: [C310] the tag !x may not stand in a config | a config is data"),
+        ("sere: 1\n---\nname: a", "a.yaml:2:1: [C310] a config is one document"),
+        ("a: &x {b: *x}", "a.yaml:1:11: a.b: [C310] *x stands inside itself"),
+        ("a: *x", "a.yaml:1:4: a: [C310] *x refers to an anchor that is not defined above it"),
+        (BOMB, "[C310] more than 20000 values; that is not a config"),
+        ("a: " + "[" * 5000, "[C310] nested more than 24 deep"),
+        ("{" * 5000, "[C310] a key must be a word"),
+        ("- " * 5000, "[C310] nested more than 24 deep"),
+        ("? [a]\n: 1", "a.yaml:1:3: [C310] a key must be a word"),
+        ("<<: {a: 1}", "a.yaml:1:1: [C310] the merge key << may not stand in a config | use `extends`"),
+        ("sere: 1\nname: a\x07b", "a.yaml:2:8: [C310] the character U+0007 may not stand in a config"),
+        ('name: "a\\0b"', "a.yaml:1:7: name: [C310] a control character may not stand in a config"),
+        ("a: x\ufdd0", "a.yaml:1:5: [C310] the character U+FDD0"),
+    ],
+)
+def test_what_is_not_a_config_is_one_coded_line(lines: Lines, text: str, says: str) -> None:
+    (line,) = lines(text)
+    assert says in line and len(line) < 300
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"sere: 1\nname: caf\xe9\n", "a.yaml:2:10: [C310] the file is not UTF-8 text: byte 0xe9"),
+        ("sere: 1".encode("utf-16"), "a.yaml:1:1: [C310] the file is not UTF-8 text: byte 0xff"),
+        (b"# " + b"x" * 1_000_001, "a.yaml: [C310] the file is larger than 1 MB"),
+        (b"\x00" * 10, "a.yaml:1:1: [C310] the character U+0000"),
+    ],
+)
+def test_bytes_that_are_no_text_are_one_coded_line(folder: Path, lines: Lines, content: bytes, says: str) -> None:
+    from sere_core.config import load
+    from sere_registry import SereError
+
+    (folder / "a.yaml").write_bytes(content)
+    with pytest.raises(SereError, match=r"^a\.yaml") as caught:
+        load("a.yaml")
+    assert str(caught.value).startswith(says)
+
+
+def test_a_byte_order_mark_is_no_mistake(folder: Path, read: Callable[..., Any], good: str) -> None:
+    assert read("\ufeff" + good).config.name == "small"
+
+
+def test_duplicate_keys_and_ambiguous_words_are_reported_together_with_their_places(lines: Lines, good: str) -> None:
+    text = good.replace("name: small", "name: small\nname: again\nseed: yes") + "task: {no: 1}\n"
+    assert lines(text) == [
+        "a.yaml:3:1: name: [C301] 'name' stands twice in this mapping | first in line 2; remove one",
+        "a.yaml:4:7: seed: [C307] yes is read differently by different readers of YAML | write true, or 'yes' in quotes for the word",
+        "a.yaml:18:1: task: [C301] 'task' stands twice in this mapping | first in line 8; remove one",
+        "a.yaml:18:8: task.no: [C307] no is read differently by different readers of YAML | write false, or 'no' in quotes for the word",
+    ]
