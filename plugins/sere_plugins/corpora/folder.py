@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +40,7 @@ class Scan:
     twins: tuple[str, ...]
 
 
-class FolderCorpus:
+class FolderCorpus(ABC):
     """A corpus in its official layout.
 
     The id of an utterance is its path below the layout's base folder, without suffix, so that it does not depend on
@@ -55,9 +56,9 @@ class FolderCorpus:
         self.corpus = context.id
         self.languages: tuple[str, ...] = (params.language or self.language,)
 
+    @abstractmethod
     def labels(self, names: tuple[str, ...]) -> Labels | str:
         """The labels of the file with these names below the base; or, in words, why it is left out ("" if it is not wanted)."""
-        raise TypeError(f"{type(self).__name__} does not read names")
 
     def official(self, utterances: Sequence[Utterance]) -> Iterable[Finding]:
         """How the utterances found differ from the official ones."""
@@ -85,7 +86,8 @@ class FolderCorpus:
         return found
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Nothing: the audio is there."""
+        """Nothing is made; but a folder that cannot be listed is found out before anything is read."""
+        self.utterances()
 
     @cached_property
     def _scan(self) -> Scan:

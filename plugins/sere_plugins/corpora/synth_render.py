@@ -31,7 +31,8 @@ class Studio:
     def __init__(self, params: SyntheticParams) -> None:
         self.params = params
         self.language = LANGUAGES[params.language]
-        self.spread = 2.1 * params.difficulty  # the difficulty of 0.5 is about as hard as acted corpora are
+        # at the default difficulty a linear model on functionals gets about 0.57 across xa and xb from 5 shots, 0.7 from all labels
+        self.spread = 2.1 * params.difficulty
         self._voices: dict[str, Speaker] = {}
 
     def wave(self, name: str, gender: str, text: str, emotion: str) -> bytes:

@@ -95,7 +95,7 @@ def read(
     points: list[tuple[float, float]] = []
     effort: list[tuple[float, float]] = []
     now = pieces[0].seconds
-    start, phrase = now, 0
+    phrase = 0
     ends = [index for index, syllable in enumerate(syllables) if syllable.final]
     for index, syllable in enumerate(syllables):
         length = ends[phrase] - (ends[phrase - 1] if phrase else -1)
@@ -116,8 +116,7 @@ def read(
             quiet = rng.uniform(0.08, 0.16) * np.exp(prosody["pause"]) if index < len(syllables) - 1 else rng.uniform(0.05, 0.14)
             pieces.append(_Piece(quiet, SCHWA))
             now += quiet
-            start = now
-    return _tracks(pieces, points, effort, max(start, now), voice, prosody, rng)
+    return _tracks(pieces, points, effort, now, voice, prosody, rng)
 
 
 @dataclass(frozen=True)
