@@ -26,11 +26,19 @@ class Plan:
     warnings: tuple[str, ...]
 
     def recordings(self) -> dict[str, tuple[Recording, tuple[str, ...]]]:
-        """Every recording that the task uses, by key, with the encoder ids that it needs."""
+        """Every recording that the task uses, by key, with the encoder ids that it needs.
+
+        Where features are standardised, the labelled path's encoder also reads the unlabelled source: the statistics of
+        a few labelled utterances alone would be noise.
+        """
+        config = self.resolved.config
+        also = {config.paths.labelled} if config.task.normalise != "none" else set()
         wanted: dict[str, tuple[Recording, set[str]]] = {}
         for fold in self.task.folds:
             for recording in fold.labelled:
-                wanted.setdefault(recording.key, (recording, set()))[1].add(self.resolved.config.paths.labelled)
+                wanted.setdefault(recording.key, (recording, set()))[1].add(config.paths.labelled)
+            for recording in fold.source:
+                wanted.setdefault(recording.key, (recording, set()))[1].update(also)
             for recording in (*fold.source, *fold.target, *fold.test):
                 wanted.setdefault(recording.key, (recording, set()))[1].add(self.resolved.encoder_of(recording.language))
         return {key: (recording, tuple(sorted(encoders))) for key, (recording, encoders) in wanted.items()}
@@ -61,7 +69,7 @@ def make_plan(resolved: Resolved, seal: Seal | None = None) -> Plan:
     corpora: dict[str, Any] = {}
     listed: dict[str, Sequence[Utterance]] = {}
     problems: list[Problem] = []
-    warnings = list(resolved.warnings)
+    warnings: list[str] = []
     cache = resolved.config.features.cache
     for name in dict.fromkeys((task.source, task.target)):
         try:

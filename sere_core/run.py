@@ -156,7 +156,7 @@ class Run:
             with self.speaker.bar(f"corpus {name}") as tell:
                 corpus.prepare(tell)
         bounds = {name: self.resolved.components[f"encoders.{name}"] for name in self.plan.paths}
-        encoders = {name: bound.build(BuildContext(id=name)) for name, bound in bounds.items()}
+        encoders = {name: bound.build(BuildContext(id=name)).to(self.device) for name, bound in bounds.items()}
         dynamics = self.resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=self.config.network.dim))
         recordings = self.plan.recordings()
         with self.speaker.bar("features") as tell:
@@ -194,7 +194,7 @@ class Run:
         ]
         notes = {
             "normalisation": self.preparer.statements,
-            "warnings": [*self.plan.warnings, *self.audio_warnings],
+            "warnings": [*self.resolved.warnings, *self.plan.warnings, *self.audio_warnings],
             "trimmed": self.features.report.trimmed,
             "cut": self.features.report.cut,
         }

@@ -52,7 +52,7 @@ class Preparer:
         for name, recordings in (("source", fold.source), ("target", fold.target), ("test", fold.test)):
             if recordings:
                 members[name] = (self.path_of(recordings[0].language), recordings)
-        normalisers = {path: self._fit(path, members) for path in {path for path, _ in members.values()} if self.encoders[path].normalise}
+        normalisers = {path: self._fit(path, members) for path in dict.fromkeys(path for path, _ in members.values()) if self.encoders[path].normalise}
         made: dict[str, StreamSet] = {}
         for name, (path, recordings) in members.items():
             encoder = self.encoders[path]
@@ -63,7 +63,9 @@ class Preparer:
 
     def _fit(self, path: str, members: Mapping[str, tuple[str, Sequence[Recording]]]) -> Normaliser:
         def means(*names: str) -> list[tuple[Recording, Array]]:
-            return [(r, self._mean(r, path)) for name in names if name in members and members[name][0] == path for r in members[name][1]]
+            """The streams on this path; S_u lends the labelled path its statistics even where it takes another itself."""
+            lent = {"source"} if path == self.labelled_path and self.mode != "none" else set()
+            return [(r, self._mean(r, path)) for name in names if name in members and (members[name][0] == path or name in lent) for r in members[name][1]]
 
         normaliser = Normaliser.fit(self.mode, source=means("labelled", "source"), target_train=means("target"), test=means("test"), setting=self.setting)
         statement = f"{path}: {normaliser.statement}" if len(self.encoders) > 1 else normaliser.statement

@@ -27,7 +27,7 @@ from sere_plugins.specs import resonance as field_specs
 from sere_plugins.specs import views as view_specs
 from sere_plugins.views.frames import FeatureDropout, FrameMask
 from sere_registry import BuildContext, SereError, Stage
-from tests_toy import ToyAssembler, classify, joint, stream, streams, trainer  # type: ignore[import-not-found]
+from tests.train.toy import ToyAssembler, classify, joint, stream, streams, trainer
 
 
 def coral(context: BuildContext) -> Any:
