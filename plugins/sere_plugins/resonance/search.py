@@ -65,6 +65,8 @@ def search(
     for first, last, b, lane in plan.jobs():
         columns, rows = plan.b.rows(b, b + 1), plan.a.rows(first, last)
         length = plan.b.lengths[b]
+        left = zb[columns]
+        places = _places(left) if where else None
         step = max(1, min(max(size // max(length, 1), 64), rows.stop - rows.start))
         if memory is None or memory[0].numel() < length * step:
             memory = (za.new_empty(length * step), za.new_empty(length * step))
@@ -72,9 +74,9 @@ def search(
             part = slice(start, min(start + step, rows.stop))
             width = part.stop - part.start
             scores = memory[0][: length * width].view(length, width)
-            torch.mm(zb[columns], za[part].T, out=scores)
+            torch.mm(left, za[part].T, out=scores)
             _add_bursts(scores, memory[1], na[part], ea, eb, part, columns, kernel)
-            top, at = _top(scores, where)
+            top, at = _top(scores, places)
             best[lane, part] = top
             if winner is not None and at is not None:
                 winner[lane, part] = at.add_(columns.start)
@@ -96,22 +98,27 @@ def _add_bursts(
         scores.mul_(na).add_(kernel.synchrony(gap))
 
 
-def _top(scores: Tensor, where: bool) -> tuple[Tensor, Tensor | None]:
-    """Each column's maximum and, if asked for, its first row; `scores` `[T_b, n]` is written over.
+def _places(rows: Tensor) -> Tensor:
+    """`[0, 1, 2, ...; 1, 1, 1, ...]`, `[2, T_b]`."""
+    ones = torch.ones(len(rows), dtype=rows.dtype, device=rows.device)
+    return torch.stack([ones.cumsum(0) - 1, ones])
 
-    On a CPU a maximum is vectorised and one that returns places is not (five times slower, measured): so the places are
-    read off with a product, `[0, 1, 2, ...; 1, 1, 1, ...] @ (scores == maximum)`, whose second row tells the rare ties.
+
+def _top(scores: Tensor, places: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Each column's maximum and, given `places`, its first row; `scores` `[T_b, n]` is written over.
+
+    On a CPU a maximum is vectorised and one that returns places is not (several times slower, measured): so they are read
+    off with a product, `places @ (scores == maximum)`, whose second row tells the rare ties.
     """
-    if not where:
+    if places is None:
         return scores.amax(dim=0), None
     if scores.device.type != "cpu":
         return tuple(scores.max(dim=0))  # type: ignore[return-value]
     top = scores.amax(dim=0)
     same = torch.eq(scores, top, out=scores)
-    rows = torch.arange(len(same), dtype=same.dtype)
-    sums = torch.stack([rows, torch.ones_like(rows)]) @ same
-    at = sums[0].long()
-    tied = (sums[1] > 1).nonzero().squeeze(1)
+    row, count = places @ same
+    at = row.long()
+    tied = (count > 1).nonzero().squeeze(1)
     if len(tied):
         at[tied] = same[:, tied].argmax(dim=0)
     return top, at
