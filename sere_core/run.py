@@ -121,8 +121,8 @@ class Run:
             failure = caught
             raise
         finally:
-            scores = self.scorer.summary().as_json() if self.scorer.scored and failure is None else None
-            self.bus.call("sere_run_end", run=self.info, scores=_numbers(scores), error=failure)
+            scores = dict(self.scorer.summary().mean) if self.scorer.scored and failure is None else None
+            self.bus.call("sere_run_end", run=self.info, scores=scores, error=failure)
 
     def _begin(self) -> None:
         """The record's first files, and how far an interrupted run came."""
@@ -288,6 +288,6 @@ class Run:
         )
 
 
-def _numbers(scores: Mapping[str, Any] | None) -> dict[str, float] | None:
+def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
     """Only the plain numbers."""
-    return None if scores is None else {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}
+    return {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}
