@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sere_core.config.nodes import Node, Path, at, dotted
-from sere_core.config.reader import MAX_NODES
+from sere_core.config.reader import MAX_DEPTH, MAX_NODES, MAX_TEXT
 from sere_core.config.scalars import Ambiguous, Scalar, plain
 from sere_registry.errors import Place, Problem, SereError, suggest
 
-MAX_TEXT = 10_000
+MAX_CHAIN = 30
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _OUTPUT_DIR = ("output", "dir")
 
@@ -63,7 +63,10 @@ class Interpolation:
             raise self._failure("a ${ has no } that closes it", "write ${vars.x} or ${env:X}", place)
         whole = _REFERENCE.fullmatch(text)
         if whole is not None:
-            return replace(self._value(whole[1], path, place), start=node.start, key=node.key)
+            value = self._value(whole[1], path, place)
+            if len(path) + _depth(value) > 2 * MAX_DEPTH:
+                raise self._failure(f"this becomes nested more than {2 * MAX_DEPTH} deep", "", place)
+            return replace(value, start=node.start, key=node.key)
         result = _REFERENCE.sub(lambda match: self._words(match[1], path, place), text)
         if len(result) > MAX_TEXT:
             raise self._failure(f"the text becomes longer than {MAX_TEXT} characters", "", place)
@@ -115,12 +118,13 @@ class Interpolation:
         if path in self._active:
             circle = " -> ".join(dotted(step) for step in [*self._active[self._active.index(path) :], path])
             raise self._failure(f"${{{dotted(path)}}} refers to itself: {circle}", "", place)
+        if len(self._active) >= MAX_CHAIN:
+            raise self._failure(f"variables refer to one another more than {MAX_CHAIN} deep", "", place)
         raw = at(self.root, path)
         if raw is None:
             above = at(self.root, path[:-1])
             known = [name for name, _ in above.children()] if above is not None else []
             raise self._failure(f"${{{dotted(path)}}} is not defined", suggest(path[-1], known, dotted(path[:-1])), place)
-        before = self._count
         self._active.append(path)
         try:
             spot = replace(raw.start, path=dotted(path))
@@ -132,12 +136,20 @@ class Interpolation:
             self._active.pop()
         if any(name == dotted(path) or name.startswith(dotted(path) + ".") for name in self.unresolved):
             raise _Unresolved
-        self._vars[path] = (node, self._count - before + 1)
+        self._vars[path] = (node, _size(node))
         return node
 
     def _failure(self, message: str, hint: str, place: Place) -> _Unresolved:
         self.problems.append(Problem("C306", message, hint, place))
         return _Unresolved()
+
+
+def _depth(node: Node) -> int:
+    return 1 + max((_depth(child) for _, child in node.children()), default=0)
+
+
+def _size(node: Node) -> int:
+    return 1 + sum(_size(child) for _, child in node.children())
 
 
 def _typed(text: str) -> Scalar:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from sere_core.config.merge import changes_use, merge
 from sere_core.config.model import RunConfig
 from sere_core.config.nodes import Node, Path, dotted
-from sere_core.config.reader import read
+from sere_core.config.reader import MAX_DEPTH, read
 from sere_core.config.schema import below, description, keys, walk
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 
@@ -68,6 +68,8 @@ def _path(text: str, place: Place) -> Path:
     path = tuple(text.split("."))
     if not all(part and part == part.strip() for part in path):
         raise error("C305", f"'{text}' is not a path", "write the keys with dots between them, e.g. losses.adapt.weight", place)
+    if len(path) > MAX_DEPTH:
+        raise error("C305", f"the path has more than {MAX_DEPTH} keys", "", place)
     if path[0] == "extends":
         raise error("C305", "`extends` can only stand in a file", "", place)
     return path

@@ -15,6 +15,8 @@ from sere_registry.errors import Place, Problem, SereError
 
 MAX_DEPTH = 24
 MAX_NODES = 20_000
+MAX_KEY = 100
+MAX_TEXT = 10_000
 
 # Inside `{...}` YAML reads the braces of ${vars.x} as its own.  While YAML reads, other characters stand for them, one
 # for one, so that columns stay right.
@@ -132,6 +134,8 @@ class _Reader:
             if not isinstance(event, yaml.ScalarEvent):
                 self.stop(event, path, "a key must be a word")
             name = str(event.value).translate(_SHOW)
+            if len(name) > MAX_KEY:
+                self.stop(event, path, f"a key has more than {MAX_KEY} characters")
             here = (*path, name)
             if name == "<<" and event.implicit[0]:
                 self.stop(event, path, "the merge key << may not stand in a config", "use `extends`")
@@ -149,6 +153,8 @@ class _Reader:
 
     def scalar(self, event: _Event, path: Path) -> Any:
         text = str(event.value).translate(_SHOW)
+        if len(text) > MAX_TEXT:
+            self.stop(event, path, f"a text has more than {MAX_TEXT} characters")
         if not event.implicit[0]:
             if _FORBIDDEN.search(text):  # "\0" and the like
                 self.stop(event, path, "a control character may not stand in a config")

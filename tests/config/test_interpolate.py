@@ -102,3 +102,13 @@ def test_variables_cannot_unfold_without_bound(lines: Lines, good: str) -> None:
     assert any("[C310] the variables unfold to more than 20000 values" in line for line in lines(maps + good))
     texts = "vars:\n  a: aaaaaaaaaa\n" + "".join(f"  {new}: {('${vars.' + old + '}') * 9}\n" for old, new in pairwise(names))
     assert any("[C306] the text becomes longer than 10000 characters" in line for line in lines(texts + good))
+
+
+def test_chains_and_depths_of_variables_are_bounded(lines: Lines, read: Read, good: str) -> None:
+    def chain(length: int, link: str) -> str:
+        return "vars:\n  v0: 1\n" + "".join(f"  v{step}: {link % (step - 1)}\n" for step in range(1, length)) + good
+
+    assert read(chain(1000, "${vars.v%d}")).config.name == "small", "each one is resolved before the next"
+    backwards = "vars:\n" + "".join(f"  v{step}: ${{vars.v{step + 1}}}\n" for step in range(100)) + "  v100: 1\n" + good
+    assert any("[C306] variables refer to one another more than 30 deep" in line for line in lines(backwards))
+    assert any("[C306] this becomes nested more than 48 deep" in line for line in lines(chain(100, "[${vars.v%d}]")))

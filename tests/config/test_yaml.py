@@ -79,6 +79,8 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "\n".join(
         ("a: " + "[" * 5000, "[C310] nested more than 24 deep"),
         ("{" * 5000, "[C310] a key must be a word"),
         ("- " * 5000, "[C310] nested more than 24 deep"),
+        ("k" * 101 + ": 1", "a.yaml:1:1: [C310] a key has more than 100 characters"),
+        ("sere: 1\nname: " + "n" * 10_001, "a.yaml:2:7: name: [C310] a text has more than 10000 characters"),
         ("? [a]\n: 1", "a.yaml:1:3: [C310] a key must be a word"),
         ("<<: {a: 1}", "a.yaml:1:1: [C310] the merge key << may not stand in a config | use `extends`"),
         ("sere: 1\nname: a\x07b", "a.yaml:2:8: [C310] the character U+0007 may not stand in a config"),
