@@ -33,8 +33,8 @@ def power(frames: NDArray[np.float32], size: int | None = None) -> NDArray[np.fl
 @functools.lru_cache(maxsize=16)
 def mel_filters(bands: int, size: int, low: float = 20.0, high: float = 8000.0) -> NDArray[np.float32]:
     """Triangular filters, equally spaced on the mel scale 2595 log10(1 + f / 700), `[size // 2 + 1, bands]`, each of sum 1."""
-    to_mel, to_hz = (lambda f: 2595 * np.log10(1 + f / 700)), (lambda m: 700 * (10 ** (m / 2595) - 1))
-    edges = to_hz(np.linspace(to_mel(low), to_mel(high), bands + 2))
+    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (low, high))
+    edges = 700 * (10 ** (np.linspace(lowest, highest, bands + 2) / 2595) - 1)
     bins = np.arange(size // 2 + 1) * SAMPLE_RATE / size
     rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,15 @@ STEP, WINDOW = 160, 512
 CEPSTRA = 12
 #: Hz, the edges of the broad bands whose share of the energy is described
 BANDS = (0, 250, 650, 1000, 2000, 3000, 4000, 5500, 8000)
+
+#: the descriptors, in the order of the encoder's columns
+SPECTRAL: tuple[str, ...] = (
+    *("loudness", "level"),
+    *(f"mfcc{number}" for number in range(1, CEPSTRA + 1)),
+    *("slope500", "slope1500", "slope4000", "alpha", "hammarberg"),
+    *(f"band{edge}" for edge in BANDS[1:]),
+    *("centroid", "spread", "rolloff25", "rolloff50", "rolloff85", "entropy", "flux"),
+)
 
 
 def spectral(samples: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -35,7 +45,7 @@ def spectral(samples: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     found["alpha"] = _band(spectrum, hertz, 50, 1000) - _band(spectrum, hertz, 1000, 5000)
     found["hammarberg"] = log[:, hertz <= 2000].max(axis=1) - log[:, (hertz > 2000) & (hertz <= 5000)].max(axis=1)
     total = decibels(spectrum.sum(axis=1), floor=-110)
-    for low, high in zip(BANDS, BANDS[1:], strict=False):
+    for low, high in itertools.pairwise(BANDS):
         found[f"band{high}"] = _band(spectrum, hertz, low, high) - total
     share = spectrum / (spectrum.sum(axis=1, keepdims=True) + 1e-12)
     found["centroid"] = share @ hertz
@@ -52,7 +62,8 @@ def spectral(samples: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
 def _cosines(count: int, bands: int) -> NDArray[np.float32]:
     """The discrete cosine transform without its constant: `[bands, count]`."""
     places = (np.arange(bands)[:, None] + 0.5) * np.arange(1, count + 1)[None, :]
-    return (np.cos(np.pi * places / bands) * np.sqrt(2 / bands)).astype(np.float32)
+    result: NDArray[np.float32] = (np.cos(np.pi * places / bands) * np.sqrt(2 / bands)).astype(np.float32)
+    return result
 
 
 def _band(spectrum: NDArray[np.float32], hertz: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
@@ -63,4 +74,5 @@ def _slope(log: NDArray[np.float32], hertz: NDArray[np.float32], low: float, hig
     """The regression line's slope in dB per kHz."""
     inside = (hertz >= low) & (hertz <= high)
     x = (hertz[inside] - hertz[inside].mean()) / 1000
-    return (log[:, inside] @ (x / (x @ x))).astype(np.float32)
+    result: NDArray[np.float32] = log[:, inside] @ (x / (x @ x))
+    return result

@@ -21,6 +21,12 @@ WINDOW, SIZE = 1024, 2048
 FORMANT_LIMIT, POLES = 5000.0, 10
 FORMANTS = 3
 
+#: the descriptors, in the order of the encoder's columns
+VOICE: tuple[str, ...] = (
+    *("periodicity", "hnr", "f0", "df0", "jitter", "shimmer", "h1h2", "h1h3"),
+    *(f"{what}{number}" for what in ("formant", "bandwidth", "amplitude") for number in range(1, FORMANTS + 1)),
+)
+
 
 def voice(samples: NDArray[np.float32], f0: NDArray[np.float32], periodicity: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """Name -> `[T]`, given f0 (Hz) and periodicity on the grid of `acoustic_spectrum.spectral`."""
@@ -50,21 +56,23 @@ def voice(samples: NDArray[np.float32], f0: NDArray[np.float32], periodicity: ND
 def _curvature(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """By how much a value differs from the mean of its neighbours: a glide has none, a rough voice has much."""
     padded = np.pad(values, 1, mode="edge")
-    return values - (padded[:-2] + padded[2:]) / 2
+    return (values - (padded[:-2] + padded[2:]) / 2).astype(np.float32)
 
 
 def _at(rows: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.float32]:
     """`rows[t, places[t]]` with linear interpolation, `[T, n]` of `[T, n]` fractional places."""
     places = np.clip(places, 0, rows.shape[1] - 1.001)
     left = places.astype(np.int64)
-    part = places - left
+    part = (places - left).astype(np.float32)
     return np.take_along_axis(rows, left, axis=1) * (1 - part) + np.take_along_axis(rows, left + 1, axis=1) * part
 
 
 def _peak_near(log: NDArray[np.float32], hz: NDArray[np.float32], reach: NDArray[np.float32]) -> NDArray[np.float32]:
     """The highest level (dB) within `reach` of a frequency."""
     offsets = np.linspace(-1, 1, 7, dtype=np.float32)
-    return _at(log, (hz[:, None] + offsets * reach[:, None]) * (SIZE / SAMPLE_RATE)).max(axis=1)
+    places = (hz[:, None] + offsets * reach[:, None]) * np.float32(SIZE / SAMPLE_RATE)
+    highest: NDArray[np.float32] = _at(log, places.astype(np.float32)).max(axis=1)
+    return highest
 
 
 def _autocorrelation_peak(spectrum: NDArray[np.float32], hz: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

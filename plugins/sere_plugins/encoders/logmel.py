@@ -42,8 +42,9 @@ class LogMel(nn.Module):
         super().__init__()
         self.input_dim, self.dim = params.bands, params.dim
         self.first = nn.Conv1d(params.bands, params.dim, params.kernel, stride=2, padding=params.kernel // 2)
-        shape = {"kernel_size": params.kernel, "padding": params.kernel // 2}
-        self.layers = nn.ModuleList(nn.Conv1d(params.dim, params.dim, **shape) for _ in range(params.layers))
+        self.layers = nn.ModuleList(
+            nn.Conv1d(params.dim, params.dim, params.kernel, padding=params.kernel // 2) for _ in range(params.layers)
+        )
         self.norms = nn.ModuleList(nn.LayerNorm(params.dim) for _ in range(params.layers + 1))
         self.dropout = nn.Dropout(params.dropout)
 
