@@ -72,8 +72,8 @@ class Acoustic(nn.Module):
         self._size = BASE // params.rate
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The version of the descriptors and the frame rate."""
-        return {"version": VERSION, "rate": self.rate}
+        """The version of the descriptors, their number and the frame rate."""
+        return {"version": VERSION, "columns": self.input_dim, "rate": self.rate}
 
     def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
         """`[ceil(seconds * rate), F]`, the columns as in `NAMES`."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: fewer frames than this have no spread
 FEW = 3
+#: by how much the loudness must fall on both sides of a peak: 3 dB of level are about 1
+PROMINENCE = 1.0
 
 
 def grouped(values: Array, mask: Mask, size: int) -> Array:
@@ -80,16 +82,19 @@ def rhythm(loudness: Array, active: Mask, voiced: Mask, rate: float) -> list[flo
     Loudness peaks per second, voiced stretches per second, mean and spread of the lengths of voiced stretches and of the gaps
     between them, the voiced share of speech, the length of speech and its logarithm.
     """
+    from scipy.signal import find_peaks
+
     seconds = active.sum() / rate
-    level = smooth(loudness, 7)
-    peaks = (level[1:-1] > level[:-2]) & (level[1:-1] >= level[2:]) & active[1:-1] & (level[1:-1] > np.percentile(level, 30))
+    quiet = loudness[active].min() - PROMINENCE  # what lies around speech, so that a peak at its edge is one
+    level = np.pad(np.where(active, smooth(loudness, 7), quiet), 1, constant_values=quiet)
+    peaks, _ = find_peaks(level, prominence=PROMINENCE)
     edges = np.diff(np.concatenate([[0], voiced.astype(np.int8), [0]]))
     starts, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
     lengths, gaps = (ends - starts) / rate, (starts[1:] - ends[:-1]) / rate
     if not len(gaps):
         gaps = np.full(1, 0.1)
     return [
-        peaks.sum() / seconds,
+        len(peaks) / seconds,
         len(starts) / seconds,
         lengths.mean(),
         lengths.std(),
