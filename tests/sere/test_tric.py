@@ -297,6 +297,15 @@ def test_diagnostics_tell_pseudo_classes_and_collapse() -> None:
     assert {"prototype_spread", "told_norm", "similarity"} <= found.keys()
 
 
+@pytest.mark.parametrize("weights", [{"prototype_weight": 0}, {"prototype_weight": 0, "dual_weight": 0}])
+def test_collapse_is_watched_without_the_prototype_term_too(weights: dict[str, Any]) -> None:
+    loss, streams = tric(**weights), Streams()
+    streams(loss, irf())
+    g = streams.support.embedding
+    centres = torch.stack([g[[1, 3]].mean(0), g[2], g[0]])
+    assert loss.diagnostics()["prototype_spread"] == pytest.approx(float((centres - centres.mean(0)).norm(dim=1).mean().detach()))
+
+
 def test_the_field_is_not_part_of_the_losss_state() -> None:
     loss = tric()
     Streams()(loss, irf())

@@ -18,8 +18,11 @@ What this reading implies, and `diagnostics` watches:
 * zt_j is made of its anchor's frames, so (8) pulls labelled frames to P_c and reaches T_u through m_j alone.
 * alpha (equation 3) moves the argmax and nothing else that (8) or (9) read: by default it gets no gradient and stays where
   it starts.  `mix: resonance` gives it one.
-* (8) is least where everything is 0: embeddings that shrink lower it without learning anything.  `normalise: l2` takes
-  that way out from it.
+* (8) is least where everything is one point.  Frames that end in a LayerNorm cannot shrink to 0, but all classes can fall
+  together: watch `prototype_spread`, which a large lambda_PR sends towards 0.  Where nothing bounds frames, `embedding_norm`
+  falls, and `normalise: l2` takes that way out.
+* (8) and (9) punish whatever makes two utterances differ, bursts included: IDFE's gates tend to close under them.  Then
+  e is 0 everywhere and the burst term says nothing: watch the field's `burst_spread`.
 """
 
 from __future__ import annotations
@@ -104,6 +107,8 @@ class _Tric(nn.Module):
             prototype = self._prototype(support, members) if members else none
             dual = self._dual([pairs for pairs in (intra, cross) if pairs], field) if use_dual and (intra or cross) else none
         self._seen["embedding_norm"] = torch.cat([support.embedding, target.embedding]).detach().norm(dim=1).mean()
+        if "prototype_spread" not in self._seen:  # no equation 7 this time: the labelled means still tell of a collapse
+            self._seen["prototype_spread"] = _spread(*self._labelled_means(support))
         return {"prototype": p.prototype_weight * prototype, "dual": p.dual_weight * dual}
 
     def _members(
@@ -175,8 +180,7 @@ class _Tric(nn.Module):
             return None
         labels, classes = support.labels, len(self.classes)
         if self.params.predict == "prototype":
-            g = self._scaled(support.embedding)
-            centres, count = prototypes(g, labels, g[:0], labels[:0], classes)
+            centres, count = self._labelled_means(support)
             scores = -torch.cdist(self._scaled(batch.embedding), centres, compute_mode="donot_use_mm_for_euclid_dist").square()
             scores = scores.masked_fill(count == 0, -torch.inf)
         else:
@@ -189,11 +193,15 @@ class _Tric(nn.Module):
             scores = scores.scatter_reduce(1, labels.expand(len(batch), -1), similarity, "amax")
         return (scores / self.params.predict_temperature).softmax(dim=1)
 
+    def _labelled_means(self, support: LabelledBatch) -> tuple[Tensor, Tensor]:
+        """Equation 7 with no U."""
+        g, labels = self._scaled(support.embedding), support.labels
+        return prototypes(g, labels, g[:0], labels[:0], len(self.classes))
+
     # -- what to watch ----------------------------------------------------------------------------------------------
 
     def _watch(self, centres: Tensor, count: Tensor, told: Tensor, similarity: Tensor, pseudo: Tensor) -> None:
-        filled = centres.detach()[count > 0]
-        self._seen["prototype_spread"] = (filled - filled.mean(dim=0)).norm(dim=1).mean()
+        self._seen["prototype_spread"] = _spread(centres, count)
         self._seen["told_norm"] = told.detach().norm(dim=1).mean()
         self._seen["similarity"] = similarity.detach().mean()
         self._seen["shares"] = torch.bincount(pseudo, minlength=len(self.classes)).float() / len(pseudo)
@@ -208,6 +216,12 @@ class _Tric(nn.Module):
             entropy = -sum(share * math.log(share) for share in shares if share > 0)
             found["pseudo_entropy"] = entropy / math.log(max(len(shares), 2))
         return found
+
+
+def _spread(centres: Tensor, count: Tensor) -> Tensor:
+    """The mean distance of filled classes' prototypes from their centre."""
+    filled = centres.detach()[count > 0]
+    return torch.linalg.vector_norm(filled - filled.mean(dim=0), dim=1).mean()
 
 
 class Tric(_Tric):

@@ -66,7 +66,12 @@ CROSS_ENTROPY = ComponentSpec(
 class TricParams(Params):
     """Parameters of `tric`."""
 
-    prototype_weight: float = param(0.01, "lambda_PR of equation 10; 0: no prototype term", ge=0, search=("log", 1e-4, 1.0))
+    prototype_weight: float = param(
+        0.01,
+        "lambda_PR of equation 10; 0: no prototype term; large values draw all classes into one point",
+        ge=0,
+        search=("log", 1e-4, 1.0),
+    )
     dual_weight: float = param(1.0, "lambda_DR of equation 10; 0: no dual term", ge=0, search=("log", 1e-2, 10.0))
     anchors_from: Literal["target", "chain", "relay"] = param(
         "target",
