@@ -146,6 +146,7 @@ def _work(extractor: Extractor, jobs: Sequence[Wanted], workers: int) -> Iterato
     """
     if not jobs:
         return
+    _ = extractor.prints  # weights may be hashed for it: once, not by each thread
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(min(workers, len(jobs)), thread_name_prefix="extract", initializer=torch.set_num_threads, initargs=(1,))
     try:
