@@ -27,7 +27,8 @@ ROWS: dict[str, list[str]] = {
     "coral": ["losses.adapt={use: coral, weight: 1.0}"],
     "fixmatch": [
         "losses.adapt={use: fixmatch, weight: 1.0}",
-        "views={weak: [{use: feature_dropout, params: {share: 0.1}}], strong: [{use: feature_dropout, params: {share: 0.4}}, {use: frame_mask}]}",
+        "views.weak=[{use: feature_dropout, params: {share: 0.1}}]",
+        "views.strong=[{use: feature_dropout, params: {share: 0.4}}, {use: frame_mask}]",
     ],
     "mcd": ["method.use=mcd", *NO_LOSSES],
     "nrc": ["method.use=nrc", *NO_LOSSES],
@@ -63,7 +64,12 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="for every run")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    jobs = [(row, pair, seed, options.out, tuple(options.set)) for seed in range(options.seeds) for pair in options.pairs for row in options.rows]
+    jobs = [
+        (row, pair, seed, options.out, tuple(options.set))
+        for seed in range(options.seeds)
+        for pair in options.pairs
+        for row in options.rows
+    ]
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
         for number, (row, pair, seed, uar) in enumerate(pool.imap_unordered(job, jobs), start=1):

@@ -1,36 +1,39 @@
 """A run from its config to its record; it reads in the order in which things happen.
 
-    corpora -> task -> features -> for each fold: train, predict, score -> record -> table
+corpora -> task -> features -> for each fold: train, predict, score -> record -> table
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sere_core.config import Resolved
-from sere_core.console import Speaker
 from sere_core.plan import Plan, make_plan
 from sere_core.rng import derive
 from sere_registry import BuildContext
 
+if TYPE_CHECKING:
+    from sere_core.console import Speaker
 
-def dry_run(resolved: Resolved, quiet: bool = False) -> int:
+
+def dry_run(resolved: Resolved) -> int:
     """Check everything that can be checked without torch, and say what the run would do."""
     plan = make_plan(resolved)
-    speaker = Speaker(quiet)
-    speaker.warn(plan.warnings)
-    speaker.say(f"{resolved.config.name}: {plan.task.protocol}")
-    speaker.say(f"classes: {', '.join(plan.task.classes)}")
+    for warning in plan.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{resolved.config.name}: {plan.task.protocol}")
+    print(f"classes: {', '.join(plan.task.classes)}")
     for fold in plan.task.folds:
         sizes = f"{len(fold.labelled)} labelled, {len(fold.source)} source, {len(fold.target)} target, {len(fold.test)} scored"
-        speaker.say(f"fold {fold.index}: {sizes}")
+        print(f"fold {fold.index}: {sizes}")
     for path, bound in resolved.components.items():
-        speaker.say(f"{path}: {bound.full_name} ({bound.distribution} {bound.version})")
-    speaker.say(f"record: {folder_of(resolved)}")
+        print(f"{path}: {bound.full_name} ({bound.distribution} {bound.version})")
+    print(f"record: {folder_of(resolved)}")
     return 0
 
 
@@ -45,6 +48,7 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
     Raises:
         SereError: whatever is wrong, in coded lines.
     """
+    from sere_core.console import Speaker
     from sere_core.data.labels import Seal
     from sere_core.score.reading import Record
     from sere_core.score.records import RunFolder
@@ -168,16 +172,15 @@ class Run:
                 progress=lambda done, total, key: tell(done, total),
             )
         report = self.features.report
-        counted = f"{report.recordings} utterances, {report.seconds / 60:.1f} minutes; {report.extracted} extracted, {report.cached} from the cache"
+        counted = f"{report.recordings} utterances, {report.seconds / 60:.1f} minutes"
+        counted += f"; {report.extracted} extracted, {report.cached} from the cache"
         self.speaker.say(f"features: {counted}; {report.trimmed} trimmed, {report.cut} cut at {self.config.features.max_seconds:g} s")
         digests = {key: self.features.audio_digest(recording) for key, (recording, _) in recordings.items()}
         self.audio_warnings = audio_warnings(self.plan.task.folds, digests)
         self.speaker.warn(self.audio_warnings)
         path_of = self.resolved.encoder_of
         task = self.config.task
-        self.preparer = Preparer(
-            self.features, encoders, dynamics, self.config.paths.labelled, path_of, task.normalise, task.setting
-        )
+        self.preparer = Preparer(self.features, encoders, dynamics, self.config.paths.labelled, path_of, task.normalise, task.setting)
         self.input_dim = encoders[path_of(self.plan.task.folds[0].test[0].language)].input_dim
 
     def _manifest(self) -> None:
@@ -188,7 +191,14 @@ class Run:
         self.preparer.streams(self.plan.task.folds[0])  # states whose statistics normalise
         components = [
             Component(
-                bound.spec.kind, path, bound.full_name, bound.distribution, bound.version, bound.params.model_dump(mode="json"), bound.spec.evidence, bound.spec.cite
+                bound.spec.kind,
+                path,
+                bound.full_name,
+                bound.distribution,
+                bound.version,
+                bound.params.model_dump(mode="json"),
+                bound.spec.evidence,
+                bound.spec.cite,
             )
             for path, bound in self.resolved.components.items()
         ]
@@ -245,7 +255,12 @@ class Run:
         assert len(test) == len(posteriors)
         mine = self.scorer.of(fold.index)
         self.bus.call(
-            "sere_fold_scored", run=self.info, fold=fold.index, scores=_numbers(mine.as_json()), confusion=mine.confusion, embeddings=embeddings
+            "sere_fold_scored",
+            run=self.info,
+            fold=fold.index,
+            scores=_numbers(mine.as_json()),
+            confusion=mine.confusion,
+            embeddings=embeddings,
         )
 
     def _embeddings(self, fold: int, result: Any) -> Path:
@@ -273,7 +288,9 @@ class Run:
         def epoch_end(stage: str, report: Any, score: float | None) -> int:
             entry = {"fold": fold, "stage": stage, "epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics}
             self.folder.append_history(entry if score is None else {**entry, "selection": score})
-            call("sere_epoch_end", run=info, fold=fold, stage=stage, epoch=report.epoch, losses=report.losses, diagnostics=report.diagnostics)
+            call(
+                "sere_epoch_end", run=info, fold=fold, stage=stage, epoch=report.epoch, losses=report.losses, diagnostics=report.diagnostics
+            )
             position: int = self.folder.history_position()
             return position
 
@@ -281,7 +298,9 @@ class Run:
             stage_start=lambda stage, epochs, steps, first: call(
                 "sere_stage_start", run=info, fold=fold, stage=stage, epochs=epochs, steps=steps, first_epoch=first
             ),
-            step_end=lambda stage, epoch, step, losses: call("sere_step_end", run=info, fold=fold, stage=stage, epoch=epoch, step=step, losses=losses),
+            step_end=lambda stage, epoch, step, losses: call(
+                "sere_step_end", run=info, fold=fold, stage=stage, epoch=epoch, step=step, losses=losses
+            ),
             epoch_end=epoch_end,
             checkpoint_saved=lambda path: call("sere_checkpoint_saved", run=info, fold=fold, path=path),
             should_stop=lambda stage, epoch: call("sere_should_stop", run=info, fold=fold, stage=stage, epoch=epoch),

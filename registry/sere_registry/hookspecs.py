@@ -48,7 +48,9 @@ class HookSpecs:
         """A step is done; the terms of its losses."""
 
     @hookspec
-    def sere_epoch_end(self, run: RunInfo, fold: int, stage: str, epoch: int, losses: Mapping[str, float], diagnostics: Mapping[str, float]) -> None:
+    def sere_epoch_end(
+        self, run: RunInfo, fold: int, stage: str, epoch: int, losses: Mapping[str, float], diagnostics: Mapping[str, float]
+    ) -> None:
         """An epoch is done; the means of its terms and what losses and methods say of themselves."""
 
     @hookspec

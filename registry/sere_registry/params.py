@@ -34,5 +34,5 @@ def param(
     >>> CoralParams().ridge
     0.0
     """
-    extra = {"search": list(search)} if search is not None else None
+    extra: Any = {"search": list(search)} if search is not None else None
     return Field(default, description=description, json_schema_extra=extra, **bounds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from sere_core.config import Resolved
 from sere_core.config.model import LossBlock, Ramp
 from sere_core.rng import derive
 from sere_core.train.backbone import Backbone, Projection
+from sere_core.train.seeding import reseed
 from sere_registry import BuildContext, MethodContext, WeightedLoss, error
 
 T = TypeVar("T")
@@ -55,11 +57,9 @@ class Assembler:
         config = self.resolved.config
         encoders = {name: self._component(f"encoders.{name}", "encoder", BuildContext(id=name)) for name in self.paths}
         dynamics = self._component("dynamics", "dynamics", BuildContext(id="dynamics", dim=config.network.dim))
-        context = BuildContext(
-            id="", classes=self.classes, dim=config.network.dim, dynamics_dim=dynamics.dim, input_dim=self.input_dim
-        )
+        context = BuildContext(id="", classes=self.classes, dim=config.network.dim, dynamics_dim=dynamics.dim, input_dim=self.input_dim)
         projections = {
-            name: self._seeded(f"projection.{name}", lambda width=encoder.dim: Projection(width, config.network.dim, config.network.dropout))
+            name: self._seeded(f"projection.{name}", partial(Projection, encoder.dim, config.network.dim, config.network.dropout))
             for name, encoder in encoders.items()
         }
         classifier = self._seeded("classifier", lambda: nn.Linear(context.embedding_dim, len(self.classes)))
@@ -77,12 +77,16 @@ class Assembler:
         bound = self.resolved.components[path]
         component = self._seeded(path, lambda: bound.build(context))
         if not isinstance(component, nn.Module):
-            raise error("B403", f"{kind} '{bound.full_name}' builds a {type(component).__name__}, not a torch.nn.Module", place=self.resolved.place(path))
+            raise error(
+                "B403",
+                f"{kind} '{bound.full_name}' builds a {type(component).__name__}, not a torch.nn.Module",
+                place=self.resolved.place(path),
+            )
         self.built(kind, context.id, bound.full_name)
         return component
 
     def _seeded(self, name: str, build: Callable[[], T]) -> T:
-        torch.manual_seed(derive(self.seed, "init", name))
+        reseed(derive(self.seed, "init", name))
         return build()
 
 
@@ -96,9 +100,3 @@ def _weighted(loss: Any, block: LossBlock) -> WeightedLoss:
         return WeightedLoss(loss, weight.start, weight.end, weight.until)
     return WeightedLoss(loss, weight, weight)
 
-
-def missing_inputs(losses: Mapping[str, Any], field: Any) -> list[str]:
-    """The ids of losses that read the resonance field where the config has none."""
-    import inspect
-
-    return [name for name, loss in losses.items() if field is None and "field" in inspect.signature(loss.forward).parameters]

@@ -45,7 +45,9 @@ class Backbone(nn.Module):
         classifier: g -> logits.
     """
 
-    def __init__(self, encoders: Mapping[str, nn.Module], projections: Mapping[str, nn.Module], dynamics: Any, classifier: nn.Module) -> None:
+    def __init__(
+        self, encoders: Mapping[str, nn.Module], projections: Mapping[str, nn.Module], dynamics: Any, classifier: nn.Module
+    ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(dict(encoders))
         self.projections = nn.ModuleDict(dict(projections))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from sere_core.rng import derive
+from sere_core.train.seeding import reseed
 from sere_core.train.streams import Raw, Sampler, StreamSet
 from sere_registry import Frames, LabelledBatch, Phase, Progress, UnlabelledBatch
 from sere_registry.batches import Views
@@ -66,7 +67,9 @@ class Coder:
             raws["support"] = raws["labelled"] if whole else labelled.collate(range(len(labelled)), self.device)
         return raws
 
-    def encode(self, backbone: Any, raws: Mapping[str, Raw], views: frozenset[str], step: int) -> dict[str, LabelledBatch | UnlabelledBatch]:
+    def encode(
+        self, backbone: Any, raws: Mapping[str, Raw], views: frozenset[str], step: int
+    ) -> dict[str, LabelledBatch | UnlabelledBatch]:
         """Every raw batch through its path; streams in `views` also as a weak and a strong view."""
         batches: dict[str, LabelledBatch | UnlabelledBatch] = {}
         for name, raw in raws.items():
@@ -76,7 +79,7 @@ class Coder:
             path = self.streams["labelled" if name == "support" else name].path
             if name in views:
                 raw = replace(raw, views=self._views(backbone, path, name, raw, step))
-            torch.manual_seed(derive(self.seed, "dropout", name, step))
+            reseed(derive(self.seed, "dropout", name, step))
             batches[name] = backbone.encode(path, raw)
         return batches
 
@@ -85,7 +88,7 @@ class Coder:
         for kind in ("weak", "strong"):
             generator = torch.Generator().manual_seed(derive(self.seed, "views", name, kind, step))
             frames = self.views.apply(kind, raw.frames, generator)
-            torch.manual_seed(derive(self.seed, "dropout", name, kind, step))
+            reseed(derive(self.seed, "dropout", name, kind, step))
             made[kind] = backbone.encode(path, replace(raw, frames=frames))
         return Views(**made)
 

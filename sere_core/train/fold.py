@@ -101,17 +101,29 @@ class FoldTrainer:
         return self.streams["labelled"] if "labelled" in stage.sees else None
 
     def _stage(self, method: Any, stage: Stage, number: int, last: bool, position: Position, resumed: Checkpoint | None) -> Position:
-        visible = {name: self.streams[name] for name in sorted(stage.sees) if name in self.streams}
+        visible: dict[str, StreamSet] = {name: self.streams[name] for name in sorted(stage.sees) if name in self.streams}
         sizes = {"labelled": self.train.batch.labelled, "source": self.train.batch.source, "target": self.train.batch.target}
         missing = set(stage.sees) - set(visible)
         if missing:
-            raise error("C311", f"stage '{stage.name}' needs the stream {', '.join(sorted(missing))}, which is empty in fold {self.index}", hint="with `shots: all` there is no unlabelled source")
+            raise error(
+                "C311",
+                f"stage '{stage.name}' needs the stream {', '.join(sorted(missing))}, which is empty in fold {self.index}",
+                hint="with `shots: all` there is no unlabelled source",
+            )
         device = self.assembler.device
         coder = Coder(visible, sizes, self.assembler.seed, device, self.views)
         data = VisibleData(visible, lambda: method.backbone, device)
         place = self.assembler.resolved.place
         runner = StageRunner(
-            stage, method, coder, data, self.train, self.steps, self._autocast, lambda e, s, terms: self.listener.step_end(stage.name, e, s, terms), place
+            stage,
+            method,
+            coder,
+            data,
+            self.train,
+            self.steps,
+            self._autocast,
+            lambda e, s, terms: self.listener.step_end(stage.name, e, s, terms),
+            place,
         )
         if resumed is not None:
             for name, optimizer in runner.optimizers.items():
@@ -156,7 +168,9 @@ class FoldTrainer:
             return torch.autocast(device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def _save(self, position: Position, parts: Mapping[str, Mapping[str, Tensor]], optimizers: Mapping[str, torch.optim.Optimizer] | None = None) -> None:
+    def _save(
+        self, position: Position, parts: Mapping[str, Mapping[str, Tensor]], optimizers: Mapping[str, torch.optim.Optimizer] | None = None
+    ) -> None:
         tensors = {f"{prefix}/{name}": value for prefix, state in parts.items() for name, value in state.items()}
         for name, optimizer in (optimizers or {}).items():
             tensors.update(optimizer_tensors(name, optimizer))
@@ -178,4 +192,6 @@ def load_state(method: Any, state: Mapping[str, Tensor]) -> None:
     try:
         method.load_state_dict(dict(state))
     except RuntimeError as cause:
-        raise error("T505", f"the checkpoint is not of this method: {str(cause).splitlines()[-1].strip()}", hint="start over with --fresh") from cause
+        raise error(
+            "T505", f"the checkpoint is not of this method: {str(cause).splitlines()[-1].strip()}", hint="start over with --fresh"
+        ) from cause

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,8 +38,8 @@ class Preparer:
     dynamics: Any
     labelled_path: str
     path_of: Callable[[str], str]
-    mode: str
-    setting: str
+    mode: Literal["none", "corpus", "speaker"]
+    setting: Literal["inductive", "transductive"]
     statements: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -52,11 +52,13 @@ class Preparer:
         for name, recordings in (("source", fold.source), ("target", fold.target), ("test", fold.test)):
             if recordings:
                 members[name] = (self.path_of(recordings[0].language), recordings)
-        normalisers = {path: self._fit(path, members) for path in dict.fromkeys(path for path, _ in members.values()) if self.encoders[path].normalise}
+        normalisers = {
+            path: self._fit(path, members) for path in dict.fromkeys(path for path, _ in members.values()) if self.encoders[path].normalise
+        }
         made: dict[str, StreamSet] = {}
-        for name, (path, recordings) in members.items():
+        for name, (path, members_here) in members.items():
             encoder = self.encoders[path]
-            items = tuple(self._item(recording, path, normalisers.get(path)) for recording in recordings)
+            items = tuple(self._item(recording, path, normalisers.get(path)) for recording in members_here)
             labels = torch.tensor(fold.labels, dtype=torch.long) if name == "labelled" else None
             made[name] = StreamSet(name, path, items, rate=encoder.rate, static_rate=encoder.rate, labels=labels)
         return made
@@ -65,9 +67,16 @@ class Preparer:
         def means(*names: str) -> list[tuple[Recording, Array]]:
             """The streams on this path; S_u lends the labelled path its statistics even where it takes another itself."""
             lent = {"source"} if path == self.labelled_path and self.mode != "none" else set()
-            return [(r, self._mean(r, path)) for name in names if name in members and (members[name][0] == path or name in lent) for r in members[name][1]]
+            return [
+                (r, self._mean(r, path))
+                for name in names
+                if name in members and (members[name][0] == path or name in lent)
+                for r in members[name][1]
+            ]
 
-        normaliser = Normaliser.fit(self.mode, source=means("labelled", "source"), target_train=means("target"), test=means("test"), setting=self.setting)
+        normaliser = Normaliser.fit(
+            self.mode, source=means("labelled", "source"), target_train=means("target"), test=means("test"), setting=self.setting
+        )
         statement = f"{path}: {normaliser.statement}" if len(self.encoders) > 1 else normaliser.statement
         if statement not in self.statements:
             self.statements.append(statement)
@@ -86,6 +95,8 @@ class Preparer:
         values = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
         key = (recording.key, path)
         if key not in self._static:
-            static = self.dynamics.prepare(self.features.contours(recording, path)) if self.dynamics.contours else np.zeros((len(frames), 0))
+            static = (
+                self.dynamics.prepare(self.features.contours(recording, path)) if self.dynamics.contours else np.zeros((len(frames), 0))
+            )
             self._static[key] = torch.from_numpy(np.ascontiguousarray(static, dtype=np.float32))
         return Item(recording.key, values, self._static[key], values.mean(dim=0))

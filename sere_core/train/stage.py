@@ -15,6 +15,7 @@ from torch import Tensor
 from sere_core.config.model import Train
 from sere_core.rng import derive
 from sere_core.train.coder import Coder, reads
+from sere_core.train.seeding import reseed
 from sere_core.train.streams import Raw
 from sere_core.train.whole import VisibleData
 from sere_registry import Phase, Progress, Stage, error, suggest
@@ -65,9 +66,14 @@ class StageRunner:
             wanted = {"labelled" if name == "support" else name for name in reads(phase)} - {"field", "progress"}
             unseen = wanted - set(self.stage.sees)
             if unseen:
-                raise error("D611", f"stage '{self.stage.name}', phase '{phase.name}' reads {sorted(unseen)}, which the stage does not declare to see")
+                raise error(
+                    "D611",
+                    f"stage '{self.stage.name}', phase '{phase.name}' reads {sorted(unseen)}, which the stage does not declare to see",
+                )
             if "field" in reads(phase) and getattr(self.method, "field", None) is None:
-                raise error("C311", f"phase '{phase.name}' reads a resonance field, and the config has none", hint="add `resonance: {use: irf}`")
+                raise error(
+                    "C311", f"phase '{phase.name}' reads a resonance field, and the config has none", hint="add `resonance: {use: irf}`"
+                )
             groups = set(self.method.parameters_by_group())
             unknown = set(phase.trains) - groups
             if unknown:
@@ -76,7 +82,7 @@ class StageRunner:
     def run(self, first_epoch: int) -> Iterator[EpochReport]:
         """Epochs from `first_epoch` on; yields after each."""
         if self.stage.begin is not None:
-            torch.manual_seed(derive(self.coder.seed, "begin", self.stage.name))
+            reseed(derive(self.coder.seed, "begin", self.stage.name))
             self.stage.begin(self.data)
         if self.stage.solve is not None:
             yield self._solve()
@@ -92,14 +98,14 @@ class StageRunner:
                     sums[name] += value
             progress = self._progress((epoch + 1) * self.steps - 1, epoch)
             if self.stage.after_epoch is not None:
-                torch.manual_seed(derive(self.coder.seed, "after_epoch", self.stage.name, epoch))
+                reseed(derive(self.coder.seed, "after_epoch", self.stage.name, epoch))
                 self.stage.after_epoch(progress, self.data)
             diagnostics = self.method.diagnostics() if hasattr(self.method, "diagnostics") else {}
             yield EpochReport(epoch, {name: value / self.steps for name, value in sums.items()}, dict(diagnostics))
 
     def _solve(self) -> EpochReport:
         assert self.stage.solve is not None
-        torch.manual_seed(derive(self.coder.seed, "solve", self.stage.name))
+        reseed(derive(self.coder.seed, "solve", self.stage.name))
         with torch.no_grad():
             trace = self.stage.solve(self.data)
         for name, series in trace.items():
@@ -123,7 +129,7 @@ class StageRunner:
                 prefix = f"{phase.name}." if len(self.stage.phases) > 1 else ""
                 reported.update({prefix + name: value for name, value in terms.items()})
         if self.stage.after_step is not None:
-            torch.manual_seed(derive(self.coder.seed, "after_step", self.stage.name, step))
+            reseed(derive(self.coder.seed, "after_step", self.stage.name, step))
             self.stage.after_step(progress)
         return reported
 
@@ -132,7 +138,7 @@ class StageRunner:
             optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             batches = self.coder.encode(self.method.backbone, raws, phase.views, progress.step)
-            torch.manual_seed(derive(self.coder.seed, "phase", phase.name, progress.step, repeat))
+            reseed(derive(self.coder.seed, "phase", phase.name, progress.step, repeat))
             terms = phase.loss(**self.coder.inputs(phase, batches, self.method, progress))
         values = self._checked(phase, terms, raws, progress)
         total = sum(terms.values(), start=torch.zeros((), device=self.coder.device))
@@ -160,7 +166,8 @@ class StageRunner:
             ids = "; ".join(f"{stream}: {', '.join(self._names(stream, raw)[:8])}" for stream, raw in raws.items())
             raise error(
                 "T501",
-                f"the term '{broken[0]}' is {values[broken[0]]} at stage '{self.stage.name}', step {progress.step} (epoch {progress.epoch}); utterances: {ids}",
+                f"the term '{broken[0]}' is {values[broken[0]]} at stage '{self.stage.name}', step {progress.step} "
+                f"(epoch {progress.epoch}); utterances: {ids}",
                 hint="lower the learning rate, clip gradients (`train.clip: 1.0`), or look at these files",
             )
         return values
@@ -177,7 +184,11 @@ def make_optimizers(method: Any, train: Train, place: Any = None) -> dict[str, t
     Raises:
         SereError: C302 if the class does not exist or does not take the arguments.
     """
-    known = {name.lower(): value for name, value in vars(torch.optim).items() if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)}
+    known = {
+        name.lower(): value
+        for name, value in vars(torch.optim).items()
+        if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+    }
     known.pop("optimizer", None)
     where = place("train.optimizer") if place else ""
     wanted = train.optimizer.use.lower()
@@ -194,5 +205,7 @@ def make_optimizers(method: Any, train: Train, place: Any = None) -> dict[str, t
         try:
             made[name] = known[wanted](parameters, **arguments)
         except (TypeError, ValueError) as cause:
-            raise error("C302", f"torch.optim.{known[wanted].__name__} does not take {train.optimizer.params}: {cause}", place=where) from cause
+            raise error(
+                "C302", f"torch.optim.{known[wanted].__name__} does not take {train.optimizer.params}: {cause}", place=where
+            ) from cause
     return made

@@ -115,5 +115,3 @@ class VisibleData:
         labels = self._stream("labelled").labels
         assert labels is not None
         return labels.to(self._device)
-
-

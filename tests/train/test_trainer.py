@@ -55,7 +55,7 @@ def views() -> ViewChains:
 RECIPES: dict[str, tuple[ToyAssembler, dict[str, Any]]] = {
     "source_only": (ToyAssembler(joint, {"classify": (classify, 1.0)}), {}),
     "coral": (ToyAssembler(joint, {"classify": (classify, 1.0), "adapt": (coral, 1.0)}), {}),
-    "tric": (ToyAssembler(joint, {"classify": (classify, 1.0), "adapt": (tric, 1.0)}, field=irf), {}),
+    "tric": (ToyAssembler(joint, {"classify": (classify, 1.0), "adapt": (tric, 1.0)}, resonance=irf), {}),
     "fixmatch": (
         ToyAssembler(lambda c: Joint(method_specs.JointParams(ema=0.9), c), {"classify": (classify, 1.0), "adapt": (fixmatch, 1.0)}),
         {"views": views()},
@@ -120,7 +120,7 @@ def test_zero_weight_is_source_only_bit_for_bit(tmp_path: Path, loss: Any) -> No
     """A loss weighted zero is still computed; that it changes no bit shows that streams do not share draws."""
     field = irf if loss is tric else None
     plain = ToyAssembler(joint, {"classify": (classify, 1.0)})
-    weighted = ToyAssembler(joint, {"classify": (classify, 1.0), "adapt": (loss, 0.0)}, field=field)
+    weighted = ToyAssembler(joint, {"classify": (classify, 1.0), "adapt": (loss, 0.0)}, resonance=field)
     alone = trainer(tmp_path / "a", plain)
     both = trainer(tmp_path / "b", weighted, views=views())
     assert torch.equal(alone.run().posteriors, both.run().posteriors)
@@ -137,7 +137,7 @@ def test_the_zero_weight_test_can_fail(tmp_path: Path) -> None:
 
 def test_a_loss_without_source_encodes_no_source(tmp_path: Path) -> None:
     """Without the source stream the fold still trains: nobody asked for it."""
-    assembler, extra = RECIPES["coral"]
+    _, extra = RECIPES["coral"]
     without = {name: value for name, value in streams().items() if name != "source"}
     assert trainer(tmp_path, ToyAssembler(joint, {"classify": (classify, 1.0)}), streams=without, **extra).run().posteriors.shape == (15, 3)
 

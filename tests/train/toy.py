@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,12 @@ def stream(name: str, size: int, shift: float = 0.0, seed: int = 0) -> StreamSet
 
 
 def streams() -> dict[str, StreamSet]:
-    return {"labelled": stream("labelled", 9), "source": stream("source", 20), "target": stream("target", 22, 0.7), "test": stream("test", 15, 0.7)}
+    return {
+        "labelled": stream("labelled", 9),
+        "source": stream("source", 20),
+        "target": stream("target", 22, 0.7),
+        "test": stream("test", 15, 0.7),
+    }
 
 
 class _Resolved:
@@ -79,10 +84,10 @@ class ToyAssembler:
 
     recipe: Any
     losses: Mapping[str, Any]
-    field: Any = None
+    resonance: Any = None
     seed: int = 5
-    device: torch.device = torch.device("cpu")
-    resolved: Any = _Resolved()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    resolved: Any = field(default_factory=_Resolved)
 
     def method(self) -> Any:
         def seeded(name: str, build: Any) -> Any:
@@ -96,9 +101,12 @@ class ToyAssembler:
             seeded("dynamics", Differences),
             seeded("classifier", lambda: nn.Linear(context.embedding_dim, len(CLASSES))),
         )
-        losses = {name: WeightedLoss(seeded(name, lambda build=build: build(context)), weight, weight) for name, (build, weight) in self.losses.items()}
-        field = None if self.field is None else seeded("field", lambda: self.field(context))
-        full = MethodContext(**vars(context), backbone=backbone, field=field, losses=losses)
+        losses = {
+            name: WeightedLoss(seeded(name, lambda build=build: build(context)), weight, weight)
+            for name, (build, weight) in self.losses.items()
+        }
+        made = None if self.resonance is None else seeded("field", lambda: self.resonance(context))
+        full = MethodContext(**vars(context), backbone=backbone, field=made, losses=losses)
         return seeded("method", lambda: self.recipe(full))
 
 
@@ -110,7 +118,9 @@ def joint(context: MethodContext) -> Any:
     return Joint(JointParams(), context)
 
 
-def trainer(folder: Path, assembler: ToyAssembler, *, epochs: int = 4, listener: Listener | None = None, selector: Any = None, **more: Any) -> FoldTrainer:
+def trainer(
+    folder: Path, assembler: ToyAssembler, *, epochs: int = 4, listener: Listener | None = None, selector: Any = None, **more: Any
+) -> FoldTrainer:
     """A fold trainer over the toy streams."""
 
     class Last:

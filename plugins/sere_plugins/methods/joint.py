@@ -28,7 +28,7 @@ class Joint(nn.Module):
         super().__init__()
         self.backbone = context.backbone
         self.field = context.field
-        self.losses = nn.ModuleDict({name: weighted.loss for name, weighted in context.losses.items()})
+        self.losses: Mapping[str, Any] = nn.ModuleDict({name: weighted.loss for name, weighted in context.losses.items()})  # type: ignore[assignment]
         self.weights = dict(context.losses)
         self.reads = {name: frozenset(inspect.signature(loss.forward).parameters) for name, loss in self.losses.items()}
         self.decay = params.ema
