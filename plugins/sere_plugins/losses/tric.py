@@ -221,7 +221,8 @@ class _Tric(nn.Module):
 def _spread(centres: Tensor, count: Tensor) -> Tensor:
     """The mean distance of filled classes' prototypes from their centre."""
     filled = centres.detach()[count > 0]
-    return torch.linalg.vector_norm(filled - filled.mean(dim=0), dim=1).mean()
+    spread: Tensor = torch.linalg.vector_norm(filled - filled.mean(dim=0), dim=1).mean()
+    return spread
 
 
 class Tric(_Tric):

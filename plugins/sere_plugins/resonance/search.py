@@ -16,8 +16,9 @@ from torch import Tensor
 from sere_plugins.resonance.kernel import Kernel
 from sere_plugins.resonance.packing import Layout
 
-#: values in a block: 1 MiB of float32 for the scores and as much for the burst term fit into a core's L2 cache
-_CPU_BLOCK = 1 << 18
+#: values in a thread's share of a block: 2 MiB of float32 stay in the caches; fewer blocks mean fewer waits of threads for each other,
+#: which is what costs most on a busy machine
+_CPU_BLOCK = 1 << 19
 #: a GPU wants fewer and larger products
 _GPU_BLOCK = 1 << 25
 
@@ -61,7 +62,7 @@ def search(
     best = za.new_empty(plan.lanes, plan.a.frames)
     winner = torch.empty(best.shape, dtype=torch.long, device=za.device) if where else None
     memory: tuple[Tensor, Tensor] | None = None
-    size = _GPU_BLOCK if za.is_cuda else _CPU_BLOCK
+    size = _GPU_BLOCK if za.is_cuda else _CPU_BLOCK * torch.get_num_threads()
     for first, last, b, lane in plan.jobs():
         columns, rows = plan.b.rows(b, b + 1), plan.a.rows(first, last)
         length = plan.b.lengths[b]
