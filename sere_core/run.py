@@ -108,11 +108,11 @@ class Run:
                 import torch
 
                 from sere_core.train.device import choose_device
-            torch.set_num_threads(self.config.train.threads or torch.get_num_threads())
             self.device = choose_device(self.config.train.device, self.resolved.place("train.device"))
             self._begin()
             with self.timed("features"):
                 self._features()
+            torch.set_num_threads(self.config.train.threads or self._threads(torch.get_num_threads()))
             self._manifest()
             self.bus.call("sere_run_start", run=self.info)
             with self.timed("train and score"):
@@ -182,6 +182,11 @@ class Run:
         task = self.config.task
         self.preparer = Preparer(self.features, encoders, dynamics, self.config.paths.labelled, path_of, task.normalise, task.setting)
         self.input_dim = encoders[path_of(self.plan.task.folds[0].test[0].language)].input_dim
+
+    def _threads(self, cores: int) -> int:
+        """All cores where an encoder is trained; else one: the engine's own layers are too small to be worth sharing."""
+        trained = any(parameter.requires_grad for encoder in self.preparer.encoders.values() for parameter in encoder.parameters())
+        return cores if trained else 1
 
     def _manifest(self) -> None:
         """What the run is made of."""

@@ -95,7 +95,7 @@ class Train(Section):
     clip: float | None = Field(default=None, gt=0, description="the largest norm of a gradient")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto: bfloat16 where the GPU has it")
-    threads: int | None = Field(default=None, ge=1, description="CPU threads; default: all")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; default: all where an encoder is trained, else 1")
     checkpoint_every: int = Field(default=1, ge=1, description="epochs between two checkpoints")
 
 
