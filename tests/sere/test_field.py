@@ -15,6 +15,7 @@ from sere_plugins.resonance import search as search_module
 from sere_plugins.resonance.cosine import Cosine
 from sere_plugins.resonance.irf import Irf
 from sere_plugins.resonance.mean import Mean
+from sere_plugins.resonance.workers import run_everywhere
 from sere_plugins.specs.resonance import IrfParams
 from sere_registry import BuildContext, NoParams, Resonance, SereError
 from tests.sere import reference
@@ -242,6 +243,35 @@ def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = irf()(a, b)
     torch.testing.assert_close(whole.similarity, blocks.similarity)
     torch.testing.assert_close(whole.told, blocks.told)
+
+
+def test_threads_change_nothing_and_leave_torch_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = batch(utterances([70, 90, 33], 1)), batch(utterances([40, 65], 2))
+    alone = irf()(a, b)
+    before = torch.get_num_threads()
+    monkeypatch.setattr(search_module, "_CPU_BLOCK", 1)
+    monkeypatch.setattr(search_module, "_THREADS_FROM", 1)
+    torch.set_num_threads(3)
+    try:
+        together, pairs = irf()(a, b), irf().aligned(b, b)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(alone.similarity, together.similarity)
+    torch.testing.assert_close(alone.told, together.told)
+    torch.testing.assert_close(pairs.similarity, torch.ones(2, dtype=torch.float64))
+    assert together.similarity.requires_grad
+
+
+def test_a_mistake_in_a_thread_is_not_lost() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            run_everywhere(lambda: 1 / 0, enough=True)  # type: ignore[arg-type, return-value]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_without_gradient_the_answer_is_the_same() -> None:

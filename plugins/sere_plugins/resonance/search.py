@@ -1,12 +1,13 @@
 """Equation 5's search: for each frame of a the best frame of b, block by block, without gradient.
 
 The T_a x T_b matrix of a pair never stands in memory as a whole.  One block is one matrix product of all frames of one b
-with as many frames of the a's as keep the block in the processor's cache; the burst term is applied in place while it is
-there, and only each column's best value (and where it stands) leaves the block.
+with as many frames of the a's as keep the block in a core's cache; the burst term is applied in place while it is there,
+and only each column's best value (and where it stands) leaves the block.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,12 +16,14 @@ from torch import Tensor
 
 from sere_plugins.resonance.kernel import Kernel
 from sere_plugins.resonance.packing import Layout
+from sere_plugins.resonance.workers import run_everywhere
 
-#: values in a thread's share of a block: 2 MiB of float32 stay in the caches; fewer blocks mean fewer waits of threads for each other,
-#: which is what costs most on a busy machine
-_CPU_BLOCK = 1 << 19
+#: values in a block: 1 MiB of float32 for the scores and as much for the burst term fit into a core's L2 cache
+_CPU_BLOCK = 1 << 18
 #: a GPU wants fewer and larger products
 _GPU_BLOCK = 1 << 25
+#: frame pairs from which on threads are worth starting
+_THREADS_FROM = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -61,63 +64,60 @@ def search(
     """
     best = za.new_empty(plan.lanes, plan.a.frames)
     winner = torch.empty(best.shape, dtype=torch.long, device=za.device) if where else None
-    memory: tuple[Tensor, Tensor] | None = None
-    size = _GPU_BLOCK if za.is_cuda else _CPU_BLOCK * torch.get_num_threads()
-    for first, last, b, lane in plan.jobs():
-        columns, rows = plan.b.rows(b, b + 1), plan.a.rows(first, last)
-        length = plan.b.lengths[b]
-        left = zb[columns]
-        places = _places(left) if where else None
-        step = max(1, min(max(size // max(length, 1), 64), rows.stop - rows.start))
-        if memory is None or memory[0].numel() < length * step:
-            memory = (za.new_empty(length * step), za.new_empty(length * step))
-        for start in range(rows.start, rows.stop, step):
-            part = slice(start, min(start + step, rows.stop))
-            width = part.stop - part.start
-            scores = memory[0][: length * width].view(length, width)
-            torch.mm(left, za[part].T, out=scores)
-            _add_bursts(scores, memory[1], na[part], ea, eb, part, columns, kernel)
-            top, at = _top(scores, places)
-            best[lane, part] = top
-            if winner is not None and at is not None:
-                winner[lane, part] = at.add_(columns.start)
+    tasks = deque(_blocks(plan, _GPU_BLOCK if za.is_cuda else _CPU_BLOCK))
+    largest = max((plan.b.lengths[b] * (part.stop - part.start) for b, _, part in tasks), default=0)
+
+    def work() -> None:
+        memory = za.new_empty(2, largest)
+        while True:
+            try:
+                b, lane, part = tasks.popleft()
+            except IndexError:
+                return
+            columns = plan.b.rows(b, b + 1)
+            shape = (plan.b.lengths[b], part.stop - part.start)
+            scores, gap = (row[: shape[0] * shape[1]].view(shape) for row in memory)
+            torch.mm(zb[columns], za[part].T, out=scores)
+            if kernel.sync is not None and ea is not None and eb is not None:
+                torch.sub(ea[part], eb[columns].unsqueeze(1), out=gap)
+                if kernel.combine == "product":
+                    scores.mul_(kernel.synchrony(gap))
+                else:
+                    scores.mul_(na[part]).add_(kernel.synchrony(gap))
+            if winner is None:
+                torch.amax(scores, dim=0, out=best[lane, part])
+            else:
+                best[lane, part], at = _top(scores)
+                torch.add(at, columns.start, out=winner[lane, part])
+
+    pairs = plan.a.frames * plan.b.frames
+    run_everywhere(work, enough=za.device.type == "cpu" and pairs >= _THREADS_FROM * (len(plan.a) if plan.aligned else 1))
     if kernel.combine == "product" or kernel.sync is None:  # a positive factor of a whole row changes no winner
         best.mul_(na)
     return best, winner
 
 
-def _add_bursts(
-    scores: Tensor, memory: Tensor, na: Tensor, ea: Tensor | None, eb: Tensor | None, part: slice, columns: slice, kernel: Kernel
-) -> None:
-    """The burst term of equation 4, in place on a block of `z^a . z^b / |z^b|`."""
-    if kernel.sync is None or ea is None or eb is None:
-        return
-    gap = torch.sub(ea[part], eb[columns].unsqueeze(1), out=memory[: scores.numel()].view(scores.shape))
-    if kernel.combine == "product":
-        scores.mul_(kernel.synchrony(gap))
-    else:
-        scores.mul_(na).add_(kernel.synchrony(gap))
+def _blocks(plan: Plan, size: int) -> Iterator[tuple[int, int, slice]]:
+    """(utterance of b, lane, frames of a), each with about `size` frame pairs."""
+    for first, last, b, lane in plan.jobs():
+        rows = plan.a.rows(first, last)
+        step = max(64, size // max(plan.b.lengths[b], 1))
+        for start in range(rows.start, rows.stop, step):
+            yield b, lane, slice(start, min(start + step, rows.stop))
 
 
-def _places(rows: Tensor) -> Tensor:
-    """`[0, 1, 2, ...; 1, 1, 1, ...]`, `[2, T_b]`."""
-    ones = torch.ones(len(rows), dtype=rows.dtype, device=rows.device)
-    return torch.stack([ones.cumsum(0) - 1, ones])
-
-
-def _top(scores: Tensor, places: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Each column's maximum and, given `places`, its first row; `scores` `[T_b, n]` is written over.
+def _top(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Each column's maximum and its first row; `scores` `[T_b, n]` is written over.
 
     On a CPU a maximum is vectorised and one that returns places is not (several times slower, measured): so they are read
-    off with a product, `places @ (scores == maximum)`, whose second row tells the rare ties.
+    off with a product, `[0, 1, 2, ...; 1, 1, 1, ...] @ (scores == maximum)`, whose second row tells the rare ties.
     """
-    if places is None:
-        return scores.amax(dim=0), None
     if scores.device.type != "cpu":
         return tuple(scores.max(dim=0))  # type: ignore[return-value]
     top = scores.amax(dim=0)
     same = torch.eq(scores, top, out=scores)
-    row, count = places @ same
+    rows = torch.arange(len(same), dtype=same.dtype)
+    row, count = torch.stack([rows, torch.ones_like(rows)]) @ same
     at = row.long()
     tied = (count > 1).nonzero().squeeze(1)
     if len(tied):
