@@ -18,7 +18,7 @@ from typing import Any
 
 CORPORA = ("emodb", "emovo", "ravdess")
 PAIRS = [f"{source}_to_{target}" for source in CORPORA for target in CORPORA if source != target]
-NO_LOSSES = ["losses={}"]
+NO_LOSSES = ["losses=null"]
 
 #: row -> what is set on top of the pair's config
 ROWS: dict[str, list[str]] = {
@@ -44,7 +44,7 @@ def job(work: tuple[str, str, int, Path, tuple[str, ...]]) -> tuple[str, str, in
     from sere_core.run import run
     from sere_core.score.reading import Record
 
-    common = ["hooks={}", f"output.dir={out / pair / row}", "train.threads=1"]
+    common = ["hooks=null", f"output.dir={out / pair / row}", "train.threads=1"]
     config = Path(__file__).parent.parent / "configs" / "real" / f"{pair}.yaml"
     resolved = load(config, sets=[*common, *more, *ROWS[row]], seed=seed)
     folder = out / pair / row / resolved.digest()

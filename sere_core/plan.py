@@ -95,4 +95,9 @@ def _check_languages(resolved: Resolved, listed: Mapping[str, Sequence[Utterance
     for language in spoken:
         if language not in unlabelled:
             hint = suggest(language, unlabelled, "languages with an encoder")
-            raise error("C311", f"no encoder for the language '{language}' ({spoken[language]} utterances)", hint, resolved.place("paths.unlabelled"))
+            raise error(
+                "C311",
+                f"no encoder for the language '{language}' ({spoken[language]} utterances)",
+                hint,
+                resolved.place("paths.unlabelled"),
+            )

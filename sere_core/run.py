@@ -57,7 +57,8 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
     speaker = Speaker(quiet)
     folder = RunFolder(Path(resolved.config.output.dir), resolved.digest())
     if folder.done and not fresh:
-        print_summary(Record.read(folder.path), speaker.console)
+        if not quiet:
+            print_summary(Record.read(folder.path), speaker.console)
         speaker.say(f"this run was done before; its record: {folder.path} (--fresh trains again)")
         return 0
     started = time.perf_counter()
@@ -67,7 +68,8 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
     mode: Literal["new", "resume", "fresh"] = "fresh" if fresh else "resume" if resume else "new"
     with folder.claim(mode):
         Run(resolved, plan, seal, folder, speaker, started).whole()
-    print_summary(Record.read(folder.path), speaker.console)
+    if not quiet:
+        print_summary(Record.read(folder.path), speaker.console)
     speaker.say(f"record: {folder.path}")
     return 0
 
