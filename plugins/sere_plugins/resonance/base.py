@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from sere_plugins.resonance.kernel import Kernel
 from sere_plugins.resonance.packing import Layout, layout
-from sere_plugins.resonance.resonate import Recipe, resonate
+from sere_plugins.resonance.recipe import Recipe
+from sere_plugins.resonance.resonate import resonate
 from sere_plugins.resonance.search import Plan
 from sere_registry import Encoded, Resonance, error
 

@@ -25,6 +25,9 @@ _GPU_BLOCK = 1 << 25
 #: frame pairs from which on threads are worth starting
 _THREADS_FROM = 1 << 20
 
+#: (first and last + 1 utterance of a, utterance of b, lane)
+Job = tuple[int, int, int, int]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -41,8 +44,13 @@ class Plan:
     def lanes(self) -> int:
         return 1 if self.aligned else len(self.b)
 
-    def jobs(self) -> Iterator[tuple[int, int, int, int]]:
-        """(first and last + 1 utterance of a, utterance of b, lane)."""
+    def worth_threads(self, device: torch.device) -> bool:
+        """Are there frame pairs enough for threads to be started?"""
+        pairs = self.a.frames * self.b.frames // (max(len(self.b), 1) if self.aligned else 1)
+        return device.type == "cpu" and pairs >= _THREADS_FROM
+
+    def jobs(self) -> Iterator[Job]:
+        """Each utterance of b with all that it meets."""
         for b in range(len(self.b)):
             yield (b, b + 1, b, 0) if self.aligned else (0, len(self.a), b, b)
 
@@ -90,8 +98,7 @@ def search(
                 best[lane, part], at = _top(scores)
                 torch.add(at, columns.start, out=winner[lane, part])
 
-    pairs = plan.a.frames * plan.b.frames
-    run_everywhere(work, enough=za.device.type == "cpu" and pairs >= _THREADS_FROM * (len(plan.a) if plan.aligned else 1))
+    run_everywhere(work, enough=plan.worth_threads(za.device))
     if kernel.combine == "product" or kernel.sync is None:  # a positive factor of a whole row changes no winner
         best.mul_(na)
     return best, winner

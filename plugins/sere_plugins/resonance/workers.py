@@ -6,10 +6,29 @@ after each, and on a machine with other work every barrier may cost a time slice
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
+
+Task = TypeVar("Task")
+
+
+def share(tasks: Iterable[Task], work: Callable[[Task], None], enough: bool) -> None:
+    """Call `work` with every task, in no order, on all of torch's CPU threads if there is `enough` to do."""
+    left = deque(tasks)
+
+    def some() -> None:
+        while True:
+            try:
+                task = left.popleft()
+            except IndexError:
+                return
+            work(task)
+
+    run_everywhere(some, enough)
 
 
 def run_everywhere(work: Callable[[], None], enough: bool) -> None:
