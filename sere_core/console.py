@@ -27,7 +27,9 @@ class Speaker:
             self.console.print(line, style=style, highlight=False, markup=False)
 
     def warn(self, lines: tuple[str, ...]) -> None:
-        """Warnings, one line each, on stderr; also when quiet."""
+        """Warnings, one line each, on stderr, unless quiet; the record has them anyway."""
+        if self.quiet:
+            return
         console = Console(stderr=True, soft_wrap=True)
         for line in lines:
             console.print(f"warning: {line}", style="yellow", highlight=False, markup=False)

@@ -90,7 +90,10 @@ class Run:
             {name: bound.build(BuildContext(id=name)) for name, bound in hooks.items()},
             {name: f"{bound.distribution} {bound.full_name}" for name, bound in hooks.items()},
         )
-        self.info = RunInfo(self.config.name, folder.path.name, folder.path, len(plan.task.folds), plan.task.classes, speaker.interactive)
+        task = plan.task
+        self.info = RunInfo(
+            self.config.name, folder.path.name, folder.path, len(task.folds), task.classes, speaker.interactive, speaker.quiet
+        )
         self.times: dict[str, float] = {"plan": time.perf_counter() - started}
 
     @contextmanager

@@ -26,6 +26,7 @@ class RunInfo:
     folds: int
     classes: tuple[str, ...]
     interactive: bool
+    quiet: bool = False  # the user asked for errors only: a hook prints nothing
 
 
 class HookSpecs:

@@ -28,7 +28,7 @@ class ProgressHook:
     def sere_run_start(self, run: RunInfo) -> None:
         """Put the bar up, or say what begins."""
         if not (run.interactive and self._console.is_terminal):
-            self._print(f"{run.name}: {run.folds} fold{'s' * (run.folds != 1)}, {run.folder}")
+            self._print(run, f"{run.name}: {run.folds} fold{'s' * (run.folds != 1)}, {run.folder}")
             return
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[losses]}", style="dim"))
@@ -58,7 +58,7 @@ class ProgressHook:
     def sere_fold_scored(self, run: RunInfo, fold: int, scores: Mapping[str, float]) -> None:
         """One line."""
         listing = ", ".join(f"{name.upper()} {100 * scores[name]:.1f} %" for name in ("uar", "war") if name in scores)
-        self._print(f"fold {fold + 1} of {run.folds}: {listing}")
+        self._print(run, f"fold {fold + 1} of {run.folds}: {listing}")
 
     @hookimpl
     def sere_run_end(self, run: RunInfo, error: BaseException | None) -> None:
@@ -76,7 +76,9 @@ class ProgressHook:
         text = f"fold {fold + 1}/{run.folds} {stage}"
         self._bar.update(self._task, description=text, total=run.folds * length, completed=fold * length + before + epochs, **fields)  # type: ignore[arg-type]
 
-    def _print(self, line: str) -> None:
+    def _print(self, run: RunInfo, line: str) -> None:
+        if run.quiet:
+            return
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

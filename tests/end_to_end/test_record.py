@@ -1,0 +1,91 @@
+"""A run leaves a whole record, shows it again, and can be made again to the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+from tests.end_to_end.conftest import Sere, content, process, record, records
+
+
+def test_a_run_leaves_a_whole_record(sere: Sere, home: Path) -> None:
+    told = sere("tiny.yaml")
+    assert (told.code, told.problems) == (0, []), told.err
+    for word in ("UAR", "macro F1", "anger", "sadness", "xa>xb 2-shot inductive 2 folds", "record: runs/"):
+        assert word in told.out
+    job = record(home / "runs")
+    done = json.loads((job / "done").read_text())["sha256"]
+    assert done == {name: hashlib.sha256(data).hexdigest() for name, data in content(job).items()}
+    folds = json.loads((job / "folds.json").read_text())
+    manifest = json.loads((job / "manifest.json").read_text())
+    history = [json.loads(line) for line in (job / "history.jsonl").read_text().splitlines()]
+    assert [(line["fold"], line["epoch"]) for line in history] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert {"classify.loss", "adapt.loss"} & set(history[0]["losses"]) or len(history[0]["losses"]) >= 2
+    rows = list(csv.DictReader((job / "predictions.csv").open()))
+    assert {(row["id"], int(row["fold"])) for row in rows} == {(id, fold["index"]) for fold in folds["folds"] for id in fold["test"]}
+    assert len(rows) == 12
+    assert all(abs(float(row["anger"]) + float(row["sadness"]) - 1) < 1e-6 for row in rows)
+    assert {row["prediction"] for row in rows} <= {"anger", "sadness"}
+    scores = json.loads((job / "scores.json").read_text())
+    assert scores["complete"] and len(scores["folds"]) == 2
+    assert manifest["digests"]["folds"] == folds["sha256"]
+    assert manifest["versions"]["torch"]
+    assert {component["name"] for component in manifest["components"]} >= {"sere.logmel", "sere.idfe", "sere.irf", "sere.tric"}
+    assert set(manifest["digests"]["corpora"]) == {"xa", "xb"}
+
+
+def test_a_second_call_shows_the_record_and_a_third_makes_the_same(sere: Sere, home: Path) -> None:
+    first = sere("tiny.yaml", "train.epochs=1")
+    job = record(home / "runs")
+    before, stamp = content(job), (job / "history.jsonl").stat().st_mtime_ns
+    again = sere("tiny.yaml", "train.epochs=1")
+    assert again.code == 0
+    assert "was done before" in again.out
+    assert again.out.splitlines()[-3:-1] == first.out.splitlines()[-3:-1]
+    assert (job / "history.jsonl").stat().st_mtime_ns == stamp
+    fresh = sere("tiny.yaml", "train.epochs=1", "--fresh")
+    assert fresh.code == 0
+    assert (job / "history.jsonl").stat().st_mtime_ns != stamp
+    assert content(job) == before
+
+
+def test_another_seed_is_another_job(sere: Sere, home: Path) -> None:
+    for seed in ("0", "1"):
+        assert sere("tiny.yaml", "train.epochs=1", f"--seed={seed}").code == 0
+    one, other = records(home / "runs")
+    assert content(one)["predictions.csv"] != content(other)["predictions.csv"]
+
+
+def test_quiet_prints_nothing(sere: Sere) -> None:
+    told = sere("tiny.yaml", "train.epochs=1", "hooks.progress.use=progress", "--quiet")
+    assert (told.code, told.out, told.err) == (0, "", "")
+    told = sere("tiny.yaml", "train.epochs=1", "hooks.progress.use=progress", "--quiet")
+    assert (told.code, told.out, told.err) == (0, "", "")
+
+
+def test_tensorboard_holds_scalars_the_confusion_matrix_and_embeddings(sere: Sere, home: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert sere("tiny.yaml", "train.epochs=1", "hooks.tensorboard.use=tensorboard").code == 0
+    tags: dict[str, set[str]] = {"scalars": set(), "images": set(), "tensors": set()}
+    for folder in {path.parent for path in record(home / "runs").rglob("events.out.tfevents.*")}:
+        events = EventAccumulator(str(folder), size_guidance={"images": 1})
+        events.Reload()
+        for kind, names in tags.items():
+            names.update(events.Tags()[kind])
+    assert any("classify" in tag for tag in tags["scalars"])
+    assert any("uar" in tag.lower() for tag in tags["scalars"])
+    assert any("confusion" in tag.lower() for tag in tags["images"])
+    assert list(record(home / "runs").rglob("tensors.tsv"))
+
+
+def test_the_command_in_a_process_of_its_own_makes_the_same_record(sere: Sere, home: Path) -> None:
+    assert sere("tiny.yaml", "train.epochs=1").code == 0
+    mine = content(record(home / "runs"))
+    told = process("tiny.yaml", "train.epochs=1", "output.dir=theirs", cwd=home)
+    assert told.returncode == 0, told.stderr
+    assert content(record(home / "theirs")).keys() == mine.keys()
+    for name in mine.keys() - {"config.yaml"}:
+        assert content(record(home / "theirs"))[name] == mine[name], name
