@@ -44,12 +44,29 @@ class Plan:
         return {key: (recording, tuple(sorted(encoders))) for key, (recording, encoders) in wanted.items()}
 
     def digests(self) -> dict[str, str]:
-        """By corpus: a digest of the list of its files that the task uses, names and sizes."""
+        """By corpus: a digest of the files that the task uses, names and sizes; corpora not yet on disk are left out."""
         lists: dict[str, list[str]] = {name: [] for name in self.corpora}
         for recording, _ in self.recordings().values():
-            size = recording.path.stat().st_size if recording.path.exists() else 0
-            lists[recording.corpus].append(f"{recording.id} {size}")
+            if recording.corpus in lists:
+                if recording.path.exists():
+                    lists[recording.corpus].append(f"{recording.id} {recording.path.stat().st_size}")
+                else:
+                    del lists[recording.corpus]
         return {name: hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest() for name, lines in lists.items()}
+
+    def check_unchanged(self, recorded: Mapping[str, str], folder: Path) -> None:
+        """A record must not be taken up, or shown, for other data than it was made of.
+
+        Raises:
+            SereError: T505 for every corpus whose files are not those of the record.
+        """
+        problems = [
+            Problem("T505", f"the files of corpus '{name}' are not those of the record in {folder}", "--fresh trains on what is there now")
+            for name, digest in self.digests().items()
+            if recorded.get(name, digest) != digest
+        ]
+        if problems:
+            raise SereError(*problems)
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -56,14 +56,16 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
 
     speaker = Speaker(quiet)
     folder = RunFolder(Path(resolved.config.output.dir), resolved.digest())
-    if folder.done and not fresh:
-        if not quiet:
-            print_summary(Record.read(folder.path), speaker.console)
-        speaker.say(f"this run was done before; its record: {folder.path} (--fresh trains again)")
-        return 0
     started = time.perf_counter()
     seal = Seal()
     plan = make_plan(resolved, seal)
+    if folder.done and not fresh:
+        record = Record.read(folder.path)
+        plan.check_unchanged(record.manifest["digests"]["corpora"], folder.path)
+        if not quiet:
+            print_summary(record, speaker.console)
+        speaker.say(f"this run was done before; its record: {folder.path} (--fresh trains again)")
+        return 0
     speaker.warn(plan.warnings)
     mode: Literal["new", "resume", "fresh"] = "fresh" if fresh else "resume" if resume else "new"
     with folder.claim(mode):
@@ -157,48 +159,22 @@ class Run:
 
     def _features(self) -> None:
         """Extract what is not in the cache."""
-        from sere_core.data.leakage import audio_warnings
-        from sere_core.features.store import extract_all
-        from sere_core.train.prepare import Preparer
+        from sere_core.material import gather
 
-        for name, corpus in self.plan.corpora.items():
-            with self.speaker.bar(f"corpus {name}") as tell:
-                corpus.prepare(tell)
-        bounds = {name: self.resolved.components[f"encoders.{name}"] for name in self.plan.paths}
-        encoders = {name: bound.build(BuildContext(id=name)).to(self.device) for name, bound in bounds.items()}
-        dynamics = self.resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=self.config.network.dim))
-        recordings = self.plan.recordings()
-        with self.speaker.bar("features") as tell:
-            self.features = extract_all(
-                list(recordings.values()),
-                {name: (encoder, bounds[name].full_name, bounds[name].version) for name, encoder in encoders.items()},
-                frozenset(dynamics.contours),
-                self.config.features,
-                progress=lambda done, total, key: tell(done, total),
-            )
-        report = self.features.report
-        counted = f"{report.recordings} utterances, {report.seconds / 60:.1f} minutes"
-        counted += f"; {report.extracted} extracted, {report.cached} from the cache"
-        self.speaker.say(f"features: {counted}; {report.trimmed} trimmed, {report.cut} cut at {self.config.features.max_seconds:g} s")
-        digests = {key: self.features.audio_digest(recording) for key, (recording, _) in recordings.items()}
-        self.audio_warnings = audio_warnings(self.plan.task.folds, digests)
-        self.speaker.warn(self.audio_warnings)
-        path_of = self.resolved.encoder_of
-        task = self.config.task
-        self.preparer = Preparer(self.features, encoders, dynamics, self.config.paths.labelled, path_of, task.normalise, task.setting)
-        self.input_dim = encoders[path_of(self.plan.task.folds[0].test[0].language)].input_dim
+        self.material = gather(self.plan, self.device, self.speaker)
+        self.speaker.warn(self.material.warnings)
 
     def _threads(self, cores: int) -> int:
         """All cores where an encoder is trained; else one: the engine's own layers are too small to be worth sharing."""
-        trained = any(parameter.requires_grad for encoder in self.preparer.encoders.values() for parameter in encoder.parameters())
+        trained = any(parameter.requires_grad for encoder in self.material.preparer.encoders.values() for parameter in encoder.parameters())
         return cores if trained else 1
 
     def _manifest(self) -> None:
         """What the run is made of."""
-        from sere_core.score.manifest import Component, manifest
+        from sere_core.score.manifest import Component, manifest, manifest_changes
         from sere_core.train.device import computes_in, describe
 
-        self.preparer.streams(self.plan.task.folds[0])  # states whose statistics normalise
+        self.material.preparer.streams(self.plan.task.folds[0])  # states whose statistics normalise
         components = [
             Component(
                 bound.spec.kind,
@@ -213,27 +189,30 @@ class Run:
             for path, bound in self.resolved.components.items()
         ]
         notes = {
-            "normalisation": self.preparer.statements,
-            "warnings": [*self.resolved.warnings, *self.plan.warnings, *self.audio_warnings],
-            "trimmed": self.features.report.trimmed,
-            "cut": self.features.report.cut,
+            "normalisation": self.material.preparer.statements,
+            "warnings": [*self.resolved.warnings, *self.plan.warnings, *self.material.warnings],
+            "trimmed": self.material.features.report.trimmed,
+            "cut": self.material.features.report.cut,
         }
-        self.folder.write_manifest(
-            manifest(
-                name=self.config.name,
-                job=self.folder.path.name,
-                protocol=self.plan.task.protocol,
-                selection=self.config.select.use,
-                components=components,
-                corpora=self.plan.digests(),
-                folds=self.plan.task.digest,
-                features={"all": self.features.digest},
-                seeds={"run": self.config.seed, "task": self.plan.task.seed},
-                device=describe(self.device),
-                precision=computes_in(self.config.train.precision, self.device),
-                notes=notes,
-            )
+        old = self.folder.read_json("manifest.json")
+        new = manifest(
+            name=self.config.name,
+            job=self.folder.path.name,
+            protocol=self.plan.task.protocol,
+            selection=self.config.select.use,
+            components=components,
+            corpora=self.plan.digests(),
+            folds=self.plan.task.digest,
+            features={"all": self.material.features.digest},
+            seeds={"run": self.config.seed, "task": self.plan.task.seed},
+            device=describe(self.device),
+            precision=computes_in(self.config.train.precision, self.device),
+            notes=notes,
         )
+        if old is not None:  # an interrupted run goes on
+            self.plan.check_unchanged(old["digests"]["corpora"], self.folder.path)
+            self.speaker.warn(tuple(f"not as when this run began: {change}" for change in manifest_changes(old, new)))
+        self.folder.write_manifest(new)
 
     def _fold(self, fold: Any) -> None:
         """Train on one fold (or take up what an interrupted run left), predict, score."""
@@ -242,7 +221,7 @@ class Run:
 
         checkpoint = self.checkpoints.get(fold.index)
         seed = derive(self.config.seed, "fold", fold.index)
-        streams = self.preparer.streams(fold)
+        streams = self.material.preparer.streams(fold)
         test = streams["test"]
         trainer = FoldTrainer(
             index=fold.index,
@@ -252,7 +231,7 @@ class Run:
             steps=self.config.train.steps_per_epoch or -(-len(fold.target) // self.config.train.batch.target),
             selector=self.resolved.components["select"].build(BuildContext(id="select", classes=self.plan.task.classes)),
             path=self._checkpoint_path(fold.index),
-            views=build_chains(self.resolved, self.preparer.encoders),
+            views=build_chains(self.resolved, self.material.preparer.encoders),
             listener=self._listener(fold.index),
         )
         result = trainer.run(checkpoint)
@@ -287,7 +266,7 @@ class Run:
         def built(kind: str, id: str, name: str) -> None:
             self.bus.call("sere_component_built", run=self.info, kind=kind, id=id, name=name)
 
-        return Assembler(self.resolved, self.plan.task.classes, self.input_dim, seed, self.plan.paths, self.device, built)
+        return Assembler(self.resolved, self.plan.task.classes, self.material.input_dim, seed, self.plan.paths, self.device, built)
 
     def _listener(self, fold: int) -> Any:
         """Hooks and history hear of the fold's steps and epochs."""

@@ -60,8 +60,9 @@ class RunFolder:
 
     @property
     def started(self) -> bool:
-        """Is there anything of a run, finished or not?"""
-        return any((self.path / name).exists() for name in (*RECORD_FILES, "done")) or any(self.checkpoints.glob("*"))
+        """Is there anything of a run that took training, finished or not?  What a run writes before costs nothing to write again."""
+        trained = ("history.jsonl", "predictions.csv", "scores.json", "done")
+        return any((self.path / name).exists() for name in trained) or any(self.checkpoints.glob("*"))
 
     def claim(self, mode: Mode = "new") -> RunFolder:
         """Lock the folder and make it ready to be written.
