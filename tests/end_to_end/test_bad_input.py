@@ -1,0 +1,178 @@
+"""Whatever is wrong with what the user gives: coded lines that name the place, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.corpora.layouts import RATE, make_emodb, sound, write
+from tests.end_to_end.conftest import TINY, Sere, Told, record
+
+
+def expect(told: Told, code: str, exit_code: int, *words: str) -> None:
+    """One coded line, with these words in it or its hint."""
+    assert told.code == exit_code, told.err
+    assert len(told.problems) == 1 and f"[{code}]" in told.problems[0], told.err
+    assert "Traceback" not in told.err
+    for word in words:
+        assert word in told.err, told.err
+
+
+def manifest(folder: Path, emotions: tuple[str, ...] = ("anger", "sadness")) -> Path:
+    """A corpus of one's own: three speakers, two utterances of each emotion; returns its CSV file."""
+    lines = ["path,speaker,emotion,language"]
+    for speaker in ("s1", "s2", "s3"):
+        for emotion in emotions:
+            for text in ("a", "b"):
+                write(folder / f"{speaker}-{emotion}-{text}.wav", sound(emotion, speaker, text))
+                lines.append(f"{speaker}-{emotion}-{text}.wav,{speaker},{emotion},xx")
+    (folder / "list.csv").write_text("\n".join(lines) + "\n")
+    return folder / "list.csv"
+
+
+def own(file: Path) -> str:
+    """The override that makes a manifest the target."""
+    return f"corpora.xb={{use: manifest, params: {{file: {file}}}}}"
+
+
+CONFIG = {
+    "a component that nobody announces": (("losses.adapt.use=trik",), "R201", 2, "losses.adapt", "did you mean 'tric'"),
+    "a misspelt --set": (("train.epoch=3",), "C305", 2, "train.epoch", "did you mean 'epochs'"),
+    "a misspelt parameter": (("losses.adapt.params.dual=1",), "C302", 2, "losses.adapt", "dual_weight"),
+    "a wrong type": (("train.epochs=many",), "C302", 2, "train.epochs"),
+    "a number out of range": (("losses.adapt.params.dual_weight=-1",), "C302", 2, "losses.adapt.params.dual_weight"),
+    "an unknown optimizer": (("train.optimizer.use=adamm",), "C302", 2, "train.optimizer", "did you mean 'adam'"),
+    "an argument that the optimizer does not take": (("train.optimizer.params={rate: 0.1}",), "C302", 2, "train.optimizer", "rate"),
+    "a device that is not there": (("train.device='cuda:63'",), "X702", 4, "train.device", "available here: cpu"),
+    "a loss that reads a field, and none": (("resonance=null",), "C311", 2, "resonance"),
+    "losses for a method that brings its own": (("method.use=mcd",), "C311", 2, "losses"),
+    "no losses": (("losses=null",), "C311", 2, "losses"),
+    "views of waveforms that nobody reads": (
+        ("encoders.small={use: acoustic}", "views.strong=[{use: noise}]", "losses.adapt={use: fixmatch}"), "C311", 2, "views.strong",
+    ),
+    "fewer speakers than folds": (("task.folds=4",), "D609", 2, "speakers", "disjoint: none"),
+    "one shared class": (("corpora.xb.params.emotions=[anger, fear]",), "D608", 2, "anger", "fear"),
+    "a corpus that is not defined": (("task.target=xc",), "C308", 2, "task.target", "xc"),
+    "a missing folder": (("corpora.xb={use: emodb, params: {root: nowhere}}",), "D601", 2, "nowhere"),
+    "a missing manifest": (("corpora.xb={use: manifest, params: {file: nowhere.csv}}",), "D601", 2, "nowhere.csv"),
+    "missing weights": (("encoders.small={use: wav2vec2, params: {model: ./nowhere}}",), "X703", 4, "nowhere"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CONFIG)
+def test_a_config_that_cannot_run(what: str, sere: Sere) -> None:
+    words, code, exit_code, *named = CONFIG[what]
+    expect(sere("tiny.yaml", *words), code, exit_code, *named)
+
+
+def test_a_key_that_stands_twice(sere: Sere, home: Path) -> None:
+    (home / "twice.yaml").write_text(TINY + "name: other\n")
+    expect(sere("twice.yaml"), "C301", 2, f"twice.yaml:{len(TINY.splitlines()) + 1}:1", "name")
+
+
+def test_a_misspelt_key(sere: Sere, home: Path) -> None:
+    (home / "misspelt.yaml").write_text(TINY.replace("epochs: 2", "epoch: 2"))
+    line = next(number for number, text in enumerate(TINY.splitlines(), start=1) if text.startswith("train:"))
+    expect(sere("misspelt.yaml"), "C302", 2, f"misspelt.yaml:{line}:9", "train.epoch", "did you mean 'epochs'")
+
+
+def test_several_mistakes_are_reported_together(sere: Sere) -> None:
+    told = sere("tiny.yaml", "losses.adapt.use=trik", "train.epochs=many", "task.folds=1")
+    assert told.code == 2 and len(told.problems) == 3, told.err
+
+
+def test_an_empty_folder(sere: Sere, home: Path) -> None:
+    (home / "empty").mkdir()
+    expect(sere("tiny.yaml", "corpora.xb={use: emodb, params: {root: empty}}"), "D602", 2, "empty")
+
+
+def test_a_class_with_fewer_utterances_than_shots(sere: Sere, home: Path) -> None:
+    file = manifest(home)
+    file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if "sadness-b" not in line))
+    source = f"corpora.xa={{use: manifest, params: {{file: {file}}}}}"
+    expect(sere("tiny.yaml", source, "task.shots=4"), "D607", 2, "sadness", "task.shots", "at most 3 shots")
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def _as_mp3(path: Path) -> None:
+    samples, rate = soundfile.read(path)
+    with path.open("wb") as file:
+        soundfile.write(file, samples, rate, format="MP3")
+
+
+def _with_nan(path: Path) -> None:
+    samples, rate = soundfile.read(path, dtype="float32")
+    samples[160] = np.nan
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "truncated": (_truncate, "D603", "truncated"),
+    "no bytes": (lambda path: path.write_bytes(b""), "D603", "empty"),
+    "no samples": (lambda path: soundfile.write(path, np.zeros(0), RATE), "D604", "no samples"),
+    "an MP3 by the wrong name": (_as_mp3, "D603", "MP3"),
+    "not audio": (lambda path: path.write_text("<html>not found</html>" * 50), "D603", "decoded"),
+    "silence": (lambda path: soundfile.write(path, np.zeros(RATE), RATE), "D605", "silence"),
+    "NaN": (_with_nan, "D606", "0.010 s"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_file(what: str, sere: Sere, home: Path) -> None:
+    spoil, code, word = BROKEN[what]
+    file = manifest(home)
+    spoil(home / "s2-anger-a.wav")
+    expect(sere("tiny.yaml", own(file)), code, 2, "s2-anger-a.wav", word)
+
+
+def test_broken_files_are_reported_together_and_mended_ones_run(sere: Sere, home: Path) -> None:
+    file = manifest(home)
+    names = [f"s{1 + number % 3}-{('anger', 'sadness')[number // 3 % 2]}-a.wav" for number in range(6)]
+    for name, (spoil, _, _) in zip(names, BROKEN.values(), strict=False):
+        spoil(home / name)
+    told = sere("tiny.yaml", own(file))
+    assert told.code == 2 and len(told.problems) == 6, told.err
+    assert all(any(name in line for line in told.problems) for name in names)
+    manifest(home)
+    told = sere("tiny.yaml", own(file))
+    assert (told.code, told.problems) == (0, []), told.err
+    assert (record(home / "runs") / "done").exists()
+
+
+def test_a_stray_file_in_an_official_layout_does_not_stop_a_run(sere: Sere, home: Path) -> None:
+    root = make_emodb(home / "emodb", speakers=("03", "08", "09"), texts=("a01",))
+    (root / "wav" / "._03a01Fa.wav").write_bytes(b"\0" * 100)
+    assert sere("tiny.yaml", f"corpora.xb={{use: emodb, params: {{root: {root}}}}}", "train.epochs=1").code == 0
+
+
+@pytest.mark.parametrize("folder", ["tiny.yaml/runs", "/proc/runs"])
+def test_an_output_folder_that_cannot_be_written(folder: str, sere: Sere) -> None:
+    expect(sere("tiny.yaml", f"output.dir={folder}"), "X704", 4, folder)
+
+
+def test_a_cache_that_cannot_be_written(sere: Sere) -> None:
+    expect(sere("tiny.yaml", "features.cache=tiny.yaml/cache"), "X704", 4, "tiny.yaml/cache")
+
+
+def test_no_room_for_the_cache(sere: Sere, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sere_core.features import cache
+
+    def full(*given: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = manifest(home)
+    monkeypatch.setattr(cache.tempfile, "mkstemp", full)
+    expect(
+        sere("tiny.yaml", own(file), f"features.cache={home / 'full'}", f"corpora.xa={{use: manifest, params: {{file: {file}}}}}"),
+        "X705",
+        4,
+    )

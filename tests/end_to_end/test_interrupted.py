@@ -1,0 +1,185 @@
+"""A run that is killed, interrupted or out of disk goes on to the very record that it would have left unbroken."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import TINY, Sere, command, content, record
+
+#: hooks that stand in for a slow machine and for the user's Ctrl-C
+HOOKS = """\
+import signal, time
+from sere_registry import ComponentSpec, Params, param
+from sere_registry.hookspecs import hookimpl
+
+class Where(Params):
+    event: str = param("", "the hook at which Ctrl-C is pressed")
+    fold: int = param(0, "in which fold")
+
+class Sleeper:
+    def __init__(self, params, context):
+        pass
+
+    @hookimpl
+    def sere_step_end(self):
+        time.sleep(0.2)
+
+class CtrlC:
+    def __init__(self, params, context):
+        self.params, self.calls = params, 0
+
+    def press(self, event, fold):
+        if (event, fold) == (self.params.event, self.params.fold):
+            self.calls += 1
+            if self.calls == 2 or event == "scored":
+                signal.raise_signal(signal.SIGINT)
+
+    @hookimpl
+    def sere_step_end(self, fold):
+        self.press("step", fold)
+
+    @hookimpl
+    def sere_epoch_end(self, fold):
+        self.press("epoch", fold)
+
+    @hookimpl
+    def sere_checkpoint_saved(self, fold):
+        self.press("checkpoint", fold)
+
+    @hookimpl
+    def sere_fold_scored(self, fold):
+        self.press("scored", fold)
+
+SLOW = ComponentSpec(kind="hook", name="slow", factory=f"{__name__}:Sleeper", summary="sleeps after each step")
+CTRL_C = ComponentSpec(kind="hook", name="ctrl_c", factory=f"{__name__}:CtrlC", params=Where, summary="presses Ctrl-C")
+"""
+
+
+@pytest.fixture
+def away(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another working directory, for the run that nobody breaks; afterwards the first one is current again."""
+    (home / "hooks.py").write_text(HOOKS)
+    folder = home / "unbroken"
+    folder.mkdir()
+    (folder / "tiny.yaml").write_text(TINY)
+    return folder
+
+
+def unbroken(sere: Sere, away: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, bytes]:
+    """The record files of the same run, left alone."""
+    with monkeypatch.context() as patch:
+        patch.chdir(away)
+        assert sere("tiny.yaml", *words).code == 0
+        return content(record(away / "runs"))
+
+
+@pytest.fixture
+def slow(home: Path, away: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that is in the middle of an epoch of fold 0."""
+    words = command("tiny.yaml", "train.epochs=3", "hooks.slow.use='file:hooks.py:SLOW'")
+    process = subprocess.Popen(words, cwd=home, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 120
+        while not (found := list((home / "runs").glob("*/history.jsonl"))) or not found[0].stat().st_size:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    slow: subprocess.Popen[str], sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = sere("tiny.yaml", "train.epochs=3")
+    assert (told.code, len(told.problems)) == (1, 1) and "[T504]" in told.err and str(slow.pid) in told.err
+    assert slow.poll() is None
+    os.kill(slow.pid, signal.SIGKILL)
+    slow.wait()
+    job = record(home / "runs")
+    assert not (job / "done").exists()
+    assert all(json.loads(line) for line in (job / "history.jsonl").read_text().splitlines())
+    told = sere("tiny.yaml", "train.epochs=3")
+    assert (told.code, len(told.problems)) == (1, 1) and "[T503]" in told.err and "--resume" in told.err
+    told = sere("tiny.yaml", "train.epochs=3", "--resume")
+    assert (told.code, told.problems) == (0, []), told.err
+    assert "going on: 0 of 2 folds are done" in told.out
+    assert content(job) == unbroken(sere, away, monkeypatch, "train.epochs=3")
+
+
+@pytest.mark.parametrize(("event", "fold"), [("step", 0), ("epoch", 0), ("checkpoint", 0), ("scored", 0), ("step", 1), ("checkpoint", 1)])
+def test_ctrl_c_says_how_to_go_on_and_loses_nothing(
+    event: str, fold: int, sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press = f"hooks.press={{use: 'file:hooks.py:CTRL_C', params: {{event: {event}, fold: {fold}}}}}"
+    told = sere("tiny.yaml", press)
+    assert told.code == 130
+    assert told.err.strip().startswith("interrupted; to go on: sere-run tiny.yaml") and told.err.rstrip().endswith("--resume")
+    assert len(told.err.strip().splitlines()) == 1
+    told = sere("tiny.yaml", "--resume")
+    assert (told.code, told.problems) == (0, []), told.err
+    assert content(record(home / "runs")) == unbroken(sere, away, monkeypatch)
+
+
+@pytest.mark.parametrize("method", ["mcd", "nrc", "jdar"])
+def test_methods_with_phases_and_stages_go_on_too(method: str, sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (f"method.use={method}", "losses=null", "train.epochs=4")
+    press = "hooks.press={use: 'file:hooks.py:CTRL_C', params: {event: epoch, fold: 0}}"
+    if method == "jdar":  # one report, no second epoch
+        press = "hooks.press={use: 'file:hooks.py:CTRL_C', params: {event: scored, fold: 0}}"
+    assert sere("tiny.yaml", press, *words).code == 130
+    told = sere("tiny.yaml", "--resume", *words)
+    assert (told.code, told.problems) == (0, []), told.err
+    assert content(record(home / "runs")) == unbroken(sere, away, monkeypatch, *words)
+
+
+@pytest.mark.parametrize("call", [1, 4, 5, 6, 9])
+def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(
+    call: int, sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sere_core.score import files
+
+    real, calls = files.write_all, []
+
+    def full(descriptor: int, data: bytes) -> None:
+        calls.append(len(data))
+        if len(calls) == call + 1:  # the first is the lock's
+            real(descriptor, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_all", full)
+        told = sere("tiny.yaml")
+    assert (told.code, len(told.problems)) == (4, 1), told.err
+    assert "[X705]" in told.err and "runs/" in told.err and "Traceback" not in told.err
+    told = sere("tiny.yaml", "--resume")
+    assert (told.code, told.problems) == (0, []), told.err
+    assert content(record(home / "runs")) == unbroken(sere, away, monkeypatch)
+
+
+def test_a_full_disk_under_a_checkpoint(sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors import SafetensorError
+
+    from sere_core.train import checkpoint
+
+    def full(*given: object, **more: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", full)
+        told = sere("tiny.yaml")
+    assert (told.code, len(told.problems)) == (4, 1) and "[X705]" in told.err
+    assert sere("tiny.yaml", "--resume").code == 0
+    assert content(record(home / "runs")) == unbroken(sere, away, monkeypatch)
