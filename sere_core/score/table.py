@@ -21,7 +21,8 @@ _TITLES = {"uar": "UAR", "war": "WAR", "f1": "macro F1"}
 def print_summary(record: Record, console: Console | None = None) -> None:
     """Print the summary of a record: plain text where the console is not a terminal."""
     console = console or Console()
-    console.print(summary(record, plain=not console.is_terminal, unicode=(console.encoding or "").lower().startswith("utf")))
+    unicode = (console.encoding or "").lower().startswith("utf")
+    console.print(summary(record, plain=not console.is_terminal, unicode=unicode), soft_wrap=False)
 
 
 def summary(record: Record, plain: bool = False, unicode: bool = True) -> RenderableType:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from sere_registry import BuildContext, Params
 from sere_registry.hookspecs import RunInfo, hookimpl
@@ -31,8 +32,10 @@ class ProgressHook:
             self._print(run, f"{run.name}: {run.folds} fold{'s' * (run.folds != 1)}, {run.folder}")
             return
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[losses]}", style="dim"))
-        self._bar = Progress(*columns, *times, console=self._console)
+        whole, rest = Column(no_wrap=True, min_width=7), Column(no_wrap=True, overflow="ellipsis", ratio=1)  # losses give way to times
+        times = (TimeElapsedColumn(table_column=whole), TextColumn("left"), TimeRemainingColumn(table_column=whole.copy()))
+        losses = TextColumn("{task.fields[losses]}", style="dim", table_column=rest)
+        self._bar = Progress(*columns, *times, losses, console=self._console, expand=True)
         self._task = self._bar.add_task(run.name, total=None, losses="")
         self._bar.start()
 
@@ -52,7 +55,8 @@ class ProgressHook:
     @hookimpl
     def sere_epoch_end(self, run: RunInfo, fold: int, stage: str, epoch: int, losses: Mapping[str, float]) -> None:
         """Move the bar and show the losses."""
-        self._show(run, fold, stage, epoch + 1, " ".join(f"{name} {value:.3f}" for name, value in list(losses.items())[:3]))
+        terms = (f"{name.rpartition('.')[2]} {value:.3f}" for name, value in list(losses.items())[:3])
+        self._show(run, fold, stage, epoch + 1, " ".join(terms))
 
     @hookimpl
     def sere_fold_scored(self, run: RunInfo, fold: int, scores: Mapping[str, float]) -> None:
