@@ -92,8 +92,9 @@ def variants(entry: Entry) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{}]
     for name, about in entry.spec.params.model_fields.items():
         for value in alternatives(about):
-            if value != about.default:
-                found.append({name: value, **companions(entry, name, value)})
+            made = {name: value, **companions(entry, name, value)}
+            if value != about.default and made not in found:
+                found.append(made)
     return found + EXTRA.get(entry.full_name, [])
 
 

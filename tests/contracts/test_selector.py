@@ -46,7 +46,8 @@ def test_scores_are_finite_and_repeat(case: Case, name: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_obviously_better_epoch_scores_higher(case: Case) -> None:
-    """Confident answers in clear clusters, spread over the classes, against a haze; and later against earlier, for who reads epochs."""
-    haze = torch.randn(90, 3, generator=torch.Generator().manual_seed(1)).softmax(dim=1)
-    clear = (6 * torch.eye(3)[torch.arange(90) % 3] + 0.1 * torch.randn(90, 3, generator=torch.Generator().manual_seed(2))).softmax(dim=1)
-    assert score(case, clear, epoch=9) > score(case, haze, epoch=2)
+    """Confident answers in clear clusters, spread over the classes, against answers scattered all over; and later against earlier."""
+    generator = torch.Generator().manual_seed(1)
+    scattered = (2 * torch.randn(90, 7, generator=generator)).softmax(dim=1)
+    clear = (6 * torch.eye(7)[torch.arange(90) % 7] + 0.1 * torch.randn(90, 7, generator=generator)).softmax(dim=1)
+    assert score(case, clear, epoch=9) > score(case, scattered, epoch=2)
