@@ -188,9 +188,10 @@ class Run:
             )
             for path, bound in self.resolved.components.items()
         ]
+        odd = [f"{each.place.path}: {each.message}" for each in self.resolved.warnings]
         notes = {
             "normalisation": self.material.preparer.statements,
-            "warnings": [*self.resolved.warnings, *self.plan.warnings, *self.material.warnings],
+            "warnings": [*odd, *self.plan.warnings, *self.material.warnings],
             "trimmed": self.material.features.report.trimmed,
             "cut": self.material.features.report.cut,
         }

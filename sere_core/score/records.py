@@ -20,7 +20,7 @@ import yaml
 from sere_core.data.plan import TaskPlan
 from sere_core.score.files import FolderLock, append, atomic_path, write_atomically, writing
 from sere_core.score.manifest import manifest
-from sere_core.score.reading import RECORD_FILES, Prediction, Record, digest_files, format_predictions, parse_predictions
+from sere_core.score.reading import Prediction, Record, digest_files, format_predictions, parse_predictions
 from sere_registry.errors import error
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class RunFolder:
                 what = "a finished" if self.done else "an unfinished"
                 hint = "--fresh does it anew" if self.done else "--resume goes on with it, --fresh does it anew"
                 raise error("T503", f"{what} run is in {self.path}", hint)
-            if mode == "fresh":
-                self._clear()
+            if mode != "resume":
+                self._clear()  # where nothing was trained too: what is left there may be of other data
             with writing(self.checkpoints):
                 self.checkpoints.mkdir(exist_ok=True)
         except BaseException:

@@ -171,8 +171,5 @@ def test_no_room_for_the_cache(sere: Sere, home: Path, monkeypatch: pytest.Monke
 
     file = manifest(home)
     monkeypatch.setattr(cache.tempfile, "mkstemp", full)
-    expect(
-        sere("tiny.yaml", own(file), f"features.cache={home / 'full'}", f"corpora.xa={{use: manifest, params: {{file: {file}}}}}"),
-        "X705",
-        4,
-    )
+    words = (own(file), own(file).replace("corpora.xb", "corpora.xa"), f"features.cache={home / 'full'}")
+    expect(sere("tiny.yaml", *words), "X705", 4, "SERE_CACHE")
