@@ -88,7 +88,7 @@ def _type(annotation: Any) -> str:
         return f"map of {_type(inner[0])} to {_type(inner[1])}"
     if annotation is NoneType:
         return "null"
-    return {Path: "path"}.get(annotation, annotation.__name__)
+    return "path" if annotation is Path else str(annotation.__name__)
 
 
 def _default(value: Any) -> str:

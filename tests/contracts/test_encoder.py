@@ -29,7 +29,7 @@ CHECKPOINTS: dict[str, Callable[[Path], Path]] = {
     "sere.whisper": tiny_whisper,
 }
 RNG = np.random.default_rng(0)
-WAVES = [RNG.normal(0.01, 0.1, count).astype(np.float32) for count in (8000, 5003, 100)]
+WAVES = [RNG.normal(0.01, 0.1, count).astype(np.float32) for count in (8000, 5003, 1)]
 
 Build = Callable[..., Any]
 
@@ -107,7 +107,7 @@ def test_extraction_repeats(case: Case, build: Build) -> None:
 def test_company_and_padding_change_nothing(case: Case, build: Build) -> None:
     encoder = build(case)
     rows = [extract(encoder, wave) for wave in WAVES]
-    together = encode(encoder, rows, padding=1e3)
+    together = encode(encoder, rows, padding=float("nan"))
     for row, found in zip(rows, together, strict=True):
         torch.testing.assert_close(encode(encoder, [row])[0], found, rtol=1e-4, atol=1e-4)
 
@@ -115,7 +115,7 @@ def test_company_and_padding_change_nothing(case: Case, build: Build) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_reach_exactly_what_is_trained(case: Case, build: Build) -> None:
     encoder = build(case).train()
-    frames = torch.cat(encode(encoder, [extract(encoder, wave) for wave in WAVES[:2]]))
+    frames = torch.cat(encode(encoder, [extract(encoder, wave) for wave in WAVES[:2]], padding=1e3))
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     assert frames.requires_grad == bool(trained), "a frozen encoder has no graph, a trained one has"
     if trained:

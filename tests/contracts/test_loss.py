@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from sere_registry import Encoded
 from tests.contracts.batches import SHAPES, Shape, leaves, streams
 from tests.contracts.components import Case, cases, entries
 
@@ -33,26 +35,32 @@ def irf(shape: Shape) -> Any:
 
 def given(loss: Any, shape: Shape, **more: Any) -> dict[str, Any]:
     """What the loss's `forward` names."""
-    everything = {**streams(shape, views=getattr(loss, "views", frozenset()), **more), "field": irf(shape)}
+    everything = {**streams(shape, views=tuple(getattr(loss, "views", ())), **more), "field": irf(shape)}
     return {name: everything[name] for name in inspect.signature(loss.forward).parameters}
 
 
 def build(case: Case, shape: Shape, seed: int = 0) -> Any:
+    """The loss, in the shape's type of numbers."""
     return case.build(shape.context, seed=seed).to(shape.dtype)
 
 
 def total(terms: Any) -> Tensor:
-    return sum(terms.values(), start=torch.zeros(()))
+    return torch.stack(list(terms.values())).sum()
 
 
 def batches(parts: dict[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in parts.items() if name in ("labelled", "support", "source", "target")}
 
 
+def gradients(value: Tensor, batch: Encoded) -> Sequence[Tensor | None]:
+    """With respect to all that a gradient may reach in the batch."""
+    return torch.autograd.grad(value, list(leaves(batch).values()), retain_graph=True, allow_unused=True)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_signature_and_views(case: Case) -> None:
-    loss = build(case, SHAPES[0])
-    assert isinstance(loss, nn.Module)
+    loss: Any = build(case, SHAPES[0])
+    assert issubclass(type(loss), nn.Module)
     reads = set(inspect.signature(loss.forward).parameters)
     assert reads and reads <= READABLE
     assert set(getattr(loss, "views", frozenset())) <= reads & {"labelled", "source", "target"}
@@ -78,8 +86,7 @@ def test_terms_are_finite_scalars_and_so_are_their_gradients(case: Case, shape: 
         assert case.variant in UNMOVED.get((case.name, "target"), ((), ""))[0]
         return
     for stream, batch in batches(parts).items():
-        for leaf, grad in zip(leaves(batch), torch.autograd.grad(value, list(leaves(batch).values()), None, True, allow_unused=True)):
-            assert grad is None or torch.isfinite(grad).all(), f"{stream}.{leaf}"
+        assert all(grad is None or torch.isfinite(grad).all() for grad in gradients(value, batch)), stream
     if hasattr(loss, "diagnostics"):
         assert all(isinstance(number, float) and number == number for number in loss.diagnostics().values())
 
@@ -91,7 +98,7 @@ def test_a_gradient_reaches_every_stream_it_reads(case: Case) -> None:
     parts = given(loss, SHAPES[0])
     value = total(loss(**parts))
     for stream, batch in batches(parts).items():
-        found = torch.autograd.grad(value, list(leaves(batch).values()), None, True, allow_unused=True) if value.requires_grad else ()
+        found = gradients(value, batch) if value.requires_grad else ()
         moved = any(grad is not None and bool((grad != 0).any()) for grad in found)
         assert moved == (case.variant not in UNMOVED.get((case.name, stream), ((), ""))[0]), stream
 

@@ -25,13 +25,13 @@ def build(case: Case, shape: Shape) -> Any:
     return case.build(shape.context).to(shape.dtype)
 
 
-def sides(shape: Shape, same: bool = False, **more: Any) -> tuple[UnlabelledBatch, UnlabelledBatch]:
+def sides(shape: Shape, *, same: bool = False, **more: Any) -> tuple[UnlabelledBatch, UnlabelledBatch]:
     return encoded(shape.source, shape, 1, **more), encoded(shape.source if same else shape.target, shape, 2, **more)
 
 
-def close(shape: Shape) -> dict[str, float]:
+def assert_close(shape: Shape, found: Tensor, expected: Tensor) -> None:
     size = 1e-10 if shape.dtype == torch.float64 else 1e-5
-    return {"rtol": size, "atol": size}
+    torch.testing.assert_close(found, expected, rtol=size, atol=size)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -60,13 +60,13 @@ def test_three_ways_to_ask_give_one_answer(case: Case, shape: Shape) -> None:
     heard, pairs = field(a, b), field.aligned(a, b)
     with torch.no_grad():
         quiet, quiet_pairs = field(a, b), field.aligned(a, b)
-        torch.testing.assert_close(field.similarity(a, b), heard.similarity, **close(shape))
-    torch.testing.assert_close(field.similarity(a, b), heard.similarity, **close(shape))
+        assert_close(shape, field.similarity(a, b), heard.similarity)
+    assert_close(shape, field.similarity(a, b), heard.similarity)
     rows = torch.arange(len(a))
     for similarity, told in ((heard.similarity, heard.told), (quiet.similarity, quiet.told)):
         for other in (pairs, quiet_pairs):
-            torch.testing.assert_close(other.similarity, similarity[rows, rows], **close(shape))
-            torch.testing.assert_close(other.told, told[rows, rows], **close(shape))
+            assert_close(shape, other.similarity, similarity[rows, rows])
+            assert_close(shape, other.told, told[rows, rows])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -84,14 +84,14 @@ def test_what_is_told_lies_among_the_teller_s_frames(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_padding_and_company_change_nothing(case: Case, shape: Shape) -> None:
     field = build(case, shape)
-    clean, dirty = (field(*sides(shape, **more)) for more in ({"padding": 0.0, "extra": 0}, {"padding": 1e3, "extra": 3}))
-    torch.testing.assert_close(clean.similarity, dirty.similarity, **close(shape))
-    torch.testing.assert_close(clean.told, dirty.told, **close(shape))
+    clean, dirty = (field(*sides(shape, padding=padding, extra=extra)) for padding, extra in ((0.0, 0), (1e3, 3)))
+    assert_close(shape, clean.similarity, dirty.similarity)
+    assert_close(shape, clean.told, dirty.told)
     a, b = sides(shape)
     for row in range(len(a)):
         alone = field(a.take([row]), b)
-        torch.testing.assert_close(alone.similarity[0], clean.similarity[row], **close(shape))
-        torch.testing.assert_close(alone.told[0], clean.told[row], **close(shape))
+        assert_close(shape, alone.similarity[0], clean.similarity[row])
+        assert_close(shape, alone.told[0], clean.told[row])
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -43,6 +43,8 @@ class Stack(nn.Module):
 
         `mask` is `[B, T]`, True on frames that are attended to; None for all.
         """
+        if mask is not None:  # attention weighs padding with 0, which does not silence NaN
+            values = values.masked_fill(~mask.unsqueeze(-1), 0.0)
         states = [values]
         bias = self._position_bias(values)
         everyone = None if mask is None or self.relative else mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
