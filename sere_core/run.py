@@ -115,6 +115,8 @@ class Run:
                 import torch
 
                 from sere_core.train.device import choose_device
+                from sere_core.train.stage import optimizer_class
+            optimizer_class(self.config.train, self.resolved.place)  # now, not after hours of extraction
             self.device = choose_device(self.config.train.device, self.resolved.place("train.device"))
             self._begin()
             with self.timed("features"):

@@ -178,11 +178,11 @@ class StageRunner:
         return [items[i].name for i in raw.index.tolist()]
 
 
-def make_optimizers(method: Any, train: Train, place: Any = None) -> dict[str, torch.optim.Optimizer]:
-    """One optimizer of the config's class for each of the method's groups.
+def optimizer_class(train: Train, place: Any = None) -> type[torch.optim.Optimizer]:
+    """The class of torch.optim that the config names, in upper or lower case.
 
     Raises:
-        SereError: C302 if the class does not exist or does not take the arguments.
+        SereError: C302 if there is none of that name.
     """
     known = {
         name.lower(): value
@@ -190,10 +190,20 @@ def make_optimizers(method: Any, train: Train, place: Any = None) -> dict[str, t
         if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
     }
     known.pop("optimizer", None)
-    where = place("train.optimizer") if place else ""
     wanted = train.optimizer.use.lower()
     if wanted not in known:
+        where = place("train.optimizer.use") if place else ""
         raise error("C302", f"torch.optim has no optimizer '{train.optimizer.use}'", hint=suggest(wanted, known, "optimizers"), place=where)
+    return known[wanted]
+
+
+def make_optimizers(method: Any, train: Train, place: Any = None) -> dict[str, torch.optim.Optimizer]:
+    """One optimizer of the config's class for each of the method's groups.
+
+    Raises:
+        SereError: C302 if the class does not exist or does not take the arguments.
+    """
+    chosen = optimizer_class(train, place)
     made: dict[str, torch.optim.Optimizer] = {}
     for name, group in method.parameters_by_group().items():
         arguments = dict(train.optimizer.params)
@@ -203,9 +213,11 @@ def make_optimizers(method: Any, train: Train, place: Any = None) -> dict[str, t
         if not parameters:
             continue
         try:
-            made[name] = known[wanted](parameters, **arguments)
+            made[name] = chosen(parameters, **arguments)
         except (TypeError, ValueError) as cause:
             raise error(
-                "C302", f"torch.optim.{known[wanted].__name__} does not take {train.optimizer.params}: {cause}", place=where
+                "C302",
+                f"torch.optim.{chosen.__name__} does not take {train.optimizer.params}: {cause}",
+                place=place("train.optimizer.params") if place else "",
             ) from cause
     return made

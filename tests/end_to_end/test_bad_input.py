@@ -173,3 +173,32 @@ def test_no_room_for_the_cache(sere: Sere, home: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(cache.tempfile, "mkstemp", full)
     words = (own(file), own(file).replace("corpora.xb", "corpora.xa"), f"features.cache={home / 'full'}")
     expect(sere("tiny.yaml", *words), "X705", 4, "SERE_CACHE")
+
+
+def test_an_unknown_optimizer_is_found_before_anything_is_extracted(sere: Sere, home: Path) -> None:
+    told = sere("tiny.yaml", "train.optimizer.use=adamm", f"features.cache={home / 'mine'}")
+    expect(told, "C302", 2, "did you mean 'adam'")
+    assert not (home / "mine").exists() and not list((home / "runs").glob("*/config.yaml"))
+
+
+def test_a_loss_that_grows_over_all_bounds_is_named_with_its_utterances(sere: Sere, home: Path) -> None:
+    told = sere("tiny.yaml", "train.optimizer={use: sgd, params: {lr: 1.0e+38}}", "train.epochs=5")
+    expect(told, "T501", 1, "step ", "utterances: ", "xa/", "lower the learning rate")
+    assert not (record(home / "runs") / "done").exists()
+
+
+def test_a_plugin_that_fails_is_blamed_by_name(sere: Sere, home: Path) -> None:
+    """A hook that raises, and a loss that cannot be built: exit code 3, one line each."""
+    (home / "mine.py").write_text(
+        "from sere_registry import ComponentSpec\n"
+        "from sere_registry.hookspecs import hookimpl\n"
+        "class Hook:\n"
+        "    def __init__(self, params, context): pass\n"
+        "    @hookimpl\n"
+        "    def sere_epoch_end(self, epoch): raise KeyError('oops')\n"
+        "def fails(params, context): raise RuntimeError('no such table')\n"
+        "HOOK = ComponentSpec(kind='hook', name='mine', factory=f'{__name__}:Hook', summary='raises')\n"
+        "LOSS = ComponentSpec(kind='loss', name='mine', factory=f'{__name__}:fails', summary='raises')\n"
+    )
+    expect(sere("tiny.yaml", "hooks.mine={use: 'file:mine.py:HOOK'}"), "P106", 3, "mine", "oops")
+    expect(sere("tiny.yaml", "losses.adapt={use: 'file:mine.py:LOSS'}"), "B401", 3, "mine", "no such table")

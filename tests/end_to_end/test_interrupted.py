@@ -183,3 +183,23 @@ def test_a_full_disk_under_a_checkpoint(sere: Sere, home: Path, away: Path, monk
     assert (told.code, len(told.problems)) == (4, 1) and "[X705]" in told.err
     assert sere("tiny.yaml", "--resume").code == 0
     assert content(record(home / "runs")) == unbroken(sere, away, monkeypatch)
+
+
+def test_ctrl_c_while_features_are_extracted(sere: Sere, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sere_core.features import audio
+
+    real, calls = audio.read, []
+
+    def read(*given: object) -> object:
+        calls.append(given)
+        if len(calls) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "read", read)
+        told = sere("tiny.yaml", f"features.cache={home / 'mine'}")
+    assert told.code == 130 and "interrupted" in told.err and "Traceback" not in told.err
+    told = sere("tiny.yaml", f"features.cache={home / 'mine'}")
+    assert (told.code, told.problems) == (0, []), told.err
+    assert ", 0 extracted" not in told.out
