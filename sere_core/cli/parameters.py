@@ -1,0 +1,121 @@
+"""What a component's parameters are: one row each, from the pydantic model that also checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
+from types import NoneType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from sere_core.config.schema import fields, is_model, members
+
+_SIGNS = {"gt": "> {}", "ge": ">= {}", "lt": "< {}", "le": "<= {}", "multiple_of": "a multiple of {}"}
+_LENGTHS = {"min_length": "length >= {}", "max_length": "length <= {}", "pattern": "matches {}"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter.
+
+    Args:
+        name: its key below `params`; of a nested model with dots.
+        type: as a reader of YAML would say it.
+        required: has it no default?
+        default: as JSON data; None where it is required.
+        bounds: such as ("> 0", "<= 1").
+        search: its search range, as `param` was given it; empty for none.
+        description: what it means.
+    """
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    bounds: tuple[str, ...]
+    search: tuple[Any, ...]
+    description: str
+
+    def data(self) -> dict[str, Any]:
+        """As JSON data."""
+        return asdict(self)
+
+
+def parameters(model: type[BaseModel], above: str = "") -> Iterator[Parameter]:
+    """The parameters of a model in the order of their declaration, nested models unfolded.
+
+    >>> from sere_registry import Params, param
+    >>> class Sharp(Params):
+    ...     steps: int | None = param(3, "how many", ge=1, search=("int", 1, 9))
+    >>> [(row.name, row.type, row.default, row.bounds) for row in parameters(Sharp)]
+    [('steps', 'int or null', 3, ('>= 1',))]
+    """
+    for key, field in fields(model).items():
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        search = extra.get("search")
+        required = field.is_required()
+        yield Parameter(
+            name=above + key,
+            type=kind_of(field.annotation),
+            required=required,
+            default=None if required else _default(field),
+            bounds=tuple(_bounds([field.metadata, *(_metadata(member) for member in _annotated(field.annotation))])),
+            search=tuple(search) if isinstance(search, (list, tuple)) else (),
+            description=field.description or "",
+        )
+        for member in members(field.annotation):
+            if is_model(member):
+                yield from parameters(member, f"{above}{key}.")
+
+
+def kind_of(annotation: Any) -> str:
+    """A type as a reader of YAML would say it.
+
+    >>> kind_of(Literal["a", 5]), kind_of(int | None), kind_of(tuple[str, ...]), kind_of(dict[str, float])
+    ("'a' or 5", 'int or null', 'list of str', 'map of str to float')
+    """
+    alternatives = members(annotation)
+    if len(alternatives) > 1:
+        return " or ".join(dict.fromkeys(kind_of(one) for one in alternatives))
+    (one,) = alternatives
+    origin, inner = get_origin(one), [part for part in get_args(one) if part is not Ellipsis]
+    if origin is Literal:
+        return " or ".join(repr(choice) for choice in inner)
+    if origin is not None and issubclass(origin, dict):
+        return f"map of {kind_of(inner[0])} to {kind_of(inner[1])}"
+    if origin is not None:
+        return f"list of {kind_of(Union[tuple(inner)])}" if inner else "list"  # noqa: UP007 - built from a tuple
+    if one is NoneType or one is None:
+        return "null"
+    if isinstance(one, type):
+        return "path" if issubclass(one, PurePath) else "map" if is_model(one) else one.__name__
+    return str(one)
+
+
+def _default(field: FieldInfo) -> Any:
+    if field.default_factory is not None and field.default_factory_takes_validated_data:
+        return None  # it depends on other parameters
+    return to_jsonable_python(field.get_default(call_default_factory=True), fallback=repr)
+
+
+def _annotated(annotation: Any) -> list[Any]:
+    """`Annotated` alternatives, whose metadata pydantic leaves where it is."""
+    if hasattr(annotation, "__metadata__"):
+        return [annotation]
+    return [part for argument in get_args(annotation) for part in _annotated(argument)] if get_origin(annotation) is not Literal else []
+
+
+def _metadata(annotation: Any) -> list[Any]:
+    return [part for one in annotation.__metadata__ for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
+
+
+def _bounds(metadata: list[list[Any]]) -> Iterator[str]:
+    for constraint in (one for group in metadata for one in group):
+        for name, text in {**_SIGNS, **_LENGTHS}.items():
+            value = getattr(constraint, name, None)
+            if value is not None:
+                yield text.format(value)

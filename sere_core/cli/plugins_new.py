@@ -1,0 +1,140 @@
+"""`sere plugins new NAME --kind KIND`: a whole package with a small component that works, to begin from."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sere_registry.kinds import Kind
+
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_TEMPLATES = Path(__file__).with_name("template")
+#: names that a module of the package, or the engine, has already
+_TAKEN = frozenset({"specs", "local", "test", "tests"})
+
+
+def add_arguments(parser: Any) -> None:
+    from typing import get_args
+
+    from sere_registry.kinds import Kind
+
+    parser.add_argument("name", metavar="NAME", help="NAMESPACE.COMPONENT, e.g. xyz.focal; a single word stands for both")
+    parser.add_argument("--kind", choices=get_args(Kind), required=True, metavar="KIND", help=f"one of {', '.join(get_args(Kind))}")
+    parser.add_argument("--into", metavar="DIR", default=".", help="where its folder is made (default: here)")
+
+
+def run(arguments: Any, catalog: Any) -> int:
+    """Write the package.
+
+    Raises:
+        SereError: C302 or R204 (the name), C304 (its folder is there already), X704 or X705 (it cannot be written).
+    """
+    namespace, component = _names(arguments.name)
+    folder = write(arguments.kind, namespace, component, Path(arguments.into).expanduser())
+    if arguments.json:
+        names = {"name": f"{namespace}.{component}", "kind": arguments.kind, "folder": str(folder)}
+        print(json.dumps({**names, "files": sorted(_files(folder))}, indent=2))
+        return 0
+    print(f"{folder}: the {arguments.kind} '{namespace}.{component}'")
+    print("\n".join(f"  {name}" for name in sorted(_files(folder))))
+    print(f"\nnext:\n  cd {folder}\n  pip install -e '.[dev]'\n  sere-run example.yaml\n  pytest")
+    return 0
+
+
+def write(kind: Kind, namespace: str, component: str, into: Path) -> Path:
+    """Write the package `sere-plugin-<namespace>` below `into`; returns its folder.
+
+    Raises:
+        SereError: C304 (it is there already), X704 or X705 (it cannot be written).
+    """
+    import errno
+
+    from sere_registry.errors import error
+
+    folder = into / f"sere-plugin-{namespace.replace('_', '-')}"
+    texts = _texts(kind, namespace, component, folder.name)
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()  # fails if there is anything of that name: nothing is overwritten
+        for name, text in texts.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+    except FileExistsError as cause:
+        hint = "choose another name or --into, or add the component to that package by hand"
+        raise error("C304", f"{cause.filename} is there already, and nothing is overwritten", hint) from None
+    except OSError as cause:
+        code = "X705" if cause.errno == errno.ENOSPC else "X704"
+        raise error(code, f"{folder} cannot be written: {cause.strerror or cause}", "choose another folder with --into") from None
+    return folder
+
+
+def _names(text: str) -> tuple[str, str]:
+    from sere_registry.errors import error
+    from sere_registry.kinds import FIRST_PARTY
+
+    namespace, dot, component = text.partition(".")
+    component = component if dot else namespace
+    for word in (namespace, component):
+        if not _WORD.fullmatch(word):
+            hint = "lower-case letters, digits and _, beginning with a letter: NAMESPACE.COMPONENT, e.g. xyz.focal"
+            raise error("C302", f"{text!r} cannot be the name of a component", hint)
+        if keyword.iskeyword(word) or keyword.issoftkeyword(word) or word in _TAKEN:
+            raise error("C302", f"{text!r} cannot be the name of a component: '{word}' is taken", "choose another word")
+    if namespace == FIRST_PARTY:
+        raise error("R204", f"{text!r}: the namespace `sere.` is reserved for sere itself", "choose a namespace of your own")
+    return namespace, component
+
+
+def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dict[str, str]:
+    """File name -> text."""
+    from string import Template
+
+    import sere_core
+    from sere_core.cli.skeletons import EXAMPLE, SKELETONS
+    from sere_registry.kinds import API, GROUPS
+
+    skeleton = SKELETONS[kind]
+    package = f"sere_plugin_{namespace}"
+    words = {
+        "kind": kind,
+        "group": GROUPS[kind],
+        "api": str(API),
+        "full": f"{namespace}.{component}",
+        "component": component,
+        "Class": "".join(part.capitalize() for part in component.split("_")) or component,
+        "CONSTANT": component.upper(),
+        "package": package,
+        "distribution": distribution,
+        "bounds": _bounds(sere_core.__version__),
+        "summary": skeleton.summary,
+        "params": "    " + skeleton.params,
+    }
+    words["usage"] = Template(skeleton.usage).substitute(words)
+    sections = {**EXAMPLE, **skeleton.example}
+    words["sections"] = "\n".join(Template(text).substitute(words) for text in sections.values() if text)
+    files = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        "example.yaml": "example.yaml",
+        ".github/workflows/ci.yml": "ci.yml",
+        f"src/{package}/__init__.py": "init.py",
+        f"src/{package}/specs.py": "specs.py",
+        f"src/{package}/{component}.py": f"{kind}.py",
+        "tests/test_conformance.py": "test_conformance.py",
+    }
+    texts = {name: Template((_TEMPLATES / f"{source}.txt").read_text(encoding="utf-8")).substitute(words) for name, source in files.items()}
+    return {**texts, f"src/{package}/py.typed": "", ".gitignore": "__pycache__/\n*.egg-info/\ndist/\nruns/\n"}
+
+
+def _bounds(version: str) -> str:
+    """From this version to before the next that may break it: `>=0.1,<0.2`; from 1.0 on the next major one."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return f">={major}.{minor},<{f'0.{minor + 1}' if major == 0 else major + 1}"
+
+
+def _files(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
