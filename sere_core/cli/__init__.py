@@ -16,9 +16,10 @@ import sere_core
 #: subcommand -> its module (with `add_parser(subparsers)` and `run(args) -> int`), and what `sere --help` says of it
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("sere_core.cli.run", "run a config (the same as sere-run)"),
-    "config": ("sere_core.cli.config", "show a config with every default filled in"),
+    "config": ("sere_core.cli.config", "show, check, explain and compare configs"),
     "corpora": ("sere_core.cli.corpora", "check a corpus folder"),
-    "plugins": ("sere_core.cli.plugins", "list the components of this environment"),
+    "plugins": ("sere_core.cli.plugins", "list the components of this environment; begin a new plugin"),
+    "doctor": ("sere_core.cli.doctor", "is this environment fit for a run?"),
     "explain": ("sere_core.cli.explain", "explain an error code"),
 }
 

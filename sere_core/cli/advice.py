@@ -53,4 +53,38 @@ ADVICE: dict[str, str] = {
     "B401": "The component's constructor raised; the message names the distribution. `--traceback` shows where.",
     "B402": "The width that one component puts out is not the one that the other takes in.",
     "B403": "`sere_registry.protocols` says what a component of each kind must offer.",
+    "D601": "Check the path in `corpora`, and that the variable behind `${env:X}` names the folder that holds the corpus.",
+    "D602": "The folder is there but holds another corpus, or one folder too much or too few. `sere corpora check` says what it sees.",
+    "D603": "The file is empty, cut short, or not what its name says. Fetch or convert it again; `sere corpora check` finds all of them.",
+    "D604": "Take the utterance out of the manifest, or fetch the file again. A part needs a `start` before the end of its file.",
+    "D605": "Take the utterance out: nothing can be learned from silence, and statistics by speaker would suffer.",
+    "D606": "Samples must be finite numbers. Write the file again from its source; a failed conversion to floating point does this.",
+    "D607": "Lower `task.shots`, write `shots: all`, or leave the class out with a list in `task.classes`.",
+    "D608": "Name the emotions that both corpora have in `task.classes`, or map the manifest's labels to the vocabulary.",
+    "D609": (
+        "Ask for as many folds as there are speakers, at most; `folds: speakers` leaves one speaker out, `disjoint: none` draws folds "
+        "at random and says so in the name of the row."
+    ),
+    "D610": "The message names the line. A manifest needs the columns path, speaker and emotion, and one line for each utterance.",
+    "D611": (
+        "Nothing but the scorer may open target labels, and a stage sees the streams that it declares. In a plugin: add the stream to "
+        "`Stage.sees`, if the method may see it at all."
+    ),
+    "D612": "Take the utterance out, or use an encoder that takes shorter ones.",
+    "T501": (
+        "A term became NaN or infinite, or is no scalar. Lower the learning rate, set `train.clip`, and look at the utterances that the "
+        "message names; the hook `divergence` tells earlier."
+    ),
+    "T502": "Nothing is lost up to the last checkpoint: the same command with --resume goes on.",
+    "T503": "--resume goes on with the unfinished run; --fresh throws it away and begins again.",
+    "T504": "Two processes cannot write one record. Wait for the other one, or give this run another `name` or `output.dir`.",
+    "T505": (
+        "The record was damaged, or belongs to another method or to other data. It is not repaired by guessing: --fresh begins again."
+    ),
+    "X701": "Make the environment anew; `make setup` does, with the versions that sere was tried with.",
+    "X702": "`train.device: auto` takes what is there; `nvidia-smi` and `torch.cuda.is_available()` tell what torch can see.",
+    "X703": "Weights are never fetched silently. Name a local folder in the encoder's parameters, or fetch the model into the cache first.",
+    "X704": "Name a folder that may be written: `output.dir` for records, `features.cache` or SERE_CACHE for features.",
+    "X705": "Free some space, then go on with --resume: files are written whole or not at all, so nothing is damaged.",
+    "X706": "Use smaller batches or fewer processes, then go on with --resume.",
 }

@@ -33,3 +33,13 @@ def write(data: Any) -> str:
     lr: 0.0001
     """
     return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def flow(data: Any) -> str:
+    """A value in one line.
+
+    >>> flow("no"), flow([1, 1e-4]), flow({})
+    ("'no'", '[1, 0.0001]', '{}')
+    """
+    text = str(yaml.dump([data], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"), default_flow_style=True))
+    return text.strip()[1:-1]

@@ -1,0 +1,50 @@
+"""`sere config check CONFIG`: every mistake, and nothing run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sere_core.cli.run import add_config_arguments, read_config
+
+if TYPE_CHECKING:
+    from sere_registry.errors import Problem
+
+
+def add_arguments(parser: Any) -> None:
+    add_config_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(arguments: Any) -> int:
+    """Print what is wrong, all at once; 0 if nothing is, else the exit code of the first mistake (2 for the config's own).
+
+    Raises:
+        SereError: every mistake in the config.
+    """
+    from sere_registry.errors import SereError
+
+    if not arguments.json:
+        resolved = read_config(arguments)
+        count = len(resolved.warnings)
+        print(f"{arguments.config}: ok" + (f", {count} warning{'s' * (count != 1)}" if count else "") + f" (job {resolved.digest()})")
+        return 0
+    try:
+        resolved = read_config(arguments, quiet=True)
+    except SereError as mistake:
+        print(json.dumps({"ok": False, "problems": [_data(problem) for problem in mistake.problems], "warnings": []}, indent=2))
+        if arguments.traceback:
+            import traceback
+
+            traceback.print_exception(mistake, file=sys.stderr)
+        return mistake.exit_code
+    about = {"ok": True, "job": resolved.digest(), "problems": [], "warnings": [_data(problem) for problem in resolved.warnings]}
+    print(json.dumps(about, indent=2))
+    return 0
+
+
+def _data(problem: Problem) -> dict[str, Any]:
+    place = problem.place
+    where = {"file": place.file, "line": place.line, "column": place.column, "path": place.path}
+    return {"code": problem.code, "message": problem.message, "hint": problem.hint, **where}

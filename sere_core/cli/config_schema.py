@@ -1,0 +1,168 @@
+"""`sere config schema`: the JSON Schema of configs with the components of this environment, for editors."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sere_registry.catalog import Catalog
+    from sere_registry.entries import Entry
+    from sere_registry.kinds import Kind
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+#: `${vars.x}` may stand for a value of any type
+_REFERENCE = {"type": "string", "pattern": r"\$\{[^{}]+\}"}
+#: kind -> where its blocks stand: of a section itself, or of each entry of a map
+_SINGLE: dict[str, Kind] = {"dynamics": "dynamics", "resonance": "resonance", "method": "method", "select": "selector"}
+_MAPS: dict[str, Kind] = {"corpora": "corpus", "encoders": "encoder", "losses": "loss", "hooks": "hook"}
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("-o", "--output", metavar="FILE", default=None, help="write it there (default: print it); an older one is replaced")
+    parser.add_argument("--json", action="store_true", help="as JSON, which it always is")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of errors too")
+
+
+def run(arguments: Any) -> int:
+    """Print the schema.  A config names it in its first line: `# yaml-language-server: $schema=FILE`."""
+    from sere_registry.catalog import Catalog
+
+    text = json.dumps(schema(Catalog()), indent=2, ensure_ascii=False) + "\n"
+    if arguments.output is None:
+        print(text, end="")
+        return 0
+    from pathlib import Path
+
+    from sere_registry.errors import error
+
+    try:
+        Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
+        Path(arguments.output).write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as cause:
+        raise error("X704", f"{arguments.output} cannot be written: {getattr(cause, 'strerror', None) or cause}") from None
+    return 0
+
+
+def schema(catalog: Catalog) -> dict[str, Any]:
+    """The schema: every component of the catalog that can be used, its parameters told apart by the constant `use`.
+
+    It accepts parts of configs too, for files that are extended or extend others: required keys are asked for only where
+    there is no `extends`, and `null` may take the place of anything that may be removed.
+    """
+    from sere_core.config.model import RunConfig
+    from sere_registry.entries import WORDS
+    from sere_registry.kinds import GROUPS
+
+    made: dict[str, Any] = RunConfig.model_json_schema()
+    definitions: dict[str, Any] = {name: _relaxed(part) for name, part in made.pop("$defs", {}).items()}
+    for kind in GROUPS:
+        usable = [entry for entry in _usable(catalog) if entry.kind == kind]
+        branches: list[dict[str, Any]] = []
+        for entry in usable:
+            params = _params(entry, definitions)
+            branches += [_branch(name, entry, params) for name in _names(entry, usable)]
+        free = {"type": "object", "properties": {"use": {"type": "string", "pattern": "^file:|\\$\\{"}, "params": {"type": "object"}}}
+        later = {"type": "object", "properties": {"params": {"type": "object"}}, "not": {"required": ["use"]}}
+        more: list[dict[str, Any]] = [
+            {**free, "required": ["use"], "title": "a component in a file"},
+            {**later, "title": "changes to a block of an extended file"},
+        ]
+        for branch in [*branches, *more]:
+            if kind == "loss":
+                branch["properties"]["weight"] = {"$ref": "#/$defs/weight"}
+            branch["additionalProperties"] = False
+        definitions[f"{kind}_block"] = {"description": WORDS[kind], "oneOf": [*branches, *more]}
+    definitions["weight"] = definitions.get("LossBlock", {}).get("properties", {}).get("weight", {})
+    for name in ("Block", "LossBlock"):
+        definitions.pop(name, None)
+    required = made.pop("required", [])
+    properties = _relaxed(made)["properties"]
+    for section, kind in _SINGLE.items():
+        properties[section] = {**_about(properties[section]), "anyOf": [{"$ref": f"#/$defs/{kind}_block"}, {"type": "null"}]}
+    for section, kind in _MAPS.items():
+        block = {"anyOf": [{"$ref": f"#/$defs/{kind}_block"}, {"type": "null"}]}
+        properties[section] = {**_about(properties[section]), "type": ["object", "null"], "additionalProperties": block}
+    for name in ("weak", "strong"):
+        definitions["ViewSets"]["properties"][name] = {"type": ["array", "null"], "items": {"$ref": "#/$defs/view_block"}}
+    properties["extends"] = {
+        "description": "files that this one is laid over, relative to it",
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+    }
+    properties["vars"] = {"description": "values that ${vars.x} refers to", "type": "object"}
+    properties["sere"] = {"description": "the grammar version", "const": 1}
+    whole = {"required": required, "properties": {name: {"required": made_of} for name, made_of in _required(made, definitions).items()}}
+    return {
+        "$schema": DIALECT,
+        "title": "a config of sere",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        "if": {"not": {"required": ["extends"]}},
+        "then": whole,
+        "$defs": {name: _without(part, "x-required") for name, part in definitions.items()},
+    }
+
+
+def _usable(catalog: Catalog) -> list[Entry]:
+    """Loaded entries whose full name is theirs alone."""
+    entries = [entry for entry in catalog.inspect() if entry.loaded is not None and entry.state in ("loaded", "incomplete")]
+    return [entry for entry in entries if sum((entry.kind, entry.full_name) == (one.kind, one.full_name) for one in entries) == 1]
+
+
+def _names(entry: Entry, entries: list[Entry]) -> list[str]:
+    short = sum(entry.short_name == other.short_name for other in entries) == 1
+    return [entry.short_name, entry.full_name] if short else [entry.full_name]
+
+
+def _branch(name: str, entry: Entry, params: str) -> dict[str, Any]:
+    use = {"const": name, "description": entry.spec.summary}
+    properties = {"use": use, "params": {"$ref": params}}
+    return {"title": entry.full_name, "type": "object", "properties": properties, "required": ["use"]}
+
+
+def _params(entry: Entry, definitions: dict[str, Any]) -> str:
+    """Add the parameters of a component, and what they refer to; the reference to them."""
+    prefix = f"{entry.kind}.{entry.full_name}"
+    try:
+        made: dict[str, Any] = entry.spec.params.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+    except Exception:  # a type of a plugin that JSON Schema cannot say: its parameters are not completed, all others are
+        made = {"type": "object"}
+    for name, part in made.pop("$defs", {}).items():
+        definitions[f"{prefix}.{name}"] = _relaxed(part)
+    definitions[prefix] = {**_relaxed(made), "title": f"parameters of {entry.full_name}"}
+    return f"#/$defs/{prefix}"
+
+
+def _relaxed(model: dict[str, Any]) -> dict[str, Any]:
+    """A model's schema in which each value may be a reference, or null, and nothing is required: it may be a part."""
+    result = {key: value for key, value in copy.deepcopy(model).items() if key not in ("required", "title")}
+    if "properties" not in result:
+        return result
+    result["x-required"] = model.get("required", [])
+    for name, value in result["properties"].items():
+        kept = {key: part for key, part in value.items() if key not in ("description", "default", "title", "search")}
+        changed = {**_about(value), "anyOf": [kept, {"type": "null"}, _REFERENCE]} if kept else _about(value)
+        if name in model.get("required", []):
+            changed["description"] = f"{changed.get('description', '')} (required)".strip()
+        result["properties"][name] = changed
+    return result
+
+
+def _about(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: value[key] for key in ("description", "default", "search") if key in value}
+
+
+def _required(made: dict[str, Any], definitions: dict[str, Any]) -> dict[str, list[str]]:
+    """Section -> its required keys, for a config that extends nothing."""
+    found = {}
+    for section, value in made["properties"].items():
+        name = value.get("$ref", "").rpartition("/")[2]
+        if name and definitions.get(name, {}).get("x-required"):
+            found[section] = definitions[name]["x-required"]
+    return found
+
+
+def _without(part: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if name != key}
