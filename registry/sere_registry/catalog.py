@@ -169,8 +169,12 @@ class Catalog:
         self._check_needs(entry, entry.load(place), place)
 
     def _check_host(self, entry: Entry, place: Place) -> None:
-        host = self._host_version or self._installed(FIRST_PARTY)
-        if entry.local or entry.distribution == FIRST_PARTY or host is None:
+        if entry.local or entry.distribution == FIRST_PARTY:
+            return
+        if self._host_version is None:
+            self._host_version = self._installed(FIRST_PARTY)  # reads all of sere's metadata: once is enough
+        host = self._host_version
+        if host is None:
             return
         from packaging.requirements import InvalidRequirement, Requirement
 

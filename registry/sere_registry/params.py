@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 class Params(BaseModel):
     """Base of every component's parameters: frozen, unknown keys are errors, non-finite numbers too."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # a validator is built when it is first needed: listing all components builds none
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class NoParams(Params):

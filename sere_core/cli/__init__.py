@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _add_version(parser)
         subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
         chosen = next((word for word in words if not word.startswith("-")), "")
+        if chosen != "run":  # a short command need not look through all distributions for plugins of pydantic
+            os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
         for name, (module, help_line) in COMMANDS.items():
             if name == chosen:
                 importlib.import_module(module).add_parser(subparsers)

@@ -13,15 +13,13 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("sere_core.cli.plugins_doctor", "what is wrong with the plugins of this environment"),
     "new": ("sere_core.cli.plugins_new", "write the package of a new plugin"),
 }
+#: as `sere_registry.kinds.Kind`, which takes longer to import than `--help` may take
+KINDS = ("corpus", "encoder", "dynamics", "resonance", "loss", "method", "view", "selector", "hook")
 
 
 def add_parser(subparsers: Any) -> None:
-    from typing import get_args
-
-    from sere_registry.kinds import Kind
-
     parser = subparsers.add_parser("plugins", help="list the components of this environment", allow_abbrev=False)
-    parser.add_argument("--kind", choices=get_args(Kind), default=None, metavar="KIND", help=f"only these: {', '.join(get_args(Kind))}")
+    parser.add_argument("--kind", choices=KINDS, default=None, metavar="KIND", help=f"only these: {', '.join(KINDS)}")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--traceback", action="store_true", help="show the tracebacks of broken plugins")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")

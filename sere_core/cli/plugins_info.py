@@ -11,12 +11,10 @@ _ASKS = {"loss": "reads", "selector": "reads", "hook": "listens to"}
 
 
 def add_arguments(parser: Any) -> None:
-    from typing import get_args
-
-    from sere_registry.kinds import Kind
+    from sere_core.cli.plugins import KINDS
 
     parser.add_argument("name", metavar="NAME", help="its short or full name, or file:PATH:ATTRIBUTE")
-    parser.add_argument("--kind", choices=get_args(Kind), default=None, metavar="KIND", help="where several kinds have that name")
+    parser.add_argument("--kind", choices=KINDS, default=None, metavar="KIND", help="where several kinds have that name")
 
 
 def run(arguments: Any, catalog: Any) -> int:

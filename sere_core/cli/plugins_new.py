@@ -18,12 +18,10 @@ _TAKEN = frozenset({"specs", "local", "test", "tests"})
 
 
 def add_arguments(parser: Any) -> None:
-    from typing import get_args
-
-    from sere_registry.kinds import Kind
+    from sere_core.cli.plugins import KINDS
 
     parser.add_argument("name", metavar="NAME", help="NAMESPACE.COMPONENT, e.g. xyz.focal; a single word stands for both")
-    parser.add_argument("--kind", choices=get_args(Kind), required=True, metavar="KIND", help=f"one of {', '.join(get_args(Kind))}")
+    parser.add_argument("--kind", choices=KINDS, required=True, metavar="KIND", help=f"one of {', '.join(KINDS)}")
     parser.add_argument("--into", metavar="DIR", default=".", help="where its folder is made (default: here)")
 
 

@@ -14,7 +14,8 @@ AtLeastTwo = Annotated[int, Field(ge=2)]
 class Section(BaseModel):
     """Base of every section: unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # deferred: else every section's validator would be built by itself and again within the whole
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class Block(Section):
