@@ -1,0 +1,137 @@
+"""Runs the checks of a component's kind, in order, each in a guard."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, get_args
+
+from sere_core.testing.subject import Check, NotRun, Result, Subject
+from sere_registry import Kind, SereError, error, suggest
+from sere_registry.catalog import Catalog
+from sere_registry.entries import Entry, noun
+from sere_registry.errors import Place
+from sere_registry.scan import local_entry
+
+
+def checks(kind: str) -> tuple[Check, ...]:
+    """The checks of a kind, in the order in which they run.
+
+    >>> [check.id for check in checks("hook") if check.id.startswith("hook")]
+    ['hook.known', 'hook.lives']
+    """
+    if kind not in get_args(Kind):
+        raise error("R201", f"there is no kind '{kind}'", suggest(kind, get_args(Kind), "kinds"))
+    files = ["static", "hygiene", "building", "kind_" + kind, "integration"]
+    return tuple(check for file in files for check in importlib.import_module(f"sere_core.testing.{file}").CHECKS)
+
+
+def run_checks(kind: str, name: str, *, catalog: Catalog | None = None, params: Mapping[str, Any] | None = None) -> list[Result]:
+    """Run all checks of a component.
+
+    Args:
+        kind: "loss", "encoder", ...
+        name: its full or short name, or `file:PATH:ATTRIBUTE`.
+        catalog: where it is announced; default: what is installed.
+        params: values for its parameters; those without a default need one.
+
+    Raises:
+        SereError: R201 where no component has this name.
+    """
+    catalog = Catalog() if catalog is None else catalog
+    return run_entry(entry_of(kind, name, catalog), catalog, params)
+
+
+def run_entry(entry: Entry, catalog: Catalog, params: Mapping[str, Any] | None = None) -> list[Result]:
+    """`run_checks` of an entry of the catalog."""
+    subject = Subject(entry, catalog, dict(params or {}))
+    results: dict[str, Result] = {}
+    for check in checks(entry.kind):
+        blocked = [name for name in check.after if results[name].passed is not True]
+        results[check.id] = Result(check.id, None, f"not run after {blocked[0]}") if blocked else _run(check, subject)
+    return list(results.values())
+
+
+def check_component(
+    kind: str,
+    name: str,
+    *,
+    catalog: Catalog | None = None,
+    params: Mapping[str, Any] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> None:
+    """Assert that a component keeps all that its kind promises.
+
+    Args:
+        kind, name, catalog, params: as for `run_checks`.
+        expected_failures: check id -> why the component fails it; one that passes is reported too.
+
+    Raises:
+        AssertionError: one line for each check that failed or could not be run, by id.
+    """
+    expected = dict(expected_failures or {})
+    results = {result.id: result for result in run_checks(kind, name, catalog=catalog, params=params)}
+    unknown = [f"{id}: there is no such check for {noun(kind)}s" for id in expected if id not in results]  # type: ignore[arg-type]
+    wrong = [str(result) for result in results.values() if result.passed is not True and not _excused(result, expected)]
+    stale = [f"{id}: expected to fail ({why}), and passes" for id, why in expected.items() if id in results and results[id].passed]
+    problems = unknown + wrong + stale
+    if problems:
+        raise AssertionError("\n".join([f"{kind} {name} does not conform:", *(f"  {line}" for line in problems)]))
+
+
+def _excused(result: Result, expected: Mapping[str, str]) -> bool:
+    """Expected to fail, or not run because of such a one."""
+    return result.id in expected or (result.passed is None and result.message.removeprefix("not run after ") in expected)
+
+
+def entry_of(kind: str, name: str, catalog: Catalog) -> Entry:
+    """The entry of that name, not yet loaded."""
+    checks(kind)
+    if name.startswith("file:"):
+        return local_entry(kind, name, Place())  # type: ignore[arg-type]
+    found = [entry for entry in catalog.entries if entry.kind == kind and name in (entry.full_name, entry.short_name)]
+    exact = [entry for entry in found if entry.full_name == name] or found
+    if len({entry.full_name for entry in exact}) != 1:
+        catalog.find(kind, name)  # type: ignore[arg-type]
+        raise error("R201", f"no {noun(kind)} named '{name}'")  # type: ignore[arg-type]
+    return exact[0]
+
+
+def _run(check: Check, subject: Subject) -> Result:
+    try:
+        with _quietly():
+            check.test(subject)
+    except NotRun as reason:
+        return Result(check.id, None, str(reason))
+    except AssertionError as wrong:
+        return Result(check.id, False, _line(wrong) or check.claim)
+    except SereError as problem:
+        return Result(check.id, False, "; ".join(f"[{one.code}] {one.message}" for one in problem.problems))
+    except Exception as wrong:  # whatever a plugin raises is the plugin's
+        return Result(check.id, False, f"{type(wrong).__name__}: {_line(wrong)}")
+    return Result(check.id, True)
+
+
+def _line(wrong: BaseException) -> str:
+    """The exception as one line."""
+    return re.sub(r"\s*\n\s*", " ", str(wrong)).strip()[:400]
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The random numbers and the threads of the caller are as they were."""
+    import numpy as np
+    import torch
+
+    kept = torch.get_rng_state(), np.random.get_state(), random.getstate(), torch.get_num_threads()
+    torch.set_num_threads(1)  # many small runs
+    try:
+        yield
+    finally:
+        torch.set_rng_state(kept[0])
+        np.random.set_state(kept[1])
+        random.setstate(kept[2])
+        torch.set_num_threads(kept[3])

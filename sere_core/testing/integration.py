@@ -1,0 +1,133 @@
+"""A run of the engine with the component in it: a config written to a file, two made-up languages, three steps a fold."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from sere_core.testing.subject import EVERYTHING, Checks, Subject, shared_cache
+from sere_registry import BuildContext, SereError
+from sere_registry.catalog import Announced, Catalog
+from sere_registry.entries import InMemory
+from sere_registry.kinds import GROUPS
+from sere_registry.scan import installed_entry_points
+
+CHECKS = Checks()
+Config = dict[str, Any]
+
+
+@CHECKS("integration.run", EVERYTHING)
+def runs(subject: Subject) -> None:
+    """A three-step run with it goes from its config to its record."""
+    made = config(subject)
+    try:
+        folder = run(subject, made)
+    except SereError as problem:
+        if subject.entry.kind != "method" or problem.problems[0].code != "C311":
+            raise
+        folder = run(subject, {**made, "losses": {}})  # it brings its own losses
+    records = list(folder.glob("runs/*/scores.json"))
+    assert len(records) == 1, "the run left no record"
+
+
+def config(subject: Subject) -> Config:
+    """A tiny config that uses the component."""
+    kind = subject.entry.kind
+    this = {"use": subject.entry.value if subject.entry.local else subject.entry.full_name, "params": _data(subject)}
+    made = _base()
+    if kind == "corpus":
+        made["corpora"]["source"]["params"]["emotions"] = _two_emotions(subject)
+        made["corpora"]["target"] = this
+        made["task"]["folds"] = "speakers" if len(_speakers(subject)) > 1 else 2
+        made["task"]["disjoint"] = "speaker" if len(_speakers(subject)) > 1 else "none"
+    elif kind == "encoder":
+        made["encoders"]["small"] = this
+    elif kind in ("dynamics", "resonance", "method"):
+        made[kind] = this
+    elif kind == "selector":
+        made["select"] = this
+    elif kind == "hook":
+        made["hooks"]["checked"] = this
+    elif kind == "loss":
+        made["losses"]["checked"] = this
+        made["losses"] = dict(list(made["losses"].items())[-1:]) if _classifies(subject) else made["losses"]
+    else:
+        made["views"]["weak"] = [this]
+        made["losses"]["checked"] = {"use": "sere.cross_entropy", "params": {"view": "weak"}}
+    if kind == "resonance":
+        made["losses"]["checked"] = {"use": "sere.tric"}
+    return made
+
+
+def run(subject: Subject, made: Config) -> Path:
+    """Run a config; the folder that it ran in."""
+    from sere_core import run as engine
+    from sere_core.config import load
+
+    folder = subject.fresh("run")
+    made["output"] = {"dir": str(folder / "runs")}
+    path = folder / "checked.yaml"
+    path.write_text(json.dumps(made, indent=1), encoding="utf-8")  # JSON is YAML
+    code = engine.run(load(path, catalog=_catalog(subject)), quiet=True)
+    assert code == 0, f"the run ended with exit code {code}"
+    return folder
+
+
+def _base() -> Config:
+    def corpus(language: str) -> Config:
+        params = {"language": language, "speakers": 2, "per_class": 1, "emotions": ["anger", "sadness"], "seconds": 0.4}
+        return {"use": "sere.synthetic", "params": params}
+
+    return {
+        "sere": 1,
+        "name": "checked",
+        "corpora": {"source": corpus("xa"), "target": corpus("xb")},
+        "task": {"source": "source", "target": "target", "shots": 1, "folds": 2},
+        "encoders": {"small": {"use": "sere.logmel", "params": {"bands": 8, "dim": 4, "layers": 0}}},
+        "paths": {"labelled": "small", "unlabelled": "small"},
+        "features": {"crepe": "tiny", "cache": str(shared_cache())},
+        "network": {"dim": 8},
+        "dynamics": {"use": "sere.static"},
+        "resonance": {"use": "sere.irf"},
+        "losses": {"classify": {"use": "sere.cross_entropy"}},
+        "train": {"epochs": 1, "steps_per_epoch": 3, "batch": {"source": 2, "target": 2}, "device": "cpu", "threads": 1},
+        "views": {"weak": [{"use": "sere.jitter"}], "strong": [{"use": "sere.frame_mask"}]},
+        "hooks": {},
+    }
+
+
+def _data(subject: Subject) -> Config:
+    """The values given to the check, as JSON data."""
+    made = subject.spec.params(**subject.params).model_dump(mode="json", by_alias=True)
+    return {name: made[name] for name in subject.params}
+
+
+def _classifies(subject: Subject) -> bool:
+    return subject.entry.full_name == "sere.cross_entropy"
+
+
+def _corpus(subject: Subject) -> Any:
+    return subject.build(BuildContext("target", cache=shared_cache()))
+
+
+def _speakers(subject: Subject) -> set[str]:
+    return {utterance.speaker for utterance in _corpus(subject).utterances()} - {""}
+
+
+def _two_emotions(subject: Subject) -> list[str]:
+    """The two most frequent ones."""
+    counted = Counter(utterance.emotion for utterance in _corpus(subject).utterances())
+    return sorted(emotion for emotion, _ in counted.most_common(2))
+
+
+def _catalog(subject: Subject) -> Catalog:
+    """What is installed, and the component, which may be announced in memory."""
+    entry = subject.entry
+    if entry.local:
+        return Catalog()
+    group = GROUPS[entry.kind]
+    others = [point for point in installed_entry_points([]) if (point.group, point.name) != (group, entry.full_name)]
+    owner = InMemory(entry.distribution, entry.version, list(entry.requires))
+    return Catalog(entry_points=[*others, Announced(entry.full_name, group, entry.value, owner, lambda: subject.spec)])

@@ -1,0 +1,119 @@
+"""What a check is, what it is run on, and what it says."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sere_registry import BuildContext, ComponentSpec
+from sere_registry.catalog import Catalog
+from sere_registry.entries import Entry
+
+
+class NotRun(Exception):
+    """A check that cannot be run here, and why: neither passed nor failed."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check found.
+
+    Args:
+        id: of the check.
+        passed: None where it was not run.
+        message: one line: what is wrong, or why it was not run; "" where all is well.
+    """
+
+    id: str
+    passed: bool | None
+    message: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.message}" if self.message else self.id
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The component that is checked.
+
+    Args:
+        entry: as it is announced; loaded once `static.metadata` has passed.
+        catalog: where it was found.
+        params: values for its parameters, beyond their defaults.
+        folder: an empty folder that checks may write to.
+    """
+
+    entry: Entry
+    catalog: Catalog
+    params: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = field(default_factory=lambda: _folder())
+
+    @property
+    def spec(self) -> ComponentSpec:
+        return self.entry.spec
+
+    @property
+    def missing(self) -> list[str]:
+        """Parameters that have neither a default nor a value here."""
+        return [name for name, about in self.spec.params.model_fields.items() if about.is_required() and name not in self.params]
+
+    def build(self, context: BuildContext | None = None, *, seed: int = 0) -> Any:
+        """A new instance, as a run builds it, its first weights drawn under `seed`."""
+        import torch
+
+        torch.manual_seed(seed)
+        return self.spec.load()(self.spec.params(**self.params), context or BuildContext("checked", cache=self.folder))
+
+    def fresh(self, name: str) -> Path:
+        """A new empty folder."""
+        return Path(tempfile.mkdtemp(prefix=name + "-", dir=self.folder))
+
+
+@dataclass(frozen=True)
+class Check:
+    """One claim about a component of a kind.
+
+    Args:
+        id: stable: `kind.claim`.
+        claim: one line.
+        test: raises `AssertionError` where the claim does not hold, `NotRun` where it cannot be tested.
+        after: checks without which this one says nothing; it is not run where one of them fails.
+    """
+
+    id: str
+    claim: str
+    test: Callable[[Subject], None]
+    after: tuple[str, ...] = ()
+
+
+class Checks(list[Check]):
+    """The checks of one file, in order; calling it makes a decorator that adds one."""
+
+    def __call__(self, id: str, *after: str) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:
+        def add(test: Callable[[Subject], None]) -> Callable[[Subject], None]:
+            claim = (test.__doc__ or "").strip().splitlines()[0]
+            self.append(Check(id, claim, test, after))
+            return test
+
+        return add
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="sere-kit-")
+
+
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(dir=_scratch().name))
+
+
+def shared_cache() -> Path:
+    """One cache of rendered audio and features for all checks of a process."""
+    path = Path(_scratch().name) / "cache"
+    path.mkdir(exist_ok=True)
+    return path
