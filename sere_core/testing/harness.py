@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_args
 
-from sere_core.testing.subject import Check, NotRun, Result, Subject
+from sere_core.testing.subject import EVERYTHING, Check, NotRun, Result, Subject
 from sere_registry import Kind, SereError, error, suggest
 from sere_registry.catalog import Catalog
 from sere_registry.entries import Entry, noun
@@ -50,7 +50,8 @@ def run_entry(entry: Entry, catalog: Catalog, params: Mapping[str, Any] | None =
     subject = Subject(entry, catalog, dict(params or {}))
     results: dict[str, Result] = {}
     for check in checks(entry.kind):
-        blocked = [name for name in check.after if results[name].passed is not True]
+        wanted = results if EVERYTHING in check.after else check.after
+        blocked = [name for name in wanted if results[name].passed is not True]
         results[check.id] = Result(check.id, None, f"not run after {blocked[0]}") if blocked else _run(check, subject)
     return list(results.values())
 

@@ -80,7 +80,7 @@ def bounded(subject: Subject) -> None:
         a, b = (_scaled(side, scale) for side in sides())
         found = field(a, b).similarity
         low, high = found.min().item(), found.max().item()
-        assert -1 - 1e-6 <= low and high <= 1 + 1e-6, f"similarities reach from {low:.4g} to {high:.4g} for frames times {scale:g}"
+        assert low >= -1 - 1e-6 and high <= 1 + 1e-6, f"similarities reach from {low:.4g} to {high:.4g} for frames times {scale:g}"
 
 
 @CHECKS("resonance.symmetry", "resonance.finite")

@@ -23,7 +23,7 @@ class SoftField(nn.Module):
         return Resonance(similarity, torch.stack([torch.stack([pair[1] for pair in row]) for row in rows]))
 
     def similarity(self, a: Encoded, b: Encoded) -> Tensor:
-        return self(a, b).similarity
+        return self.forward(a, b).similarity
 
     def aligned(self, a: Encoded, b: Encoded) -> Resonance:
         pairs = [self._pair(a, row, b, row) for row in range(len(a))]

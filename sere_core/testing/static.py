@@ -15,9 +15,8 @@ from sere_registry.scan import canonical
 CHECKS = Checks()
 
 #: names that a distribution must not put on everybody's import path
-GENERIC = frozenset(
-    "tests test testing plugins plugin registry configs config docs doc examples example src lib scripts utils common data models".split()
-)
+_WORDS = "tests test testing plugins plugin registry configs config docs doc examples example src lib scripts utils common data models"
+GENERIC = frozenset(_WORDS.split())
 
 
 @CHECKS("static.names")
@@ -66,7 +65,8 @@ def schema(subject: Subject) -> None:
     assert json.loads(json.dumps(found)) == found
     assert found.get("additionalProperties") is False, "an unknown key must be an error: derive from sere_registry.Params"
     for name, about in model.model_fields.items():
-        field: TypeAdapter[Any] = TypeAdapter(Annotated[about.annotation, about])
+        kept: Any = Annotated[about.annotation, about]
+        field: TypeAdapter[Any] = TypeAdapter(kept)
         if not about.is_required():
             default = about.get_default(call_default_factory=True, validated_data={})
             again = field.validate_json(field.dump_json(default))

@@ -13,6 +13,9 @@ from sere_registry import BuildContext, ComponentSpec
 from sere_registry.catalog import Catalog
 from sere_registry.entries import Entry
 
+#: in `Check.after`: all checks before it
+EVERYTHING = "*"
+
 
 class NotRun(Exception):
     """A check that cannot be run here, and why: neither passed nor failed."""
