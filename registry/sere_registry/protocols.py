@@ -171,7 +171,7 @@ class Loss(Protocol):
     Optional members:
         views: the streams whose batches it wants with two `views`, e.g. `frozenset({"target"})`.
         parameters_by_group(): `Mapping[str, Group]` for a loss that is trained in groups of its own.
-        after_step(progress), after_epoch(progress): banks, moving averages.
+        after_step(progress), after_epoch(progress, data): banks, moving averages; `data` is the stage's `StageData`.
         predict(batch, support, field): posteriors `[B, C]` of a loss that brings its own classifier; it may leave out
             what it does not need.  Such a loss also has a bool `predicts`: does its configuration bring a classifier?
         diagnostics(): `Mapping[str, float]` about the last step, for the history.

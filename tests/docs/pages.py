@@ -18,7 +18,8 @@ class Block:
     """A fenced block.
 
     Args:
-        role: "file" (write it), "resolves" (a part of what a config resolves to), "answers" (what the command above prints), or "".
+        role: "file" (write it), "resolves" (a part of what a config resolves to), "answers" (a part of what the
+            commands above print), "leaves" (files of the record in an output folder), or "".
         about: the file's name, the config's name, ...
         language: what stands after the fence.
         line: where the block begins.

@@ -58,6 +58,9 @@ def test_a_guide_does_what_it_says(page: str, home: Path, monkeypatch: pytest.Mo
                 load(path)
         elif block.role == "resolves":
             assert contains(yaml.safe_load(load(block.about).dump()), yaml.safe_load(block.text)) == "", where
+        elif block.role == "leaves":
+            (job,) = (home / block.about).iterdir()
+            assert not [name for name in block.text.split() if not (job / name).is_file()], where
         elif block.role == "answers":
             assert block.text in said, f"{where}: {said}"
         elif block.language == "sh":
