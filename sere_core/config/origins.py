@@ -43,7 +43,7 @@ def component(resolved: Resolved, path: Path) -> tuple[Bound, Path] | None:
 
 
 def meaning(resolved: Resolved, path: Path) -> str:
-    """What the key at `path` means, as its model or its component says; "" where nobody does."""
+    """What the key at `path` means, as its model or its component says, or of what it is a part; "" where nobody does."""
     found = component(resolved, path)
     if found is not None:
         bound, rest = found
@@ -59,4 +59,4 @@ def meaning(resolved: Resolved, path: Path) -> str:
     for member in members(walk(RunConfig, path)):
         if is_model(member) and member.__doc__:
             return str(member.__doc__).strip().splitlines()[0]
-    return ""
+    return meaning(resolved, path[:-1]) if len(path) > 1 else ""
