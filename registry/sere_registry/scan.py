@@ -81,6 +81,8 @@ def local_entry(kind: Kind, name: str, place: Place) -> Entry:
         raise error("C302", f"'{name}' does not say which object of which file", hint, place)
     path = Path(where).absolute()
     try:
+        if path.exists() and not path.is_file():  # a folder; or a device or pipe, which may never end
+            raise error("C304", f"the file of '{name}' is not a file", "", place)
         version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     except (OSError, ValueError) as cause:
         raise error("C304", f"the file of '{name}' cannot be read: {getattr(cause, 'strerror', cause)}", "", place) from None

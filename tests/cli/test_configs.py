@@ -124,7 +124,8 @@ def accepts(schema: dict[str, Any], data: Any, root: dict[str, Any]) -> bool:
     if "$ref" in schema:
         name = schema["$ref"].removeprefix("#/$defs/")
         return accepts(root["$defs"][name], data, root)
-    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int, "number": (int, float)}
+    kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+    kinds |= {"integer": int, "number": (int, float)}
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
     if types and not any(isinstance(data, kinds[one]) and (one == "boolean" or not isinstance(data, bool)) for one in types):

@@ -1,0 +1,278 @@
+"""A config from a stranger: it ends in coded lines or loads; nothing is executed, or read outside what it names."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sere_core
+import sere_plugins
+import sere_registry
+from sere_core.config import load
+from sere_core.config.files import bundled
+from sere_registry import SereError
+from sere_registry.catalog import Catalog
+from tests.config.test_damage import RICH, SNIPPETS
+
+Lines = Callable[..., list[str]]
+
+#: events of the interpreter that no config may cause
+FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "os.remove", "os.rename", "shutil.")
+
+
+class Watch:
+    """What the interpreter opens and does while it is on.  Hooks cannot be taken off: there is one for all tests."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.opened: list[str] = []
+        self.done: list[str] = []
+        sys.addaudithook(self._see)
+
+    def _see(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.on and event == "open" and isinstance(arguments[0], (str, bytes)):
+            self.opened.append(os.path.realpath(os.fsdecode(arguments[0])))
+            if isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+                self.done.append(f"{event} {arguments}")
+        elif self.on and event.startswith(FORBIDDEN):
+            self.done.append(f"{event} {arguments}")
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        self.opened, self.done, self.on = [], [], True
+        try:
+            yield
+        finally:
+            self.on = False
+
+
+@pytest.fixture(scope="module")
+def watch() -> Watch:
+    return Watch()
+
+
+def allowed(folder: Path) -> tuple[str, ...]:
+    """Where a config that names nothing else may lead: its folder, and the code that is installed."""
+    code = [Path(module.__file__).parent for module in (sere_core, sere_plugins, sere_registry) if module.__file__]
+    python = (Path(os.__file__).parent, Path(sys.prefix), Path(sys.base_prefix))
+    places = [folder, Path(sere_core.__file__).parents[1] / "configs", *python, *code]
+    return tuple(str(place.resolve()) for place in places)
+
+
+def settle(path: Path, catalog: Catalog, watch: Watch, environ: Mapping[str, str], folder: Path) -> list[str]:
+    """Load; the codes of what is wrong.  Asserts that nothing was done, and nothing read elsewhere."""
+    codes: list[str] = []
+    with watch():
+        try:
+            resolved = load(path, catalog=catalog, environ=environ)
+            resolved.digest()
+            resolved.dump()
+        except SereError as error:
+            codes = [problem.code for problem in error.problems]
+            assert all(len(str(problem)) < 4000 for problem in error.problems)
+    assert watch.done == []
+    assert [name for name in watch.opened if not name.startswith(allowed(folder))] == []
+    return codes
+
+
+USES = [
+    "../../x", "../parts.py", "/etc/passwd", "os:system", "os.system", "sere_plugins.losses.tric:Tric", "builtins:eval", "subprocess.Popen",
+    "__import__('os').system('true')", "tric; true", "$(true)", "`true`", "tric\\0", "~/x", "http://example.org/x.py", "file:", "file::X",
+    "file:gone.py:X", "file:.:X", "file:/dev/zero:X", "file:parts.py:os.system", "file:parts.py:", "file:http://example.org/x.py:X",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("use", USES)
+def test_names_of_components_are_names(use: str, folder: Path, good: str, catalog: Catalog, watch: Watch) -> None:
+    canary = folder / "canary"
+    (folder / "parts.py").write_text(f"import pathlib\npathlib.Path({str(canary)!r}).touch()\n")
+    (folder / "a.yaml").write_text(good.replace("use: tric", f'use: "{use}"'))
+    codes = settle(folder / "a.yaml", catalog, watch, {}, folder)
+    assert codes and set(codes) <= {"R201", "C302", "C304", "C310", "P102"} and not canary.exists()
+
+
+class Spy(dict[str, str]):
+    """An environment that notes what is asked of it."""
+
+    def __init__(self, **values: str) -> None:
+        super().__init__(values)
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+
+def test_the_environment_is_read_only_where_it_is_asked_for(folder: Path, good: str, catalog: Catalog) -> None:
+    (folder / "rich.yaml").write_text(RICH)
+    environ = Spy(DATA="/data", HOME="/home/me", SECRET="x")
+    load("rich.yaml", catalog=catalog, environ=environ)
+    assert environ.asked == {"DATA"}
+    for text in ("$HOME", "~", "$(id)", "`id`", "%HOME%", "{HOME}", "$DATA"):
+        (folder / "a.yaml").write_text(good.replace("/data/de", f"'{text}'"))
+        resolved = load("a.yaml", catalog=catalog, environ=environ)
+        assert resolved.components["corpora.german"].params.model_dump(mode="json")["root"] == text, "text is text"
+    assert environ.asked == {"DATA"}
+
+
+def test_what_the_environment_says_is_not_read_again(folder: Path, good: str, catalog: Catalog) -> None:
+    (folder / "a.yaml").write_text(good.replace("/data/de", "${env:ONE}"))
+    environ = Spy(ONE="${env:TWO}", TWO="x")
+    resolved = load("a.yaml", catalog=catalog, environ=environ)
+    root = resolved.components["corpora.german"].params.model_dump(mode="json")["root"]
+    assert root == "${env:TWO}" and environ.asked == {"ONE"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!python/object/apply:os.system [touch canary]", "!!python/object/new:subprocess.Popen [[touch, canary]]",
+        "!!python/name:os.system", "!!python/module:os", "!!python/object:sere_registry.params.Params {}", "!!python/tuple [1]",
+        "!!binary aGk=", "!!set {a}", "!!omap [a: 1]", "!!timestamp 2020-01-01", "!!str 1", "!include /etc/passwd", "!env HOME", "! x",
+    ],
+)  # fmt: skip
+def test_tags_are_refused(value: str, folder: Path, good: str, catalog: Catalog, watch: Watch) -> None:
+    (folder / "a.yaml").write_text(good + f"vars: {{x: {value}}}\n")
+    assert settle(folder / "a.yaml", catalog, watch, {}, folder) == ["C310"] and not (folder / "canary").exists()
+
+
+def bomb(kind: str) -> str:
+    """Few lines that unfold to billions of values."""
+    if kind == "aliases":
+        rows = [f"  a{step}: &a{step} [{', '.join([f'*a{step - 1}'] * 10)}]" for step in range(1, 10)]
+        return "vars:\n  a0: &a0 [x, x]\n" + "\n".join(rows) + "\n"
+    if kind == "variables":
+        rows = [f'  a{step}: ["${{vars.a{step - 1}}}", "${{vars.a{step - 1}}}", "${{vars.a{step - 1}}}"]' for step in range(1, 25)]
+        return "vars:\n  a0: [x]\n" + "\n".join(rows) + "\n"
+    rows = [f'  a{step}: "{f"${{vars.a{step - 1}}}" * 10}"' for step in range(1, 12)]
+    return "vars:\n  a0: xxxxxxxxxx\n" + "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize("kind", ["aliases", "variables", "texts"])
+def test_bombs_do_not_go_off(kind: str, folder: Path, good: str, catalog: Catalog, watch: Watch) -> None:
+    (folder / "a.yaml").write_text(good + bomb(kind))
+    assert set(settle(folder / "a.yaml", catalog, watch, {}, folder)) & {"C310", "C306"}
+
+
+LARGE: dict[str, bytes] = {
+    "deep lists": b"x: " + b"[" * 5000 + b"]" * 5000,
+    "deep maps": b"x: " + b"{a: " * 5000 + b"1" + b"}" * 5000,
+    "deep indentation": b"\n".join(b" " * step + b"a:" for step in range(1000)),
+    "deep sequences": b"- " * 5000 + b"x",
+    "long text": b"name: " + b"x" * 900_000,
+    "long key": b"x" * 900_000 + b": 1",
+    "long number": b"seed: " + b"9" * 900_000,
+    "long float": b"seed: 0." + b"9" * 900_000,
+    "long comment": b"#" + b"x" * 2_000_000,
+    "many keys": b"\n".join(b"k%d: 1" % step for step in range(40_000)),
+    "many anchors": b"\n".join(b"k%d: &a%d 1" % (step, step) for step in range(30_000)),
+    "open quotes": b"x: '" * 10_000,
+    "block text": b"name: |\n" + b"  x\n" * 100_000,
+    "references": b"name: " + b"${vars.x}" * 50_000,
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_large_things_are_refused(kind: str, folder: Path, catalog: Catalog, watch: Watch) -> None:
+    (folder / "a.yaml").write_bytes(LARGE[kind])
+    assert settle(folder / "a.yaml", catalog, watch, {}, folder)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "cp1252", "utf-7", "cp037"])
+def test_other_encodings_are_refused(encoding: str, folder: Path, good: str, catalog: Catalog, watch: Watch) -> None:
+    (folder / "a.yaml").write_bytes(good.replace("/data/de", "/daten/für").encode(encoding))
+    codes = settle(folder / "a.yaml", catalog, watch, {}, folder)
+    assert codes == ["C310"] if encoding != "utf-7" else codes == [], "UTF-7 is ASCII"
+
+
+CONTROLS = map(chr, (*range(9), 11, 12, *range(14, 32), 0x7F, 0x86, 0x9F))
+
+
+@pytest.mark.parametrize("character", [*CONTROLS, "\u2028", "\ufeff", "\ufdd0", "\u202e"])
+def test_control_characters(character: str, folder: Path, good: str, catalog: Catalog, watch: Watch) -> None:
+    (folder / "a.yaml").write_text(good.replace("/data/de", f"/da{character}ta"), encoding="utf-8")
+    codes = settle(folder / "a.yaml", catalog, watch, {}, folder)
+    assert codes == [] if character in "\u2028\u202e" else codes == ["C310"]
+
+
+ELSEWHERE = [
+    "/etc/passwd", "/dev/zero", "../../../../../../etc/passwd", "~/x",
+    "https://example.org/a.yaml", "a\\0b", "${env:HOME}", "*", ".",
+]  # fmt: skip
+
+
+def test_extends_leads_only_to_what_it_names(folder: Path, good: str, catalog: Catalog, watch: Watch) -> None:
+    for name in ELSEWHERE:
+        (folder / "a.yaml").write_text(f'extends: "{name}"\n' + good)
+        try:
+            with watch():
+                load("a.yaml", catalog=catalog, environ={"HOME": "/home"})
+        except SereError as error:
+            assert {problem.code for problem in error.problems} <= {"C304", "C310", "C302", "C309", "C306"}
+            assert "root:" not in str(error), "nothing of another file is told"
+        else:
+            raise AssertionError(name)
+        assert watch.done == []
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the configs that come with sere."""
+    folder = tmp_path_factory.mktemp("shipped") / "configs"
+    shutil.copytree(Path(sere_core.__file__).parents[1] / "configs", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def known() -> Catalog:
+    return Catalog(environ={"SERE_NO_PLUGINS": "1"})
+
+
+def mutated(data: bytes, seed: int) -> bytes:
+    """One to three accidents: words and lines swapped, repeated, lost or replaced, bits turned."""
+    chance = random.Random(seed)
+    for _ in range(chance.randint(1, 3)):
+        lines = data.split(b"\n")
+        here = chance.randrange(len(lines))
+        words = lines[here].split(b" ")
+        there = chance.randrange(len(words))
+        accident = chance.randrange(6)
+        if accident == 0:
+            words[there] = chance.choice(SNIPPETS)
+        elif accident == 1:
+            words[there] = chance.choice(data.split() or [b""])
+        elif accident == 2 and words[there]:
+            at = chance.randrange(len(words[there]))
+            words[there] = words[there][:at] + bytes([words[there][at] ^ 1 << chance.randrange(8)]) + words[there][at + 1 :]
+        elif accident == 3:
+            lines.insert(here, chance.choice(lines))
+        elif accident == 4:
+            words = [b"  ", *words]
+        else:
+            words = words[:there]
+        lines[lines.index(lines[here])] = b" ".join(words)
+        data = b"\n".join(lines)
+    return data
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(sorted(bundled())), seed=st.integers(0, 2**32))
+def test_mutated_shipped_configs_fail_in_coded_lines_or_load(shipped: Path, known: Catalog, watch: Watch, name: str, seed: int) -> None:
+    original = shipped / f"{name}.yaml"
+    path = original.with_name("mutated.yaml")
+    path.write_bytes(mutated(original.read_bytes(), seed))
+    settle(path, known, watch, {"SERE_DATA": "/data"}, shipped)
