@@ -1,4 +1,4 @@
-"""`sere plugins`: the components of this environment, the broken ones too; and `info`, `doctor` and `new`."""
+"""`sere plugins`: the components of this environment, the broken ones too; and `info`, `doctor`, `check` and `new`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 VERBS: dict[str, tuple[str, str]] = {
     "info": ("sere_core.cli.plugins_info", "all about one component"),
     "doctor": ("sere_core.cli.plugins_doctor", "what is wrong with the plugins of this environment"),
+    "check": ("sere_core.cli.check", "does a plugin keep what its kind promises? run the conformance kit"),
     "new": ("sere_core.cli.plugins_new", "write the package of a new plugin"),
 }
 #: as `sere_registry.kinds.Kind`, which takes longer to import than `--help` may take

@@ -11,7 +11,7 @@ CHECKS = Checks()
 MODULES = ("encoder", "dynamics", "resonance", "loss")
 
 
-@CHECKS("build.params", "static.metadata")
+@CHECKS("build.params", "static.schema")
 def params(subject: Subject) -> None:
     """Its parameters have defaults (or values were given), and keep what they are given."""
     if subject.missing:

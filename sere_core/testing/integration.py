@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from sere_core.testing.subject import EVERYTHING, Checks, Subject, shared_cache
+from sere_core.testing.subject import EVERYTHING, Checks, NotRun, Subject, shared_cache
 from sere_registry import BuildContext, SereError
 from sere_registry.catalog import Announced, Catalog
 from sere_registry.entries import InMemory
@@ -16,6 +16,16 @@ from sere_registry.scan import installed_entry_points
 
 CHECKS = Checks()
 Config = dict[str, Any]
+RAW = "kit.raw"
+#: what the made-up languages express
+SPOKEN = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+
+
+def _kit() -> list[Announced]:
+    """The kit's own component, announced for this run only."""
+    from sere_core.testing.raw import SPEC
+
+    return [Announced.of(SPEC, distribution="sere-kit", namespace="kit")]
 
 
 @CHECKS("integration.run", EVERYTHING)
@@ -55,6 +65,9 @@ def config(subject: Subject) -> Config:
         made["losses"] = dict(list(made["losses"].items())[-1:]) if _classifies(subject) else made["losses"]
     else:
         made["views"]["weak"] = [this]
+        if subject.build().level == "waveform":
+            made["encoders"]["small"] = {"use": RAW}
+            made["views"]["strong"] = [this]  # frames of this encoder are samples
         made["losses"]["checked"] = {"use": "sere.cross_entropy", "params": {"view": "weak"}}
     if kind == "resonance":
         made["losses"]["checked"] = {"use": "sere.tric"}
@@ -117,17 +130,21 @@ def _speakers(subject: Subject) -> set[str]:
 
 
 def _two_emotions(subject: Subject) -> list[str]:
-    """The two most frequent ones."""
+    """The two most frequent ones of those that made-up languages have."""
     counted = Counter(utterance.emotion for utterance in _corpus(subject).utterances())
-    return sorted(emotion for emotion, _ in counted.most_common(2))
+    known = [emotion for emotion, _ in counted.most_common() if emotion in SPOKEN]
+    if len(known) < 2:
+        raise NotRun(f"it has fewer than two of the emotions {', '.join(SPOKEN)}")
+    return sorted(known[:2])
 
 
 def _catalog(subject: Subject) -> Catalog:
     """What is installed, and the component, which may be announced in memory."""
     entry = subject.entry
     if entry.local:
-        return Catalog()
+        return Catalog(entry_points=[*installed_entry_points([]), *_kit()])
     group = GROUPS[entry.kind]
     others = [point for point in installed_entry_points([]) if (point.group, point.name) != (group, entry.full_name)]
     owner = InMemory(entry.distribution, entry.version, list(entry.requires))
-    return Catalog(entry_points=[*others, Announced(entry.full_name, group, entry.value, owner, lambda: subject.spec)])
+    this = Announced(entry.full_name, group, entry.value, owner, lambda: subject.spec)
+    return Catalog(entry_points=[*others, this, *_kit()])

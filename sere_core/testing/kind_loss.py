@@ -124,7 +124,18 @@ def gradient(subject: Subject) -> None:
         assert grad is not None and bool((grad != 0).any()), f"no gradient reaches its parameter '{name}'"
 
 
-@CHECKS("loss.padding", "loss.finite")
+@CHECKS("loss.deterministic", "loss.scalar")
+def deterministic(subject: Subject) -> None:
+    """The same weights, batches and seed give the same bits."""
+    loss = build(subject, SHAPE)
+    state = {name: value.clone() for name, value in loss.state_dict().items()}
+    parts = given(loss, SHAPE)
+    first = terms_of(loss, parts)
+    loss.load_state_dict(state)
+    assert all_same(terms_of(loss, parts), first), "its terms differ when it is asked again"
+
+
+@CHECKS("loss.padding", "loss.finite", "loss.deterministic")
 def padding(subject: Subject) -> None:
     """What stands in padded frames, and how many there are, changes no term."""
     loss = build(subject, SHAPE)
@@ -137,17 +148,6 @@ def padding(subject: Subject) -> None:
             assert close(clean[name], dirty[name]), (
                 f"the term '{name}' is {clean[name].item():.6g}, and {dirty[name].item():.6g} with padding"
             )
-
-
-@CHECKS("loss.deterministic", "loss.scalar")
-def deterministic(subject: Subject) -> None:
-    """The same weights, batches and seed give the same bits."""
-    loss = build(subject, SHAPE)
-    state = {name: value.clone() for name, value in loss.state_dict().items()}
-    parts = given(loss, SHAPE)
-    first = terms_of(loss, parts)
-    loss.load_state_dict(state)
-    assert all_same(terms_of(loss, parts), first), "its terms differ when it is asked again"
 
 
 @CHECKS("loss.permutation", "loss.finite", "loss.deterministic")

@@ -1,0 +1,395 @@
+"""Plugins that are broken in one way each, beside ones that are not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sere_registry import BuildContext, Frames, Group, LabelledBatch, Phase, Resonance, Stage, UnlabelledBatch
+
+
+class Plain(nn.Module):
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__()
+
+
+# --- losses: the distance of the means of S_l and T_u -------------------------------------------------------------------
+
+
+class GoodLoss(Plain):
+    def forward(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Mapping[str, Tensor]:
+        return {"gap": self.gap(labelled, target)}
+
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        return (labelled.embedding.mean(dim=0) - target.embedding.mean(dim=0)).square().sum()
+
+
+class NotScalar(GoodLoss):
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        return (labelled.embedding.mean(dim=0) - target.embedding.mean(dim=0)).square()
+
+
+class NotFinite(GoodLoss):
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        return (super().gap(labelled, target) * -1.0).log()
+
+
+class NeedsTwo(GoodLoss):
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        spread = target.embedding.std(dim=0).sum() if len(target) + len(labelled) < 3 else target.embedding.sum() * 0
+        return super().gap(labelled, target) + spread
+
+
+class NoGradient(GoodLoss):
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        return (labelled.embedding.detach().mean(dim=0) - target.embedding.mean(dim=0)).square().sum()
+
+
+class IgnoresMask(GoodLoss):
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        return (labelled.embedding.mean(dim=0) - target.frames.values.mean(dim=(0, 1))).square().sum()
+
+
+class OrderSensitive(GoodLoss):
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        place = torch.arange(1, len(target) + 1).to(target.embedding)
+        return (labelled.embedding.mean(dim=0) - (place[:, None] * target.embedding).mean(dim=0)).square().sum()
+
+
+class Nondeterministic(GoodLoss):
+    counter = itertools.count(1)
+
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        return super().gap(labelled, target) * (1 + 1e-3 * next(self.counter))
+
+
+class ForgetsState(GoodLoss):
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.weights = torch.rand(context.embedding_dim).double()
+
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        difference = labelled.embedding.mean(dim=0) - target.embedding.mean(dim=0)
+        return (self.weights.to(difference) * difference.square()).sum()
+
+
+class WrongGradient(GoodLoss):
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        right = super().gap(labelled, target)
+        return 2 * right - right.detach()
+
+
+class ReadsLabels(GoodLoss):
+    def forward(self, labelled: LabelledBatch, target_labels: Any) -> Mapping[str, Tensor]:  # type: ignore[override]
+        return {}
+
+
+# --- resonance fields: products of embeddings ---------------------------------------------------------------------------
+
+
+class GoodField(Plain):
+    directed = False
+
+    def forward(self, a: Any, b: Any) -> Resonance:
+        return Resonance(self.similarity(a, b), self.tell(b).unsqueeze(0).expand(len(a), -1, -1))
+
+    def tell(self, batch: Any) -> Tensor:
+        told: Tensor = batch.embedding
+        return told
+
+    def unit(self, batch: Any) -> Tensor:
+        return nn.functional.normalize(batch.embedding, dim=1)
+
+    def similarity(self, a: Any, b: Any) -> Tensor:
+        return self.unit(a) @ self.unit(b).T
+
+    def aligned(self, a: Any, b: Any) -> Resonance:
+        return Resonance(self.similarity(a, b).diagonal(), self.tell(b))
+
+
+class Unbounded(GoodField):
+    def unit(self, batch: Any) -> Tensor:
+        found: Tensor = batch.embedding
+        return found
+
+
+class NotSymmetric(GoodField):
+    def similarity(self, a: Any, b: Any) -> Tensor:
+        return 0.5 * super().similarity(a, b) + 0.1 * torch.tanh(a.embedding.sum(dim=1, keepdim=True))
+
+
+class FieldIgnoresMask(GoodField):
+    def tell(self, batch: Any) -> Tensor:
+        told: Tensor = batch.frames.values.sum(dim=1)
+        return told
+
+
+class WrongDiagonal(GoodField):
+    def aligned(self, a: Any, b: Any) -> Resonance:
+        return Resonance(self.similarity(a, b).diagonal(), self.tell(a))
+
+
+class DependsOnCompany(GoodField):
+    def unit(self, batch: Any) -> Tensor:
+        centred = batch.embedding - 0.1 * batch.embedding.mean(dim=0)
+        return nn.functional.normalize(centred, dim=1)
+
+
+# --- encoders: a linear map of frames of 320 samples --------------------------------------------------------------------
+
+
+class GoodEncoder(Plain):
+    input_dim, dim = 4, 3
+    rate, offset = 50.0, 0.01
+    contours: tuple[str, ...] = ()
+    normalise = True
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.map = nn.Linear(self.input_dim, self.dim)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"step": 320}
+
+    def extract(self, waveform: Any, contours: Any, hop: float) -> Any:
+        whole = np.pad(waveform, (0, -len(waveform) % 320)).reshape(-1, 4, 80)
+        return whole.mean(axis=2).astype(np.float32)
+
+    def lengths(self, lengths: Tensor) -> Tensor:
+        return lengths
+
+    def forward(self, frames: Frames) -> Frames:
+        clean = frames.values.masked_fill(~frames.mask.unsqueeze(-1), 0.0)
+        return Frames(self.values(clean, frames.mask), frames.mask, self.rate)
+
+    def values(self, clean: Tensor, mask: Tensor) -> Tensor:
+        found: Tensor = self.map(clean)
+        return found
+
+
+class BatchDiffers(GoodEncoder):
+    def values(self, clean: Tensor, mask: Tensor) -> Tensor:
+        found = super().values(clean, mask)
+        return found - found[mask].mean(dim=0)
+
+
+class Untrained(GoodEncoder):
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.spare = nn.Linear(2, 2)
+
+
+class EncoderForgets(GoodEncoder):
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.shift = float(torch.rand(()))
+
+    def values(self, clean: Tensor, mask: Tensor) -> Tensor:
+        return super().values(clean, mask) + self.shift
+
+
+class EncoderIgnoresMask(GoodEncoder):
+    def forward(self, frames: Frames) -> Frames:
+        found = self.map(frames.values) + 1e-3 * frames.values.sum(dim=(1, 2), keepdim=True)
+        return Frames(found, frames.mask, self.rate)
+
+
+class ExtractsAtRandom(GoodEncoder):
+    counter = itertools.count(1)
+
+    def extract(self, waveform: Any, contours: Any, hop: float) -> Any:
+        return super().extract(waveform, contours, hop) + np.float32(next(self.counter))
+
+
+class WrongWidth(GoodEncoder):
+    dim = 3
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.map = nn.Linear(self.input_dim, 5)
+
+
+# --- methods: minimise the losses of the config -------------------------------------------------------------------------
+
+
+class GoodMethod(nn.Module):
+    sees: frozenset[Any] = frozenset({"labelled"})
+
+    def __init__(self, params: Any, context: Any) -> None:
+        super().__init__()
+        self.backbone = context.backbone
+        self.losses = nn.ModuleDict({name: weighted.loss for name, weighted in context.losses.items()})
+        self.weights = {name: weighted.weight(0.0) for name, weighted in context.losses.items()}
+
+    def stages(self) -> list[Stage]:
+        return [Stage("all", self.sees | ({"source", "target"} if "adapt" in self.losses else set()), phases=(self.phase(),))]
+
+    def phase(self) -> Phase:
+        reads = frozenset({"labelled"}) | ({"source", "target"} if "adapt" in self.losses else set())
+        return Phase("step", self.terms, ("all",), reads=reads)
+
+    def terms(self, **given: Any) -> dict[str, Tensor]:
+        found = {}
+        for name, loss in self.losses.items():
+            named = {"classify": ("labelled",), "adapt": ("source", "target")}.get(name, ("labelled",))
+            for term, value in loss(**{stream: given[stream] for stream in named}).items():
+                found[f"{name}.{term}"] = self.weights[name] * value
+        return found
+
+    def parameters_by_group(self) -> dict[str, Group]:
+        return {"all": Group(tuple(self.parameters()))}
+
+    def predict(self, batch: Any) -> Tensor:
+        return batch.logits.softmax(dim=1)  # type: ignore[no-any-return]
+
+
+class ReadsUndeclared(GoodMethod):
+    def phase(self) -> Phase:
+        return Phase("step", self.terms, ("all",), reads=frozenset({"labelled", "source", "target"}))
+
+    def stages(self) -> list[Stage]:
+        return [Stage("all", frozenset({"labelled", "source"}), phases=(self.phase(),))]
+
+
+class MethodForgets(GoodMethod):
+    """A temperature that is learned from nothing, and written down nowhere."""
+
+    def __init__(self, params: Any, context: Any) -> None:
+        super().__init__(params, context)
+        self.temperature = 1 + float(torch.rand(()))
+
+    def predict(self, batch: Any) -> Tensor:
+        return (batch.logits / self.temperature).softmax(dim=1)  # type: ignore[no-any-return]
+
+
+class DoesNotResume(GoodMethod):
+    """Counts its steps in a number that no state_dict holds."""
+
+    def __init__(self, params: Any, context: Any) -> None:
+        super().__init__(params, context)
+        self.steps = 0
+
+    def terms(self, **given: Any) -> dict[str, Tensor]:
+        self.steps += 1
+        return {name: value / self.steps for name, value in super().terms(**given).items()}
+
+
+class IgnoresWeights(GoodMethod):
+    def __init__(self, params: Any, context: Any) -> None:
+        super().__init__(params, context)
+        self.weights = dict.fromkeys(self.weights, 1.0)
+
+
+class NotPosteriors(GoodMethod):
+    def predict(self, batch: Any) -> Tensor:
+        return batch.logits  # type: ignore[no-any-return]
+
+
+# --- views, selectors, dynamics, hooks ----------------------------------------------------------------------------------
+
+
+class GoodView:
+    level = "frames"
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        pass
+
+    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
+        noise = torch.stack([torch.randn(frames.values.shape[2], generator=generator) for _ in range(len(frames.values))])
+        return Frames(frames.values + 0.1 * noise[:, None] * frames.mask.unsqueeze(-1), self.mask(frames), frames.rate)
+
+    def mask(self, frames: Frames) -> Tensor:
+        return frames.mask
+
+
+class GrowsMask(GoodView):
+    def mask(self, frames: Frames) -> Tensor:
+        return torch.cat([frames.mask[:, :1], frames.mask[:, :-1]], dim=1) | frames.mask
+
+
+class OwnDraws(GoodView):
+    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
+        return super().__call__(frames, torch.default_generator)
+
+
+class ChangesInput(GoodView):
+    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
+        found = super().__call__(Frames(frames.values.clone(), frames.mask, frames.rate), generator)
+        frames.values.mul_(1.5)
+        return found
+
+
+class AlwaysTheSame(GoodView):
+    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
+        return frames
+
+
+class GoodSelector:
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        pass
+
+    def score(self, target: Tensor) -> float:
+        return float(target.amax(dim=1).mean())
+
+
+class ReadsTruth(GoodSelector):
+    def score(self, target: Tensor, labels: Tensor) -> float:  # type: ignore[override]
+        return 0.0
+
+
+class InfiniteScore(GoodSelector):
+    def score(self, target: Tensor) -> float:
+        return float(target.log().sum(dim=1).min() * 0 - (1 - target).log().amin())
+
+
+class Moody(GoodSelector):
+    counter = itertools.count(1)
+
+    def score(self, target: Tensor) -> float:
+        return float(next(self.counter))
+
+
+class GoodDynamics(Plain):
+    contours = ("rms",)
+    static_dim, dim = 1, 1
+
+    def prepare(self, contours: Any) -> Any:
+        return contours["rms"][:, None]
+
+    def forward(self, static: Frames, context: Frames) -> Frames:
+        clean = static.values.masked_fill(~context.mask.unsqueeze(-1), 0.0)
+        return Frames(self.values(clean) * context.mask.unsqueeze(-1), context.mask, context.rate)
+
+    def values(self, clean: Tensor) -> Tensor:
+        return clean
+
+
+class SeesCompany(GoodDynamics):
+    def values(self, clean: Tensor) -> Tensor:
+        return clean - clean.amax(dim=0, keepdim=True)
+
+
+class DividesBySilence(GoodDynamics):
+    def values(self, clean: Tensor) -> Tensor:
+        return clean / clean.sum(dim=1, keepdim=True)
+
+
+class LeavesPadding(GoodDynamics):
+    def forward(self, static: Frames, context: Frames) -> Frames:
+        clean = static.values.masked_fill(~context.mask.unsqueeze(-1), 0.0)
+        return Frames(clean + 1, context.mask, context.rate)
+
+
+class GoodHook:
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        pass
+
+
+class Unmarked(GoodHook):
+    def sere_run_start(self, run: Any) -> None:
+        """Lacks @hookimpl."""

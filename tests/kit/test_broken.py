@@ -1,0 +1,203 @@
+"""The kit on deliberately broken plugins: each fails the check that names its fault, and no other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sere_core.testing import check_component, checks, run_checks
+from sere_registry import ComponentSpec, NoParams, Params, param
+from sere_registry.catalog import Announced, Catalog
+
+#: kind -> broken class of tests/kit/broken.py -> the one check that it fails
+BROKEN: dict[str, dict[str, str]] = {
+    "loss": {
+        "NotScalar": "loss.scalar",
+        "NotFinite": "loss.finite",
+        "NeedsTwo": "loss.batch_of_one",
+        "NoGradient": "loss.gradient",
+        "IgnoresMask": "loss.padding",
+        "OrderSensitive": "loss.permutation",
+        "Nondeterministic": "loss.deterministic",
+        "ForgetsState": "loss.state",
+        "WrongGradient": "loss.float64",
+        "ReadsLabels": "loss.reads",
+        "GoodSelector": "build.defaults",
+    },
+    "resonance": {
+        "Unbounded": "resonance.bounded",
+        "NotSymmetric": "resonance.symmetry",
+        "FieldIgnoresMask": "resonance.padding",
+        "WrongDiagonal": "resonance.aligned",
+        "DependsOnCompany": "resonance.company",
+        "GoodLoss": "resonance.shapes",
+    },
+    "encoder": {
+        "BatchDiffers": "encoder.batched_is_single",
+        "Untrained": "encoder.trained",
+        "EncoderForgets": "encoder.state",
+        "EncoderIgnoresMask": "encoder.padding",
+        "ExtractsAtRandom": "encoder.deterministic",
+        "WrongWidth": "encoder.shapes",
+    },
+    "method": {
+        "ReadsUndeclared": "method.sees",
+        "MethodForgets": "method.state",
+        "DoesNotResume": "method.resumes",
+        "IgnoresWeights": "method.zero_weight",
+        "NotPosteriors": "method.posteriors",
+    },
+    "view": {
+        "GrowsMask": "view.mask",
+        "OwnDraws": "view.generator",
+        "ChangesInput": "view.input",
+        "AlwaysTheSame": "view.varies",
+    },
+    "selector": {"ReadsTruth": "selector.reads", "InfiniteScore": "selector.finite", "Moody": "selector.deterministic"},
+    "dynamics": {
+        "SeesCompany": "dynamics.batched_is_single",
+        "DividesBySilence": "dynamics.finite",
+        "LeavesPadding": "dynamics.padding",
+    },
+    "hook": {"Unmarked": "hook.known"},
+}
+GOOD = {
+    "loss": "GoodLoss",
+    "resonance": "GoodField",
+    "encoder": "GoodEncoder",
+    "method": "GoodMethod",
+    "view": "GoodView",
+    "selector": "GoodSelector",
+    "dynamics": "GoodDynamics",
+}
+
+
+def spec(kind: Any, factory: str, **more: Any) -> ComponentSpec:
+    made: dict[str, Any] = {"name": "thing", "factory": f"tests.kit.broken:{factory}", "summary": "a plugin under test", **more}
+    return ComponentSpec(kind=kind, **made)
+
+
+def catalog(made: Any, **more: Any) -> Catalog:
+    told = {"distribution": "sere-xyz", "namespace": "xyz", "requires": ["sere>=0.1,<0.2"], **more}
+    return Catalog(entry_points=[Announced.of(made, **told)], environ={})
+
+
+def failed(kind: str, given: Catalog, name: str = "xyz.thing") -> set[str]:
+    """The ids of the checks that the component fails."""
+    return {result.id for result in run_checks(kind, name, catalog=given) if result.passed is False}
+
+
+@pytest.mark.parametrize(("kind", "factory", "id"), [(kind, name, id) for kind, rows in BROKEN.items() for name, id in rows.items()])
+def test_a_fault_of_behaviour_fails_its_check(kind: str, factory: str, id: str) -> None:
+    assert failed(kind, catalog(spec(kind, factory))) == {id}
+
+
+@pytest.mark.parametrize(("kind", "factory"), GOOD.items())
+def test_what_is_not_broken_passes_everything(kind: str, factory: str) -> None:
+    check_component(kind, "xyz.thing", catalog=catalog(spec(kind, factory)))
+
+
+class Undescribed(Params):
+    size: int = 3
+
+
+class ChangesOnTheWay(Params):
+    size: float = param(0.5, "its default is below its bound", ge=1)
+
+
+@pytest.mark.parametrize(
+    ("id", "made", "more"),
+    [
+        ("static.metadata", spec("view", "GoodView"), {"kind": "loss"}),
+        ("static.metadata", spec("loss", "GoodLoss", api=99), {}),
+        ("static.metadata", "not a spec", {"kind": "loss", "name": "xyz.thing"}),
+        ("static.names", spec("loss", "GoodLoss"), {"name": "thing"}),
+        ("static.names", spec("loss", "GoodLoss"), {"namespace": "sere"}),
+        ("static.descriptions", spec("loss", "GoodLoss", params=Undescribed), {}),
+        ("static.descriptions", spec("loss", "GoodLoss", summary=""), {}),
+        ("static.schema", spec("loss", "GoodLoss", params=ChangesOnTheWay), {}),
+        ("static.bounds", spec("loss", "GoodLoss"), {"requires": ["sere>=0.1"]}),
+        ("static.bounds", spec("loss", "GoodLoss"), {"requires": []}),
+    ],
+    ids=["wrong kind", "wrong api", "no spec", "no namespace", "usurper", "parameter", "summary", "default", "no upper bound", "no bound"],
+)
+def test_a_fault_of_the_declaration_fails_its_check(id: str, made: Any, more: dict[str, Any]) -> None:
+    given = catalog(made, **more)
+    name = given.entries[0].full_name
+    assert failed(given.entries[0].kind, given, name) == {id}
+
+
+MODULE = """
+from sere_registry import ComponentSpec
+{line}
+SPEC = ComponentSpec(kind="loss", name="thing", factory="tests.kit.broken:GoodLoss", summary="a plugin under test")
+"""
+
+
+@pytest.mark.parametrize(
+    ("id", "line"),
+    [
+        ("hygiene.no_torch", "import torch"),
+        ("hygiene.silent", "print('thank you for installing thing')"),
+        ("hygiene.no_network", "import socket\ntry:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass"),
+    ],
+)
+def test_a_fault_of_an_import_fails_its_check(
+    id: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"xyz_{id.replace('.', '_')}"
+    (tmp_path / f"{name}.py").write_text(MODULE.format(line=line))
+    monkeypatch.syspath_prepend(tmp_path)
+    import importlib
+
+    announced = Announced.of(lambda: importlib.import_module(name).SPEC, distribution="sere-xyz", requires=["sere<1"], name="xyz.thing")
+    point = Announced(announced.name, announced.group, f"{name}:SPEC", announced.dist, announced.target)
+    assert failed("loss", Catalog(entry_points=[point], environ={})) == {id}
+    sys.modules.pop(name, None)
+
+
+def test_a_wheel_that_installs_a_generic_name_fails_its_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "sere_xyz-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sere-xyz\nVersion: 1.0\nRequires-Dist: sere<1\n")
+    (info / "RECORD").write_text("xyz/__init__.py,,\ntests/__init__.py,,\nsere_xyz-1.0.dist-info/RECORD,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert failed("loss", catalog(spec("loss", "GoodLoss"))) == {"static.top_level"}
+
+
+def test_a_component_of_one_file_is_checked_too(tmp_path: Path) -> None:
+    path = tmp_path / "thing.py"
+    path.write_text(MODULE.format(line=""))
+    check_component("loss", f"file:{path}:SPEC")
+
+
+def test_an_expected_failure_is_excused_and_a_stale_one_is_not() -> None:
+    given = catalog(spec("loss", "OrderSensitive"))
+    check_component("loss", "thing", catalog=given, expected_failures={"loss.permutation": "on purpose", "integration.run": "stops there"})
+    with pytest.raises(AssertionError, match=r"loss\.permutation: the term 'gap'"):
+        check_component("loss", "thing", catalog=given)
+    with pytest.raises(AssertionError, match=r"loss\.scalar: expected to fail \(why\), and passes"):
+        check_component("loss", "thing", catalog=given, expected_failures={"loss.permutation": "on purpose", "loss.scalar": "why"})
+    with pytest.raises(AssertionError, match=r"loss\.typo: there is no such check"):
+        check_component("loss", "thing", catalog=given, expected_failures={"loss.permutation": "on purpose", "loss.typo": "why"})
+
+
+class Rooted(NoParams):
+    root: Path = param(..., "where it is")
+
+
+def test_a_parameter_without_a_value_is_not_a_failure_and_not_a_pass() -> None:
+    given = catalog(spec("loss", "GoodLoss", params=Rooted))
+    assert failed("loss", given) == set()
+    with pytest.raises(AssertionError, match=r"build\.params: it needs values for root"):
+        check_component("loss", "thing", catalog=given)
+
+
+@pytest.mark.parametrize("kind", [*BROKEN, "corpus"])
+def test_ids_are_unique_and_say_something(kind: str) -> None:
+    found = checks(kind)
+    assert len({check.id for check in found}) == len(found)
+    assert all(check.claim.endswith(".") and "\n" not in check.claim for check in found)
