@@ -16,6 +16,8 @@ from sere_registry.entries import Entry, noun
 from sere_registry.errors import Place
 from sere_registry.scan import local_entry
 
+AFTER = "not run after "
+
 
 def checks(kind: str) -> tuple[Check, ...]:
     """The checks of a kind, in the order in which they run.
@@ -52,8 +54,14 @@ def run_entry(entry: Entry, catalog: Catalog, params: Mapping[str, Any] | None =
     for check in checks(entry.kind):
         wanted = results if EVERYTHING in check.after else check.after
         blocked = [name for name in wanted if results[name].passed is not True]
-        results[check.id] = Result(check.id, None, f"not run after {blocked[0]}") if blocked else _run(check, subject)
+        results[check.id] = _blocked(check, results[blocked[0]]) if blocked else _run(check, subject)
     return list(results.values())
+
+
+def _blocked(check: Check, first: Result) -> Result:
+    """Not run, because of the check at the root of it all."""
+    root = first.message.removeprefix(AFTER) if first.passed is None and first.message.startswith(AFTER) else first.id
+    return Result(check.id, None, AFTER + root)
 
 
 def check_component(
@@ -85,7 +93,7 @@ def check_component(
 
 def _excused(result: Result, expected: Mapping[str, str]) -> bool:
     """Expected to fail, or not run because of such a one."""
-    return result.id in expected or (result.passed is None and result.message.removeprefix("not run after ") in expected)
+    return result.id in expected or (result.passed is None and result.message.removeprefix(AFTER) in expected)
 
 
 def entry_of(kind: str, name: str, catalog: Catalog) -> Entry:

@@ -176,13 +176,18 @@ def test_a_component_of_one_file_is_checked_too(tmp_path: Path) -> None:
 
 def test_an_expected_failure_is_excused_and_a_stale_one_is_not() -> None:
     given = catalog(spec("loss", "OrderSensitive"))
-    check_component("loss", "thing", catalog=given, expected_failures={"loss.permutation": "on purpose", "integration.run": "stops there"})
+    check_component("loss", "thing", catalog=given, expected_failures={"loss.permutation": "on purpose"})
     with pytest.raises(AssertionError, match=r"loss\.permutation: the term 'gap'"):
         check_component("loss", "thing", catalog=given)
     with pytest.raises(AssertionError, match=r"loss\.scalar: expected to fail \(why\), and passes"):
         check_component("loss", "thing", catalog=given, expected_failures={"loss.permutation": "on purpose", "loss.scalar": "why"})
     with pytest.raises(AssertionError, match=r"loss\.typo: there is no such check"):
         check_component("loss", "thing", catalog=given, expected_failures={"loss.permutation": "on purpose", "loss.typo": "why"})
+
+
+def test_what_an_expected_failure_stands_before_is_excused_too() -> None:
+    """loss.float64 comes after loss.gradient, and that after loss.finite: none of them is run."""
+    check_component("loss", "thing", catalog=catalog(spec("loss", "NotFinite")), expected_failures={"loss.finite": "on purpose"})
 
 
 class Rooted(NoParams):
