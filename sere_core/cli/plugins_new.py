@@ -122,7 +122,7 @@ def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dic
         f"src/{package}/__init__.py": "init.py",
         f"src/{package}/specs.py": "specs.py",
         f"src/{package}/{component}.py": f"{kind}.py",
-        "tests/test_conformance.py": "test_conformance.py",
+        "tests/test_conformance.py": "test_corpus.py" if kind == "corpus" else "test_conformance.py",
     }
     texts = {name: Template((_TEMPLATES / f"{source}.txt").read_text(encoding="utf-8")).substitute(words) for name, source in files.items()}
     return {**texts, f"src/{package}/py.typed": "", ".gitignore": "__pycache__/\n*.egg-info/\ndist/\nruns/\n"}

@@ -98,7 +98,7 @@ def test_the_package_is_whole(packages: dict[str, Path]) -> None:
             f"{package}/specs.py",
             f"{package}/first_try.py",
         } <= names
-        assert f'check_component("{kind}", "new_{kind}.first_try")' in (folder / "tests/test_conformance.py").read_text()
+        assert f'check_component("{kind}", "new_{kind}.first_try"' in (folder / "tests/test_conformance.py").read_text()
         for path in folder.rglob("*.py"):
             compile(path.read_text(), str(path), "exec")
             assert "$" not in path.read_text()
