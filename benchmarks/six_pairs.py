@@ -20,7 +20,10 @@ CORPORA = ("emodb", "emovo", "ravdess")
 PAIRS = [f"{source}_to_{target}" for source in CORPORA for target in CORPORA if source != target]
 NO_LOSSES = ["losses=null"]
 
-#: row -> what is set on top of the pair's config
+WITH_EMODB = "[anger, disgust, fear, happiness, neutral, sadness]"
+WITHOUT = "[anger, disgust, fear, happiness, neutral, sadness, surprise]"
+
+#: row -> what is set on top of the pair's config; {target} and {classes} are the pair's
 ROWS: dict[str, list[str]] = {
     "source-only": ["losses.adapt=null"],
     "sere": [],
@@ -33,6 +36,10 @@ ROWS: dict[str, list[str]] = {
     "mcd": ["method.use=mcd", *NO_LOSSES],
     "nrc": ["method.use=nrc", *NO_LOSSES],
     "jdar": ["method.use=jdar", *NO_LOSSES],
+    # not methods: other label regimes, and two ceilings that are trained on labels of the target's other folds
+    "all-source-labels": ["losses.adapt=null", "task.shots=all", "train.batch.labelled=32"],
+    "ceiling-5-shot": ["losses.adapt=null", "task.source={target}", "task.classes={classes}"],
+    "ceiling-all": ["losses.adapt=null", "task.source={target}", "task.classes={classes}", "task.shots=all", "train.batch.labelled=32"],
 }
 
 
@@ -46,7 +53,9 @@ def job(work: tuple[str, str, int, Path, tuple[str, ...]]) -> tuple[str, str, in
 
     common = ["hooks=null", f"output.dir={out / pair / row}", "train.threads=1"]
     config = Path(__file__).parent.parent / "configs" / "real" / f"{pair}.yaml"
-    resolved = load(config, sets=[*common, *more, *ROWS[row]], seed=seed)
+    target, classes = pair.split("_to_")[1], WITH_EMODB if "emodb" in pair else WITHOUT
+    overlay = [line.replace("{target}", target).replace("{classes}", classes) for line in ROWS[row]]
+    resolved = load(config, sets=[*common, *more, *overlay], seed=seed)
     folder = out / pair / row / resolved.digest()
     if not (folder / "done").exists():
         run(resolved, resume=True, quiet=True)
