@@ -173,7 +173,7 @@ class Run:
 
     def _manifest(self) -> None:
         """What the run is made of."""
-        from sere_core.score.manifest import Component, manifest, manifest_changes
+        from sere_core.score.manifest import Component, code_digest, manifest, manifest_changes
         from sere_core.train.device import computes_in, describe
 
         self.material.preparer.streams(self.plan.task.folds[0])  # states whose statistics normalise
@@ -187,6 +187,7 @@ class Run:
                 bound.params.model_dump(mode="json"),
                 bound.spec.evidence,
                 bound.spec.cite,
+                code_digest(bound.spec.factory),
             )
             for path, bound in self.resolved.components.items()
         ]

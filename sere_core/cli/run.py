@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from typing import Any
@@ -41,14 +42,18 @@ def add_config_arguments(parser: Any) -> None:
     )
     parser.add_argument("--unset", dest="unsets", action="append", default=[], metavar="A.B", help="remove a value; may be repeated")
     parser.add_argument("--seed", type=int, default=None, help="replace the seed of the config")
+    parser.add_argument("--disable", action="append", default=[], metavar="DIST", help="a distribution whose plugins must not be used")
     parser.add_argument("--traceback", action="store_true", help="show the traceback of errors too")
 
 
 def read_config(arguments: Any, quiet: bool = False) -> Any:
     """The resolved config of these arguments; its warnings go to stderr."""
     from sere_core.config import load
+    from sere_registry.catalog import Catalog
 
-    resolved = load(arguments.config, sets=arguments.sets, unsets=arguments.unsets, seed=arguments.seed)
+    away = ",".join([os.environ.get("SERE_DISABLE", ""), *arguments.disable])
+    catalog = Catalog(environ={**os.environ, "SERE_DISABLE": away})
+    resolved = load(arguments.config, sets=arguments.sets, unsets=arguments.unsets, seed=arguments.seed, catalog=catalog)
     for warning in () if quiet else resolved.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return resolved
@@ -75,6 +80,8 @@ def resume_command(arguments: Any) -> str:
         words += ["--set", text]
     for text in arguments.unsets:
         words += ["--unset", text]
+    for name in arguments.disable:
+        words += ["--disable", name]
     if arguments.seed is not None:
         words += ["--seed", str(arguments.seed)]
     return shlex.join([*words, "--resume"])
