@@ -104,6 +104,7 @@ def gradient(subject: Subject) -> None:
     dynamics = build(subject)
     learned = {name: parameter for name, parameter in dynamics.named_parameters() if parameter.requires_grad}
     found = dynamics(*inputs(dynamics)).values
+    assert found.requires_grad or not learned, f"no gradient reaches its parameters {', '.join(learned)}"
     grads = torch.autograd.grad(found.square().sum(), list(learned.values()), allow_unused=True) if learned else ()
     for name, grad in zip(learned, grads, strict=True):
         assert grad is not None and bool((grad != 0).any()), f"no gradient reaches its parameter '{name}'"

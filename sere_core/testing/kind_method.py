@@ -76,7 +76,9 @@ def sees(subject: Subject) -> None:
         declared |= set(stage.sees)
     some = {name: stream for name, stream in streams().items() if name in declared | {"test"}}
     whole, _ = fold(subject, made, epochs=1)
-    assert same(fold(subject, made, epochs=1, streams_=some)[0], whole), "streams that no stage declares change what it predicts"
+    if not same(fold(subject, made, epochs=1, streams_=some)[0], whole):
+        repeats = same(fold(subject, made, epochs=1)[0], whole)  # where it does not, that is method.deterministic's to say
+        assert not repeats, "streams that no stage declares change what it predicts"
 
 
 @CHECKS("method.groups", "method.sees")

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor, nn
 
-from sere_registry import BuildContext, Frames, Group, LabelledBatch, Phase, Resonance, Stage, UnlabelledBatch
+from sere_registry import (
+    BuildContext,
+    Frames,
+    Group,
+    LabelledBatch,
+    Phase,
+    Recording,
+    Resonance,
+    Stage,
+    UnlabelledBatch,
+    Utterance,
+)
+from sere_registry.hookspecs import hookimpl
 
 
 class Plain(nn.Module):
@@ -138,6 +153,31 @@ class DependsOnCompany(GoodField):
     def unit(self, batch: Any) -> Tensor:
         centred = batch.embedding - 0.1 * batch.embedding.mean(dim=0)
         return nn.functional.normalize(centred, dim=1)
+
+
+class SteepField(GoodField):
+    """Adds the distance of each embedding from itself: 0, where the gradient of a root is not finite."""
+
+    def tell(self, batch: Any) -> Tensor:
+        told = super().tell(batch)
+        return told + (told - told.detach()).square().sum(dim=1, keepdim=True).sqrt()
+
+
+class FieldWrongGradient(GoodField):
+    def similarity(self, a: Any, b: Any) -> Tensor:
+        right = super().similarity(a, b)
+        return 2 * right - right.detach()
+
+
+class FieldForgets(GoodField):
+    """A scale that is drawn, and written down nowhere."""
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.scale = float(torch.rand(()))
+
+    def similarity(self, a: Any, b: Any) -> Tensor:
+        return self.scale * super().similarity(a, b)
 
 
 # --- encoders: a linear map of frames of 320 samples --------------------------------------------------------------------
@@ -290,6 +330,30 @@ class NotPosteriors(GoodMethod):
         return batch.logits  # type: ignore[no-any-return]
 
 
+class SpendsHalf(GoodMethod):
+    """Its one stage takes half of the epochs, and nothing the others."""
+
+    def stages(self) -> list[Stage]:
+        return [replace(stage, budget=0.5) for stage in super().stages()]
+
+
+class HoldsUnused(GoodMethod):
+    """A layer in a group that no loss reaches."""
+
+    def __init__(self, params: Any, context: Any) -> None:
+        super().__init__(params, context)
+        self.spare = nn.Linear(2, 2)
+
+
+class PredictsOtherwise(GoodMethod):
+    """Every prediction a little sharper than the one before."""
+
+    counter = itertools.count(1)
+
+    def predict(self, batch: Any) -> Tensor:
+        return (batch.logits * (1 + 1e-3 * next(self.counter))).softmax(dim=1)  # type: ignore[no-any-return]
+
+
 # --- views, selectors, dynamics, hooks ----------------------------------------------------------------------------------
 
 
@@ -327,6 +391,20 @@ class ChangesInput(GoodView):
 class AlwaysTheSame(GoodView):
     def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
         return frames
+
+
+class DropsFrame(GoodView):
+    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
+        found = super().__call__(frames, generator)
+        return Frames(found.values[:, 1:], found.mask[:, 1:], found.rate)
+
+
+class DrawsForPadding(GoodView):
+    """A draw for each frame, padded ones too: the draws of a row depend on how long the rows before it are padded."""
+
+    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
+        noise = torch.randn(frames.values.shape, generator=generator)
+        return Frames(frames.values + 0.1 * noise * frames.mask.unsqueeze(-1), frames.mask, frames.rate)
 
 
 class GoodSelector:
@@ -385,11 +463,107 @@ class LeavesPadding(GoodDynamics):
         return Frames(clean + 1, context.mask, context.rate)
 
 
+class TooNarrow(GoodDynamics):
+    """Says two features and gives one."""
+
+    dim = 2
+
+
+class SpareDynamics(GoodDynamics):
+    """A layer that nothing passes through."""
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.spare = nn.Linear(2, 2)
+
+
+class DynamicsForgets(GoodDynamics):
+    """A shift that is drawn, and written down nowhere."""
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.shift = float(torch.rand(()))
+
+    def values(self, clean: Tensor) -> Tensor:
+        return clean + self.shift
+
+
 class GoodHook:
     def __init__(self, params: Any, context: BuildContext) -> None:
         pass
+
+    @hookimpl
+    def sere_run_start(self, run: Any) -> None:
+        """Is told."""
 
 
 class Unmarked(GoodHook):
     def sere_run_start(self, run: Any) -> None:
         """Lacks @hookimpl."""
+
+
+class StumblesAtStep(GoodHook):
+    @hookimpl
+    def sere_step_end(self, losses: Mapping[str, float]) -> None:
+        raise KeyError("a loss of its own")
+
+
+class KnowsLossesOnly(GoodHook):
+    """Takes every component for a loss, as all are that the kit's short made-up run tells it of."""
+
+    @hookimpl
+    def sere_component_built(self, kind: str) -> None:
+        if kind != "loss":
+            raise ValueError(kind)
+
+
+# --- corpora: tones of two speakers and two emotions --------------------------------------------------------------------
+
+
+class GoodCorpus:
+    languages: tuple[str, ...] = ("xx",)
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        assert context.cache is not None
+        self.id, self.root = context.id, context.cache / "broken-corpus" / type(self).__name__
+
+    def utterances(self) -> list[Utterance]:
+        return [self.utterance(speaker, word, take) for speaker in "ab" for word in ("anger", "sadness") for take in (0, 1)]
+
+    def utterance(self, speaker: str, emotion: str, take: int) -> Utterance:
+        id = f"{speaker}-{emotion}-{take}"
+        return Utterance(Recording(id, self.path(id), self.id, "xx", speaker, text=self.text()), emotion)
+
+    def path(self, id: str) -> Path:
+        return self.root / f"{id}.wav"
+
+    def text(self) -> str:
+        return "la la"
+
+    def findings(self) -> list[Any]:
+        return []
+
+    def prepare(self, progress: Any = None) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        for number, utterance in enumerate(self.utterances()):
+            if not utterance.recording.path.exists():
+                soundfile.write(utterance.recording.path, 0.1 * np.sin(np.arange(6400) * (0.05 + 0.01 * number)), 16000)
+
+
+class NotSorted(GoodCorpus):
+    def utterances(self) -> list[Utterance]:
+        return super().utterances()[::-1]
+
+
+class ListsOtherwise(GoodCorpus):
+    """Every sentence is another one each time it is asked."""
+
+    counter = itertools.count(1)
+
+    def text(self) -> str:
+        return f"sentence {next(self.counter)}"
+
+
+class NeverPrepares(GoodCorpus):
+    def prepare(self, progress: Any = None) -> None:
+        """Leaves its files to somebody else."""

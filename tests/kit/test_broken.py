@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import field_validator
 
 from sere_core.testing import check_component, checks, run_checks
-from sere_registry import ComponentSpec, NoParams, Params, param
+from sere_registry import GROUPS, ComponentSpec, NoParams, Params, param
 from sere_registry.catalog import Announced, Catalog
 
 #: kind -> broken class of tests/kit/broken.py -> the one check that it fails
@@ -34,6 +35,9 @@ BROKEN: dict[str, dict[str, str]] = {
         "WrongDiagonal": "resonance.aligned",
         "DependsOnCompany": "resonance.company",
         "GoodLoss": "resonance.shapes",
+        "SteepField": "resonance.finite",
+        "FieldWrongGradient": "resonance.gradient",
+        "FieldForgets": "resonance.state",
     },
     "encoder": {
         "BatchDiffers": "encoder.batched_is_single",
@@ -49,20 +53,29 @@ BROKEN: dict[str, dict[str, str]] = {
         "DoesNotResume": "method.resumes",
         "IgnoresWeights": "method.zero_weight",
         "NotPosteriors": "method.posteriors",
+        "SpendsHalf": "method.declares",
+        "HoldsUnused": "method.groups",
+        "PredictsOtherwise": "method.deterministic",
     },
     "view": {
         "GrowsMask": "view.mask",
         "OwnDraws": "view.generator",
         "ChangesInput": "view.input",
         "AlwaysTheSame": "view.varies",
+        "DropsFrame": "view.shapes",
+        "DrawsForPadding": "view.padding",
     },
     "selector": {"ReadsTruth": "selector.reads", "InfiniteScore": "selector.finite", "Moody": "selector.deterministic"},
     "dynamics": {
         "SeesCompany": "dynamics.batched_is_single",
         "DividesBySilence": "dynamics.finite",
         "LeavesPadding": "dynamics.padding",
+        "TooNarrow": "dynamics.shapes",
+        "SpareDynamics": "dynamics.gradient",
+        "DynamicsForgets": "dynamics.state",
     },
-    "hook": {"Unmarked": "hook.known"},
+    "hook": {"Unmarked": "hook.known", "StumblesAtStep": "hook.lives", "KnowsLossesOnly": "integration.run"},
+    "corpus": {"NotSorted": "corpus.listing", "ListsOtherwise": "corpus.deterministic", "NeverPrepares": "corpus.prepare"},
 }
 GOOD = {
     "loss": "GoodLoss",
@@ -72,6 +85,8 @@ GOOD = {
     "view": "GoodView",
     "selector": "GoodSelector",
     "dynamics": "GoodDynamics",
+    "hook": "GoodHook",
+    "corpus": "GoodCorpus",
 }
 
 
@@ -108,22 +123,32 @@ class ChangesOnTheWay(Params):
     size: float = param(0.5, "its default is below its bound", ge=1)
 
 
-@pytest.mark.parametrize(
-    ("id", "made", "more"),
-    [
-        ("static.metadata", spec("view", "GoodView"), {"kind": "loss"}),
-        ("static.metadata", spec("loss", "GoodLoss", api=99), {}),
-        ("static.metadata", "not a spec", {"kind": "loss", "name": "xyz.thing"}),
-        ("static.names", spec("loss", "GoodLoss"), {"name": "thing"}),
-        ("static.names", spec("loss", "GoodLoss"), {"namespace": "sere"}),
-        ("static.descriptions", spec("loss", "GoodLoss", params=Undescribed), {}),
-        ("static.descriptions", spec("loss", "GoodLoss", summary=""), {}),
-        ("static.schema", spec("loss", "GoodLoss", params=ChangesOnTheWay), {}),
-        ("static.bounds", spec("loss", "GoodLoss"), {"requires": ["sere>=0.1"]}),
-        ("static.bounds", spec("loss", "GoodLoss"), {"requires": []}),
-    ],
-    ids=["wrong kind", "wrong api", "no spec", "no namespace", "usurper", "parameter", "summary", "default", "no upper bound", "no bound"],
-)
+class DoublesOnTheWay(Params):
+    size: int = param(3, "twice as large each time it is validated, which its default is not")
+
+    @field_validator("size")
+    @classmethod
+    def twice(cls, value: int) -> int:
+        return 2 * value
+
+
+#: what is wrong -> the one check that fails, the spec, how it is announced
+DECLARED: dict[str, tuple[str, Any, dict[str, Any]]] = {
+    "wrong kind": ("static.metadata", spec("view", "GoodView"), {"kind": "loss"}),
+    "wrong api": ("static.metadata", spec("loss", "GoodLoss", api=99), {}),
+    "no spec": ("static.metadata", "not a spec", {"kind": "loss", "name": "xyz.thing"}),
+    "no namespace": ("static.names", spec("loss", "GoodLoss"), {"name": "thing"}),
+    "usurper": ("static.names", spec("loss", "GoodLoss"), {"namespace": "sere"}),
+    "parameter": ("static.descriptions", spec("loss", "GoodLoss", params=Undescribed), {}),
+    "summary": ("static.descriptions", spec("loss", "GoodLoss", summary=""), {}),
+    "default": ("static.schema", spec("loss", "GoodLoss", params=ChangesOnTheWay), {}),
+    "no upper bound": ("static.bounds", spec("loss", "GoodLoss"), {"requires": ["sere>=0.1"]}),
+    "no bound": ("static.bounds", spec("loss", "GoodLoss"), {"requires": []}),
+    "validator": ("build.params", spec("loss", "GoodLoss", params=DoublesOnTheWay), {}),
+}
+
+
+@pytest.mark.parametrize(("id", "made", "more"), DECLARED.values(), ids=DECLARED)
 def test_a_fault_of_the_declaration_fails_its_check(id: str, made: Any, more: dict[str, Any]) -> None:
     given = catalog(made, **more)
     name = given.entries[0].full_name
@@ -137,14 +162,15 @@ SPEC = ComponentSpec(kind="loss", name="thing", factory="tests.kit.broken:GoodLo
 """
 
 
-@pytest.mark.parametrize(
-    ("id", "line"),
-    [
-        ("hygiene.no_torch", "import torch"),
-        ("hygiene.silent", "print('thank you for installing thing')"),
-        ("hygiene.no_network", "import socket\ntry:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass"),
-    ],
-)
+#: the check that fails -> a line of the module that holds the spec
+IMPORTED = {
+    "hygiene.no_torch": "import torch",
+    "hygiene.silent": "print('thank you for installing thing')",
+    "hygiene.no_network": "import socket\ntry:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass",
+}
+
+
+@pytest.mark.parametrize(("id", "line"), IMPORTED.items())
 def test_a_fault_of_an_import_fails_its_check(
     id: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,13 +185,17 @@ def test_a_fault_of_an_import_fails_its_check(
     sys.modules.pop(name, None)
 
 
+#: the check that `test_a_wheel_that_installs_a_generic_name_fails_its_check` is about
+INSTALLED = "static.top_level"
+
+
 def test_a_wheel_that_installs_a_generic_name_fails_its_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = tmp_path / "sere_xyz-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sere-xyz\nVersion: 1.0\nRequires-Dist: sere<1\n")
     (info / "RECORD").write_text("xyz/__init__.py,,\ntests/__init__.py,,\nsere_xyz-1.0.dist-info/RECORD,,\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert failed("loss", catalog(spec("loss", "GoodLoss"))) == {"static.top_level"}
+    assert failed("loss", catalog(spec("loss", "GoodLoss"))) == {INSTALLED}
 
 
 def test_a_component_of_one_file_is_checked_too(tmp_path: Path) -> None:
@@ -201,7 +231,16 @@ def test_a_parameter_without_a_value_is_not_a_failure_and_not_a_pass() -> None:
         check_component("loss", "thing", catalog=given)
 
 
-@pytest.mark.parametrize("kind", [*BROKEN, "corpus"])
+@pytest.mark.parametrize("kind", GROUPS)
+def test_every_check_has_a_plugin_that_fails_it(kind: str) -> None:
+    """A check that nothing has ever failed may be one that nothing can fail."""
+    anywhere = {id for id, _, _ in DECLARED.values()} | IMPORTED.keys() | {INSTALLED}
+    anywhere |= {id for rows in BROKEN.values() for id in rows.values()}
+    bare = [check.id for check in checks(kind) if check.id not in anywhere]
+    assert not bare, f"no broken plugin in these tests fails {', '.join(bare)}: add one to tests/kit/broken.py and BROKEN"
+
+
+@pytest.mark.parametrize("kind", GROUPS)
 def test_ids_are_unique_and_say_something(kind: str) -> None:
     found = checks(kind)
     assert len({check.id for check in found}) == len(found)
