@@ -1,4 +1,4 @@
-"""A small task in memory: two domains of frame sequences, real methods, the real trainer; no audio, no config file."""
+"""The conformance kit's toy task, with real methods, real losses and a field."""
 
 from __future__ import annotations
 
@@ -12,65 +12,16 @@ from torch import nn
 
 from sere_core.config.model import Train
 from sere_core.rng import derive
+from sere_core.testing.toy import CLASSES, CONTOURS, DIM, WIDTH, Gated, Identity, stream, streams
 from sere_core.train.backbone import Backbone, Projection
 from sere_core.train.fold import FoldTrainer, Listener
-from sere_core.train.streams import Item, StreamSet
 from sere_plugins.losses.cross_entropy import CrossEntropy
 from sere_plugins.methods.joint import Joint
 from sere_plugins.specs.losses import CrossEntropyParams
 from sere_plugins.specs.methods import JointParams
-from sere_registry import BuildContext, Frames, MethodContext, Place, WeightedLoss
+from sere_registry import BuildContext, MethodContext, Place, WeightedLoss
 
-CLASSES = ("anger", "fear", "sadness")
-WIDTH, DIM, CONTOURS = 6, 8, 2
-
-
-class Identity(nn.Module):
-    """An encoder without a trained part."""
-
-    input_dim = dim = WIDTH
-    rate, offset = 10.0, 0.0
-
-    def forward(self, frames: Frames) -> Frames:
-        return frames
-
-
-class Differences(nn.Module):
-    """Dynamics with a trained gate: enough for a resonance field to have bursts."""
-
-    dim = CONTOURS
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = nn.Linear(DIM, CONTOURS)
-
-    def forward(self, static: Frames, context: Frames) -> Frames:
-        return Frames(torch.sigmoid(self.gate(context.values)) * static.values, context.mask, context.rate)
-
-
-def stream(name: str, size: int, shift: float = 0.0, seed: int = 0) -> StreamSet:
-    """`size` utterances of 3 to 9 frames whose mean tells the class; `shift` moves the domain."""
-    generator = torch.Generator().manual_seed(derive(seed, "toy", name))
-    items, labels = [], []
-    for number in range(size):
-        label = number % len(CLASSES)
-        length = int(torch.randint(3, 10, (1,), generator=generator))
-        centre = torch.zeros(WIDTH)
-        centre[label] = 2.0
-        frames = torch.randn(length, WIDTH, generator=generator) + centre + shift
-        static = torch.randn(length, CONTOURS, generator=generator)
-        items.append(Item(f"{name}/{number}", frames, static, frames.mean(dim=0)))
-        labels.append(label)
-    return StreamSet(name, "toy", tuple(items), 10.0, 10.0, labels=torch.tensor(labels) if name == "labelled" else None)
-
-
-def streams() -> dict[str, StreamSet]:
-    return {
-        "labelled": stream("labelled", 9),
-        "source": stream("source", 20),
-        "target": stream("target", 22, 0.7),
-        "test": stream("test", 15, 0.7),
-    }
+__all__ = ["CLASSES", "ToyAssembler", "classify", "joint", "stream", "streams", "trainer"]
 
 
 class _Resolved:
@@ -98,7 +49,7 @@ class ToyAssembler:
         backbone = Backbone(
             {"toy": Identity()},
             {"toy": seeded("projection", lambda: Projection(WIDTH, DIM, 0.1))},
-            seeded("dynamics", Differences),
+            seeded("dynamics", Gated),
             seeded("classifier", lambda: nn.Linear(context.embedding_dim, len(CLASSES))),
         )
         losses = {
