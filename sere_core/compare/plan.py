@@ -1,11 +1,11 @@
 """What a comparison runs: rows, pairs, seeds, and one job for each; `plan.json` in the comparison's folder.
 
-    runs/NAME/compare.yaml       the comparison as it was asked for
-    runs/NAME/plan.json          this
-    runs/NAME/jobs/JOB.yaml      the complete config of a job; `sere-run` runs it by itself
-    runs/NAME/records/JOB/       its record
-    runs/NAME/failures/JOB.json  {"code": ..., "line": ...} of a job that failed the last time
-    runs/NAME/report.html        and tables/, figures/
+runs/NAME/compare.yaml       the comparison as it was asked for
+runs/NAME/plan.json          this
+runs/NAME/jobs/JOB.yaml      the complete config of a job; `sere-run` runs it by itself
+runs/NAME/records/JOB/       its record
+runs/NAME/failures/JOB.json  {"code": ..., "line": ...} of a job that failed the last time
+runs/NAME/report.html        and tables/, figures/
 """
 
 from __future__ import annotations
