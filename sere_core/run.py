@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sere_core.config import Resolved
 from sere_core.plan import Plan, make_plan
-from sere_core.rng import derive
 from sere_registry import BuildContext
 
 if TYPE_CHECKING:
@@ -115,6 +114,7 @@ class Run:
                 import torch
 
                 from sere_core.train.device import choose_device
+                from sere_core.train.size import peaks
                 from sere_core.train.stage import optimizer_class
             optimizer_class(self.config.train, self.resolved.place)  # now, not after hours of extraction
             self.device = choose_device(self.config.train.device, self.resolved.place("train.device"))
@@ -129,6 +129,8 @@ class Run:
                     self._fold(fold)
             for phase, seconds in self.times.items():
                 self.folder.add_time(phase, seconds)
+            for what, mebibytes in peaks(self.device).items():
+                self.folder.note_peak(what, mebibytes)
             self.folder.finish()
         except BaseException as caught:
             failure = caught
@@ -175,6 +177,8 @@ class Run:
         """What the run is made of."""
         from sere_core.score.manifest import Component, code_digest, manifest, manifest_changes
         from sere_core.train.device import computes_in, describe
+        from sere_core.train.order import fold_seed, order_digests
+        from sere_core.train.size import count_parameters
 
         self.material.preparer.streams(self.plan.task.folds[0])  # states whose statistics normalise
         components = [
@@ -211,6 +215,8 @@ class Run:
             seeds={"run": self.config.seed, "task": self.plan.task.seed},
             device=describe(self.device),
             precision=computes_in(self.config.train.precision, self.device),
+            streams=order_digests(self.plan.task.folds, self.config.train, self.config.seed),
+            parameters=count_parameters(self._assembler(fold_seed(self.config.seed, 0), None).method()),
             notes=notes,
         )
         if old is not None:  # an interrupted run goes on
@@ -221,18 +227,18 @@ class Run:
     def _fold(self, fold: Any) -> None:
         """Train on one fold (or take up what an interrupted run left), predict, score."""
         from sere_core.train.fold import FoldTrainer
+        from sere_core.train.order import fold_seed, steps_per_epoch
         from sere_core.train.views import build_chains
 
         checkpoint = self.checkpoints.get(fold.index)
-        seed = derive(self.config.seed, "fold", fold.index)
         streams = self.material.preparer.streams(fold)
         test = streams["test"]
         trainer = FoldTrainer(
             index=fold.index,
-            assembler=self._assembler(seed, fold.index),
+            assembler=self._assembler(fold_seed(self.config.seed, fold.index), fold.index),
             streams=streams,
             train=self.config.train,
-            steps=self.config.train.steps_per_epoch or -(-len(fold.target) // self.config.train.batch.target),
+            steps=steps_per_epoch(self.config.train, fold),
             selector=self.resolved.components["select"].build(BuildContext(id="select", classes=self.plan.task.classes)),
             path=self._checkpoint_path(fold.index),
             views=build_chains(self.resolved, self.material.preparer.encoders),
@@ -264,11 +270,13 @@ class Run:
         found: Path = self.folder.path / f"embeddings/fold-{fold}.npz"
         return found
 
-    def _assembler(self, seed: int, fold: int) -> Any:
+    def _assembler(self, seed: int, fold: int | None) -> Any:
+        """Builds methods; hooks hear of the components of a fold's only."""
         from sere_core.train.assemble import Assembler
 
         def built(kind: str, id: str, name: str) -> None:
-            self.bus.call("sere_component_built", run=self.info, kind=kind, id=id, name=name)
+            if fold is not None:
+                self.bus.call("sere_component_built", run=self.info, kind=kind, id=id, name=name)
 
         return Assembler(self.resolved, self.plan.task.classes, self.material.input_dim, seed, self.plan.paths, self.device, built)
 

@@ -73,6 +73,8 @@ def manifest(
     seeds: Mapping[str, int],
     device: str,
     precision: str = "float32",
+    streams: Mapping[str, str] | None = None,
+    parameters: Mapping[str, int] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of manifest.json.
@@ -87,6 +89,8 @@ def manifest(
         features: encoder id -> digest of the features that were used.
         seeds: stream -> seed.
         device: what was computed on, e.g. "cpu" or "NVIDIA H200".
+        streams: stream -> digest of the order in which it is drawn; see `sere_core.train.order`.
+        parameters: how many numbers of the method are "trained" by gradient, and how many there are in "total".
         notes: anything else, e.g. normalisation statements, utterances cut.
     """
     return {
@@ -97,7 +101,8 @@ def manifest(
         "evidence": weakest(each.evidence for each in components),
         "versions": versions(each.distribution for each in components),
         "components": [asdict(each) for each in components],
-        "digests": {"corpora": dict(corpora), "folds": folds, "features": dict(features)},
+        "digests": {"corpora": dict(corpora), "folds": folds, "features": dict(features), "streams": dict(streams or {})},
+        "parameters": dict(parameters or {}),
         "seeds": dict(seeds),
         "machine": {**machine(), "device": device, "precision": precision},
         "notes": dict(notes or {}),

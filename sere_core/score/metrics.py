@@ -103,15 +103,20 @@ def score(posteriors: NDArray[np.floating[Any]], labels: Sequence[int], classes:
     >>> scores.uar, scores.war == 2 / 3, scores.confusion
     (0.75, True, ((1, 1), (0, 1)))
     """
-    import torch
-    from torchmetrics.functional.classification import multiclass_confusion_matrix
-
     if not labels or not all(0 <= label < len(classes) for label in labels):
         raise ValueError("labels must be positions in `classes`, and at least one")
     check_posteriors(posteriors, len(labels), len(classes))
+    return from_confusion(count(posteriors, labels, len(classes)), classes)
+
+
+def count(posteriors: NDArray[np.floating[Any]], labels: Sequence[int], classes: int) -> list[list[int]]:
+    """The confusion matrix `[C, C]` of posteriors `[N, C]`: rows true, columns answered."""
+    import torch
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
     predicted = torch.as_tensor(posteriors.argmax(axis=1).copy())
-    counts = multiclass_confusion_matrix(predicted, torch.as_tensor(list(labels)), num_classes=len(classes))
-    return from_confusion(counts.tolist(), classes)
+    counts: list[list[int]] = multiclass_confusion_matrix(predicted, torch.as_tensor(list(labels)), num_classes=classes).tolist()
+    return counts
 
 
 def check_posteriors(posteriors: NDArray[np.floating[Any]], n: int, classes: int) -> None:

@@ -212,6 +212,12 @@ class RunFolder:
         times[name] = times.get(name, 0.0) + seconds
         self.write_json("timing.json", times)
 
+    def note_peak(self, name: str, mebibytes: float) -> None:
+        """Put the most memory held so far, in MiB, into `timing.json`: the larger of what stands there and this."""
+        times = self.read_json("timing.json") or {}
+        times[name] = max(times.get(name, 0.0), round(mebibytes, 1))
+        self.write_json("timing.json", times)
+
     def finish(self) -> None:
         """Write `done`, with the digest of every record file.  Nothing may be written afterwards.
 

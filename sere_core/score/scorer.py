@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sere_core.data.labels import Opening, Seal
 from sere_core.data.plan import Fold, TaskPlan
-from sere_core.score.metrics import Scores, Summary, check_posteriors, score, summarise
+from sere_core.score.metrics import Scores, Summary, check_posteriors, count, score, summarise
 from sere_registry.errors import error
+from sere_registry.utterances import Recording
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,7 @@ class Scorer:
     def __init__(self, plan: TaskPlan, seal: Seal) -> None:
         self._plan, self._seal = plan, seal
         self._folds: dict[int, Scores] = {}
+        self._speakers: dict[int, list[dict[str, Any]]] = {}
 
     def score(self, fold: Fold, posteriors: NDArray[np.floating[Any]]) -> Scores:
         """Open the labels of `fold.test` and score `[N, C]` posteriors in that order.
@@ -40,6 +42,7 @@ class Scorer:
         check_posteriors(posteriors, len(fold.test), len(self._plan.classes))
         labels = self._plan.sealed.open(fold.test, OPENER, self._seal)
         self._folds[fold.index] = score(posteriors, labels, self._plan.classes)
+        self._speakers[fold.index] = _by_speaker(fold.test, posteriors, labels, len(self._plan.classes))
         return self._folds[fold.index]
 
     @property
@@ -61,7 +64,9 @@ class Scorer:
         return {
             "classes": list(self._plan.classes),
             "complete": len(self._folds) == len(self._plan.folds),
-            "folds": [{"fold": index, **self._folds[index].as_json()} for index in sorted(self._folds)],
+            "folds": [
+                {"fold": index, **self._folds[index].as_json(), "speakers": self._speakers.get(index, [])} for index in sorted(self._folds)
+            ],
             **(self.summary().as_json() if self._folds else {}),
             "openings": openings,
         }
@@ -76,6 +81,25 @@ class Scorer:
             if tuple(data["classes"]) != self._plan.classes:
                 raise ValueError("other classes")
             self._folds = {int(each["fold"]): Scores.from_json(each) for each in data["folds"]}
+            self._speakers = {int(each["fold"]): list(each.get("speakers", ())) for each in data["folds"]}
             self._plan.sealed.remember([Opening(**each) for each in data["openings"]])
         except (KeyError, TypeError, ValueError) as cause:
             raise error("T505", f"scores.json cannot be used: {cause!r}", "start again with --fresh") from cause
+
+
+def _by_speaker(
+    test: Sequence[Recording], posteriors: NDArray[np.floating[Any]], labels: Sequence[int], classes: int
+) -> list[dict[str, Any]]:
+    """Each speaker's own confusion matrix, in the order of their names; utterances without a speaker are in none."""
+    rows: dict[str, list[int]] = {}
+    for row, recording in enumerate(test):
+        if recording.speaker:
+            rows.setdefault(recording.speaker, []).append(row)
+    return [
+        {
+            "speaker": speaker,
+            "gender": test[mine[0]].gender,
+            "confusion": count(posteriors[mine], [labels[row] for row in mine], classes),
+        }
+        for speaker, mine in sorted(rows.items())
+    ]

@@ -11,7 +11,7 @@ import torch
 
 from sere_core.rng import derive
 from sere_core.train.seeding import reseed
-from sere_core.train.streams import Raw, Sampler, StreamSet
+from sere_core.train.streams import Raw, StreamSet, make_samplers
 from sere_registry import Frames, LabelledBatch, Phase, Progress, UnlabelledBatch
 from sere_registry.batches import Views
 
@@ -53,7 +53,7 @@ class Coder:
     autocast: Callable[[], Any] = torch.no_grad  # replaced by the trainer; a context manager factory
 
     def __post_init__(self) -> None:
-        self.samplers = {name: Sampler(len(stream), self.sizes[name], self.seed, name) for name, stream in self.streams.items()}
+        self.samplers = make_samplers({name: len(stream) for name, stream in self.streams.items()}, self.sizes, self.seed)
 
     def draw(self, names: frozenset[str], step: int) -> dict[str, Raw]:
         """The raw batches of a step for the streams among `names`, and the whole labelled set as `support`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -115,3 +115,14 @@ class Sampler:
             self._permutation = torch.randperm(self.size, generator=generator).tolist()
             self._turn = turn
         return self._permutation
+
+
+def make_samplers(lengths: Mapping[str, int], sizes: Mapping[str, int | str], seed: int) -> dict[str, Sampler]:
+    """A sampler for each stream that has utterances: what trains and what digests the order draw from the same ones.
+
+    Args:
+        lengths: stream -> how many utterances.
+        sizes: stream -> how many of them make a step.
+        seed: of the fold.
+    """
+    return {name: Sampler(length, sizes[name], seed, name) for name, length in lengths.items() if length}

@@ -36,6 +36,38 @@ def test_a_run_leaves_a_whole_record(sere: Sere, home: Path) -> None:
     assert set(manifest["digests"]["corpora"]) == {"xa", "xb"}
 
 
+def test_the_record_holds_what_runs_are_compared_by(sere: Sere, home: Path) -> None:
+    methods: dict[str, tuple[str, ...]] = {
+        "sere": (),
+        "source-only": ("losses.adapt=null",),
+        "nrc": ("method.use=nrc", "losses.classify=null", "losses.adapt=null"),
+    }
+    found = {}
+    for name, words in methods.items():
+        assert sere("tiny.yaml", "train.epochs=1", f"output.dir={name}", *words).code == 0
+        found[name] = json.loads((record(home / name) / "manifest.json").read_text())
+        timing = json.loads((record(home / name) / "timing.json").read_text())
+        assert timing["train and score"] > 0 and 20 < timing["peak_mib"] < 100_000
+        assert found[name]["parameters"]["total"] >= found[name]["parameters"]["trained"] > 1000
+    assert set(found["sere"]["digests"]["streams"]) == {"labelled", "source", "target"}
+    for part in ("streams", "folds", "features", "corpora"):
+        assert len({json.dumps(each["digests"][part], sort_keys=True) for each in found.values()}) == 1, part
+    assert sere("tiny.yaml", "train.epochs=1", "train.batch.target=3", "output.dir=other", "--seed=1").code == 0
+    other = json.loads((record(home / "other") / "manifest.json").read_text())["digests"]["streams"]
+    assert all(other[name] != digest for name, digest in found["sere"]["digests"]["streams"].items())
+
+
+def test_speakers_are_counted_with_their_genders(sere: Sere, home: Path) -> None:
+    assert sere("tiny.yaml", "train.epochs=1").code == 0
+    folds = json.loads((record(home / "runs") / "scores.json").read_text())["folds"]
+    assert {each["gender"] for fold in folds for each in fold["speakers"]} == {"female", "male"}
+    for fold in folds:
+        names = [each["speaker"] for each in fold["speakers"]]
+        assert names == sorted(set(names))
+        summed = [[sum(each["confusion"][i][j] for each in fold["speakers"]) for j in range(2)] for i in range(2)]
+        assert summed == fold["confusion"]
+
+
 def test_a_second_call_shows_the_record_and_a_third_makes_the_same(sere: Sere, home: Path) -> None:
     first = sere("tiny.yaml", "train.epochs=1")
     job = record(home / "runs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,6 +26,28 @@ def test_one_opening_per_fold_is_written_down(plan: TaskPlan, seal: Seal) -> Non
     data = scorer.as_json()
     assert data["openings"] == [{"opener": "scorer", "count": 21}] * 3
     assert data["complete"] and data["mean"]["uar"] == pytest.approx(1 / 7)
+
+
+def test_speakers_are_counted_at_the_same_opening(plan: TaskPlan, seal: Seal) -> None:
+    scorer = Scorer(plan, seal)
+    for fold in plan.folds:
+        scorer.score(fold, np.eye(7)[np.arange(len(fold.test)) % 7])
+        (written,) = [each for each in scorer.as_json()["folds"] if each["fold"] == fold.index]
+        assert [each["speaker"] for each in written["speakers"]] == sorted({each.speaker for each in fold.test})
+        assert all(each["gender"] is None for each in written["speakers"]), "nobody said"
+        assert np.sum([each["confusion"] for each in written["speakers"]], axis=0).tolist() == [list(row) for row in written["confusion"]]
+    assert [each.count for each in plan.sealed.openings] == [21] * 3
+
+
+def test_a_corpus_without_speakers_has_none_to_count(plan: TaskPlan, seal: Seal) -> None:
+    fold = replace(plan.folds[0], test=tuple(replace(each, speaker="") for each in plan.folds[0].test))
+    known = replace(fold, index=1, test=tuple(replace(each, gender="female", speaker="a") for each in fold.test))
+    scorer = Scorer(plan, seal)
+    scorer.score(fold, uniform(plan, 0))
+    scores = scorer.score(known, uniform(plan, 0))
+    nobody, somebody = scorer.as_json()["folds"]
+    assert nobody["speakers"] == []
+    assert somebody["speakers"] == [{"speaker": "a", "gender": "female", "confusion": [list(row) for row in scores.confusion]}]
 
 
 def test_posteriors_that_cannot_be_scored_open_nothing(plan: TaskPlan, seal: Seal) -> None:
