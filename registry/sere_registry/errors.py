@@ -19,7 +19,6 @@ X7xx   the environment                4
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -155,6 +154,8 @@ def suggest(word: str, known: Iterable[str], what: str = "known names") -> str:
     >>> suggest("trik", ["tric", "coral"])
     "did you mean 'tric'? known names: coral, tric"
     """
+    import difflib  # most runs make no mistake
+
     names: Sequence[str] = sorted(set(known))
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     listing = f"{what}: {', '.join(names)}" if names else f"{what}: none"

@@ -22,7 +22,7 @@ class Block(Section):
     """A component: which one, and its parameters."""
 
     use: str = Field(description="the component's name, short or full")
-    params: dict[str, Any] = Field(default_factory=dict, description="its parameters")
+    params: dict[str, Any] = Field(default={}, description="its parameters")
 
 
 class Ramp(Section):
@@ -103,8 +103,8 @@ class Train(Section):
 class ViewSets(Section):
     """The alterations that make the weak and the strong view."""
 
-    weak: list[Block] = Field(default_factory=list)
-    strong: list[Block] = Field(default_factory=list)
+    weak: list[Block] = Field(default=[])
+    strong: list[Block] = Field(default=[])
 
 
 class Paths(Section):
@@ -123,8 +123,8 @@ class Output(Section):
 class Plugins(Section):
     """Which distributions must be there, and which must not be used."""
 
-    require: list[str] = Field(default_factory=list, description="requirements, e.g. 'sere-plugin-xyz>=0.2,<0.3'")
-    disable: list[str] = Field(default_factory=list, description="names of distributions")
+    require: list[str] = Field(default=[], description="requirements, e.g. 'sere-plugin-xyz>=0.2,<0.3'")
+    disable: list[str] = Field(default=[], description="names of distributions")
 
 
 class RunConfig(Section):
@@ -144,9 +144,9 @@ class RunConfig(Section):
     dynamics: Block = Field(default_factory=lambda: Block(use="sere.none"))
     resonance: Block | None = None
     method: Block = Field(default_factory=lambda: Block(use="sere.joint"))
-    losses: dict[Identifier, LossBlock] = Field(default_factory=dict)
+    losses: dict[Identifier, LossBlock] = Field(default={})
     train: Train = Field(default_factory=Train)
     views: ViewSets = Field(default_factory=ViewSets)
     select: Block = Field(default_factory=lambda: Block(use="sere.last"))
-    hooks: dict[Identifier, Block] = Field(default_factory=dict)
+    hooks: dict[Identifier, Block] = Field(default={})
     output: Output = Field(default_factory=Output)
