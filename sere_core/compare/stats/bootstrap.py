@@ -94,5 +94,8 @@ def binomial_recalls(uniforms: Array, support: NDArray[Any], recall: NDArray[Any
     """
     from scipy.stats import binom
 
-    found: Array = np.asarray(binom.ppf(uniforms, support, recall), dtype=np.float64) / support
+    hits = np.empty_like(uniforms)
+    for column, (size, rate) in enumerate(zip(support, recall, strict=True)):
+        hits[:, column] = np.searchsorted(binom.cdf(np.arange(size), size, rate), uniforms[:, column])
+    found: Array = hits / support
     return found

@@ -85,7 +85,8 @@ def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[H
     size = Counter(pairs)
     weights = np.array([1 / (len(size) * size[pair]) for pair in pairs])
     names = {name: place for place, name in enumerate(dict.fromkeys(units))}
-    by_unit = np.bincount([names[name] for name in units], weights=values * weights, minlength=len(names)) * len(names)
+    by_unit: Array = np.zeros(len(names))
+    np.add.at(by_unit, [names[name] for name in units], values * weights * len(names))
     difference = float(values @ weights)
     std = float(by_unit.std(ddof=1)) if len(names) > 1 else None
     return Paired(
@@ -168,9 +169,10 @@ def rank_biserial(values: Array) -> float:
 
 def _tied(values: Array) -> Array:
     """Without zeros, and with sizes that differ by rounding alone made equal."""
-    kept = values[values != 0]
+    kept: Array = values[values != 0]
     if not len(kept):
         return kept
     step = float(np.abs(kept).max()) * 1e-10
     rounded: Array = np.round(kept / step) * step
-    return rounded[rounded != 0]
+    nonzero: Array = rounded[rounded != 0]
+    return nonzero

@@ -14,7 +14,7 @@ def smallest_detectable(std: float | None, n: int, alpha: float, power: float = 
     approximates for differences that are about normal, and takes the observed deviation for the true one: a statement about
     the size of the comparison, not about its outcome.
 
-    A sign-flip test over n units has no p below 2^(1-n): where that is above alpha nothing can be shown.
+    A sign-flip test over n units has no p below 2^(1-n): where that is not below alpha nothing can be shown.
 
     Args:
         std: of the differences between units, with n - 1.
@@ -33,7 +33,7 @@ def smallest_detectable(std: float | None, n: int, alpha: float, power: float = 
     from scipy.optimize import brentq
     from scipy.stats import ncf, t
 
-    if std is None or std <= 0 or n < 2 or 2.0 ** (1 - n) > alpha:
+    if std is None or std <= 0 or n < 2 or 2.0 ** (1 - n) >= alpha:
         return None
     edge = float(t.ppf(1 - alpha / 2, n - 1))
 
