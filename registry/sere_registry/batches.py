@@ -115,6 +115,26 @@ class Resonance:
 
 
 @dataclass(frozen=True)
+class FrameMap:
+    """What a field sees between the `T_a` real frames of one utterance and the `T_b` of another.
+
+        S = sum_i shares_i sum_j heard_ij R_ij,  told = mean_i sum_j heard_ij z_j^b
+
+    Args:
+        resonance: R_ij, `[T_a, T_b]`, equation 4.
+        heard: how frame i of a hears the frames of b, `[T_a, T_b]`; each row sums to 1 (a best match: a single 1).
+        shares: `[T_a]`, what each frame of a counts in S: 0 for one that is no highlight; they sum to 1.
+        strength_a, strength_b: the burst strengths e, `[T_a]` and `[T_b]`, equation 3; None where there is no burst term.
+    """
+
+    resonance: Tensor
+    heard: Tensor
+    shares: Tensor
+    strength_a: Tensor | None = None
+    strength_b: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far the stage is: `step` and `epoch` from 0, `fraction` of the stage's steps in [0, 1)."""
 

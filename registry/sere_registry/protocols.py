@@ -144,6 +144,11 @@ class ResonanceField(Protocol):
 
     Attributes:
         directed: True if S(a, b) need not equal S(b, a).
+
+    Optional members:
+        frame_map(a, b): the `FrameMap` of the first utterance of a with the first of b, for pictures (`sere resonance`);
+            without gradient.  A field that does not compare frames has none.
+        diagnostics(): `Mapping[str, float]` about the last step, for the history.
     """
 
     directed: bool

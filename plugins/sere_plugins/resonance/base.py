@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sere_plugins.resonance import pairwise
 from sere_plugins.resonance.kernel import Kernel
 from sere_plugins.resonance.packing import Layout, layout
 from sere_plugins.resonance.recipe import Recipe
 from sere_plugins.resonance.resonate import resonate
 from sere_plugins.resonance.search import Plan
 from sere_registry import Encoded, Resonance, error
+from sere_registry.batches import FrameMap
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,16 @@ class FrameField(nn.Module):
         similarity, told = self._resonate(a, b, aligned=True, told=True)
         assert told is not None
         return Resonance(similarity.squeeze(1), told.squeeze(1))
+
+    def side(self, batch: Encoded) -> pairwise.Side:
+        """One side with its padding, for what needs whole matrices."""
+        strength = self.strength(batch)
+        return pairwise.Side.of(batch, strength, self.highlights(None if strength is None else strength.detach(), batch.frames.mask))
+
+    def frame_map(self, a: Encoded, b: Encoded) -> FrameMap:
+        """R and j* between the frames of the first utterance of a and those of the first of b; costs T_a x T_b memory."""
+        pairwise.same_width(a, b)
+        return pairwise.frame_map(self.side(a.take([0])), self.side(b.take([0])), self.kernel, pairwise.best)
 
     def _resonate(self, a: Encoded, b: Encoded, aligned: bool, told: bool) -> tuple[Tensor, Tensor | None]:
         width = a.frames.values.shape[-1]

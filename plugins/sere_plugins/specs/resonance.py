@@ -34,12 +34,49 @@ class IrfParams(Params):
     quantile: float = param(
         0.75, "for `top_quantile`: the share of frames that are no highlights", ge=0, lt=1, search=("uniform", 0.5, 0.95)
     )
+    control: Literal["none", "shuffled"] = param(
+        "none", "`shuffled`: a negative control, each frame is told another frame of b than the one that resonates with it"
+    )
+
+
+class AttentionParams(Params):
+    """Parameters of `attention`."""
+
+    temperature: float = param(
+        0.1, "tau of the softmax over b's frames, in units of the cosine; near 0 it is `cosine`", gt=0, search=("log", 0.01, 1.0)
+    )
+
+
+class DtwParams(Params):
+    """Parameters of `dtw`."""
+
+    band: float = param(
+        1.0,
+        "how far matched frames may stand apart, as a share of their utterances; 1: anywhere",
+        gt=0,
+        le=1,
+        search=("uniform", 0.1, 1.0),
+    )
+
+
+class SinkhornParams(Params):
+    """Parameters of `sinkhorn`."""
+
+    epsilon: float = param(0.1, "weight of the plan's entropy, in units of the cosine", gt=0, search=("log", 0.02, 1.0))
+    balance: float = param(
+        0.5,
+        "rho / (rho + epsilon), how evenly b's frames must be heard: at 0 it is `attention`, towards 1 all are heard alike",
+        ge=0,
+        lt=1,
+        search=("uniform", 0.0, 0.95),
+    )
+    iterations: int = param(10, "rounds of scaling", ge=1, le=200, search=("int", 5, 50))
 
 
 IRF = ComponentSpec(
     kind="resonance",
     name="irf",
-    factory="sere_plugins.resonance.irf:Irf",
+    factory="sere_plugins.resonance.control:build",
     params=IrfParams,
     summary="SERE's instantaneous resonance field: frame cosine times burst synchrony, best match for each frame",
     cite=_CITE,
@@ -62,5 +99,35 @@ MEAN = ComponentSpec(
     factory="sere_plugins.resonance.mean:Mean",
     params=NoParams,
     summary="the field switched off: cosine of utterance embeddings",
+    tags=("ablation",),
+)
+
+ATTENTION = ComponentSpec(
+    kind="resonance",
+    name="attention",
+    factory="sere_plugins.resonance.attention:Attention",
+    params=AttentionParams,
+    summary="soft argmax over frame cosines; use it to ask whether the hard choice of the best frame matters",
+    cite="arXiv:1706.03762",
+    tags=("ablation",),
+)
+
+DTW = ComponentSpec(
+    kind="resonance",
+    name="dtw",
+    factory="sere_plugins.resonance.dtw:Dtw",
+    params=DtwParams,
+    summary="frames aligned in the order of time; use it to ask whether order matters, or where both sides say the same sentence",
+    cite="doi:10.1109/TASSP.1978.1163055",
+    tags=("ablation",),
+)
+
+SINKHORN = ComponentSpec(
+    kind="resonance",
+    name="sinkhorn",
+    factory="sere_plugins.resonance.sinkhorn:Sinkhorn",
+    params=SinkhornParams,
+    summary="relaxed optimal transport between frames; use it where a few frames would win most of the matches",
+    cite="arXiv:1306.0895",
     tags=("ablation",),
 )
