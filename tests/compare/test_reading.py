@@ -1,0 +1,250 @@
+"""From records to facts: nothing that `done` does not vouch for, and fast the second time by an index that is never trusted blindly."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sere_core.compare import reading
+from sere_core.compare.facts import Results, RunFacts
+from sere_core.compare.index import INDEX
+from sere_core.compare.plan import ComparePlan
+from sere_core.compare.reading import read_results
+from sere_core.score.reading import Record, digest_files
+from sere_registry.errors import SereError, error
+from tests.compare.made_up import make_comparison
+
+PLACE = ("ours", "aa>bb", 1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_comparison(tmp_path, evidence={"ours": "reconstructed"})
+    time.sleep(0.1)  # longer than file times tick
+    return tmp_path
+
+
+@pytest.fixture
+def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The jobs whose records were opened."""
+    jobs: list[str] = []
+    real = reading.extract
+
+    def extract(path: Path, job: str) -> RunFacts:
+        jobs.append(job)
+        return real(path, job)
+
+    monkeypatch.setattr(reading, "extract", extract)
+    return jobs
+
+
+def record(folder: Path, place: tuple[str, str, int] = PLACE) -> Path:
+    plan = ComparePlan.read(folder)
+    return folder / "records" / next(job.job for job in plan.jobs if (job.row, job.pair, job.seed) == place)
+
+
+def change(path: Path, name: str, what: str, value: object, vouched: bool = True) -> None:
+    """Set one value in a JSON file of a record, and let `done` vouch for it or not."""
+    data = json.loads((path / name).read_bytes())
+    *parents, last = what.split(".")
+    inner = data
+    for key in parents:
+        inner = inner[key]
+    inner[last] = value
+    (path / name).write_text(json.dumps(data))
+    if vouched:
+        (path / "done").write_text(json.dumps({"sha256": digest_files(path)}))
+
+
+def same(one: Results, other: Results) -> bool:
+    def alike(a: object, b: object) -> bool:
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            return a.dtype == b.dtype and np.array_equal(a, b)
+        return type(a) is type(b) and a == b
+
+    def runs(a: RunFacts, b: RunFacts) -> bool:
+        return all(alike(getattr(a, each.name), getattr(b, each.name)) for each in fields(RunFacts))
+
+    parts = one.runs.keys() == other.runs.keys() and all(runs(one.runs[place], other.runs[place]) for place in one.runs)
+    return parts and one.failures == other.failures and one.config == other.config and one.plan == other.plan
+
+
+def test_facts_are_those_of_the_record(folder: Path) -> None:
+    results = read_results(folder)
+    assert len(results.runs) == 3 * 2 * 3 and not results.failures and results.config["train"]["epochs"] == 10
+    facts, whole = results.runs[PLACE], Record.read(record(folder))
+    assert facts.path == whole.path and facts.job == whole.manifest["job"] and facts.classes == tuple(whole.scores["classes"])
+    assert facts.uar == pytest.approx(whole.scores["mean"]["uar"])
+    assert facts.confusion.sum(axis=0).tolist() == whole.scores["pooled"]["confusion"]
+    assert facts.evidence == "reconstructed" and facts.selection == "last" and facts.protocol == whole.manifest["protocol"]
+    assert {name.partition(".")[0] for name in facts.digests} == {"corpora", "folds", "features", "streams"}
+    assert facts.digests["corpora.aa"] == whole.manifest["digests"]["corpora"]["aa"] and facts.parameters == 123456
+    assert facts.openings == {"scorer": 100} and set(facts.seconds) == {"features", "train and score"} and facts.peak_mib is not None
+    assert len(facts.speakers) == 10 and set(facts.genders) == {"female", "male"}
+    for fold in range(5):
+        mine = [number for number, where in enumerate(facts.speaker_folds) if where == fold]
+        assert np.array_equal(facts.by_speaker[mine].sum(axis=0), facts.confusion[fold]), "a fold is the sum of its speakers"
+
+
+def test_records_from_before_there_were_speakers(tmp_path: Path) -> None:
+    make_comparison(tmp_path, old=True)
+    facts = read_results(tmp_path).runs[PLACE]
+    assert facts.speakers == () and facts.by_speaker.shape == (0, 0, 0) and facts.peak_mib is None and facts.parameters is None
+    assert facts.confusion.shape == (5, 5, 5) and facts.probes == ()
+
+
+def test_two_places_may_share_a_record(folder: Path) -> None:
+    data = json.loads((folder / "plan.json").read_text())
+    data["jobs"][1]["job"] = data["jobs"][0]["job"]
+    (folder / "plan.json").write_text(json.dumps(data))
+    runs = read_results(folder).runs
+    assert runs["source-only", "aa>bb", 1] is runs["source-only", "aa>bb", 0]
+
+
+def test_what_is_not_finished_is_missing_and_what_failed_says_why(tmp_path: Path) -> None:
+    failed = ("theirs", "bb>aa", 2)
+    make_comparison(tmp_path, missing=[PLACE], failures={failed: "losses.adapt: not a finite scalar"})
+    results = read_results(tmp_path)
+    assert len(results.runs) == 16 and PLACE not in results.runs and failed not in results.runs
+    assert results.failures == {failed: "[T501] losses.adapt: not a finite scalar"}
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "scores.json", "predictions.csv", "config.yaml"])
+def test_a_changed_record_counts_as_missing_and_the_rest_goes_on(folder: Path, name: str) -> None:
+    before = read_results(folder)
+    path = record(folder)
+    (path / name).write_bytes((path / name).read_bytes().replace(b"a", b"b", 1))
+    results = read_results(folder)
+    assert results.runs.keys() == before.runs.keys() - {PLACE}
+    line = results.failures[PLACE]
+    assert line.startswith("[T505]") and f"{path.name}/{name} was changed" in line and "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "value", "said"),
+    [
+        ("manifest.json", "job", "another", "record of job another"),
+        ("scores.json", "complete", False, "not all folds"),
+        ("scores.json", "folds", [], "no confusion matrices"),
+        ("scores.json", "classes", ["anger"], "no confusion matrices of 1 classes"),
+        ("manifest.json", "notes", None, "cannot be used"),
+        ("manifest.json", "digests", 7, "cannot be used"),
+    ],
+)
+def test_a_record_that_says_nonsense_is_a_line_too(folder: Path, name: str, what: str, value: object, said: str) -> None:
+    change(record(folder), name, what, value)
+    results = read_results(folder)
+    assert said in results.failures[PLACE] and len(results.runs) == 17
+
+
+@pytest.mark.parametrize("what", ["", "{}", '{"sha256": []}', "\0"])
+def test_a_damaged_done(folder: Path, what: str) -> None:
+    (record(folder) / "done").write_text(what or " ")
+    assert "[T505]" in read_results(folder).failures[PLACE]
+
+
+def test_a_file_that_is_gone(folder: Path) -> None:
+    (record(folder) / "folds.json").unlink()
+    assert "folds.json cannot be read" in read_results(folder).failures[PLACE]
+
+
+def test_the_second_reading_opens_no_record(folder: Path, extracted: list[str]) -> None:
+    first = read_results(folder)
+    assert len(extracted) == 18
+    again = read_results(folder)
+    assert len(extracted) == 18 and same(first, again)
+
+
+def test_a_record_that_was_made_again_is_read_again(folder: Path, extracted: list[str]) -> None:
+    read_results(folder)
+    extracted.clear()
+    change(record(folder), "manifest.json", "selection", "snd")
+    assert read_results(folder).runs[PLACE].selection == "snd" and len(extracted) == 1
+
+
+def test_times_that_were_set_back_do_not_deceive(folder: Path) -> None:
+    """Same size, same time of modification: the system's own time of change tells."""
+    read_results(folder)
+    path = record(folder) / "scores.json"
+    before = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"0.1", b"0.2", 1))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert PLACE in read_results(folder).failures
+
+
+def test_what_was_written_a_moment_ago_is_not_trusted_yet(tmp_path: Path, extracted: list[str]) -> None:
+    make_comparison(tmp_path, rows=1, pairs=1, seeds=1)
+    now = time.time_ns()
+    for path in tmp_path.rglob("*"):
+        os.utime(path, ns=(now + 10**12, now + 10**12))  # as a file time of a coarse or fast clock
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sere_core.compare.index.time.time_ns", lambda: now)
+        patch.setattr("sere_core.compare.index._TICK_NS", 10**12)
+        read_results(tmp_path)
+        read_results(tmp_path)
+    assert len(extracted) == 2
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "empty", "noise", "other version", "folder"])
+def test_a_damaged_index_is_made_again(folder: Path, how: str, extracted: list[str]) -> None:
+    first = read_results(folder)
+    path = folder / INDEX
+    data = path.read_bytes()
+    path.unlink()
+    broken = {"cut": data[:-7], "flipped": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], "empty": b"", "noise": b"\xff" * 99}
+    if how == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(broken.get(how, data.replace(b"index 1", b"index 0")))
+    extracted.clear()
+    assert same(read_results(folder), first) and len(extracted) == 18
+    if how != "folder":
+        extracted.clear()
+        assert same(read_results(folder), first) and not extracted
+
+
+def test_a_folder_that_moved_is_read_where_it_is(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    read_results(folder)
+    other = tmp_path_factory.mktemp("moved") / "it"
+    shutil.copytree(folder, other)
+    facts = read_results(other).runs[PLACE]
+    assert facts.path == other / "records" / facts.job
+
+
+def test_a_folder_that_cannot_be_written_can_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, data: bytes) -> None:
+        raise error("X704", f"{path} is read-only")
+
+    monkeypatch.setattr("sere_core.compare.index.write_atomically", refuse)
+    assert len(read_results(folder).runs) == 18
+
+
+def _read(folder: Path) -> int:
+    return len(read_results(folder).runs)
+
+
+def test_many_processes_at_once(folder: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        assert pool.map(_read, [folder] * 12) == [18] * 12
+    assert len(read_results(folder).runs) == 18 and not list(folder.glob("*.tmp")) + list(folder.glob(".*.tmp"))
+
+
+def test_no_comparison(tmp_path: Path) -> None:
+    with pytest.raises(SereError, match=r"T505.*holds no comparison"):
+        read_results(tmp_path)
+
+
+def test_reading_needs_no_torch() -> None:
+    code = "import sys, sere_core.compare.reading; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
