@@ -30,6 +30,7 @@ def run(arguments: Any) -> int:
         about: dict[str, Any] = {"job": resolved.digest(), "sources": sources, "config": resolved.config.model_dump(mode="json")}
         if arguments.origins:
             about["origins"] = origins(resolved)
+            about["dropped"] = dropped(resolved)
         print(json.dumps(about, indent=2, ensure_ascii=False))
         return 0
     print(f"# job {resolved.digest()}, from {', '.join(sources)}")
@@ -45,6 +46,14 @@ def origins(resolved: Resolved) -> dict[str, str]:
     return {dotted(path): origin(resolved, path) for path, _ in leaves(resolved.config.model_dump(mode="json"))}
 
 
+def dropped(resolved: Resolved) -> dict[str, list[dict[str, str]]]:
+    """Component -> the parameters that went when its `use` was changed, and who had set them."""
+    from sere_core.config.origins import spot
+
+    found = resolved.dropped.items()
+    return {path: [{"param": one.name, "of": one.of, "origin": spot(one.place)} for one in gone] for path, gone in found}
+
+
 def annotated(resolved: Resolved) -> str:
     """The config as YAML, each value with its origin as a comment; it loads as the config that it is."""
     lines = list(_lines(resolved, resolved.config.model_dump(mode="json"), (), ""))
@@ -53,7 +62,7 @@ def annotated(resolved: Resolved) -> str:
 
 
 def _lines(resolved: Resolved, data: Any, path: tuple[str, ...], indent: str) -> Iterator[tuple[str, str]]:
-    from sere_core.config.origins import origin
+    from sere_core.config import origins as known
     from sere_core.config.writer import flow
 
     for name, child in data.items():
@@ -69,4 +78,5 @@ def _lines(resolved: Resolved, data: Any, path: tuple[str, ...], indent: str) ->
                     yield (f"{indent}- {line[len(indent) + 2 :]}" if first else line), comment
                     first = False
         else:
-            yield f"{indent}{flow(name)}: {flow(child)}", origin(resolved, here)
+            comments = (known.origin(resolved, here), known.dropped(resolved, here))
+            yield f"{indent}{flow(name)}: {flow(child)}", "; ".join(filter(None, comments))

@@ -14,7 +14,7 @@ from sere_core.config.checks import Checks
 from sere_core.config.interpolate import Interpolation
 from sere_core.config.messages import show, validate
 from sere_core.config.model import Output, RunConfig
-from sere_core.config.nodes import Node, Path, at, dotted, place_of, tidy
+from sere_core.config.nodes import Dropped, Node, Path, at, dotted, place_of, tidy
 from sere_core.config.resolved import Bound, Resolved
 from sere_core.config.sources import Sources
 from sere_registry.catalog import Catalog
@@ -50,6 +50,21 @@ def load(
     return loader.load(str(path), sets, unsets, seed)
 
 
+def resolve(root: Node, sources: Sources, catalog: Catalog, environ: Mapping[str, str]) -> Resolved:
+    """Check a tree that was merged by other means than `extends`.
+
+    Args:
+        root: the whole config.
+        sources: which files it came from, and their folders.
+        catalog: where components are found.
+        environ: what `${env:X}` reads.
+
+    Raises:
+        SereError: with every problem that was found.
+    """
+    return _Loader(catalog, environ).resolve(root, sources)
+
+
 class _Loader:
     def __init__(self, catalog: Catalog, environ: Mapping[str, str]) -> None:
         self.catalog, self.environ = catalog, environ
@@ -64,6 +79,9 @@ class _Loader:
         if seed is not None:
             here = Place(file=f"--seed {seed}")
             root = replace(root, value={**root.value, "seed": Node(seed, here, here)})
+        return self.resolve(root, sources)
+
+    def resolve(self, root: Node, sources: Sources) -> Resolved:
         self.grammar(root)
         root = _with_defaults(root)
         interpolation = Interpolation(root, self.environ, self.problems)
@@ -95,7 +113,8 @@ class _Loader:
                 self.problems.append(problem)
         if self.problems:
             self.stop(binder.cause)
-        return Resolved(_filled(root, components), components, tuple(tidy(checks.warnings)), tuple(sources.files), _places(root))
+        warnings, files = tuple(tidy(checks.warnings)), tuple(sources.files)
+        return Resolved(_filled(root, components), components, warnings, files, _places(root), _dropped(root, components))
 
     def stop(self, cause: BaseException | None = None) -> NoReturn:
         raise SereError(*tidy(self.problems)) from cause
@@ -146,6 +165,19 @@ def _filled(root: Node, components: Mapping[str, Bound]) -> RunConfig:
         block["use"] = bound.use
         block["params"] = bound.params.model_dump(mode="json", by_alias=True)
     return RunConfig.model_validate(data)
+
+
+def _dropped(root: Node, components: Mapping[str, Bound]) -> dict[str, tuple[Dropped, ...]]:
+    """The parameters that changed `use`s dropped and nobody gave again, by component."""
+    found: dict[str, tuple[Dropped, ...]] = {}
+    for path in components:
+        block = at(root, tuple(path.split(".")))
+        params = None if block is None else block.child("params")
+        given = {} if params is None else dict(params.children())
+        gone = () if block is None else tuple(one for one in block.dropped if one.name not in given)
+        if gone:
+            found[path] = gone
+    return found
 
 
 def _places(root: Node) -> dict[str, Place]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sere_core.config.nodes import Node, Path
+from sere_core.config.nodes import Dropped, Node, Path
 
 
 def merge(base: Node | None, over: Node, path: Path = ()) -> Node | None:
@@ -18,15 +18,23 @@ def merge(base: Node | None, over: Node, path: Path = ()) -> Node | None:
     if not isinstance(over.value, dict):
         return over
     kept: dict[str, Node] = dict(base.value) if base is not None and isinstance(base.value, dict) else {}
+    dropped = () if base is None else base.dropped
     if changes_use(kept.get("use"), over.value.get("use")):
-        kept.pop("params", None)
+        dropped += drop_params(kept)
     for name, child in over.value.items():
         merged = merge(kept.get(name), child, (*path, name))
         if merged is None:
             kept.pop(name, None)
         else:
             kept[name] = merged
-    return Node(kept, over.start, over.key)
+    return Node(kept, over.start, over.key, dropped)
+
+
+def drop_params(block: dict[str, Node]) -> tuple[Dropped, ...]:
+    """Take the parameters out of a block; what they were."""
+    params = block.pop("params", None)
+    children = {} if params is None or not isinstance(params.value, dict) else params.value
+    return tuple(Dropped(name, str(block["use"].value), child.place) for name, child in children.items())
 
 
 def changes_use(old: Node | None, new: Node | None) -> bool:

@@ -12,6 +12,15 @@ Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """A parameter that went because a later file or `--set` names another component: `of` is the `use` it belonged to."""
+
+    name: str
+    of: str
+    place: Place
+
+
+@dataclass(frozen=True)
 class Node:
     """A value and where it stands.
 
@@ -19,11 +28,13 @@ class Node:
         value: a scalar, a dict of Nodes, or a list of Nodes.
         start: where the value begins.
         key: where its key stands; None for the root and for the items of lists.
+        dropped: of a component's block, the parameters that a changed `use` dropped.
     """
 
     value: Any
     start: Place
     key: Place | None = None
+    dropped: tuple[Dropped, ...] = ()
 
     @property
     def place(self) -> Place:

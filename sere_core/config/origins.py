@@ -9,6 +9,7 @@ from sere_core.config.model import RunConfig
 from sere_core.config.nodes import Path, dotted
 from sere_core.config.resolved import Bound, Resolved
 from sere_core.config.schema import description, is_model, members, walk
+from sere_registry.errors import Place
 
 DEFAULT = "default"
 
@@ -28,9 +29,20 @@ def leaves(data: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 def origin(resolved: Resolved, path: Path) -> str:
     """Who set this value: `file:line:column`, `--set ...`, or `default`."""
     place = resolved.places.get(dotted(path))
-    if place is None or not path or (place.line is None and not place.file.startswith("--")):
+    return spot(place) if place is not None and path else DEFAULT
+
+
+def spot(place: Place) -> str:
+    """A place as an origin."""
+    if place.line is None and not place.file.startswith("--"):
         return DEFAULT
     return ":".join(str(part) for part in (place.file, place.line, place.column) if part is not None)
+
+
+def dropped(resolved: Resolved, path: Path) -> str:
+    """What a changed `use` dropped, for the comment at this `use`; "" where nothing was."""
+    gone = resolved.dropped.get(dotted(path[:-1]), ()) if path[-1:] == ("use",) else ()
+    return "; ".join(f"drops {one.name} of {one.of} ({spot(one.place)})" for one in gone)
 
 
 def component(resolved: Resolved, path: Path) -> tuple[Bound, Path] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sere_core.config.merge import changes_use, merge
+from sere_core.config.merge import changes_use, drop_params, merge
 from sere_core.config.model import RunConfig
 from sere_core.config.nodes import Node, Path, dotted
 from sere_core.config.reader import MAX_DEPTH, read
@@ -36,6 +36,15 @@ def apply(root: Node, sets: Sequence[str], unsets: Sequence[str], problems: list
         except SereError as cause:
             problems.extend(cause.problems)
     return root
+
+
+def put(root: Node, path: str, new: Node) -> Node:
+    """`root` with `new` at the dotted path, by the rules of `--set`.
+
+    Raises:
+        SereError: C305 if there is no such place.
+    """
+    return _put(root, (), _path(path, replace(new.start, path=path)), new)
 
 
 def _parse(text: str, problems: list[Problem]) -> tuple[Path, Node]:
@@ -98,7 +107,7 @@ def _put(node: Node, above: Path, path: Path, new: Node) -> Node:
         changed = _put(inside, here, rest, new)
     else:
         if name == "use" and changes_use(child, new):
-            children.pop("params", None)
+            node = replace(node, dropped=node.dropped + drop_params(children))
         changed = merge(child, new, here)
     if changed is None:
         children.pop(name, None)

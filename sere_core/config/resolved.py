@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sere_core.config.model import RunConfig
+from sere_core.config.nodes import Dropped
 from sere_core.config.schema import without_paths
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.params import Params
@@ -75,6 +76,7 @@ class Resolved:
         warnings: what is odd but no error.
         sources: the files that were read, the one asked for first.
         places: dotted path -> where it was written.
+        dropped: path of a component -> the parameters that went with an earlier `use`, and are not given again.
     """
 
     config: RunConfig
@@ -82,6 +84,7 @@ class Resolved:
     warnings: tuple[Problem, ...]
     sources: tuple[Path, ...]
     places: Mapping[str, Place] = field(repr=False)
+    dropped: Mapping[str, tuple[Dropped, ...]] = field(repr=False, default_factory=dict)
 
     def place(self, path: str) -> Place:
         """Where `path` was written, or the nearest thing above it that was."""
