@@ -10,7 +10,7 @@ again in the backward pass, so that what is kept still grows with T.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,19 +55,19 @@ class Side:
         strength = None if self.strength is None else self.strength[part, :frames]
         return Side(self.frames[part, :frames], self.mask[part, :frames], self.shares[part, :frames], strength)
 
-    def against(self, size: int) -> Side:
-        """One utterance, as often as there are others."""
-        strength = None if self.strength is None else self.strength.expand(size, -1)
-        frames = self.frames.expand(size, -1, -1)
-        return Side(frames, self.mask.expand(size, -1), self.shares.expand(size, -1), strength)
 
-
-def resonance(a: Side, b: Side, kernel: Kernel) -> Tensor:
-    """R of rows of a with rows of b, equation 4, `[P, T_a, T_b]`; 0 in padding where there is no burst term."""
-    scores = _unit(a.frames) @ _unit(b.frames).transpose(1, 2)
+def resonance(a: Side, b: Side, kernel: Kernel, aligned: bool = True) -> Tensor:
+    """R of rows of a with rows of b, equation 4, `[P, T_a, T_b]`; or of every pair, those of a's first row first."""
+    left, right = _unit(a.frames), _unit(b.frames)
+    if aligned:
+        scores = left @ right.transpose(1, 2)
+    else:
+        shape = (len(left), left.shape[1], len(right), right.shape[1])
+        scores = (left.flatten(0, 1) @ right.flatten(0, 1).T).view(shape).transpose(1, 2).flatten(0, 1)
     if kernel.sync is None or a.strength is None or b.strength is None:
         return scores
-    synchrony = kernel.synchrony(a.strength.unsqueeze(2) - b.strength.unsqueeze(1))
+    ea, eb = _paired(a.strength, b.strength, aligned)
+    synchrony = kernel.synchrony(ea.unsqueeze(2) - eb.unsqueeze(1))
     return scores * synchrony if kernel.combine == "product" else scores + synchrony
 
 
@@ -81,30 +81,28 @@ def pairwise(a: Side, b: Side, kernel: Kernel, hear: Hear, *, aligned: bool, tol
     """S and what is told, of every pair (`[A, B]`, `[A, B, D]`) or of rows (`[P]`, `[P, D]`)."""
 
     def block(left: Side, right: Side) -> tuple[Tensor, ...]:
-        def work(*tensors: Tensor | None) -> tuple[Tensor, ...]:
-            za, zb, ea, eb = tensors
-            assert za is not None and zb is not None
+        def work(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None) -> tuple[Tensor, ...]:
             one, other = Side(za, left.mask, left.shares, ea), Side(zb, right.mask, right.shares, eb)
-            return _block(one, other, kernel, hear, told)
+            return _block(one, other, kernel, hear, aligned, told)
 
         tensors = (left.frames, right.frames, left.strength, right.strength)
         if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
             return checkpoint(work, *tensors, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
         return work(*tensors)
 
-    size, width, frames = len(a.mask), a.frames.shape[-1], a.mask.shape[1]
-    if not size or not len(b.mask):
-        shape = (size,) if aligned else (size, len(b.mask))
+    size, others, width = len(a.mask), len(b.mask), a.frames.shape[-1]
+    if not size or not others:
+        shape = (size,) if aligned else (size, others)
         return a.frames.new_zeros(shape), a.frames.new_zeros(*shape, width) if told else None
+    frame_pairs = a.mask.shape[1] * b.mask.shape[1]
     if aligned:
-        parts = _parts(size, frames * b.mask.shape[1])
-        return _answer(_joined([block(a.rows(part), b.rows(part)) for part in parts]))
-    columns = []
-    for one, length in enumerate(b.mask.sum(dim=1).tolist()):
-        other = b.rows(slice(one, one + 1), length)
-        lefts = [a.rows(part) for part in _parts(size, frames * length)]
-        columns.append(_joined([block(left, other.against(len(left.mask))) for left in lefts]))
-    return _answer([torch.stack(column, dim=1) for column in zip(*columns, strict=True)])
+        found = _joined([block(a.rows(part), b.rows(part)) for part in _parts(size, frame_pairs)], dim=0)
+    else:
+        columns = _parts(others, frame_pairs * size)
+        wide = min(others, columns[0].stop)
+        rows = _parts(size, frame_pairs * wide)
+        found = _joined([_joined([block(a.rows(row), b.rows(column)) for row in rows], dim=0) for column in columns], dim=1)
+    return found[0], found[1] if told else None
 
 
 def _parts(size: int, frame_pairs: int) -> list[slice]:
@@ -113,22 +111,26 @@ def _parts(size: int, frame_pairs: int) -> list[slice]:
     return [slice(first, first + step) for first in range(0, size, step)]
 
 
-def _joined(pieces: list[tuple[Tensor, ...]]) -> list[Tensor]:
-    return [torch.cat(column) for column in zip(*pieces, strict=True)]
+def _joined(pieces: Sequence[tuple[Tensor, ...]], dim: int) -> tuple[Tensor, ...]:
+    return tuple(torch.cat(column, dim=dim) for column in zip(*pieces, strict=True))
 
 
-def _answer(found: list[Tensor]) -> tuple[Tensor, Tensor | None]:
-    return found[0], found[1] if len(found) > 1 else None
+def _paired(a: Tensor, b: Tensor, aligned: bool) -> tuple[Tensor, Tensor]:
+    """`[A, T_a]` and `[B, T_b]` -> the same for each pair, `[P, T_a]` and `[P, T_b]`."""
+    return (a, b) if aligned else (a.repeat_interleave(len(b), dim=0), b.repeat(len(a), 1))
 
 
-def _block(a: Side, b: Side, kernel: Kernel, hear: Hear, told: bool) -> tuple[Tensor, ...]:
-    scores = resonance(a, b, kernel)
-    heard = hear(scores, a.mask, b.mask).masked_fill(~(a.mask.unsqueeze(2) & b.mask.unsqueeze(1)), 0.0)
-    similarity = ((heard * scores).sum(dim=2) * a.shares).sum(dim=1)
+def _block(a: Side, b: Side, kernel: Kernel, hear: Hear, aligned: bool, told: bool) -> tuple[Tensor, ...]:
+    scores = resonance(a, b, kernel, aligned)
+    rows, columns = _paired(a.mask, b.mask, aligned)
+    shares, _ = _paired(a.shares, b.shares, aligned)
+    heard = hear(scores, rows, columns).masked_fill(~(rows.unsqueeze(2) & columns.unsqueeze(1)), 0.0)
+    shape = (len(a.mask),) if aligned else (len(a.mask), len(b.mask))
+    similarity = ((heard * scores).sum(dim=2) * shares).sum(dim=1).view(shape)
     if not told:
         return (similarity,)
-    weights = heard.sum(dim=1) / a.mask.sum(dim=1, keepdim=True)
-    return similarity, (weights.unsqueeze(1) @ b.frames).squeeze(1)
+    weights = (heard.sum(dim=1) / rows.sum(dim=1, keepdim=True)).view(*shape, -1)
+    return similarity, torch.einsum("pt,ptd->pd" if aligned else "abt,btd->abd", weights, b.frames)
 
 
 def frame_map(a: Side, b: Side, kernel: Kernel, hear: Hear) -> FrameMap:

@@ -13,8 +13,6 @@ POT (Flamary et al. 2021), the batched ones want sets of equal size and the rela
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -36,11 +34,9 @@ class Sinkhorn(PairwiseField):
 
     def hear(self, scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         kernel = scores / self.params.epsilon
-        outside = ~columns.unsqueeze(1)
-        even = -columns.sum(dim=1, keepdim=True).to(scores.dtype).log()
-        v = scores.new_zeros(columns.shape)
+        even, share = (-mask.sum(dim=1, keepdim=True).to(scores.dtype).log() for mask in (columns, rows))
+        v = scores.new_zeros(columns.shape).masked_fill(~columns, -torch.inf)
         for _ in range(self.params.iterations if self.params.balance else 0):
-            u = -(kernel + v.unsqueeze(1)).masked_fill(outside, -torch.inf).logsumexp(dim=2)
-            u = (u - rows.sum(dim=1, keepdim=True).to(scores.dtype).log()).masked_fill(~rows, -math.inf)
-            v = self.params.balance * (even - (kernel + u.unsqueeze(2)).logsumexp(dim=1))
-        return (kernel + v.unsqueeze(1)).masked_fill(outside, -torch.inf).softmax(dim=2)
+            u = (share - (kernel + v.unsqueeze(1)).logsumexp(dim=2)).masked_fill(~rows, -torch.inf)
+            v = (self.params.balance * (even - (kernel + u.unsqueeze(2)).logsumexp(dim=1))).masked_fill(~columns, -torch.inf)
+        return (kernel + v.unsqueeze(1)).softmax(dim=2)
