@@ -79,6 +79,8 @@ CAUSES: dict[str, str] = {
     "T502": "Ctrl-C, or the end of a job's time",
     "T503": "the same config as before, whose run did not finish",
     "T504": "the same config started twice",
+    "T506": "a library or plugin upgraded, or a corpus replaced, between two calls of `sere compare`",
+    "T507": "a plugin that raises an exception of Python during training",
     "T505": "a file edited or copied by hand, a corpus that changed, or a plugin whose parameters have other shapes now",
     "X701": "two packages whose versions do not go together, such as torch and torchaudio",
     "X702": "`device: cuda` on a machine without a GPU, or one whose driver is older than torch",

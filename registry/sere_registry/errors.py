@@ -69,6 +69,8 @@ CODES: dict[str, str] = {
     "T503": "an unfinished run is in the way",
     "T504": "another process works in this run folder",
     "T505": "a checkpoint or record cannot be used",
+    "T506": "runs of a comparison differ in what is not varied",
+    "T507": "a job of a comparison ended in a bug",
     "X701": "a package of the environment is broken",
     "X702": "a device is not available",
     "X703": "model weights cannot be found",

@@ -81,6 +81,11 @@ ADVICE: dict[str, str] = {
     "T505": (
         "The record was damaged, or belongs to another method or to other data. It is not repaired by guessing: --fresh begins again."
     ),
+    "T506": (
+        "Run the rows that differ again under the same conditions (take their records away and call `sere compare` again), or write the name "
+        "in brackets under `allow`: the difference is then printed with the table."
+    ),
+    "T507": "The traceback in the comparison's folder `failures/` says where; `sere compare` tries the job again.",
     "X701": "Make the environment anew; `make setup` does, with the versions that sere was tried with.",
     "X702": "`train.device: auto` takes what is there; `nvidia-smi` and `torch.cuda.is_available()` tell what torch can see.",
     "X703": "Weights are never fetched silently. Name a local folder in the encoder's parameters, or fetch the model into the cache first.",

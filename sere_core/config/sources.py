@@ -32,9 +32,15 @@ class Sources:
         self.folders: dict[str, FilePath] = {}
         self._reads = 0
 
-    def tree(self, name: str) -> Node | None:
-        """The merged tree of the config `name`; None if it cannot be read."""
-        return self._tree(name, FilePath(), Place(name), ())
+    def tree(self, name: str, folder: FilePath = FilePath(), place: Place | None = None) -> Node | None:
+        """The merged tree of the config `name`, relative to `folder`; None if it cannot be read.
+
+        Args:
+            name: a file, or a config that comes with sere.
+            folder: default: the working directory.
+            place: where the name was written, for messages.
+        """
+        return self._tree(name, folder, place or Place(name), ())
 
     def _tree(self, name: str, folder: FilePath, place: Place, above: tuple[FilePath, ...]) -> Node | None:
         try:

@@ -1,0 +1,229 @@
+"""The comparison file: its sections, and how a file or a command line becomes one checked request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from sere_core.config.files import find, shown, text_of
+from sere_core.config.messages import validate
+from sere_core.config.model import Section
+from sere_core.config.nodes import Node, place_of, tidy
+from sere_core.config.reader import read
+from sere_core.config.sources import Sources
+from sere_registry.errors import Place, Problem, SereError, error
+
+GRAMMAR = 1
+#: what an overlay may not say, since the comparison says it
+RESERVED = ("sere", "name", "seed", "extends", "output", "compare")
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Names = str | list[str]
+
+
+class Budget(Section):
+    """How long every run trains."""
+
+    epochs: int | None = Field(default=None, ge=1, description="train.epochs of every run")
+    steps_per_epoch: int | None = Field(default=None, ge=1, description="train.steps_per_epoch of every run")
+
+
+class Comparison(Section):
+    """A whole comparison."""
+
+    sere: int = Field(description="the grammar version")
+    compare: str = Field(description="the comparison's name", pattern=r"^\w[\w.+ -]*$")
+    base: str = Field(description="the config of every run: a file relative to this one, or a config that comes with sere")
+    overlay: dict[str, Any] = Field(default_factory=dict, alias="set", description="laid over the base for every run")
+    rows: dict[str, dict[str, Any] | None] = Field(default_factory=dict, description="name -> what is laid over the base for that row")
+    vary: dict[str, list[Any]] = Field(default_factory=dict, description="path -> its values; crossed with the rows and with each other")
+    pairs: Literal["all"] | list[str] | dict[str, dict[str, Any]] | None = Field(
+        default=None, description="SOURCE>TARGET by the ids of the base's corpora, `all`, or name -> what is laid over the base"
+    )
+    seeds: Annotated[int, Field(ge=1, le=10_000)] | list[Seed] = Field(default=1, description="how many, counted from 0, or a list")
+    budget: Budget = Field(default_factory=Budget, description="epochs and steps of every run")
+    floor: Names = Field(default_factory=list, description="the row, or rows, that adapt to nothing")
+    ceiling: Names = Field(default_factory=list, description="the row, or rows, that learn from labels of the target's other folds")
+    reference: str | None = Field(default=None, description="the row that all others are tested against; default: the first method")
+    allow: list[str] = Field(default_factory=list, description="differences between records that are allowed, by name")
+    output: str | None = Field(default=None, description="the comparison's folder; default: runs/NAME")
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the command line says of a comparison; it comes before what the file says."""
+
+    sets: Sequence[str] = ()
+    unsets: Sequence[str] = ()
+    vary: Sequence[str] = ()
+    pairs: str | None = None
+    seeds: str | None = None
+    floor: Sequence[str] = ()
+    ceiling: Sequence[str] = ()
+    reference: str | None = None
+    allow: Sequence[str] = ()
+    out: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked comparison, with the places where its parts were written.
+
+    Args:
+        comparison: what was asked for.
+        root: the tree that it was read from.
+        base: the merged tree of the base config.
+        sources: the base's files.
+        file: the file named on the command line.
+        flags: the command line's part.
+    """
+
+    comparison: Comparison
+    root: Node
+    base: Node
+    sources: Sources = field(repr=False)
+    file: Path
+    flags: Flags
+
+    @property
+    def output(self) -> Path:
+        """The comparison's folder."""
+        return Path(self.comparison.output or f"runs/{self.comparison.compare}").absolute()
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        chosen = self.comparison.seeds
+        return tuple(range(chosen)) if isinstance(chosen, int) else tuple(chosen)
+
+    def place(self, *path: str) -> Place:
+        """Where a part was written."""
+        return place_of(self.root, path)
+
+
+def read_request(config: str, flags: Flags) -> Request:
+    """Read a comparison file; or a run's config, of which the flags make a comparison.
+
+    Raises:
+        SereError: every problem of the file and the flags.
+    """
+    problems: list[Problem] = []
+    path = find(config, Path(), Place(config))
+    tree = _tree(path, problems)
+    sources = Sources(problems)
+    if tree is not None and tree.child("compare") is not None:
+        root: Node | None = tree
+        base_name = tree.child("base")
+        base = None
+        if base_name is not None and isinstance(base_name.value, str):
+            spot = replace(base_name.place, path="base")
+            base = sources.tree(base_name.value, path.resolve().parent, spot)
+            sources.folders[shown(path)] = path.resolve().parent
+            sources.files.append(path.resolve())
+    else:
+        base = sources.tree(config)
+        root = _of_config(config, base) if base is not None else None
+    if root is None or problems:
+        raise SereError(*tidy(problems))
+    root = _with_flags(root, flags, problems)
+    comparison = _check(root, problems)
+    if problems or comparison is None or base is None:
+        raise SereError(*tidy(problems))
+    return Request(comparison, root, base, sources, path.resolve(), flags)
+
+
+def _tree(path: Path, problems: list[Problem]) -> Node | None:
+    file = shown(path)
+    root = read(text_of(path, Place(file)), lambda line, column: Place(file, line, column), problems)
+    if root is not None and not isinstance(root.value, dict):
+        problems.append(Problem("C310", "a comparison is a mapping", "write `key: value` lines", root.start))
+        return None
+    return root
+
+
+def _of_config(config: str, base: Node) -> Node:
+    """The comparison of a run's config alone: one row, its own pair."""
+    here = Place(config)
+    name = base.child("name")
+    called = f"{name.value if name is not None else 'unnamed'}-comparison"
+    words = {"sere": GRAMMAR, "compare": called, "base": config}
+    return Node({key: Node(value, here, here) for key, value in words.items()}, here)
+
+
+def _with_flags(root: Node, flags: Flags, problems: list[Problem]) -> Node:
+    value = dict(root.value)
+    for key, text in (("pairs", flags.pairs), ("seeds", flags.seeds)):
+        if text is not None:
+            words = f"[{text}]" if "," in text else text
+            value[key] = _flag(f"--{key}", text, words if key == "seeds" or text == "all" or "," in text else f"[{text}]", problems)
+    for key, names in (("floor", flags.floor), ("ceiling", flags.ceiling), ("allow", flags.allow)):
+        if names:
+            value[key] = _list(f"--{key}", names)
+    for key, word in (("reference", flags.reference), ("output", flags.out)):
+        if word is not None:
+            flag = Place("--out" if key == "output" else f"--{key}")
+            value[key] = Node(word, flag, flag)
+    if flags.vary:
+        old = value.get("vary")
+        axes = dict(old.value) if old is not None and isinstance(old.value, dict) else {}
+        here = Place("--vary")
+        for text in flags.vary:
+            path, equals, values = text.partition("=")
+            if not equals or not values.strip():
+                hint = "write --vary PATH=VALUE,VALUE, e.g. --vary losses.adapt.weight=0.1,1"
+                problems.append(Problem("C305", "--vary needs a path and values", hint, Place(f"--vary {text}")))
+                continue
+            node = _flag("--vary", text, f"[{values}]", problems)
+            only = node.value[0] if isinstance(node.value, list) and len(node.value) == 1 else None
+            axes[path.strip()] = replace(only, key=node.key) if only is not None and isinstance(only.value, list) else node
+        value["vary"] = Node(axes, here, here)
+    return replace(root, value=value)
+
+
+def _flag(flag: str, text: str, words: str, problems: list[Problem]) -> Node:
+    """The value of a flag, read as YAML, each part standing at the flag."""
+    place = Place(f"{flag} {text}")
+    found: list[Problem] = []
+    node = read(words, lambda line, column: place, found)
+    problems += [replace(problem, code="C305", place=place) for problem in found]
+    return Node(None, place, place) if node is None else replace(node, key=place)
+
+
+def _list(flag: str, names: Sequence[str]) -> Node:
+    place = Place(flag)
+    words = [word.strip() for name in names for word in name.split(",")]
+    return Node([Node(word, Place(f"{flag} {word}")) for word in words], place, place)
+
+
+def _check(root: Node, problems: list[Problem]) -> Comparison | None:
+    version = root.child("sere")
+    if version is None or type(version.value) is not int or version.value != GRAMMAR:
+        what = "the comparison does not say its grammar version" if version is None else f"the grammar version {version.data()!r} is unknown"
+        problems.append(Problem("C309", what, f"write `sere: {GRAMMAR}`", place_of(root, ("sere",))))
+    comparison, found = validate(Comparison, root.data(), lambda path, key: place_of(root, path, key), "a comparison")
+    problems += found
+    problems += list(_reserved(root))
+    return comparison
+
+
+def _reserved(root: Node) -> Iterator[Problem]:
+    """Keys that an overlay may not have."""
+    overlays = [("set",)]
+    for section in ("rows", "pairs"):
+        node = root.child(section)
+        overlays += [(section, name) for name in node.value] if node is not None and isinstance(node.value, dict) else []
+    for path in overlays:
+        node = root
+        for part in path:
+            node = node.child(part) or Node(None, root.start)
+        for key in node.value if isinstance(node.value, dict) else ():
+            if key in RESERVED:
+                hint = "write it at the top of the comparison" if key in ("output", "seed") else "leave it out"
+                yield Problem("C302", f"the comparison itself decides about '{key}'", hint, place_of(root, (*path, key), key=True))
+            if not isinstance(key, str):
+                raise error("C302", f"{key!r} is no key")
+
+
+__all__ = ["Budget", "Comparison", "Flags", "Request", "read_request"]

@@ -1,0 +1,98 @@
+"""The features of all jobs, extracted once before the first one starts; the jobs find them in the cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sere_core.compare.places import job_file
+from sere_core.config import load
+from sere_core.console import Speaker
+from sere_core.plan import Plan, make_plan
+from sere_registry import BuildContext, Recording
+from sere_registry.errors import Problem, SereError
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_AT_A_TIME = 256  # recordings whose features are in memory together
+#: what of a config decides which arrays are extracted, and of which recordings
+_OF_ARRAYS = ("encoders", "features", "dynamics", "network")
+_OF_RECORDINGS = ("corpora", "task", "paths")
+
+
+def extract_features(folder: Path, jobs: Sequence[str], speaker: Speaker) -> None:
+    """Make the audio of corpora that are made, and fill the cache for these jobs.
+
+    Raises:
+        SereError: the problems of all files of all jobs together.
+    """
+    groups: dict[str, dict[str, Plan]] = {}
+    for job in jobs:
+        data = yaml.load(job_file(folder, job).read_bytes(), Loader=_LOADER)
+        arrays = _key(data, _OF_ARRAYS)
+        more = {"threads": data["train"]["device"], "seed": 0 if data["task"]["normalise"] != "none" else data["seed"]}
+        recordings = _key(data, _OF_RECORDINGS) + json.dumps(more)
+        if recordings not in groups.setdefault(arrays, {}):
+            groups[arrays][recordings] = make_plan(load(job_file(folder, job)))
+    problems: list[Problem] = []
+    for plans in groups.values():
+        try:
+            _extract(list(plans.values()), speaker)
+        except SereError as cause:
+            problems += cause.problems
+    if problems:
+        raise SereError(*dict.fromkeys(problems))
+
+
+def _key(data: Any, sections: Sequence[str]) -> str:
+    return json.dumps([data.get(section) for section in sections], sort_keys=True)
+
+
+def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
+    """Plans that share their encoders: each recording once."""
+    from sere_core.features.store import extract_all
+    from sere_core.train.device import choose_device
+
+    resolved = plans[0].resolved
+    config = resolved.config
+    device = choose_device(config.train.device, resolved.place("train.device"))
+    wanted: dict[str, tuple[Recording, set[str]]] = {}
+    prepared: set[str] = set()
+    for plan in plans:
+        for name, corpus in plan.corpora.items():
+            key = plan.resolved.components[f"corpora.{name}"].params.model_dump_json()
+            if f"{name} {key}" not in prepared:
+                prepared.add(f"{name} {key}")
+                with speaker.bar(f"corpus {name}") as tell:
+                    corpus.prepare(tell)
+        for recording, ids in plan.recordings().values():
+            wanted.setdefault(recording.key, (recording, set()))[1].update(ids)
+    bounds = {name: resolved.components[f"encoders.{name}"] for name in sorted({one for plan in plans for one in plan.paths})}
+    encoders = {
+        name: (bound.build(BuildContext(id=name)).to(device), bound.full_name, bound.version) for name, bound in bounds.items()
+    }
+    dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
+    every = [(recording, tuple(sorted(ids))) for recording, ids in wanted.values()]
+    extracted = 0
+    problems: list[Problem] = []
+    with speaker.bar("features") as tell:
+        for start in range(0, len(every), _AT_A_TIME):
+            try:
+                found = extract_all(
+                    every[start : start + _AT_A_TIME],
+                    encoders,
+                    frozenset(dynamics.contours),
+                    config.features,
+                    progress=lambda done, _total, _key, start=start: tell(start + done, len(every)),  # type: ignore[misc]
+                )
+                extracted += found.report.extracted
+            except SereError as cause:
+                if cause.problems[0].code.startswith("X"):
+                    raise
+                problems += cause.problems
+    if problems:
+        raise SereError(*problems)
+    speaker.say(f"features: {len(every)} utterances; {extracted} extracted, {len(every) - extracted} from the cache")
