@@ -1,0 +1,164 @@
+"""The tables of the report, as rows of text; what is missing is a dash, and what is not comparable is marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sere_core.compare.report.words import chance, points
+from sere_core.compare.stats.summary import Interval, RowSummary, Spread, Summary
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text, a smaller second line, and whether it is the best of its column."""
+
+    text: str
+    small: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table: its name, what is said below the name, the row's role, and its cells."""
+
+    name: str
+    notes: str
+    role: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its head; `caption` says what the numbers are."""
+
+    caption: str
+    head: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def main_table(summary: Summary, pairs: Iterable[str]) -> Table:
+    """UAR by row and pair, the mean over pairs, the average rank, and chance."""
+    pairs = tuple(pairs)
+    best = {pair: _best(summary, {row.row: row.pairs[pair].uar.mean for row in summary.rows if pair in row.pairs}) for pair in pairs}
+    whole = _best(summary, {row.row: row.mean.mean for row in summary.rows if row.mean is not None and row.complete})
+    lines = []
+    for row in summary.rows:
+        cells = []
+        for pair in pairs:
+            cell = row.pairs.get(pair)
+            if cell is None:
+                cells.append(Cell(DASH))
+                continue
+            missing = f", {cell.uar.n} of {cell.uar.n + len(cell.missing)} seeds" if cell.missing else ""
+            cells.append(Cell(spread(cell.uar), interval(cell.interval) + missing, row.row in best[pair]))
+        mean = Cell(DASH) if row.mean is None else Cell(f"{100 * row.mean.mean:.1f}", interval(row.interval), row.row in whole)
+        cells += [mean, Cell(DASH if row.rank is None else f"{row.rank:.2f}")]
+        lines.append(Line(row.row, _notes(row), row.role, tuple(cells)))
+    floor = tuple(Cell(f"{100 * summary.chance[pair]:.1f}" if pair in summary.chance else DASH) for pair in pairs)
+    known = [summary.chance[pair] for pair in pairs if pair in summary.chance]
+    mean_chance = Cell(f"{100 * sum(known) / len(known):.1f}" if known else DASH)
+    lines.append(Line("chance", "", "chance", (*floor, mean_chance, Cell(""))))
+    caption = (
+        "UAR in %: mean over seeds of the mean over folds, ± standard deviation between seeds; below it the bootstrap interval. "
+        "Bold: the best of those that are no ceiling."
+    )
+    return Table(caption, ("row", *pairs, "mean", "average rank"), tuple(lines))
+
+
+def recall_table(summary: Summary) -> Table | None:
+    """Recall by emotion and UAR by gender; None where nothing is known."""
+    classes = tuple(dict.fromkeys(name for row in summary.rows for name in row.recall))
+    genders = tuple(name for name in ("female", "male") if any(name in row.genders for row in summary.rows))
+    if not classes:
+        return None
+    lines = [
+        Line(
+            row.row, "", row.role, (*(_percent(row.recall.get(name)) for name in classes), *(_percent(row.genders.get(g)) for g in genders))
+        )
+        for row in summary.rows
+    ]
+    caption = "Recall of each emotion and UAR of each gender's utterances in %, mean over the pairs that have them."
+    return Table(caption, ("row", *classes, *genders), tuple(lines))
+
+
+def verdict_table(summary: Summary) -> Table | None:
+    """The numbers behind the words; None without verdicts."""
+    if not summary.verdicts:
+        return None
+    lines = []
+    for each in summary.verdicts:
+        shows = DASH if each.smallest_detectable is None else f"{100 * each.smallest_detectable:.1f}"
+        numbers = (chance(each.p), chance(each.p_holm), chance(each.p_least), chance(each.p_wilcoxon), chance(each.p_pairs))
+        cells = (
+            points(each.difference),
+            interval(each.interval, signed=True),
+            *numbers,
+            DASH if each.effect is None else f"{each.effect:.2f}",
+            f"{each.rank_biserial:.2f}",
+            f"{each.wins}/{each.ties}/{each.losses}",
+            f"{each.units} ({each.unit})",
+            shows,
+        )
+        lines.append(Line(each.row, "", summary.row(each.row).role, tuple(Cell(text) for text in cells)))
+    head = ("row", "difference", "interval", "p", "p (Holm)", "least p", "p (Wilcoxon)", "p (pairs)", "d_z", "rank-biserial")
+    caption = (
+        f"Every row minus {summary.reference}, in points of UAR. p: sign-flip permutation test over the units; "
+        "least p: the smallest that so many units "
+        "can give; p (pairs): the same test over pair means. "
+        f"Shown at {summary.alpha:g} after Holm's correction with an interval that excludes 0."
+    )
+    return Table(caption, (*head, "won/tied/lost", "units", "smallest detectable"), tuple(lines))
+
+
+def cost_table(summary: Summary) -> Table:
+    """What a run of each row took: medians."""
+    phases = tuple(dict.fromkeys(name for row in summary.rows for name in row.phases))
+    lines = []
+    for row in summary.rows:
+        cells = [_seconds(row.seconds), *(_seconds(row.phases.get(name)) for name in phases)]
+        cells += [DASH if row.peak_mib is None else f"{row.peak_mib:,.0f}", DASH if row.parameters is None else f"{row.parameters:,.0f}"]
+        lines.append(Line(row.row, "", row.role, tuple(Cell(text) for text in cells)))
+    caption = "Medians over the runs of a row. Features are extracted once and cached: the run that was first paid for all."
+    return Table(caption, ("row", "seconds", *(f"{name} (s)" for name in phases), "peak memory (MiB)", "trained parameters"), tuple(lines))
+
+
+def spread(value: Spread) -> str:
+    """A mean and its deviation, in percent.
+
+    >>> spread(Spread(0.4561, 0.0149, 3)), spread(Spread(0.5, None, 1))
+    ('45.6 ± 1.5', '50.0')
+    """
+    text = f"{100 * value.mean:.1f}"
+    return text if value.std is None else f"{text} ± {100 * value.std:.1f}"
+
+
+def interval(value: Interval | None, signed: bool = False) -> str:
+    """An interval, in percent or points."""
+    if value is None:
+        return DASH if signed else ""
+    return f"{points(value.low)} to {points(value.high)}" if signed else f"{100 * value.low:.1f} to {100 * value.high:.1f}"
+
+
+def _best(summary: Summary, means: Mapping[str, float]) -> set[str]:
+    """The rows with the best mean, ceilings aside; nobody is the best of one."""
+    fair = {name: round(1000 * mean) for name, mean in means.items() if summary.row(name).role != "ceiling"}
+    return {name for name, mean in fair.items() if mean == max(fair.values())} if len(fair) > 1 else set()
+
+
+def _notes(row: RowSummary) -> str:
+    """What belongs to a row's name: its role, what it rests on, how it was tuned."""
+    roles = {"ceiling": "ceiling: trained on labels of the target", "floor": "floor: adapts to nothing"}
+    parts = [roles.get(row.role, ""), ", ".join(row.evidence), f"select {', '.join(row.selections)}" if row.selections else ""]
+    parts += [f"tuning {row.tuning}" if row.tuning != "none" else "", "" if row.complete else "incomplete"]
+    return "; ".join(part for part in parts if part)
+
+
+def _percent(value: float | None) -> Cell:
+    return Cell(DASH if value is None else f"{100 * value:.1f}")
+
+
+def _seconds(value: float | None) -> str:
+    return DASH if value is None else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"

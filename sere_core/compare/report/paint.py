@@ -1,0 +1,150 @@
+"""How figures are drawn: one palette, a canvas without global state, and SVG that takes the page's colours.
+
+Ink, lines and paper are drawn in three exact colours that nothing else uses.  In the files of `figures/` they stay (dark on white, for
+papers); in the report they become `currentColor` and CSS variables, so that one drawing is read in light and in dark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sere_core.score.files import write_atomically
+
+INK, LINE, PAPER = "#1d222b", "#cdd2da", "#fdfefe"
+
+#: after Okabe and Ito (2008), the light ones darkened: at least 3:1 on white and on the page's dark paper
+COLOURS = ("#2b7fc4", "#d5640c", "#12946b", "#b861a0", "#a07d08", "#7f6fd1", "#5d8a93", "#c0504d")
+#: colour is never the only sign
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<")
+DASHES = ("-", "--", "-.", ":")
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # names come from users: `$` is a dollar sign
+    "font.family": "sans-serif",
+    "font.size": 10.0,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINE,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing in the report.
+
+    Args:
+        name: of the files in `figures/`, and of the element in the page.
+        svg: markup that takes the page's colours.
+        alt: what it shows, for those who cannot see it.
+        caption: below it.
+        width: its natural width in CSS pixels.
+    """
+
+    name: str
+    svg: str
+    alt: str
+    caption: str
+    width: int
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib's settings of the report; what they were before comes back."""
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the SVG has the text; only the PNG lacks the sign
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        yield
+
+
+class Studio:
+    """Draws pictures and writes each of them as PNG and SVG.
+
+    Args:
+        folder: `figures/` of the comparison.
+        tell: called with the name of each picture when it begins.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda name: None) -> None:
+        self.folder, self.tell = folder, tell
+
+    def draw(self, name: str, size: tuple[float, float], paint: Callable[[Any], None], alt: str, caption: str = "") -> Picture:
+        """One picture.
+
+        Args:
+            name: becomes a file name: letters, digits and dashes are kept.
+            size: inches, at 96 CSS pixels each.
+            paint: draws on a new `Figure`.
+        """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        name = slug(name)
+        self.tell(name)
+        with style():
+            import matplotlib
+
+            figure = Figure(figsize=size, layout="constrained")
+            FigureCanvasAgg(figure)
+            paint(figure)
+            png, svg = io.BytesIO(), io.StringIO()
+            figure.savefig(png, format="png", dpi=200, facecolor="white", metadata={"Software": None})
+            with matplotlib.rc_context({"svg.hashsalt": name}):
+                figure.savefig(svg, format="svg", dpi=160, transparent=True, metadata={"Date": None, "Creator": None, "Title": alt})
+        markup = svg.getvalue()
+        write_atomically(self.folder / f"{name}.png", png.getvalue())
+        write_atomically(self.folder / f"{name}.svg", markup.encode())
+        return Picture(name, inline(markup, name, alt), alt, caption, round(size[0] * 96))
+
+
+def slug(name: str) -> str:
+    """A file name that any system takes, and different for different names.
+
+    >>> slug("bars-emodb>emovo"), slug("curves-source-only")
+    ('bars-emodb-emovo-1c4b46', 'curves-source-only')
+    """
+    plain = re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")[:60] or "figure"
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def inline(svg: str, name: str, alt: str) -> str:
+    """Markup for the page: its colours, its font, ids that no other picture has, a width that gives way.
+
+    >>> drawn = '<?xml version="1.0"?><svg width="72pt" height="36pt" viewBox="0 0 72 36"><path id="a" style="fill: #1d222b"/></svg>'
+    >>> inline(drawn, "bars", "bars of <ours>")
+    '<svg role="img" aria-label="bars of &lt;ours&gt;" viewBox="0 0 72 36"><path id="bars.a" style="fill: currentColor"/></svg>'
+    """
+    from markupsafe import escape
+
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg role="img" aria-label="{_plain(str(escape(alt)))}" \1>', svg, count=1)
+    svg = re.sub(r"<title>.*?</title>", "", svg, count=1, flags=re.DOTALL)  # it would pop up as a tooltip; the label says it already
+    svg = re.sub(r'\b(id="|xlink:href="#|href="#|url\(#)(?!data:)', lambda found: f"{found[1]}{name}.", svg)
+    svg = svg.replace("xlink:href=", "href=")
+    for drawn, taken in ((INK, "currentColor"), (LINE, "var(--line)"), (PAPER, "var(--paper)")):
+        svg = svg.replace(drawn, taken)
+    return re.sub(r"\n\s*", "\n", svg).strip()
+
+
+def _plain(text: str) -> str:
+    return text.replace("\\", "\\\\")

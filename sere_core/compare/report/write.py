@@ -1,0 +1,72 @@
+"""The report of a comparison, written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sere_core.compare.report import how, words
+from sere_core.compare.report.album import draw_album
+from sere_core.compare.report.grid import cost_table, main_table, recall_table, verdict_table
+from sere_core.compare.report.paint import Studio
+from sere_core.score.files import write_atomically
+
+TEMPLATE = Path(__file__).parent / "template"
+
+
+def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) -> Path:
+    """Write `report.html` into a comparison's folder, and its figures into `figures/`, from the records in it and nothing else.
+
+    The same records give the same bytes.  Names in them come from users: the template escapes everything but the drawings.
+
+    Args:
+        folder: `runs/NAME` of a comparison.
+        tell: is told what is done at the moment, a few words at a time.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        SereError: T505 if the folder holds no comparison; X704 or X705 if it cannot be written.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from sere_core.compare.reading import read_results
+    from sere_core.compare.stats.summarise import summarise
+
+    tell("reading records")
+    results = read_results(folder)
+    tell("statistics")
+    summary = summarise(results)
+    figures = folder / "figures"
+    album = draw_album(Studio(figures, lambda name: tell(f"figure {name}")), results, summary)
+    tell("page")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["drawn"] = lambda picture: Markup(picture.svg)
+    text = environment.get_template("report.html.j2").render(
+        style=Markup((TEMPLATE / "style.css").read_text(encoding="utf-8")),
+        results=results,
+        plan=results.plan,
+        summary=summary,
+        album=album,
+        settings=how.settings(results),
+        protocols=how.protocols(results),
+        digests=how.digests(results),
+        machines=how.machines(results),
+        headline=words.headline(summary),
+        conclusions=words.conclusions(summary),
+        main=main_table(summary, results.plan.pairs),
+        recall=recall_table(summary),
+        verdicts=verdict_table(summary),
+        cost=cost_table(summary),
+        troubles=how.troubles(results),
+        probes=how.probes(results),
+        failures=how.failures(results),
+        percent=lambda value: f"{100 * value:.0f} %",
+    )
+    path = folder / "report.html"
+    write_atomically(path, text.encode())
+    return path
