@@ -1,0 +1,156 @@
+"""From results to verdicts: planted effects, nulls, copies, gaps, and what must not matter."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import warnings
+
+import numpy as np
+import pytest
+
+from sere_core.compare.facts import Results
+from sere_core.compare.plan import Row
+from sere_core.compare.stats.summarise import summarise
+from sere_core.compare.stats.verdict import compare_rows, verdicts
+from tests.compare.stats.synthetic import SIX, comparison
+
+
+def numbers(data):
+    """All floats in nested dataclasses, mappings and tuples."""
+    if dataclasses.is_dataclass(data):
+        data = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    if isinstance(data, dict):
+        data = list(data.values())
+    if isinstance(data, (list, tuple)):
+        return [number for each in data for number in numbers(each)]
+    return [data] if isinstance(data, float) else []
+
+
+def with_runs(results, runs):
+    return dataclasses.replace(results, runs=runs)
+
+
+def test_a_planted_effect_is_shown_and_its_copy_is_not():
+    results = comparison(lambda row, pair, seed: 0.5 + 0.08 * (row == "ours"), rows=("floor", "ours", "copy"))
+    copied = {place: results.runs["floor", *place[1:]] if place[0] == "copy" else run for place, run in results.runs.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        summary = summarise(with_runs(results, copied))
+    ours, copy = summary.verdicts
+    assert ours.shown == "better" and ours.interval.low > 0 and 0.04 < ours.difference < 0.12
+    assert (ours.n, ours.units, ours.pairs, ours.unit) == (30, 15, 6, "draw")
+    assert ours.smallest_detectable < 0.08
+    assert (copy.shown, copy.p, copy.p_holm, copy.difference, copy.wins, copy.ties) == ("no difference shown", 1.0, 1.0, 0.0, 0, 30)
+    assert (copy.interval.low, copy.interval.high, copy.smallest_detectable) == (0.0, 0.0, None)
+    assert summary.ranking.rows[0] == "ours" and summary.row("ours").rank == min(summary.ranking.average)
+
+
+def test_a_worse_row_is_worse():
+    results = comparison(lambda row, pair, seed: 0.6 - 0.08 * (row == "ours"))
+    assert verdicts(results)[0].shown == "worse"
+
+
+def test_nothing_is_shown_of_rows_that_are_alike():
+    """Ninety comparisons of three rows that differ by chance alone: the promise is 5 % of them, for all rows together."""
+    alarms = 0
+    for seed in range(90):
+        results = comparison(lambda *_: 0.55, rows=("floor", "b", "c"), seeds=(0, 1, 2), speakers=6, folds=3, per_class=3, seed=seed)
+        alarms += any(each.shown != "no difference shown" for each in verdicts(results))
+    assert alarms <= 9
+
+
+def test_swapping_row_and_reference_turns_everything_round():
+    results = comparison(lambda row, pair, seed: 0.55 + 0.03 * (row == "ours"))
+    other = dataclasses.replace(results, plan=dataclasses.replace(results.plan, reference="ours"))
+    one, back = verdicts(results)[0], verdicts(other)[0]
+    assert back.difference == pytest.approx(-one.difference)
+    assert (back.p, back.p_wilcoxon, back.wins, back.losses) == (one.p, one.p_wilcoxon, one.losses, one.wins)
+    assert (back.interval.low, back.interval.high) == (pytest.approx(-one.interval.high), pytest.approx(-one.interval.low))
+    assert back.effect == pytest.approx(-one.effect)
+
+
+def test_the_order_of_runs_does_not_matter():
+    results = comparison(lambda *_: 0.55, seeds=(0, 1))
+    places = list(results.runs)
+    random.Random(0).shuffle(places)
+    one, other = summarise(results), summarise(with_runs(results, {place: results.runs[place] for place in places}))
+    assert one.verdicts == other.verdicts and one.rows == other.rows and one.notes == other.notes
+
+
+def test_only_shared_runs_are_compared_and_the_others_are_named():
+    gaps = [("ours", "aa>bb", 1), ("floor", "bb>aa", 0), *(("ours", "aa>cc", seed) for seed in range(5))]
+    results = comparison(lambda *_: 0.55, without=gaps)
+    summary = summarise(results)
+    verdict, ours = summary.verdicts[0], summary.row("ours")
+    assert set(verdict.missing) == {place[1:] for place in gaps}
+    assert (verdict.n, verdict.pairs) == (23, 5)
+    assert "aa>cc" not in ours.pairs and not ours.complete and ours.pairs["aa>bb"].missing == (1,)
+    assert summary.ranking.blocks == tuple(pair for pair in SIX if pair != "aa>cc")
+    assert any("aa>cc" in line for line in summary.ranking.left_out)
+    assert any("missing" in line and "ours" in line for line in summary.notes)
+
+
+def test_a_row_without_runs_has_no_verdict_and_does_not_disturb_the_others():
+    gaps = [("ours", pair, seed) for pair in SIX for seed in range(5)]
+    results = comparison(lambda row, pair, seed: 0.5 + 0.1 * (row == "theirs"), rows=("floor", "ours", "theirs"), without=gaps)
+    summary = summarise(results)
+    ours = summary.verdict("ours")
+    assert (ours.difference, ours.interval, ours.p, ours.n, ours.shown) == (None, None, 1.0, 0, "no difference shown")
+    assert summary.row("ours").mean is None and summary.row("ours").rank is None
+    assert summary.verdict("theirs").shown == "better"
+
+
+def test_no_runs_at_all_still_make_a_summary():
+    summary = summarise(Results(comparison(lambda *_: 0.5, seeds=(0,)).plan, {}))
+    assert summary.ranking is None and all(row.mean is None for row in summary.rows) and summary.verdict("floor") is None
+
+
+@pytest.mark.parametrize(("pairs", "seeds", "speakers"), [(("aa>bb",), (0,), 4), (("aa>bb",), (0, 1, 2), 1), (("aa>bb", "bb>aa"), (0,), 2)])
+def test_small_comparisons_have_gaps_but_no_nan(pairs, seeds, speakers):
+    results = comparison(lambda *_: 0.5, rows=("floor", "b", "c"), pairs=pairs, seeds=seeds, speakers=speakers, folds=min(speakers, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        summary = summarise(results)
+    assert all(math.isfinite(number) for number in numbers(summary))
+    assert {each.shown for each in summary.verdicts} == {"no difference shown"}
+    assert any("Too few runs" in line for line in summary.notes)
+    assert (summary.rows[0].interval is None) == (speakers == 1)
+    assert (summary.rows[0].pairs["aa>bb"].uar.std is None) == (len(seeds) == 1)
+
+
+def test_a_row_is_summed_up():
+    pairs = ("aa>aa", "aa>bb", "bb>aa")
+    rows = (Row("floor", "floor", ()), Row("ours", "method", ()), Row("ceiling", "ceiling", ()))
+    results = comparison(lambda row, pair, seed: 0.9 if pair == "aa>aa" else 0.5, rows=rows, pairs=pairs)
+    summary = summarise(results)
+    row = summary.row("ours")
+    by_pair = [np.mean([results.runs["ours", pair, seed].uar for seed in range(5)]) for pair in pairs]
+    assert row.mean.mean == pytest.approx(np.mean(by_pair)) and row.mean.n == 3
+    assert (row.within.mean, row.within.n) == (pytest.approx(by_pair[0]), 1)
+    assert (row.across.mean, row.across.n) == (pytest.approx(np.mean(by_pair[1:])), 2)
+    assert set(row.recall) == {"anger", "fear", "happiness", "neutral", "sadness"} and set(row.genders) == {"female", "male"}
+    assert (row.seconds, row.phases, row.peak_mib, row.parameters) == (3.0, {"train": 2.0, "score": 1.0}, 100.0, 1000.0)
+    assert row.interval.low < row.mean.mean < row.interval.high and row.interval.n == 24
+    assert summary.ranking.rows and "ceiling" not in summary.ranking.rows and summary.row("ceiling").rank is None
+    assert summary.chance == dict.fromkeys(pairs, 0.2)
+    cell = row.pairs["aa>bb"]
+    assert list(cell.by_seed) == [0, 1, 2, 3, 4] and cell.interval.n == 12 and (cell.source, cell.target) == ("aa", "bb")
+
+
+@pytest.mark.parametrize(("unit", "units"), [("draw", 15), ("run", 30), ("pair", 6), ("fold", 120)])
+def test_units(unit, units):
+    results = comparison(lambda row, pair, seed: 0.5 + 0.05 * (row == "ours"))
+    verdict = verdicts(results, unit=unit)[0]
+    assert (verdict.units, verdict.n, verdict.unit) == (units, 30, unit)
+    assert verdict.difference == pytest.approx(verdicts(results)[0].difference)
+    assert verdict.p_pairs == compare_rows(results, "ours", "floor", "pair").p
+
+
+def test_folds_are_compared_only_where_they_are_the_same():
+    results = comparison(lambda *_: 0.5, pairs=("aa>bb",), seeds=(0, 1))
+    other = dataclasses.replace(results.runs["ours", "aa>bb", 0], digests={"folds": "others"})
+    results = with_runs(results, {**results.runs, ("ours", "aa>bb", 0): other})
+    assert compare_rows(results, "ours", "floor", "fold").units == 4
+    assert compare_rows(results, "ours", "floor", "run").units == 2
