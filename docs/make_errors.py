@@ -81,6 +81,7 @@ CAUSES: dict[str, str] = {
     "T504": "the same config started twice",
     "T506": "a library or plugin upgraded, or a corpus replaced, between two calls of `sere compare`",
     "T507": "a plugin that raises an exception of Python during training",
+    "T508": "a row that is trained on all labels of the source beside rows with five shots",
     "T505": "a file edited or copied by hand, a corpus that changed, or a plugin whose parameters have other shapes now",
     "X701": "two packages whose versions do not go together, such as torch and torchaudio",
     "X702": "`device: cuda` on a machine without a GPU, or one whose driver is older than torch",

@@ -86,6 +86,10 @@ ADVICE: dict[str, str] = {
         "in brackets under `allow`: the difference is then printed with the table."
     ),
     "T507": "The traceback in the comparison's folder `failures/` says where; `sere compare` tries the job again.",
+    "T508": (
+        "A table has one protocol for each pair, one rule of selection and one way of tuning; only a ceiling may have a protocol of its own. "
+        "Make the rows alike, or compare them in two comparisons."
+    ),
     "X701": "Make the environment anew; `make setup` does, with the versions that sere was tried with.",
     "X702": "`train.device: auto` takes what is there; `nvidia-smi` and `torch.cuda.is_available()` tell what torch can see.",
     "X703": "Weights are never fetched silently. Name a local folder in the encoder's parameters, or fetch the model into the cache first.",
