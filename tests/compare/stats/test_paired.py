@@ -40,7 +40,11 @@ def test_sign_flip_equals_scipy_exact_and_at_random():
 
 def test_wilcoxon_and_effects_equal_their_definitions():
     sample = np.array([0.03, -0.01, 0.05, 0.02, 0.07, -0.04, 0.06])
-    assert wilcoxon(sample) == stats.wilcoxon(sample).pvalue
+    assert wilcoxon(sample) == pytest.approx(stats.wilcoxon(sample, method="exact").pvalue)
+    longer = np.random.default_rng(0).normal(0.2, 1, 40)
+    assert wilcoxon(longer) == pytest.approx(stats.wilcoxon(longer).pvalue)
+    tied = np.array([1.0, 1.0, -1.0, 2.0, 2.0, 3.0])
+    assert wilcoxon(tied) == enumerated([2, 2, -2, 4.5, 4.5, 6])
     found = paired(sample, ["a"] * 7, range(7))
     assert found.effect == pytest.approx(sample.mean() / sample.std(ddof=1))
     assert rank_biserial(sample) == pytest.approx((3 + 5 + 2 + 7 + 6 - 1 - 4) / 28)

@@ -54,8 +54,8 @@ def test_nemenyi_is_the_table_of_demsar():
 
 def test_ranks_friedman_and_groups():
     generator = np.random.default_rng(0)
-    scores = generator.normal(0, 1, (4, 30)) + np.array([0.0, 3.0, 0.2, 5.0])[:, None]
-    found = rank_rows(scores, ["a", "b", "c", "d"], [str(i) for i in range(30)])
+    scores = generator.normal(0, 1, (4, 60)) + np.array([0.0, 3.0, 0.2, 9.0])[:, None]
+    found = rank_rows(scores, ["a", "b", "c", "d"], [str(i) for i in range(60)])
     assert found.rows[:2] == ("d", "b")
     assert found.friedman_p == pytest.approx(stats.friedmanchisquare(*scores).pvalue)
     assert found.groups == ((found.rows[2], found.rows[3]),)
