@@ -12,6 +12,7 @@ from sere_plugins.resonance.kernel import Kernel
 from sere_plugins.resonance.packing import Layout, layout
 from sere_plugins.resonance.recipe import Recipe
 from sere_plugins.resonance.resonate import resonate
+from sere_plugins.resonance.rows import SHORT, rows
 from sere_plugins.resonance.search import Plan
 from sere_registry import Encoded, Resonance, error
 from sere_registry.batches import FrameMap
@@ -19,10 +20,11 @@ from sere_registry.batches import FrameMap
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a field: packed frames z `[N, D]`, burst strengths e `[N]` or None, and where they stand."""
+    """One side of a field: packed frames z `[N, D]`, burst strengths e `[B, T]` and packed `[N]`, or None, and where they stand."""
 
     frames: Tensor
     strength: Tensor | None
+    packed: Tensor | None
     layout: Layout
 
 
@@ -61,6 +63,8 @@ class FrameField(nn.Module):
         """
         if len(a) != len(b):
             raise error("B402", f"a field was asked to align {len(a)} utterances with {len(b)}")
+        if len(a) and a.frames.mask.shape[1] * b.frames.mask.shape[1] <= SHORT:
+            return self._rows(a, b)
         similarity, told = self._resonate(a, b, aligned=True, told=True)
         assert told is not None
         return Resonance(similarity.squeeze(1), told.squeeze(1))
@@ -75,24 +79,33 @@ class FrameField(nn.Module):
         pairwise.same_width(a, b)
         return pairwise.frame_map(self.side(a.take([0])), self.side(b.take([0])), self.kernel, pairwise.best)
 
+    def _rows(self, a: Encoded, b: Encoded) -> Resonance:
+        """`aligned` for short pairs."""
+        pairwise.same_width(a, b)
+        with torch.autocast(a.frames.values.device.type, enabled=False):
+            wide = torch.promote_types(a.frames.values.dtype, torch.float32)
+            ea, eb = (None if e is None else e.to(wide) for e in (self.strength(a), self.strength(b)))
+            masks = a.frames.mask, b.frames.mask
+            shares = self._shares(ea, a.frames.mask, wide)
+            return Resonance(*rows(a.frames.values.to(wide), b.frames.values.to(wide), ea, eb, masks, shares, self.kernel))
+
+    def _shares(self, strength: Tensor | None, mask: Tensor, dtype: torch.dtype) -> Tensor:
+        """What each frame counts in equation 6, `[B, T]`."""
+        chosen = self.highlights(None if strength is None else strength.detach(), mask)
+        return chosen.to(dtype) / chosen.sum(dim=1, keepdim=True).clamp(min=1)
+
     def _resonate(self, a: Encoded, b: Encoded, aligned: bool, told: bool) -> tuple[Tensor, Tensor | None]:
-        width = a.frames.values.shape[-1]
-        if b.frames.values.shape[-1] != width:
-            raise error("B402", f"a field was asked to compare frames of width {width} with frames of width {b.frames.values.shape[-1]}")
+        pairwise.same_width(a, b)
         # argmax over bfloat16 products would be decided by rounding
         with torch.autocast(a.frames.values.device.type, enabled=False):
-            left, shares = self._side(a)
-            right, _ = self._side(b)
+            left, right = self._side(a), self._side(b)
+            shares = left.layout.pack(self._shares(left.strength, a.frames.mask, left.frames.dtype))
             recipe = Recipe(Plan(left.layout, right.layout, aligned), self.kernel, shares, told)
-            return resonate(left.frames, right.frames, left.strength, right.strength, recipe)
+            return resonate(left.frames, right.frames, left.packed, right.packed, recipe)
 
-    def _side(self, batch: Encoded) -> tuple[Side, Tensor]:
-        """The packed side, and what each of its frames counts in equation 6, `[N]`."""
-        mask = batch.frames.mask
-        where = layout(mask)
+    def _side(self, batch: Encoded) -> Side:
+        where = layout(batch.frames.mask)
         wide = torch.promote_types(batch.frames.values.dtype, torch.float32)
         strength = self.strength(batch)
-        chosen = self.highlights(None if strength is None else strength.detach(), mask)
-        shares = chosen.to(wide) / chosen.sum(dim=1, keepdim=True).clamp(min=1)
-        packed = None if strength is None else where.pack(strength.to(wide))
-        return Side(where.pack(batch.frames.values.to(wide)), packed, where), where.pack(shares)
+        strength = None if strength is None else strength.to(wide)
+        return Side(where.pack(batch.frames.values.to(wide)), strength, None if strength is None else where.pack(strength), where)

@@ -49,7 +49,8 @@ def gradients(
             rows = heads[mine]
             matched = winner[lane, rows]
             weight = grad_similarity[plan.a.owner[rows], lane] * recipe.shares[rows]
-            pull[lane, mine], along[lane, mine], gap = _local(weight, best[lane, rows], matched, ea, eb, rows, kernel)
+            mine_e, their_e = None if ea is None else ea[rows], None if eb is None else eb[matched]
+            pull[lane, mine], along[lane, mine], gap = local(weight, best[lane, rows], mine_e, their_e, kernel)
             matched = matched - own.start
             if gap is not None and deb is not None:
                 slope[lane, mine] = gap
@@ -79,16 +80,14 @@ def gradients(
     return dza, dzb, dea, deb
 
 
-def _local(
-    weight: Tensor, best: Tensor, matched: Tensor, ea: Tensor | None, eb: Tensor | None, rows: Tensor, kernel: Kernel
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """dL/dcos, dL/dcos * cos and dL/d(e_i - e_j) of every match `[n]`, from dL/dR.
+def local(weight: Tensor, best: Tensor, ea: Tensor | None, eb: Tensor | None, kernel: Kernel) -> tuple[Tensor, Tensor, Tensor | None]:
+    """dL/dcos, dL/dcos * cos and dL/d(e_i - e_j) of every match, from dL/dR and the burst strengths of the two that meet.
 
     The gradient of a cosine c in z_i is n_i (zhat_j - c zhat_i): the first goes with zhat_j, the second with zhat_i.
     """
     if kernel.sync is None or ea is None or eb is None:
         return weight, weight * best, None
-    gap = ea[rows] - eb[matched]
+    gap = ea - eb
     slope = kernel.slope(gap)
     synchrony = kernel.synchrony(gap)
     if kernel.combine == "product":

@@ -49,7 +49,7 @@ class Irf(FrameField):
         self.kernel = Kernel(params.temperature, params.sync if bursts or params.combine == "sum" else None, params.combine)
         start = params.alpha_init if params.alpha == "free" else math.log(math.expm1(params.alpha_init))
         self.weights = nn.Parameter(torch.full((context.dynamics_dim,), start))
-        self._seen: dict[str, Tensor] = {}
+        self._seen: tuple[Tensor, Tensor, Tensor] | None = None
 
     @property
     def alpha(self) -> Tensor:
@@ -78,8 +78,7 @@ class Irf(FrameField):
             below = torch.floor(count * self.params.quantile + 1e-6).long()
             level = inside.sort(dim=1, descending=True).values.gather(1, (count - below - 1).clamp(min=0))
         chosen = mask & (inside >= level)
-        self._seen["highlight_share"] = chosen.sum() / mask.sum()
-        self._seen["burst_spread"] = strength[mask].std(correction=0) / self.params.temperature
+        self._seen = (strength, mask, chosen)
         return chosen
 
     def diagnostics(self) -> Mapping[str, float]:
@@ -89,4 +88,8 @@ class Irf(FrameField):
         found = {f"alpha/{k}": value for k, value in enumerate(alpha.tolist())}
         if found:
             found["alpha_drift"] = float((alpha - self.params.alpha_init).abs().max())
-        return {**found, **{name: float(value) for name, value in self._seen.items()}}
+        if self._seen is not None:
+            strength, mask, chosen = self._seen
+            found["highlight_share"] = float(chosen.sum() / mask.sum())
+            found["burst_spread"] = float(strength[mask].std(correction=0) / self.params.temperature)
+        return found

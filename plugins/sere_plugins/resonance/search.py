@@ -1,8 +1,8 @@
 """Equation 5's search: for each frame of a the best frame of b, block by block, without gradient.
 
-The T_a x T_b matrix of a pair never stands in memory as a whole.  One block is one matrix product of all frames of one b
-with as many frames of the a's as keep the block in a core's cache; the burst term is applied in place while it is there,
-and only each column's best value (and where it stands) leaves the block.
+The T_a x T_b matrix of a long pair never stands in memory as a whole.  One block is one matrix product of all frames of one b, or
+of a few short ones, with as many frames of the a's as keep the block in a core's cache; the burst term is applied in place while
+it is there, and only each column's best value in each b (and where it stands) leaves the block.
 """
 
 from __future__ import annotations
@@ -73,17 +73,17 @@ def search(
     best = za.new_empty(plan.lanes, plan.a.frames)
     winner = torch.empty(best.shape, dtype=torch.long, device=za.device) if where else None
     tasks = deque(_blocks(plan, _GPU_BLOCK if za.is_cuda else _CPU_BLOCK))
-    largest = max((plan.b.lengths[b] * (part.stop - part.start) for b, _, part in tasks), default=0)
+    largest = max((block.size(plan) for block in tasks), default=0)
 
     def work() -> None:
         memory = za.new_empty(2, largest)
         while True:
             try:
-                b, lane, part = tasks.popleft()
+                block = tasks.popleft()
             except IndexError:
                 return
-            columns = plan.b.rows(b, b + 1)
-            shape = (plan.b.lengths[b], part.stop - part.start)
+            part, columns = block.part, plan.b.rows(block.first, block.last)
+            shape = (columns.stop - columns.start, part.stop - part.start)
             scores, gap = (row[: shape[0] * shape[1]].view(shape) for row in memory)
             torch.mm(zb[columns], za[part].T, out=scores)
             if kernel.sync is not None and ea is not None and eb is not None:
@@ -92,11 +92,13 @@ def search(
                     scores.mul_(kernel.synchrony(gap))
                 else:
                     scores.mul_(na[part]).add_(kernel.synchrony(gap))
-            if winner is None:
-                torch.amax(scores, dim=0, out=best[lane, part])
-            else:
-                best[lane, part], at = _top(scores)
-                torch.add(at, columns.start, out=winner[lane, part])
+            for b, own in zip(range(block.first, block.last), scores.split(plan.b.lengths[block.first : block.last]), strict=True):
+                lane = 0 if plan.aligned else b
+                if winner is None:
+                    torch.amax(own, dim=0, out=best[lane, part])
+                else:
+                    best[lane, part], at = _top(own)
+                    torch.add(at, plan.b.starts[b], out=winner[lane, part])
 
     run_everywhere(work, enough=plan.worth_threads(za.device))
     if kernel.combine == "product" or kernel.sync is None:  # a positive factor of a whole row changes no winner
@@ -104,13 +106,38 @@ def search(
     return best, winner
 
 
-def _blocks(plan: Plan, size: int) -> Iterator[tuple[int, int, slice]]:
-    """(utterance of b, lane, frames of a), each with about `size` frame pairs."""
-    for first, last, b, lane in plan.jobs():
-        rows = plan.a.rows(first, last)
-        step = max(64, size // max(plan.b.lengths[b], 1))
-        for start in range(rows.start, rows.stop, step):
-            yield b, lane, slice(start, min(start + step, rows.stop))
+@dataclass(frozen=True)
+class _Block:
+    """Frames `part` of a against all frames of the utterances `first` to `last - 1` of b."""
+
+    first: int
+    last: int
+    part: slice
+
+    def size(self, plan: Plan) -> int:
+        """Frame pairs."""
+        return (plan.b.starts[self.last] - plan.b.starts[self.first]) * int(self.part.stop - self.part.start)
+
+
+def _blocks(plan: Plan, size: int) -> Iterator[_Block]:
+    """Blocks of about `size` frame pairs: one b with a part of the a's, or several b's with all of them."""
+    if plan.aligned:
+        for pair in range(len(plan.b)):
+            yield from _parts(plan, pair, pair + 1, plan.a.rows(pair, pair + 1), size)
+        return
+    rows, first = slice(0, plan.a.frames), 0
+    while first < len(plan.b):
+        last = first + 1
+        while last < len(plan.b) and rows.stop * (plan.b.starts[last + 1] - plan.b.starts[first]) <= size:
+            last += 1
+        yield from _parts(plan, first, last, rows, size)
+        first = last
+
+
+def _parts(plan: Plan, first: int, last: int, rows: slice, size: int) -> Iterator[_Block]:
+    step = max(64, size // max(plan.b.starts[last] - plan.b.starts[first], 1))
+    for start in range(rows.start, rows.stop, step):
+        yield _Block(first, last, slice(start, min(start + step, rows.stop)))
 
 
 def _top(scores: Tensor) -> tuple[Tensor, Tensor]:
