@@ -39,7 +39,8 @@ def notes(summary: Summary) -> tuple[str, ...]:
             )
         if max(verdict.pairs for verdict in summary.verdicts) > 1:
             lines.append(
-                "These tests speak about the pairs in the table; `p_pairs`, uncorrected, is the one that takes them as a sample of pairs."
+                "These tests speak about the pairs in the table; only the one over pair means (p_pairs, uncorrected) takes them "
+                "as a sample of pairs."
             )
     incomplete = [row.row for row in summary.rows if not row.complete]
     if incomplete:

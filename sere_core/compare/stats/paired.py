@@ -8,6 +8,9 @@ run    pair and seed: takes runs that share their shots as independent; the larg
 pair   means over seeds: takes pairs as a sample of pairs.  The only unit that speaks about other languages; n is small.
 fold   pair, seed and fold: takes folds of one run as independent, which share shots and most of what they adapt to; optimistic.
 
+Accounted for by none of them: runs of one target and seed share their folds, and a row that does not depend on the source
+(a ceiling) has the same run in every pair of a target, so fewer independent runs than units.
+
 All tests are about the mean over pairs of the mean over seeds.  None resamples test speakers: the bootstrap interval does.
 """
 
