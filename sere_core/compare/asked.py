@@ -95,7 +95,7 @@ class Inputs:
 
 def installed() -> str:
     """A digest of the installed distributions and their versions, from the names of their folders: no metadata is parsed."""
-    found = set()
+    found: set[str] = set()
     for folder in sys.path:
         try:
             names = os.listdir(folder or ".")

@@ -15,7 +15,7 @@ from sere_core.config.model import Section
 from sere_core.config.nodes import Node, place_of, tidy
 from sere_core.config.reader import read
 from sere_core.config.sources import Sources
-from sere_registry.errors import Place, Problem, SereError, error
+from sere_registry.errors import Place, Problem, SereError
 
 GRAMMAR = 1
 #: what an overlay may not say, since the comparison says it
@@ -200,7 +200,9 @@ def _list(flag: str, names: Sequence[str]) -> Node:
 def _check(root: Node, problems: list[Problem]) -> Comparison | None:
     version = root.child("sere")
     if version is None or type(version.value) is not int or version.value != GRAMMAR:
-        what = "the comparison does not say its grammar version" if version is None else f"the grammar version {version.data()!r} is unknown"
+        what = "the comparison does not say its grammar version"
+        if version is not None:
+            what = f"the grammar version {version.data()!r} is unknown"
         problems.append(Problem("C309", what, f"write `sere: {GRAMMAR}`", place_of(root, ("sere",))))
     comparison, found = validate(Comparison, root.data(), lambda path, key: place_of(root, path, key), "a comparison")
     problems += found
@@ -210,7 +212,7 @@ def _check(root: Node, problems: list[Problem]) -> Comparison | None:
 
 def _reserved(root: Node) -> Iterator[Problem]:
     """Keys that an overlay may not have."""
-    overlays = [("set",)]
+    overlays: list[tuple[str, ...]] = [("set",)]
     for section in ("rows", "pairs"):
         node = root.child(section)
         overlays += [(section, name) for name in node.value] if node is not None and isinstance(node.value, dict) else []
@@ -220,10 +222,5 @@ def _reserved(root: Node) -> Iterator[Problem]:
             node = node.child(part) or Node(None, root.start)
         for key in node.value if isinstance(node.value, dict) else ():
             if key in RESERVED:
-                hint = "write it at the top of the comparison" if key in ("output", "seed") else "leave it out"
+                hint = "`seeds` and `output` stand at the top of the comparison" if key in ("output", "seed") else "leave it out"
                 yield Problem("C302", f"the comparison itself decides about '{key}'", hint, place_of(root, (*path, key), key=True))
-            if not isinstance(key, str):
-                raise error("C302", f"{key!r} is no key")
-
-
-__all__ = ["Budget", "Comparison", "Flags", "Request", "read_request"]

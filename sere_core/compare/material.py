@@ -59,40 +59,61 @@ def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
     resolved = plans[0].resolved
     config = resolved.config
     device = choose_device(config.train.device, resolved.place("train.device"))
-    wanted: dict[str, tuple[Recording, set[str]]] = {}
-    prepared: set[str] = set()
-    for plan in plans:
-        for name, corpus in plan.corpora.items():
-            key = plan.resolved.components[f"corpora.{name}"].params.model_dump_json()
-            if f"{name} {key}" not in prepared:
-                prepared.add(f"{name} {key}")
-                with speaker.bar(f"corpus {name}") as tell:
-                    corpus.prepare(tell)
-        for recording, ids in plan.recordings().values():
-            wanted.setdefault(recording.key, (recording, set()))[1].update(ids)
+    _prepare(plans, speaker)
     bounds = {name: resolved.components[f"encoders.{name}"] for name in sorted({one for plan in plans for one in plan.paths})}
-    encoders = {
-        name: (bound.build(BuildContext(id=name)).to(device), bound.full_name, bound.version) for name, bound in bounds.items()
-    }
+    encoders = {name: (bound.build(BuildContext(id=name)).to(device), bound.full_name, bound.version) for name, bound in bounds.items()}
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
-    every = [(recording, tuple(sorted(ids))) for recording, ids in wanted.values()]
-    extracted = 0
+    parts = _parts(plans)
+    total = sum(map(len, parts))
+    extracted = before = 0
     problems: list[Problem] = []
     with speaker.bar("features") as tell:
-        for start in range(0, len(every), _AT_A_TIME):
+        for part in parts:
             try:
                 found = extract_all(
-                    every[start : start + _AT_A_TIME],
+                    part,
                     encoders,
                     frozenset(dynamics.contours),
                     config.features,
-                    progress=lambda done, _total, _key, start=start: tell(start + done, len(every)),  # type: ignore[misc]
+                    progress=lambda done, _total, _key, before=before: tell(before + done, total),  # type: ignore[misc]
                 )
                 extracted += found.report.extracted
             except SereError as cause:
                 if cause.problems[0].code.startswith("X"):
                     raise
                 problems += cause.problems
+            before += len(part)
     if problems:
         raise SereError(*problems)
-    speaker.say(f"features: {len(every)} utterances; {extracted} extracted, {len(every) - extracted} from the cache")
+    speaker.say(f"features: {total} utterances; {extracted} extracted, {total - extracted} from the cache")
+
+
+def _prepare(plans: Sequence[Plan], speaker: Speaker) -> None:
+    """Make the audio of corpora that are made, each once."""
+    prepared: set[tuple[str, str]] = set()
+    for plan in plans:
+        for name, corpus in plan.corpora.items():
+            key = (name, plan.resolved.components[f"corpora.{name}"].params.model_dump_json())
+            if key not in prepared:
+                prepared.add(key)
+                with speaker.bar(f"corpus {name}") as tell:
+                    corpus.prepare(tell)
+
+
+def _parts(plans: Sequence[Plan]) -> list[list[tuple[Recording, tuple[str, ...]]]]:
+    """All recordings with the encoders that they need, in parts that fit into memory; within a part no two have the same key.
+
+    Corpora of two jobs may have one id and different folders.
+    """
+    layers: list[dict[str, tuple[Recording, set[str]]]] = []
+    for plan in plans:
+        for recording, ids in plan.recordings().values():
+            layer = next((one for one in layers if one.setdefault(recording.key, (recording, set()))[0] == recording), None)
+            if layer is None:
+                layers.append(layer := {recording.key: (recording, set())})
+            layer[recording.key][1].update(ids)
+    parts = []
+    for layer in layers:
+        every = [(recording, tuple(sorted(ids))) for recording, ids in layer.values()]
+        parts += [every[start : start + _AT_A_TIME] for start in range(0, len(every), _AT_A_TIME)]
+    return parts

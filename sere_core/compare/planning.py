@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sere_core.compare.asked import Inputs, Watched
+from sere_core.compare.explain import allowed_by, below
 from sere_core.compare.grammar import Request
 from sere_core.compare.places import is_done, job_file, read_json, record_of, write_if_new
 from sere_core.compare.plan import ComparePlan, Job, Row
@@ -22,8 +23,6 @@ from sere_core.plan import Plan, make_plan
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place, Problem, SereError
 
-#: the name in `allow` of rows that are given more, or less, than the others
-BUDGET = "config.train"
 _BUDGET_PATHS = ("train.epochs", "train.steps_per_epoch")
 
 
@@ -152,13 +151,12 @@ class _Planner:
 
     def _check_budget(self, rows: list[Overlay]) -> None:
         """Rows with other budgets are not comparable, and nobody should learn that after hours."""
-        if any(f"{BUDGET}.".startswith(f"{name}.") for name in self.request.comparison.allow):
-            return
         for row in rows:
             for path in _BUDGET_PATHS:
-                if any(path == one or path.startswith(one + ".") for one in row.varied):
+                allowed = allowed_by(f"config.{path}", self.request.comparison.allow)
+                if not allowed and any(below(path, one) for one in row.varied):
                     place = self._place_of(row, path)
-                    hint = f"set it for all rows in `budget`, or allow the difference: `allow: [{BUDGET}]`"
+                    hint = f"set it for all rows in `budget`, or allow the difference: `allow: [config.{path}]`"
                     self.problems.append(Problem("C311", f"the row '{row.name}' has another budget than the others", hint, place))
 
     def _place_of(self, row: Overlay, path: str) -> Place:
