@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from sere_core.compare import reading
+from sere_core.compare.extract import extract as extract_
 from sere_core.compare.facts import Results, RunFacts
 from sere_core.compare.index import INDEX
 from sere_core.compare.plan import ComparePlan
@@ -38,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The jobs whose records were opened."""
     jobs: list[str] = []
-    real = reading.extract
+    real = extract_
 
     def extract(path: Path, job: str) -> RunFacts:
         jobs.append(job)

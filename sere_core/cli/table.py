@@ -1,0 +1,81 @@
+"""`sere table FOLDER`: a table of a comparison, from its records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+#: an ending of the output file -> the format it means
+_ENDINGS = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".txt": "terminal"}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `sere`."""
+    parser = subparsers.add_parser(
+        "table",
+        help="print a table of a comparison",
+        description="Print a table of a comparison, from its records; nothing is run.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="of the comparison: runs/NAME")
+    parser.add_argument("--format", choices=["terminal", "markdown", "csv", "latex"], help="by default what -o ends in, else terminal")
+    parser.add_argument(
+        "--shape", choices=["main", "ablation", "encoders", "classes", "gender", "cost"], default="main", help="which table (main)"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write it to FILE")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of errors too")
+
+
+def run(arguments: Any) -> int:
+    """Print or write it; 1 if the comparison has no finished run yet.
+
+    Raises:
+        SereError: T505 if the folder holds no comparison, T506 and T508 if its rows do not share a table, X704 or X705 if FILE cannot
+            be written.
+    """
+    import sys
+    from dataclasses import replace
+
+    from sere_core.compare.proved import proof_of
+    from sere_core.compare.reading import read_results
+    from sere_core.compare.tables import build, print_table, render
+    from sere_core.score.files import write_atomically
+    from sere_registry.errors import SereError
+
+    results = read_results(arguments.folder)
+    if results.runs:
+        proof = proof_of(arguments.folder, results.plan)
+        if proof.refused:
+            raise SereError(*proof.refused)
+        results = replace(results, allowed=proof.allowed)
+    for place, line in results.failures.items():
+        print(f"failed: {' '.join(map(str, place))}: {line}", file=sys.stderr)
+    if not results.runs:
+        print("no run of this comparison is finished", file=sys.stderr)
+        return 1
+    output: Path | None = arguments.output
+    format = arguments.format or _ENDINGS.get(output.suffix if output else ".txt", "terminal")
+    if format == "terminal" and output is None:
+        print_table(results, shape=arguments.shape)
+    elif output is None:
+        print(render(build(results, arguments.shape), format), end="")
+    else:
+        text = _drawn(results, arguments.shape) if format == "terminal" else render(build(results, arguments.shape), format)
+        write_atomically(output, text.encode())
+    return 0
+
+
+def _drawn(results: Any, shape: str) -> str:
+    """The table as a terminal without styles would have it, 160 columns wide."""
+    import io
+
+    from rich.console import Console
+
+    from sere_core.compare.tables import print_table
+
+    class Text(io.StringIO):
+        encoding = "utf-8"
+
+    text = Text()
+    print_table(results, Console(file=text, width=160, force_terminal=False), shape=shape)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"

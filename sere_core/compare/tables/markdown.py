@@ -1,0 +1,41 @@
+"""A table in Markdown, as GitHub reads it."""
+
+from __future__ import annotations
+
+import re
+
+from sere_core.compare.tables.model import Cell, Table
+
+_ARROWS = {"better": " ↑", "worse": " ↓", "": ""}
+
+
+def markdown(table: Table) -> str:
+    """The table with its caption above and its notes below; best in bold, second underlined."""
+    heads = [_escape(column.title) for column in table.columns]
+    rules = [":---" if column.text else "---:" for column in table.columns]
+    lines = [f"**{_escape(table.caption)}**", "", _row(heads), _row(rules)]
+    for number, section in enumerate(table.sections):
+        if number:  # there are no rules between lines in Markdown
+            lines.append(_row([" "] * len(heads)))
+        lines += [_row([_cell(cell) for cell in line.cells]) for line in section]
+    return "\n".join([*lines, "", *(f"* {_escape(note)}" for note in table.notes), ""])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(cell: Cell) -> str:
+    text = _escape(cell.text) + (f" ±{cell.spread}" if cell.spread else "")
+    if cell.standing:
+        text = f"**{text}**" if cell.standing == "best" else f"<u>{text}</u>"
+    return text + _ARROWS[cell.mark] + (f" ({_escape(cell.more)})" if cell.more else "")
+
+
+def _escape(text: str) -> str:
+    r"""Text that Markdown shows as it is.
+
+    >>> print(_escape("a_b|<c> & *d*"))
+    a\_b\|&lt;c> &amp; \*d\*
+    """
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))

@@ -1,0 +1,126 @@
+"""What every table is, whoever writes it: columns, sections of lines, cells that know whether they are best; no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+Standing = Literal["", "best", "second"]
+Mark = Literal["", "better", "worse"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Args:
+        text: the value as it is shown, e.g. "48.6"; "-" where there is none.
+        spread: what follows ±.
+        more: what follows in small, e.g. "n=2".
+        standing: best or second among the methods of its column.
+        mark: is a difference from the reference shown?
+        data: for CSV, a value for each of the column's `fields`.
+    """
+
+    text: str = ""
+    spread: str = ""
+    more: str = ""
+    standing: Standing = ""
+    mark: Mark = ""
+    data: tuple[float | int | str | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Args:
+        title: its head.
+        fields: the names of its values in CSV.
+        group: columns of one group stay side by side where a line is too long for the terminal.
+        text: words, to the left; numbers stand to the right.
+        ranked: are its methods compared with each other?
+    """
+
+    title: str
+    fields: tuple[str, ...]
+    group: str = ""
+    text: bool = False
+    ranked: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: a cell for each column, and what CSV says of the row besides; `method` lines compete for best."""
+
+    cells: tuple[Cell, ...]
+    about: Mapping[str, str] = field(default_factory=dict)
+    method: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Args:
+        name: of its files.
+        caption: what is shown, under which protocol, with what n, chance and evidence.
+        columns: the first `stub` of them name the line, and are repeated where the others are broken into blocks.
+        sections: lines between two rules.
+        notes: sentences for below.
+        stub: how many columns name the line.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    sections: tuple[tuple[Line, ...], ...]
+    notes: tuple[str, ...] = ()
+    stub: int = 1
+
+    @property
+    def lines(self) -> Iterable[Line]:
+        """The lines of all sections."""
+        return (line for section in self.sections for line in section)
+
+
+def number(value: float | None, percent: bool = True, digits: int = 1) -> str:
+    """A value as it is shown, "-" for none.
+
+    >>> number(0.4861), number(None), number(12.345, percent=False)
+    ('48.6', '-', '12.3')
+    """
+    return "-" if value is None else f"{100 * value if percent else value:.{digits}f}"
+
+
+def plain(text: str) -> str:
+    """Text on one line without control characters, which would speak to the terminal.
+
+    >>> plain("a\\x1b[31m  b")
+    'a?[31m b'
+    """
+    return " ".join("".join(each if each.isprintable() or each.isspace() else "?" for each in text).split())
+
+
+def rank(lines: Sequence[Line], columns: Sequence[Column]) -> tuple[Line, ...]:
+    """The lines with best and second of every ranked column marked, among two methods or more, as the table shows the values.
+
+    A cell with `more` or in parentheses is of other runs than its neighbours and does not compete; values that look the same are equal.
+    """
+    found = [list(line.cells) for line in lines]
+    for place, column in enumerate(columns):
+        values = {}
+        for index, line in enumerate(lines):
+            cell = line.cells[place]
+            if column.ranked and line.method and not cell.more and cell.text[:1].isdigit():
+                values[index] = float(cell.text)
+        order = sorted(set(values.values()), reverse=True)
+        for index, value in values.items() if len(values) > 1 else ():
+            standing: Standing = "best" if value == order[0] else "second" if value == order[1] and _alone(values, order[0]) else ""
+            found[index][place] = replace(found[index][place], standing=standing)
+    return tuple(replace(line, cells=tuple(cells)) for line, cells in zip(lines, found, strict=True))
+
+
+def _alone(values: Mapping[int, float], best: float) -> bool:
+    return sum(value == best for value in values.values()) == 1

@@ -1,0 +1,126 @@
+"""A row's full name: two rows that differ in it are not to be read against each other without saying so."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sere_core.compare.facts import Results, RunFacts
+from sere_core.compare.tables.model import plain
+from sere_core.score.manifest import EVIDENCE, weakest
+
+#: behind the name of every row that was trained on labels of the target
+CEILING = "†"
+
+
+@dataclass(frozen=True)
+class FullName:
+    """All parts of a row's full name; empty where it has no run.
+
+    Args:
+        row, role, tuning: as in the plan.
+        protocols: without their pairs, sorted; the label regime is their first word.
+        selection: the rule.
+        features: 8 hex digits over all pairs.
+        evidence: the weakest of its runs.
+        odd: are its features others than the reference's, for a pair that both have?
+    """
+
+    row: str
+    role: str
+    tuning: str
+    protocols: tuple[str, ...]
+    selection: str
+    features: str
+    evidence: str
+    odd: bool = False
+
+    @property
+    def regime(self) -> str:
+        """The label regime, e.g. "5-shot"."""
+        return "; ".join(dict.fromkeys(words.partition(" ")[0] for words in self.protocols))
+
+    @property
+    def label(self) -> str:
+        """What stands in front of its line: its name, and all in which it is not like the others."""
+        words = [plain(self.row)]
+        if self.role == "ceiling":
+            words.append(CEILING)
+        if self.evidence not in {"", EVIDENCE[0]}:
+            words.append(f"({self.evidence})")
+        if self.odd:
+            words.append(f"[{self.features}]")
+        return " ".join(words)
+
+    def as_data(self) -> dict[str, str]:
+        """The parts by name, for CSV."""
+        return {
+            "row": plain(self.row),
+            "role": self.role,
+            "protocol": "; ".join(self.protocols),
+            "regime": self.regime,
+            "selection": self.selection,
+            "features": self.features,
+            "evidence": self.evidence,
+            "tuning": self.tuning,
+        }
+
+
+def full_names(results: Results) -> dict[str, FullName]:
+    """The full name of every row of the plan."""
+    runs: dict[str, dict[str, list[RunFacts]]] = {row.name: {} for row in results.plan.rows}
+    for (name, pair, _), run in results.runs.items():
+        runs[name].setdefault(pair, []).append(run)
+    features = {name: {pair: _features(each) for pair, each in pairs.items()} for name, pairs in runs.items()}
+    usual = features[results.plan.reference]
+    found = {}
+    for row in results.plan.rows:
+        every = [run for each in runs[row.name].values() for run in each]
+        mine = features[row.name]
+        found[row.name] = FullName(
+            row=row.name,
+            role=row.role,
+            tuning=row.tuning,
+            protocols=tuple(sorted({run.protocol.partition(" ")[2] for run in every})),
+            selection="; ".join(sorted({run.selection for run in every})),
+            features=_joined(mine),
+            evidence=weakest(run.evidence for run in every) if every else "",
+            odd=row.role != "ceiling" and any(usual.get(pair, digest) != digest for pair, digest in mine.items()),
+        )
+    return found
+
+
+def common(names: Iterable[FullName]) -> str:
+    """What the rows have in common, for the caption; ceilings speak for themselves."""
+    rows = [name for name in names if name.role != "ceiling" and name.protocols]
+    protocols = sorted({words for name in rows for words in name.protocols})
+    parts = [" / ".join(protocols) or "no run yet"]
+    for title, values in {
+        "selection": {name.selection for name in rows},
+        "features": {name.features for name in rows if not name.odd},
+        "tuning": {name.tuning for name in rows},
+        "evidence": {name.evidence for name in rows},
+    }.items():
+        parts += [f"{title} {', '.join(sorted(values, key=_order))}"] if values else []
+    return "; ".join(parts)
+
+
+def _order(label: str) -> tuple[int, str]:
+    return (EVIDENCE.index(label) if label in EVIDENCE else 0, label)
+
+
+def _features(runs: Iterable[RunFacts]) -> str:
+    """What the features of a pair's runs are known by: the digest itself where there is one."""
+    kinds = {tuple(sorted((key, value) for key, value in run.digests.items() if key.startswith("features."))) for run in runs}
+    values = {value for kind in kinds for _, value in kind}
+    return values.pop() if len(values) == 1 else _hash(sorted(kinds)) if values else ""
+
+
+def _joined(pairs: Mapping[str, str]) -> str:
+    values = set(pairs.values())
+    return values.pop()[:8] if len(values) == 1 else _hash(sorted(pairs.items()))[:8] if values else ""
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()
