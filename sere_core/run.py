@@ -122,11 +122,13 @@ class Run:
             with self.timed("features"):
                 self._features()
             torch.set_num_threads(self.config.train.threads or self._threads(torch.get_num_threads()))
-            self._manifest()
-            self.bus.call("sere_run_start", run=self.info)
-            with self.timed("train and score"):
-                for fold in self.plan.task.folds:
-                    self._fold(fold)
+            self.guard = self._guard()
+            with self.guard.watching():
+                self._manifest()
+                self.bus.call("sere_run_start", run=self.info)
+                with self.timed("train and score"):
+                    for fold in self.plan.task.folds:
+                        self._fold(fold)
             for phase, seconds in self.times.items():
                 self.folder.add_time(phase, seconds)
             for what, mebibytes in peaks(self.device).items():
@@ -168,6 +170,30 @@ class Run:
         self.material = gather(self.plan, self.device, self.speaker)
         self.speaker.warn(self.material.warnings)
 
+    def _guard(self) -> Any:
+        """What notices plugin code that looks for target labels outside of what it is given."""
+        from sere_core.features.cache import folder as cache_folder
+        from sere_core.train.guard import Guard, Probe
+        from sere_core.train.zones import Zones
+
+        def told(probes: tuple[Probe, ...]) -> None:
+            self.folder.write_json("probes.json", [str(probe) for probe in probes])
+            written = self.folder.read_json("manifest.json")
+            if written is not None:
+                written["notes"]["probes"] = self._probes()
+                self.folder.write_manifest(written)
+
+        corpora = [bound.params for path, bound in self.resolved.components.items() if path.startswith("corpora.")]
+        roots = [value.expanduser() for params in corpora for value in vars(params).values() if isinstance(value, Path)]
+        recordings = [recording.path for recording, _ in self.plan.recordings().values()]
+        zones = Zones(self.folder.path, recordings, roots, cache_folder(self.config.features) / "audio.index")
+        factories = {path: bound.spec.factory for path, bound in self.resolved.components.items()}
+        return Guard(factories, zones, type(self).whole.__code__, told)
+
+    def _probes(self) -> list[str]:
+        """What plugin code did in this run that could have led it to sealed labels, before an interruption too."""
+        return list(self.folder.read_json("probes.json") or ())
+
     def _threads(self, cores: int) -> int:
         """All cores where an encoder is trained; else one: the engine's own layers are too small to be worth sharing."""
         trained = any(parameter.requires_grad for encoder in self.material.preparer.encoders.values() for parameter in encoder.parameters())
@@ -201,6 +227,7 @@ class Run:
             "warnings": [*odd, *self.plan.warnings, *self.material.warnings],
             "trimmed": self.material.features.report.trimmed,
             "cut": self.material.features.report.cut,
+            "probes": self._probes(),
         }
         old = self.folder.read_json("manifest.json")
         new = manifest(
@@ -243,14 +270,17 @@ class Run:
             path=self._checkpoint_path(fold.index),
             views=build_chains(self.resolved, self.material.preparer.encoders),
             listener=self._listener(fold.index),
+            names=self.material.preparer.names,
         )
         result = trainer.run(checkpoint)
+        self.guard.check()
         posteriors = result.posteriors.double().numpy()
         if fold.index not in self.scorer.scored:
-            self.scorer.score(fold, posteriors)
+            pseudo = None if result.pseudo is None else result.pseudo.tolist()
+            self.scorer.score(fold, posteriors, result.embeddings.numpy(), pseudo)
         self.folder.write_predictions(fold.index, [recording.id for recording in fold.test], posteriors, self.plan.task.classes)
         self.folder.write_scores(self.scorer.as_json())
-        embeddings = self._embeddings(fold.index, result)
+        embeddings = self._embeddings(fold, result)
         assert len(test) == len(posteriors)
         mine = self.scorer.of(fold.index)
         self.bus.call(
@@ -262,12 +292,24 @@ class Run:
             embeddings=embeddings,
         )
 
-    def _embeddings(self, fold: int, result: Any) -> Path:
+    def _embeddings(self, fold: Any, result: Any) -> Path:
+        """The scored utterances' embeddings with the answers to them, and those of S_l with its labels; no label of the target."""
         import numpy as np
 
-        with self.folder.atomic(f"embeddings/fold-{fold}.npz") as path, open(path, "wb") as file:
-            np.savez(file, embedding=result.embeddings.numpy(), predicted=result.posteriors.argmax(dim=1).numpy())
-        found: Path = self.folder.path / f"embeddings/fold-{fold}.npz"
+        held: dict[str, Any] = {
+            "embedding": result.embeddings.numpy(),
+            "predicted": result.posteriors.argmax(dim=1).numpy(),
+            "language": np.array([recording.language for recording in fold.test]),
+        }
+        if result.support is not None:
+            held |= {
+                "support_embedding": result.support.numpy(),
+                "support_label": np.array(fold.labels),
+                "support_language": np.array([recording.language for recording in fold.labelled]),
+            }
+        with self.folder.atomic(f"embeddings/fold-{fold.index}.npz") as path, open(path, "wb") as file:
+            np.savez(file, **held)
+        found: Path = self.folder.path / f"embeddings/fold-{fold.index}.npz"
         return found
 
     def _assembler(self, seed: int, fold: int | None) -> Any:
@@ -286,6 +328,10 @@ class Run:
 
         call, info = self.bus.call, self.info
 
+        def step_end(stage: str, epoch: int, step: int, losses: Mapping[str, float]) -> None:
+            self.guard.check()
+            call("sere_step_end", run=info, fold=fold, stage=stage, epoch=epoch, step=step, losses=losses)
+
         def epoch_end(stage: str, report: Any, score: float | None) -> int:
             entry = {"fold": fold, "stage": stage, "epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics}
             self.folder.append_history(entry if score is None else {**entry, "selection": score})
@@ -299,9 +345,7 @@ class Run:
             stage_start=lambda stage, epochs, steps, first: call(
                 "sere_stage_start", run=info, fold=fold, stage=stage, epochs=epochs, steps=steps, first_epoch=first
             ),
-            step_end=lambda stage, epoch, step, losses: call(
-                "sere_step_end", run=info, fold=fold, stage=stage, epoch=epoch, step=step, losses=losses
-            ),
+            step_end=step_end,
             epoch_end=epoch_end,
             checkpoint_saved=lambda path: call("sere_checkpoint_saved", run=info, fold=fold, path=path),
             should_stop=lambda stage, epoch: call("sere_should_stop", run=info, fold=fold, stage=stage, epoch=epoch),

@@ -179,6 +179,8 @@ class Loss(Protocol):
         after_step(progress), after_epoch(progress, data): banks, moving averages; `data` is the stage's `StageData`.
         predict(batch, support, field): posteriors `[B, C]` of a loss that brings its own classifier; it may leave out
             what it does not need.  Such a loss also has a bool `predicts`: does its configuration bring a classifier?
+        pseudo_classes(batch, support, field): the classes `[B]` for which it would take unlabelled utterances in training;
+            asked once, of the scored utterances, so that the scorer can say how often they are right.
         diagnostics(): `Mapping[str, float]` about the last step, for the history.
     """
 
@@ -308,7 +310,8 @@ class Method(Protocol):
     Between stages the engine saves the state, drops the instance and builds a new one that has no handle on what the
     stage before could see.
 
-    Optional members: `diagnostics()`, as for a loss; `needs_support` (bool): `predict` is also given `support`, the
+    Optional members: `diagnostics()`, as for a loss; `pseudo_classes(batch, support)`, as a loss's, or None where it makes
+    none; `needs_support` (bool): `predict` is also given `support`, the
     whole of S_l, encoded (never for a method whose last stage may not see it); `prediction_backbone`: what encodes at
     prediction, if not `backbone` (a moving average of it, say).
     """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sere_core.data.labels import Opening, Seal
 from sere_core.data.plan import Fold, TaskPlan
+from sere_core.score.clustering import accuracy, clustering
 from sere_core.score.metrics import Scores, Summary, check_posteriors, count, score, summarise
 from sere_registry.errors import error
 from sere_registry.utterances import Recording
@@ -32,9 +33,22 @@ class Scorer:
         self._plan, self._seal = plan, seal
         self._folds: dict[int, Scores] = {}
         self._speakers: dict[int, list[dict[str, Any]]] = {}
+        self._more: dict[int, dict[str, Any]] = {}
 
-    def score(self, fold: Fold, posteriors: NDArray[np.floating[Any]]) -> Scores:
-        """Open the labels of `fold.test` and score `[N, C]` posteriors in that order.
+    def score(
+        self,
+        fold: Fold,
+        posteriors: NDArray[np.floating[Any]],
+        embeddings: NDArray[np.floating[Any]] | None = None,
+        pseudo: Sequence[int] | None = None,
+    ) -> Scores:
+        """Open the labels of `fold.test` once, and score with them whatever there is to score.
+
+        Args:
+            fold: whose utterances.
+            posteriors: `[N, C]`, in the order of `fold.test`.
+            embeddings: `[N, D]`: do they cluster by label?
+            pseudo: `[N]`, the classes that the method would have taken these utterances for in training.
 
         Raises:
             SereError: B403 (no posteriors), D611 (not the plan's seal).
@@ -43,6 +57,11 @@ class Scorer:
         labels = self._plan.sealed.open(fold.test, OPENER, self._seal)
         self._folds[fold.index] = score(posteriors, labels, self._plan.classes)
         self._speakers[fold.index] = _by_speaker(fold.test, posteriors, labels, len(self._plan.classes))
+        more = self._more[fold.index] = {}
+        if embeddings is not None:
+            more["clustering"] = clustering(embeddings, labels)
+        if pseudo is not None:
+            more["pseudo_accuracy"] = accuracy(pseudo, labels)
         return self._folds[fold.index]
 
     @property
@@ -65,7 +84,8 @@ class Scorer:
             "classes": list(self._plan.classes),
             "complete": len(self._folds) == len(self._plan.folds),
             "folds": [
-                {"fold": index, **self._folds[index].as_json(), "speakers": self._speakers.get(index, [])} for index in sorted(self._folds)
+                {"fold": index, **scores.as_json(), "speakers": self._speakers.get(index, []), **self._more.get(index, {})}
+                for index, scores in sorted(self._folds.items())
             ],
             **(self.summary().as_json() if self._folds else {}),
             "openings": openings,
@@ -82,6 +102,10 @@ class Scorer:
                 raise ValueError("other classes")
             self._folds = {int(each["fold"]): Scores.from_json(each) for each in data["folds"]}
             self._speakers = {int(each["fold"]): list(each.get("speakers", ())) for each in data["folds"]}
+            self._more = {
+                int(each["fold"]): {name: each[name] for name in ("clustering", "pseudo_accuracy") if name in each}
+                for each in data["folds"]
+            }
             self._plan.sealed.remember([Opening(**each) for each in data["openings"]])
         except (KeyError, TypeError, ValueError) as cause:
             raise error("T505", f"scores.json cannot be used: {cause!r}", "start again with --fresh") from cause

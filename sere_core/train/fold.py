@@ -23,7 +23,7 @@ from sere_core.train.coder import Coder, ViewChains
 from sere_core.train.device import computes_in
 from sere_core.train.stage import EpochReport, StageRunner
 from sere_core.train.streams import StreamSet
-from sere_core.train.whole import VisibleData, encode_whole, predict
+from sere_core.train.whole import VisibleData, encode_whole, predict, prediction_backbone, pseudo_classes
 from sere_registry import Stage, error
 
 
@@ -40,11 +40,21 @@ class Listener:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What a trained fold says of its test utterances: posteriors `[n, C]`, embeddings `[n, D]`, and which epoch was kept."""
+    """What a trained fold says of its test utterances, and which epoch was kept.
+
+    Args:
+        posteriors: `[n, C]`.
+        embeddings: `[n, D]`.
+        kept_epoch: None where the last one is kept.
+        pseudo: `[n]` long, the pseudo-classes of a method that makes some.
+        support: `[n_l, D]`, the embeddings of S_l, for pictures; None where the last stage may not see it.
+    """
 
     posteriors: Tensor
     embeddings: Tensor
     kept_epoch: int | None
+    pseudo: Tensor | None = None
+    support: Tensor | None = None
 
 
 @dataclass
@@ -59,6 +69,7 @@ class FoldTrainer:
         steps: optimiser steps per epoch.
         selector: scores epochs without target labels.
         path: the checkpoint file of the fold.
+        names: what an unlabelled item is called -> what messages to the user call it.
     """
 
     index: int
@@ -70,12 +81,13 @@ class FoldTrainer:
     path: Path
     views: ViewChains = field(default_factory=ViewChains)
     listener: Listener = field(default_factory=Listener)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, checkpoint: Checkpoint | None = None) -> FoldResult:
         """Train from the beginning, or from a checkpoint of this fold on, and predict the test stream."""
         if checkpoint is not None and checkpoint.position.finished:
             kept = checkpoint.under("result")
-            return FoldResult(kept["posteriors"], kept["embeddings"], checkpoint.position.best_epoch)
+            return _result(kept, checkpoint.position)
         position = Position(self.index, 0, 0, 0) if checkpoint is None else checkpoint.position
         state = None if checkpoint is None else checkpoint.under("method")
         number = position.stage
@@ -92,10 +104,15 @@ class FoldTrainer:
             state = snapshot(method)
             position = replace(position, stage=number, epoch=0)
             del method, stages  # the next stage's instance has never seen this one's streams
-        posteriors, embeddings = predict(method, self.streams["test"], self._support(stages[-1]), self.assembler.device)
+        test, support, device = self.streams["test"], self._support(stages[-1]), self.assembler.device
+        posteriors, embeddings = predict(method, test, support, device)
         result = {"posteriors": posteriors, "embeddings": embeddings}
+        if support is not None:
+            result["support"] = encode_whole(support, prediction_backbone(method), device).embedding.float().cpu()
+            pseudo = pseudo_classes(method, test, support, device)
+            result |= {} if pseudo is None else {"pseudo": pseudo}
         self._save(replace(position, finished=True), {"method": snapshot(method), "result": result})
-        return FoldResult(posteriors, embeddings, position.best_epoch)
+        return _result(result, position)
 
     def _support(self, stage: Stage) -> StreamSet | None:
         return self.streams["labelled"] if "labelled" in stage.sees else None
@@ -124,6 +141,7 @@ class FoldTrainer:
             self._autocast,
             lambda e, s, terms: self.listener.step_end(stage.name, e, s, terms),
             place,
+            self.names,
         )
         if resumed is not None:
             for name, optimizer in runner.optimizers.items():
@@ -176,6 +194,10 @@ class FoldTrainer:
             tensors.update(optimizer_tensors(name, optimizer))
         Checkpoint(position, tensors).save(self.path)
         self.listener.checkpoint_saved(self.path)
+
+
+def _result(kept: Mapping[str, Tensor], position: Position) -> FoldResult:
+    return FoldResult(kept["posteriors"], kept["embeddings"], position.best_epoch, kept.get("pseudo"), kept.get("support"))
 
 
 def snapshot(method: Any) -> dict[str, Tensor]:

@@ -69,9 +69,37 @@ def encode_support(stream: StreamSet, backbone: Any, device: torch.device) -> La
     return batch
 
 
+def prediction_backbone(method: Any) -> Any:
+    """What encodes at prediction."""
+    return getattr(method, "prediction_backbone", method.backbone)
+
+
+def pseudo_classes(method: Any, stream: StreamSet, support: StreamSet, device: torch.device) -> Tensor | None:
+    """The pseudo-classes `[n]` of a stream, in its order, on the CPU; None for a method that makes none."""
+    if not hasattr(method, "pseudo_classes"):
+        return None
+    backbone = prediction_backbone(method)
+    labelled = encode_support(support, backbone, device)
+    training = method.training
+    method.eval()
+    index: list[int] = []
+    pieces: list[Tensor] = []
+    try:
+        with torch.no_grad():
+            for positions, batch in chunks(stream, backbone, device):
+                found = method.pseudo_classes(batch, labelled)
+                if found is None:
+                    return None
+                index += positions
+                pieces.append(found.cpu())
+    finally:
+        method.train(training)
+    return torch.cat(pieces)[torch.tensor(index).argsort()]
+
+
 def predict(method: Any, stream: StreamSet, support: StreamSet | None, device: torch.device) -> tuple[Tensor, Tensor]:
     """Posteriors `[n, C]` and embeddings `[n, D]` of a stream, in its order, on the CPU."""
-    backbone = getattr(method, "prediction_backbone", method.backbone)
+    backbone = prediction_backbone(method)
     extra: dict[str, Any] = {}
     if getattr(method, "needs_support", False):
         assert support is not None, "a stage without the source cannot need the support set"

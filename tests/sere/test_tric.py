@@ -310,3 +310,18 @@ def test_the_field_is_not_part_of_the_losss_state() -> None:
     loss = tric()
     Streams()(loss, irf())
     assert not loss.state_dict() and not list(loss.parameters())
+
+
+def test_pseudo_classes_are_those_of_the_anchors() -> None:
+    """Asked at scoring, with nothing of the target's labels at hand."""
+    streams = Streams(target=5)
+    field = irf()
+    found = tric().pseudo_classes(streams.unlabelled[1], streams.support, field)
+    closest = [
+        max(
+            range(len(LABELS)),
+            key=lambda place: float(reference.resonate(u, streams.parts[0][place], field.alpha, field.params)[0].detach()),
+        )
+        for u in streams.parts[2]
+    ]
+    assert found.tolist() == [LABELS[place] for place in closest]

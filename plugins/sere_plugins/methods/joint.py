@@ -83,6 +83,14 @@ class Joint(nn.Module):
                 return posteriors
         return batch.logits.softmax(dim=-1)
 
+    def pseudo_classes(self, batch: UnlabelledBatch, support: LabelledBatch) -> Tensor | None:
+        """The classes `[B]` for which a loss would take these utterances in training; None where no loss makes any."""
+        for loss in self.losses.values():
+            if hasattr(loss, "pseudo_classes"):
+                found: Tensor = loss.pseudo_classes(batch, support, self.field)
+                return found
+        return None
+
     def diagnostics(self) -> Mapping[str, float]:
         found: dict[str, float] = {}
         for name, loss in self.losses.items():
