@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sere_core.train.packing import on_real_frames
 from sere_core.train.streams import Raw
 from sere_registry import Frames, LabelledBatch, UnlabelledBatch
 from sere_registry.batches import Views
@@ -30,7 +31,7 @@ class Projection(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, values: Tensor) -> Tensor:
-        """`[B, T, width]` -> `[B, T, d]`."""
+        """`[..., width]` -> `[..., d]`."""
         out: Tensor = self.dropout(self.norm(self.linear(values)))
         return out
 
@@ -62,7 +63,7 @@ class Backbone(nn.Module):
     def enhance(self, path: str, frames: Frames, static: Frames) -> tuple[Frames, Tensor]:
         """The enhanced frames z `[B, T, D]` and the bursts d `[B, T, K]` (equations 1 and 2)."""
         encoded: Frames = self.encoders[path](frames)
-        context = Frames(self.projections[path](encoded.values), encoded.mask, encoded.rate)
+        context = Frames(on_real_frames(self.projections[path], encoded.values, encoded.mask), encoded.mask, encoded.rate)
         steps = context.values.shape[1]
         grid = Frames(_fit(static.values, steps), context.mask, context.rate)
         bursts: Frames = self.dynamics(grid, context)
@@ -72,7 +73,7 @@ class Backbone(nn.Module):
     def encode(self, path: str, raw: Raw) -> LabelledBatch | UnlabelledBatch:
         """A raw batch through the path: a labelled batch where the raw one has labels."""
         frames, bursts = self.enhance(path, raw.frames, raw.static)
-        embedding = frames.mean()
+        embedding = _mean(frames)
         parts = {
             "frames": frames,
             "bursts": bursts,
@@ -88,6 +89,13 @@ class Backbone(nn.Module):
         return UnlabelledBatch(**parts, views=views)
 
     forward = encode
+
+
+def _mean(frames: Frames) -> Tensor:
+    """The mean over real frames, `[B, D]`, as one small product: nothing as large as the frames is made on the way."""
+    with torch.autocast(frames.values.device.type, enabled=False):
+        weights = frames.mask.to(frames.values.dtype) / frames.mask.sum(dim=1, keepdim=True)
+        return torch.bmm(weights.unsqueeze(1), frames.values).squeeze(1)
 
 
 def _fit(values: Tensor, steps: int) -> Tensor:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from sere_plugins.dynamics.contours import CONTOURS, FEATURES, static_features
 from sere_plugins.dynamics.differences import differences, normalised, on_grid
+from sere_plugins.resonance.packing import layout
 from sere_plugins.specs.dynamics import IdfeParams
 from sere_registry import BuildContext, Frames
 
@@ -46,7 +47,7 @@ class Idfe(nn.Module):
         super().__init__()
         self.params = params
         self.gate = nn.Linear(context.dim, self.dim if params.gate == "contour" else 1)
-        self._gate_mean: Tensor | None = None
+        self._gates: Tensor | None = None
 
     def prepare(self, contours: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """f_t^k: contours of one utterance, each `[T]`, to `[T, 4]`, with f0 filled where there is no voice."""
@@ -57,13 +58,14 @@ class Idfe(nn.Module):
         contours, mask = on_grid(static, context)
         steps = normalised(*differences(contours, mask), self.params.eps)
         # what stands in padded frames of h must not even reach the gate's gradient
-        gate = torch.sigmoid(self.gate(context.values.masked_fill(~mask.unsqueeze(-1), 0.0)))
-        gate = gate.expand(*gate.shape[:2], self.dim)
-        self._gate_mean = (gate.detach() * mask.unsqueeze(-1)).sum(dim=(0, 1)) / mask.sum().clamp(min=1)
-        return Frames(gate * steps.to(gate.dtype), mask, context.rate)
+        where = layout(mask)
+        gate = torch.sigmoid(self.gate(where.pack(context.values))).expand(-1, self.dim)
+        self._gates = gate.detach()
+        return Frames(where.unpack(gate * where.pack(steps).to(gate.dtype)), mask, context.rate)
 
     def diagnostics(self) -> Mapping[str, float]:
         """The mean of each contour's gate over the real frames of the last batch."""
-        if self._gate_mean is None:
+        if self._gates is None:
             return {}
-        return {f"gate/{name}": value for name, value in zip(FEATURES, self._gate_mean.tolist(), strict=True)}
+        means = self._gates.sum(dim=0) / max(len(self._gates), 1)
+        return {f"gate/{name}": value for name, value in zip(FEATURES, means.tolist(), strict=True)}
