@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+from sere_core.testing.network import OF_A_NAME, TO_AN_ADDRESS
 from sere_core.testing.subject import Checks, NotRun, Subject
 
 CHECKS = Checks()
@@ -17,12 +18,12 @@ HEAVY = "torch numpy scipy pandas sklearn transformers librosa torchcrepe torcha
 
 _CODE = """
 import importlib, json, sys
-path, kind, value, heavy = json.loads(sys.argv[1])
+path, kind, value, heavy, network = json.loads(sys.argv[1])
 sys.path[:] = path
 import sere_registry, sere_registry.catalog, packaging.requirements
 before, opened = set(sys.modules), []
 def watch(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind", "socket.sendto"):
+    if event in network:
         opened.append(event)
         raise OSError("the network is blocked while a spec is imported")
 sys.addaudithook(watch)
@@ -45,7 +46,7 @@ sys.__stdout__.write("\\n@@" + json.dumps(report))
 @functools.lru_cache(maxsize=64)
 def imported(kind: str, value: str, path: tuple[str, ...]) -> dict[str, Any]:
     """What importing an entry point's module loads, prints and opens."""
-    words = [sys.executable, "-c", _CODE, json.dumps([path, kind, value, HEAVY.split()])]
+    words = [sys.executable, "-c", _CODE, json.dumps([path, kind, value, HEAVY.split(), ["socket.bind", *TO_AN_ADDRESS, *OF_A_NAME]])]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     printed, found, report = done.stdout.rpartition("\n@@")
     if not found:

@@ -45,7 +45,7 @@ def runs(subject: Subject) -> None:
 def config(subject: Subject) -> Config:
     """A tiny config that uses the component."""
     kind = subject.entry.kind
-    this = {"use": subject.entry.value if subject.entry.local else subject.entry.full_name, "params": _data(subject)}
+    this = {"use": _use(subject), "params": _data(subject)}
     made = _base()
     if kind == "corpus":
         made["corpora"]["source"]["params"]["emotions"] = _two_emotions(subject)
@@ -71,6 +71,7 @@ def config(subject: Subject) -> Config:
         made["losses"]["checked"] = {"use": "sere.cross_entropy", "params": {"view": "weak"}}
     if kind == "resonance":
         made["losses"]["checked"] = {"use": "sere.tric"}
+        made["dynamics"] = {"use": "sere.static"}  # no other kind needs bursts here, and pitch takes seconds
     return made
 
 
@@ -102,13 +103,21 @@ def _base() -> Config:
         "paths": {"labelled": "small", "unlabelled": "small"},
         "features": {"crepe": "tiny", "cache": str(shared_cache())},
         "network": {"dim": 8},
-        "dynamics": {"use": "sere.static"},
+        "dynamics": {"use": "sere.none"},
         "resonance": {"use": "sere.irf"},
         "losses": {"classify": {"use": "sere.cross_entropy"}},
         "train": {"epochs": 1, "steps_per_epoch": 3, "batch": {"source": 2, "target": 2}, "device": "cpu", "threads": 1},
         "views": {"weak": [{"use": "sere.jitter"}], "strong": [{"use": "sere.frame_mask"}]},
         "hooks": {},
     }
+
+
+def _use(subject: Subject) -> str:
+    """What a config in any folder says to get it."""
+    entry = subject.entry
+    if not entry.local:
+        return entry.full_name
+    return f"file:{entry.distribution}:{entry.value.rpartition(':')[2]}"  # the distribution of a local entry is its absolute path
 
 
 def _data(subject: Subject) -> Config:

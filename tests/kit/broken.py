@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +44,24 @@ class GoodLoss(Plain):
 
     def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
         return (labelled.embedding.mean(dim=0) - target.embedding.mean(dim=0)).square().sum()
+
+
+def call_home() -> None:
+    """What a component does that fetches something and makes do where it cannot."""
+    with contextlib.suppress(OSError):
+        socket.create_connection(("192.0.2.1", 9), 0.1)
+
+
+class CallsHomeWhenBuilt(GoodLoss):
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        call_home()
+
+
+class CallsHomeAtEachStep(GoodLoss):
+    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+        call_home()
+        return super().gap(labelled, target)
 
 
 class NotScalar(GoodLoss):

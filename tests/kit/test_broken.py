@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from pydantic import field_validator
 
 from sere_core.testing import check_component, checks, run_checks
+from sere_core.testing.network import blocked
 from sere_registry import GROUPS, ComponentSpec, NoParams, Params, param
 from sere_registry.catalog import Announced, Catalog
 
@@ -27,6 +29,8 @@ BROKEN: dict[str, dict[str, str]] = {
         "WrongGradient": "loss.float64",
         "ReadsLabels": "loss.reads",
         "GoodSelector": "build.defaults",
+        "CallsHomeWhenBuilt": "build.defaults",
+        "CallsHomeAtEachStep": "loss.scalar",
     },
     "resonance": {
         "Unbounded": "resonance.bounded",
@@ -198,10 +202,28 @@ def test_a_wheel_that_installs_a_generic_name_fails_its_check(tmp_path: Path, mo
     assert failed("loss", catalog(spec("loss", "GoodLoss"))) == {INSTALLED}
 
 
-def test_a_component_of_one_file_is_checked_too(tmp_path: Path) -> None:
-    path = tmp_path / "thing.py"
-    path.write_text(MODULE.format(line=""))
-    check_component("loss", f"file:{path}:SPEC")
+def test_a_component_of_one_file_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever its path is relative to: the config that the kit runs it with lies in a folder of its own."""
+    (tmp_path / "thing.py").write_text(MODULE.format(line=""))
+    monkeypatch.chdir(tmp_path)
+    check_component("loss", "file:./thing.py:SPEC")
+
+
+def test_the_network_is_named_and_let_be_afterwards() -> None:
+    (told,) = [
+        result for result in run_checks("loss", "thing", catalog=catalog(spec("loss", "CallsHomeWhenBuilt"))) if result.passed is False
+    ]
+    assert told.message.startswith("it uses the network (socket.getaddrinfo to 192.0.2.1)")
+    listening = socket.socket()
+    listening.bind(("localhost", 0))
+    listening.close()
+    with blocked() as tried, pytest.raises(OSError, match="the network is blocked"):
+        socket.getaddrinfo("sere.invalid", 80)
+    assert tried == ["socket.getaddrinfo to sere.invalid"]
+    with blocked() as tried:
+        for end in socket.socketpair():
+            end.close()
+    assert tried == [], "processes of this machine talk to each other by sockets too"
 
 
 def test_an_expected_failure_is_excused_and_a_stale_one_is_not() -> None:
