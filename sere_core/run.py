@@ -281,6 +281,8 @@ class Run:
         self.folder.write_predictions(fold.index, [recording.id for recording in fold.test], posteriors, self.plan.task.classes)
         self.folder.write_scores(self.scorer.as_json())
         embeddings = self._embeddings(fold, result)
+        if fold.index == 0:
+            self._picture(fold, trainer)
         assert len(test) == len(posteriors)
         mine = self.scorer.of(fold.index)
         self.bus.call(
@@ -311,6 +313,17 @@ class Run:
             np.savez(file, **held)
         found: Path = self.folder.path / f"embeddings/fold-{fold.index}.npz"
         return found
+
+    def _picture(self, fold: Any, trainer: Any) -> None:
+        """What the report's maps show: some utterances before and after training."""
+        import numpy as np
+
+        from sere_core.train.checkpoint import Checkpoint
+        from sere_core.train.picture import take_picture
+
+        state = Checkpoint.load(trainer.path).under("method")
+        with self.folder.atomic("embeddings/picture.npz") as path, open(path, "wb") as file:
+            np.savez(file, **take_picture(trainer.assembler, state, fold, trainer.streams))
 
     def _assembler(self, seed: int, fold: int | None) -> Any:
         """Builds methods; hooks hear of the components of a fold's only."""
