@@ -8,7 +8,7 @@ from sere_core.compare.report.paint import COLOURS, INK, LINE, PAPER, Picture, S
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary
 
 #: how much of a row's name stands beside its bar
-NAME = 24
+NAME = 22
 
 
 def draw_bars(studio: Studio, summary: Summary, pair: str) -> Picture | None:
@@ -30,7 +30,7 @@ def draw_bars(studio: Studio, summary: Summary, pair: str) -> Picture | None:
         axes.set_yticks(range(len(found)), [short(row.row) + {"ceiling": " *", "floor": " °"}.get(row.role, "") for row, _ in found])
         axes.tick_params(left=False)
         axes.invert_yaxis()
-        axes.set_xlim(0, 100)
+        axes.set_xlim(0, _reach(found))
         axes.set_xlabel("UAR in %")
         axes.grid(axis="x")
 
@@ -46,17 +46,23 @@ def _bar(axes: Any, place: int, row: RowSummary, cell: PairSummary, reference: b
         style = {"facecolor": LINE, "edgecolor": colour, "hatch": "////", "height": 0.68, "linewidth": 1}
     axes.barh(place, 100 * cell.uar.mean, **style)
     if cell.interval is not None:
-        axes.plot([100 * cell.interval.low, 100 * cell.interval.high], [place, place], color=INK, linewidth=1.4, solid_capstyle="butt")
+        axes.plot([100 * cell.interval.low, 100 * cell.interval.high], [place + 0.14] * 2, color=INK, linewidth=1.5, solid_capstyle="butt")
     seeds = [100 * value for value in cell.by_seed.values()]
     if len(seeds) > 1:
-        axes.plot(seeds, [place] * len(seeds), "o", markersize=3.4, color=PAPER, markeredgecolor=INK, markeredgewidth=0.7)
+        axes.plot(seeds, [place - 0.16] * len(seeds), "o", markersize=3.6, color=PAPER, markeredgecolor=INK, markeredgewidth=0.7)
+
+
+def _reach(found: list[tuple[RowSummary, PairSummary]]) -> float:
+    """Where the axis ends: past everything that is drawn, in steps of ten."""
+    ends = [value for _, cell in found for value in (*cell.by_seed.values(), cell.interval.high if cell.interval else 0.0)]
+    return float(min(100, 10 * (1 + int(10 * max(ends) + 0.3))))
 
 
 def short(name: str, most: int = NAME) -> str:
     """A name that fits: its beginning and its end.
 
     >>> short("a-row-with-a-name-that-says-everything")
-    'a-row-with-a…-everything'
+    'a-row-with-…everything'
     """
     if len(name) <= most:
         return name

@@ -45,20 +45,20 @@ def draw_confusion(studio: Studio, results: Results, row: str) -> Picture | None
                 fill = to_rgba(COLOURS[0], FILL * float(value))
                 axes.add_patch(Rectangle((answer - 0.48, true - 0.48), 0.96, 0.96, facecolor=fill, edgecolor="none"))
                 weight = "bold" if true == answer else "normal"
-                axes.text(answer, true, f"{100 * value:.0f}", ha="center", va="center", fontsize=9, fontweight=weight)
+                axes.text(answer, true, f"{100 * value:.0f}", ha="center", va="center", fontsize=8.5, fontweight=weight)
         axes.set_xlim(-0.5, len(classes) - 0.5)
         axes.set_ylim(len(classes) - 0.5, -0.5)
         axes.set_aspect("equal")
         axes.set_xticks(range(len(classes)), [name[:9] for name in classes], rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(classes)), [name[:9] for name in classes])
-        axes.tick_params(length=0)
+        axes.tick_params(length=0, labelsize=8.5)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("answered")
         axes.set_ylabel("true")
 
     recalls = ", ".join(f"{name} {100 * share[i, i]:.0f} %" for i, name in enumerate(classes) if support[i, 0])
     alt = f"Confusion matrix of {row}, in percent of the true class. Recall: {recalls}."
-    return studio.draw(f"confusion-{row}", (3.6, 3.5), paint, alt, row)
+    return studio.draw(f"confusion-{row}", (3.1, 3.1), paint, alt, row)
 
 
 def precision(confusion: NDArray[np.int64], classes: tuple[str, ...]) -> Mapping[str, float | None]:

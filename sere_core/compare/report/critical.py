@@ -47,7 +47,7 @@ def draw_critical(studio: Studio, ranking: Ranking, reference: str) -> Picture |
             text = f"{short(row)}  {rank:.2f}" if on_left else f"{rank:.2f}  {short(row)}"
             away = -0.015 * (count - 1) if on_left else 0.015 * (count - 1)
             weight = "bold" if row == reference else "normal"
-            axes.text(end + away, y, text, ha="right" if on_left else "left", va="center", color=colour, fontsize=9, fontweight=weight)
+            axes.text(end + away, y, text, ha="right" if on_left else "left", va="center", fontsize=9, fontweight=weight)
 
     listed = ", ".join(f"{row} {rank:.2f}" for row, rank in zip(ranking.rows, ranking.average, strict=True))
     alike = "; ".join(" = ".join(group) for group in ranking.groups if len(group) > 1) or "none"

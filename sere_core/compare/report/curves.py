@@ -30,6 +30,8 @@ def draw_losses(studio: Studio, row: str, curves: Mapping[str, Curve]) -> Pictur
             positive = positive and bool(np.nanmin(curve.values) > 0)
         if positive:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("")
         _finish(axes, figure, len(shown))
 
     more = f" ({len(curves) - LINES} more terms are not drawn)" if len(curves) > LINES else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sere_core.compare.report.words import chance, points
-from sere_core.compare.stats.summary import Interval, RowSummary, Spread, Summary
+from sere_core.compare.stats.summary import Interval, PairSummary, RowSummary, Spread, Summary
 
 DASH = "–"
 
@@ -44,6 +44,7 @@ def main_table(summary: Summary, pairs: Iterable[str]) -> Table:
     pairs = tuple(pairs)
     best = {pair: _best(summary, {row.row: row.pairs[pair].uar.mean for row in summary.rows if pair in row.pairs}) for pair in pairs}
     whole = _best(summary, {row.row: row.mean.mean for row in summary.rows if row.mean is not None and row.complete})
+    common = _common(summary)
     lines = []
     for row in summary.rows:
         cells = []
@@ -52,20 +53,17 @@ def main_table(summary: Summary, pairs: Iterable[str]) -> Table:
             if cell is None:
                 cells.append(Cell(DASH))
                 continue
-            missing = f", {cell.uar.n} of {cell.uar.n + len(cell.missing)} seeds" if cell.missing else ""
-            cells.append(Cell(spread(cell.uar), interval(cell.interval) + missing, row.row in best[pair]))
-        mean = Cell(DASH) if row.mean is None else Cell(f"{100 * row.mean.mean:.1f}", interval(row.interval), row.row in whole)
-        cells += [mean, Cell(DASH if row.rank is None else f"{row.rank:.2f}")]
-        lines.append(Line(row.row, _notes(row), row.role, tuple(cells)))
+            cells.append(Cell(spread(cell.uar), _below(cell), row.row in best[pair]))
+        lines.append(Line(row.row, _notes(row, common), row.role, (*mean_of(row, row.row in whole), *cells)))
     floor = tuple(Cell(f"{100 * summary.chance[pair]:.1f}" if pair in summary.chance else DASH) for pair in pairs)
     known = [summary.chance[pair] for pair in pairs if pair in summary.chance]
     mean_chance = Cell(f"{100 * sum(known) / len(known):.1f}" if known else DASH)
-    lines.append(Line("chance", "", "chance", (*floor, mean_chance, Cell(""))))
+    lines.append(Line("chance", "", "chance", (mean_chance, Cell(""), *floor)))
     caption = (
         "UAR in %: mean over seeds of the mean over folds, ± standard deviation between seeds; below it the bootstrap interval. "
-        "Bold: the best of those that are no ceiling."
+        f"Mean: over pairs; rank: average over pairs. Bold: the best of those that are no ceiling.{_said(common)}"
     )
-    return Table(caption, ("row", *pairs, "mean", "average rank"), tuple(lines))
+    return Table(caption, ("row", "mean", "rank", *pairs), tuple(lines))
 
 
 def recall_table(summary: Summary) -> Table | None:
@@ -139,7 +137,7 @@ def interval(value: Interval | None, signed: bool = False) -> str:
     """An interval, in percent or points."""
     if value is None:
         return DASH if signed else ""
-    return f"{points(value.low)} to {points(value.high)}" if signed else f"{100 * value.low:.1f} to {100 * value.high:.1f}"
+    return f"{points(value.low)} to {points(value.high)}" if signed else f"{100 * value.low:.1f}–{100 * value.high:.1f}"
 
 
 def _best(summary: Summary, means: Mapping[str, float]) -> set[str]:
@@ -148,12 +146,41 @@ def _best(summary: Summary, means: Mapping[str, float]) -> set[str]:
     return {name for name, mean in fair.items() if mean == max(fair.values())} if len(fair) > 1 else set()
 
 
-def _notes(row: RowSummary) -> str:
-    """What belongs to a row's name: its role, what it rests on, how it was tuned."""
-    roles = {"ceiling": "ceiling: trained on labels of the target", "floor": "floor: adapts to nothing"}
-    parts = [roles.get(row.role, ""), ", ".join(row.evidence), f"select {', '.join(row.selections)}" if row.selections else ""]
-    parts += [f"tuning {row.tuning}" if row.tuning != "none" else "", "" if row.complete else "incomplete"]
-    return "; ".join(part for part in parts if part)
+def mean_of(row: RowSummary, best: bool) -> tuple[Cell, Cell]:
+    """The row's mean over pairs and its average rank."""
+    mean = Cell(DASH) if row.mean is None else Cell(f"{100 * row.mean.mean:.1f}", interval(row.interval), best)
+    return mean, Cell(DASH if row.rank is None else f"{row.rank:.2f}")
+
+
+def _below(cell: PairSummary) -> str:
+    lines = [interval(cell.interval), f"{cell.uar.n} of {cell.uar.n + len(cell.missing)} seeds" if cell.missing else ""]
+    return "\n".join(line for line in lines if line)
+
+
+def _parts(row: RowSummary) -> dict[str, str]:
+    """What belongs to a row's name, as it would be said of the row."""
+    return {
+        "evidence": ", ".join(row.evidence),
+        "selection": f"select {', '.join(row.selections)}" if row.selections else "",
+        "tuning": f"tuning {row.tuning}",
+    }
+
+
+def _common(summary: Summary) -> dict[str, str]:
+    """The parts that all rows with runs share: said once, below the table's head."""
+    parts = [_parts(row) for row in summary.rows if row.pairs]
+    return {name: said for name, said in parts[0].items() if said and all(each[name] == said for each in parts)} if parts else {}
+
+
+def _said(common: Mapping[str, str]) -> str:
+    return f" All rows: {'; '.join(common.values())}." if common else ""
+
+
+def _notes(row: RowSummary, common: Mapping[str, str]) -> str:
+    """What belongs to this row's name and not to all others'."""
+    roles = {"ceiling": "ceiling: trained on target labels", "floor": "floor"}
+    parts = [roles.get(row.role, ""), *(said for name, said in _parts(row).items() if name not in common and said != "tuning none")]
+    return "; ".join(part for part in [*parts, "" if row.complete else "incomplete"] if part)
 
 
 def _percent(value: float | None) -> Cell:

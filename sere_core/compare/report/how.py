@@ -21,7 +21,7 @@ class Digest:
         name: what is digested.
         runs: how many records hold it.
         values: how many different ones there are.
-        alike: in how many (pair, seed) all rows have the same, of how many with two rows or more.
+        alike: in how many (pair, seed) all rows but ceilings have the same, of how many with two such rows or more.
         different: the rows that differ from the reference somewhere.
     """
 
@@ -54,7 +54,7 @@ def settings(results: Results) -> list[tuple[str, str]]:
     for facts in runs:
         openings.update(facts.openings)
     lines.append(
-        ("target labels opened", ", ".join(f"{number} by {opener}" for opener, number in sorted(openings.items())) or "none recorded")
+        ("target labels opened", ", ".join(f"{number:,} by {opener}" for opener, number in sorted(openings.items())) or "none recorded")
     )
     if isinstance(first.get("versions"), Mapping):
         lines.append(("versions", ", ".join(f"{name} {version}" for name, version in first["versions"].items())))
@@ -95,10 +95,12 @@ def digests(results: Results) -> list[Digest]:
                     for row in plan.rows
                     if (row.name, pair, seed) in runs and name in runs[row.name, pair, seed].digests
                 }
-                if len(here) < 2:
+                fair = {value for row, value in here.items() if plan.row(row).role != "ceiling"}
+                if sum(plan.row(row).role != "ceiling" for row in here) >= 2:
+                    places += 1
+                    same += len(fair) == 1
+                if not here:
                     continue
-                places += 1
-                same += len(set(here.values())) == 1
                 usual = here.get(plan.reference) or Counter(here.values()).most_common(1)[0][0]
                 different |= {row for row, value in here.items() if value != usual}
         held = [facts.digests[name] for facts in runs.values() if name in facts.digests]

@@ -86,7 +86,7 @@ def sentence(verdict: Verdict, alpha: float = 0.05, family: int = 1) -> str:
         interval = f"{level} % interval {points(verdict.interval.low)} to {points(verdict.interval.high)}; "
     ties = f", {verdict.ties} tied" if verdict.ties else ""
     record = f"{verdict.wins} won, {verdict.losses} lost{ties} of {count(verdict.n, 'run', 'runs')}"
-    numbers = f"{points(verdict.difference)} points ({interval}p = {chance(verdict.p_holm)} after Holm's correction; {record})."
+    numbers = f"{points(verdict.difference)} points ({interval}{chance(verdict.p_holm, 'p')} after Holm's correction; {record})."
     left = f" {count(len(verdict.missing), 'run is', 'runs are')} missing on one side." if verdict.missing else ""
     if verdict.shown != "no difference shown":
         return f"{verdict.shown.capitalize()} than {verdict.reference}: {numbers}{left}"
@@ -113,13 +113,16 @@ def points(value: float | None) -> str:
     return sign + text
 
 
-def chance(p: float) -> str:
-    """A probability with as many digits as mean something.
+def chance(p: float, name: str = "") -> str:
+    """A probability with as many digits as mean something; with its name, an equation.
 
-    >>> chance(0.0001), chance(0.0123), chance(0.4)
-    ('<0.001', '0.012', '0.40')
+    >>> chance(0.0001), chance(0.0123, "p"), chance(0.0001, "p")
+    ('<0.001', 'p = 0.012', 'p < 0.001')
     """
-    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    number = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    if p < 0.001:
+        return f"{name} < 0.001" if name else "<0.001"
+    return f"{name} = {number}" if name else number
 
 
 def count(number: int, one: str, many: str) -> str:

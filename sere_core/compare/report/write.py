@@ -42,6 +42,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
     figures = folder / "figures"
     album = draw_album(Studio(figures, lambda name: tell(f"figure {name}")), results, summary)
     tell("page")
+    ranks = summary.ranking
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -65,6 +66,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         troubles=how.troubles(results),
         probes=how.probes(results),
         failures=how.failures(results),
+        friedman=None if ranks is None or ranks.friedman_p is None else words.chance(ranks.friedman_p, "p"),
         percent=lambda value: f"{100 * value:.0f} %",
     )
     path = folder / "report.html"
