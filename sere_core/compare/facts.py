@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class RunFacts:
     parameters: int | None = None
     probes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def uar(self) -> float:
         """The mean over folds of the unweighted average recall, in [0, 1]."""
         return float(uar(self.confusion).mean())
