@@ -102,7 +102,9 @@ def run(arguments: Any) -> int:
             return 130
     elif not arguments.quiet:
         speaker.say(f"all {len({job.job for job in plan.jobs})} runs were done before; records: {folder / 'records'}")
-    return finish(plan, folder, failures, speaker)
+    from sere_core.compare.ending import finish
+
+    return finish(plan, folder, failures, speaker.console)
 
 
 def executor_of(arguments: Any) -> Executor:
@@ -131,37 +133,6 @@ def run_missing(executor: Executor, plan: ComparePlan, folder: Path, missing: li
             if outcome.state == "failed":
                 failures.append(outcome)
     return failures
-
-
-def finish(plan: ComparePlan, folder: Path, failures: list[Outcome], speaker: Speaker) -> int:
-    """Prove that the runs are comparable, print the table of what there is, and the failures.
-
-    Raises:
-        SereError: T506 for every difference that nothing explains and nobody allowed.
-    """
-    from dataclasses import replace
-
-    from sere_core.compare.proved import proof_of
-    from sere_core.compare.reading import read_results
-    from sere_core.compare.tables import print_table
-    from sere_registry.errors import SereError
-
-    results = read_results(folder)
-    places = {job.job: f"{job.row} {job.pair} seed {job.seed}" for job in reversed(plan.jobs)}
-    proof = proof_of(folder, plan)
-    try:
-        if proof.refused:
-            raise SereError(*proof.refused)
-        if results.runs:
-            print_table(replace(results, allowed=proof.allowed), speaker.console)
-    finally:
-        for outcome in failures:
-            print(f"failed: {places[outcome.job]}: {outcome.line}", file=sys.stderr)
-    unfinished = len(plan.jobs) - len(results.runs)
-    if unfinished and not failures:
-        for place, line in results.failures.items():
-            print(f"failed: {' '.join(map(str, place))}: {line}", file=sys.stderr)
-    return 1 if unfinished else 0
 
 
 def _agreed(count: int) -> bool:

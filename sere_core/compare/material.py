@@ -110,7 +110,8 @@ def _parts(plans: Sequence[Plan]) -> list[list[tuple[Recording, tuple[str, ...]]
         for recording, ids in plan.recordings().values():
             layer = next((one for one in layers if one.setdefault(recording.key, (recording, set()))[0] == recording), None)
             if layer is None:
-                layers.append(layer := {recording.key: (recording, set())})
+                layer = {recording.key: (recording, set[str]())}
+                layers.append(layer)
             layer[recording.key][1].update(ids)
     parts = []
     for layer in layers:

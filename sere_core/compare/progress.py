@@ -53,8 +53,9 @@ class Reporter:
         """A job is done or has failed."""
         self.missing.pop(outcome.job, None)
         if outcome.state == "done":
-            outcome = replace(outcome, seconds=job_seconds(read_json(record_of(self.folder, outcome.job) / "timing.json")) or outcome.seconds)
-            self.pace.add(outcome.job, outcome.seconds)  # of the whole run, also where another process did it
+            whole = job_seconds(read_json(record_of(self.folder, outcome.job) / "timing.json"))  # also where another process did it
+            outcome = replace(outcome, seconds=whole or outcome.seconds)
+            self.pace.add(outcome.job, outcome.seconds)
         number = self.total - len(self.missing)
         left = f"; {self._left()}" if self.missing and self._bar is None else ""
         place = self.places.get(outcome.job, outcome.job)

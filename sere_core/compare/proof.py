@@ -152,5 +152,3 @@ def _only_paths(values: Mapping[str, object] | Sequence[str]) -> bool:
 
 def _short(value: str) -> str:
     return value if len(value) <= 40 else f"{value[:12]}..." if " " not in value else f"{value[:37]}..."
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -62,6 +62,6 @@ def run_all(
                 sleep(_POLL)
 
 
-def _outcomes(executor: Executor, folder: Path, jobs: Sequence[str]) -> Iterator[Outcome]:
+def _outcomes(executor: Executor, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
     if jobs:
         yield from executor.run(folder, jobs)
