@@ -104,7 +104,7 @@ def watch(run: StageRunner) -> Clock:
     clock.wrap(run.coder, "encode", "encode (forward)")
     for loss in run.method.losses.values():
         clock.wrap(loss, "forward", "losses (forward)")
-    for name in ("similarity", "aligned", "pairs"):
+    for name in ("similarity", "aligned", "exchange"):
         if hasattr(run.method.field, name):
             clock.wrap(run.method.field, name, f"field: {name}")
     for optimizer in run.optimizers.values():

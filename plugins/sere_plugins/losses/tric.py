@@ -42,22 +42,35 @@ from sere_registry import BuildContext, Encoded, LabelledBatch, Resonance, Reson
 
 @dataclass(frozen=True)
 class Matched:
-    """Items u, each with the partner that resonates with it most, r(u) or a(u): rows `picks` of a pool."""
+    """Items u, each with the partner that resonates with it most, r(u) or a(u): rows `picks` of a pool.
+
+    Args:
+        heard: what each item is told by its partner.
+        back: what each partner is told by its item, `[n, D]`, where that was asked for.
+    """
 
     items: Encoded
-    partners: Encoded
+    pool: Encoded
     picks: Tensor
     heard: Resonance
+    back: Tensor | None
 
     @classmethod
-    def find(cls, items: Encoded, pool: Encoded, field: ResonanceField) -> Matched | None:
-        """The best partner of every item, and what the item is told by it; None where a side is empty."""
+    def find(cls, items: Encoded, pool: Encoded, field: ResonanceField, back: bool) -> Matched | None:
+        """The best partner of every item, and what they tell each other; None where a side is empty."""
         if not len(items) or not len(pool):
             return None
         with torch.no_grad():
             picks = field.similarity(items, pool).argmax(dim=1)
+        if hasattr(field, "exchange"):
+            return cls(items, pool, picks, *field.exchange(items, pool, picks, back=back))
         partners = pool.take(picks)
-        return cls(items, partners, picks, field.aligned(items, partners))
+        return cls(items, pool, picks, field.aligned(items, partners), field.aligned(partners, items).told if back else None)
+
+    @property
+    def partners(self) -> Tensor:
+        """g of each item's partner, `[n, D]`."""
+        return self.pool.embedding.index_select(0, self.picks)
 
 
 def prototypes(labelled: Tensor, labels: Tensor, mixed: Tensor, pseudo: Tensor, classes: int) -> tuple[Tensor, Tensor]:
@@ -100,12 +113,12 @@ class _Tric(nn.Module):
         with torch.autocast(support.embedding.device.type, enabled=False):
             intra = cross = None
             if source is not None and (use_dual or (use_prototypes and p.anchors_from != "target")):
-                intra = Matched.find(source, support, field)
+                intra = Matched.find(source, support, field, back=use_dual)
             if source is not None and (use_dual or (use_prototypes and p.anchors_from == "relay")):
-                cross = Matched.find(target, source, field)
+                cross = Matched.find(target, source, field, back=use_dual)
             members = self._members(support, target, intra, cross, field) if use_prototypes else []
             prototype = self._prototype(support, members) if members else none
-            dual = self._dual([pairs for pairs in (intra, cross) if pairs], field) if use_dual and (intra or cross) else none
+            dual = self._dual([pairs for pairs in (intra, cross) if pairs]) if use_dual and (intra or cross) else none
         self._seen["embedding_norm"] = torch.cat([support.embedding, target.embedding]).detach().norm(dim=1).mean()
         if "prototype_spread" not in self._seen:  # no equation 7 this time: the labelled means still tell of a collapse
             self._seen["prototype_spread"] = _spread(*self._labelled_means(support))
@@ -122,7 +135,7 @@ class _Tric(nn.Module):
             if intra is not None and cross is not None:
                 members.append((cross, support.labels[intra.picks][cross.picks]))
         else:
-            anchored = Matched.find(target, support, field)
+            anchored = Matched.find(target, support, field, back=False)
             if anchored is not None:
                 members.append((anchored, support.labels[anchored.picks]))
         return members
@@ -130,7 +143,7 @@ class _Tric(nn.Module):
     def _prototype(self, support: LabelledBatch, members: Sequence[tuple[Matched, Tensor]]) -> Tensor:
         """L_PR, equations 7 and 8."""
         own = torch.cat([self._scaled(pairs.items.embedding) for pairs, _ in members])
-        anchors = torch.cat([self._scaled(pairs.partners.embedding) for pairs, _ in members])
+        anchors = torch.cat([self._scaled(pairs.partners) for pairs, _ in members])
         similarity = torch.cat([pairs.heard.similarity for pairs, _ in members])
         told = torch.cat([self._scaled(pairs.heard.told) for pairs, _ in members])
         pseudo = torch.cat([classes for _, classes in members])
@@ -146,10 +159,10 @@ class _Tric(nn.Module):
             return functional.cross_entropy(logits.masked_fill(count == 0, -torch.inf), pseudo)
         return self._euclidean(told - centres[pseudo]).mean()
 
-    def _dual(self, matches: Sequence[Matched], field: ResonanceField) -> Tensor:
+    def _dual(self, matches: Sequence[Matched]) -> Tensor:
         """L_DR, equation 9: what each tells the other should be one thing."""
         forth = torch.cat([self._scaled(pairs.heard.told) for pairs in matches])
-        back = torch.cat([self._scaled(field.aligned(pairs.partners, pairs.items).told) for pairs in matches])
+        back = torch.cat([self._scaled(pairs.back) for pairs in matches if pairs.back is not None])
         if self.params.distance == "cosine":
             return (1 - functional.cosine_similarity(forth, back, dim=1)).mean()
         return self._euclidean(forth - back).mean()

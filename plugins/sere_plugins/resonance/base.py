@@ -12,8 +12,8 @@ from sere_plugins.resonance.kernel import Kernel
 from sere_plugins.resonance.packing import Layout, layout
 from sere_plugins.resonance.recipe import Recipe
 from sere_plugins.resonance.resonate import resonate
-from sere_plugins.resonance.rows import SHORT, rows
 from sere_plugins.resonance.search import Plan
+from sere_plugins.resonance.short import SHORT, Asked, meet
 from sere_registry import Encoded, Resonance, error
 from sere_registry.batches import FrameMap
 
@@ -63,11 +63,21 @@ class FrameField(nn.Module):
         """
         if len(a) != len(b):
             raise error("B402", f"a field was asked to align {len(a)} utterances with {len(b)}")
-        if len(a) and a.frames.mask.shape[1] * b.frames.mask.shape[1] <= SHORT:
-            return self._rows(a, b)
+        if self._short(a, b):
+            return self._meet(a, b, None, back=False)[0]
         similarity, told = self._resonate(a, b, aligned=True, told=True)
         assert told is not None
         return Resonance(similarity.squeeze(1), told.squeeze(1))
+
+    def exchange(self, a: Encoded, b: Encoded, picks: Tensor, *, back: bool) -> tuple[Resonance, Tensor | None]:
+        """Row i of a with row `picks[i]` of b, and (`back`) what the latter is told by the former, `[P, D]`; differentiable.
+
+        What two calls of `aligned` say, for less: b's utterances are not copied, and both ways share one matrix.
+        """
+        if self._short(a, b) and type(self).aligned is FrameField.aligned:
+            return self._meet(a, b, picks, back)
+        met = b.take(picks)
+        return self.aligned(a, met), self.aligned(met, a).told if back else None
 
     def side(self, batch: Encoded) -> pairwise.Side:
         """One side with its padding, for what needs whole matrices."""
@@ -79,15 +89,17 @@ class FrameField(nn.Module):
         pairwise.same_width(a, b)
         return pairwise.frame_map(self.side(a.take([0])), self.side(b.take([0])), self.kernel, pairwise.best)
 
-    def _rows(self, a: Encoded, b: Encoded) -> Resonance:
-        """`aligned` for short pairs."""
+    def _short(self, a: Encoded, b: Encoded) -> bool:
+        return len(a) > 0 and len(b) > 0 and a.frames.mask.shape[1] * b.frames.mask.shape[1] <= SHORT
+
+    def _meet(self, a: Encoded, b: Encoded, picks: Tensor | None, back: bool) -> tuple[Resonance, Tensor | None]:
         pairwise.same_width(a, b)
         with torch.autocast(a.frames.values.device.type, enabled=False):
             wide = torch.promote_types(a.frames.values.dtype, torch.float32)
             ea, eb = (None if e is None else e.to(wide) for e in (self.strength(a), self.strength(b)))
-            masks = a.frames.mask, b.frames.mask
-            shares = self._shares(ea, a.frames.mask, wide)
-            return Resonance(*rows(a.frames.values.to(wide), b.frames.values.to(wide), ea, eb, masks, shares, self.kernel))
+            asked = Asked(picks, a.frames.mask, b.frames.mask, self._shares(ea, a.frames.mask, wide), self.kernel, back)
+            similarity, told, heard_back = meet(a.frames.values.to(wide), b.frames.values.to(wide), ea, eb, asked)
+            return Resonance(similarity, told), heard_back
 
     def _shares(self, strength: Tensor | None, mask: Tensor, dtype: torch.dtype) -> Tensor:
         """What each frame counts in equation 6, `[B, T]`."""

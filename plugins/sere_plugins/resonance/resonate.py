@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from sere_plugins.resonance.gradient import gradients
 from sere_plugins.resonance.kernel import inverse_norms
@@ -36,11 +37,19 @@ def _values(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recipe
     na, nb = inverse_norms(za), inverse_norms(zb)
     unit = zb * nb.unsqueeze(1)
     best, winner = search(za, unit, na, ea, eb, plan, recipe.kernel, where)
-    similarity = za.new_zeros(len(plan.a), plan.lanes).index_add_(0, plan.a.owner, (best * recipe.shares).T)
+    similarity = _by_utterance(best, recipe)
     told = None
     if recipe.told and winner is not None:
         told = _told(winner, zb, recipe)
     return similarity, told, (na, nb, unit, best, winner)
+
+
+def _by_utterance(best: Tensor, recipe: Recipe) -> Tensor:
+    """Equation 6 from every frame's best resonance `[lanes, N_a]`: `[A, lanes]`."""
+    rows, starts = torch.arange(best.shape[1], device=best.device), torch.tensor(recipe.plan.a.starts[:-1], device=best.device)
+    if not best.numel() or not len(starts):
+        return best.new_zeros(len(starts), len(best))
+    return embedding_bag(rows, best.T.contiguous(), starts, mode="sum", per_sample_weights=recipe.shares)
 
 
 def _told(winner: Tensor, zb: Tensor, recipe: Recipe) -> Tensor:
