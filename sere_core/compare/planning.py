@@ -87,7 +87,8 @@ class _Planner:
         tree = self._common()
         rows = rows_of(request, tree, self.problems)
         pairs = pairs_of(request, tree, self.problems)
-        self._stop()
+        if not rows:
+            self._stop()
         self._check_budget(rows)
         own = [Pair("", Node({}, request.root.start))]
         jobs: list[Job] = []
@@ -107,7 +108,7 @@ class _Planner:
                     one = _seeded(resolved[0], seed)
                     job = one.digest()
                     jobs.append(Job(row.name, name, seed, job))
-                    configs[job] = with_seed(text, seed)
+                    configs.setdefault(job, with_seed(text, seed))
                     self._check_task(one, job)
         self._stop()
         if not any(row.role == "floor" for row in rows):
@@ -115,6 +116,7 @@ class _Planner:
         if not any(row.role == "ceiling" for row in rows):
             self.warnings["this table has no ceiling: name a row in `ceiling`, and it learns from the target's own labels"] = None
         methods = [row.name for row in rows if row.role == "method"] or [row.name for row in rows]
+        chosen = [row.name for row in rows if comparison.reference in (row.name, row.origin)]
         inputs = Inputs(
             dict(command),
             tuple(sorted({str(file) for file in request.sources.files} | {str(request.file)} | self.read["files"])),
@@ -128,7 +130,7 @@ class _Planner:
             pairs=tuple(names),
             seeds=request.seeds,
             jobs=tuple(jobs),
-            reference=comparison.reference or methods[0],
+            reference=(chosen or methods)[0],
             allow=tuple(comparison.allow),
             budget=budget,
             asked=inputs.digest(),

@@ -34,6 +34,7 @@ class Overlay:
 
     Args:
         name, role: of the row.
+        origin: the name in `rows` that it was crossed from.
         layer: what is laid over the base.
         values: of the axes, put on top of it.
         varied: the dotted paths that it changes.
@@ -41,6 +42,7 @@ class Overlay:
 
     name: str
     role: Role
+    origin: str
     layer: Node
     values: tuple[Value, ...]
     varied: tuple[str, ...]
@@ -87,6 +89,8 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
     named = given is not None and bool(given.value)
     layers: Mapping[str, Node] = given.value if given is not None and named else {"": Node({}, here)}
     axes = _axes(request, problems)
+    if problems:
+        return []  # what would be said of the rows is noise
     applied: set[str] = set()
     found: list[Overlay] = []
     for name, layer in layers.items():
@@ -100,13 +104,14 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
             varied += [_block(tuple(value.path.split("."))) for value in values if value.path is not None]
             role = _role(comparison.floor, comparison.ceiling, name, full)
             varied += ["task.source", "task.classes"] if role == "ceiling" else []
-            found.append(Overlay(full, role, layer, values, _shortest(varied)))
+            found.append(Overlay(full, role, name, layer, values, _shortest(varied)))
     for path in axes:
         if path not in applied and found:
             known = [f"{section}.{name}" for section in _NAMED for name, _ in (tree.child(section) or Node({}, here)).children()]
             hint = suggest(".".join(path.split(".")[:2]), known, "named parts of the base")
             problems.append(Problem("C305", f"no row has what '{path}' varies", hint, request.place("vary", path)))
-    problems += _name_problems(request, list(layers), found)
+    if not problems:
+        problems += _name_problems(request, list(layers), found)
     return found
 
 
@@ -243,7 +248,7 @@ def _name_problems(request: Request, bases: Sequence[str], rows: Sequence[Overla
         chosen = getattr(request.comparison, key)
         for index, name in enumerate(_names(chosen) if chosen is not None else ()):
             place = request.place(key) if isinstance(chosen, str) else request.place(key, str(index))
-            if name not in (seen if key == "reference" else known):
+            if name not in known:
                 yield Problem("C308", f"there is no row '{name}'", suggest(name, known, "rows"), place)
             elif name in both and key == "ceiling":
                 yield Problem("C311", f"'{name}' is both floor and ceiling", "a ceiling learns from the target's labels", place)

@@ -1,0 +1,87 @@
+"""Rows, pairs and their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sere_core.compare.plan import Row
+from sere_core.config import load
+from tests.compare.tiny import COMPARISON, made
+
+
+def test_rows_say_what_they_vary_and_a_changed_use_varies_its_block(home: Path) -> None:
+    text = COMPARISON.replace("ours: {}", "ours: {}\n  theirs: {losses: {adapt: {use: coral, weight: 2}}, views: {weak: [{use: gain}]}}")
+    plan, _ = made(text)
+    assert plan.rows == (
+        Row("floor", "floor", ("losses.adapt",)),
+        Row("ours", "method", ()),
+        Row("theirs", "method", ("losses.adapt", "views.weak")),
+        Row("ceiling", "ceiling", ("losses.adapt", "task.source", "task.classes")),
+    )
+    assert plan.reference == "ours"
+
+
+def test_axes_are_crossed_and_pass_over_rows_that_lack_what_they_vary(home: Path) -> None:
+    axes = "vary: {losses.adapt.params.dual_weight: [0, 0.1], network.dim: [8]}\n"
+    plan, _ = made(COMPARISON.replace("reference: ours\n", "") + axes)
+    assert [row.name for row in plan.rows] == ["floor dim=8", "ours dual_weight=0 dim=8", "ours dual_weight=0.1 dim=8", "ceiling dim=8"]
+    assert [row.role for row in plan.rows] == ["floor", "method", "method", "ceiling"]
+    assert plan.rows[1].varied == ("losses.adapt.params.dual_weight", "network.dim")
+    assert plan.reference == "ours dual_weight=0 dim=8", "the first method"
+
+
+def test_a_config_and_an_axis_make_rows_named_by_the_axis(home: Path) -> None:
+    from sere_core.compare.asking import plan_of
+    from sere_core.compare.grammar import Flags
+
+    plan, folder, warnings = plan_of("base.yaml", Flags(vary=("losses.adapt.use=tric,coral",), floor=("adapt=coral",)), dry=True)
+    assert [(row.name, row.role) for row in plan.rows] == [("adapt=tric", "method"), ("adapt=coral", "floor")]
+    assert (plan.name, plan.pairs, plan.seeds) == ("tiny-comparison", ("xa>xb",), (0,))
+    assert folder == home / "runs" / "tiny-comparison" and not folder.exists(), "a dry run writes nothing"
+    assert any("no ceiling" in line for line in warnings) and not any("no floor" in line for line in warnings)
+
+
+def test_values_of_an_axis_may_be_named_overlays(home: Path) -> None:
+    axis = "vary: {size: [{name: narrow, set: {network: {dim: 4}}}, {name: wide, set: {network: {dim: 64}}}]}\n"
+    plan, _ = made(COMPARISON.replace("reference: ours\n", "") + axis)
+    assert [row.name for row in plan.rows[:2]] == ["floor narrow", "floor wide"]
+    assert plan.rows[3].varied == ("network.dim",)
+
+
+def test_a_table_without_a_floor_is_said_not_mended(home: Path) -> None:
+    from sere_core.compare.asking import plan_of
+    from sere_core.compare.grammar import Flags
+
+    plan, _, warnings = plan_of("base.yaml", Flags(), dry=True)
+    assert [row.name for row in plan.rows] == ["tiny"]
+    assert sum("this table has no floor" in line for line in warnings) == 1
+
+
+def test_pairs_set_the_ends_and_the_variables_and_leave_other_corpora_out(home: Path) -> None:
+    (home / "base.yaml").write_text((home / "base.yaml").read_text() + "select: {use: '${vars.rule}'}\nvars: {rule: last, source: none}\n")
+    plan, folder = made(COMPARISON + "set: {vars: {rule: last}}\npairs: [xc>xa]\n")
+    config = load(folder / "jobs" / f"{plan.jobs[1].job}.yaml").config
+    assert (config.task.source, config.task.target, sorted(config.corpora)) == ("xc", "xa", ["xa", "xc"])
+
+
+def test_all_means_every_ordered_pair(home: Path) -> None:
+    plan, _ = made(COMPARISON + "pairs: all\n")
+    assert plan.pairs == ("xa>xb", "xa>xc", "xb>xa", "xb>xc", "xc>xa", "xc>xb")
+
+
+def test_pairs_may_be_overlays(home: Path) -> None:
+    plan, folder = made(COMPARISON + "pairs: {there: {task: {target: xc}}, three folds: {task: {target: xc, folds: 3}}}\n")
+    assert plan.pairs == ("there", "three folds")
+    jobs = {(job.row, job.pair): load(folder / "jobs" / f"{job.job}.yaml").config.task for job in plan.jobs}
+    assert (jobs["ours", "there"].folds, jobs["ours", "three folds"].folds) == (2, 3)
+    assert jobs["ceiling", "three folds"].source == "xc"
+
+
+@pytest.mark.parametrize("emotions", ["[anger, sadness]", "[anger, fear, sadness]"])
+def test_a_ceiling_learns_from_its_target_in_the_classes_of_the_pair(home: Path, emotions: str) -> None:
+    more = f"set: {{corpora: {{xb: {{params: {{emotions: {emotions}}}}}}}}}\npairs: [xa>xb]\n"
+    plan, folder = made(COMPARISON + more)
+    task = load(folder / "jobs" / f"{plan.jobs[-1].job}.yaml").config.task
+    assert (plan.jobs[-1].row, task.source, task.target, task.classes) == ("ceiling", "xb", "xb", ["anger", "sadness"])
