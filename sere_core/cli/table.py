@@ -36,6 +36,7 @@ def run(arguments: Any) -> int:
     import sys
     from dataclasses import replace
 
+    from sere_core.compare.kept import state_of
     from sere_core.compare.proved import proof_of
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables import build, print_table, render
@@ -44,7 +45,8 @@ def run(arguments: Any) -> int:
 
     results = read_results(arguments.folder)
     if results.runs:
-        proof = proof_of(arguments.folder, results.plan)
+        jobs = dict.fromkeys(job.job for job in results.plan.jobs)
+        proof = proof_of(arguments.folder, results.plan, state_of(arguments.folder, jobs))
         if proof.refused:
             raise SereError(*proof.refused)
         results = replace(results, allowed=proof.allowed)

@@ -104,9 +104,15 @@ def make_comparison(
 
 def default_protocol(row: Row, pair: str, folds: int = 5) -> str:
     """What the engine calls the task of a row: a ceiling learns from its own target."""
-    source, _, target = pair.partition(">")
+    source, target = sides(pair)
     end = " target-supervised" if row.role == "ceiling" else ""
     return f"{target if end else source}>{target} 5-shot inductive {folds} folds speaker-disjoint norm=speaker{end}"
+
+
+def sides(pair: str) -> tuple[str, str]:
+    """Source and target of `aa>bb` or `aa_to_bb`."""
+    source, _, target = pair.replace("_to_", ">").partition(">")
+    return source, target
 
 
 def _rows(rows: int | Sequence[str | Row]) -> tuple[Row, ...]:
@@ -192,7 +198,7 @@ class _Maker:
         }
 
     def _manifest(self, row: Row, pair: str, seed: int, about: Mapping[str, str], features: str) -> dict[str, Any]:
-        source, _, target = pair.partition(">")
+        source, target = sides(pair)
         source = target if row.role == "ceiling" else source
         digests: dict[str, Any] = {
             "corpora": {source: _hex(source), target: _hex(target)},
@@ -215,7 +221,7 @@ class _Maker:
         }
 
     def _folds(self, row: Row, pair: str, seed: int, about: Mapping[str, str]) -> dict[str, Any]:
-        source, _, target = pair.partition(">")
+        source, target = sides(pair)
         source = target if row.role == "ceiling" else source
         return {
             "protocol": about["protocol"],

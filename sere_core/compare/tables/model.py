@@ -79,6 +79,10 @@ class Table:
     notes: tuple[str, ...] = ()
     stub: int = 1
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "caption", plain(self.caption))  # both hold names
+        object.__setattr__(self, "notes", tuple(map(plain, self.notes)))
+
     @property
     def lines(self) -> Iterable[Line]:
         """The lines of all sections."""

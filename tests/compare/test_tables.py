@@ -1,0 +1,351 @@
+"""Tables in every format: what a reader needs is in each of them, and nothing that is in a name can break one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sere_core.compare.facts import Results
+from sere_core.compare.plan import Row
+from sere_core.compare.reading import read_results
+from sere_core.compare.stats.summary import Summary
+from sere_core.compare.tables import FORMATS, SHAPES, build, print_table, render, write_tables
+from sere_core.compare.tables.model import Table
+from sere_registry.errors import SereError
+from tests.compare.made_up import default_protocol, make_comparison
+from tests.compare.tables_data import by_hand
+
+MAIN_MARKDOWN = """\
+**small: UAR in %, mean ± standard deviation over 2 seeds; 5-shot inductive 5 folds speaker-disjoint norm=speaker; selection last; \
+features 94126b3f; tuning none; evidence confirmed, reconstructed; chance 20.0 %; n = 19 of 20 runs.**
+
+|  | aa>bb | bb>aa | mean | interval, 95 % | n | rank | diff. | w/t/l | p (Holm) | against source-only |
+| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- |
+| source-only | 40.0 ±1.2 | 50.0 ±1.2 | 45.0 | 40.9..49.1 | 4 | 1.50 |  |  |  | reference |
+|   |   |   |   |   |   |   |   |   |   |   |
+| a&amp;b\\_% | **51.0 ±1.2** | **60.4 ±1.2** | **55.7** ↑ | 51.6..59.8 | 4 | 1.50 | +10.7 | 3/1/0 | &lt;0.001 | better |
+| two\\|three (reconstructed) \
+| <u>50.0 ±1.2</u> | <u>60.0 ±1.2</u> | <u>55.0</u> | 50.9..59.1 | 4 | 1.50 | +10.0 | 3/1/0 | 0.200 | no difference shown |
+| &lt;four> | 45.0 ±1.2 | 49.0 (n=1) | (47.0) | 42.9..51.1 | 3/4 | 1.50 | +2.0 | 3/1/0 | 0.200 | no difference shown |
+|   |   |   |   |   |   |   |   |   |   |   |
+| ceiling † | 80.0 ±1.2 | 90.0 ±1.2 | 85.0 ↑ | 80.9..89.1 | 4 | - | +40.0 | 3/1/0 | &lt;0.001 | better |
+|   |   |   |   |   |   |   |   |   |   |   |
+| chance | 20.0 | 20.0 | 20.0 |  |  |  |  |  |  |  |
+
+* Best in bold, second underlined, among methods.
+* † ceiling: a ceiling, not a method: 5-shot inductive 5 folds speaker-disjoint norm=speaker target-supervised
+* Missing runs: - is none, a number in parentheses behind a value is that of its seeds (of 2).
+* A note on 5 % &amp; more.
+"""
+
+LATEX_LINES = (
+    r" & aa$\to$bb & bb$\to$aa & mean & interval, 95 \% & n & rank & diff. & w/t/l & p (Holm) & against source-only \\",
+    r"a\&b\_\% & \textbf{51.0}{\scriptsize\,$\pm$\,1.2} & \textbf{60.4}{\scriptsize\,$\pm$\,1.2} & \textbf{55.7}\,$\uparrow$"
+    r" & 51.6..59.8 & 4 & 1.50 & $+10.7$ & 3/1/0 & \textless{}0.001 & better \\",
+    r"\textless{}four\textgreater{} & 45.0{\scriptsize\,$\pm$\,1.2} & 49.0\,{\scriptsize(n=1)} & (47.0)"
+    r" & 42.9..51.1 & 3/4 & 1.50 & $+2.0$ & 3/1/0 & 0.200 & no difference shown \\",
+    r"chance & 20.0 & 20.0 & 20.0 &  &  &  &  &  &  &  \\",
+)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Summary]:
+    return by_hand(tmp_path_factory.mktemp("small"))
+
+
+def printed(results: Results, summary: Summary | None = None, width: int = 80, encoding: str = "utf-8", **more: object) -> str:
+    buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    terminal = bool(more.pop("terminal", False))
+    print_table(results, Console(file=buffer, width=width, force_terminal=terminal), summary=summary, **more)  # type: ignore[arg-type]
+    buffer.seek(0)
+    return "\n".join(line.rstrip() for line in buffer.read().splitlines())
+
+
+def line(text: str, begin: str) -> str:
+    return next(each for each in text.splitlines() if each.startswith(begin))
+
+
+def records(table: Table) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(render(table, "csv"))))
+
+
+# what stands in them
+
+
+def test_the_main_table_in_markdown(small: tuple[Results, Summary]) -> None:
+    assert render(build(small[0], "main", small[1]), "markdown") == MAIN_MARKDOWN
+
+
+def test_the_main_table_in_latex(small: tuple[Results, Summary]) -> None:
+    text = render(build(small[0], "main", small[1]), "latex")
+    assert all(each in text.splitlines() for each in LATEX_LINES)
+    assert text.count(r"\midrule") == 4 and r"\toprule" in text and r"\bottomrule" in text
+    caption = line(text, r"\caption")
+    assert all(each in caption for each in ("5-shot inductive", r"chance 20.0 \%", "n = 19 of 20 runs", "reconstructed", "selection last"))
+
+
+def test_the_main_table_in_csv(small: tuple[Results, Summary]) -> None:
+    table = records(build(small[0], "main", small[1]))
+    assert [row["row"] for row in table] == ["source-only", "a&b_%", "two|three", "<four>", "ceiling", "chance"]
+    best, ceiling = table[1], table[4]
+    assert (best["aa>bb"], best["aa>bb std"], best["aa>bb n"], best["mean"], best["p_holm"]) == ("51.0", "1.25", "2", "55.7", "0.0004")
+    assert best["regime"] == "5-shot" and best["features"] == "94126b3f" and best["tuning"] == "none" and best["shown"] == "better"
+    assert table[2]["evidence"] == "reconstructed" and "target-supervised" in ceiling["protocol"] and ceiling["average rank"] == ""
+    assert table[3]["bb>aa std"] == "" and (table[3]["n"], table[3]["planned"]) == ("3", "4")
+
+
+def test_the_main_table_without_a_terminal(small: tuple[Results, Summary]) -> None:
+    text = printed(*small, width=80, encoding="ascii")
+    assert all(len(each) <= 80 for each in text.splitlines()) and text.isascii() and "\x1b" not in text
+    assert line(text, "a&b_%").split() == ["a&b_%", "*51.0+-1.2", "*60.4+-1.2", "*55.7", "51.6..59.8", "4", "1.50"]
+    assert line(text, "two|three").split()[1:] == ["_50.0+-1.2", "_60.0+-1.2", "_55.0", "50.9..59.1", "4", "1.50"]
+    assert "(reconstructed)" in text and line(text, "<four>").split()[1:4] == ["45.0+-1.2", "49.0(1)", "(47.0)"]
+    assert line(text, "ceiling #") and line(text, "# ceiling: a ceiling, not a method") and line(text, "* best, _ second")
+    assert text.count("no difference shown") == 2 and "against" in text and "diff." in text
+    assert text.count("chance   ") == 1, "a line that says nothing in the block of tests is left out there"
+
+
+def test_on_a_terminal_styles_tell_best_and_second(small: tuple[Results, Summary]) -> None:
+    text = printed(*small, width=140, terminal=True)
+    assert "\x1b[1m51.0±1.2\x1b[0m" in text and "\x1b[4m50.0±1.2\x1b[0m" in text and "*51.0" not in text and "─" in text
+    assert "aa>bb" in text and "Best in bold" in text
+
+
+def test_six_pairs_and_twelve_rows_in_80_columns(tmp_path: Path) -> None:
+    corpora = ("emodb", "emovo", "ravdess")
+    pairs = [f"{source}_to_{target}" for source in corpora for target in corpora if source != target]
+    rows = ["source-only", *(f"method-number-{n}" for n in range(10)), "ceiling-all-labels"]
+    make_comparison(tmp_path, rows, pairs, 2, folds=2, speakers=4, per_class=4, evidence={"method-number-3": "stand-in"})
+    results = read_results(tmp_path)
+    text = printed(results, width=80)
+    assert all(len(each) <= 80 for each in text.splitlines()) and "…" not in text
+    head, below = text.splitlines()[4:6]
+    assert head.split() == ["emodb>", "emodb>", "emovo>", "emovo>", "ravdess>", "ravdess>"], "all pairs in one block"
+    assert below.split() == ["emovo", "ravdess", "emodb", "ravdess", "emodb", "emovo"]
+    assert len(re.findall(r"^method-number-3", text, re.M)) == 2 and "(stand-in)" in text
+    wide = printed(results, width=200)
+    assert len(re.findall(r"^method-number-3", wide, re.M)) == 1, "one block where there is room"
+
+
+def test_one_seed_and_one_pair(tmp_path: Path) -> None:
+    make_comparison(tmp_path, ["source-only", "ours"], ["aa>bb"], 1)
+    results = read_results(tmp_path)
+    text = printed(results)
+    assert "±" not in text.split("one seed, so no deviation")[1].split("UAR is the mean")[0]
+    assert "n = 2 of 2 runs" in text and line(text, "ours").count("*") == 0, "a method alone is not best"
+    assert [row["aa>bb std"] for row in records(build(results))] == [""] * 4
+
+
+def test_missing_runs_are_a_dash_with_their_n(tmp_path: Path) -> None:
+    missing = [("ours", "aa>bb", seed) for seed in range(3)] + [("theirs", "bb>aa", 1)]
+    make_comparison(tmp_path, missing=missing, accuracy={"ours": 0.9, "theirs": 0.8})
+    results = read_results(tmp_path)
+    text = printed(results, width=160)
+    ours, theirs = line(text, "ours").split(), line(text, "theirs").split()
+    assert ours[1] == "-" and ours[3].startswith("(") and ours[5] == "3/6" and "n = 14 of 18 runs" in text
+    assert theirs[2].endswith("(2)") and theirs[5] == "5/6"
+    assert "*" not in line(text, "ours") + line(text, "theirs"), "values over other seeds do not compete"
+    everything = [(row, pair, seed) for row in ("source-only", "ours") for pair in ("aa>bb", "bb>aa") for seed in range(3)]
+    make_comparison(tmp_path / "none", ["source-only", "ours"], missing=everything)
+    assert "no run yet" in printed(read_results(tmp_path / "none"), width=160)
+
+
+def test_a_line_says_that_there_is_no_floor_or_ceiling(tmp_path: Path) -> None:
+    make_comparison(tmp_path, [Row("ours", "method", ()), Row("theirs", "method", ())], seeds=1)
+    text = printed(read_results(tmp_path), width=160)
+    assert line(text, "no floor ").split()[2:4] == ["-", "-"] and line(text, "no ceiling ").split()[2:4] == ["-", "-"]
+    assert "no floor: without" in text and "no ceiling: without" in text
+
+
+def test_values_that_look_the_same_are_equally_good(small: tuple[Results, Summary], tmp_path: Path) -> None:
+    rows = [Row("floor", "floor", ()), *(Row(name, "method", ()) for name in ("x", "y", "z"))]
+    make_comparison(tmp_path, rows, seeds=1, accuracy=lambda row, pair, seed: {"floor": 1.0, "z": 0.0}.get(row, 1.0))
+    text = printed(read_results(tmp_path), width=160)
+    assert "*100.0" in line(text, "x") and "*100.0" in line(text, "y") and "_" not in line(text, "z")
+    assert "*" not in line(text, "floor"), "a floor is not best"
+
+
+# full names, and what is refused
+
+
+def test_other_features_and_weaker_evidence_are_in_the_name(tmp_path: Path) -> None:
+    make_comparison(tmp_path, features={"theirs": "abcdef0123456789" * 4}, evidence={"ours": "stand-in"}, seeds=1)
+    results = read_results(tmp_path)
+    for text in (printed(results, width=160), render(build(results), "latex")):
+        assert "theirs [abcdef01]" in text and "ours (stand-in)" in text and "other features than the reference's" in text
+    by_row = {row["row"]: row for row in records(build(results))}
+    assert by_row["theirs"]["features"] == "abcdef01" and by_row["ours"]["evidence"] == "stand-in"
+
+
+def test_other_protocols_are_refused_with_the_rows(tmp_path: Path) -> None:
+    def protocol(row: str, pair: str) -> str:
+        usual = default_protocol(Row(row, "method", ()), pair)
+        return usual.replace("5-shot", "full") if row == "ours" else usual
+
+    make_comparison(tmp_path, protocol=protocol)
+    with pytest.raises(SereError) as caught:
+        build(read_results(tmp_path))
+    lines = [str(problem).splitlines()[0] for problem in caught.value.problems]
+    assert len(lines) == 2 and all("[T508]" in each and "full inductive" in each and "(ours)" in each for each in lines)
+    assert "aa>bb" in lines[0] and "(source-only, theirs)" in lines[0]
+
+
+def test_only_a_ceiling_may_have_a_protocol_of_its_own(tmp_path: Path) -> None:
+    make_comparison(tmp_path, ["source-only", "ours", "ceiling-all"], seeds=1)
+    assert "target-supervised" in printed(read_results(tmp_path), width=160)
+    rows = [Row("source-only", "floor", ()), Row("cheat", "method", ())]
+    make_comparison(tmp_path / "b", rows, seeds=1, protocol=lambda row, pair: default_protocol(Row(row, _role(row), ()), pair))
+    with pytest.raises(SereError, match=r"T508.*target-supervised.*cheat"):
+        build(read_results(tmp_path / "b"))
+
+
+def _role(row: str) -> object:
+    return "ceiling" if row == "cheat" else "floor"
+
+
+def test_other_selection_and_tuning_are_refused_at_once(tmp_path: Path) -> None:
+    rows = [Row("a", "floor", ()), Row("b", "method", (), "20 trials on source_val"), Row("c", "method", ())]
+    make_comparison(tmp_path, rows, selection={"c": "dev"})
+    with pytest.raises(SereError) as caught:
+        write_tables(read_results(tmp_path), tmp_path / "tables")
+    text = str(caught.value)
+    assert len(caught.value.problems) == 2 and "selection rules" in text and "'dev' (c)" in text
+    assert "tuning" in text and "(b)" in text and "'none' (a, c)" in text
+    assert not (tmp_path / "tables").exists()
+
+
+# the other shapes
+
+
+def test_recalls_genders_and_cost(small: tuple[Results, Summary]) -> None:
+    results, summary = small
+    classes, gender, cost = (records(build(results, shape, summary)) for shape in ("classes", "gender", "cost"))
+    assert [row["anger recall"] for row in classes] == ["45.0", "55.7", "55.0", "47.0", "85.0"] and "sadness recall" not in classes[0]
+    assert gender[1]["female UAR"] == "56.7" and gender[1]["gap"] == "2.0"
+    assert (cost[0]["seconds"], cost[0]["peak MiB"], cost[0]["trained parameters"], cost[4]["trained parameters"]) == (
+        "12.34", "1234.5", "1234567.0", "",
+    )  # fmt: skip
+    assert float(cost[0]["features seconds"]) + float(cost[0]["train and score seconds"]) == pytest.approx(12.34)
+    assert "1,234,567" in printed(results, summary, shape="cost")
+
+
+def test_an_ablation_tells_its_parts(tmp_path: Path) -> None:
+    rows = ["source-only", "ours", "ours -dual", "ours -dual -proto"]
+    make_comparison(tmp_path, rows, ["aa>bb"], 2, reference="ours")
+    results = read_results(tmp_path)
+    table = records(build(results, "ablation"))
+    assert [(row["dual"], row["proto"]) for row in table[:4]] == [("off", "off"), ("on", "on"), ("off", "on"), ("off", "off")]
+    assert "✓" in printed(results, shape="ablation") and r"\checkmark{}" in render(build(results, "ablation"), "latex")
+    assert line(printed(results, encoding="ascii", shape="ablation"), "ours -dual ").split()[2:4] == ["-", "x"]
+    make_comparison(tmp_path / "plain", seeds=1)
+    plain = records(build(read_results(tmp_path / "plain"), "ablation"))
+    assert [row["row"] for row in plain] == ["source-only", "ours", "theirs", "no ceiling", "chance"], "simply rows"
+
+
+def test_combinations_of_encoders_pair_by_pair(tmp_path: Path) -> None:
+    make_comparison(tmp_path, ["one", "two", "one>two", "two/one"], ["B>C", "C>B"], 2)
+    results = read_results(tmp_path)
+    table = records(build(results, "encoders"))
+    assert [(row["pair"], row["source encoder"], row["target encoder"]) for row in table[:4]] == [
+        ("B>C", "one", ""), ("B>C", "two", ""), ("B>C", "one", "two"), ("B>C", "two", "one"),
+    ]  # fmt: skip
+    assert table[4]["row"] == "chance" and table[4]["uar"] == "20.0" and len(table) == 10
+    bold = re.findall(r"\\textbf", render(build(results, "encoders"), "latex"))
+    assert len(bold) >= 2, "best of each pair"
+
+
+def test_all_tables_are_written_in_all_formats(small: tuple[Results, Summary], tmp_path: Path) -> None:
+    results, summary = small
+    paths = write_tables(results, tmp_path / "tables", summary)
+    assert {path.name for path in paths} == {f"{s}.{e}" for s in ("main", "classes", "gender", "cost") for e in ("md", "csv", "tex")}
+    assert (tmp_path / "tables" / "main.md").read_text() == MAIN_MARKDOWN
+    before = {path: path.read_bytes() for path in paths}
+    assert {path: path.read_bytes() for path in write_tables(results, tmp_path / "tables", summary)} == before
+    make_comparison(tmp_path / "b", ["one", "one -x", "two>three"], ["a>b"], 1)
+    names = {path.name for path in write_tables(read_results(tmp_path / "b"), tmp_path / "b" / "tables")}
+    assert names == {f"{shape}.{ending}" for shape in SHAPES for ending, _ in FORMATS.values()}
+
+
+# names that could break a format
+
+
+UGLY = (r"a & b_c % <d> \e{} $f$ #g ~h ^i |j| `k` *l* [m] “n” 中", "x\x1b[31mred\x07", "[bold]not markup[/bold]", "-begins", "= 1+1")
+
+
+@pytest.fixture(scope="module")
+def ugly(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    folder = tmp_path_factory.mktemp("ugly")
+    make_comparison(folder, ["source-only", *UGLY, "ceiling {"], ["a_&>b%", "{c>d}"], 1, name="50 % & more_{")
+    return read_results(folder)
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+def test_latex_is_balanced_whatever_the_names(ugly: Results, shape: str) -> None:
+    table = build(ugly, shape)
+    text = render(table, "latex")
+    bare = re.sub(r"\\[{}%&$#_\\]", "", "\n".join(each for each in text.splitlines() if not each.startswith("%")))
+    assert bare.count("{") == bare.count("}") and bare.count("$") % 2 == 0 and "#" not in bare and "_" not in bare
+    depth = 0
+    for sign in bare:
+        depth += (sign == "{") - (sign == "}")
+        assert depth >= 0
+    assert re.findall(r"\\begin\{(\w+\*?)\}", text) == list(reversed(re.findall(r"\\end\{(\w+\*?)\}", text)))
+    rows = [re.sub(r"\\[&\\](?!$)", "", each) for each in text.splitlines() if each.endswith(r" \\")]
+    assert {each.count("&") for each in rows} == {len(table.columns) - 1} and len(rows) == 1 + len(list(table.lines))
+    comments = re.sub(r"\\%", "", "\n".join(text.splitlines()[1:]))
+    assert comments.count("%") == comments.count("{%\n"), "no % but those that were meant"
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+def test_markdown_and_csv_keep_their_columns(ugly: Results, shape: str) -> None:
+    table = build(ugly, shape)
+    rows = [each for each in render(table, "markdown").splitlines() if each.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", each)) for each in rows} == {len(table.columns) + 1}
+    parsed = list(csv.reader(io.StringIO(render(table, "csv"))))
+    assert len({len(each) for each in parsed}) == 1
+    if shape == "main":
+        assert [each[0] for each in parsed[2:4]] == [UGLY[0], "x?[31mred?"]
+
+
+def test_the_terminal_is_told_nothing_by_names(ugly: Results) -> None:
+    for encoding in ("utf-8", "ascii"):
+        text = printed(ugly, width=100, encoding=encoding)
+        assert "\x1b" not in text and "\x07" not in text and "[bold]not" in text.replace("\n", "")
+        assert all(len(each) <= 100 for each in text.splitlines())
+
+
+# the command
+
+
+def sere(*words: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from sere_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.run([sys.executable, "-c", code, "table", *words], capture_output=True, text=True, check=False)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    failed = ("theirs", "bb>aa", 0)
+    make_comparison(tmp_path, seeds=1, failures={failed: "not a finite scalar"})
+    done = sere(str(tmp_path))
+    assert done.returncode == 0 and "source-only" in done.stdout and "\x1b" not in done.stdout
+    assert done.stderr.splitlines() == ["failed: theirs bb>aa 0: [T501] not a finite scalar"]
+    output = tmp_path / "out.tex"
+    assert sere(str(tmp_path), "--shape", "classes", "-o", str(output)).stdout == "" and r"\toprule" in output.read_text()
+
+
+def test_the_command_where_there_is_nothing(tmp_path: Path) -> None:
+    nothing = sere(str(tmp_path))
+    assert nothing.returncode == 1 and "T505" in nothing.stderr and "Traceback" not in nothing.stderr
+    make_comparison(tmp_path, 1, 1, 1, missing=[("source-only", "p0>q0", 0)])
+    assert sere(str(tmp_path)).returncode == 1
+
+
+def test_tables_need_no_torch() -> None:
+    code = "import sys, sere_core.compare.tables, sere_core.cli.table; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
