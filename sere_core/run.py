@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -173,26 +173,15 @@ class Run:
     def _guard(self) -> Any:
         """What notices plugin code that looks for target labels outside of what it is given."""
         from sere_core.features.cache import folder as cache_folder
-        from sere_core.train.guard import Guard, Probe
+        from sere_core.train.guard import Guard
         from sere_core.train.zones import Zones
-
-        def told(probes: tuple[Probe, ...]) -> None:
-            self.folder.write_json("probes.json", [str(probe) for probe in probes])
-            written = self.folder.read_json("manifest.json")
-            if written is not None:
-                written["notes"]["probes"] = self._probes()
-                self.folder.write_manifest(written)
 
         corpora = [bound.params for path, bound in self.resolved.components.items() if path.startswith("corpora.")]
         roots = [value.expanduser() for params in corpora for value in vars(params).values() if isinstance(value, Path)]
         recordings = [recording.path for recording, _ in self.plan.recordings().values()]
         zones = Zones(self.folder.path, recordings, roots, cache_folder(self.config.features) / "audio.index")
         factories = {path: bound.spec.factory for path, bound in self.resolved.components.items()}
-        return Guard(factories, zones, type(self).whole.__code__, told)
-
-    def _probes(self) -> list[str]:
-        """What plugin code did in this run that could have led it to sealed labels, before an interruption too."""
-        return list(self.folder.read_json("probes.json") or ())
+        return Guard(factories, zones, type(self).whole.__code__, _note_probes(self.folder))
 
     def _threads(self, cores: int) -> int:
         """All cores where an encoder is trained; else one: the engine's own layers are too small to be worth sharing."""
@@ -227,7 +216,7 @@ class Run:
             "warnings": [*odd, *self.plan.warnings, *self.material.warnings],
             "trimmed": self.material.features.report.trimmed,
             "cut": self.material.features.report.cut,
-            "probes": self._probes(),
+            "probes": self.folder.read_json("probes.json") or [],
         }
         old = self.folder.read_json("manifest.json")
         new = manifest(
@@ -368,3 +357,18 @@ class Run:
 def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
     """Only the plain numbers."""
     return {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}
+
+
+def _note_probes(folder: Any) -> Callable[[Sequence[Any]], None]:
+    """Writes into the record what plugin code tried.  It knows the folder alone: plugin code might get hold of it."""
+
+    def note(probes: Sequence[Any]) -> None:
+        lines = [*earlier, *(str(probe) for probe in probes)]
+        folder.write_json("probes.json", lines)
+        manifest = folder.read_json("manifest.json")
+        if manifest is not None:
+            manifest["notes"]["probes"] = lines
+            folder.write_manifest(manifest)
+
+    earlier = tuple(folder.read_json("probes.json") or ())
+    return note

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -43,6 +45,8 @@ class Preparer:
     statements: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._salt = secrets.token_bytes(16)  # of this process: no plugin can tell a name by hashing a corpus's names
+        self.names: dict[str, str] = {}  # what an unlabelled item is called -> the recording, for messages to the user
         self._means: dict[tuple[str, str], Array] = {}
         self._static: dict[tuple[str, str], torch.Tensor] = {}
 
@@ -58,7 +62,8 @@ class Preparer:
         made: dict[str, StreamSet] = {}
         for name, (path, members_here) in members.items():
             encoder = self.encoders[path]
-            items = tuple(self._item(recording, path, normalisers.get(path)) for recording in members_here)
+            call = (lambda recording: recording.key) if name == "labelled" else self._opaque
+            items = tuple(self._item(call(recording), recording, path, normalisers.get(path)) for recording in members_here)
             labels = torch.tensor(fold.labels, dtype=torch.long) if name == "labelled" else None
             made[name] = StreamSet(name, path, items, rate=encoder.rate, static_rate=encoder.rate, labels=labels)
         return made
@@ -88,7 +93,13 @@ class Preparer:
             self._means[key] = self.features.frames(recording, path).mean(axis=0, dtype=np.float64).astype(np.float32)
         return self._means[key]
 
-    def _item(self, recording: Recording, path: str, normaliser: Normaliser | None) -> Item:
+    def _opaque(self, recording: Recording) -> str:
+        """A name that tells nothing: file names tell the emotion."""
+        name = hashlib.blake2b(recording.key.encode(), key=self._salt, digest_size=12).hexdigest()
+        self.names[name] = recording.key
+        return name
+
+    def _item(self, name: str, recording: Recording, path: str, normaliser: Normaliser | None) -> Item:
         frames = self.features.frames(recording, path)
         if normaliser is not None:
             frames = normaliser.apply(recording, frames)
@@ -99,4 +110,4 @@ class Preparer:
                 self.dynamics.prepare(self.features.contours(recording, path)) if self.dynamics.contours else np.zeros((len(frames), 0))
             )
             self._static[key] = torch.from_numpy(np.ascontiguousarray(static, dtype=np.float32))
-        return Item(recording.key, values, self._static[key], values.mean(dim=0))
+        return Item(name, values, self._static[key], values.mean(dim=0))

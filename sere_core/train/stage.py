@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -43,6 +43,7 @@ class StageRunner:
         steps: steps per epoch; the same for every method of a comparison.
         autocast: makes the context of the forward passes.
         step_end: told of every step's terms.
+        names: what an unlabelled item is called -> what messages to the user call it.
     """
 
     stage: Stage
@@ -54,6 +55,7 @@ class StageRunner:
     autocast: Callable[[], AbstractContextManager[Any]]
     step_end: Callable[[int, int, Mapping[str, float]], None]
     place: Any = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.epochs = 1 if self.stage.solve else max(1, round(self.train.epochs * self.stage.budget))
@@ -175,7 +177,7 @@ class StageRunner:
     def _names(self, stream: str, raw: Raw) -> list[str]:
         """Real names for the user's eyes: losses only ever get the opaque ones."""
         items = self.coder.streams["labelled" if stream == "support" else stream].items
-        return [items[i].name for i in raw.index.tolist()]
+        return [self.names.get(items[i].name, items[i].name) for i in raw.index.tolist()]
 
 
 def optimizer_class(train: Train, place: Any = None) -> type[torch.optim.Optimizer]:
