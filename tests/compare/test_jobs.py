@@ -1,0 +1,134 @@
+"""Jobs: done, failed, lost, or somebody else's; and processes that run them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from sere_core.compare.jobs import Outcome, run_job
+from sere_core.compare.local import LocalProcesses
+from sere_core.compare.running import missing_jobs, run_all
+from sere_core.score.reading import Record
+from sere_core.score.records import RunFolder
+from tests.compare.tiny import COMPARISON, Here, made
+
+#: three rows: one with a bug, one whose process is killed once, one that is sound
+TROUBLE = """\
+sere: 1
+compare: trouble
+base: base.yaml
+rows:
+  sound: {}
+  buggy: {losses: {adapt: {use: 'file:parts.py:BROKEN'}}}
+  killed: {losses: {adapt: {weight: 0.5}}, hooks: {kill: {use: 'file:parts.py:KILL', params: {once: killed}}}}
+"""
+
+
+def test_a_job_leaves_a_record_and_is_not_done_twice(home: Path) -> None:
+    plan, folder = made(COMPARISON)
+    job = plan.jobs[1].job
+    assert run_job(folder, job).state == "done"
+    record = Record.read(folder / "records" / job)
+    assert record.manifest["job"] == job and record.manifest["name"] == "little"
+    before = (record.path / "done").stat().st_mtime_ns
+    assert run_job(folder, job).state == "done"
+    assert (record.path / "done").stat().st_mtime_ns == before
+
+
+def test_a_bug_is_a_line_and_a_traceback_and_is_forgotten_when_the_job_is_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, folder = made(TROUBLE)
+    job = plan.jobs[1].job
+    outcome = run_job(folder, job)
+    assert (outcome.state, outcome.code) == ("failed", "T507")
+    assert outcome.line == "[T507] RuntimeError: a bug of the plugin"
+    assert json.loads((folder / "failures" / f"{job}.json").read_bytes()) == {"code": "T507", "line": outcome.line}
+    assert 'raise RuntimeError("a bug of the plugin")' in (folder / "failures" / f"{job}.txt").read_text()
+    monkeypatch.setattr("sere_core.compare.jobs._run", lambda folder, job: None)
+    assert run_job(folder, job).state == "done"
+    assert not list((folder / "failures").iterdir())
+
+
+def test_a_job_whose_config_was_changed_is_not_run(home: Path) -> None:
+    plan, folder = made(COMPARISON)
+    file = folder / "jobs" / f"{plan.jobs[0].job}.yaml"
+    file.write_text(file.read_text().replace("epochs: 1", "epochs: 2"))
+    outcome = run_job(folder, plan.jobs[0].job)
+    assert (outcome.state, outcome.code) == ("failed", "T505")
+
+
+def test_a_job_that_another_process_works_on_is_left_to_it(home: Path) -> None:
+    plan, folder = made(COMPARISON)
+    job = plan.jobs[0].job
+    with RunFolder(folder / "records", job).claim("new"):
+        assert run_job(folder, job).state == "elsewhere"
+    assert not (folder / "failures").exists()
+
+
+def test_what_others_work_on_is_waited_for_and_taken_over_if_they_give_up(home: Path) -> None:
+    plan, folder = made(COMPARISON)
+    theirs, given_up, mine = (job.job for job in plan.jobs)
+    locks = [RunFolder(folder / "records", job).claim("new") for job in (theirs, given_up)]
+    told: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        """Meanwhile the other process finishes one of its jobs, then loses the other."""
+        lock = locks.pop(0)
+        if lock.path.name == theirs:
+            (lock.path / "done").write_text("{}")
+        lock.release()
+
+    here = Here()
+    outcomes = list(run_all(here, folder, [theirs, given_up, mine], told.append, sleep))
+    assert [(one.job, one.state) for one in outcomes] == [(mine, "done"), (theirs, "done"), (given_up, "done")]
+    assert here.seen == [theirs, given_up, mine, given_up]
+    assert told == ["waiting for 2 run(s) that another process works on"]
+
+
+def test_processes_survive_bugs_and_kills_and_a_second_call_goes_on(home: Path) -> None:
+    plan, folder = made(TROUBLE)
+    rows = {job.job: job.row for job in plan.jobs}
+    outcomes = {rows[one.job]: one for one in LocalProcesses(2).run(folder, missing_jobs(plan, folder))}
+    assert {row: one.state for row, one in outcomes.items()} == {"sound": "done", "buggy": "failed", "killed": "failed"}
+    assert (outcomes["killed"].code, outcomes["killed"].line) == ("X706", "[X706] the process of this job was killed by SIGKILL")
+    assert missing_jobs(plan, folder) == [plan.jobs[1].job, plan.jobs[2].job]
+    assert run_job(folder, plan.jobs[2].job).state == "done", "the killed one goes on"
+    assert not (folder / "failures" / f"{plan.jobs[2].job}.json").exists()
+
+
+def test_a_closed_iterator_leaves_no_process(home: Path) -> None:
+    plan, folder = made(COMPARISON.replace("ours: {}", "ours: {hooks: {slow: {use: 'file:parts.py:SLOW'}}}"))
+    outcomes = LocalProcesses(1).run(folder, [plan.jobs[0].job, plan.jobs[1].job])
+    assert next(outcomes).state == "done"
+    children = _children()
+    outcomes.close()
+    assert len(children) >= 1 and not children & _children()
+
+
+def _children() -> set[int]:
+    """The processes of jobs below this one."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                words = (entry / "cmdline").read_bytes()
+                found |= {int(entry.name)} if b"spawn_main" in words else set()
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def test_an_executor_is_anything_that_runs_jobs(home: Path) -> None:
+    from sere_core.compare.executor import Executor
+
+    class Mute:
+        workers = 3
+
+        def run(self, folder: Path, jobs: Sequence[str]) -> Iterator[Outcome]:
+            yield from (Outcome(job, "done") for job in jobs)
+
+    executor: Executor = Mute()
+    assert [one.job for one in run_all(executor, home, ["a", "b"], print)] == ["a", "b"]
