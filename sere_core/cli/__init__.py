@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("sere_core.cli.report", "write the report of a comparison"),
     "corpora": ("sere_core.cli.corpora", "check a corpus folder"),
     "plugins": ("sere_core.cli.plugins", "list the components of this environment; begin a new plugin"),
+    "resonance": ("sere_core.cli.resonance", "draw what a trained run's field sees between two utterances"),
+    "embeddings": ("sere_core.cli.embeddings", "draw where runs put the scored utterances, side by side"),
     "doctor": ("sere_core.cli.doctor", "is this environment fit for a run?"),
     "explain": ("sere_core.cli.explain", "explain an error code"),
 }

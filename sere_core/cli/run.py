@@ -75,6 +75,11 @@ def run(arguments: Any) -> int:
 
 def resume_command(arguments: Any) -> str:
     """The command line that continues this run."""
+    return shlex.join([*run_command(arguments), "--resume"])
+
+
+def run_command(arguments: Any) -> list[str]:
+    """The words of the command that runs this config."""
     words = ["sere-run", arguments.config]
     for text in arguments.sets:
         words += ["--set", text]
@@ -84,4 +89,4 @@ def resume_command(arguments: Any) -> str:
         words += ["--disable", name]
     if arguments.seed is not None:
         words += ["--seed", str(arguments.seed)]
-    return shlex.join([*words, "--resume"])
+    return words

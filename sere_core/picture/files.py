@@ -1,0 +1,41 @@
+"""Where a picture goes, and in which format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sere_registry.errors import Place, error
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: suffix -> what keeps the file the same from call to call
+FORMATS: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+
+def picture_path(text: str) -> Path:
+    """The path of a picture, checked before anything is computed.
+
+    Raises:
+        SereError: C302 if its suffix names no format.
+    """
+    path = Path(text)
+    if path.suffix.lower() not in FORMATS:
+        raise error("C302", f"'{text}' is no picture", f"end it in {', '.join(FORMATS)}", Place(path="-o"))
+    return path
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, whole or not at all.
+
+    Raises:
+        SereError: X704 or X705.
+    """
+    import matplotlib
+
+    from sere_core.score.files import atomic_path
+
+    with atomic_path(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "sere", "svg.fonttype": "none"}):
+        form = path.suffix.lower()
+        figure.savefig(temporary, format=form[1:], dpi=160, metadata=FORMATS[form])

@@ -1,0 +1,192 @@
+"""Two utterances of a trained fold: their sound, their contours, and what the run's resonance field sees between them."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sere_core.config import Resolved
+from sere_core.data.plan import Fold
+from sere_core.plan import Plan
+from sere_core.run import folder_of
+from sere_registry.errors import Place, Problem, SereError, error
+from sere_registry.utterances import Recording
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sere_registry.batches import FrameMap
+
+    Array = NDArray[np.float32]
+
+#: in which order an utterance is looked for, and what its stream is called
+STREAMS = ("labelled", "source", "target", "test")
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One utterance.
+
+    Args:
+        recording: which.
+        stream: in which it stands in the fold.
+        samples: `[N]`, 16 kHz.
+        contours: name -> `[Tc]`, one value every `hop` seconds.
+        times: `[T]`, the encoder's frames in seconds.
+        strength: e, `[T]`; what the field weighs, or, where it weighs none, the plain sum of |d|; None without dynamics.
+    """
+
+    recording: Recording
+    stream: str
+    samples: Array
+    contours: Mapping[str, Array]
+    hop: float
+    times: Array
+    strength: Array | None
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / 16_000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two utterances and the field between them; arrays as in `FrameMap`.
+
+    Args:
+        similarity: S(a, b), and `back` S(b, a).
+        weighed: does the field weigh bursts?
+        title: the run, its fold, its field.
+    """
+
+    a: Voice
+    b: Voice
+    resonance: Array
+    heard: Array
+    shares: Array
+    similarity: float
+    back: float
+    weighed: bool
+    title: str
+
+
+def trained_folds(resolved: Resolved, plan: Plan, command: Sequence[str]) -> list[int]:
+    """The folds of this config with a final checkpoint, found without torch.
+
+    Raises:
+        SereError: T505 if there is none; C311 if the config has no resonance field.
+    """
+    if resolved.config.resonance is None:
+        raise error("C311", "this config has no resonance field", "add `resonance: {use: irf}`", resolved.place("resonance"))
+    folder = folder_of(resolved)
+    found = [fold.index for fold in plan.task.folds if _final(folder, fold.index)]
+    if not found:
+        begun = any((folder / "checkpoints").glob("fold-*"))
+        what = f"no fold of this config is trained: there is no final checkpoint in {folder / 'checkpoints'}"
+        raise error("T505", what, f"{'finish' if begun else 'train'} it: {shlex.join([*command, *(['--resume'] if begun else [])])}")
+    return found
+
+
+def _final(folder: Path, fold: int) -> bool:
+    """A fold's embeddings are written when its training is over, or nothing is."""
+    return (folder / "checkpoints" / f"fold-{fold}.safetensors").is_file() and (folder / "embeddings" / f"fold-{fold}.npz").is_file()
+
+
+def find(fold: Fold, asked: Iterable[str]) -> list[tuple[str, Recording]]:
+    """(stream, recording) of each id, which may stand behind its corpus: `emodb/03a01Wa`.
+
+    Raises:
+        SereError: C302 for every id that the fold does not have, or has twice.
+    """
+    known: dict[str, dict[str, tuple[str, Recording]]] = {}
+    for stream in STREAMS:
+        for recording in getattr(fold, stream):
+            for name in (recording.key, recording.id):
+                known.setdefault(name, {}).setdefault(recording.key, (stream, recording))
+    found: list[tuple[str, Recording]] = []
+    problems: list[Problem] = []
+    for name in asked:
+        matches = known.get(name, {})
+        if len(matches) == 1:
+            found += matches.values()
+            continue
+        if matches:
+            hint = f"write one of {', '.join(sorted(matches))}"
+            problems += error("C302", f"both corpora have an utterance '{name}'", hint, Place(path="ID")).problems
+        else:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "folds.json in the run's record lists them"
+            problems += error("C302", f"fold {fold.index} has no utterance '{name}'", hint, Place(path="ID")).problems
+    if problems:
+        raise SereError(*problems)
+    return found
+
+
+def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str, Recording]], speaker: Any) -> Pair:
+    """Encode two utterances with a fold's final network, and ask its field.
+
+    Raises:
+        SereError: B403 if the field has no map of frames; T505 if record and data do not belong together.
+    """
+    import torch
+
+    from sere_core.material import gather
+    from sere_core.score.records import RunFolder
+    from sere_core.train.assemble import Assembler
+    from sere_core.train.checkpoint import Checkpoint
+    from sere_core.train.fold import load_state
+    from sere_core.train.order import fold_seed
+    from sere_core.train.whole import prediction_backbone
+
+    folder = folder_of(resolved)
+    held = RunFolder(folder.parent, folder.name)
+    plan.check_unchanged((held.read_json("manifest.json") or {"digests": {"corpora": {}}})["digests"]["corpora"], folder)
+    device = torch.device("cpu")
+    checkpoint = Checkpoint.load(folder / "checkpoints" / f"fold-{fold.index}.safetensors")
+    material = gather(plan, device, speaker)
+    seed = fold_seed(resolved.config.seed, fold.index)
+    method = Assembler(resolved, plan.task.classes, material.input_dim, seed, plan.paths, device).method()
+    load_state(method, checkpoint.under("method"))
+    method.eval()
+    field: Any = getattr(method, "field", None)
+    name = resolved.components["resonance"].full_name
+    if not hasattr(field, "frame_map"):
+        what = f"'{name}' has no map of frames to draw" if field is not None else "this method leaves the resonance field out"
+        raise error("B403", what, "fields that have one: irf, cosine, attention, dtw, sinkhorn", resolved.place("resonance"))
+    streams = material.preparer.streams(fold)
+    backbone = prediction_backbone(method)
+    sides = []
+    with torch.no_grad():
+        for stream, recording in chosen:
+            held_by = streams[stream]
+            place = getattr(fold, stream).index(recording)  # streams keep the order of the fold
+            sides.append(backbone.encode(held_by.path, held_by.collate([place], device)))
+        seen: FrameMap = field.frame_map(*sides)
+        forth, back = (float(field.similarity(one, other)) for one, other in (sides, sides[::-1]))
+    weights = (seen.strength_a, seen.strength_b)
+    voices = []
+    for (stream, recording), side, strength in zip(chosen, sides, weights, strict=True):
+        encoder = material.preparer.encoders[streams[stream].path]
+        mask = side.frames.mask[0]
+        if strength is None and side.bursts.shape[-1]:
+            strength = side.bursts[0][mask].abs().sum(dim=1)
+        voices.append(_voice(recording, stream, resolved, encoder, int(mask.sum()), None if strength is None else strength.numpy()))
+    resonance, heard, shares = (part.float().numpy() for part in (seen.resonance, seen.heard, seen.shares))
+    title = f"{resolved.config.name}, fold {fold.index}, {name}"
+    return Pair(voices[0], voices[1], resonance, heard, shares, forth, back, weights[0] is not None, title)
+
+
+def _voice(recording: Recording, stream: str, resolved: Resolved, encoder: Any, frames: int, strength: Array | None) -> Voice:
+    import numpy as np
+
+    from sere_core.features import audio, contours
+
+    options = resolved.config.features
+    samples = audio.read(recording, options).samples
+    times = (encoder.offset + np.arange(frames) / encoder.rate).astype(np.float32)
+    return Voice(recording, stream, samples, contours.contours(samples, options), options.hop, times, strength)

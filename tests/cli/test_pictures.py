@@ -1,0 +1,170 @@
+"""`sere resonance` and `sere embeddings`: pictures of trained runs, and what they say where there is nothing to draw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sere_core.cli import main, run_main
+from sere_core.picture.embeddings import draw, flat, read_panel
+from tests.end_to_end.conftest import TINY
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a config and its finished run."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "tiny.yaml").write_text(TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("SERE_CACHE", str(folder / "cache"))
+        assert run_main(["tiny.yaml", "--quiet"]) == 0
+        yield folder
+
+
+@pytest.fixture
+def call(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+    def told(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return told
+
+
+def job(trained: Path) -> Path:
+    return next(path.parent for path in (trained / "runs").glob("*/done"))
+
+
+def ids(trained: Path) -> tuple[str, str]:
+    fold = json.loads((job(trained) / "folds.json").read_text())["folds"][1]
+    return next(iter(fold["labelled"])), fold["test"][0]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_a_map_of_resonance(call: Call, trained: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"map{suffix}"
+    code, out, err = call("resonance", "tiny.yaml", *ids(trained), "-o", path)
+    assert (code, err) == (0, ""), err
+    assert "S(a, b) = " in out and str(path) in out
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG" if suffix == ".png" else b"<?xml")
+    if suffix == ".svg":
+        text = data.decode()
+        for word in ("log f0", "energy", "spectral tilt", "centroid", "bursts e", "labelled source", "scored target", "fold 1, sere.irf"):
+            assert word in text, word
+        call("resonance", "tiny.yaml", *ids(trained), "-o", path)
+        assert path.read_bytes() == data, "the same picture has the same bytes"
+
+
+def test_the_map_opens_no_label_and_changes_no_record(call: Call, trained: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in job(trained).rglob("*") if path.is_file()}
+    assert call("resonance", "tiny.yaml", *ids(trained), "--fold", "1", "-o", tmp_path / "map.png")[0] == 0
+    assert {path: path.read_bytes() for path in job(trained).rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (["resonance.use=mean"], 1, ["[T505]", "train it: sere-run tiny.yaml --set resonance.use=mean"]),
+        (["resonance=null", "losses.adapt=null"], 2, ["[C311]", "no resonance field"]),
+    ],
+)
+def test_what_is_not_trained(call: Call, trained: Path, change: list[str], code: int, words: list[str]) -> None:
+    sets = [part for text in change for part in ("--set", text)]
+    got, _, err = call("resonance", "tiny.yaml", *ids(trained), *sets)
+    assert got == code and all(word in err for word in words), err
+
+
+def test_a_field_without_frames_has_no_map(call: Call, trained: Path, tmp_path: Path) -> None:
+    change = ["--set", "resonance.use=mean", "--set", "train.epochs=1"]
+    assert run_main(["tiny.yaml", "--quiet", *change]) == 0
+    code, _, err = call("resonance", "tiny.yaml", *ids(trained), *change, "-o", tmp_path / "map.png")
+    assert code == 3 and "[B403] 'sere.mean' has no map of frames" in err, err
+
+
+def test_unknown_ids_are_all_told_with_a_suggestion(call: Call, trained: Path) -> None:
+    known, _ = ids(trained)
+    code, _, err = call("resonance", "tiny.yaml", known + "x", "nothing")
+    assert code == 2
+    assert f"did you mean '{known}'" in err and err.count("[C302]") == 2 and "'nothing'" in err
+
+
+@pytest.mark.parametrize(("words", "told"), [(("--fold", "7"), "trained folds: 0, 1"), (("-o", "map.jpeg"), "end it in .png, .svg, .pdf")])
+def test_what_cannot_be_drawn(call: Call, trained: Path, words: tuple[str, ...], told: str) -> None:
+    code, _, err = call("resonance", "tiny.yaml", *ids(trained), *words)
+    assert code == 2 and "[C302]" in err and told in err
+
+
+def test_an_unfinished_run_is_told_how_to_go_on(call: Call, trained: Path) -> None:
+    folder = job(trained)
+    hidden = folder / "embeddings.away"
+    (folder / "embeddings").rename(hidden)
+    try:
+        code, _, err = call("resonance", "tiny.yaml", *ids(trained))
+    finally:
+        hidden.rename(folder / "embeddings")
+    assert code == 1 and "finish it: sere-run tiny.yaml --resume" in err
+
+
+# -- embeddings ------------------------------------------------------------------------------------------------------------
+
+
+def test_panels_side_by_side(call: Call, trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "fig3.svg"
+    code, out, err = call("embeddings", job(trained), f"the same again={job(trained)}", "-o", path)
+    assert (code, err) == (0, "") and out.startswith("2 panels")
+    text = path.read_text()
+    for word in ("tiny", "the same again", "UAR", "anger", "sadness", "true emotions are sealed", "labelled utterances (xa)"):
+        assert word in text, word
+
+
+def test_a_panel_holds_answers_and_the_labels_of_the_source(trained: Path) -> None:
+    panel = read_panel(job(trained), 0)
+    folds = json.loads((job(trained) / "folds.json").read_text())
+    assert panel.scored == len(folds["folds"][0]["test"]) and len(panel.points) == panel.scored + 4
+    assert set(panel.language[: panel.scored]) == {"xb"} and set(panel.language[panel.scored :]) == {"xa"}
+    assert panel.classes_of[panel.scored :].tolist() == list(folds["folds"][0]["labelled"].values())
+    figure = draw([panel] * 5)
+    assert sum(axes.axison for axes in figure.axes) == 5
+
+
+def test_an_older_record_has_a_panel_too(trained: Path, tmp_path: Path) -> None:
+    """Its embeddings hold neither languages nor the labelled set."""
+    import shutil
+
+    copy = tmp_path / "old"
+    shutil.copytree(job(trained), copy)
+    with np.load(copy / "embeddings" / "fold-0.npz") as held:
+        parts = {name: held[name] for name in ("embedding", "predicted")}
+    np.savez(copy / "embeddings" / "fold-0.npz", **parts)
+    panel = read_panel(copy, 0)
+    assert panel.scored == len(panel.points)
+    draw([panel])
+
+
+def test_tsne_says_the_same_every_time_and_keeps_groups_apart() -> None:
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 15)
+    points = random.normal(size=(45, 10)) + 12 * np.eye(10)[labels]
+    places: Any = flat(points)
+    assert np.array_equal(places, flat(points))
+    centres = np.stack([places[labels == each].mean(axis=0) for each in range(3)])
+    nearest = np.linalg.norm(places[:, None] - centres, axis=2).argmin(axis=1)
+    assert (nearest == labels).all()
+    assert flat(points[:2]).shape == (2, 2)
+
+
+def test_what_is_no_record(call: Call, trained: Path, tmp_path: Path) -> None:
+    code, _, err = call("embeddings", tmp_path, "-o", tmp_path / "x.png")
+    assert code == 1 and "[T505]" in err and "holds no record" in err
+    code, _, err = call("embeddings", job(trained), "--fold", "9")
+    assert code == 1 and "folds that it has: 0, 1" in err
