@@ -190,6 +190,7 @@ class Run:
 
     def _manifest(self) -> None:
         """What the run is made of."""
+        from sere_core.data.leakage import checked
         from sere_core.score.manifest import Component, code_digest, manifest, manifest_changes
         from sere_core.train.device import computes_in, describe
         from sere_core.train.order import fold_seed, order_digests
@@ -211,7 +212,11 @@ class Run:
             for path, bound in self.resolved.components.items()
         ]
         odd = [f"{each.place.path}: {each.message}" for each in self.resolved.warnings]
+        digests = {key: self.material.features.audio_digest(recording) for key, (recording, _) in self.plan.recordings().items()}
+        leakage = checked(self.plan.task.folds, digests, self.material.preparer.statements)
+        self.speaker.say("checked: " + "\n         ".join(f"{what}: {found}" for what, found in leakage.items()))
         notes = {
+            "leakage": leakage,
             "normalisation": self.material.preparer.statements,
             "warnings": [*odd, *self.plan.warnings, *self.material.warnings],
             "trimmed": self.material.features.report.trimmed,

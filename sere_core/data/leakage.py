@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from sere_core.config.model import Task
 from sere_core.data.plan import Fold
@@ -113,6 +113,37 @@ def audio_warnings(folds: Sequence[Fold], digests: Mapping[str, str]) -> tuple[s
                     listing = ", ".join(sorted({*keys, *tested[digest]})[:4])
                     warnings.append(f"fold {fold.index}: identical audio in {stream} and T_e: {listing}")
     return tuple(warnings)
+
+
+def checked(folds: Sequence[Fold], digests: Mapping[str, str], statements: Sequence[str]) -> dict[str, str]:
+    """The four checks and what each found, nothing found included: printed before training, and part of the record.
+
+    Args:
+        folds: of the task.
+        digests: `Recording.key` -> digest of the audio.
+        statements: whose statistics standardise the features.
+    """
+
+    def share(what: Callable[[Recording], Hashable]) -> str:
+        counts = []
+        for title, streams in {"S_l or S_u": ("labelled", "source"), "T_u": ("target",)}.items():
+            total = both = 0
+            for fold in folds:
+                if title == "T_u" and fold.target == fold.test:
+                    continue
+                seen = {what(each) for stream in streams for each in getattr(fold, stream)} - {None}
+                tested = {what(each) for each in fold.test} - {None}
+                total, both = total + len(tested), both + len(seen & tested)
+            if total:
+                counts.append(f"{both or 'none'} of {total} in {title}")
+        return "; ".join(counts) or "unknown"
+
+    return {
+        "speakers of T_e": share(lambda each: (each.language, each.speaker) if each.speaker else None),
+        "identical audio": share(lambda each: digests.get(each.key)),
+        "sentences of T_e": share(lambda each: None if each.text is None else (each.language, each.text)),
+        "normalisation": "; ".join(statements) or "features are not standardised",
+    }
 
 
 def _by_digest(recordings: Sequence[Recording], digests: Mapping[str, str]) -> dict[str, list[str]]:

@@ -16,6 +16,13 @@ def test_a_run_leaves_a_whole_record(sere: Sere, home: Path) -> None:
     for word in ("UAR", "macro F1", "anger", "sadness", "xa>xb 2-shot inductive 2 folds", "record: runs/"):
         assert word in told.out
     job = record(home / "runs")
+    assert "checked: speakers of T_e: none of 3 in S_l or S_u; none of 3 in T_u\n" in told.out
+    assert list(json.loads((job / "manifest.json").read_text())["notes"]["leakage"]) == [
+        "speakers of T_e",
+        "identical audio",
+        "sentences of T_e",
+        "normalisation",
+    ]
     done = json.loads((job / "done").read_text())["sha256"]
     assert done == {name: hashlib.sha256(data).hexdigest() for name, data in content(job).items()}
     folds = json.loads((job / "folds.json").read_text())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sere_core.config.model import Task
-from sere_core.data.leakage import audio_warnings, shared_speakers, text_tells_emotion
+from sere_core.data.leakage import audio_warnings, checked, shared_speakers, text_tells_emotion
 from sere_core.data.task import make_task
 from sere_registry.utterances import Utterance
 
@@ -15,9 +15,7 @@ EMOTIONS = ["anger", "fear", "sadness"]
 
 
 def retext(side: list[Utterance], text: str) -> list[Utterance]:
-    return [
-        replace(each, recording=replace(each.recording, text=text.format(emotion=each.emotion, take=each.id[-1]))) for each in side
-    ]
+    return [replace(each, recording=replace(each.recording, text=text.format(emotion=each.emotion, take=each.id[-1]))) for each in side]
 
 
 def test_sentences_that_belong_to_one_emotion_are_warned_of(make: Make) -> None:
@@ -69,3 +67,23 @@ def test_a_class_that_a_fold_lacks_is_named(make: Make) -> None:
     target = [each for each in make("emovo", ["f1", "f2"], EMOTIONS) if (each.speaker, each.emotion) != ("f1", "fear")]
     plan = make_task(Task(source="emodb", target="emovo", shots=1, folds="speakers"), make("emodb", ["03"], EMOTIONS), target, 0)
     assert "fold 0 has no test utterance of: fear" in plan.warnings
+
+
+def test_all_four_checks_say_what_they_found_and_that_they_found_nothing(make: Make) -> None:
+    target = make("emovo", ["f1", "f2", "m1"], EMOTIONS, each=2, texts=True)
+    source = make("emodb", ["03"], EMOTIONS, language="de", each=2, texts=True)
+    plan = make_task(Task(source="emodb", target="emovo", shots=1, folds=3), source, target, 0)
+    digests = {each.recording.key: each.recording.key for each in (*source, *target)}
+    assert checked(plan.folds, digests, ["corpus statistics of T_u"]) == {
+        "speakers of T_e": "none of 3 in S_l or S_u; none of 3 in T_u",
+        "identical audio": "none of 18 in S_l or S_u; none of 18 in T_u",
+        "sentences of T_e": "none of 6 in S_l or S_u; 6 of 6 in T_u",
+        "normalisation": "corpus statistics of T_u",
+    }
+    digests["emodb/03-anger-0"] = digests["emovo/f1-anger-0"] = digests["emovo/m1-fear-1"]
+    found = checked(plan.folds, digests, [])
+    assert found["identical audio"] == "2 of 18 in S_l or S_u; 2 of 18 in T_u"
+    assert found["normalisation"] == "features are not standardised"
+    wild = make_task(Task(source="emodb", target="emovo", shots=1, setting="transductive"), source, target, 0)
+    assert checked(wild.folds, {}, [])["identical audio"] == "unknown", "no audio was read"
+    assert checked(wild.folds, {}, [])["speakers of T_e"] == "none of 3 in S_l or S_u", "T_u is T_e itself"
