@@ -1,4 +1,4 @@
-"""The five stand where the entry points say, build from their defaults, and are announced without torch."""
+"""They stand where the entry points say, build from their defaults, and are announced without torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sere_registry import ComponentSpec, Method
 from tests.probes.driver import build_context, context
 
 LOSSES = [losses.CORAL, losses.FIXMATCH]
-METHODS = [methods.MCD, methods.NRC, methods.JDAR]
+METHODS = [methods.MCD, methods.NRC, methods.JDAR, methods.LOGISTIC, methods.SVM]
 
 
 @pytest.mark.parametrize("spec", [*LOSSES, *METHODS], ids=lambda spec: spec.name)
@@ -31,7 +31,8 @@ def test_every_parameter_says_what_it_is(spec: ComponentSpec) -> None:
 
 
 def test_what_is_a_reconstruction_says_so() -> None:
-    assert {spec.name: spec.evidence for spec in METHODS} == {"mcd": "confirmed", "nrc": "confirmed", "jdar": "reconstructed"}
+    confirmed = dict.fromkeys(("mcd", "nrc", "logistic", "svm"), "confirmed")
+    assert {spec.name: spec.evidence for spec in METHODS} == {**confirmed, "jdar": "reconstructed"}
 
 
 def test_announcing_needs_no_torch() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from sere_registry import ComponentSpec, Params, param
 
@@ -99,4 +101,50 @@ JDAR = ComponentSpec(
     cite="Zhang et al., Cross-Corpus Speech Emotion Recognition Using Joint Distribution Adaptive Regression, ICASSP 2021",
     evidence="reconstructed",
     tags=("closed form",),
+)
+
+
+class LogisticParams(Params):
+    """Parameters of `logistic`, called as in scikit-learn."""
+
+    C: float = param(
+        1.0,
+        "inverse weight of the squared norm; with five utterances per class and wide vectors, take it small",
+        gt=0,
+        search=("log", 1e-4, 1e2),
+    )
+    class_weight: Literal["none", "balanced"] = param("none", "`balanced`: each utterance weighs inversely to the size of its class")
+    iterations: int = param(1000, "steps of the solver, at most", ge=1)
+
+
+LOGISTIC = ComponentSpec(
+    kind="method",
+    name="logistic",
+    factory="sere_plugins.methods.logistic:Logistic",
+    params=LogisticParams,
+    summary="multinomial logistic regression on the utterance vectors of S_l: a source-only floor",
+    cite="Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011",
+    tags=("closed form", "source-only"),
+)
+
+
+class SvmParams(Params):
+    """Parameters of `svm`, called as in scikit-learn."""
+
+    C: float = param(1.0, "weight of the slack: small is soft, large is hard", gt=0, search=("log", 1e-4, 1e2))
+    kernel: Literal["linear", "rbf"] = param("linear", "the kernel", search=("choice", ["linear", "rbf"]))
+    gamma: Literal["scale"] | Annotated[float, Field(gt=0)] = param(
+        "scale", "of the kernel `rbf`: exp(-gamma ||x - y||^2); `scale`: one over the number of features times their variance"
+    )
+    class_weight: Literal["none", "balanced"] = param("none", "`balanced`: each utterance weighs inversely to the size of its class")
+
+
+SVM = ComponentSpec(
+    kind="method",
+    name="svm",
+    factory="sere_plugins.methods.svm:Svm",
+    params=SvmParams,
+    summary="a support vector machine on the utterance vectors of S_l, one against one: a source-only floor",
+    cite="Cortes and Vapnik, Support-Vector Networks, Machine Learning 20, 1995; solved by scikit-learn's SVC",
+    tags=("closed form", "source-only"),
 )

@@ -1,0 +1,79 @@
+"""Multinomial logistic regression on utterance vectors: a source-only floor in closed form (a convex problem).
+
+    min_{W,b} sum_i -log p(y_i | x_i) + 1/(2C) ||W||_F^2,   p(. | x) = softmax(W x + b)
+
+x_i are the vectors of S_l as the engine normalises them.  scikit-learn's lbfgs solves it; what is kept is W and b as
+tensors, so that a record needs neither pickle nor scikit-learn to predict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from sere_plugins.methods.labelled_vectors import class_weights, labelled_vectors, training_error
+from sere_plugins.methods.own_losses import refuse_losses
+from sere_plugins.specs.methods import LogisticParams
+from sere_registry import Group, MethodContext, Stage, StageData, UnlabelledBatch
+
+
+class Logistic(nn.Module):
+    """One stage that fits W `[C, F]` and b `[C]` to S_l; neither the target nor the backbone is touched."""
+
+    weight: Tensor
+    bias: Tensor
+    seen: Tensor
+
+    def __init__(self, params: LogisticParams, context: MethodContext) -> None:
+        super().__init__()
+        refuse_losses("logistic", context)
+        self.params = params
+        self.backbone = context.backbone
+        classes = len(context.classes)
+        self.register_buffer("weight", torch.zeros(classes, context.input_dim))
+        self.register_buffer("bias", torch.zeros(classes))
+        self.register_buffer("seen", torch.ones(classes, dtype=torch.bool))
+
+    def parameters_by_group(self) -> Mapping[str, Group]:
+        return {}
+
+    def stages(self) -> Sequence[Stage]:
+        return [Stage("logistic", sees=frozenset({"labelled"}), solve=self.solve)]
+
+    def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
+        """Fit in float64; a class without labels is never answered.
+
+        Returns:
+            `error` (the share of S_l answered wrongly) and `steps` of the solver.
+
+        Raises:
+            SereError: B402 if the two paths' vectors differ in width.
+        """
+        vectors, labels = labelled_vectors("logistic", data, self.weight.shape[1])
+        present = np.unique(labels)
+        self.seen.fill_(False)[present.tolist()] = True
+        self.weight.zero_()
+        self.bias.zero_()
+        steps = 0
+        if len(present) > 1:
+            chosen = self.params
+            found = LogisticRegression(C=chosen.C, max_iter=chosen.iterations, class_weight=class_weights(chosen.class_weight))
+            found.fit(vectors, labels)
+            rows = present[1:] if len(present) == 2 else present  # of two classes the second alone has a row: the log-odds
+            self.weight[rows.tolist()] = torch.as_tensor(found.coef_).to(self.weight)
+            self.bias[rows.tolist()] = torch.as_tensor(found.intercept_).to(self.bias)
+            steps = int(found.n_iter_.max())
+        posteriors = self._posteriors(torch.as_tensor(vectors).to(self.weight))
+        return {"error": [training_error(posteriors, labels)], "steps": [float(steps)]}
+
+    def predict(self, batch: UnlabelledBatch) -> Tensor:
+        """p(. | x): the model's own posteriors, calibrated on S_l at best and not across languages."""
+        return self._posteriors(batch.vectors.to(self.weight.dtype))
+
+    def _posteriors(self, vectors: Tensor) -> Tensor:
+        values = vectors @ self.weight.T + self.bias
+        return values.masked_fill(~self.seen, -torch.inf).softmax(dim=-1)
