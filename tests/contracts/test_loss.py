@@ -24,6 +24,7 @@ UNMOVED: dict[tuple[str, str], tuple[set[str], str]] = {
 #: (loss, parameter) -> variants in which the parameter does get a gradient, and why in others it does not
 UNTRAINED: dict[tuple[str, str], tuple[set[str], str]] = {
     ("sere.tric", "field.weights"): ({"mix=resonance"}, "equations 8 and 9 read what is told, which alpha moves through an argmax alone"),
+    ("sere.tric_balanced", "field.weights"): ({"mix=resonance"}, "as of tric"),
 }
 
 

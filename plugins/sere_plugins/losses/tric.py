@@ -56,12 +56,18 @@ class Matched:
     back: Tensor | None
 
     @classmethod
-    def find(cls, items: Encoded, pool: Encoded, field: ResonanceField, back: bool) -> Matched | None:
-        """The best partner of every item, and what they tell each other; None where a side is empty."""
+    def find(cls, items: Encoded, pool: Encoded, field: ResonanceField, back: bool, among: Tensor | None = None) -> Matched | None:
+        """The best partner of every item, and what they tell each other; None where a side is empty.
+
+        Args:
+            back: shall the partners be told too?
+            among: `[items, pool]` bool, who may be whose partner; None: everybody.
+        """
         if not len(items) or not len(pool):
             return None
         with torch.no_grad():
-            picks = field.similarity(items, pool).argmax(dim=1)
+            similarity = field.similarity(items, pool)
+            picks = (similarity if among is None else similarity.masked_fill(~among, -torch.inf)).argmax(dim=1)
         if hasattr(field, "exchange"):
             return cls(items, pool, picks, *field.exchange(items, pool, picks, back=back))
         partners = pool.take(picks)
@@ -90,6 +96,37 @@ def prototypes(labelled: Tensor, labels: Tensor, mixed: Tensor, pseudo: Tensor, 
     return members.T @ rows / count.clamp(min=1).unsqueeze(1), count
 
 
+class Anchors:
+    """How often each item of S_l was chosen as an anchor, counted on the device and read once an epoch."""
+
+    def __init__(self) -> None:
+        self._counts: Tensor | None = None
+        self._labels: Tensor | None = None
+        self._read = False
+
+    def note(self, picks: Tensor, labels: Tensor) -> None:
+        """Choices `[n]` among items with `labels` `[N]`; the first after a reading starts anew."""
+        if self._counts is None or self._read or len(self._counts) != len(labels):
+            self._counts, self._read = torch.zeros(len(labels), device=labels.device), False
+        self._labels = labels
+        self._counts.index_add_(0, picks, torch.ones(len(picks), device=labels.device))
+
+    def told(self, classes: Sequence[str]) -> dict[str, float]:
+        """By class, the share of choices that fell on it (`anchor_share`) and the share of its items that were chosen at all
+        (`anchor_used`); and the share of choices that fell on the item chosen most (`anchor_top`)."""
+        if self._counts is None or self._labels is None:
+            return {}
+        self._read = True
+        counts, labels = self._counts.tolist(), self._labels.tolist()
+        total = max(sum(counts), 1.0)
+        found = {"anchor_top": max(counts) / total}
+        for number, name in enumerate(classes):
+            own = [count for count, label in zip(counts, labels, strict=True) if label == number]
+            found[f"anchor_share/{name}"] = sum(own) / total
+            found[f"anchor_used/{name}"] = sum(count > 0 for count in own) / max(len(own), 1)
+        return found
+
+
 class _Tric(nn.Module):
     """All of TRIC but the signature that tells the engine what to encode."""
 
@@ -98,6 +135,7 @@ class _Tric(nn.Module):
         self.params = params
         self.classes = context.classes
         self._seen: dict[str, Tensor] = {}
+        self._anchors = Anchors()
         self._field: tuple[Any, ...] = ()  # in a tuple, so that the field's parameters do not become this loss's
 
     # -- equations 7 to 9 -------------------------------------------------------------------------------------------
@@ -117,6 +155,9 @@ class _Tric(nn.Module):
             if source is not None and (use_dual or (use_prototypes and p.anchors_from == "relay")):
                 cross = Matched.find(target, source, field, back=use_dual)
             members = self._members(support, target, intra, cross, field) if use_prototypes else []
+            for pairs in [each for each, _ in members] or ([intra] if intra else []):
+                if pairs.pool is support:
+                    self._anchors.note(pairs.picks, support.labels)
             prototype = self._prototype(support, members) if members else none
             dual = self._dual([pairs for pairs in (intra, cross) if pairs]) if use_dual and (intra or cross) else none
         self._seen["embedding_norm"] = torch.cat([support.embedding, target.embedding]).detach().norm(dim=1).mean()
@@ -135,10 +176,15 @@ class _Tric(nn.Module):
             if intra is not None and cross is not None:
                 members.append((cross, support.labels[intra.picks][cross.picks]))
         else:
-            anchored = Matched.find(target, support, field, back=False)
+            anchored = self._anchored(support, target, field)
             if anchored is not None:
-                members.append((anchored, support.labels[anchored.picks]))
+                members.append(anchored)
         return members
+
+    def _anchored(self, support: LabelledBatch, target: UnlabelledBatch, field: ResonanceField) -> tuple[Matched, Tensor] | None:
+        """T_u with a(j) and y_{a(j)}."""
+        found = Matched.find(target, support, field, back=False)
+        return None if found is None else (found, support.labels[found.picks])
 
     def _prototype(self, support: LabelledBatch, members: Sequence[tuple[Matched, Tensor]]) -> Tensor:
         """L_PR, equations 7 and 8."""
@@ -228,14 +274,15 @@ class _Tric(nn.Module):
 
     def diagnostics(self) -> Mapping[str, float]:
         """Of the last step: the pseudo-classes and their entropy (1: all equally frequent, 0: only one), the mean S of the anchors,
-        and two signs of collapse, the norm of embeddings and the mean distance of the prototypes from their centre."""
+        and two signs of collapse, the norm of embeddings and the mean distance of the prototypes from their centre.  Of the steps since
+        the last call, which of S_l were anchors: see `Anchors`."""
         found = {name: float(value) for name, value in self._seen.items() if name != "shares"}
         if "shares" in self._seen:
             shares = self._seen["shares"].tolist()
             found.update({f"pseudo_share/{name}": share for name, share in zip(self.classes, shares, strict=True)})
             entropy = -sum(share * math.log(share) for share in shares if share > 0)
             found["pseudo_entropy"] = entropy / math.log(max(len(shares), 2))
-        return found
+        return {**found, **self._anchors.told(self.classes)}
 
 
 def _spread(centres: Tensor, count: Tensor) -> Tensor:
@@ -261,8 +308,11 @@ class TricWithoutSource(_Tric):
         return self.terms(support, None, target, field)
 
 
+def needs_source(params: TricParams) -> bool:
+    """Does anything read S_u?  Not with `dual_weight: 0` and (`anchors_from: target` or no prototype term)."""
+    return params.dual_weight != 0 or (params.anchors_from != "target" and params.prototype_weight != 0)
+
+
 def build(params: TricParams, context: BuildContext) -> Tric | TricWithoutSource:
     """The form that the weights ask for: two classes, since what `forward` names is what the engine encodes."""
-    if params.dual_weight == 0 and (params.anchors_from == "target" or params.prototype_weight == 0):
-        return TricWithoutSource(params, context)
-    return Tric(params, context)
+    return Tric(params, context) if needs_source(params) else TricWithoutSource(params, context)

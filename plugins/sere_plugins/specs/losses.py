@@ -117,3 +117,27 @@ TRIC = ComponentSpec(
     evidence="reconstructed",
     tags=("sere",),
 )
+
+
+class TricBalancedParams(TricParams):
+    """Parameters of `tric_balanced`: those of `tric`, and how classes are given out and taught."""
+
+    teach_weight: float = param(
+        1.0, "the weight of cross-entropy between T_u's logits and its balanced pseudo-classes", ge=0, search=("log", 0.1, 10.0)
+    )
+    soft: bool = param(False, "T_u is taught its balanced posteriors instead of the class that is largest in them")
+    balance: bool = param(True, "pseudo-classes are given out in equal shares; false: the classifier's own guesses (a control)")
+    temperature: float = param(1.0, "what logits are divided by before they are balanced", gt=0, search=("log", 0.25, 4.0))
+    rounds: int = param(50, "scalings of rows and columns in the balancing", ge=1)
+
+
+TRIC_BALANCED = ComponentSpec(
+    kind="loss",
+    name="tric_balanced",
+    factory="sere_plugins.losses.tric_balanced:build",
+    params=TricBalancedParams,
+    summary="a variant of TRIC, not the paper's: pseudo-classes in equal shares, which also teach the classifier",
+    cite="arXiv:2604.07417, arXiv:1911.05371",
+    evidence="stand-in",
+    tags=("sere", "self-training"),
+)

@@ -1,0 +1,110 @@
+"""TRIC with balanced pseudo-classes: a variant that is ours, not the paper's.
+
+The paper takes as pseudo-class of u_j the label of its most resonant anchor.  A few labelled utterances are the anchors of
+most of T_u then, and their classes take nearly all of it.  Here every class gets the same share of T_u:
+
+    Q = argmax_Q  sum_jc Q_jc log p_jc + H(Q)   s.t.  sum_c Q_jc = 1,  sum_j Q_jc = |T_u| / C        (B1)
+
+p_j is the classifier's posterior, Q is found by scaling rows and columns in turn (Cuturi, arXiv:1306.0895; as a way to
+pseudo-labels: Asano et al., arXiv:1911.05371).  Three things follow:
+
+    c(j) = argmax_c Q_jc,  a(j) = argmax of S(u_j, l) over the l of class c(j)                      (B2) in equations 7 and 8
+    L_T  = CE(logits_j, c(j)), mean over the batch                                                  (B3) the classifier is taught
+
+Q is made anew from the whole of T_u after every epoch; the first epoch is plain TRIC's.  Assumption: T_u holds about as many
+utterances of each class; where it does not, the pseudo-classes are wrong by construction.  Labels of the target are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sere_plugins.losses.tric import Matched, Tric, TricWithoutSource, _Tric, needs_source
+from sere_plugins.specs.losses import TricBalancedParams
+from sere_registry import BuildContext, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch
+
+
+def balanced(logits: Tensor, rounds: int) -> Tensor:
+    """Q of (B1) `[n, C]` from logits `[n, C]`: rows sum to 1, columns to about n / C.
+
+    >>> balanced(torch.tensor([[9.0, 0.0], [8.0, 0.0], [7.0, 0.0], [6.0, 0.0]]), rounds=100).argmax(dim=1)
+    tensor([0, 0, 1, 1])
+    """
+    scores = logits.double().log_softmax(dim=1)
+    share = torch.log(torch.tensor(len(scores) / scores.shape[1], dtype=torch.float64, device=scores.device))
+    for _ in range(rounds):
+        scores = scores + share - scores.logsumexp(dim=0)
+        scores = scores - scores.logsumexp(dim=1, keepdim=True)
+    return scores.exp().to(logits.dtype)
+
+
+class _Balanced(_Tric):
+    """What both forms share.  `given` `[n, C]` is Q by position in T_u; it has no rows before the first epoch's end."""
+
+    given: Tensor
+
+    def __init__(self, params: TricBalancedParams, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.balancing = params
+        self.register_buffer("given", torch.zeros(0, len(context.classes)))
+
+    def terms(
+        self, support: LabelledBatch, source: UnlabelledBatch | None, target: UnlabelledBatch, field: ResonanceField
+    ) -> Mapping[str, Tensor]:
+        """TRIC's terms and `teach`, (B3)."""
+        found = dict(super().terms(support, source, target, field))
+        found["teach"] = self.balancing.teach_weight * self._teach(target)
+        return found
+
+    def _teach(self, target: UnlabelledBatch) -> Tensor:
+        if not len(self.given) or self.balancing.teach_weight == 0:
+            return target.logits.new_zeros(())
+        share = self.given[target.index]
+        return functional.cross_entropy(target.logits.float(), share if self.balancing.soft else share.argmax(dim=1))
+
+    def _anchored(self, support: LabelledBatch, target: UnlabelledBatch, field: ResonanceField) -> tuple[Matched, Tensor] | None:
+        """(B2): the anchor is sought within the class that was given out."""
+        if not len(self.given):
+            return super()._anchored(support, target, field)
+        classes = self.given[target.index].argmax(dim=1)
+        among = classes.unsqueeze(1) == support.labels
+        found = Matched.find(target, support, field, back=False, among=among)
+        return None if found is None else (found, support.labels[found.picks])
+
+    def after_epoch(self, progress: Progress, data: StageData) -> None:
+        """Give the classes out anew."""
+        logits = data.encoded("target").logits.detach() / self.balancing.temperature
+        self.given = balanced(logits, self.balancing.rounds) if self.balancing.balance else logits.softmax(dim=1)
+
+    def pseudo_classes(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField) -> Tensor:
+        """What utterances that took no part in the balancing would be taken for: balanced among themselves."""
+        logits = batch.logits / self.balancing.temperature
+        return (balanced(logits, self.balancing.rounds) if self.balancing.balance else logits).argmax(dim=1)
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """TRIC's, and `given_confidence`: the mean largest share in Q, 1 where nothing is in doubt."""
+        return {**super().diagnostics(), **({"given_confidence": float(self.given.amax(dim=1).mean())} if len(self.given) else {})}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        stored = state_dict.get(prefix + "given")
+        if stored is not None:
+            self.given = torch.empty_like(stored, device=self.given.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class TricBalanced(_Balanced, Tric):
+    """With S_u."""
+
+
+class TricBalancedWithoutSource(_Balanced, TricWithoutSource):
+    """Where nothing reads S_u."""
+
+
+def build(params: TricBalancedParams, context: BuildContext) -> TricBalanced | TricBalancedWithoutSource:
+    """The form that the weights ask for, as of `tric`."""
+    return TricBalanced(params, context) if needs_source(params) else TricBalancedWithoutSource(params, context)
