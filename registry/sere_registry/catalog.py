@@ -29,6 +29,7 @@ class Catalog:
         environ: where `SERE_DISABLE` and `SERE_NO_PLUGINS` are read.
         host_version: the version of sere; default: the installed one.
         installed: distribution name -> version, or None where it is not installed.
+        disable: distributions that the command line refuses.
 
     >>> Catalog(entry_points=[]).names("loss")
     []
@@ -41,7 +42,9 @@ class Catalog:
         environ: Mapping[str, str] | None = None,
         host_version: str | None = None,
         installed: Callable[[str], str | None] = installed_version,
+        disable: Iterable[str] = (),
     ) -> None:
+        self._refused = {canonical(name) for name in disable}
         self._given = None if entry_points is None else list(entry_points)
         self._environ = os.environ if environ is None else environ
         self._installed = installed
@@ -120,6 +123,8 @@ class Catalog:
         name = canonical(entry.distribution)
         if name in {canonical(word) for word in disable}:
             return "plugins.disable"
+        if name in self._refused:
+            return "--disable"
         if name in {canonical(word) for word in self._environ.get("SERE_DISABLE", "").replace(",", " ").split()}:
             return "SERE_DISABLE"
         if self._environ.get("SERE_NO_PLUGINS", "0") not in ("", "0") and entry.distribution != FIRST_PARTY:

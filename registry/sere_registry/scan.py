@@ -12,8 +12,9 @@ from types import ModuleType
 from typing import Any
 
 from sere_registry.entries import Entry, EntryPointLike
-from sere_registry.errors import Place, error
+from sere_registry.errors import Place, error, suggest
 from sere_registry.kinds import GROUPS, Kind
+from sere_registry.spec import ComponentSpec
 
 KINDS: dict[str, Kind] = {group: kind for kind, group in GROUPS.items()}
 
@@ -85,10 +86,17 @@ def local_entry(kind: Kind, name: str, place: Place) -> Entry:
             raise error("C304", f"the file of '{name}' is not a file", "", place)
         version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     except (OSError, ValueError) as cause:
-        raise error("C304", f"the file of '{name}' cannot be read: {getattr(cause, 'strerror', cause)}", "", place) from None
+        message = f"the file of '{name}' cannot be read: {getattr(cause, 'strerror', cause)}"
+        raise error(
+            "C304", message, "a path in a config begins at the config's folder, one on the command line at the working directory", place
+        ) from None
 
     def load() -> Any:
-        return getattr(_module(path), attribute)
+        module = _module(path)
+        if not hasattr(module, attribute):
+            specs = [name for name, value in vars(module).items() if isinstance(value, ComponentSpec)]
+            raise AttributeError(f"{path.name} has no '{attribute}'; {suggest(attribute, specs, 'specs in it')}")
+        return getattr(module, attribute)
 
     return Entry(kind, f"local.{path.stem}", name, str(path), version, (), load, local=True)
 

@@ -49,4 +49,9 @@ def examine(catalog: Any) -> Iterator[Finding]:
     yield Finding("plugins", "bad" if broken else "ok", f"{len(catalog.entries)} components announced, {len(broken)} broken")
     for where, problem in problems:
         name = f"plugin {where['distribution']}".strip()
-        yield Finding(name, "note" if problem.code in HARMLESS else "bad", problem.message.partition(": ")[0], problem)
+        yield Finding(
+            name,
+            "note" if problem.code in HARMLESS else "bad",
+            f"{where['kind']} {where['name']}: {problem.code}, see below".strip(),
+            problem,
+        )

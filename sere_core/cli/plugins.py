@@ -34,6 +34,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: Any, catalog: Any = None) -> int:
     """List every component: kind, name, distribution, version, state, summary; or what the verb says."""
+    from sere_core.cli.plugins_doctor import twins
     from sere_registry.catalog import Catalog
 
     catalog = Catalog() if catalog is None else catalog
@@ -42,13 +43,15 @@ def run(arguments: Any, catalog: Any = None) -> int:
         return int(importlib.import_module(VERBS[verb][0]).run(arguments, catalog))
     kind = getattr(arguments, "kind", None)
     entries = [entry for entry in catalog.inspect() if kind in (None, entry.kind)]
+    doubled = {(where["kind"], where["name"]): problem for where, problem in twins(catalog) if kind in (None, where["kind"])}
+    rows = [row(entry, doubled.get((entry.kind, entry.full_name))) for entry in entries]
     if arguments.json:
-        print(json.dumps({"components": [row(entry) for entry in entries], "notes": catalog.notes}, indent=2, ensure_ascii=False))
+        print(json.dumps({"components": rows, "notes": catalog.notes}, indent=2, ensure_ascii=False))
         return 0
     table = [("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY")]
-    for entry in entries:
-        summary = entry.loaded.summary if entry.loaded else f"[{entry.problem.code}] see below" if entry.problem else ""
-        table.append((entry.kind, entry.full_name, entry.distribution, entry.version, entry.state, summary))
+    for about in rows:
+        summary = f"{about['problem'].partition(' ')[0]} see below" if about["problem"] else about["summary"]
+        table.append((about["kind"], about["name"], about["distribution"], about["version"], about["state"], summary))
     widths = [max(len(cells[column]) for cells in table) for column in range(5)]
     for cells in table:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), cells[5]]).rstrip())
@@ -59,21 +62,24 @@ def run(arguments: Any, catalog: Any = None) -> int:
                 import traceback
 
                 print("".join(traceback.format_exception(entry.cause)), end="")
+    for problem in doubled.values():
+        print(f"\n{problem}")
     for note in catalog.notes:
         print(f"\nnot listed: {note}")
     return 0
 
 
-def row(entry: Any) -> dict[str, str]:
-    """What a listing says of an entry."""
+def row(entry: Any, twin: Any = None) -> dict[str, str]:
+    """What a listing says of an entry; `twin` is the problem of a name that stands twice."""
+    twin = twin if entry.loaded else None
     return {
         "kind": entry.kind,
         "name": entry.full_name,
         "distribution": entry.distribution,
         "version": entry.version,
-        "state": entry.state,
+        "state": "duplicate" if twin else entry.state,
         "summary": entry.loaded.summary if entry.loaded else "",
         "evidence": entry.loaded.evidence if entry.loaded else "",
         "cite": entry.loaded.cite if entry.loaded else "",
-        "problem": str(entry.problem) if entry.problem else "",
+        "problem": str(twin or entry.problem or ""),
     }

@@ -47,7 +47,7 @@ def diagnose(catalog: Catalog) -> list[tuple[dict[str, str], Problem]]:
     from sere_registry.errors import Problem
 
     found = [(_where(entry), problem) for entry in catalog.inspect() for problem in _of(entry)]
-    found += list(_twins(catalog))
+    found += list(twins(catalog))
     nowhere = {"kind": "", "name": "", "distribution": "", "version": ""}
     found += [(nowhere, Problem("P102", note, "install this distribution again, or uninstall it")) for note in catalog.notes]
     return found
@@ -66,7 +66,7 @@ def _of(entry: Any) -> Iterator[Problem]:
         yield Problem("P104", message, way_out)
 
 
-def _twins(catalog: Catalog) -> Iterator[tuple[dict[str, str], Problem]]:
+def twins(catalog: Catalog) -> Iterator[tuple[dict[str, str], Problem]]:
     """Full names that more than one distribution announces."""
     from sere_registry.entries import noun
     from sere_registry.errors import Problem

@@ -93,12 +93,14 @@ def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dic
 
     import sere_core
     from sere_core.cli.skeletons import EXAMPLE, SKELETONS
+    from sere_registry.entries import noun
     from sere_registry.kinds import API, GROUPS
 
     skeleton = SKELETONS[kind]
     package = f"sere_plugin_{namespace}"
     words = {
         "kind": kind,
+        "noun": noun(kind),
         "group": GROUPS[kind],
         "api": str(API),
         "full": f"{namespace}.{component}",
@@ -111,6 +113,7 @@ def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dic
         "summary": skeleton.summary,
         "params": "    " + skeleton.params,
     }
+    words["note"] = f"\n{skeleton.note}\n" if skeleton.note else ""
     words["usage"] = Template(skeleton.usage).substitute(words)
     sections = {**EXAMPLE, **skeleton.example}
     words["sections"] = "\n".join(Template(text).substitute(words) for text in sections.values() if text)

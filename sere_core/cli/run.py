@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from typing import Any
@@ -51,8 +50,7 @@ def read_config(arguments: Any, quiet: bool = False) -> Any:
     from sere_core.config import load
     from sere_registry.catalog import Catalog
 
-    away = ",".join([os.environ.get("SERE_DISABLE", ""), *arguments.disable])
-    catalog = Catalog(environ={**os.environ, "SERE_DISABLE": away})
+    catalog = Catalog(disable=arguments.disable)
     resolved = load(arguments.config, sets=arguments.sets, unsets=arguments.unsets, seed=arguments.seed, catalog=catalog)
     for warning in () if quiet else resolved.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -27,12 +27,14 @@ class Skeleton:
         params: the fields of its parameters, as code.
         usage: how a config names it; `$full` stands for its name.
         example: sections of the example that differ; "" leaves a section out.
+        note: what its user must know before the example runs.
     """
 
     summary: str
     params: str
     usage: str
     example: dict[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 SKELETONS: dict[Kind, Skeleton] = {
@@ -96,5 +98,7 @@ SKELETONS: dict[Kind, Skeleton] = {
             "corpora": "corpora:\n  xa: {use: $full, params: {root: data/source, language: de}}\n"
             "  xb: {use: $full, params: {root: data/target, language: it}}"
         },
+        "`example.yaml` needs recordings of your own: `data/source/SPEAKER/EMOTION_*.wav`, and `data/target` with two speakers or more.\n"
+        "`sere corpora check` says what it sees in a folder; the test makes a small one.",
     ),
 }

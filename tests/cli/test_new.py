@@ -72,6 +72,15 @@ def test_they_run_as_they_are(packages: dict[str, Path], site: Path, tmp_path: P
         assert f"new_{kind}.first_try" in (manifest.parent / "config.yaml").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", GROUPS)
+def test_their_own_tests_pass_in_a_place_of_their_own(kind: str, packages: dict[str, Path], site: Path, tmp_path: Path) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(packages[kind] / "tests")]
+    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_specs_import_neither_torch_nor_numpy(packages: dict[str, Path], site: Path) -> None:
     script = "; ".join(f"import sere_plugin_new_{kind}.specs" for kind in packages)
     done = subprocess.run(

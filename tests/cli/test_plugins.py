@@ -56,6 +56,25 @@ def test_types_are_said_as_a_reader_of_yaml_would() -> None:
     assert kind_of(dict[str, int | None]) == "map of str to int or null" and kind_of(list[Literal[1, 2]]) == "list of 1 or 2"
 
 
+def test_a_listing_says_which_names_stand_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    twice = [Announced.of(spec(), distribution=f"sere-{letter}", namespace="xyz") for letter in "ab"]
+    known = Catalog([*twice, Announced.of(spec("other"), distribution="sere-a", namespace="xyz")], environ={})
+    assert plugins.run(options(), known) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[4] for line in lines[1:4]] == ["duplicate", "duplicate", "loaded"]
+    assert lines[5].startswith("[R203] loss 'xyz.many' is announced by both sere-a 1.0 and sere-b 1.0")
+    assert plugins.run(options(), Catalog(twice, environ={"SERE_DISABLE": "sere-b"})) == 0
+    assert "duplicate" not in capsys.readouterr().out, "one of them is left out"
+
+
+def test_a_file_without_that_spec_says_which_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "from sere_registry import ComponentSpec\n"
+    text += 'GAP = ComponentSpec(kind="loss", name="gap", factory="builtins:dict", summary="a test")\n'
+    (tmp_path / "one.py").write_text(text)
+    assert main(["plugins", "info", f"file:{tmp_path / 'one.py'}:GAB", "--kind", "loss"]) == 3
+    assert "one.py has no 'GAB'; did you mean 'GAP'? specs in it: GAP" in capsys.readouterr().err
+
+
 def test_info_shows_all_that_is_declared(capsys: pytest.CaptureFixture[str]) -> None:
     known = Catalog(
         [Announced.of(spec(params=Many, cite="arXiv:1", evidence="stand-in"), distribution="sere-xyz", namespace="xyz")], environ={}
