@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: one for each class, told apart with any colour vision (Okabe & Ito), darker where white shows through
-COLOURS = ("#d55e00", "#0072b2", "#e3a900", "#6b6b6b", "#009e73", "#cc79a7", "#56b4e9", "#8b2fc9")
+COLOURS = ("#d55e00", "#0072b2", "#e3a900", "#8b2fc9", "#009e73", "#cc79a7", "#56b4e9", "#6b6b6b")
 GREY = "#6b6b6b"
 
 

@@ -205,7 +205,7 @@ def test_without_dynamics_it_is_the_cosine_field(combine: str) -> None:
     found, plain = field(a, b), Cosine(NoParams(), CONTEXT)(a, b)
     torch.testing.assert_close(found.similarity, plain.similarity + (combine == "sum"))
     torch.testing.assert_close(found.told, plain.told)
-    assert field.diagnostics().keys() <= {"highlight_share", "burst_spread"}
+    assert not {name for name in field.diagnostics() if name.startswith("alpha")}
 
 
 def test_cosine_in_loops() -> None:
@@ -313,3 +313,42 @@ def test_diagnostics() -> None:
     assert found["alpha_drift"] == pytest.approx(0.3)
     assert 0 < found["highlight_share"] < 1
     assert found["burst_spread"] > 0
+
+
+def test_the_distributions_of_resonance_and_of_the_burst_term() -> None:
+    """Over all pairs of real frames of the last two batches, from the equations alone."""
+    field = irf(temperature=0.4)
+    a, b = utterances([3, 5], 1), utterances([4, 2], 2)
+    field(batch(a, padding=1e3), batch(b, padding=1e3, extra=3))
+    values, synchronies = [], []
+    for u, v in itertools.product(a, b):
+        ea, eb = (reference.strengths(part[1], field.alpha, "abs") for part in (u, v))
+        for i, j in itertools.product(range(len(ea)), range(len(eb))):
+            synchronies.append(float(torch.exp(-abs(ea[i] - eb[j]) / 0.4).detach()))
+            values.append(float(reference.cosine(u[0][i], v[0][j]).detach()) * synchronies[-1])
+    found = field.diagnostics()
+    for name, all_of_them in (("resonance", values), ("synchrony", synchronies)):
+        for level in (5, 50, 95):
+            expected = torch.tensor(all_of_them).quantile(level / 100)
+            assert found[f"{name}/q{level:02d}"] == pytest.approx(float(expected), abs=1e-6)
+    assert found["synchrony/low"] == pytest.approx(sum(value < 0.05 for value in synchronies) / len(synchronies))
+    assert found["synchrony/high"] == pytest.approx(sum(value > 0.95 for value in synchronies) / len(synchronies))
+
+
+def test_a_saturated_burst_term_shows() -> None:
+    """A tau far too small lets nothing resonate; one far too large says nothing."""
+    shares = {}
+    for tau in (1e-4, 1e4):
+        field = irf(temperature=tau)
+        field(batch(utterances([7, 9], 1)), batch(utterances([4, 6], 2)))
+        shares[tau] = [field.diagnostics()[f"synchrony/{end}"] for end in ("low", "high")]
+    assert shares[1e-4][0] > 0.9 and shares[1e4] == [0.0, 1.0]
+
+
+def test_watching_keeps_no_graph_and_changes_no_answer() -> None:
+    field = irf()
+    a, b = batch(utterances([3, 5], 1)), batch(utterances([4, 2], 2))
+    before = field(a, b)
+    field.diagnostics()
+    assert torch.equal(field(a, b).similarity, before.similarity)
+    assert all(not side.frames.values.requires_grad and not side.bursts.requires_grad for side in field._watch._sides)

@@ -325,3 +325,21 @@ def test_pseudo_classes_are_those_of_the_anchors() -> None:
         for u in streams.parts[2]
     ]
     assert found.tolist() == [LABELS[place] for place in closest]
+
+
+def test_the_anchors_of_an_epoch_are_counted() -> None:
+    """Over all steps since the last reading; the next reading starts anew."""
+    streams, loss, field = Streams(target=5), tric(prototype_weight=1.0, dual_weight=0.0), irf()
+    assert not any(name.startswith("anchor") for name in loss.diagnostics())
+    picks = field.similarity(streams.unlabelled[1], streams.support).argmax(dim=1).tolist()
+    for _ in range(3):
+        loss(streams.support, streams.unlabelled[1], field)
+    found = loss.diagnostics()
+    for number, name in enumerate(CLASSES):
+        own = [place for place, label in enumerate(LABELS) if label == number]
+        assert found[f"anchor_share/{name}"] == pytest.approx(sum(pick in own for pick in picks) / 5)
+        assert found[f"anchor_used/{name}"] == pytest.approx(len(set(picks) & set(own)) / len(own))
+    assert found["anchor_top"] == pytest.approx(max(picks.count(pick) for pick in picks) / 5)
+    assert loss.diagnostics() == found, "reading twice says the same"
+    loss(streams.support, streams.unlabelled[1].take([0]), field)
+    assert loss.diagnostics()["anchor_top"] == 1.0

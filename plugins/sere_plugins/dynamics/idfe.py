@@ -48,6 +48,7 @@ class Idfe(nn.Module):
         self.params = params
         self.gate = nn.Linear(context.dim, self.dim if params.gate == "contour" else 1)
         self._gates: Tensor | None = None
+        self._start = self.gate.weight.detach().clone()  # the same in a resumed run: what is built is built from the seed
 
     def prepare(self, contours: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """f_t^k: contours of one utterance, each `[T]`, to `[T, 4]`, with f0 filled where there is no voice."""
@@ -64,8 +65,13 @@ class Idfe(nn.Module):
         return Frames(where.unpack(gate * where.pack(steps).to(gate.dtype)), mask, context.rate)
 
     def diagnostics(self) -> Mapping[str, float]:
-        """The mean of each contour's gate over the real frames of the last batch."""
+        """The mean of each contour's gate over the real frames of the last batch, the share of gates that are all but closed (below
+        0.1), and how far W has come from where it started, relative to its norm."""
         if self._gates is None:
             return {}
         means = self._gates.sum(dim=0) / max(len(self._gates), 1)
-        return {f"gate/{name}": value for name, value in zip(FEATURES, means.tolist(), strict=True)}
+        found = {f"gate/{name}": value for name, value in zip(FEATURES, means.tolist(), strict=True)}
+        found["gate_closed"] = float((self._gates < 0.1).float().mean()) if len(self._gates) else 0.0
+        start = self._start.to(self.gate.weight)
+        found["gate_drift"] = float((self.gate.weight.detach() - start).norm() / start.norm())
+        return found

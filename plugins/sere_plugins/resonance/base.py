@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from sere_plugins.resonance import pairwise
 from sere_plugins.resonance.kernel import Kernel
+from sere_plugins.resonance.known import known, needs_gradient
 from sere_plugins.resonance.packing import Layout, layout
 from sere_plugins.resonance.recipe import Recipe
-from sere_plugins.resonance.resonate import resonate
-from sere_plugins.resonance.search import Plan
+from sere_plugins.resonance.resonate import by_utterance, resonate
+from sere_plugins.resonance.search import Plan, search
 from sere_plugins.resonance.short import SHORT, Asked, meet
 from sere_registry import Encoded, Resonance, error
 from sere_registry.batches import FrameMap
@@ -53,7 +54,9 @@ class FrameField(nn.Module):
 
     def similarity(self, a: Encoded, b: Encoded) -> Tensor:
         """S of every pair, `[A, B]`; without gradient it costs the search alone."""
-        return self._resonate(a, b, aligned=False, told=False)[0]
+        if needs_gradient(a.frames.values, b.frames.values, a.bursts, b.bursts, *self.parameters()):
+            return self._resonate(a, b, aligned=False, told=False)[0]
+        return self._search(a, b)
 
     def aligned(self, a: Encoded, b: Encoded) -> Resonance:
         """Row i of a with row i of b: S `[P]` and zt `[P, D]`; differentiable.
@@ -82,7 +85,7 @@ class FrameField(nn.Module):
     def side(self, batch: Encoded) -> pairwise.Side:
         """One side with its padding, for what needs whole matrices."""
         strength = self.strength(batch)
-        return pairwise.Side.of(batch, strength, self.highlights(None if strength is None else strength.detach(), batch.frames.mask))
+        return pairwise.Side.of(batch.frames, strength, self.highlights(None if strength is None else strength.detach(), batch.frames.mask))
 
     def frame_map(self, a: Encoded, b: Encoded) -> FrameMap:
         """R and j* between the frames of the first utterance of a and those of the first of b; costs T_a x T_b memory."""
@@ -97,7 +100,8 @@ class FrameField(nn.Module):
         with torch.autocast(a.frames.values.device.type, enabled=False):
             wide = torch.promote_types(a.frames.values.dtype, torch.float32)
             ea, eb = (None if e is None else e.to(wide) for e in (self.strength(a), self.strength(b)))
-            asked = Asked(picks, a.frames.mask, b.frames.mask, self._shares(ea, a.frames.mask, wide), self.kernel, back)
+            na, nb, shares = known(a.frames).norms, known(b.frames).norms, self._shares(ea, a.frames.mask, wide)
+            asked = Asked(picks, a.frames.mask, b.frames.mask, na, nb, shares, self.kernel, back)
             similarity, told, heard_back = meet(a.frames.values.to(wide), b.frames.values.to(wide), ea, eb, asked)
             return Resonance(similarity, told), heard_back
 
@@ -114,6 +118,19 @@ class FrameField(nn.Module):
             shares = left.layout.pack(self._shares(left.strength, a.frames.mask, left.frames.dtype))
             recipe = Recipe(Plan(left.layout, right.layout, aligned), self.kernel, shares, told)
             return resonate(left.frames, right.frames, left.packed, right.packed, recipe)
+
+    def _search(self, a: Encoded, b: Encoded) -> Tensor:
+        """S without gradient: of a the highlights alone are searched, since nothing else of it counts in equation 6."""
+        pairwise.same_width(a, b)
+        with torch.autocast(a.frames.values.device.type, enabled=False):
+            left, right = known(a.frames), known(b.frames)
+            ea, eb = (None if e is None else e.to(left.units.dtype) for e in (self.strength(a), self.strength(b)))
+            chosen = self.highlights(ea, a.frames.mask)
+            plan = Plan(layout(chosen), right.layout, aligned=False)
+            heads = left.units if chosen is left.mask else left.units[left.layout.pack(chosen)]
+            ea, eb = (None if e is None else where.pack(e) for e, where in ((ea, plan.a), (eb, plan.b)))
+            best, _ = search(heads, right.units, ea, eb, plan, self.kernel, where=False)
+            return by_utterance(best, plan, best.new_tensor(plan.a.lengths).reciprocal()[plan.a.owner])
 
     def _side(self, batch: Encoded) -> Side:
         where = layout(batch.frames.mask)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from sere_plugins.resonance.base import FrameField
 from sere_plugins.resonance.kernel import Kernel
+from sere_plugins.resonance.watch import Watch
 from sere_plugins.specs.resonance import IrfParams
 from sere_registry import BuildContext, Encoded
 
@@ -50,6 +51,7 @@ class Irf(FrameField):
         start = params.alpha_init if params.alpha == "free" else math.log(math.expm1(params.alpha_init))
         self.weights = nn.Parameter(torch.full((context.dynamics_dim,), start))
         self._seen: tuple[Tensor, Tensor, Tensor] | None = None
+        self._watch = Watch()
 
     @property
     def alpha(self) -> Tensor:
@@ -58,9 +60,11 @@ class Irf(FrameField):
 
     def strength(self, batch: Encoded) -> Tensor | None:
         """e_t, equation 3: d `[B, T, K]` -> `[B, T]`, 0 in padded frames."""
-        if self.kernel.sync is None:
-            return None
-        bursts = batch.bursts.masked_fill(~batch.frames.mask.unsqueeze(-1), 0.0)
+        self._watch.note(batch)
+        return None if self.kernel.sync is None else self._weighed(batch.bursts, batch.frames.mask)
+
+    def _weighed(self, bursts: Tensor, mask: Tensor) -> Tensor:
+        bursts = bursts.masked_fill(~mask.unsqueeze(-1), 0.0)
         if self.params.burst == "abs":
             bursts = bursts.abs()
         return (bursts * self.alpha.to(bursts.dtype)).sum(dim=-1)
@@ -83,7 +87,8 @@ class Irf(FrameField):
 
     def diagnostics(self) -> Mapping[str, float]:
         """alpha and its largest distance from where it started; of the last batch, the share of highlight frames and the spread of e
-        over tau: far above 1 the synchrony of most frames is 0, far below it is 1 and says nothing."""
+        over tau: far above 1 the synchrony of most frames is 0, far below it is 1 and says nothing.  Of pairs of frames, the quantiles of R
+        and of the synchrony, and the shares of synchronies below 0.05 (`low`) and above 0.95 (`high`)."""
         alpha = self.alpha.detach()
         found = {f"alpha/{k}": value for k, value in enumerate(alpha.tolist())}
         if found:
@@ -92,4 +97,4 @@ class Irf(FrameField):
             strength, mask, chosen = self._seen
             found["highlight_share"] = float(chosen.sum() / mask.sum())
             found["burst_spread"] = float(strength[mask].std(correction=0) / self.params.temperature)
-        return found
+        return {**found, **self._watch.distribution(self.kernel, self._weighed)}

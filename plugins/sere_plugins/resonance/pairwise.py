@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sere_plugins.resonance.kernel import Kernel
-from sere_registry import Encoded, Resonance, error
+from sere_registry import Encoded, Frames, Resonance, error
 from sere_registry.batches import FrameMap
 
 #: (R `[P, T_a, T_b]`, real frames of a `[P, T_a]`, of b `[P, T_b]`) -> heard `[P, T_a, T_b]`; what it says of padding is ignored
@@ -38,14 +38,14 @@ class Side:
     strength: Tensor | None
 
     @classmethod
-    def of(cls, batch: Encoded, strength: Tensor | None = None, highlights: Tensor | None = None) -> Side:
+    def of(cls, given: Frames, strength: Tensor | None = None, highlights: Tensor | None = None) -> Side:
         """The side with its real frames moved to the front, zeros behind them; `highlights` `[B, T]`: all real frames."""
-        wide = torch.promote_types(batch.frames.values.dtype, torch.float32)
-        longest = max(batch.frames.mask.sum(dim=1).tolist(), default=0)
-        order = (~batch.frames.mask).to(torch.uint8).argsort(dim=1, stable=True)[:, :longest]
-        mask = batch.frames.mask.gather(1, order)
+        wide = torch.promote_types(given.values.dtype, torch.float32)
+        longest = max(given.mask.sum(dim=1).tolist(), default=0)
+        order = (~given.mask).to(torch.uint8).argsort(dim=1, stable=True)[:, :longest]
+        mask = given.mask.gather(1, order)
         chosen = mask if highlights is None else highlights.gather(1, order)
-        values = batch.frames.values.to(wide).gather(1, order.unsqueeze(-1).expand(-1, -1, batch.frames.values.shape[-1]))
+        values = given.values.to(wide).gather(1, order.unsqueeze(-1).expand(-1, -1, given.values.shape[-1]))
         shares = chosen.to(wide) / chosen.sum(dim=1, keepdim=True)
         packed = None if strength is None else strength.to(wide).gather(1, order).masked_fill(~mask, 0.0)
         return cls(values.masked_fill(~mask.unsqueeze(-1), 0.0), mask, shares, packed)
@@ -167,7 +167,7 @@ class PairwiseField(nn.Module):
 
     def side(self, batch: Encoded) -> Side:
         """z, and what counts."""
-        return Side.of(batch)
+        return Side.of(batch.frames)
 
     def forward(self, a: Encoded, b: Encoded) -> Resonance:
         """Every pair: S `[A, B]` and told `[A, B, D]`; differentiable."""
