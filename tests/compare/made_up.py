@@ -122,7 +122,11 @@ def _rows(rows: int | Sequence[str | Row]) -> tuple[Row, ...]:
     def role(index: int, name: str) -> Any:
         return "floor" if index == 0 else "ceiling" if "ceiling" in name else "method"
 
-    return tuple(row if isinstance(row, Row) else Row(row, role(index, row), ("losses",)) for index, row in enumerate(rows))
+    def named(index: int, name: str) -> Row:
+        is_ceiling = role(index, name) == "ceiling"
+        return Row(name, role(index, name), ("losses", "task.source") if is_ceiling else ("losses",))
+
+    return tuple(row if isinstance(row, Row) else named(index, row) for index, row in enumerate(rows))
 
 
 def _accuracy(given: Any, row: Row, pair: str, seed: int) -> float:
@@ -212,7 +216,17 @@ class _Maker:
         return {
             **about,
             "versions": {"python": "3.11.7", "sere": "0.1.0"},
-            "components": [{"kind": "loss", "id": "losses.adapt", "name": "made.up", "params": {}, "evidence": about["evidence"]}],
+            "components": [
+                {
+                    "kind": "loss",
+                    "id": "losses.adapt",
+                    "name": "made.up",
+                    "distribution": "made-up",
+                    "version": "1.0",
+                    "params": {},
+                    "evidence": about["evidence"],
+                }
+            ],
             "digests": digests,
             "seeds": {"run": seed, "task": seed + 1},
             "machine": {"system": "Linux x86_64", "cpu": "made up", "cores": 2, "device": "cpu", "precision": "float32"},
@@ -232,6 +246,17 @@ class _Maker:
             "warnings": [],
             "notes": [],
             "sha256": _hex(source, target, seed),
+            "folds": [{"index": fold, **self._streams(source, target, seed, fold)} for fold in range(self.folds)],
+        }
+
+    def _streams(self, source: str, target: str, seed: int, fold: int) -> dict[str, Any]:
+        """Who stands in the streams of a fold, in short."""
+        scored = [name for number, name in enumerate(self.speakers) if self._fold(number) == fold]
+        return {
+            "labelled": {f"{source}-{seed}-{number}": number for number in range(len(self.classes))},
+            "source": [f"{source}-{seed}"],
+            "target": [f"{target}-{name}" for name in self.speakers if name not in scored],
+            "test": [f"{target}-{name}" for name in scored],
         }
 
     def _history(self, accuracy: float) -> str:

@@ -28,6 +28,16 @@ def manifest(record: Path) -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
+def clustering(record: Path) -> list[dict[str, float]]:
+    """By fold what the scorer said of the embeddings of the scored utterances; see `sere_core.score.clustering`."""
+    try:
+        folds = json.loads((record / "scores.json").read_bytes())["folds"]
+        told = [{**(fold.get("clustering") or {}), "pseudo_accuracy": fold.get("pseudo_accuracy")} for fold in folds]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return [{str(name): float(value) for name, value in fold.items() if isinstance(value, (int, float))} for fold in told]
+
+
 @dataclass(frozen=True)
 class Curve:
     """One quantity over the epochs.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
-from sere_core.compare.report.words import chance, points
+from sere_core.compare.facts import Results
+from sere_core.compare.report.evidence import clustering
+from sere_core.compare.report.words import MINUS, chance, points
 from sere_core.compare.stats.summary import Interval, PairSummary, RowSummary, Spread, Summary
+from sere_core.compare.tables.names import FullName, full_names
 
 DASH = "–"
 
@@ -39,11 +43,12 @@ class Table:
     lines: tuple[Line, ...]
 
 
-def main_table(summary: Summary, pairs: Iterable[str]) -> Table:
+def main_table(results: Results, summary: Summary) -> Table:
     """UAR by row and pair, the mean over pairs, the average rank, and chance."""
-    pairs = tuple(pairs)
-    best = {pair: _best(summary, {row.row: row.pairs[pair].uar.mean for row in summary.rows if pair in row.pairs}) for pair in pairs}
-    whole = _best(summary, {row.row: row.mean.mean for row in summary.rows if row.mean is not None and row.complete})
+    pairs, names = results.plan.pairs, full_names(results)
+    full = {pair: [row for row in summary.rows if pair in row.pairs and not row.pairs[pair].missing] for pair in pairs}
+    best = {pair: _best({row.row: row.pairs[pair].uar.mean for row in rows if row.role == "method"}) for pair, rows in full.items()}
+    whole = _best({row.row: row.mean.mean for row in summary.rows if row.mean is not None and row.complete and row.role == "method"})
     common = _common(summary)
     lines = []
     for row in summary.rows:
@@ -54,14 +59,14 @@ def main_table(summary: Summary, pairs: Iterable[str]) -> Table:
                 cells.append(Cell(DASH))
                 continue
             cells.append(Cell(spread(cell.uar), _below(cell), row.row in best[pair]))
-        lines.append(Line(row.row, _notes(row, common), row.role, (*mean_of(row, row.row in whole), *cells)))
+        lines.append(Line(row.row, _notes(row, common, names[row.row]), row.role, (*mean_of(row, row.row in whole), *cells)))
     floor = tuple(Cell(f"{100 * summary.chance[pair]:.1f}" if pair in summary.chance else DASH) for pair in pairs)
     known = [summary.chance[pair] for pair in pairs if pair in summary.chance]
     mean_chance = Cell(f"{100 * sum(known) / len(known):.1f}" if known else DASH)
     lines.append(Line("chance", "", "chance", (mean_chance, Cell(""), *floor)))
     caption = (
         "UAR in %: mean over seeds of the mean over folds, ± standard deviation between seeds; below it the bootstrap interval. "
-        f"Mean: over pairs; rank: average over pairs. Bold: the best of those that are no ceiling.{_said(common)}"
+        f"Mean: over pairs; rank: average over pairs. Bold: the best of the methods.{_said(common)}"
     )
     return Table(caption, ("row", "mean", "rank", *pairs), tuple(lines))
 
@@ -111,6 +116,33 @@ def verdict_table(summary: Summary) -> Table | None:
     return Table(caption, (*head, "won/tied/lost", "units", "smallest detectable"), tuple(lines))
 
 
+def cluster_table(results: Results, summary: Summary) -> Table | None:
+    """Does the scored target cluster by its true emotions, and are pseudo-classes right?  None where no record tells."""
+    names = ("knn_purity", "purity_chance", "silhouette", "pseudo_accuracy")
+    lines = []
+    for row in summary.rows:
+        found = [fold for (name, _, _), facts in results.runs.items() if name == row.row for fold in clustering(facts.path)]
+        values = {name: [fold[name] for fold in found if name in fold] for name in names}
+        shares = {name: fmean(each) if each else None for name, each in values.items()}
+        near = shares["silhouette"]
+        cells = (
+            _percent(shares["knn_purity"]),
+            _percent(shares["purity_chance"]),
+            Cell(DASH if near is None else f"{near:.3f}".replace("-", MINUS)),
+            _percent(shares["pseudo_accuracy"]),
+        )
+        if any(values.values()):
+            lines.append(Line(row.row, "", row.role, cells))
+    caption = (
+        "Scored target utterances by their true emotions, told by the scorer when it opened the labels once: share of nearest neighbours "
+        "with the same emotion, what chance gives, mean silhouette, and how many of the method's pseudo-classes are right (in %). "
+        "Means over folds, seeds and pairs."
+    )
+    return (
+        Table(caption, ("row", "same emotion nearby", "by chance", "silhouette", "right pseudo-classes"), tuple(lines)) if lines else None
+    )
+
+
 def cost_table(summary: Summary) -> Table:
     """What a run of each row took: medians."""
     phases = tuple(dict.fromkeys(name for row in summary.rows for name in row.phases))
@@ -140,10 +172,10 @@ def interval(value: Interval | None, signed: bool = False) -> str:
     return f"{points(value.low)} to {points(value.high)}" if signed else f"{100 * value.low:.1f}–{100 * value.high:.1f}"
 
 
-def _best(summary: Summary, means: Mapping[str, float]) -> set[str]:
-    """The rows with the best mean, ceilings aside; nobody is the best of one."""
-    fair = {name: round(1000 * mean) for name, mean in means.items() if summary.row(name).role != "ceiling"}
-    return {name for name, mean in fair.items() if mean == max(fair.values())} if len(fair) > 1 else set()
+def _best(means: Mapping[str, float]) -> set[str]:
+    """The rows with the best mean, as it is shown; nobody is the best of one."""
+    shown = {name: round(1000 * mean) for name, mean in means.items()}
+    return {name for name, mean in shown.items() if mean == max(shown.values())} if len(shown) > 1 else set()
 
 
 def mean_of(row: RowSummary, best: bool) -> tuple[Cell, Cell]:
@@ -176,11 +208,13 @@ def _said(common: Mapping[str, str]) -> str:
     return f" All rows: {'; '.join(common.values())}." if common else ""
 
 
-def _notes(row: RowSummary, common: Mapping[str, str]) -> str:
+def _notes(row: RowSummary, common: Mapping[str, str], name: FullName) -> str:
     """What belongs to this row's name and not to all others'."""
     roles = {"ceiling": "ceiling: trained on target labels", "floor": "floor"}
     parts = [roles.get(row.role, ""), *(said for name, said in _parts(row).items() if name not in common and said != "tuning none")]
-    return "; ".join(part for part in [*parts, "" if row.complete else "incomplete"] if part)
+    return "; ".join(
+        part for part in [*parts, f"features {name.features}" if name.odd else "", "" if row.complete else "incomplete"] if part
+    )
 
 
 def _percent(value: float | None) -> Cell:

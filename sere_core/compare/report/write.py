@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from sere_core.compare.report import how, words
 from sere_core.compare.report.album import draw_album
-from sere_core.compare.report.grid import cost_table, main_table, recall_table, verdict_table
+from sere_core.compare.report.grid import cluster_table, cost_table, main_table, recall_table, verdict_table
 from sere_core.compare.report.paint import Studio
 from sere_core.score.files import write_atomically
+from sere_registry.errors import SereError
 
 TEMPLATE = Path(__file__).parent / "template"
 
@@ -27,16 +29,27 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         The path of the report.
 
     Raises:
-        SereError: T505 if the folder holds no comparison; X704 or X705 if it cannot be written.
+        SereError: T505 if the folder holds no comparison; T506 or T508 if its rows do not share a table; X704 or X705 if the report
+            cannot be written.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
+    from sere_core.compare.evidence import read_evidence
+    from sere_core.compare.proof import prove
     from sere_core.compare.reading import read_results
     from sere_core.compare.stats.summarise import summarise
+    from sere_core.compare.tables.mixing import refuse_mixed
 
     tell("reading records")
     results = read_results(folder)
+    tell("proof")
+    jobs = {facts.job: facts.path for facts in results.runs.values()}
+    proof = prove(results.plan, {job: read_evidence(path) for job, path in jobs.items()})
+    if proof.refused:
+        raise SereError(*proof.refused)
+    refuse_mixed(results)
+    results = replace(results, allowed=proof.allowed)
     tell("statistics")
     summary = summarise(results)
     figures = folder / "figures"
@@ -59,9 +72,10 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         machines=how.machines(results),
         headline=words.headline(summary),
         conclusions=words.conclusions(summary),
-        main=main_table(summary, results.plan.pairs),
+        main=main_table(results, summary),
         recall=recall_table(summary),
         verdicts=verdict_table(summary),
+        clusters=cluster_table(results, summary),
         cost=cost_table(summary),
         troubles=how.troubles(results),
         probes=how.probes(results),

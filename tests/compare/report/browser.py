@@ -35,7 +35,7 @@ def chromium(profile: Path) -> Iterator[Any]:
     for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options=options, service=ChromeService(executable_path=str(shutil.which("chromedriver"))))
+    driver: Any = Chrome(options=options, service=ChromeService(executable_path=str(shutil.which("chromedriver"))))
     try:
         driver.get("about:blank")
         driver.get_log("performance")  # what the start page of the browser itself asked for

@@ -1,0 +1,117 @@
+"""What figures are drawn from, and that they can be read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sere_core.compare.report.confusions import FILL, pooled
+from sere_core.compare.report.evidence import Sample, history
+from sere_core.compare.report.maps import agreements, flatten
+from sere_core.compare.report.paint import COLOURS, Studio, slug
+from sere_core.compare.report.write import TEMPLATE
+
+
+def colours() -> dict[str, dict[str, str]]:
+    """The page's variables, light and dark."""
+    blocks = re.findall(r":root \{(.*?)\}", (TEMPLATE / "style.css").read_text(encoding="utf-8"), flags=re.DOTALL)
+    light, dark = (dict(re.findall(r"--(\w+): (#\w+)", block)) for block in blocks)
+    return {"light": light, "dark": dark}
+
+
+def channels(colour: str) -> np.ndarray[Any, Any]:
+    return np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+
+
+def contrast(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """WCAG 2.2, "contrast ratio"."""
+    light = [float(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)) + 0.05 for c in (one, other)]
+    return max(light) / min(light)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_marks_stand_out(scheme: str) -> None:
+    page = {name: channels(value) for name, value in colours()[scheme].items()}
+    for text in ("ink", "quiet", "link", "good", "bad"):
+        assert contrast(page[text], page["paper"]) >= 4.5 and contrast(page[text], page["soft"]) >= 4.5, text
+    for colour in COLOURS:
+        assert contrast(channels(colour), page["paper"]) >= 3, colour
+    filled = FILL * channels(COLOURS[0]) + (1 - FILL) * page["paper"]
+    assert contrast(page["ink"], filled) >= 4.5
+
+
+def test_colours_of_the_palette_are_told_apart_without_red_or_green() -> None:
+    """Colours projected on what a dichromat sees (Viénot, Brettel and Mollon 1999) stay apart, at least those of the first four lines."""
+    to_cones = np.array([[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]])
+    protan = np.array([[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]])
+    deutan = np.array([[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]])
+    linear = np.array([channels(colour) ** 2.2 for colour in COLOURS[:4]])
+    for kind in (protan, deutan):
+        seen = np.clip(linear @ to_cones.T @ kind.T @ np.linalg.inv(to_cones).T, 0, 1) ** (1 / 2.2)
+        apart = [np.abs(seen[i] - seen[j]).max() for i in range(4) for j in range(i)]
+        assert min(apart) > 0.12
+
+
+def test_confusions_are_pooled_over_pairs_with_other_classes() -> None:
+    def facts(classes: tuple[str, ...], counts: list[list[int]]) -> Any:
+        return SimpleNamespace(classes=classes, confusion=np.array([counts, counts]))
+
+    runs = {("r", "p", 0): facts(("anger", "fear"), [[2, 1], [0, 3]]), ("r", "q", 0): facts(("anger", "sadness"), [[1, 0], [4, 5]])}
+    classes, counts = pooled(SimpleNamespace(runs={**runs, ("other", "p", 0): facts(("joy",), [[9]])}), "r")  # type: ignore[arg-type]
+    assert classes == ("anger", "fear", "sadness")
+    assert counts.tolist() == [[6, 2, 0], [0, 6, 0], [8, 0, 10]]
+
+
+def test_curves_put_stages_one_after_the_other(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [
+        {"fold": fold, "stage": stage, "epoch": epoch, "losses": {term: float(10 * fold + epoch)}, "diagnostics": {}}
+        for fold in (0, 1)
+        for stage, term, epochs in (("source", "classify", 2), ("adapt", "pull", 3))
+        for epoch in range(epochs)
+    ]
+    lines.append({"fold": 1, "stage": "adapt", "epoch": 3, "losses": {"pull": None}, "diagnostics": {}})
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = history([tmp_path, tmp_path / "no record"]).losses
+    assert found["classify"].mean.tolist() == [5.0, 6.0]
+    np.testing.assert_array_equal(found["pull"].mean, [np.nan, np.nan, 5.0, 6.0, 7.0])
+    low, high = found["classify"].band(0, 100)
+    assert (low.tolist(), high.tolist()) == ([0.0, 1.0], [10.0, 11.0])
+
+
+def test_neighbours_agree_where_groups_lie_apart() -> None:
+    draw = np.random.default_rng(0)
+    emotion = np.repeat([0, 1], 30)
+    initial = draw.normal(size=(60, 4))
+    words = np.array(["a"] * 60)
+    sample = Sample(initial, initial + 50 * emotion[:, None], words, words, np.tile(["s", "t"], 30), emotion)
+    found = {each.what: each for each in agreements(sample, ("anger", "fear"))}
+    assert found["same emotion"].after == 1 and found["same emotion"].before < 0.7
+    assert found["same emotion"].chance == pytest.approx(29 / 59)
+    assert found["same language"].before == found["same language"].chance == 1
+    assert found["fear: same emotion"].after == 1
+
+
+def test_maps_are_drawn_the_same_twice_and_of_collapsed_embeddings_too() -> None:
+    points = np.random.default_rng(1).normal(size=(40, 5))
+    np.testing.assert_array_equal(flatten(points), flatten(points))
+    assert flatten(np.ones((12, 3))).tolist() == [[0, 0]] * 12
+
+
+def test_a_drawing_takes_the_colours_of_the_page_and_the_file_keeps_its_own(tmp_path: Path) -> None:
+    def paint(figure: Any) -> None:
+        axes = figure.add_subplot()
+        axes.set_title("$5 < $6 & more")
+        axes.grid()
+
+    picture = Studio(tmp_path).draw("two", (3, 2), paint, 'of "quotes" & <angles> \\1')
+    assert "currentColor" in picture.svg and "var(--line)" in picture.svg and "#1d222b" not in picture.svg
+    assert "$5 &lt; $6 &amp; more" in picture.svg and 'aria-label="of &#34;quotes&#34; &amp; &lt;angles&gt; \\1"' in picture.svg
+    file = (tmp_path / "two.svg").read_text()
+    assert "#1d222b" in file and "currentColor" not in file and (tmp_path / "two.png").read_bytes().startswith(b"\x89PNG")
+    assert slug("a>b") != slug("a<b") and slug("../../etc").startswith("etc-")

@@ -1,0 +1,65 @@
+"""Verdicts become sentences that say no more than the verdicts do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sere_core.compare.reading import read_results
+from sere_core.compare.report.words import conclusions, headline, sentence
+from sere_core.compare.stats.summarise import summarise
+from sere_core.compare.stats.summary import Interval, Verdict
+from tests.compare.made_up import make_comparison
+
+PLAIN = Verdict(
+    row="theirs", reference="ours", difference=-0.031, interval=Interval(-0.05, -0.012, "speakers", 20), p=0.001, p_holm=0.004,
+    p_least=0.0001, p_wilcoxon=0.002, p_pairs=0.2, effect=-0.8, rank_biserial=-0.7, n=18, units=18, unit="run", pairs=6,
+    wins=3, ties=1, losses=14, shown="worse", smallest_detectable=0.02,
+)  # fmt: skip
+
+
+def test_what_is_shown_is_said_with_its_size() -> None:
+    said = sentence(PLAIN)
+    assert said.startswith("Worse than ours: −3.1 points (95 % interval −5.0 to −1.2; p = 0.004 after Holm's correction; ")
+    assert "3 won, 14 lost, 1 tied of 18 runs" in said and "smallest" not in said
+
+
+def test_what_is_not_shown_is_not_called_equal() -> None:
+    said = sentence(replace(PLAIN, shown="no difference shown", p_holm=0.3))
+    assert said.startswith("No difference from ours shown: −3.1 points")
+    assert "The smallest difference that 18 pairs and seeds show with 80 % power is 2.0 points." in said
+    assert not any(word in said for word in ("equal", "same", "alike"))
+
+
+@pytest.mark.parametrize(
+    ("least", "family", "words"), [(0.06, 1, "however large"), (0.02, 4, "however large"), (0.02, 1, "not be estimated")]
+)
+def test_where_nothing_could_be_shown_that_is_said(least: float, family: int, words: str) -> None:
+    weak = replace(PLAIN, shown="no difference shown", smallest_detectable=None, p_least=least, units=4, unit="draw")
+    assert words in sentence(weak, 0.05, family)
+
+
+def test_missing_runs_and_rows_without_any_are_said() -> None:
+    assert sentence(replace(PLAIN, missing=(("aa>bb", 1),))).endswith("1 run is missing on one side.")
+    assert "nothing can be said" in sentence(replace(PLAIN, difference=None, interval=None, n=0))
+
+
+def test_the_headline_speaks_of_the_floor_and_of_the_others(tmp_path: Path) -> None:
+    accuracy = {"source-only": 0.4, "ours": 0.8, "theirs": 0.45, "twin": 0.8}
+    make_comparison(tmp_path, tuple(accuracy), 4, 5, accuracy=accuracy, reference="ours", bulk=False)
+    summary = summarise(read_results(tmp_path))
+    first, second = headline(summary)
+    assert first.startswith("ours is better than source-only, the floor (+")
+    assert second == "Of 2 other methods against ours: 1 worse, 1 with no difference shown."
+    assert [(each.row, each.role, each.shown) for each in conclusions(summary)] == [
+        ("source-only", "floor", "worse"),
+        ("theirs", "method", "worse"),
+        ("twin", "method", "no difference shown"),
+    ]
+
+
+def test_where_the_floor_is_the_reference_the_headline_says_so(tmp_path: Path) -> None:
+    make_comparison(tmp_path, ("source-only", "ours"), 2, 2, bulk=False)
+    assert headline(summarise(read_results(tmp_path)))[0].startswith("The reference, source-only, is the floor")
