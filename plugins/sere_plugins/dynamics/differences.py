@@ -19,7 +19,7 @@ def on_grid(static: Frames, context: Frames) -> tuple[Tensor, Tensor]:
             "B402",
             f"contours stand on {list(static.values.shape[:2])} [utterances, frames], the context on {list(context.values.shape[:2])}",
         )
-    mask = context.mask & static.mask
+    mask = context.mask if static.mask is context.mask else context.mask & static.mask
     return static.values.masked_fill(~mask.unsqueeze(-1), 0.0), mask
 
 

@@ -15,8 +15,8 @@ Gradients = tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]
 
 
 def gradients(
-    za: Tensor,
-    unit: Tensor,
+    ua: Tensor,
+    ub: Tensor,
     na: Tensor,
     nb: Tensor,
     ea: Tensor | None,
@@ -30,14 +30,14 @@ def gradients(
     """dL/dz^a, dL/dz^b, dL/de^a, dL/de^b; what is told depends on z^b alone, so that without dL/dS the others are None.
 
     Args:
-        za: `[N_a, D]`; unit: z^b / |z^b|, `[N_b, D]`; na, nb: 1 / |z|; ea, eb: burst strengths or None.
+        ua, ub: z / |z|, `[N_a, D]`, `[N_b, D]`; na, nb: 1 / |z|; ea, eb: burst strengths or None.
         best, winner: R_{i, j*(i)} and j*(i), `[lanes, N_a]`.
         grad_similarity: dL/dS `[A, lanes]`; grad_told: dL/dzt `[A, lanes, D]`; None where there is none.
     """
     plan, kernel = recipe.plan, recipe.kernel
-    enough = plan.worth_threads(za.device)
-    dzb = torch.zeros_like(unit)
-    dza, dea, deb = (None if e is None or grad_similarity is None else torch.zeros_like(e) for e in (za, ea, eb))
+    enough = plan.worth_threads(ua.device)
+    dzb = torch.zeros_like(ub)
+    dza, dea, deb = (None if e is None or grad_similarity is None else torch.zeros_like(e) for e in (ua, ea, eb))
     heads = recipe.shares.nonzero().squeeze(1)  # only highlights have a gradient of S
     edges = torch.searchsorted(heads, torch.tensor(plan.a.starts, device=heads.device)).tolist()
     pull, along, slope = (best.new_empty(plan.lanes, len(heads)) for _ in range(3))
@@ -57,20 +57,20 @@ def gradients(
                 deb[own].index_add_(0, matched, gap, alpha=-1)
             order = matched.argsort()
             count = torch.bincount(matched, minlength=own.stop - own.start)
-            weights = (pull[lane, mine] * na[rows])[order]
-            towards = embedding_bag(rows[order], za, count.cumsum(0) - count, mode="sum", per_sample_weights=weights)
+            weights = pull[lane, mine][order]
+            towards = embedding_bag(rows[order], ua, count.cumsum(0) - count, mode="sum", per_sample_weights=weights)
             back = torch.zeros_like(nb[own]).index_add_(0, matched, along[lane, mine])
-            dzb[own] = towards.addcmul_(unit[own], back.unsqueeze(1), value=-1).mul_(nb[own].unsqueeze(1))
+            dzb[own] = towards.addcmul_(ub[own], back.unsqueeze(1), value=-1).mul_(nb[own].unsqueeze(1))
         if grad_told is not None:
             dzb[own].addmm_(match_counts(winner, plan, job, dzb.dtype).T, grad_told[first:last, lane])
 
     def of_a(utterance: int) -> None:
         mine = slice(edges[utterance], edges[utterance + 1])
         rows = heads[mine]
-        towards = embedding_bag(winner[:, rows].T.contiguous(), unit, mode="sum", per_sample_weights=pull[:, mine].T.contiguous())
-        back = along[:, mine].sum(dim=0) * na[rows].square()
+        towards = embedding_bag(winner[:, rows].T.contiguous(), ub, mode="sum", per_sample_weights=pull[:, mine].T.contiguous())
+        back = along[:, mine].sum(dim=0)
         assert dza is not None
-        dza[rows] = towards.mul_(na[rows].unsqueeze(1)).addcmul_(za[rows], back.unsqueeze(1), value=-1)
+        dza[rows] = towards.addcmul_(ua[rows], back.unsqueeze(1), value=-1).mul_(na[rows].unsqueeze(1))
         if dea is not None:
             dea[rows] = slope[:, mine].sum(dim=0)
 

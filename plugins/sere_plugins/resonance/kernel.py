@@ -37,6 +37,6 @@ class Kernel:
 
 
 def inverse_norms(rows: Tensor) -> Tensor:
-    """1 / |row|, and 0 for a zero row, whose cosine with anything is 0 and stays so: `[N, D]` -> `[N]`."""
-    norms = torch.linalg.vector_norm(rows, dim=1)
-    return torch.where(norms > 0, norms.reciprocal(), 0.0)
+    """1 / |row|, and 0 for a zero row, whose cosine with anything is 0 and stays so: `[..., D]` -> `[...]`."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=-1)
+    return norms.reciprocal().masked_fill_(norms == 0, 0.0)

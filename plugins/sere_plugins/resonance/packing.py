@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -17,16 +18,23 @@ class Layout:
     Args:
         lengths: real frames of each utterance.
         starts: the first packed frame of each, and N at the end.
-        owner: `[N]` long, the utterance of each packed frame.
-        slots: `[N]` long, the packed frames' places in the flattened padded batch; None where no frame is padding.
         mask: `[B, T]`, the real frames.
     """
 
     lengths: tuple[int, ...]
     starts: tuple[int, ...]
-    owner: Tensor
-    slots: Tensor | None
     mask: Tensor
+
+    @cached_property
+    def owner(self) -> Tensor:
+        """`[N]` long, the utterance of each packed frame."""
+        lengths = torch.tensor(self.lengths, dtype=torch.long, device=self.mask.device)
+        return torch.repeat_interleave(lengths, output_size=self.frames)
+
+    @cached_property
+    def slots(self) -> Tensor | None:
+        """`[N]` long, the packed frames' places in the flattened padded batch; None where no frame is padding."""
+        return None if self.frames == self.mask.numel() else self.mask.flatten().nonzero().squeeze(1)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -62,12 +70,8 @@ def layout(mask: Tensor) -> Layout:
     >>> layout(torch.tensor([[True, False], [True, True]])).slots
     tensor([0, 2, 3])
     """
-    counts = mask.sum(dim=1)
-    lengths = tuple(int(count) for count in counts.tolist())
-    starts = (0, *accumulate(lengths))
-    owner = torch.repeat_interleave(torch.arange(len(lengths), device=mask.device), counts)
-    full = starts[-1] == mask.numel()
-    return Layout(lengths, starts, owner, None if full else mask.flatten().nonzero().squeeze(1), mask)
+    lengths = tuple(mask.sum(dim=1).tolist())
+    return Layout(lengths, (0, *accumulate(lengths)), mask)
 
 
 def _padded(rows: Tensor, places: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ from torch.nn.functional import embedding_bag
 
 from sere_plugins.resonance.gradient import gradients
 from sere_plugins.resonance.kernel import inverse_norms
+from sere_plugins.resonance.known import needs_gradient
 from sere_plugins.resonance.recipe import Recipe, match_counts
-from sere_plugins.resonance.search import Job, search
+from sere_plugins.resonance.search import Job, Plan, search
 from sere_plugins.resonance.workers import share
 
 
@@ -27,7 +28,7 @@ def resonate(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recip
         za, zb: packed frames `[N_a, D]`, `[N_b, D]`.
         ea, eb: packed burst strengths `[N_a]`, `[N_b]`, or None for a kernel without burst term.
     """
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (za, zb, ea, eb)):
+    if needs_gradient(za, zb, ea, eb):
         return _Resonate.apply(za, zb, ea, eb, recipe)  # type: ignore[no-any-return, no-untyped-call]
     return _values(za, zb, ea, eb, recipe, where=recipe.told)[:2]
 
@@ -35,21 +36,21 @@ def resonate(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recip
 def _values(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recipe: Recipe, where: bool) -> tuple[Tensor, Tensor | None, Any]:
     plan = recipe.plan
     na, nb = inverse_norms(za), inverse_norms(zb)
-    unit = zb * nb.unsqueeze(1)
-    best, winner = search(za, unit, na, ea, eb, plan, recipe.kernel, where)
-    similarity = _by_utterance(best, recipe)
+    ua, ub = za * na.unsqueeze(1), zb * nb.unsqueeze(1)
+    best, winner = search(ua, ub, ea, eb, plan, recipe.kernel, where)
+    similarity = by_utterance(best, plan, recipe.shares)
     told = None
     if recipe.told and winner is not None:
         told = _told(winner, zb, recipe)
-    return similarity, told, (na, nb, unit, best, winner)
+    return similarity, told, (ua, ub, na, nb, best, winner)
 
 
-def _by_utterance(best: Tensor, recipe: Recipe) -> Tensor:
-    """Equation 6 from every frame's best resonance `[lanes, N_a]`: `[A, lanes]`."""
-    rows, starts = torch.arange(best.shape[1], device=best.device), torch.tensor(recipe.plan.a.starts[:-1], device=best.device)
-    if not best.numel() or not len(starts):
-        return best.new_zeros(len(starts), len(best))
-    return embedding_bag(rows, best.T.contiguous(), starts, mode="sum", per_sample_weights=recipe.shares)
+def by_utterance(best: Tensor, plan: Plan, shares: Tensor) -> Tensor:
+    """Equation 6 from every frame's best resonance `[lanes, N_a]` and what each counts `[N_a]`: `[A, lanes]`."""
+    if not best.numel():
+        return best.new_zeros(len(plan.a), plan.lanes)
+    rows, starts = torch.arange(best.shape[1], device=best.device), torch.tensor(plan.a.starts[:-1], device=best.device)
+    return embedding_bag(rows, best.T.contiguous(), starts, mode="sum", per_sample_weights=shares)
 
 
 def _told(winner: Tensor, zb: Tensor, recipe: Recipe) -> Tensor:
@@ -68,14 +69,14 @@ def _told(winner: Tensor, zb: Tensor, recipe: Recipe) -> Tensor:
 class _Resonate(torch.autograd.Function):
     @staticmethod
     def forward(ctx, za, zb, ea, eb, recipe):  # type: ignore[no-untyped-def]
-        similarity, told, (na, nb, unit, best, winner) = _values(za, zb, ea, eb, recipe, where=True)
+        similarity, told, (ua, ub, na, nb, best, winner) = _values(za, zb, ea, eb, recipe, where=True)
         ctx.recipe = recipe
-        ctx.save_for_backward(za, unit, na, nb, ea, eb, best, winner)
+        ctx.save_for_backward(ua, ub, na, nb, ea, eb, best, winner)
         ctx.set_materialize_grads(False)
         return similarity, told
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx, grad_similarity, grad_told):  # type: ignore[no-untyped-def]
-        za, unit, na, nb, ea, eb, best, winner = ctx.saved_tensors
-        return (*gradients(za, unit, na, nb, ea, eb, best, winner, ctx.recipe, grad_similarity, grad_told), None)
+        ua, ub, na, nb, ea, eb, best, winner = ctx.saved_tensors
+        return (*gradients(ua, ub, na, nb, ea, eb, best, winner, ctx.recipe, grad_similarity, grad_told), None)

@@ -56,27 +56,25 @@ class Plan:
 
 
 def search(
-    za: Tensor, zb: Tensor, na: Tensor, ea: Tensor | None, eb: Tensor | None, plan: Plan, kernel: Kernel, where: bool
+    ua: Tensor, ub: Tensor, ea: Tensor | None, eb: Tensor | None, plan: Plan, kernel: Kernel, where: bool
 ) -> tuple[Tensor, Tensor | None]:
     """max_j R_ij and j*(i), equations 4 and 5, for every real frame i of a in every lane.
 
     Args:
-        za: packed frames of a, `[N_a, D]`, of any norm.
-        zb: packed frames of b, `[N_b, D]`, of norm 1 (or 0).
-        na: 1 / |z_i^a|, `[N_a]`.
+        ua, ub: packed frames of a and b, `[N_a, D]`, `[N_b, D]`, of norm 1 (or 0).
         ea, eb: burst strengths `[N_a]`, `[N_b]`; None for a kernel without burst term.
         where: is j* asked for?
 
     Returns:
         R_{i, j*(i)} `[lanes, N_a]`, and j*(i) as packed frames of b `[lanes, N_a]` (the first of equals), or None.
     """
-    best = za.new_empty(plan.lanes, plan.a.frames)
-    winner = torch.empty(best.shape, dtype=torch.long, device=za.device) if where else None
-    tasks = deque(_blocks(plan, _GPU_BLOCK if za.is_cuda else _CPU_BLOCK))
+    best = ua.new_empty(plan.lanes, plan.a.frames)
+    winner = torch.empty(best.shape, dtype=torch.long, device=ua.device) if where else None
+    tasks = deque(_blocks(plan, _GPU_BLOCK if ua.is_cuda else _CPU_BLOCK))
     largest = max((block.size(plan) for block in tasks), default=0)
 
     def work() -> None:
-        memory = za.new_empty(2, largest)
+        memory = ua.new_empty(2, largest)
         while True:
             try:
                 block = tasks.popleft()
@@ -85,13 +83,11 @@ def search(
             part, columns = block.part, plan.b.rows(block.first, block.last)
             shape = (columns.stop - columns.start, part.stop - part.start)
             scores, gap = (row[: shape[0] * shape[1]].view(shape) for row in memory)
-            torch.mm(zb[columns], za[part].T, out=scores)
+            torch.mm(ub[columns], ua[part].T, out=scores)
             if kernel.sync is not None and ea is not None and eb is not None:
                 torch.sub(ea[part], eb[columns].unsqueeze(1), out=gap)
-                if kernel.combine == "product":
-                    scores.mul_(kernel.synchrony(gap))
-                else:
-                    scores.mul_(na[part]).add_(kernel.synchrony(gap))
+                synchrony = kernel.synchrony(gap)
+                scores = scores.mul_(synchrony) if kernel.combine == "product" else scores.add_(synchrony)
             for b, own in zip(range(block.first, block.last), scores.split(plan.b.lengths[block.first : block.last]), strict=True):
                 lane = 0 if plan.aligned else b
                 if winner is None:
@@ -100,9 +96,7 @@ def search(
                     best[lane, part], at = _top(own)
                     torch.add(at, plan.b.starts[b], out=winner[lane, part])
 
-    run_everywhere(work, enough=plan.worth_threads(za.device))
-    if kernel.combine == "product" or kernel.sync is None:  # a positive factor of a whole row changes no winner
-        best.mul_(na)
+    run_everywhere(work, enough=plan.worth_threads(ua.device))
     return best, winner
 
 

@@ -30,6 +30,7 @@ class Asked:
     Args:
         picks: `[P]`, the utterance of b that meets utterance i of a; None: utterance i.
         real, others: the real frames `[P, T_a]` of a, `[B, T_b]` of b.
+        na, nb: 1 / |z| of their frames, 0 for a zero frame.
         shares: `[P, T_a]`, what each frame of a counts in equation 6, 0 in padding.
         kernel: equation 4.
         back: is what b is told by a asked for?
@@ -38,6 +39,8 @@ class Asked:
     picks: Tensor | None
     real: Tensor
     others: Tensor
+    na: Tensor
+    nb: Tensor
     shares: Tensor
     kernel: Kernel
     back: bool
@@ -57,15 +60,9 @@ def meet(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, asked: As
     return _Meet.apply(za, zb, ea, eb, asked)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _inverse_norms(frames: Tensor) -> Tensor:
-    """1 / |z|, and 0 for a zero frame, `[P, T]`."""
-    norms: Tensor = torch.linalg.vector_norm(frames, dim=2)
-    return norms.reciprocal().masked_fill_(norms == 0, 0.0)
-
-
-def _matched(za: Tensor, zb: Tensor, na: Tensor, nb: Tensor, ea: Tensor | None, eb: Tensor | None, asked: Asked) -> tuple[Tensor, ...]:
+def _matched(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, asked: Asked) -> tuple[Tensor, ...]:
     """max_j R_ij and its place `[P, T_a]`; the place of max_i R_ij `[P, T_b]`, if asked for.  The first of equals."""
-    kernel, columns = asked.kernel, asked.met(asked.others)
+    kernel, columns, na, nb = asked.kernel, asked.met(asked.others), asked.na, asked.met(asked.nb)
     step = max(1, _TOGETHER // max(za.shape[1] * zb.shape[1], 1))
     found: list[tuple[Tensor, ...]] = []
     for first in range(0, len(za), step):
@@ -103,11 +100,10 @@ def _telling(grad: Tensor, place: Tensor, real: Tensor, frames: int) -> tuple[Te
 class _Meet(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, asked: Asked) -> Any:
-        na, nb = _inverse_norms(za), asked.met(_inverse_norms(zb))
-        best, *places = _matched(za, asked.met(zb), na, nb, ea, None if eb is None else asked.met(eb), asked)
+        best, *places = _matched(za, asked.met(zb), ea, None if eb is None else asked.met(eb), asked)
         best.masked_fill_(~asked.real, 0.0)
         ctx.asked = asked
-        ctx.save_for_backward(za, zb, ea, eb, na, nb, best, *places)
+        ctx.save_for_backward(za, zb, ea, eb, best, *places)
         ctx.set_materialize_grads(False)
         back = _told(za, places[1], asked.met(asked.others), None) if asked.back else None
         return (best * asked.shares).sum(dim=1), _told(zb, places[0], asked.real, asked.picks), back
@@ -116,14 +112,14 @@ class _Meet(torch.autograd.Function):
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_similarity: Tensor | None, grad_forth: Tensor | None, grad_back: Tensor | None) -> Any:
         asked = ctx.asked
-        za, zb, ea, eb, na, nb, best, *places = ctx.saved_tensors
+        za, zb, ea, eb, best, *places = ctx.saved_tensors
         dza = dzb = dea = deb = None
         if grad_back is not None:
             _, dza = _telling(grad_back, places[1], asked.met(asked.others), za.shape[1])
         if grad_forth is not None:
             dzb = _spread(asked, grad_forth, places[0], zb)
         if grad_similarity is not None:
-            more, others, gaps = _of_similarity(grad_similarity, asked, za, asked.met(zb), ea, eb, na, nb, best, places[0])
+            more, others, gaps = _of_similarity(grad_similarity, asked, za, asked.met(zb), ea, eb, best, places[0])
             dza = more if dza is None else dza.add_(more)
             if asked.picks is not None:
                 others = torch.zeros_like(zb).index_add_(0, asked.picks, others)
@@ -151,8 +147,6 @@ def _of_similarity(
     zb: Tensor,
     ea: Tensor | None,
     eb: Tensor | None,
-    na: Tensor,
-    nb: Tensor,
     best: Tensor,
     place: Tensor,
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
@@ -160,7 +154,7 @@ def _of_similarity(
     matched = None if eb is None else asked.met(eb).gather(1, place)
     pull, along, gap = local(grad.unsqueeze(1) * asked.shares, best, ea, matched, asked.kernel)
     columns = asked.met(asked.others)
-    na, nb = na.masked_fill(~asked.real, 0.0).unsqueeze(2), nb.masked_fill(~columns, 0.0).unsqueeze(2)
+    na, nb = asked.na.masked_fill(~asked.real, 0.0).unsqueeze(2), asked.met(asked.nb).masked_fill(~columns, 0.0).unsqueeze(2)
     a = za.masked_fill(~asked.real.unsqueeze(2), 0.0) * na
     b = zb.masked_fill(~columns.unsqueeze(2), 0.0) * nb
     pulls = za.new_zeros(len(za), za.shape[1], zb.shape[1]).scatter_(2, place.unsqueeze(2), pull.unsqueeze(2))
