@@ -178,8 +178,10 @@ class Run:
 
         corpora = [bound.params for path, bound in self.resolved.components.items() if path.startswith("corpora.")]
         roots = [value.expanduser() for params in corpora for value in vars(params).values() if isinstance(value, Path)]
-        recordings = [recording.path for recording, _ in self.plan.recordings().values()]
-        zones = Zones(self.folder.path, recordings, roots, cache_folder(self.config.features) / "audio.index")
+        recordings: dict[str, list[Path]] = {}
+        for recording, _ in self.plan.recordings().values():
+            recordings.setdefault(recording.corpus, []).append(recording.path)
+        zones = Zones(self.folder.path, recordings.values(), roots, cache_folder(self.config.features) / "audio.index")
         factories = {path: bound.spec.factory for path, bound in self.resolved.components.items()}
         return Guard(factories, zones, type(self).whole.__code__, _note_probes(self.folder))
 

@@ -2,8 +2,9 @@
 
 What this protects from: a method, loss, selector or hook that comes upon target labels by accident or by convenience.
 `SealedLabels` does not hold the labels at all, only their sum with a keystream; the key is a `Seal`, which the engine
-makes and hands to the scorer alone.  What it cannot protect from: code in the same process that searches the
-interpreter's objects (`gc`, frames) for the `Seal`, or that reads the corpus's folder itself.
+makes and hands to the scorer alone.  What it cannot protect from is code in the same process that searches
+the interpreter's objects (`gc`, frames) for the `Seal`, or that reads the corpus's folder itself: most of that is noticed by
+`sere_core.train.guard`.
 """
 
 from __future__ import annotations

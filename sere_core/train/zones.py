@@ -23,7 +23,9 @@ _MEMORY = re.compile(r"/proc/[^/]+/(task/[^/]+/)?(mem|pagemap|maps)$")
 def libraries() -> tuple[str, ...]:
     """The folders of the standard library and of installed packages."""
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    found = {os.path.realpath(path) for path in (*paths, *site.getsitepackages(), site.getusersitepackages(), sys.prefix, sys.base_prefix)}
+    packages = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]  # of another environment, too
+    paths += [*packages, *site.getsitepackages(), site.getusersitepackages(), sys.prefix, sys.base_prefix]
+    found = {os.path.realpath(path) for path in paths if path}
     return tuple(sorted(found - {"/", os.path.realpath(Path.home())}))
 
 
@@ -37,16 +39,18 @@ class Zones:
 
     Args:
         record: the folder of this run's record.
-        recordings: the audio files of the run.
+        recordings: each corpus's audio files.
         roots: the folders and files that the corpora's parameters name.
         index: the feature cache's list of audio files.
     """
 
-    def __init__(self, record: Path, recordings: Iterable[Path], roots: Iterable[Path], index: Path) -> None:
+    def __init__(self, record: Path, recordings: Iterable[Iterable[Path]], roots: Iterable[Path], index: Path) -> None:
         self._record = os.path.realpath(record)
         self._index = os.path.realpath(index)
-        folders = sorted({os.path.realpath(path.parent) for path in recordings})
-        self._roots = tuple(sorted({*map(os.path.realpath, roots), *_common(folders, self._record)}))
+        closed = set(map(os.path.realpath, roots))
+        for corpus in recordings:  # one by one: what lies between corpora, such as weights, is open
+            closed.update(_common(sorted({os.path.realpath(path.parent) for path in corpus}), self._record))
+        self._roots = tuple(sorted(closed))
         self._free = libraries()
 
     def closed(self, target: Any, writing: bool = False) -> str:
