@@ -72,6 +72,24 @@ def aligned(subject: Subject) -> None:
     assert close(quiet[0].similarity, heard.similarity) and close(quiet[0].told, heard.told), "it says something else without gradient"
 
 
+@CHECKS("resonance.map", "resonance.finite")
+def frame_map(subject: Subject) -> None:
+    """Where it has a map of frames, the map adds up to its similarity and to what is told."""
+    field = build(subject)
+    if not hasattr(field, "frame_map"):
+        return
+    for a, b in (sides(), sides(extra=3)[::-1]):
+        seen, said = field.frame_map(a, b), field(a.take([0]), b.take([0]))
+        frames = b.frames.values[0][b.frames.mask[0]]
+        shape = (int(a.frames.mask[0].sum()), len(frames))
+        assert seen.resonance.shape == seen.heard.shape == shape, f"the map has shape {tuple(seen.resonance.shape)}, not {shape}"
+        assert not seen.resonance.requires_grad and not seen.heard.requires_grad, "the map carries a gradient"
+        assert close(seen.heard.sum(dim=1), torch.ones_like(seen.heard[:, 0])), "rows of `heard` do not sum to 1"
+        total = ((seen.heard * seen.resonance).sum(dim=1) * seen.shares).sum()
+        assert close(total, said.similarity[0, 0]), "the map does not add up to the similarity"
+        assert close(seen.heard.mean(dim=0) @ frames, said.told[0, 0]), "the map does not add up to what is told"
+
+
 @CHECKS("resonance.bounded", "resonance.finite")
 def bounded(subject: Subject) -> None:
     """A similarity lies in [-1, 1], however large the frames are."""

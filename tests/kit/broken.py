@@ -27,6 +27,7 @@ from sere_registry import (
     UnlabelledBatch,
     Utterance,
 )
+from sere_registry.batches import FrameMap
 from sere_registry.hookspecs import hookimpl
 
 
@@ -162,6 +163,15 @@ class FieldIgnoresMask(GoodField):
     def tell(self, batch: Any) -> Tensor:
         told: Tensor = batch.frames.values.sum(dim=1)
         return told
+
+
+class WrongMap(GoodField):
+    """A map of frames of another field than the one that answers."""
+
+    def frame_map(self, a: Any, b: Any) -> FrameMap:
+        rows, columns = (side.frames.mask[0].sum() for side in (a, b))
+        even = torch.full((rows, columns), 1.0 / float(columns), dtype=a.frames.values.dtype)
+        return FrameMap(even.detach(), even, torch.full((rows,), 1.0 / float(rows), dtype=even.dtype))
 
 
 class WrongDiagonal(GoodField):

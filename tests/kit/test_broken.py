@@ -37,6 +37,7 @@ BROKEN: dict[str, dict[str, str]] = {
         "NotSymmetric": "resonance.symmetry",
         "FieldIgnoresMask": "resonance.padding",
         "WrongDiagonal": "resonance.aligned",
+        "WrongMap": "resonance.map",
         "DependsOnCompany": "resonance.company",
         "GoodLoss": "resonance.shapes",
         "SteepField": "resonance.finite",
