@@ -54,18 +54,30 @@ class Coder:
 
     def __post_init__(self) -> None:
         self.samplers = make_samplers({name: len(stream) for name, stream in self.streams.items()}, self.sizes, self.seed)
+        self._whole: dict[str, Raw] = {}
 
     def draw(self, names: frozenset[str], step: int) -> dict[str, Raw]:
         """The raw batches of a step for the streams among `names`, and the whole labelled set as `support`."""
         raws: dict[str, Raw] = {}
         for name in STREAMS:
             if name in names:
-                raws[name] = self.streams[name].collate(self.samplers[name](step), self.device)
+                raws[name] = self._draw(name, step)
         if "support" in names:
             labelled = self.streams["labelled"]
             whole = "labelled" in raws and self.samplers["labelled"].batch == len(labelled)
-            raws["support"] = raws["labelled"] if whole else labelled.collate(range(len(labelled)), self.device)
+            raws["support"] = raws["labelled"] if whole else self._all("labelled")
         return raws
+
+    def _draw(self, name: str, step: int) -> Raw:
+        if self.samplers[name].batch == len(self.streams[name]):
+            return self._all(name)
+        return self.streams[name].collate(self.samplers[name](step), self.device)
+
+    def _all(self, name: str) -> Raw:
+        """A whole stream; it is padded once, so that nothing may write to a raw batch."""
+        if name not in self._whole:
+            self._whole[name] = self.streams[name].collate(range(len(self.streams[name])), self.device)
+        return self._whole[name]
 
     def encode(
         self, backbone: Any, raws: Mapping[str, Raw], views: frozenset[str], step: int
