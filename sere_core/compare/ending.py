@@ -44,7 +44,7 @@ def finish(plan: ComparePlan, folder: Path, failures: Sequence[Outcome], console
     from sere_core.compare.tables import print_table
 
     results = read_results(folder)
-    proof = proof_of(folder, plan, state)
+    proof = proof_of(folder, plan, state, dict.fromkeys(facts.job for facts in results.runs.values()))
     lines = _failure_lines(plan, failures) or [f"{' '.join(map(str, place))}: {line}" for place, line in results.failures.items()]
     try:
         if proof.refused:

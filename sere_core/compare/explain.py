@@ -25,7 +25,7 @@ _WHY: tuple[tuple[str, tuple[str, ...]], ...] = (
             "task.shots",
         ),
     ),
-    ("digests.corpora", ("corpora", "task.source", "task.target", "task.classes")),
+    ("digests.corpora", ("corpora",)),
     ("digests.folds.labelled", ("task.source", "task.classes", "task.shots", "corpora")),
     ("digests.folds.source", ("task.source", "task.classes", "task.shots", "corpora")),
     ("digests.streams.labelled", (*_BUDGET, "train.batch.labelled", "task.source", "task.classes", "task.shots", "corpora")),

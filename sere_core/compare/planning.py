@@ -89,7 +89,7 @@ class _Planner:
         pairs = pairs_of(request, tree, self.problems)
         if not rows:
             self._stop()
-        self._check_budget(rows)
+        self._check_budget(rows, tree)
         own = [Pair("", Node({}, request.root.start))]
         jobs: list[Job] = []
         configs: dict[str, str] = {}
@@ -151,15 +151,17 @@ class _Planner:
             tree = laid(tree, Node({"train": budget}, budget.start))
         return tree
 
-    def _check_budget(self, rows: list[Overlay]) -> None:
+    def _check_budget(self, rows: list[Overlay], tree: Node) -> None:
         """Rows with other budgets are not comparable, and nobody should learn that after hours."""
+        paths = dict.fromkeys(_BUDGET_PATHS, "set it for all rows in `budget`")
+        if at(tree, ("train", "steps_per_epoch")) is None:
+            paths["train.batch.target"] = "an epoch is one pass over T_u: say `budget: {steps_per_epoch: N}`"
         for row in rows:
-            for path in _BUDGET_PATHS:
-                allowed = allowed_by(f"config.{path}", self.request.comparison.allow)
-                if not allowed and any(below(path, one) for one in row.varied):
-                    place = self._place_of(row, path)
-                    hint = f"set it for all rows in `budget`, or allow the difference: `allow: [config.{path}]`"
-                    self.problems.append(Problem("C311", f"the row '{row.name}' has another budget than the others", hint, place))
+            for path, way_out in paths.items():
+                if any(below(path, one) for one in row.varied) and not allowed_by(f"config.{path}", self.request.comparison.allow):
+                    hint = f"{way_out}, or allow the difference: `allow: [config.{path}]`"
+                    message = f"the row '{row.name}' has another budget than the others"
+                    self.problems.append(Problem("C311", message, hint, self._place_of(row, path)))
 
     def _place_of(self, row: Overlay, path: str) -> Place:
         found = at(row.layer, tuple(path.split(".")))

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from sere_core.compare.kept import keep, kept
-from sere_core.compare.places import is_done, read_json, record_of
+from sere_core.compare.places import read_json, record_of
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.proof import Proof, prove
-from sere_registry.errors import Problem, SereError
+from sere_registry.errors import Problem
 
 PROOF = "proof.json"
 
 
-def proof_of(folder: Path, plan: ComparePlan, state: str) -> Proof:
-    """Prove that the finished records may stand in one table, or take the proof of last time if nothing has changed.
-
-    A record that cannot be read is left out; reading the results says so.
+def proof_of(folder: Path, plan: ComparePlan, state: str, jobs: Collection[str]) -> Proof:
+    """Prove that these finished records may stand in one table, or take the proof of last time if nothing has changed.
 
     Args:
         folder: the comparison's.
         plan: of the comparison.
         state: of plan and records, see `sere_core.compare.kept`.
+        jobs: the records that are to stand in the table.
 
     Raises:
-        SereError: X704 or X705 if the proof cannot be kept.
+        SereError: T505 if a record does not tell its conditions; X704 or X705 if the proof cannot be kept.
     """
     found = kept(folder, PROOF, state)
     if found is not None:
         return Proof(tuple(found["allowed"]), tuple(Problem("T506", one["message"], one["hint"]) for one in found["refused"]))
     from sere_core.compare.evidence import read_evidence
 
-    records = {}
-    for job in dict.fromkeys(job.job for job in plan.jobs):
-        if is_done(folder, job):
-            try:
-                records[job] = read_evidence(record_of(folder, job))
-            except SereError:
-                continue
-    proof = prove(plan, records)
+    proof = prove(plan, {job: read_evidence(record_of(folder, job)) for job in jobs})
     refused = [{"message": problem.message, "hint": problem.hint} for problem in proof.refused]
     keep(folder, PROOF, state, {"allowed": list(proof.allowed), "refused": refused})
     return proof

@@ -58,6 +58,7 @@ def test_a_mistake_is_a_line_with_its_place(home: Path, change: str, expected: s
         ("ours: {}", "floor: {}", "comparison.yaml:6:3: rows.floor: [C301] 'floor' stands twice"),
         ("ours: {}", "ours: {output: x}", "comparison.yaml:6:10: rows.ours.output: [C302] the comparison itself decides"),
         ("ours: {}", "ours: {train: {epochs: 9}}", "comparison.yaml:6:26: train.epochs: [C311] the row 'ours' has another budget"),
+        ("ours: {}", "ours: {train: {batch: {target: 2}}}", "train.batch.target: [C311] the row 'ours' has another budget"),
         ("ours: {}", "ours: {losses: {adapt: {weight: heavy}}}", "comparison.yaml:6:35: losses.adapt.weight: [C302]"),
         ("ours: {}", "ours: [1]", "comparison.yaml:6:3: rows.ours: [C302] should be a mapping"),
     ],

@@ -1,0 +1,188 @@
+"""Records are compared, not believed: each condition that differs without a reason is refused by a line that names it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sere_core.compare.evidence import read_evidence
+from sere_core.compare.jobs import run_job
+from sere_core.compare.plan import ComparePlan
+from sere_core.compare.proof import Proof, prove
+from sere_core.compare.running import missing_jobs
+from sere_core.config.writer import write
+from tests.compare.tiny import BASE, COMPARISON, made
+
+Edit = Callable[[str, str, Callable[[Any], None]], None]
+
+TEXT = COMPARISON.replace("ours: {}", "ours: {}\n  light: {losses: {adapt: {weight: 0.5}}, train: {batch: {target: 3}}}")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+    """A comparison that was really run: four rows, one pair, two seeds."""
+    home = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERE_CACHE", str(shared_cache))
+        patch.chdir(home)
+        (home / "base.yaml").write_text(BASE)
+        plan, folder = made(TEXT + "seeds: 2\nbudget: {steps_per_epoch: 3}\n")
+        for job in missing_jobs(plan, folder):
+            assert run_job(folder, job).state == "done"
+    return folder
+
+
+class Edited:
+    """A copy of the comparison whose records can be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.plan = folder, ComparePlan.read(folder)
+
+    def edit(self, row: str, file: str, change: Callable[[Any], None], seeds: tuple[int, ...] = (0, 1)) -> None:
+        """Change a file of the records of a row."""
+        for job in self.plan.jobs:
+            if job.row == row and job.seed in seeds:
+                path = self.folder / "records" / job.job / file
+                if file.endswith(".json"):
+                    data = json.loads(path.read_bytes())
+                    change(data)
+                    path.write_text(json.dumps(data))
+                else:
+                    import yaml
+
+                    data = yaml.safe_load(path.read_bytes())
+                    change(data)
+                    path.write_text(write(data))
+
+    def prove(self, *allow: str) -> Proof:
+        records = {job.job: read_evidence(self.folder / "records" / job.job) for job in self.plan.jobs}
+        return prove(replace(self.plan, allow=allow), records)
+
+
+@pytest.fixture
+def edited(finished: Path, tmp_path: Path) -> Edited:
+    shutil.copytree(finished, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints", "embeddings"))
+    return Edited(tmp_path / "copy")
+
+
+def put(value: Any, *path: Any) -> Callable[[Any], None]:
+    """A change of one value."""
+
+    def change(data: Any) -> None:
+        for part in path[:-1]:
+            data = data[part]
+        data[path[-1]] = value
+
+    return change
+
+
+def component(name: str, key: str, value: str) -> Callable[[Any], None]:
+    """A change of one component in a manifest."""
+
+    def change(data: Any) -> None:
+        next(each for each in data["components"] if each["id"] == name)[key] = value
+
+    return change
+
+
+def test_rows_that_differ_in_what_they_vary_need_no_excuse(edited: Edited) -> None:
+    assert edited.prove() == Proof((), ()), "another loss, another weight, other steps, and a ceiling's own source"
+
+
+@pytest.mark.parametrize(
+    ("row", "file", "change", "name"),
+    [
+        ("light", "manifest.json", put("0" * 32, "digests", "features", "all"), "digests.features"),
+        ("light", "manifest.json", put("0" * 32, "digests", "corpora", "xa"), "digests.corpora"),
+        ("ceiling", "manifest.json", put("0" * 32, "digests", "corpora", "xb"), "digests.corpora"),
+        ("ours", "manifest.json", put("0" * 64, "digests", "streams", "labelled"), "digests.streams.labelled"),
+        ("ours", "manifest.json", put("0" * 64, "digests", "streams", "source"), "digests.streams.source"),
+        ("floor", "manifest.json", put("0" * 64, "digests", "streams", "target"), "digests.streams.target"),
+        ("ceiling", "manifest.json", put("0" * 64, "digests", "streams", "target"), "digests.streams.target"),
+        ("light", "manifest.json", put("0" * 64, "digests", "streams", "target"), None),  # it varies train.batch.target
+        ("ceiling", "folds.json", put(["a", "b"], "folds", 0, "test"), "digests.folds.test"),
+        ("ceiling", "folds.json", put(["a", "b"], "folds", 1, "target"), "digests.folds.target"),
+        ("ceiling", "folds.json", put({"a": 0}, "folds", 0, "labelled"), None),  # it has labels of its own
+        ("ours", "folds.json", put({"a": 0}, "folds", 0, "labelled"), "digests.folds.labelled"),
+        ("ceiling", "folds.json", put(["anger", "fear"], "classes"), "classes"),
+        ("ours", "config.yaml", put(9, "train", "epochs"), "config.train.epochs"),
+        ("light", "config.yaml", put(9, "train", "steps_per_epoch"), "config.train.steps_per_epoch"),
+        ("light", "config.yaml", put(2.0, "losses", "classify", "weight"), "config.losses.classify.weight"),
+        ("light", "config.yaml", put(2.0, "losses", "adapt", "weight"), None),
+        ("floor", "config.yaml", put({"use": "sere.coral", "params": {}, "weight": 1.0}, "losses", "adapt"), None),
+        ("light", "config.yaml", put(3, "task", "shots"), "config.task.shots"),
+        ("ours", "config.yaml", put(64, "network", "dim"), "config.network.dim"),
+        ("ours", "config.yaml", put(True, "resonance", "new"), "config.resonance.new"),
+        ("ours", "config.yaml", put("/elsewhere", "output", "dir"), None),
+        ("ours", "config.yaml", put(3, "train", "threads"), None),
+        ("ours", "manifest.json", put(7, "seeds", "task"), "seeds.task"),
+        ("ours", "manifest.json", put("1.0", "versions", "torch"), "versions.torch"),
+        ("ours", "manifest.json", put("1.0", "versions", "somebodys-plugin"), None),  # nobody else has it
+        ("ours", "manifest.json", put("NVIDIA H200", "machine", "device"), "machine.device"),
+        ("ours", "manifest.json", put("bfloat16", "machine", "precision"), "machine.precision"),
+        ("ours", "manifest.json", put("entropy", "selection"), "selection"),
+        ("ours", "manifest.json", component("losses.classify", "code", "0123"), "components.losses.classify"),
+        ("ours", "manifest.json", component("encoders.small", "version", "9"), "components.encoders.small"),
+        ("light", "manifest.json", component("losses.adapt", "code", "0123"), "components.losses.adapt"),  # a weight changes no code
+    ],
+)
+def test_a_difference_is_refused_by_name_and_allowed_by_the_same_name(
+    edited: Edited, row: str, file: str, change: Callable[[Any], None], name: str | None
+) -> None:
+    edited.edit(row, file, change)
+    proof = edited.prove()
+    if name is None:
+        assert proof == Proof((), ())
+        return
+    (problem,) = proof.refused
+    assert problem.code == "T506" and f"allow: [{name}]" in problem.hint
+    assert row in problem.message and "xa>xb seed 0" in problem.message and "1 more" in problem.message
+    allowed = edited.prove(name)
+    assert not allowed.refused and len(allowed.allowed) == 1 and name in allowed.allowed[0]
+
+
+def test_the_row_that_is_odd_is_named_and_not_the_others(edited: Edited) -> None:
+    edited.edit("ours", "manifest.json", put("1.0", "versions", "torch"))
+    (problem,) = edited.prove().refused
+    assert "versions.torch: floor, light, ceiling:" in problem.message and "ours: 1.0" in problem.message, "ours is the reference"
+
+
+def test_a_row_must_be_the_same_row_at_every_seed(edited: Edited) -> None:
+    edited.edit("light", "config.yaml", put(0.7, "losses", "adapt", "weight"), seeds=(1,))
+    (problem,) = edited.prove().refused
+    assert "config.losses.adapt.weight: light: 0.7, xa>xb seed 0: 0.5, at xa>xb seed 1" in problem.message
+
+
+def test_all_rows_may_not_change_between_seeds_together(edited: Edited) -> None:
+    for row in ("floor", "ours", "light", "ceiling"):
+        edited.edit(row, "manifest.json", put("1.0", "versions", "numpy"), seeds=(1,))
+    assert all("versions.numpy" in problem.message for problem in edited.prove().refused) and edited.prove().refused
+    assert not edited.prove("versions").refused
+
+
+def test_places_of_files_are_no_difference(edited: Edited) -> None:
+    edited.edit("ours", "config.yaml", put("/a/data", "corpora", "xa", "params", "root"))
+    edited.edit("floor", "config.yaml", put("/b/data", "corpora", "xa", "params", "root"))
+    assert edited.prove() == Proof((), ())
+
+
+def test_what_one_row_varies_is_no_freedom_for_the_others(edited: Edited) -> None:
+    edited.edit("ceiling", "config.yaml", put(5, "train", "batch", "target"))
+    (problem,) = edited.prove().refused
+    assert "config.train.batch.target: ceiling: 5" in problem.message
+
+
+def test_a_record_that_does_not_tell_its_conditions_cannot_be_used(edited: Edited) -> None:
+    from sere_registry.errors import SereError
+
+    path = edited.folder / "records" / edited.plan.jobs[0].job
+    os.truncate(path / "manifest.json", 10)
+    with pytest.raises(SereError, match="T505"):
+        read_evidence(path)
