@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -36,7 +36,7 @@ class LocalProcesses:
     def __init__(self, workers: int | None = None) -> None:
         self.workers = max(1, workers or cores())
 
-    def run(self, folder: Path, jobs: Sequence[str]) -> Iterator[Outcome]:
+    def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
         """See `Executor.run`."""
         queue = deque(jobs)
         threads = 1 if min(self.workers, len(jobs)) > 1 else None
