@@ -46,7 +46,8 @@ def run(arguments: Any) -> int:
     results = read_results(arguments.folder)
     if results.runs:
         jobs = dict.fromkeys(job.job for job in results.plan.jobs)
-        proof = proof_of(arguments.folder, results.plan, state_of(arguments.folder, jobs))
+        shown = dict.fromkeys(facts.job for facts in results.runs.values())
+        proof = proof_of(arguments.folder, results.plan, state_of(arguments.folder, jobs), shown)
         if proof.refused:
             raise SereError(*proof.refused)
         results = replace(results, allowed=proof.allowed)

@@ -36,9 +36,9 @@ def show_plan(plan: ComparePlan, folder: Path, missing: Collection[str], time: s
         marks = ", reference" if row.name == plan.reference else ""
         varied = ", ".join(row.varied) or "nothing"
         table.add_row(Text(row.name), Text(f"{row.role}{marks}"), Text(varied, overflow="fold"), Text(f"{there}/{len(mine)}"))
-    shared = f" ({places - jobs} places share a run with another)" if jobs < places else ""
     count = f"{len(plan.rows)} rows x {len(plan.pairs)} pairs x {len(plan.seeds)} seeds"
-    speaker.say(f"comparison {plan.name}: {count} = {jobs} runs{shared}; {jobs - len(missing)} there, {len(missing)} missing")
+    runs = f"{jobs} runs" if jobs == places else f"{places} places, {jobs} runs"  # ceilings of pairs with one target share theirs
+    speaker.say(f"comparison {plan.name}: {count} = {runs}; {jobs - len(missing)} there, {len(missing)} missing")
     speaker.console.print(table)
     more = f" and {len(plan.pairs) - _MANY} more" if len(plan.pairs) > _MANY else ""
     speaker.say(f"pairs:   {', '.join(plan.pairs[:_MANY])}{more}")
