@@ -99,8 +99,8 @@ def verdict_table(summary: Summary) -> Table | None:
             points(each.difference),
             interval(each.interval, signed=True),
             *numbers,
-            DASH if each.effect is None else f"{each.effect:.2f}",
-            f"{each.rank_biserial:.2f}",
+            _signed(each.effect),
+            _signed(each.rank_biserial),
             f"{each.wins}/{each.ties}/{each.losses}",
             f"{each.units} ({each.unit})",
             shows,
@@ -124,11 +124,10 @@ def cluster_table(results: Results, summary: Summary) -> Table | None:
         found = [fold for (name, _, _), facts in results.runs.items() if name == row.row for fold in clustering(facts.path)]
         values = {name: [fold[name] for fold in found if name in fold] for name in names}
         shares = {name: fmean(each) if each else None for name, each in values.items()}
-        near = shares["silhouette"]
         cells = (
             _percent(shares["knn_purity"]),
             _percent(shares["purity_chance"]),
-            Cell(DASH if near is None else f"{near:.3f}".replace("-", MINUS)),
+            Cell(_signed(shares["silhouette"], 3)),
             _percent(shares["pseudo_accuracy"]),
         )
         if any(values.values()):
@@ -219,6 +218,10 @@ def _notes(row: RowSummary, common: Mapping[str, str], name: FullName) -> str:
 
 def _percent(value: float | None) -> Cell:
     return Cell(DASH if value is None else f"{100 * value:.1f}")
+
+
+def _signed(value: float | None, digits: int = 2) -> str:
+    return DASH if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def _seconds(value: float | None) -> str:

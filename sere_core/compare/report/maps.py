@@ -118,4 +118,4 @@ def _draw(studio: Studio, title: str, by: str, words: NDArray[np.str_], stream: 
         figure.legend(loc="outside lower center", ncols=4, fontsize=8, handletextpad=0.2, columnspacing=1.0)
 
     alt = f"t-SNE maps of {len(words)} utterances of {title}, before and after training, coloured by {by}."
-    return studio.draw(f"map-{title}-{by}", (4.7, 3.0), paint, alt, f"by {by}")
+    return studio.draw(f"map-{title}-{by}", (4.0, 2.75), paint, alt, f"by {by}")

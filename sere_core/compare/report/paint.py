@@ -108,6 +108,7 @@ class Studio:
             paint(figure)
             png, svg = io.BytesIO(), io.StringIO()
             figure.savefig(png, format="png", dpi=200, facecolor="white", metadata={"Software": None})
+            figure.set_layout_engine("none")  # it has found its places
             with matplotlib.rc_context({"svg.hashsalt": name}):
                 figure.savefig(svg, format="svg", dpi=160, transparent=True, metadata={"Date": None, "Creator": None, "Title": alt})
         markup = svg.getvalue()

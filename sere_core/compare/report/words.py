@@ -73,7 +73,7 @@ def sentence(verdict: Verdict, alpha: float = 0.05, family: int = 1) -> str:
     >>> more = dict(units=18, unit="run", pairs=6, wins=10, ties=0, losses=8, smallest_detectable=0.021)
     >>> found = Verdict("a", "b", 0.004, Interval(-0.009, 0.017, "speakers", 30), **numbers, **more, shown="no difference shown")
     >>> first, second = sentence(found).split(". ", 1)
-    >>> print(first)
+    >>> print(first.replace("\\u00a0", " "))
     No difference from b shown: +0.4 points (95 % interval −0.9 to +1.7; p = 0.40 after Holm's correction; 10 won, 8 lost of 18 runs)
     >>> print(second)
     The smallest difference that 18 pairs and seeds show with 80 % power is 2.1 points.
@@ -114,15 +114,15 @@ def points(value: float | None) -> str:
 
 
 def chance(p: float, name: str = "") -> str:
-    """A probability with as many digits as mean something; with its name, an equation.
+    """A probability with as many digits as mean something; with its name, an equation that is not broken at the end of a line.
 
     >>> chance(0.0001), chance(0.0123, "p"), chance(0.0001, "p")
-    ('<0.001', 'p = 0.012', 'p < 0.001')
+    ('<0.001', 'p\\xa0=\\xa00.012', 'p\\xa0<\\xa00.001')
     """
     number = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
     if p < 0.001:
-        return f"{name} < 0.001" if name else "<0.001"
-    return f"{name} = {number}" if name else number
+        return f"{name}\u00a0<\u00a00.001" if name else "<0.001"
+    return f"{name}\u00a0=\u00a0{number}" if name else number
 
 
 def count(number: int, one: str, many: str) -> str:

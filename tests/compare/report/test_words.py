@@ -22,7 +22,7 @@ PLAIN = Verdict(
 
 def test_what_is_shown_is_said_with_its_size() -> None:
     said = sentence(PLAIN)
-    assert said.startswith("Worse than ours: −3.1 points (95 % interval −5.0 to −1.2; p = 0.004 after Holm's correction; ")
+    assert said.startswith("Worse than ours: −3.1 points (95 % interval −5.0 to −1.2; p\u00a0=\u00a00.004 after Holm's correction; ")
     assert "3 won, 14 lost, 1 tied of 18 runs" in said and "smallest" not in said
 
 
