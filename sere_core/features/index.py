@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: changes with how `audio.read` makes samples out of a file
 _READING = 1
 
+#: stands between a line's place and what is known of it, and not within the latter
+_BETWEEN = b", {"
+
 #: nanoseconds: a file changed so recently might change again within the same tick of its clock, so it is not remembered yet
 _FRESH = 2_000_000_000
 
@@ -45,15 +48,20 @@ class Index:
 
     def __init__(self, root: Path) -> None:
         self.path = root / "audio.index"
-        self._known: dict[str, Known] = {}
+        self._lines: dict[bytes, bytes] = {}  # a place, as JSON -> its line: a cache may know many more files than a run asks for
         with contextlib.suppress(OSError):
-            for line in self.path.read_bytes().split(b"\n"):
+            for line in filter(None, self.path.read_bytes().split(b"\n")):
                 self._learn(line)
 
     def find(self, recording: Recording, options: Features) -> Known | None:
         """What is known of a recording, if its file has the size and time of change that it had then."""
         place = _place(recording, options)
-        return None if place is None else self._known.get(place[0])
+        line = None if place is None else self._lines.get(_key(place[0]))
+        if line is None:
+            return None
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            return Known(**json.loads(line)[1])
+        return None
 
     def remember(self, recording: Recording, options: Features, waveform: Waveform, before: int) -> None:
         """Append what `audio.read` found, for the next run; `before` is the time (ns) just before it read the file.
@@ -76,13 +84,18 @@ class Index:
                 os.close(handle)
         except OSError as cause:
             raise refused(cause, self.path.parent) from cause
-        self._known[place[0]] = known
+        self._lines[_key(place[0])] = text
 
     def _learn(self, line: bytes) -> None:
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            if int(line[:8], 16) == zlib.crc32(line[9:]):
-                place, known = json.loads(line[9:])
-                self._known[place] = Known(**known)
+        text = line[9:]
+        with contextlib.suppress(ValueError):
+            if int(line[:8], 16) == zlib.crc32(text):
+                self._lines[text[: text.rindex(_BETWEEN)]] = text
+
+
+def _key(place: str) -> bytes:
+    """What the line of a place begins with."""
+    return f"[{json.dumps(place)}".encode()
 
 
 def now() -> int:
