@@ -90,6 +90,8 @@ CAUSES: dict[str, str] = {
     "X704": "a folder of somebody else's, or a read-only disk",
     "X705": "checkpoints of a large encoder, or features of a large corpus",
     "X706": "a batch too large for the memory, or a worker that the system ended",
+    "X707": "the wrong port, a scheduler that listens on another interface, or workers that still wait in a queue",
+    "X708": "an environment that was updated on one machine only, or a folder of a machine's own under a shared name",
 }
 
 

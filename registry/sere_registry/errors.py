@@ -33,7 +33,7 @@ CODES: dict[str, str] = {
     "P105": "a plugin speaks another version of the component contract (api)",
     "P106": "a hook is unknown or has the wrong signature, or failed during the run",
     "P107": "a plugin is disabled",
-    "P108": "a component needs a distribution that is not installed",
+    "P108": "a component or a command needs a distribution that is not installed",
     "R201": "no component has this name",
     "R202": "a short name is ambiguous",
     "R203": "two distributions announce the same full name",
@@ -79,6 +79,8 @@ CODES: dict[str, str] = {
     "X704": "a folder cannot be written",
     "X705": "the disk is full",
     "X706": "a process of sere was lost, or memory ran out",
+    "X707": "the scheduler of a cluster cannot be reached, or has no workers",
+    "X708": "the workers of a cluster are not like the machine that asks them",
 }
 
 

@@ -19,7 +19,7 @@ ADVICE: dict[str, str] = {
     "P105": "`ComponentSpec.api` states the version of the contract that the component was written for. Update the older of the two.",
     "P106": "A hook may only implement the functions of `sere_registry.hookspecs`, with arguments of those names.",
     "P107": "It is named in `plugins.disable` of the config or in SERE_DISABLE, or SERE_NO_PLUGINS=1 leaves only what comes with sere.",
-    "P108": "The component imports a package that sere itself does not need. The hint is the command that installs it.",
+    "P108": "The component or command imports a package that sere itself does not need. The hint is the command that installs it.",
     "R201": "Names are exact, upper and lower case matter. `sere plugins` lists every component; each kind has names of its own.",
     "R202": "A short name works while only one installed component of the kind has it. Write the full name, e.g. `sere.tric`.",
     "R203": "No order of installation decides between two components of one full name: uninstall or disable one of the distributions.",
@@ -100,4 +100,9 @@ ADVICE: dict[str, str] = {
     "X704": "Name a folder that may be written: `output.dir` for records, `features.cache` or SERE_CACHE for features.",
     "X705": "Free some space, then go on with --resume: files are written whole or not at all, so nothing is damaged.",
     "X706": "Use smaller batches or fewer processes, then go on with --resume.",
+    "X707": "Give `--scheduler` the address that `dask scheduler` prints, from a machine that can reach it, and start at least one worker.",
+    "X708": (
+        "All machines need the same versions of sere, its plugins and its libraries, the same data paths, and one shared folder whose locks "
+        "reach everywhere; docs/cluster.md says how. Start the workers again after an installation."
+    ),
 }

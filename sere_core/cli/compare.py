@@ -49,6 +49,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--allow", action="append", default=[], metavar="NAME", help="a difference between runs that is allowed")
     parser.add_argument("--out", metavar="DIR", help="the comparison's folder; default: runs/NAME")
     parser.add_argument("--jobs", type=int, metavar="N", help="how many runs at a time; default: as many as there are cores")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, e.g. tcp://host:8786; see docs/cluster.md")
     parser.add_argument("--dry-run", action="store_true", help="check every config, say what would run, and stop")
     parser.add_argument("--yes", action="store_true", help="do not ask before starting")
     parser.add_argument("--quiet", action="store_true", help="print the table and errors only")
@@ -66,6 +67,11 @@ def run(arguments: Any) -> int:
     from sere_core.compare.running import missing_jobs
     from sere_core.console import Speaker
 
+    if arguments.jobs is not None and arguments.scheduler is not None:
+        from sere_registry.errors import Place, error
+
+        hint = "the workers' slots say how many run at a time"
+        raise error("C305", "--jobs is of this machine, --scheduler of others", hint, Place("--jobs"))
     if arguments.jobs is not None and arguments.jobs < 1:
         from sere_registry.errors import Place, error
 
@@ -87,7 +93,7 @@ def run(arguments: Any) -> int:
         from sere_core.compare.showing import show_plan
 
         speaker.warn(warnings)
-        executor = executor_of(arguments)
+        executor = executor_of(arguments, folder)
         pace = Pace.of_records(plan, folder)
         workers = min(executor.workers, len(missing) or 1)
         show_plan(plan, folder, missing, pace.words(missing, workers) if missing else "nothing is missing", workers, speaker)
@@ -107,8 +113,16 @@ def run(arguments: Any) -> int:
     return finish(plan, folder, failures, speaker.console)
 
 
-def executor_of(arguments: Any) -> Executor:
-    """Who runs the jobs."""
+def executor_of(arguments: Any, folder: Path) -> Executor:
+    """Who runs the jobs of the comparison in this folder.
+
+    Raises:
+        SereError: why a cluster cannot.
+    """
+    if arguments.scheduler is not None:
+        from sere_core.compare.cluster import DaskCluster
+
+        return DaskCluster(arguments.scheduler, folder)
     from sere_core.compare.local import LocalProcesses
 
     return LocalProcesses(arguments.jobs)
@@ -148,7 +162,7 @@ def _command(arguments: Any) -> str:
             words += [flag, text]
     for text in arguments.allow:
         words += ["--allow", text]
-    for name in ("pairs", "seeds", "reference", "out", "jobs"):
+    for name in ("pairs", "seeds", "reference", "out", "jobs", "scheduler"):
         if getattr(arguments, name) is not None:
             words += [f"--{name}", str(getattr(arguments, name))]
     return shlex.join(words)

@@ -72,7 +72,7 @@ class _Worker:
     def start(cls, folder: Path, threads: int | None) -> _Worker:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        process = context.Process(target=_work, args=(str(folder), there, threads), name="sere-job")
+        process = context.Process(target=work, args=(str(folder), there, threads), name="sere-job")
         process.start()
         there.close()  # else the end of the process would not be the end of the pipe
         return cls(process, here)
@@ -120,8 +120,15 @@ def _ready(crew: Sequence[_Worker]) -> list[_Worker]:
     return [busy[pipe] for pipe in wait(list(busy)) if isinstance(pipe, Connection)] if busy else []
 
 
-def _work(folder: str, pipe: Connection, threads: int | None) -> None:
-    """The process: job after job until the pipe ends."""
+def work(folder: str, pipe: Connection, threads: int | None, patience: float | None = None) -> None:
+    """The process: job after job until the pipe ends.
+
+    Args:
+        folder: the comparison's.
+        pipe: names of jobs in, outcomes out.
+        threads: of torch; default: the engine's.
+        patience: seconds without a job after which the process ends; default: it waits.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one stops the others
     if threads is not None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -131,8 +138,10 @@ def _work(folder: str, pipe: Connection, threads: int | None) -> None:
     start = threads or torch.get_num_threads()
     while True:
         try:
+            if not pipe.poll(patience):
+                return
             job = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
         torch.set_num_threads(start)  # the job before may have left another number
         outcome = run_job(Path(folder), job)

@@ -1,0 +1,182 @@
+"""Jobs on many machines: an executor over a Dask cluster that is there already, named by the address of its scheduler."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sere_core.compare.asked import Inputs
+from sere_core.compare.jobs import Outcome, failed
+from sere_core.compare.likeness import Needs, differences, facts, sight, workers_as_words
+from sere_core.compare.places import is_done, record_of
+from sere_core.compare.slot import ProcessLostError, dismiss, work
+from sere_core.score.files import FolderLock, writing
+from sere_registry.errors import Problem, SereError, error
+
+_CONNECT = 10.0  # seconds
+_FIRST_WORKER = 30.0  # seconds until there must be one
+_RETRIES = 3  # of a job whose process is lost; how many workers a job may cost is `allowed-failures` of the scheduler
+_VISIBLE = 60.0  # seconds that a network file system may hide a new file
+
+_START = "start workers with `dask worker {address}`, or let the cluster adapt with a minimum of one"
+
+
+class DaskCluster:
+    """The workers of a Dask scheduler, one job at a time in each of their slots.
+
+    Whether a job is done, or at work, the folder says and not the scheduler: two workers that were given the same job cannot both run it.
+
+    Args:
+        address: of the scheduler, e.g. "tcp://host:8786".
+        folder: the comparison's, on a file system that all machines share.
+
+    Raises:
+        SereError: P108 without Dask, X707 if the scheduler does not answer or has no workers, X708 for every way in which a worker
+            is not like this machine.
+    """
+
+    def __init__(self, address: str, folder: Path) -> None:
+        if importlib.util.find_spec("distributed") is None:
+            raise error("P108", "--scheduler needs the distribution 'distributed'", 'pip install "sere[distributed]"')
+        self.address = address
+        inputs = Inputs.read(folder)
+        if inputs is None:
+            self.needs = Needs(("sere_core", "sere_registry"))
+        else:
+            packages = tuple(name for name in inputs.packages if not name.startswith("sere_local_"))  # single files have no package
+            components = tuple(name for name in inputs.files if name.endswith(".py"))
+            self.needs = Needs(packages, components, tuple(name for name in inputs.data if Path(name).exists()))
+        self.mine = facts(self.needs)
+        with self._client() as client:
+            self.workers = self._slots(client)
+            self._check(client, folder)
+
+    def run(self, folder: Path, jobs: Sequence[str]) -> Iterator[Outcome]:
+        """See `Executor.run`.
+
+        Raises:
+            SereError: X707 if the scheduler is lost; what workers have finished by then is kept.
+        """
+        from distributed import as_completed
+
+        call = uuid.uuid4().hex[:12]
+        with self._client() as client:
+            futures = {}
+            try:
+                for number, job in enumerate(jobs):
+                    arguments = (str(folder), job, call, self.needs, self.mine)
+                    key, first = f"sere-{job}-{call}", -number  # in the order of the jobs, so that a table is there early
+                    futures[client.submit(work, *arguments, key=key, pure=False, retries=_RETRIES, priority=first)] = job
+                for future in as_completed(list(futures), loop=client.loop):
+                    yield self._outcome(folder, futures.pop(future), future)
+            finally:
+                with contextlib.suppress(Exception):  # a cluster that is gone has nothing to stop
+                    client.cancel(list(futures), force=True)
+                    client.run(dismiss, call, on_error="ignore")
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[Any]:
+        """A connection to the scheduler."""
+        from distributed import Client
+
+        logging.getLogger("distributed").setLevel(logging.ERROR)  # what matters of it is said here
+        try:
+            client = Client(self.address, timeout=_CONNECT, set_as_default=False)
+        except (OSError, ValueError, TypeError, RuntimeError) as cause:
+            what = " ".join(str(cause).split())[:200] or type(cause).__name__
+            hint = "give the address that `dask scheduler` prints, such as tcp://host:8786, and check that it can be reached from here"
+            raise error("X707", f"no Dask scheduler answers at {self.address}: {what}", hint) from cause
+        try:
+            yield client
+        finally:
+            with contextlib.suppress(Exception):
+                client.close(timeout=_CONNECT)
+
+    def _slots(self, client: Any) -> int:
+        """How many jobs run at a time, once the first worker is there."""
+        with contextlib.suppress(TimeoutError):
+            client.wait_for_workers(1, timeout=_FIRST_WORKER)
+        slots: int = sum(client.nthreads().values())
+        if not slots:
+            raise error("X707", f"the scheduler at {self.address} has no workers", _START.format(address=self.address))
+        return slots
+
+    def _check(self, client: Any, folder: Path) -> None:
+        """All workers are like this machine, and see the folder and its locks.
+
+        Raises:
+            SereError: X708 with everything that differs.
+        """
+        found = client.run(facts, self.needs, on_error="return")
+        bare = [worker for worker, answer in found.items() if isinstance(answer, ImportError)]
+        for answer in found.values():
+            if isinstance(answer, Exception) and not isinstance(answer, ImportError):
+                raise answer  # a bug, of here or of there
+        alike = {worker: answer for worker, answer in found.items() if worker not in bare}
+        problems = differences(self.mine, alike)
+        if bare:
+            hint = "start the workers in an environment with this version of sere"
+            problems.append(Problem("X708", f"sere cannot be imported, or is too old, on {workers_as_words(bare)}: {found[bare[0]]}", hint))
+        if folder.is_dir() and alike:
+            problems += self._check_folder(client, folder, list(alike))
+        if problems:
+            raise SereError(*problems)
+
+    def _check_folder(self, client: Any, folder: Path, workers: list[str]) -> Iterator[Problem]:
+        """A lock that is held here must be held there."""
+        trial = folder / f".cluster-{uuid.uuid4().hex[:12]}"
+        lock = FolderLock(trial)
+        try:
+            seen = client.run(sight, str(trial), workers=workers)
+        finally:
+            lock.release()
+            with writing(trial):
+                shutil.rmtree(trial)
+        for state, what, hint in (
+            ("missing", f"{folder} is not the same folder", "put `--out` on a file system that all machines share, under the same path"),
+            ("free", f"locks in {folder} do not reach", "mount the file system with locks (for Lustre: -o flock)"),
+        ):
+            blind = [worker for worker, answer in seen.items() if answer == state]
+            if blind:
+                yield Problem("X708", f"{what} on {workers_as_words(blind)}", hint)
+
+    def _outcome(self, folder: Path, job: str, future: Any) -> Outcome:
+        """How a job ended, as far as its future knows."""
+        from distributed import KilledWorker
+
+        if future.status == "cancelled":
+            raise error("X707", f"the scheduler at {self.address} was lost", "what is done is kept; the same command goes on")
+        cause = future.exception()
+        hint = "if memory ran out, take fewer slots for each worker or smaller batches; the same command goes on"
+        if isinstance(cause, KilledWorker):
+            return failed(folder, job, Problem("X706", "more workers were lost with this job than the scheduler allows", hint))
+        if isinstance(cause, ProcessLostError):
+            return failed(folder, job, Problem("X706", f"the process of this job {cause}, {_RETRIES + 1} times", hint))
+        if isinstance(cause, ImportError):
+            return failed(folder, job, Problem("X708", f"sere cannot be imported on a worker that joined: {cause}", hint))
+        if cause is not None:
+            raise cause
+        outcome: Outcome = future.result()
+        if outcome.state == "done" and not _appears(folder, job):
+            what = f"a worker has finished this job, but its record is not in {record_of(folder, job)}"
+            return failed(folder, job, Problem("X708", what, "all machines need one shared folder"), seconds=outcome.seconds)
+        return outcome
+
+
+def _appears(folder: Path, job: str) -> bool:
+    """Is there a finished record?  A network file system may remember for a while that there was none."""
+    until = time.monotonic() + _VISIBLE
+    while not is_done(folder, job):
+        if time.monotonic() > until:
+            return False
+        with contextlib.suppress(OSError):
+            list(record_of(folder, job).iterdir())
+        time.sleep(0.2)
+    return True

@@ -1,0 +1,283 @@
+"""Many machines, as real processes on loopback: nothing lost, nothing run twice, the same records; and refusals before anything starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sere_core.cli import main
+from sere_core.compare import cluster as clusters
+from sere_core.compare.cluster import DaskCluster
+from sere_core.compare.jobs import run_job
+from sere_core.compare.likeness import Needs, differences, facts, sight
+from sere_core.compare.places import record_of
+from sere_core.compare.running import missing_jobs, run_all
+from sere_core.compare.slot import work
+from sere_core.score.files import FolderLock
+from tests.compare.tiny import COMPARISON, made
+
+#: a hook that notes what runs where and when, and is slow enough to be interrupted
+WITNESS = """\
+import json, os, pathlib, time
+import torch
+from sere_registry import ComponentSpec, Params, param
+from sere_registry.hookspecs import hookimpl
+
+class Where(Params):
+    log: pathlib.Path = param("", "where to write")
+
+class Witness:
+    def __init__(self, params, context):
+        self.log = params.log
+
+    def note(self, run, what, **more):
+        line = {"job": run.job, "what": what, "pid": os.getpid(), "worker": os.getppid(), "at": time.monotonic(), **more}
+        with open(self.log, "a") as file:
+            file.write(json.dumps(line) + "\\n")
+
+    @hookimpl
+    def sere_run_start(self, run):
+        self.note(run, "start", threads=torch.get_num_threads())
+
+    @hookimpl
+    def sere_step_end(self, run, fold, epoch, step):
+        time.sleep(0.1)
+        self.note(run, "step", step=[fold, epoch, step])
+
+    @hookimpl
+    def sere_run_end(self, run, error):
+        self.note(run, "end" if error is None else "failed")
+
+WITNESS = ComponentSpec(kind="hook", name="witness", factory=f"{__name__}:Witness", params=Where, summary="notes what runs where")
+"""
+
+EIGHT = """\
+sere: 1
+compare: eight
+base: base.yaml
+rows:
+  floor: {losses: {adapt: null}}
+  ours: {}
+floor: floor
+reference: ours
+seeds: 4
+set:
+  train: {epochs: 2}
+  hooks: {witness: {use: 'file:witness.py:WITNESS', params: {log: LOG}}, checkpoint: {use: checkpoint}}
+"""
+
+Started = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def dask(home: Path) -> Iterator[Started]:
+    """Starts parts of a cluster; none outlives its test."""
+    pytest.importorskip("distributed", reason="the extra `sere[distributed]` is not installed")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str, **environ: str) -> subprocess.Popen[bytes]:
+        with open(home / f"dask-{len(running)}.log", "wb") as log:
+            command = [sys.executable, "-m", "dask", *words]
+            running.append(subprocess.Popen(command, env={**os.environ, **environ}, stdout=log, stderr=log, cwd=home))
+        return running[-1]
+
+    yield start
+    for process in reversed(running):
+        process.kill()
+        process.wait()
+
+
+def scheduler(dask: Started, home: Path) -> tuple[str, subprocess.Popen[bytes]]:
+    """A scheduler, and its address."""
+    file = home / "scheduler.json"
+    process = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+    wait_for(file.exists)
+    return json.loads(file.read_bytes())["address"], process
+
+
+def worker(dask: Started, address: str, *words: str, **environ: str) -> subprocess.Popen[bytes]:
+    """A worker with one slot, in one process."""
+    return dask("worker", address, "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard", *words, **environ)
+
+
+def wait_for(there: Callable[[], object], seconds: float = 40.0) -> None:
+    until = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.02)
+
+
+def notes(log: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def contents(folder: Path, jobs: list[str]) -> dict[str, bytes]:
+    """Every file of the records that must not depend on where they were made; checkpoints and timing.json may."""
+    files = [
+        path for job in jobs for path in record_of(folder, job).rglob("*") if path.is_file() and path.name not in ("timing.json", ".lock")
+    ]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.parent.name != "checkpoints"}
+
+
+def test_a_killed_worker_costs_nothing_but_time(home: Path, dask: Started) -> None:
+    log = home / "log.jsonl"
+    (home / "witness.py").write_text(WITNESS)
+    plan, folder = made(EIGHT.replace("LOG", str(log)))
+    jobs = missing_jobs(plan, folder)
+    address, _ = scheduler(dask, home)
+    first, _second = worker(dask, address), worker(dask, address)
+    killed: list[object] = []
+
+    def kill_half_way() -> None:
+        """The first worker, when three jobs are done and it has half of another behind it."""
+
+        def half_way() -> bool:
+            seen = notes(log)
+            mine = [note for note in seen if note["worker"] == first.pid]
+            ended = sum(note["what"] == "end" for note in seen)
+            if ended >= 3 and mine and mine[-1].get("step", [0])[0] == 1:  # type: ignore[index]
+                killed.append(mine[-1]["job"])
+            return bool(killed)
+
+        wait_for(half_way)
+        first.send_signal(signal.SIGKILL)
+
+    executor = DaskCluster(address, folder)
+    assert len(jobs) == 8 and executor.workers >= 1
+    killer = threading.Thread(target=kill_half_way, daemon=True)
+    killer.start()
+    outcomes = list(run_all(executor, folder, jobs, print, lambda seconds: time.sleep(0.05)))
+    killer.join()
+
+    assert sorted((one.job, one.state) for one in outcomes) == sorted((job, "done") for job in jobs), "nothing is lost"
+    seen = notes(log)
+    by: dict[tuple[object, object], list[float]] = defaultdict(list)
+    for note in seen:
+        by[note["job"], note["pid"]].append(note["at"])  # type: ignore[arg-type]
+    starts = {job: sum(note["job"] == job and note["what"] == "start" for note in seen) for job in jobs}
+    assert starts == {job: 2 if job == killed[0] else 1 for job in jobs}, "nothing is begun twice but what was killed"
+    assert sum(note["what"] == "end" for note in seen) == len(jobs)
+    spans = sorted((min(at), max(at)) for (job, _), at in by.items() if job == killed[0])
+    assert len(spans) == 2 and spans[0][1] < spans[1][0], "one after the other, in two processes"
+    steps = [tuple(note["step"]) for note in seen if note["job"] == killed[0] and note["what"] == "step"]  # type: ignore[arg-type]
+    assert [step for step in steps if step[0] == 0] == sorted({step for step in steps if step[0] == 0}), (
+        "the finished fold is not trained again"
+    )
+    assert {note["threads"] for note in seen if note["what"] == "start"} == {1}
+
+    far = contents(folder, jobs)
+    shutil.rmtree(folder / "records")
+    assert all(run_job(folder, job).state == "done" for job in [*jobs[:3], str(killed[0])])
+    here = contents(folder, [*jobs[:3], str(killed[0])])
+    assert here and here == {name: far[name] for name in here}, "a record does not tell where it was made"
+    assert {job: len({name for name in far if job in name}) for job in jobs} == dict.fromkeys(jobs, len(far) // len(jobs))
+
+
+def test_a_closed_iterator_stops_what_runs(home: Path, dask: Started) -> None:
+    log = home / "log.jsonl"
+    (home / "witness.py").write_text(WITNESS)
+    plan, folder = made(EIGHT.replace("LOG", str(log)).replace("seeds: 4", "seeds: 2"))
+    address, _ = scheduler(dask, home)
+    worker(dask, address, OMP_NUM_THREADS="2")
+    outcomes = DaskCluster(address, folder).run(folder, missing_jobs(plan, folder))
+    assert next(outcomes).state == "done"
+    wait_for(lambda: sum(note["what"] == "start" for note in notes(log)) == 2)
+    outcomes.close()  # type: ignore[attr-defined]
+    pids = {note["pid"] for note in notes(log)}
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 5.0)
+    assert [note["what"] for note in notes(log)].count("end") == 1 and len(missing_jobs(plan, folder)) == 3
+    assert {note["threads"] for note in notes(log) if note["what"] == "start"} == {2}, "the worker says otherwise than one"
+
+
+def test_a_cluster_on_the_command_line(
+    home: Path, dask: Started, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "comparison.yaml").write_text(COMPARISON)
+    address, process = scheduler(dask, home)
+
+    def compare(*more: str, to: str = address) -> tuple[int, str]:
+        code = main(["compare", "comparison.yaml", "--scheduler", to, *more])
+        told = capfd.readouterr()
+        lines = [line for line in told.err.splitlines() if not line.startswith("warning: ")]
+        return code, told.out if code == 0 else "\n".join(lines)
+
+    monkeypatch.setattr(clusters, "_FIRST_WORKER", 0.2)
+    code, said = compare()
+    assert code == 4 and said.startswith(f"[X707] the scheduler at {address} has no workers\n"), said
+    monkeypatch.setattr(clusters, "_FIRST_WORKER", 30.0)
+
+    (home / "bare" / "sere_core").mkdir(parents=True)
+    bare = worker(dask, address, PYTHONPATH=str(home / "bare"))
+    code, said = compare()
+    assert code == 4 and said.startswith("[X708] sere cannot be imported, or is too old, on tcp://127.0.0.1:"), said
+    bare.kill()
+
+    (home / "old" / "numpy-1.0.dist-info").mkdir(parents=True)
+    (home / "old" / "numpy-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.0\n")
+    old = worker(dask, address, PYTHONPATH=str(home / "old"))
+    wait_for(lambda: "numpy is" in compare()[1])
+    code, said = compare()
+    assert code == 4 and len([line for line in said.splitlines() if "X708" in line]) == 1 and ", 1.0 on tcp://127.0.0.1:" in said, said
+    assert not (home / "runs" / "little" / "records").exists(), "nothing has started"
+    old.kill()
+
+    worker(dask, address)
+    wait_for(lambda: "time:" in compare("--dry-run")[1])
+    code, said = compare()
+    assert code == 0 and "3/3" in said and "ceiling" in said, said
+    code, said = compare()
+    assert code == 0 and "all 3 runs were done before" in said, said
+
+    process.kill()
+    monkeypatch.setattr(clusters, "_CONNECT", 1.0)
+    code, said = compare("--seeds", "2")
+    assert code == 4 and said.startswith(f"[X707] no Dask scheduler answers at {address}: ") and len(said.splitlines()) == 2, said
+
+
+def test_without_the_package_the_way_out_is_said(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "comparison.yaml").write_text(COMPARISON)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main(["compare", "comparison.yaml", "--scheduler", "tcp://127.0.0.1:8786"]) == 3
+    assert capsys.readouterr().err.endswith(
+        "[P108] --scheduler needs the distribution 'distributed'\n    pip install \"sere[distributed]\"\n"
+    )
+    assert main(["compare", "comparison.yaml", "--scheduler", "tcp://127.0.0.1:8786", "--jobs", "2"]) == 2
+    assert "[C305] --jobs is of this machine" in capsys.readouterr().err
+
+
+def test_a_folder_is_shared_where_its_lock_is_seen(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path / "trial")
+    assert sight(str(tmp_path / "trial")) == "locked"
+    lock.release()
+    assert sight(str(tmp_path / "trial")) == "free", "as on a file system whose locks do not reach other machines"
+    assert sight(str(tmp_path / "other")) == "missing"
+
+
+def test_a_worker_that_joins_late_runs_nothing_unless_it_is_alike(home: Path) -> None:
+    plan, folder = made(COMPARISON)
+    needs = Needs(("sere_core",))
+    wanted = {**facts(needs), "the version of torch": "1.0"}
+    outcome = work(str(folder), plan.jobs[0].job, "a call", needs, wanted)
+    assert (outcome.state, outcome.code) == ("failed", "X708") and "the version of torch is 1.0 here" in outcome.line
+    assert not record_of(folder, plan.jobs[0].job).exists()
+
+
+def test_a_file_or_folder_that_a_worker_lacks_is_named(tmp_path: Path) -> None:
+    (tmp_path / "part.py").write_text("A = 1\n")
+    needs = Needs((), (str(tmp_path / "part.py"),), (str(tmp_path),))
+    here = facts(needs)
+    there = {**here, f"the file {tmp_path / 'part.py'}": "0123456789abcdef", f"the data {tmp_path}": "missing"}
+    first, second = differences(here, {"tcp://a": there, "tcp://b": here, "tcp://c": there})
+    assert first.message.endswith(", 0123456789abcdef on tcp://a and 1 more") and "whole path" in first.hint
+    assert second.message == f"the data {tmp_path} is there here, missing on tcp://a and 1 more" and "mount the corpora" in second.hint
