@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from sere_plugins.resonance import base as base_module
 from sere_plugins.resonance import search as search_module
+from sere_plugins.resonance import strongest as strongest_module
 from sere_plugins.resonance.cosine import Cosine
 from sere_plugins.resonance.irf import Irf
 from sere_plugins.resonance.mean import Mean
@@ -239,7 +242,7 @@ def test_empty_batches(field: Any) -> None:
 def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = batch(utterances([70, 90, 33], 1)), batch(utterances([40, 65], 2))
     whole = irf()(a, b)
-    monkeypatch.setattr(search_module, "_CPU_BLOCK", 1)
+    monkeypatch.setattr(search_module, "CPU_BLOCK", 1)
     blocks = irf()(a, b)
     torch.testing.assert_close(whole.similarity, blocks.similarity)
     torch.testing.assert_close(whole.told, blocks.told)
@@ -249,8 +252,8 @@ def test_threads_change_nothing_and_leave_torch_as_it_was(monkeypatch: pytest.Mo
     a, b = batch(utterances([70, 90, 33], 1)), batch(utterances([40, 65], 2))
     alone = irf()(a, b)
     before = torch.get_num_threads()
-    monkeypatch.setattr(search_module, "_CPU_BLOCK", 1)
-    monkeypatch.setattr(search_module, "_THREADS_FROM", 1)
+    monkeypatch.setattr(search_module, "CPU_BLOCK", 1)
+    monkeypatch.setattr(search_module, "THREADS_FROM", 1)
     torch.set_num_threads(3)
     try:
         together, pairs = irf()(a, b), irf().aligned(b, b)
@@ -352,3 +355,61 @@ def test_watching_keeps_no_graph_and_changes_no_answer() -> None:
     field.diagnostics()
     assert torch.equal(field(a, b).similarity, before.similarity)
     assert all(not side.frames.values.requires_grad and not side.bursts.requires_grad for side in field._watch._sides)
+
+
+@pytest.mark.parametrize("field", [irf(), irf(combine="sum", sync="exp_square"), Cosine(NoParams(), CONTEXT)])
+@pytest.mark.parametrize("padding", [0.0, float("nan")])
+def test_an_exchange_says_what_two_aligned_calls_say(field: Any, padding: float) -> None:
+    a, b = utterances([3, 1, 5, 2], 1), utterances([4, 6, 1], 2)
+    picks = torch.tensor([1, 0, 1, 2])
+    left, right = batch(a, padding=padding), batch(b, padding=padding, extra=2)
+    forth, back = field.exchange(left, right, picks, back=True)
+    met = right.take(picks)
+    wanted = field.aligned(left, met).told, field.aligned(met, left).told
+    for mine, theirs in zip((forth, back), wanted, strict=True):
+        torch.testing.assert_close(mine, theirs)
+        grads = (gradients((told * told.detach().cos()).sum(), leaves(a, b)) for told in (mine, theirs))
+        for got, want in zip(*grads, strict=True):
+            torch.testing.assert_close(got, want)
+    assert field.exchange(left, right, picks, back=False)[1] is None
+
+
+def test_an_exchange_of_long_utterances_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b, picks = batch(utterances([3, 5], 1)), batch(utterances([4, 2], 2)), torch.tensor([1, 1])
+    short = irf().exchange(a, b, picks, back=True)
+    monkeypatch.setattr(base_module, "SHORT", 1)
+    for mine, theirs in zip(short, irf().exchange(a, b, picks, back=True), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("lengths", [[1], [5, 5, 5], [16, 18, 17, 1, 40, 19, 2], []])
+@pytest.mark.parametrize("block", [1, 300, 1 << 18])
+def test_grouping_utterances_by_length_changes_no_similarity(lengths: list[int], block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = batch(utterances([70, 3], 1)), batch(utterances(lengths, 2))
+    wanted = irf()(a, b).similarity
+    monkeypatch.setattr(strongest_module, "CPU_BLOCK", block)
+    with torch.no_grad():
+        torch.testing.assert_close(irf().similarity(a, b), wanted.detach())
+
+
+def test_what_is_known_of_a_batch_is_forgotten_when_it_changes() -> None:
+    field, a, b = irf(), batch(utterances([3, 5], 1)), batch(utterances([4, 2], 2))
+    with torch.no_grad():
+        field.similarity(a, b)
+        for change in (a.frames.values, b.bursts, field.weights):
+            change.add_(torch.linspace(0.1, 0.9, change.numel(), dtype=torch.float64).view(change.shape))
+            torch.testing.assert_close(field.similarity(a, b), field(a, b).similarity)
+        a.frames.mask[0, 2] = False
+        torch.testing.assert_close(field.similarity(a, b), field(a, b).similarity)
+        other = irf(temperature=0.1)
+        torch.testing.assert_close(other.similarity(a, b), other(a, b).similarity)
+
+
+def test_what_is_known_keeps_no_batch_alive() -> None:
+    field, batches = irf(), [batch(utterances([3, 5], 1)), batch(utterances([4, 2], 2))]
+    with torch.no_grad():
+        field.similarity(*batches)
+    field._watch._sides.clear()
+    alive = [weakref.ref(each.frames.values) for each in batches]
+    batches.clear()
+    assert [ref() for ref in alive] == [None, None]

@@ -45,7 +45,7 @@ class Matched:
     """Items u, each with the partner that resonates with it most, r(u) or a(u): rows `picks` of a pool.
 
     Args:
-        heard: what each item is told by its partner.
+        heard: what each item is told by its partner, and S of the two.
         back: what each partner is told by its item, `[n, D]`, where that was asked for.
     """
 
@@ -56,11 +56,14 @@ class Matched:
     back: Tensor | None
 
     @classmethod
-    def find(cls, items: Encoded, pool: Encoded, field: ResonanceField, back: bool, among: Tensor | None = None) -> Matched | None:
+    def find(
+        cls, items: Encoded, pool: Encoded, field: ResonanceField, back: bool, graded: bool = True, among: Tensor | None = None
+    ) -> Matched | None:
         """The best partner of every item, and what they tell each other; None where a side is empty.
 
         Args:
             back: shall the partners be told too?
+            graded: will the gradient of S be asked for?
             among: `[items, pool]` bool, who may be whose partner; None: everybody.
         """
         if not len(items) or not len(pool):
@@ -68,8 +71,9 @@ class Matched:
         with torch.no_grad():
             similarity = field.similarity(items, pool)
             picks = (similarity if among is None else similarity.masked_fill(~among, -torch.inf)).argmax(dim=1)
-        if hasattr(field, "exchange"):
-            return cls(items, pool, picks, *field.exchange(items, pool, picks, back=back))
+        if hasattr(field, "exchange") and not graded:
+            told, heard_back = field.exchange(items, pool, picks, back=back)
+            return cls(items, pool, picks, Resonance(similarity.gather(1, picks.unsqueeze(1)).squeeze(1), told), heard_back)
         partners = pool.take(picks)
         return cls(items, pool, picks, field.aligned(items, partners), field.aligned(partners, items).told if back else None)
 
@@ -138,6 +142,11 @@ class _Tric(nn.Module):
         self._anchors = Anchors()
         self._field: tuple[Any, ...] = ()  # in a tuple, so that the field's parameters do not become this loss's
 
+    @property
+    def _graded(self) -> bool:
+        """Does equation 7 read S?"""
+        return self.params.mix == "resonance"
+
     # -- equations 7 to 9 -------------------------------------------------------------------------------------------
 
     def terms(
@@ -151,9 +160,9 @@ class _Tric(nn.Module):
         with torch.autocast(support.embedding.device.type, enabled=False):
             intra = cross = None
             if source is not None and (use_dual or (use_prototypes and p.anchors_from != "target")):
-                intra = Matched.find(source, support, field, back=use_dual)
+                intra = Matched.find(source, support, field, back=use_dual, graded=self._graded)
             if source is not None and (use_dual or (use_prototypes and p.anchors_from == "relay")):
-                cross = Matched.find(target, source, field, back=use_dual)
+                cross = Matched.find(target, source, field, back=use_dual, graded=self._graded)
             members = self._members(support, target, intra, cross, field) if use_prototypes else []
             for pairs in [each for each, _ in members] or ([intra] if intra else []):
                 if pairs.pool is support:
@@ -183,7 +192,7 @@ class _Tric(nn.Module):
 
     def _anchored(self, support: LabelledBatch, target: UnlabelledBatch, field: ResonanceField) -> tuple[Matched, Tensor] | None:
         """T_u with a(j) and y_{a(j)}."""
-        found = Matched.find(target, support, field, back=False)
+        found = Matched.find(target, support, field, back=False, graded=self._graded)
         return None if found is None else (found, support.labels[found.picks])
 
     def _prototype(self, support: LabelledBatch, members: Sequence[tuple[Matched, Tensor]]) -> Tensor:

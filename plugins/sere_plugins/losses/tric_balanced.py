@@ -9,7 +9,7 @@ p_j is the classifier's posterior, Q is found by scaling rows and columns in tur
 pseudo-labels: Asano et al., arXiv:1911.05371).  Three things follow:
 
     c(j) = argmax_c Q_jc,  a(j) = argmax of S(u_j, l) over the l of class c(j)                      (B2) in equations 7 and 8
-    L_T  = CE(logits_j, c(j)), mean over the batch                                                  (B3) the classifier is taught
+    L_T  = CE(logits_j, c(j)), mean over the batch; the logits may be those of an altered view      (B3) the classifier is taught
 
 Q is made anew from the whole of T_u after every epoch; the first epoch is plain TRIC's.  Assumption: T_u holds about as many
 utterances of each class; where it does not, the pseudo-classes are wrong by construction.  Labels of the target are not used.
@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from sere_plugins.losses.tric import Matched, Tric, TricWithoutSource, _Tric, needs_source
 from sere_plugins.specs.losses import TricBalancedParams
-from sere_registry import BuildContext, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch
+from sere_registry import BuildContext, Encoded, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch
 
 
 def balanced(logits: Tensor, rounds: int) -> Tensor:
@@ -51,6 +51,7 @@ class _Balanced(_Tric):
     def __init__(self, params: TricBalancedParams, context: BuildContext) -> None:
         super().__init__(params, context)
         self.balancing = params
+        self.views = frozenset() if params.view == "none" or not params.teach_weight else frozenset({"target"})
         self.register_buffer("given", torch.zeros(0, len(context.classes)))
 
     def terms(
@@ -65,7 +66,15 @@ class _Balanced(_Tric):
         if not len(self.given) or self.balancing.teach_weight == 0:
             return target.logits.new_zeros(())
         share = self.given[target.index]
-        return functional.cross_entropy(target.logits.float(), share if self.balancing.soft else share.argmax(dim=1))
+        logits = self._taught(target).logits.float()
+        return functional.cross_entropy(logits, share if self.balancing.soft else share.argmax(dim=1))
+
+    def _taught(self, target: UnlabelledBatch) -> Encoded:
+        if not self.views:
+            return target
+        if target.views is None:
+            raise ValueError("tric_balanced declares views of `target`, but the batch came without them")
+        return target.views.weak if self.balancing.view == "weak" else target.views.strong
 
     def _anchored(self, support: LabelledBatch, target: UnlabelledBatch, field: ResonanceField) -> tuple[Matched, Tensor] | None:
         """(B2): the anchor is sought within the class that was given out."""
@@ -73,7 +82,7 @@ class _Balanced(_Tric):
             return super()._anchored(support, target, field)
         classes = self.given[target.index].argmax(dim=1)
         among = classes.unsqueeze(1) == support.labels
-        found = Matched.find(target, support, field, back=False, among=among)
+        found = Matched.find(target, support, field, back=False, graded=self._graded, among=among)
         return None if found is None else (found, support.labels[found.picks])
 
     def after_epoch(self, progress: Progress, data: StageData) -> None:

@@ -13,8 +13,9 @@ from sere_plugins.resonance.known import known, needs_gradient
 from sere_plugins.resonance.packing import Layout, layout
 from sere_plugins.resonance.recipe import Recipe
 from sere_plugins.resonance.resonate import by_utterance, resonate
-from sere_plugins.resonance.search import Plan, search
-from sere_plugins.resonance.short import SHORT, Asked, meet
+from sere_plugins.resonance.search import Plan
+from sere_plugins.resonance.short import SHORT, Pairs, exchange, meet
+from sere_plugins.resonance.strongest import strongest
 from sere_registry import Encoded, Resonance, error
 from sere_registry.batches import FrameMap
 
@@ -67,20 +68,26 @@ class FrameField(nn.Module):
         if len(a) != len(b):
             raise error("B402", f"a field was asked to align {len(a)} utterances with {len(b)}")
         if self._short(a, b):
-            return self._meet(a, b, None, back=False)[0]
+            return self._meet(a, b)
         similarity, told = self._resonate(a, b, aligned=True, told=True)
         assert told is not None
         return Resonance(similarity.squeeze(1), told.squeeze(1))
 
-    def exchange(self, a: Encoded, b: Encoded, picks: Tensor, *, back: bool) -> tuple[Resonance, Tensor | None]:
-        """Row i of a with row `picks[i]` of b, and (`back`) what the latter is told by the former, `[P, D]`; differentiable.
+    def exchange(self, a: Encoded, b: Encoded, picks: Tensor, *, back: bool) -> tuple[Tensor, Tensor | None]:
+        """What row i of a is told by row `picks[i]` of b, and (`back`) the latter by the former, `[P, D]`; differentiable.
 
         What two calls of `aligned` say, for less: b's utterances are not copied, and both ways share one matrix.
         """
         if self._short(a, b) and type(self).aligned is FrameField.aligned:
-            return self._meet(a, b, picks, back)
+            pairwise.same_width(a, b)
+            with torch.autocast(a.frames.values.device.type, enabled=False):
+                ours, theirs = known(a.frames), known(b.frames)
+                ea, eb = ours.strength(a, self), theirs.strength(b, self)
+                pairs = Pairs(picks, a.frames.mask, b.frames.mask, ours.norms, theirs.norms, ea, eb, self.kernel)
+                wide = ours.norms.dtype
+                return exchange(a.frames.values.to(wide), b.frames.values.to(wide), pairs, back)
         met = b.take(picks)
-        return self.aligned(a, met), self.aligned(met, a).told if back else None
+        return self.aligned(a, met).told, self.aligned(met, a).told if back else None
 
     def side(self, batch: Encoded) -> pairwise.Side:
         """One side with its padding, for what needs whole matrices."""
@@ -95,15 +102,16 @@ class FrameField(nn.Module):
     def _short(self, a: Encoded, b: Encoded) -> bool:
         return len(a) > 0 and len(b) > 0 and a.frames.mask.shape[1] * b.frames.mask.shape[1] <= SHORT
 
-    def _meet(self, a: Encoded, b: Encoded, picks: Tensor | None, back: bool) -> tuple[Resonance, Tensor | None]:
+    def _meet(self, a: Encoded, b: Encoded) -> Resonance:
+        """`aligned` for short pairs."""
         pairwise.same_width(a, b)
         with torch.autocast(a.frames.values.device.type, enabled=False):
-            wide = torch.promote_types(a.frames.values.dtype, torch.float32)
+            ours, theirs = known(a.frames), known(b.frames)
+            wide = ours.norms.dtype
             ea, eb = (None if e is None else e.to(wide) for e in (self.strength(a), self.strength(b)))
-            na, nb, shares = known(a.frames).norms, known(b.frames).norms, self._shares(ea, a.frames.mask, wide)
-            asked = Asked(picks, a.frames.mask, b.frames.mask, na, nb, shares, self.kernel, back)
-            similarity, told, heard_back = meet(a.frames.values.to(wide), b.frames.values.to(wide), ea, eb, asked)
-            return Resonance(similarity, told), heard_back
+            pairs = Pairs(None, a.frames.mask, b.frames.mask, ours.norms, theirs.norms, ea, eb, self.kernel)
+            shares = self._shares(ea, a.frames.mask, wide)
+            return Resonance(*meet(a.frames.values.to(wide), b.frames.values.to(wide), pairs, shares))
 
     def _shares(self, strength: Tensor | None, mask: Tensor, dtype: torch.dtype) -> Tensor:
         """What each frame counts in equation 6, `[B, T]`."""
@@ -124,13 +132,14 @@ class FrameField(nn.Module):
         pairwise.same_width(a, b)
         with torch.autocast(a.frames.values.device.type, enabled=False):
             left, right = known(a.frames), known(b.frames)
-            ea, eb = (None if e is None else e.to(left.units.dtype) for e in (self.strength(a), self.strength(b)))
+            ea, eb = left.strength(a, self), right.strength(b, self)
             chosen = self.highlights(ea, a.frames.mask)
-            plan = Plan(layout(chosen), right.layout, aligned=False)
-            heads = left.units if chosen is left.mask else left.units[left.layout.pack(chosen)]
-            ea, eb = (None if e is None else where.pack(e) for e, where in ((ea, plan.a), (eb, plan.b)))
-            best, _ = search(heads, right.units, ea, eb, plan, self.kernel, where=False)
-            return by_utterance(best, plan, best.new_tensor(plan.a.lengths).reciprocal()[plan.a.owner])
+            where, columns = layout(chosen), right.layout.grouping
+            heads = left.units if chosen is a.frames.mask else left.units[left.layout.pack(chosen)]
+            if ea is not None and eb is not None:
+                ea, eb = where.pack(ea), right.layout.pack(eb).index_select(0, columns.rows)
+            best = strongest(heads, right.grouped, ea, eb, columns, self.kernel)
+            return by_utterance(best, where, best.new_tensor(where.lengths).reciprocal()[where.owner])
 
     def _side(self, batch: Encoded) -> Side:
         where = layout(batch.frames.mask)

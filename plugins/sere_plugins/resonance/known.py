@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
+from functools import cached_property
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from sere_plugins.resonance.kernel import inverse_norms
 from sere_plugins.resonance.packing import layout
-from sere_registry import Frames
+from sere_registry import Encoded, Frames
 
 
 class Known:
@@ -21,6 +25,24 @@ class Known:
             values = frames.values.detach()
             self.norms = inverse_norms(values.to(torch.promote_types(values.dtype, torch.float32)))
             self.units = self.layout.pack(values) * self.layout.pack(self.norms).unsqueeze(1)
+        self._strength: Tensor | None = None
+        self._of: tuple[tuple[weakref.ref[Any], ...], tuple[int, ...]] = ((), ())  # of whom, and which state of it
+
+    @cached_property
+    def grouped(self) -> Tensor:
+        """The units in the order of `layout.grouping`, `[M, D]`."""
+        return self.units.index_select(0, self.layout.grouping.rows)
+
+    def strength(self, batch: Encoded, field: Any) -> Tensor | None:
+        """What `field.strength` says of the batch, without gradient, `[B, T]`; asked again if bursts or weights have changed."""
+        inputs = (batch.bursts, *field.parameters())
+        now = (field, *inputs), tuple(-1 if each.is_inference() else each._version for each in inputs)
+        if -1 in now[1] or now[1] != self._of[1] or not all(ref() is each for ref, each in zip(self._of[0], now[0], strict=True)):
+            with torch.no_grad():
+                strength: Tensor | None = field.strength(batch)
+            self._strength = None if strength is None else strength.to(self.norms.dtype)
+            self._of = tuple(weakref.ref(each) for each in now[0]), now[1]
+        return self._strength
 
 
 #: by the frames' values, which are not kept alive by what is known of them

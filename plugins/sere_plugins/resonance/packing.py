@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -9,6 +10,45 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+#: by how much utterances of one group may be longer than the shortest of them
+_ALIKE = 1.125
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Utterances in the order of their lengths, with their last frame repeated until all of a group are equally long.
+
+    Args:
+        groups: (how many utterances, how many rows each).
+        rows: `[M]` long, which packed frame stands in each row.
+        lanes: `[B]` long, the place of each utterance in this order.
+    """
+
+    groups: tuple[tuple[int, int], ...]
+    rows: Tensor
+    lanes: Tensor
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], starts: Sequence[int], device: torch.device) -> Grouping:
+        """For utterances of `lengths`, the first packed frame of each at `starts`."""
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        groups: list[list[int]] = []
+        for place in order:
+            if groups and lengths[place] <= _ALIKE * lengths[groups[-1][0]]:
+                groups[-1].append(place)
+            else:
+                groups.append([place])
+        rows: list[int] = []
+        for group in groups:
+            longest = lengths[group[-1]]
+            for place in group:
+                first, last = starts[place], starts[place] + lengths[place] - 1
+                rows += [*range(first, last + 1), *[last] * (longest - lengths[place])]
+        lanes = torch.tensor(order, dtype=torch.long, device=device).argsort()
+        sizes = tuple((len(group), lengths[group[-1]]) for group in groups)
+        return cls(sizes, torch.tensor(rows, dtype=torch.long, device=device), lanes)
 
 
 @dataclass(frozen=True)
@@ -35,6 +75,11 @@ class Layout:
     def slots(self) -> Tensor | None:
         """`[N]` long, the packed frames' places in the flattened padded batch; None where no frame is padding."""
         return None if self.frames == self.mask.numel() else self.mask.flatten().nonzero().squeeze(1)
+
+    @cached_property
+    def grouping(self) -> Grouping:
+        """The utterances by length."""
+        return Grouping.of(self.lengths, self.starts, self.mask.device)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -70,8 +115,23 @@ def layout(mask: Tensor) -> Layout:
     >>> layout(torch.tensor([[True, False], [True, True]])).slots
     tensor([0, 2, 3])
     """
+    if mask.is_inference():  # does not tell whether it has been written to
+        return _layout(mask)
+    found: Layout | None
+    version, found = _LAYOUTS.get(mask, (0, None))  # type: ignore[no-untyped-call]
+    if found is None or version != mask._version:
+        found = _layout(mask)
+        _LAYOUTS[mask] = (mask._version, found)
+    return found
+
+
+def _layout(mask: Tensor) -> Layout:
     lengths = tuple(mask.sum(dim=1).tolist())
-    return Layout(lengths, (0, *accumulate(lengths)), mask)
+    return Layout(lengths, (0, *accumulate(lengths)), mask.detach())  # another object: what is kept must not keep its key
+
+
+#: by masks, as long as they are used: a stream that is one batch has the same mask in every step
+_LAYOUTS: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
 def _padded(rows: Tensor, places: Tensor) -> Tensor:

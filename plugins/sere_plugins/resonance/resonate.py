@@ -16,8 +16,9 @@ from torch.nn.functional import embedding_bag
 from sere_plugins.resonance.gradient import gradients
 from sere_plugins.resonance.kernel import inverse_norms
 from sere_plugins.resonance.known import needs_gradient
+from sere_plugins.resonance.packing import Layout
 from sere_plugins.resonance.recipe import Recipe, match_counts
-from sere_plugins.resonance.search import Job, Plan, search
+from sere_plugins.resonance.search import Job, search
 from sere_plugins.resonance.workers import share
 
 
@@ -30,26 +31,23 @@ def resonate(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recip
     """
     if needs_gradient(za, zb, ea, eb):
         return _Resonate.apply(za, zb, ea, eb, recipe)  # type: ignore[no-any-return, no-untyped-call]
-    return _values(za, zb, ea, eb, recipe, where=recipe.told)[:2]
+    return _values(za, zb, ea, eb, recipe)[:2]
 
 
-def _values(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recipe: Recipe, where: bool) -> tuple[Tensor, Tensor | None, Any]:
+def _values(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recipe: Recipe) -> tuple[Tensor, Tensor | None, Any]:
     plan = recipe.plan
     na, nb = inverse_norms(za), inverse_norms(zb)
     ua, ub = za * na.unsqueeze(1), zb * nb.unsqueeze(1)
-    best, winner = search(ua, ub, ea, eb, plan, recipe.kernel, where)
-    similarity = by_utterance(best, plan, recipe.shares)
-    told = None
-    if recipe.told and winner is not None:
-        told = _told(winner, zb, recipe)
-    return similarity, told, (ua, ub, na, nb, best, winner)
+    best, winner = search(ua, ub, ea, eb, plan, recipe.kernel)
+    similarity = by_utterance(best, plan.a, recipe.shares)
+    return similarity, _told(winner, zb, recipe) if recipe.told else None, (ua, ub, na, nb, best, winner)
 
 
-def by_utterance(best: Tensor, plan: Plan, shares: Tensor) -> Tensor:
+def by_utterance(best: Tensor, where: Layout, shares: Tensor) -> Tensor:
     """Equation 6 from every frame's best resonance `[lanes, N_a]` and what each counts `[N_a]`: `[A, lanes]`."""
     if not best.numel():
-        return best.new_zeros(len(plan.a), plan.lanes)
-    rows, starts = torch.arange(best.shape[1], device=best.device), torch.tensor(plan.a.starts[:-1], device=best.device)
+        return best.new_zeros(len(where), len(best))
+    rows, starts = torch.arange(best.shape[1], device=best.device), torch.tensor(where.starts[:-1], device=best.device)
     return embedding_bag(rows, best.T.contiguous(), starts, mode="sum", per_sample_weights=shares)
 
 
@@ -69,7 +67,7 @@ def _told(winner: Tensor, zb: Tensor, recipe: Recipe) -> Tensor:
 class _Resonate(torch.autograd.Function):
     @staticmethod
     def forward(ctx, za, zb, ea, eb, recipe):  # type: ignore[no-untyped-def]
-        similarity, told, (ua, ub, na, nb, best, winner) = _values(za, zb, ea, eb, recipe, where=True)
+        similarity, told, (ua, ub, na, nb, best, winner) = _values(za, zb, ea, eb, recipe)
         ctx.recipe = recipe
         ctx.save_for_backward(ua, ub, na, nb, ea, eb, best, winner)
         ctx.set_materialize_grads(False)

@@ -1,8 +1,8 @@
 """Equation 5's search: for each frame of a the best frame of b, block by block, without gradient.
 
-The T_a x T_b matrix of a long pair never stands in memory as a whole.  One block is one matrix product of all frames of one b, or
-of a few short ones, with as many frames of the a's as keep the block in a core's cache; the burst term is applied in place while
-it is there, and only each column's best value in each b (and where it stands) leaves the block.
+The T_a x T_b matrix of a pair never stands in memory as a whole.  One block is one matrix product of all frames of one b
+with as many frames of the a's as keep the block in a core's cache; the burst term is applied in place while it is there,
+and only each column's best value and where it stands leave the block.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from sere_plugins.resonance.packing import Layout
 from sere_plugins.resonance.workers import run_everywhere
 
 #: values in a block: 1 MiB of float32 for the scores and as much for the burst term fit into a core's L2 cache
-_CPU_BLOCK = 1 << 18
+CPU_BLOCK = 1 << 18
 #: a GPU wants fewer and larger products
-_GPU_BLOCK = 1 << 25
+GPU_BLOCK = 1 << 25
 #: frame pairs from which on threads are worth starting
-_THREADS_FROM = 1 << 20
+THREADS_FROM = 1 << 20
 
 #: (first and last + 1 utterance of a, utterance of b, lane)
 Job = tuple[int, int, int, int]
@@ -47,7 +47,7 @@ class Plan:
     def worth_threads(self, device: torch.device) -> bool:
         """Are there frame pairs enough for threads to be started?"""
         pairs = self.a.frames * self.b.frames // (max(len(self.b), 1) if self.aligned else 1)
-        return device.type == "cpu" and pairs >= _THREADS_FROM
+        return device.type == "cpu" and pairs >= THREADS_FROM
 
     def jobs(self) -> Iterator[Job]:
         """Each utterance of b with all that it meets."""
@@ -55,83 +55,50 @@ class Plan:
             yield (b, b + 1, b, 0) if self.aligned else (0, len(self.a), b, b)
 
 
-def search(
-    ua: Tensor, ub: Tensor, ea: Tensor | None, eb: Tensor | None, plan: Plan, kernel: Kernel, where: bool
-) -> tuple[Tensor, Tensor | None]:
+def search(ua: Tensor, ub: Tensor, ea: Tensor | None, eb: Tensor | None, plan: Plan, kernel: Kernel) -> tuple[Tensor, Tensor]:
     """max_j R_ij and j*(i), equations 4 and 5, for every real frame i of a in every lane.
 
     Args:
         ua, ub: packed frames of a and b, `[N_a, D]`, `[N_b, D]`, of norm 1 (or 0).
         ea, eb: burst strengths `[N_a]`, `[N_b]`; None for a kernel without burst term.
-        where: is j* asked for?
 
     Returns:
-        R_{i, j*(i)} `[lanes, N_a]`, and j*(i) as packed frames of b `[lanes, N_a]` (the first of equals), or None.
+        R_{i, j*(i)} `[lanes, N_a]`, and j*(i) as packed frames of b `[lanes, N_a]` (the first of equals).
     """
     best = ua.new_empty(plan.lanes, plan.a.frames)
-    winner = torch.empty(best.shape, dtype=torch.long, device=ua.device) if where else None
-    tasks = deque(_blocks(plan, _GPU_BLOCK if ua.is_cuda else _CPU_BLOCK))
-    largest = max((block.size(plan) for block in tasks), default=0)
+    winner = torch.empty(best.shape, dtype=torch.long, device=ua.device)
+    tasks = deque(_blocks(plan, GPU_BLOCK if ua.is_cuda else CPU_BLOCK))
+    largest = max((plan.b.lengths[b] * (part.stop - part.start) for b, _, part in tasks), default=0)
 
     def work() -> None:
         memory = ua.new_empty(2, largest)
         while True:
             try:
-                block = tasks.popleft()
+                b, lane, part = tasks.popleft()
             except IndexError:
                 return
-            part, columns = block.part, plan.b.rows(block.first, block.last)
-            shape = (columns.stop - columns.start, part.stop - part.start)
+            columns = plan.b.rows(b, b + 1)
+            shape = (plan.b.lengths[b], part.stop - part.start)
             scores, gap = (row[: shape[0] * shape[1]].view(shape) for row in memory)
             torch.mm(ub[columns], ua[part].T, out=scores)
             if kernel.sync is not None and ea is not None and eb is not None:
                 torch.sub(ea[part], eb[columns].unsqueeze(1), out=gap)
                 synchrony = kernel.synchrony(gap)
                 scores = scores.mul_(synchrony) if kernel.combine == "product" else scores.add_(synchrony)
-            for b, own in zip(range(block.first, block.last), scores.split(plan.b.lengths[block.first : block.last]), strict=True):
-                lane = 0 if plan.aligned else b
-                if winner is None:
-                    torch.amax(own, dim=0, out=best[lane, part])
-                else:
-                    best[lane, part], at = _top(own)
-                    torch.add(at, plan.b.starts[b], out=winner[lane, part])
+            best[lane, part], at = _top(scores)
+            torch.add(at, columns.start, out=winner[lane, part])
 
     run_everywhere(work, enough=plan.worth_threads(ua.device))
     return best, winner
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Frames `part` of a against all frames of the utterances `first` to `last - 1` of b."""
-
-    first: int
-    last: int
-    part: slice
-
-    def size(self, plan: Plan) -> int:
-        """Frame pairs."""
-        return (plan.b.starts[self.last] - plan.b.starts[self.first]) * int(self.part.stop - self.part.start)
-
-
-def _blocks(plan: Plan, size: int) -> Iterator[_Block]:
-    """Blocks of about `size` frame pairs: one b with a part of the a's, or several b's with all of them."""
-    if plan.aligned:
-        for pair in range(len(plan.b)):
-            yield from _parts(plan, pair, pair + 1, plan.a.rows(pair, pair + 1), size)
-        return
-    rows, first = slice(0, plan.a.frames), 0
-    while first < len(plan.b):
-        last = first + 1
-        while last < len(plan.b) and rows.stop * (plan.b.starts[last + 1] - plan.b.starts[first]) <= size:
-            last += 1
-        yield from _parts(plan, first, last, rows, size)
-        first = last
-
-
-def _parts(plan: Plan, first: int, last: int, rows: slice, size: int) -> Iterator[_Block]:
-    step = max(64, size // max(plan.b.starts[last] - plan.b.starts[first], 1))
-    for start in range(rows.start, rows.stop, step):
-        yield _Block(first, last, slice(start, min(start + step, rows.stop)))
+def _blocks(plan: Plan, size: int) -> Iterator[tuple[int, int, slice]]:
+    """(utterance of b, lane, frames of a), each with about `size` frame pairs."""
+    for first, last, b, lane in plan.jobs():
+        rows = plan.a.rows(first, last)
+        step = max(64, size // max(plan.b.lengths[b], 1))
+        for start in range(rows.start, rows.stop, step):
+            yield b, lane, slice(start, min(start + step, rows.stop))
 
 
 def _top(scores: Tensor) -> tuple[Tensor, Tensor]:

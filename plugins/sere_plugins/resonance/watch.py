@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,10 +21,15 @@ LOW, HIGH = 0.05, 0.95
 
 @dataclass(frozen=True)
 class Few:
-    """The first utterances of a batch, without their graph."""
+    """What of a batch is looked at, without its graph."""
 
     frames: Frames
     bursts: Tensor
+
+    def first(self, count: int, strength: Callable[[Tensor, Tensor], Tensor]) -> Side:
+        """So many utterances."""
+        mask = self.frames.mask[:count]
+        return Side.of(Frames(self.frames.values[:count], mask, self.frames.rate), strength(self.bursts[:count], mask))
 
 
 class Watch:
@@ -35,8 +40,8 @@ class Watch:
 
     def note(self, batch: Encoded) -> None:
         """One side; a comes before b."""
-        frames = replace(batch.frames, values=batch.frames.values[:FEW].detach(), mask=batch.frames.mask[:FEW])
-        self._sides.append(Few(frames, batch.bursts[:FEW].detach()))
+        frames = Frames(batch.frames.values.detach(), batch.frames.mask, batch.frames.rate)
+        self._sides.append(Few(frames, batch.bursts.detach()))
 
     def distribution(self, kernel: Kernel, strength: Callable[[Tensor, Tensor], Tensor]) -> Mapping[str, float]:
         """Quantiles of R and of the burst term over pairs of frames, and how much of the burst term is saturated.
@@ -48,7 +53,7 @@ class Watch:
         if len(self._sides) < 2 or not all(len(side.frames.mask) for side in self._sides):
             return {}
         with torch.no_grad():
-            a, b = (Side.of(side.frames, strength(side.bursts, side.frames.mask)) for side in self._sides)
+            a, b = (side.first(FEW, strength) for side in self._sides)
             real = (a.mask[:, None, :, None] & b.mask[None, :, None, :]).flatten(0, 1)
             found = _quantiles("resonance", resonance(a, b, kernel, aligned=False)[real])
             if kernel.sync is not None and a.strength is not None and b.strength is not None:
