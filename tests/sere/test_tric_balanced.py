@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from sere_plugins.losses.tric_balanced import balanced, build
 from sere_plugins.resonance.irf import Irf
 from sere_plugins.specs.losses import TricBalancedParams, TricParams
 from sere_plugins.specs.resonance import IrfParams
-from sere_registry import BuildContext, Progress
+from sere_registry import BuildContext, Progress, Views
 from tests.sere.batches import BURSTS, WIDTH, batch, utterances
 
 CLASSES = ("anger", "fear", "neutral")
@@ -105,3 +106,14 @@ def test_the_control_without_balance_teaches_the_classifiers_own_guesses() -> No
     loss = variant(balance=False)
     give(loss, target)
     assert loss.given.argmax(dim=1).tolist() == target.logits.argmax(dim=1).tolist()
+
+
+def test_a_view_may_be_what_is_taught() -> None:
+    support, source, target = streams()
+    altered = replace(target, logits=target.logits.flip(1))
+    loss = variant(view="strong")
+    assert loss.views == {"target"} and not variant(view="strong", teach_weight=0).views
+    give(loss, target)
+    found = loss(support, source, replace(target, views=Views(weak=target, strong=altered)), field())["teach"]
+    expected = functional.cross_entropy(altered.logits, loss.given.argmax(dim=1))
+    torch.testing.assert_close(found, expected, check_dtype=False, rtol=1e-6, atol=1e-6)

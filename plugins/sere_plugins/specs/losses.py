@@ -125,6 +125,7 @@ class TricBalancedParams(TricParams):
     teach_weight: float = param(
         1.0, "the weight of cross-entropy between T_u's logits and its balanced pseudo-classes", ge=0, search=("log", 0.1, 10.0)
     )
+    view: Literal["none", "weak", "strong"] = param("none", "which view of T_u's utterances is taught; `none`: they as they are")
     soft: bool = param(False, "T_u is taught its balanced posteriors instead of the class that is largest in them")
     balance: bool = param(True, "pseudo-classes are given out in equal shares; false: the classifier's own guesses (a control)")
     temperature: float = param(1.0, "what logits are divided by before they are balanced", gt=0, search=("log", 0.25, 4.0))
