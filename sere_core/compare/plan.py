@@ -31,12 +31,14 @@ class Row:
         role: a ceiling is trained on labels of the target's other folds; a floor adapts to nothing.
         varied: the dotted config paths in which it may differ from the other rows.
         tuning: "none", or how its parameters were chosen; rows of different tuning do not share a table.
+        tuned: of `varied`, the paths whose values were chosen for each pair and seed by itself.
     """
 
     name: str
     role: Role
     varied: tuple[str, ...]
     tuning: str = "none"
+    tuned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class ComparePlan:
         path = folder / "plan.json"
         try:
             data = json.loads(path.read_bytes())
-            rows = tuple(Row(**{**row, "varied": tuple(row["varied"])}) for row in data["rows"])
+            rows = tuple(Row(**{**row, "varied": tuple(row["varied"]), "tuned": tuple(row.get("tuned", ()))}) for row in data["rows"])
             jobs = tuple(Job(**job) for job in data["jobs"])
             lists = {name: tuple(data[name]) for name in ("pairs", "seeds", "allow")}
             return cls(data["name"], rows, jobs=jobs, reference=data["reference"], budget=data["budget"], asked=data["asked"], **lists)

@@ -69,10 +69,16 @@ def make_plans(request: Request, command: Mapping[str, Any]) -> Planned:
     Raises:
         SereError: the problems of all jobs together.
     """
-    return _Planner(request).whole(command)
+    return Planner(request).whole(command)
 
 
-class _Planner:
+class Planner:
+    """Makes the configs of a request's jobs, and gathers everything that is wrong with them.
+
+    Args:
+        request: the comparison.
+    """
+
     def __init__(self, request: Request) -> None:
         self.request = request
         self.problems: list[Problem] = []
@@ -84,12 +90,12 @@ class _Planner:
 
     def whole(self, command: Mapping[str, Any]) -> Planned:
         request, comparison = self.request, self.request.comparison
-        tree = self._common()
+        tree = self.common()
         rows = rows_of(request, tree, self.problems)
         pairs = pairs_of(request, tree, self.problems)
         if not rows:
-            self._stop()
-        self._check_budget(rows, tree)
+            self.stop()
+        self.check_budget(rows, tree)
         own = [Pair("", Node({}, request.root.start))]
         jobs: list[Job] = []
         configs: dict[str, str] = {}
@@ -97,7 +103,7 @@ class _Planner:
         budget: dict[str, Any] = {}
         for row in rows:
             for pair in pairs or own:
-                resolved = self._resolved(tree, row, pair)
+                resolved = self.resolved(tree, row, pair)
                 if resolved is None:
                     continue
                 name = pair.name or f"{resolved[1].config.task.source}>{resolved[1].config.task.target}"
@@ -105,43 +111,62 @@ class _Planner:
                 budget = budget or {key: getattr(resolved[0].config.train, key) for key in ("epochs", "steps_per_epoch")}
                 text = job_text(resolved[0])
                 for seed in request.seeds:
-                    one = _seeded(resolved[0], seed)
+                    one = seeded(resolved[0], seed)
                     job = one.digest()
                     jobs.append(Job(row.name, name, seed, job))
                     configs.setdefault(job, with_seed(text, seed))
-                    self._check_task(one, job)
-        self._stop()
-        if not any(row.role == "floor" for row in rows):
-            self.warnings["this table has no floor: name a row that adapts to nothing in `floor`"] = None
-        if not any(row.role == "ceiling" for row in rows):
-            self.warnings["this table has no ceiling: name a row in `ceiling`, and it learns from the target's own labels"] = None
-        methods = [row.name for row in rows if row.role == "method"] or [row.name for row in rows]
-        chosen = [row.name for row in rows if comparison.reference in (row.name, row.origin)]
-        inputs = Inputs(
-            dict(command),
-            tuple(sorted({str(file) for file in request.sources.files} | {str(request.file)} | self.read["files"])),
-            tuple(sorted(self.environ.read)),
-            tuple(sorted(self.read["packages"])),
-            tuple(sorted(self.read["data"])),
-        )
+                    self.check_task(one, job)
+        self.stop()
+        self.check_roles(rows)
+        inputs = self.inputs(command)
         plan = ComparePlan(
             name=comparison.compare,
             rows=tuple(Row(row.name, row.role, row.varied) for row in rows),
             pairs=tuple(names),
             seeds=request.seeds,
             jobs=tuple(jobs),
-            reference=(chosen or methods)[0],
+            reference=self.reference(rows),
             allow=tuple(comparison.allow),
             budget=budget,
             asked=inputs.digest(),
         )
         return Planned(plan, configs, tuple(self.warnings), inputs)
 
-    def _stop(self) -> None:
+    def inputs(self, command: Mapping[str, Any]) -> Inputs:
+        """What everything that was planned so far depends on."""
+        request = self.request
+        return Inputs(
+            dict(command),
+            tuple(sorted({str(file) for file in request.sources.files} | {str(request.file)} | self.read["files"])),
+            tuple(sorted(self.environ.read)),
+            tuple(sorted(self.read["packages"])),
+            tuple(sorted(self.read["data"])),
+        )
+
+    def stop(self) -> None:
+        """End with the problems, if there are any.
+
+        Raises:
+            SereError: all of them.
+        """
         if self.problems:
             raise SereError(*tidy(self.problems))
 
-    def _common(self) -> Node:
+    def check_roles(self, rows: list[Overlay]) -> None:
+        """A table should have a floor and a ceiling."""
+        if not any(row.role == "floor" for row in rows):
+            self.warnings["this table has no floor: name a row that adapts to nothing in `floor`"] = None
+        if not any(row.role == "ceiling" for row in rows):
+            self.warnings["this table has no ceiling: name a row in `ceiling`, and it learns from the target's own labels"] = None
+
+    def reference(self, rows: list[Overlay]) -> str:
+        """The row that was named, or the first method."""
+        wanted = self.request.comparison.reference
+        methods = [row.name for row in rows if row.role == "method"] or [row.name for row in rows]
+        chosen = [row.name for row in rows if wanted in (row.name, row.origin)]
+        return (chosen or methods)[0]
+
+    def common(self) -> Node:
         """The base with what every run gets."""
         request = self.request
         tree = laid(request.base, request.root.child("set") or Node({}, request.root.start))
@@ -151,7 +176,7 @@ class _Planner:
             tree = laid(tree, Node({"train": budget}, budget.start))
         return tree
 
-    def _check_budget(self, rows: list[Overlay], tree: Node) -> None:
+    def check_budget(self, rows: list[Overlay], tree: Node) -> None:
         """Rows with other budgets are not comparable, and nobody should learn that after hours."""
         paths = dict.fromkeys(_BUDGET_PATHS, "set it for all rows in `budget`")
         if at(tree, ("train", "steps_per_epoch")) is None:
@@ -169,7 +194,7 @@ class _Planner:
             return replace(found.place, path=path)
         return next((replace(value.node.place, path=path) for value in row.values if value.path == path), self.request.root.start)
 
-    def _resolved(self, tree: Node, row: Overlay, pair: Pair) -> tuple[Resolved, Resolved] | None:
+    def resolved(self, tree: Node, row: Overlay, pair: Pair) -> tuple[Resolved, Resolved] | None:
         """The config of a row and pair, and the config that names the pair's own corpora; None if something is wrong."""
         laid_row = checked(row, laid(tree, pair.layer), self.problems)
         if laid_row is None:
@@ -177,7 +202,7 @@ class _Planner:
         plain_one = self._resolve(laid_row)
         if plain_one is None or row.role != "ceiling":
             return (plain_one, plain_one) if plain_one is not None else None
-        task = self._task(plain_one)
+        task = self.task(plain_one)
         if task is None:
             return None
         place = next(iter(pair.layer.value.values())).start if pair.layer.value else self.request.root.start
@@ -210,7 +235,7 @@ class _Planner:
         self.read["data"] |= data_paths(resolved)
         return resolved
 
-    def _task(self, resolved: Resolved) -> Plan | None:
+    def task(self, resolved: Resolved) -> Plan | None:
         """The corpora and folds of a config, made once for all configs that share them."""
         data = resolved.config.model_dump(mode="json", include={"task", "corpora", "paths", "seed"})
         key = json.dumps(data, sort_keys=True)
@@ -223,9 +248,9 @@ class _Planner:
             self.warnings.update(dict.fromkeys(self.tasks[key].warnings))
         return self.tasks[key]
 
-    def _check_task(self, resolved: Resolved, job: str) -> None:
+    def check_task(self, resolved: Resolved, job: str) -> None:
         """The folds can be made; and if the job has a record, its corpora are still those on disk."""
-        plan = self._task(resolved)
+        plan = self.task(resolved)
         folder = self.request.output
         if plan is not None and is_done(folder, job):
             recorded = (read_json(record_of(folder, job) / "manifest.json") or {}).get("digests", {}).get("corpora", {})
@@ -235,5 +260,6 @@ class _Planner:
                 self.problems += cause.problems
 
 
-def _seeded(resolved: Resolved, seed: int) -> Resolved:
+def seeded(resolved: Resolved, seed: int) -> Resolved:
+    """The config with another seed."""
     return replace(resolved, config=resolved.config.model_copy(update={"seed": seed}))

@@ -132,6 +132,8 @@ def _constant(name: str, row: Row) -> bool:
         return True
     if section not in ("config", "components"):
         return False
+    if section == "config" and any(below(path, one) for one in row.tuned):
+        return False
     ends = ("task.source", "task.target", "task.classes")  # the pair's own, also where a ceiling varies them
     if any(below(path, one) for one in ends):
         return False

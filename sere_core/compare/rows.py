@@ -104,7 +104,7 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
             varied += [_block(tuple(value.path.split("."))) for value in values if value.path is not None]
             role = _role(comparison.floor, comparison.ceiling, name, full)
             varied += ["task.source", "task.classes"] if role == "ceiling" else []
-            found.append(Overlay(full, role, name, layer, values, _shortest(varied)))
+            found.append(Overlay(full, role, name, layer, values, shortest(varied)))
     for path in axes:
         if path not in applied and found:
             known = [f"{section}.{name}" for section in _NAMED for name, _ in (tree.child(section) or Node({}, here)).children()]
@@ -218,7 +218,7 @@ def _block(path: Path) -> str:
     return dotted(path[:-1] if path[-1:] == ("use",) and len(path) > 1 else path)
 
 
-def _shortest(paths: Sequence[str]) -> tuple[str, ...]:
+def shortest(paths: Sequence[str]) -> tuple[str, ...]:
     """Each path once, and none that lies below another."""
     unique = list(dict.fromkeys(paths))
     return tuple(path for path in unique if path and not any(path.startswith(other + ".") for other in unique))

@@ -107,6 +107,8 @@ class FoldTrainer:
         test, support, device = self.streams["test"], self._support(stages[-1]), self.assembler.device
         posteriors, embeddings = predict(method, test, support, device)
         result = {"posteriors": posteriors, "embeddings": embeddings}
+        if "target" in self.streams:  # what settings may be chosen by, without a label and without T_e
+            result["target"] = predict(method, self.streams["target"], support, device)[0]
         if support is not None:
             result["support"] = encode_whole(support, prediction_backbone(method), device).embedding.float().cpu()
             pseudo = pseudo_classes(method, test, support, device)
