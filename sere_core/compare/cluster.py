@@ -87,7 +87,7 @@ class DaskCluster:
         """A connection to the scheduler."""
         from distributed import Client
 
-        logging.getLogger("distributed").setLevel(logging.ERROR)  # what matters of it is said here
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said here
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module="distributed")  # versions that differ are lines of `_check`

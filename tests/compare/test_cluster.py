@@ -102,7 +102,7 @@ def scheduler(dask: Started, home: Path) -> tuple[str, subprocess.Popen[bytes]]:
     """A scheduler, and its address."""
     file = home / "scheduler.json"
     process = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
-    wait_for(file.exists)
+    wait_for(lambda: file.exists() and file.read_bytes().rstrip().endswith(b"}"))  # the file is there before its content
     return json.loads(file.read_bytes())["address"], process
 
 
