@@ -25,11 +25,11 @@ def on_real_frames(layer: Callable[[Tensor], Tensor], values: Tensor, mask: Tens
         rows: Tensor = _Pack.apply(flat, slots, places)  # type: ignore[no-untyped-call]
     else:
         rows = flat.index_select(0, slots)
-    padded: Tensor = _Pad.apply(layer(rows), slots, places)  # type: ignore[no-untyped-call]
-    return padded.view(*values.shape[:2], -1)
+    spread: Tensor = _Pad.apply(layer(rows), slots, places)  # type: ignore[no-untyped-call]
+    return spread.view(*values.shape[:2], -1)
 
 
-def _padded(rows: Tensor, places: Tensor) -> Tensor:
+def padded(rows: Tensor, places: Tensor) -> Tensor:
     """Rows at the true places, zeros at the others; reading whole rows is several times faster than writing them there."""
     origin = places.cumsum(0).mul_(places)
     return torch.cat([rows.new_zeros(1, rows.shape[1]), rows]).index_select(0, origin)
@@ -43,14 +43,14 @@ class _Pack(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return _padded(grad, *ctx.saved_tensors), None, None
+        return padded(grad, *ctx.saved_tensors), None, None
 
 
 class _Pad(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, slots: Tensor, places: Tensor) -> Tensor:
         ctx.save_for_backward(slots)
-        return _padded(rows, places)
+        return padded(rows, places)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sere_core.rng import derive
+from sere_core.train.packing import padded
 from sere_registry import Frames
 from sere_registry.batches import Views
 
@@ -82,9 +83,9 @@ class StreamSet:
 
 def pad(sequences: Sequence[Tensor], rate: float, device: torch.device) -> Frames:
     """Sequences `[T_i, F]` as one padded batch with its mask."""
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    values = torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True)
-    mask = torch.arange(values.shape[1])[None, :] < lengths[:, None]
+    lengths = torch.tensor([sequence.shape[0] for sequence in sequences])
+    mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+    values = padded(torch.cat(list(sequences)), mask.flatten()).view(*mask.shape, -1)
     return Frames(values.to(device), mask.to(device), rate)
 
 

@@ -135,10 +135,9 @@ class FrameField(nn.Module):
             ea, eb = left.strength(a, self), right.strength(b, self)
             chosen = self.highlights(ea, a.frames.mask)
             where, columns = layout(chosen), right.layout.grouping
-            heads = left.units if chosen is a.frames.mask else left.units[left.layout.pack(chosen)]
             if ea is not None and eb is not None:
-                ea, eb = where.pack(ea), right.layout.pack(eb).index_select(0, columns.rows)
-            best = strongest(heads, right.grouped, ea, eb, columns, self.kernel)
+                ea, eb = where.pack(ea), eb.flatten().index_select(0, columns.rows)
+            best = strongest(left.units(a.frames, where.slots), right.grouped(b.frames), ea, eb, columns, self.kernel)
             return by_utterance(best, where, best.new_tensor(where.lengths).reciprocal()[where.owner])
 
     def _side(self, batch: Encoded) -> Side:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from sere_registry import Encoded, Frames
 
 
 class Known:
-    """Of one padded batch, without gradient: where its real frames stand, 1 / |z| `[B, T]`, and z / |z|, packed, `[N, D]`."""
+    """Of one padded batch, without gradient: where its real frames stand and 1 / |z| `[B, T]`."""
 
     def __init__(self, frames: Frames) -> None:
         self.mask, self.versions = frames.mask, _versions(frames)
@@ -24,14 +23,23 @@ class Known:
         with torch.no_grad():
             values = frames.values.detach()
             self.norms = inverse_norms(values.to(torch.promote_types(values.dtype, torch.float32)))
-            self.units = self.layout.pack(values) * self.layout.pack(self.norms).unsqueeze(1)
         self._strength: Tensor | None = None
         self._of: tuple[tuple[weakref.ref[Any], ...], tuple[int, ...]] = ((), ())  # of whom, and which state of it
 
-    @cached_property
-    def grouped(self) -> Tensor:
+        self._grouped: Tensor | None = None
+
+    def units(self, frames: Frames, rows: Tensor | None) -> Tensor:
+        """z / |z| at `rows` of the flattened padded batch `[n]`, or of all of it, `[n, D]`."""
+        values, norms = frames.values.detach().flatten(0, 1), self.norms.flatten()
+        if rows is not None:
+            values, norms = values.index_select(0, rows), norms.index_select(0, rows)
+        return values * norms.unsqueeze(1)
+
+    def grouped(self, frames: Frames) -> Tensor:
         """The units in the order of `layout.grouping`, `[M, D]`."""
-        return self.units.index_select(0, self.layout.grouping.rows)
+        if self._grouped is None:
+            self._grouped = self.units(frames, self.layout.grouping.rows)
+        return self._grouped
 
     def strength(self, batch: Encoded, field: Any) -> Tensor | None:
         """What `field.strength` says of the batch, without gradient, `[B, T]`; asked again if bursts or weights have changed."""

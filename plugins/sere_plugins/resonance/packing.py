@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 #: by how much utterances of one group may be longer than the shortest of them
-_ALIKE = 1.125
+_ALIKE = 1.25
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Grouping:
 
     Args:
         groups: (how many utterances, how many rows each).
-        rows: `[M]` long, which packed frame stands in each row.
+        rows: `[M]` long, which frame of the flattened padded batch stands in each row.
         lanes: `[B]` long, the place of each utterance in this order.
     """
 
@@ -31,8 +31,8 @@ class Grouping:
     lanes: Tensor
 
     @classmethod
-    def of(cls, lengths: Sequence[int], starts: Sequence[int], device: torch.device) -> Grouping:
-        """For utterances of `lengths`, the first packed frame of each at `starts`."""
+    def of(cls, lengths: Sequence[int], starts: Sequence[int], slots: Sequence[int]) -> Grouping:
+        """For utterances of `lengths`, the first packed frame of each at `starts`, each packed frame from its slot."""
         order = sorted(range(len(lengths)), key=lengths.__getitem__)
         groups: list[list[int]] = []
         for place in order:
@@ -44,11 +44,10 @@ class Grouping:
         for group in groups:
             longest = lengths[group[-1]]
             for place in group:
-                first, last = starts[place], starts[place] + lengths[place] - 1
-                rows += [*range(first, last + 1), *[last] * (longest - lengths[place])]
-        lanes = torch.tensor(order, dtype=torch.long, device=device).argsort()
-        sizes = tuple((len(group), lengths[group[-1]]) for group in groups)
-        return cls(sizes, torch.tensor(rows, dtype=torch.long, device=device), lanes)
+                own = list(slots[starts[place] : starts[place] + lengths[place]])
+                rows += [*own, *own[-1:] * (longest - len(own))]
+        lanes = torch.tensor(order, dtype=torch.long).argsort()
+        return cls(tuple((len(group), lengths[group[-1]]) for group in groups), torch.tensor(rows, dtype=torch.long), lanes)
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,8 @@ class Layout:
     @cached_property
     def grouping(self) -> Grouping:
         """The utterances by length."""
-        return Grouping.of(self.lengths, self.starts, self.mask.device)
+        found = Grouping.of(self.lengths, self.starts, range(self.frames) if self.slots is None else self.slots.tolist())
+        return replace(found, rows=found.rows.to(self.mask.device), lanes=found.lanes.to(self.mask.device))
 
     def __len__(self) -> int:
         return len(self.lengths)
