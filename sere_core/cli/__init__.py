@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("sere_core.cli.run", "run a config (the same as sere-run)"),
     "config": ("sere_core.cli.config", "show, check, explain and compare configs"),
     "compare": ("sere_core.cli.compare", "compare methods under one harness"),
+    "sweep": ("sere_core.cli.sweep", "search settings for all rows of a comparison, without target labels"),
     "table": ("sere_core.cli.table", "print a table of a comparison"),
     "report": ("sere_core.cli.report", "write the report of a comparison"),
     "corpora": ("sere_core.cli.corpora", "check a corpus folder"),

@@ -67,19 +67,15 @@ def run(arguments: Any) -> int:
     from sere_core.compare.running import missing_jobs
     from sere_core.console import Speaker
 
-    if arguments.jobs is not None and arguments.scheduler is not None:
-        from sere_registry.errors import Place, error
-
-        hint = "the workers' slots say how many run at a time"
-        raise error("C305", "--jobs is of this machine, --scheduler of others", hint, Place("--jobs"))
-    if arguments.jobs is not None and arguments.jobs < 1:
-        from sere_registry.errors import Place, error
-
-        raise error("C305", f"--jobs {arguments.jobs} would run nothing", "give a number of at least 1", Place("--jobs"))
+    check_executor(arguments)
     speaker = Speaker(arguments.quiet)
-    names = ("sets", "unsets", "vary", "floor", "ceiling", "allow")
     flags = Flags(
-        **{name: tuple(getattr(arguments, name)) for name in names},
+        sets=tuple(arguments.sets),
+        unsets=tuple(arguments.unsets),
+        vary=tuple(arguments.vary),
+        floor=tuple(arguments.floor),
+        ceiling=tuple(arguments.ceiling),
+        allow=tuple(arguments.allow),
         pairs=arguments.pairs,
         seeds=arguments.seeds,
         reference=arguments.reference,
@@ -111,6 +107,21 @@ def run(arguments: Any) -> int:
     from sere_core.compare.ending import finish
 
     return finish(plan, folder, failures, speaker.console)
+
+
+def check_executor(arguments: Any) -> None:
+    """Do --jobs and --scheduler say who runs the jobs?
+
+    Raises:
+        SereError: C305.
+    """
+    from sere_registry.errors import Place, error
+
+    if arguments.jobs is not None and arguments.scheduler is not None:
+        hint = "the workers' slots say how many run at a time"
+        raise error("C305", "--jobs is of this machine, --scheduler of others", hint, Place("--jobs"))
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise error("C305", f"--jobs {arguments.jobs} would run nothing", "give a number of at least 1", Place("--jobs"))
 
 
 def executor_of(arguments: Any, folder: Path) -> Executor:

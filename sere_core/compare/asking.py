@@ -12,7 +12,7 @@ from sere_core.compare.asked import Inputs
 from sere_core.compare.grammar import Flags, Request, read_request
 from sere_core.compare.plan import ComparePlan
 from sere_core.config.writer import write
-from sere_registry.errors import SereError
+from sere_registry.errors import SereError, error
 
 
 def plan_of(config: str, flags: Flags, *, dry: bool = False) -> tuple[ComparePlan, Path, tuple[str, ...]]:
@@ -29,8 +29,11 @@ def plan_of(config: str, flags: Flags, *, dry: bool = False) -> tuple[ComparePla
         SereError: the problems of the file, or of all jobs together.
     """
     request = read_request(config, flags)
+    if request.comparison.tune is not None:
+        hint = "`sere sweep` does that and prints their table; to compare the rows as they are, take `tune` away"
+        raise error("C311", "the settings of these rows are to be searched", hint, request.place("tune"))
     folder = request.output
-    command = {"config": str(request.file), "folder": os.getcwd(), **{name: _plain(value) for name, value in asdict(flags).items()}}
+    command = command_of(request, flags)
     known = _unchanged(folder, command)
     if known is not None:
         return known, folder, ()
@@ -40,6 +43,11 @@ def plan_of(config: str, flags: Flags, *, dry: bool = False) -> tuple[ComparePla
     if not dry:
         planned.write(folder, asked_text(request))
     return planned.plan, folder, planned.warnings
+
+
+def command_of(request: Request, flags: Flags) -> dict[str, Any]:
+    """What of the command line a plan depends on."""
+    return {"config": str(request.file), "folder": os.getcwd(), **{name: _plain(value) for name, value in asdict(flags).items()}}
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sere_core.config.files import find, shown, text_of
 from sere_core.config.messages import validate
-from sere_core.config.model import Section
+from sere_core.config.model import Block, Section
 from sere_core.config.nodes import Node, place_of, tidy
 from sere_core.config.reader import read
 from sere_core.config.sources import Sources
@@ -29,6 +29,15 @@ class Budget(Section):
 
     epochs: int | None = Field(default=None, ge=1, description="train.epochs of every run")
     steps_per_epoch: int | None = Field(default=None, ge=1, description="train.steps_per_epoch of every run")
+
+
+class Tune(Section):
+    """A random search over declared ranges; `sere sweep` makes it."""
+
+    trials: int = Field(default=20, ge=1, le=10_000, description="settings drawn for each row, pair and repeat")
+    repeats: int = Field(default=3, ge=1, le=1000, description="how often the whole search is done, each time with the next of the seeds")
+    select: str | Block | None = Field(default=None, description="the selector that chooses a setting from the posteriors of T_u")
+    params: list[str] = Field(default=["losses", "method"], description="what is searched: parameters, or paths above them")
 
 
 class Comparison(Section):
@@ -50,6 +59,7 @@ class Comparison(Section):
     reference: str | None = Field(default=None, description="the row that all others are tested against; default: the first method")
     allow: list[str] = Field(default_factory=list, description="differences between records that are allowed, by name")
     output: str | None = Field(default=None, description="the comparison's folder; default: runs/NAME")
+    tune: Tune | None = Field(default=None, description="how `sere sweep` chooses the settings of the rows")
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,10 @@ class Flags:
     reference: str | None = None
     allow: Sequence[str] = ()
     out: str | None = None
+    trials: int | None = None
+    repeats: int | None = None
+    select: str | None = None
+    params: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -179,6 +193,16 @@ def _with_flags(root: Node, flags: Flags, problems: list[Problem]) -> Node:
             only = node.value[0] if isinstance(node.value, list) and len(node.value) == 1 else None
             axes[path.strip()] = replace(only, key=node.key) if only is not None and isinstance(only.value, list) else node
         value["vary"] = Node(axes, here, here)
+    tune = [(key, getattr(flags, key)) for key in ("trials", "repeats", "select") if getattr(flags, key) is not None]
+    if tune or flags.params:
+        old = value.get("tune")
+        section = dict(old.value) if old is not None and isinstance(old.value, dict) else {}
+        for key, word in tune:
+            place = Place(f"--{key} {word}")
+            section[key] = Node(word, place, place)
+        if flags.params:
+            section["params"] = _list("--params", flags.params)
+        value["tune"] = Node(section, Place("--trials"), Place("--trials"))
     return replace(root, value=value)
 
 

@@ -199,7 +199,7 @@ class Planner:
         laid_row = checked(row, laid(tree, pair.layer), self.problems)
         if laid_row is None:
             return None
-        plain_one = self._resolve(laid_row)
+        plain_one = self.resolve(laid_row)
         if plain_one is None or row.role != "ceiling":
             return (plain_one, plain_one) if plain_one is not None else None
         task = self.task(plain_one)
@@ -207,10 +207,10 @@ class Planner:
             return None
         place = next(iter(pair.layer.value.values())).start if pair.layer.value else self.request.root.start
         own = {"task": {"source": task.task.target, "classes": list(task.task.classes)}}
-        ceiling = self._resolve(laid(laid_row, plain(own, place)))
+        ceiling = self.resolve(laid(laid_row, plain(own, place)))
         return (ceiling, plain_one) if ceiling is not None else None
 
-    def _resolve(self, tree: Node) -> Resolved | None:
+    def resolve(self, tree: Node) -> Resolved | None:
         request = self.request
         here = replace(request.root.start, line=None, column=None)
         ends = {getattr(at(tree, ("task", end)), "value", None) for end in ("source", "target")}
