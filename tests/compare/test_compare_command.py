@@ -40,7 +40,7 @@ Compare = Callable[..., Told]
 @pytest.fixture
 def compare(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Compare:
     """`compare(TEXT, "--dry-run")` writes the text and runs `sere compare` in this process."""
-    monkeypatch.setattr(command, "executor_of", lambda arguments: Here())
+    monkeypatch.setattr(command, "executor_of", lambda arguments, folder: Here())
     monkeypatch.setenv("COLUMNS", "120")
 
     def call(text: str, *words: str) -> Told:
