@@ -43,7 +43,7 @@ class LocalProcesses:
         crew: list[_Worker] = []
         try:
             while queue or any(worker.job for worker in crew):
-                while queue and len(crew) < self.workers and all(worker.job for worker in crew):
+                while len(crew) < self.workers and len(queue) > sum(worker.job is None for worker in crew):
                     crew.append(_Worker.start(folder, threads))
                 for worker in crew:
                     if queue and worker.job is None:

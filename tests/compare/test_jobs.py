@@ -6,9 +6,11 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sere_core.compare import local
 from sere_core.compare.jobs import Outcome, run_job
 from sere_core.compare.local import LocalProcesses
 from sere_core.compare.running import missing_jobs, run_all
@@ -88,10 +90,16 @@ def test_what_others_work_on_is_waited_for_and_taken_over_if_they_give_up(home: 
     assert told == ["waiting for 2 run(s) that another process works on"]
 
 
-def test_processes_survive_bugs_and_kills_and_a_second_call_goes_on(home: Path) -> None:
+def test_processes_survive_bugs_and_kills_and_a_second_call_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, folder = made(TROUBLE)
     rows = {job.job: job.row for job in plan.jobs}
-    outcomes = {rows[one.job]: one for one in LocalProcesses(2).run(folder, missing_jobs(plan, folder))}
+    begin = local._Worker.start
+    crew: list[Any] = []
+    monkeypatch.setattr(local._Worker, "start", lambda *given: crew.append(begin(*given)) or crew[-1])
+    run = LocalProcesses(2).run(folder, missing_jobs(plan, folder))
+    first = next(run)
+    assert len(crew) >= 2, "both are at work before the first job is done"
+    outcomes = {rows[one.job]: one for one in (first, *run)}
     assert {row: one.state for row, one in outcomes.items()} == {"sound": "done", "buggy": "failed", "killed": "failed"}
     assert (outcomes["killed"].code, outcomes["killed"].line) == ("X706", "[X706] the process of this job was killed by SIGKILL")
     assert missing_jobs(plan, folder) == [plan.jobs[1].job, plan.jobs[2].job]
