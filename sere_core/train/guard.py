@@ -40,6 +40,8 @@ _RULES: dict[str, Literal["stack", "caller", "library"]] = {
     **dict.fromkeys(("ctypes.cdata", "ctypes.string_at", "ctypes.wstring_at", "ctypes.PyObj_FromPtr", "ctypes.dlsym"), "library"),
 }
 _PATHS = frozenset({"open", "os.listdir", "os.scandir", "os.rename", "os.link", "os.symlink", "sqlite3.connect"})
+#: the engine's packages, which are no component's
+_ENGINE = frozenset(module.__name__ for module in (sere_core, sere_registry))
 _FRAMES = frozenset({"tb_frame", "gi_frame", "cr_frame", "ag_frame"})
 #: functions of the standard library that hand a frame to their caller, by module; None: all of the module's
 _HANDS_ON: Mapping[str, frozenset[str] | None] = {
@@ -218,7 +220,10 @@ def _standard(module: str) -> bool:
 
 
 def _homes(components: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    """(file of the factory's module, place), and after those (folder of its package, the package's name)."""
+    """(file of the factory's module, place), and after those (folder of its package, the package's name).
+
+    A component that the engine itself brings along (the kit's plain encoder) is that one file: its package is the engine.
+    """
     packages: dict[str, str] = {}
     for place, factory in components.items():
         module = factory.partition(":")[0]
@@ -232,7 +237,7 @@ def _homes(components: Mapping[str, str]) -> Iterable[tuple[str, str]]:
                 continue
             if name == module and found.origin and Path(found.origin).is_file():
                 yield os.path.realpath(found.origin), place
-            for folder in (found.submodule_search_locations or ()) if name == top else ():
+            for folder in (found.submodule_search_locations or ()) if name == top and top not in _ENGINE else ():
                 packages[os.path.realpath(folder)] = top
     yield from packages.items()
 
