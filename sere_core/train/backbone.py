@@ -10,6 +10,7 @@ equation 1, z the enhanced frames of equation 2, g the utterance embedding of se
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -93,8 +94,9 @@ class Backbone(nn.Module):
 
 def _mean(frames: Frames) -> Tensor:
     """The mean over real frames, `[B, D]`, as one small product: nothing as large as the frames is made on the way."""
-    with torch.autocast(frames.values.device.type, enabled=False):
-        weights = frames.mask.to(frames.values.dtype) / frames.mask.sum(dim=1, keepdim=True)
+    kind = frames.values.device.type
+    weights = frames.mask.to(frames.values.dtype) / frames.mask.sum(dim=1, keepdim=True)
+    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
         return torch.bmm(weights.unsqueeze(1), frames.values).squeeze(1)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sere_plugins.resonance import pairwise
 from sere_plugins.resonance.kernel import Kernel
-from sere_plugins.resonance.known import known, needs_gradient
+from sere_plugins.resonance.known import full_precision, known, needs_gradient
 from sere_plugins.resonance.packing import Layout, layout
 from sere_plugins.resonance.recipe import Recipe
 from sere_plugins.resonance.resonate import by_utterance, resonate
@@ -55,7 +55,7 @@ class FrameField(nn.Module):
 
     def similarity(self, a: Encoded, b: Encoded) -> Tensor:
         """S of every pair, `[A, B]`; without gradient it costs the search alone."""
-        if needs_gradient(a.frames.values, b.frames.values, a.bursts, b.bursts, *self.parameters()):
+        if torch.is_grad_enabled() and needs_gradient(a.frames.values, b.frames.values, a.bursts, b.bursts, *self.parameters()):
             return self._resonate(a, b, aligned=False, told=False)[0]
         return self._search(a, b)
 
@@ -80,7 +80,7 @@ class FrameField(nn.Module):
         """
         if self._short(a, b) and type(self).aligned is FrameField.aligned:
             pairwise.same_width(a, b)
-            with torch.autocast(a.frames.values.device.type, enabled=False):
+            with full_precision(a.frames.values):
                 ours, theirs = known(a.frames), known(b.frames)
                 ea, eb = ours.strength(a, self), theirs.strength(b, self)
                 pairs = Pairs(picks, a.frames.mask, b.frames.mask, ours.norms, theirs.norms, ea, eb, self.kernel)
@@ -105,7 +105,7 @@ class FrameField(nn.Module):
     def _meet(self, a: Encoded, b: Encoded) -> Resonance:
         """`aligned` for short pairs."""
         pairwise.same_width(a, b)
-        with torch.autocast(a.frames.values.device.type, enabled=False):
+        with full_precision(a.frames.values):
             ours, theirs = known(a.frames), known(b.frames)
             wide = ours.norms.dtype
             ea, eb = (None if e is None else e.to(wide) for e in (self.strength(a), self.strength(b)))
@@ -121,7 +121,7 @@ class FrameField(nn.Module):
     def _resonate(self, a: Encoded, b: Encoded, aligned: bool, told: bool) -> tuple[Tensor, Tensor | None]:
         pairwise.same_width(a, b)
         # argmax over bfloat16 products would be decided by rounding
-        with torch.autocast(a.frames.values.device.type, enabled=False):
+        with full_precision(a.frames.values):
             left, right = self._side(a), self._side(b)
             shares = left.layout.pack(self._shares(left.strength, a.frames.mask, left.frames.dtype))
             recipe = Recipe(Plan(left.layout, right.layout, aligned), self.kernel, shares, told)
@@ -130,7 +130,7 @@ class FrameField(nn.Module):
     def _search(self, a: Encoded, b: Encoded) -> Tensor:
         """S without gradient: of a the highlights alone are searched, since nothing else of it counts in equation 6."""
         pairwise.same_width(a, b)
-        with torch.autocast(a.frames.values.device.type, enabled=False):
+        with full_precision(a.frames.values):
             left, right = known(a.frames), known(b.frames)
             ea, eb = left.strength(a, self), right.strength(b, self)
             chosen = self.highlights(ea, a.frames.mask)

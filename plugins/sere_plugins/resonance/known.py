@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ class Known:
 
     def strength(self, batch: Encoded, field: Any) -> Tensor | None:
         """What `field.strength` says of the batch, without gradient, `[B, T]`; asked again if bursts or weights have changed."""
-        inputs = (batch.bursts, *field.parameters())
+        inputs = (batch.bursts, *(field.parameters() if field._modules else field._parameters.values()))  # the latter is faster
         now = (field, *inputs), tuple(-1 if each.is_inference() else each._version for each in inputs)
         if -1 in now[1] or now[1] != self._of[1] or not all(ref() is each for ref, each in zip(self._of[0], now[0], strict=True)):
             with torch.no_grad():
@@ -69,6 +70,12 @@ def known(frames: Frames) -> Known:
 
 def _versions(frames: Frames) -> tuple[int, ...]:
     return tuple(-1 if part.is_inference() else part._version for part in (frames.values, frames.mask))
+
+
+def full_precision(values: Tensor) -> AbstractContextManager[Any]:
+    """No autocast, for as long as this is open; costs nothing where there is none."""
+    kind = values.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def needs_gradient(*tensors: Tensor | None) -> bool:
