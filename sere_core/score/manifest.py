@@ -17,7 +17,7 @@ from typing import Any
 EVIDENCE = ("confirmed", "reconstructed", "stand-in")
 
 #: the distributions whose versions change numbers
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "transformers", "torchcrepe", "librosa", "soundfile", "soxr", "torchmetrics")
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "transformers", "torchcrepe", "librosa", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)

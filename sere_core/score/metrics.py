@@ -1,8 +1,7 @@
 """UAR and its companions, for one fold and over folds.
 
 Counts are whole numbers and ratios are taken in float64, so that 2/3 is written as 2/3 is; the tests hold them against
-scikit-learn and torchmetrics, which take seconds to import.  Classes that do not occur among the labels are left out of every
-mean and named.
+scikit-learn.  Classes that do not occur among the labels are left out of every mean and named.
 """
 
 from __future__ import annotations
