@@ -16,6 +16,13 @@ def add_parser(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="of the comparison: runs/NAME")
+    parser.add_argument(
+        "--resonance",
+        type=int,
+        default=2,
+        metavar="N",
+        help="resonance maps for the first N pairs (default: %(default)s); they need the audio",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing")
     parser.add_argument("--traceback", action="store_true", help="show the traceback of errors too")
 
@@ -27,6 +34,7 @@ def run(arguments: Any) -> int:
         SereError: T505 if the folder holds no comparison; X704 or X705 if it cannot be written.
     """
     from sere_core.compare.report import write_report
+    from sere_core.compare.report.resonance import draw_resonance
 
     alive = sys.stderr.isatty() and not arguments.quiet
 
@@ -34,7 +42,12 @@ def run(arguments: Any) -> int:
         if alive:
             print(f"\r\x1b[K{line[:100]}", end="", file=sys.stderr, flush=True)
 
+    def say(line: str) -> None:
+        if not arguments.quiet:
+            print(line, file=sys.stderr)
+
     try:
+        draw_resonance(arguments.folder, max(arguments.resonance, 0), say)
         path = write_report(arguments.folder, tell)
     finally:
         if alive:

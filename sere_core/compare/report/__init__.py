@@ -3,7 +3,7 @@
 evidence.py   manifests, histories and embeddings out of records
 how.py        settings, digests, warnings, failures; words.py: verdicts as sentences; grid.py: the tables
 paint.py      colours and canvas; bars, critical, confusions, curves, maps: one kind of figure each
-album.py      which figures there are; write.py: the file
+album.py      which figures there are; resonance.py: maps that hear the audio again; write.py: the file
 """
 
 from sere_core.compare.report.write import write_report

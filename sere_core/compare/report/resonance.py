@@ -1,0 +1,66 @@
+"""Resonance maps of a comparison's reference row, one for each of a few pairs; unlike the rest of a report they hear the audio again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sere_core.compare.plan import ComparePlan
+from sere_registry.errors import SereError
+
+if TYPE_CHECKING:
+    from sere_core.picture.pair import Pair
+
+
+def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list[Path]:
+    """Draw `figures/resonance-PAIR.png` where it is missing: the reference row's field, first seed, last trained fold.
+
+    Of each pair the first labelled utterance of S_l meets the first scored one of T_e, in the order of their ids: nobody chose them.
+
+    Args:
+        folder: of the comparison.
+        count: for how many pairs, in the order of the table; where a map cannot be drawn, `say` is told why and none is.
+    """
+    plan = ComparePlan.read(folder)
+    return [path for pair in plan.pairs[:count] for path in _drawn(folder, plan, pair, say)]
+
+
+def _drawn(folder: Path, plan: ComparePlan, pair: str, say: Callable[[str], None]) -> Iterator[Path]:
+    from sere_core.picture.files import save
+    from sere_core.picture.resonance import draw
+    from sere_core.score.files import write_atomically
+
+    path = folder / "figures" / f"resonance-{re.sub('[^A-Za-z0-9_]+', '-', pair)}.png"
+    job = next((job.job for job in plan.jobs if (job.row, job.pair) == (plan.reference, pair)), None)
+    if job is None or not (folder / "records" / job / "done").exists() or path.exists():
+        return
+    try:
+        seen = _look(folder, job)
+    except SereError as cause:
+        say(f"no resonance map of {pair}: {cause.problems[0].message}")
+        return
+    path.parent.mkdir(exist_ok=True)
+    words = f"{plan.reference}, {pair}: {seen.a.recording.id} of S_l is told by {seen.b.recording.id} of T_e; "
+    write_atomically(path.with_suffix(".txt"), f"{words}S(a, b) = {seen.similarity:.3f}, S(b, a) = {seen.back:.3f}\n".encode())
+    save(draw(seen, 40), path)
+    yield path
+
+
+def _look(folder: Path, job: str) -> Pair:
+    """The two utterances and what the trained field sees between them.
+
+    Raises:
+        SereError: the config has no field, its audio is gone, its checkpoint is.
+    """
+    from sere_core.config import load
+    from sere_core.console import Speaker
+    from sere_core.picture.pair import look, trained_folds
+    from sere_core.plan import make_plan
+
+    resolved = load(folder / "jobs" / f"{job}.yaml")
+    plan = make_plan(resolved)
+    fold = plan.task.folds[max(trained_folds(resolved, plan, ["sere-run", str(folder / "jobs" / f"{job}.yaml")]))]
+    told, tells = (min(stream, key=lambda recording: recording.id) for stream in (fold.labelled, fold.test))
+    return look(resolved, plan, fold, [("labelled", told), ("test", tells)], Speaker(quiet=True))

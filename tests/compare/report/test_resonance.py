@@ -1,0 +1,34 @@
+"""Resonance maps of a comparison: drawn from a trained run, left out with a reason where they cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sere_core.compare.jobs import run_job
+from sere_core.compare.report.resonance import draw_resonance
+from tests.compare.made_up import make_comparison
+from tests.compare.tiny import BASE, COMPARISON, made
+
+
+def test_the_reference_rows_field_is_drawn_once(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERE_CACHE", str(shared_cache))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base.yaml").write_text(BASE)
+    plan, folder = made(COMPARISON)
+    ours = next(job.job for job in plan.jobs if job.row == "ours")
+    said: list[str] = []
+    assert draw_resonance(folder, 2, said.append) == [], "nothing is trained"
+    assert run_job(folder, ours).state == "done"
+    (path,) = draw_resonance(folder, 2, said.append)
+    assert path.parent == folder / "figures" and path.read_bytes().startswith(b"\x89PNG")
+    assert path.with_suffix(".txt").read_text().startswith("ours, xa>xb: ")
+    assert draw_resonance(folder, 2, said.append) == [] and said == [], "it is there already"
+
+
+def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
+    make_comparison(tmp_path / "made-up", ("ours", "other"), ("aa>bb", "bb>aa"), (0,), reference="ours")
+    said: list[str] = []
+    assert draw_resonance(tmp_path / "made-up", 1, said.append) == []
+    assert len(said) == 1 and said[0].startswith("no resonance map of aa>bb: ")
