@@ -1,0 +1,131 @@
+"""Does the harness say what is so?  Equal methods differ in nothing, planted effects are found in their direction, cheats are no result."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sere_core.cli import compare as command
+from sere_core.cli import main
+from sere_core.compare.facts import Results
+from sere_core.compare.plan import ComparePlan
+from sere_core.compare.reading import read_results
+from sere_core.compare.stats.verdict import verdicts
+from tests.compare.tiny import Here
+
+Compare = Callable[[str], tuple[int, Results, str]]
+
+HEAD = """\
+sere: 1
+compare: controls
+base: base.yaml
+pairs: [xa>xb, xb>xa]
+"""
+
+TWINS = """\
+seeds: 3
+rows:
+  tric: {}
+  copy: {losses: {adapt: {use: 'file:./tric_copy.py:COPY'}}}
+reference: tric
+"""
+
+EFFECTS = """\
+seeds: 5
+set:
+  corpora:
+    xa: {params: {speakers: 4, per_class: 4}}
+    xb: {params: {speakers: 4, per_class: 4}}
+  task: {shots: 4}
+  losses: null
+rows:
+  noisy: {method: {use: 'file:./planted.py:METHOD'}}
+  told: {method: {use: 'file:./planted.py:METHOD', params: {dims: signal}}}
+  blind: {method: {use: 'file:./planted.py:METHOD', params: {dims: noise}}}
+reference: noisy
+"""
+
+CHEAT = """\
+rows:
+  floor: {losses: {adapt: null}}
+  honest: {}
+  cheat: {hooks: {peep: {use: 'file:./planted.py:PEEP'}}, losses: {adapt: {weight: 0.5}}}
+floor: floor
+reference: honest
+"""
+
+
+@pytest.fixture
+def compare(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Compare:
+    """`compare(TEXT)` runs `sere compare` in this process: exit code, results, stderr."""
+    monkeypatch.setattr(command, "executor_of", lambda arguments, folder: Here())
+    shutil.copyfile(Path(__file__).with_name("planted.py"), home / "planted.py")
+
+    def call(text: str) -> tuple[int, Results, str]:
+        (home / "comparison.yaml").write_text(HEAD + text)
+        code = main(["compare", "comparison.yaml", "--yes"])
+        return code, read_results(home / "runs" / "controls"), capsys.readouterr().err
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def fresh_import() -> Iterator[None]:
+    """A file's module is known by its path, and each test has its own."""
+    yield
+    for name in [name for name in sys.modules if name.startswith(("sere_local_planted_", "sere_local_tric_copy_"))]:
+        del sys.modules[name]
+
+
+def test_a_method_and_its_copy_differ_in_nothing(compare: Compare, home: Path) -> None:
+    from sere_plugins.losses import tric
+
+    spec = 'COPY = ComponentSpec(kind="loss", name="copy", factory=f"{__name__}:build", params=TricParams, summary="TRIC, copied")\n'
+    source = Path(tric.__file__).read_text(encoding="utf-8")
+    (home / "tric_copy.py").write_text(f"{source}\n\nfrom sere_registry import ComponentSpec\n\n{spec}", encoding="utf-8")
+    code, results, err = compare(TWINS)
+    assert code == 0, err
+    for pair in results.plan.pairs:
+        for seed in results.plan.seeds:
+            one, other = (results.runs[row, pair, seed] for row in ("tric", "copy"))
+            assert one.job != other.job, "two runs, not one record twice"
+            assert (one.path / "predictions.csv").read_bytes() == (other.path / "predictions.csv").read_bytes()
+    (verdict,) = verdicts(results)
+    assert verdict.shown == "no difference shown"
+    assert (verdict.difference, verdict.p, verdict.p_holm, verdict.p_wilcoxon, verdict.p_pairs) == (0, 1, 1, 1, 1)
+    assert (verdict.wins, verdict.ties, verdict.losses, verdict.units) == (0, 6, 0, 6)
+    assert verdict.interval is not None and (verdict.interval.low, verdict.interval.high) == (0, 0)
+
+
+def test_planted_effects_are_found_in_their_direction(compare: Compare) -> None:
+    code, results, err = compare(EFFECTS)
+    assert code == 0, err
+    better, worse = verdicts(results)
+    assert (better.row, better.shown) == ("told", "better")
+    assert better.difference is not None and better.difference > 0.05 and better.p_holm < 0.05
+    assert better.interval is not None and better.interval.low > 0
+    assert (worse.row, worse.shown) == ("blind", "worse")
+    assert worse.difference is not None and worse.difference < -0.05 and worse.p_holm < 0.05
+    assert worse.interval is not None and worse.interval.high < 0
+
+
+def test_a_cheat_is_a_failed_row_and_the_others_have_their_table(compare: Compare, home: Path) -> None:
+    code, results, err = compare(CHEAT)
+    assert code == 1
+    assert {row for row, _, _ in results.runs} == {"floor", "honest"} and len(results.runs) == 4
+    lines = [line for line in err.splitlines() if line.startswith("failed: ")]
+    assert [line.partition(" seed")[0] for line in lines] == ["failed: cheat xa>xb", "failed: cheat xb>xa"]
+    assert all("hooks.peep: [D613] plugin code reached for sealed labels" in line for line in lines)
+    folder = home / "runs" / "controls"
+    for job in (job for job in ComparePlan.read(folder).jobs if job.row == "cheat"):
+        record = folder / "records" / job.job
+        assert json.loads((folder / "failures" / f"{job.job}.json").read_text())["code"] == "D613"
+        (probe,) = json.loads((record / "manifest.json").read_text())["notes"]["probes"]
+        assert "hooks.peep" in probe and "open of this run's record" in probe and "planted.py" in probe
+        assert not (record / "done").exists()
+    assert all(run.probes == () for run in results.runs.values())
