@@ -19,10 +19,10 @@ import sere_core
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("sere_core.cli.run", "run a config (the same as sere-run)"),
     "config": ("sere_core.cli.config", "show, check, explain and compare configs"),
-    "compare": ("sere_core.cli.compare", "compare methods under one harness"),
+    "compare": ("sere_core.cli.compare", "run rows x pairs x seeds under one harness, prove them equal but for what is varied, and test"),
     "sweep": ("sere_core.cli.sweep", "search settings for all rows of a comparison, without target labels"),
-    "table": ("sere_core.cli.table", "print a table of a comparison"),
-    "report": ("sere_core.cli.report", "write the report of a comparison"),
+    "table": ("sere_core.cli.table", "print a table of a comparison or sweep"),
+    "report": ("sere_core.cli.report", "write the report of a comparison or sweep"),
     "corpora": ("sere_core.cli.corpora", "check a corpus folder"),
     "plugins": ("sere_core.cli.plugins", "list the components of this environment; begin a new plugin"),
     "resonance": ("sere_core.cli.resonance", "draw what a trained run's field sees between two utterances"),

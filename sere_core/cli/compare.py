@@ -37,16 +37,34 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("config", metavar="FILE", help="a comparison (a YAML file with `compare: NAME`), or a config to vary")
-    parser.add_argument("--vary", action="append", default=[], metavar="A.B=V,V", help="an axis: a path and its values; may be repeated")
-    parser.add_argument("--pairs", metavar="S>T,S>T", help="pairs of corpora, or `all`")
-    parser.add_argument("--seeds", metavar="N", help="how many, or a list with commas")
-    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="A.B=VALUE", help="for every run; may be repeated")
-    parser.add_argument("--unset", dest="unsets", action="append", default=[], metavar="A.B", help="for every run; may be repeated")
-    parser.add_argument("--floor", action="append", default=[], metavar="ROW", help="a row that adapts to nothing")
-    parser.add_argument("--ceiling", action="append", default=[], metavar="ROW", help="a row that learns from the target's own labels")
-    parser.add_argument("--reference", metavar="ROW", help="the row that all others are tested against")
-    parser.add_argument("--allow", action="append", default=[], metavar="NAME", help="a difference between runs that is allowed")
+    parser.add_argument(
+        "config",
+        metavar="FILE",
+        help="a comparison (YAML with `compare: NAME`), or a config to vary; or the name of one that comes with sere",
+    )
+    parser.add_argument(
+        "--vary", action="append", default=[], metavar="A.B=V,V", help="rows: a path and its values; repeated, axes are crossed"
+    )
+    parser.add_argument("--pairs", metavar="S>T,S>T", help="pairs of corpora, source first, or `all`; default: the config's own")
+    parser.add_argument("--seeds", metavar="N", help="how many, from 0, or a list with commas; default: 1")
+    parser.add_argument(
+        "--set", dest="sets", action="append", default=[], metavar="A.B=VALUE", help="change the config of every run; may be repeated"
+    )
+    parser.add_argument(
+        "--unset", dest="unsets", action="append", default=[], metavar="A.B", help="put back to its default in every run; may be repeated"
+    )
+    parser.add_argument("--floor", action="append", default=[], metavar="ROW", help="a row that adapts to nothing; may be repeated")
+    parser.add_argument(
+        "--ceiling", action="append", default=[], metavar="ROW", help="a row that learns from the target's own labels; may be repeated"
+    )
+    parser.add_argument("--reference", metavar="ROW", help="the row that all others are tested against; default: the first method")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a difference between runs that is allowed and told below the table, e.g. versions.torch",
+    )
     parser.add_argument("--out", metavar="DIR", help="the comparison's folder; default: runs/NAME")
     parser.add_argument("--jobs", type=int, metavar="N", help="how many runs at a time; default: as many as there are cores")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, e.g. tcp://host:8786; see docs/cluster.md")

@@ -12,16 +12,16 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "report",
         help="write the report of a comparison",
-        description="Write report.html and figures/ into a comparison's folder, from its records; nothing is run.",
+        description="Write report.html, figures/ and tables/ into a comparison's folder, from its records; nothing is run.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="of the comparison: runs/NAME")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
     parser.add_argument(
         "--resonance",
         type=int,
         default=2,
         metavar="N",
-        help="resonance maps for the first N pairs (default: %(default)s); they need the audio",
+        help="resonance maps of the reference row, for the first N pairs; they need the audio; default: %(default)s",
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing")
     parser.add_argument("--traceback", action="store_true", help="show the traceback of errors too")
@@ -53,5 +53,5 @@ def run(arguments: Any) -> int:
         if alive:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if not arguments.quiet:
-        print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); figures: {path.parent / 'figures'}")
+        print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); beside it: figures/, tables/")
     return 0

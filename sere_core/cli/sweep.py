@@ -35,8 +35,12 @@ def add_parser(subparsers: Any) -> None:
         "--params", action="append", default=[], metavar="A.B", help="what is searched; default: losses and method; may be repeated"
     )
     parser.add_argument("--pairs", metavar="S>T,S>T", help="pairs of corpora, or `all`")
-    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="A.B=VALUE", help="for every run; may be repeated")
-    parser.add_argument("--unset", dest="unsets", action="append", default=[], metavar="A.B", help="for every run; may be repeated")
+    parser.add_argument(
+        "--set", dest="sets", action="append", default=[], metavar="A.B=VALUE", help="change the config of every run; may be repeated"
+    )
+    parser.add_argument(
+        "--unset", dest="unsets", action="append", default=[], metavar="A.B", help="put back to its default in every run; may be repeated"
+    )
     parser.add_argument("--out", metavar="DIR", help="the sweep's folder; default: runs/NAME-tuned")
     parser.add_argument("--jobs", type=int, metavar="N", help="how many runs at a time; default: as many as there are cores")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, e.g. tcp://host:8786; see docs/cluster.md")

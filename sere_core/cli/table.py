@@ -8,19 +8,38 @@ from typing import Any
 #: an ending of the output file -> the format it means
 _ENDINGS = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".txt": "terminal"}
 
+_EXAMPLES = """\
+shapes: main (UAR by pair, means, tests), ablation (rows named `ours -part`), encoders (rows named `one>other`), classes, gender, cost
+
+examples:
+  sere table runs/small
+  sere table runs/small --shape classes --format markdown
+  sere table runs/small -o table1.tex
+
+exit codes: 0, 1 if no run is finished or the runs are not comparable, 2 usage"""
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the command to `sere`."""
+    from argparse import RawDescriptionHelpFormatter
+
     parser = subparsers.add_parser(
         "table",
         help="print a table of a comparison",
         description="Print a table of a comparison, from its records; nothing is run.",
+        epilog=_EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="of the comparison: runs/NAME")
-    parser.add_argument("--format", choices=["terminal", "markdown", "csv", "latex"], help="by default what -o ends in, else terminal")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
     parser.add_argument(
-        "--shape", choices=["main", "ablation", "encoders", "classes", "gender", "cost"], default="main", help="which table (main)"
+        "--shape",
+        choices=["main", "ablation", "encoders", "classes", "gender", "cost"],
+        default="main",
+        help="what stands in it; default: %(default)s",
+    )
+    parser.add_argument(
+        "--format", choices=["terminal", "markdown", "csv", "latex"], help="default: what FILE ends in (.md .csv .tex), else terminal"
     )
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write it to FILE")
     parser.add_argument("--traceback", action="store_true", help="show the traceback of errors too")

@@ -15,11 +15,13 @@ from sere_core.config.model import Block, Section
 from sere_core.config.nodes import Node, place_of, tidy
 from sere_core.config.reader import read
 from sere_core.config.sources import Sources
-from sere_registry.errors import Place, Problem, SereError
+from sere_registry.errors import Place, Problem, SereError, suggest
 
 GRAMMAR = 1
 #: what an overlay may not say, since the comparison says it
 RESERVED = ("sere", "name", "seed", "extends", "output", "compare")
+#: what a name in `allow` may begin with: see `sere_core.compare.evidence`
+EVIDENCE = ("config", "digests", "components", "versions", "seeds", "machine", "classes", "selection")
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Names = str | list[str]
 
@@ -217,7 +219,8 @@ def _flag(flag: str, text: str, words: str, problems: list[Problem]) -> Node:
 
 def _list(flag: str, names: Sequence[str]) -> Node:
     place = Place(flag)
-    words = [word.strip() for name in names for word in name.split(",")]
+    rows = flag in ("--floor", "--ceiling")  # whose names may have commas
+    words = [word.strip() for name in names for word in ([name] if rows else name.split(","))]
     return Node([Node(word, Place(f"{flag} {word}")) for word in words], place, place)
 
 
@@ -231,6 +234,11 @@ def _check(root: Node, problems: list[Problem]) -> Comparison | None:
     comparison, found = validate(Comparison, root.data(), lambda path, key: place_of(root, path, key), "a comparison")
     problems += found
     problems += list(_reserved(root))
+    for index, name in enumerate(comparison.allow if comparison is not None else ()):
+        if name.partition(".")[0] not in EVIDENCE:
+            place = place_of(root, ("allow", str(index)))
+            hint = suggest(name, EVIDENCE, "what is compared")
+            problems.append(Problem("C308", f"nothing is compared under the name '{name}'", hint, place))
     return comparison
 
 

@@ -163,7 +163,7 @@ class Planner:
         """The row that was named, or the first method."""
         wanted = self.request.comparison.reference
         methods = [row.name for row in rows if row.role == "method"] or [row.name for row in rows]
-        chosen = [row.name for row in rows if wanted in (row.name, row.origin)]
+        chosen = [row.name for row in rows if wanted == row.name] or [row.name for row in rows if wanted in row.called]
         return (chosen or methods)[0]
 
     def common(self) -> Node:

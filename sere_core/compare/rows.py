@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +46,11 @@ class Overlay:
     layer: Node
     values: tuple[Value, ...]
     varied: tuple[str, ...]
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What floor, ceiling and reference may call it, beside its name: the row and the values that it was crossed from."""
+        return (self.origin, *(value.word for value in self.values))
 
     def lay(self, tree: Node) -> Node:
         """The tree with this row's changes.
@@ -102,7 +107,7 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
             full = (" " if named else ", ").join(words) or str(at(tree, ("name",)).value if at(tree, ("name",)) else "base")  # type: ignore[union-attr]
             varied = [path for part in (layer, *(value.node for value in values if value.path is None)) for path in _paths(part)]
             varied += [_block(tuple(value.path.split("."))) for value in values if value.path is not None]
-            role = _role(comparison.floor, comparison.ceiling, name, full)
+            role = _role(comparison.floor, comparison.ceiling, {*words, full})
             varied += ["task.source", "task.classes"] if role == "ceiling" else []
             found.append(Overlay(full, role, name, layer, values, shortest(varied)))
     for path in axes:
@@ -228,10 +233,10 @@ def _names(value: str | Sequence[str]) -> Sequence[str]:
     return [value] if isinstance(value, str) else value
 
 
-def _role(floor: str | Sequence[str], ceiling: str | Sequence[str], name: str, full: str) -> Role:
-    if {name, full} & set(_names(ceiling)):
+def _role(floor: str | Sequence[str], ceiling: str | Sequence[str], called: Set[str]) -> Role:
+    if called & set(_names(ceiling)):
         return "ceiling"
-    return "floor" if {name, full} & set(_names(floor)) else "method"
+    return "floor" if called & set(_names(floor)) else "method"
 
 
 def _name_problems(request: Request, bases: Sequence[str], rows: Sequence[Overlay]) -> Iterator[Problem]:
@@ -242,14 +247,14 @@ def _name_problems(request: Request, bases: Sequence[str], rows: Sequence[Overla
         if not row.name.isprintable() or row.name != row.name.strip() or len(row.name) > 200:
             yield Problem("C302", f"{row.name!r} cannot be the name of a row", "use printable characters", request.place("rows", row.name))
         seen[row.name] = row
-    known = [*seen, *(name for name in bases if name)]
+    known = list(dict.fromkeys((*seen, *(name for name in bases if name), *(value.word for row in rows for value in row.values))))
     both = set(_names(request.comparison.floor)) & set(_names(request.comparison.ceiling))
     for key in ("floor", "ceiling", "reference"):
         chosen = getattr(request.comparison, key)
         for index, name in enumerate(_names(chosen) if chosen is not None else ()):
             place = request.place(key) if isinstance(chosen, str) else request.place(key, str(index))
             if name not in known:
-                yield Problem("C308", f"there is no row '{name}'", suggest(name, known, "rows"), place)
+                yield Problem("C308", f"there is no row '{name}'", suggest(name, known, "rows and values"), place)
             elif name in both and key == "ceiling":
                 yield Problem("C311", f"'{name}' is both floor and ceiling", "a ceiling learns from the target's labels", place)
 

@@ -29,6 +29,7 @@ def lines(text: str, **flags: object) -> list[str]:
         ("seeds: 0", "comparison.yaml:11:8: seeds: [C302] should be"),
         ("budget: {epochs: 0}", "comparison.yaml:11:18: budget.epochs: [C302] should be at least 1"),
         ("allow: everything", "comparison.yaml:11:8: allow: [C302] should be a list"),
+        ("allow: [digest.features]", "comparison.yaml:11:9: allow.0: [C308] nothing is compared under the name 'digest.features'"),
         ("vary: {losses.adapt.weight: []}", "comparison.yaml:11:8: vary.losses.adapt.weight: [C302] an axis without values"),
         ("vary: {losses.adopt.weight: [1]}", "comparison.yaml:11:8: vary.losses.adopt.weight: [C305] no row has what"),
         ("vary: {losses.adapt.params.weigth: [1]}", "[C302] unknown key"),

@@ -85,3 +85,13 @@ def test_a_ceiling_learns_from_its_target_in_the_classes_of_the_pair(home: Path,
     plan, folder = made(COMPARISON + more)
     task = load(folder / "jobs" / f"{plan.jobs[-1].job}.yaml").config.task
     assert (plan.jobs[-1].row, task.source, task.target, task.classes) == ("ceiling", "xb", "xb", ["anger", "sadness"])
+
+
+def test_a_role_is_given_by_a_value_of_an_axis_and_by_a_name_with_a_comma(home: Path) -> None:
+    axes = {"losses.adapt": "[null, {use: tric}]", "resonance.params.temperature": "[0.5, 1]"}
+    text = COMPARISON.partition("rows:")[0] + "".join(["vary:\n", *(f"  {path}: {values}\n" for path, values in axes.items())])
+    plan, _ = made(text, floor=("adapt=null",), reference="adapt={use: tric}, temperature=1")
+    assert [row.role for row in plan.rows] == ["floor", "floor", "method", "method"]
+    assert plan.reference == "adapt={use: tric}, temperature=1"
+    plan, _ = made(text, floor=("adapt=null, temperature=1",))
+    assert [row.role for row in plan.rows] == ["method", "floor", "method", "method"], "a row's name may have commas"

@@ -17,7 +17,7 @@ TEMPLATE = Path(__file__).parent / "template"
 
 
 def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) -> Path:
-    """Write `report.html` into a comparison's folder, and its figures into `figures/`, from the records in it and nothing else.
+    """Write `report.html` into a comparison's folder, its figures and tables beside it, from the records in it and nothing else.
 
     The same records give the same bytes.  Names in them come from users: the template escapes everything but the drawings.
 
@@ -39,6 +39,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
     from sere_core.compare.proof import prove
     from sere_core.compare.reading import read_results
     from sere_core.compare.stats.summarise import summarise
+    from sere_core.compare.tables import write_tables
     from sere_core.compare.tables.mixing import refuse_mixed
 
     tell("reading records")
@@ -52,6 +53,8 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
     results = replace(results, allowed=proof.allowed)
     tell("statistics")
     summary = summarise(results)
+    tell("tables")
+    write_tables(results, folder / "tables", summary)
     figures = folder / "figures"
     album = draw_album(Studio(figures, lambda name: tell(f"figure {name}")), results, summary)
     tell("page")

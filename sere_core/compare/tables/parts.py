@@ -50,12 +50,13 @@ def ablation(source: Source) -> Table:
         Column("n", ("n", "planned"), "overall"),
         *verdict_columns(source.plan.reference),
     )
-    default = _default([row.name for row in source.plan.rows if row.role == "method"])
+    methods = [row.name for row in source.plan.rows if row.role == "method"]
+    default, stems = _default(methods), {_stem(name) for name in methods if _switches(name)}
 
     def cells(row: RowSummary) -> tuple[Cell, ...]:
         verdict = source.summary.verdict(row.row)
         mean = of_mean(row, len(source.plan.pairs), verdict)
-        checks = _checks(row, parts, default)
+        checks = _checks(row, parts, default if stems <= {""} or _stem(row.row) in stems else None)
         return (*checks, *pair_cells(source, row), mean, of_count(row, source.planned), *of_verdict(verdict))
 
     stub = 1 + len(parts)
@@ -104,6 +105,11 @@ def encoders(source: Source) -> Table:
 
 def _switches(row: str) -> dict[str, bool]:
     return {match[2]: match[1] == "+" for match in _PART.finditer(row)}
+
+
+def _stem(row: str) -> str:
+    """What is left of a row's name without its switches: rows of another stem are other methods, of whose parts nothing is known."""
+    return _PART.sub("", row).strip()
 
 
 def _default(rows: Sequence[str]) -> bool | None:
