@@ -92,10 +92,10 @@ def binomial_recalls(uniforms: Array, support: NDArray[Any], recall: NDArray[Any
     >>> binomial_recalls(np.array([[0.5, 0.5]]), np.array([10, 4]), np.array([0.5, 1.0]))
     array([[0.5, 1. ]])
     """
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     hits = np.empty_like(uniforms)
     for column, (size, rate) in enumerate(zip(support, recall, strict=True)):
-        hits[:, column] = np.searchsorted(binom.cdf(np.arange(size), size, rate), uniforms[:, column])
+        hits[:, column] = np.searchsorted(bdtr(np.arange(float(size)), size, rate), uniforms[:, column])
     found: Array = hits / support
     return found

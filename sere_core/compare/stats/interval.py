@@ -37,7 +37,7 @@ def expanded_percentile(parts: Sequence[Array], clusters: Sequence[int], level: 
     >>> [round(expanded_percentile([draws], [speakers])[1], 1) for speakers in (1000, 24, 6)]
     [2.0, 2.1, 2.8]
     """
-    from scipy.stats import norm, t
+    from scipy.special import ndtr, stdtrit
 
     if not parts or len(parts) != len(clusters):
         raise ValueError("one array for each corpus, and at least one")
@@ -51,6 +51,6 @@ def expanded_percentile(parts: Sequence[Array], clusters: Sequence[int], level: 
     inflated = variances * sizes / (sizes - 1)
     freedom = inflated.sum() ** 2 / (inflated**2 / (sizes - 1)).sum()
     scale = np.sqrt(inflated.sum() / variances.sum())
-    tail = float(norm.cdf(scale * t.ppf((1 - level) / 2, freedom)))
+    tail = float(ndtr(scale * stdtrit(freedom, (1 - level) / 2)))
     low, high = np.quantile(total, [tail, 1 - tail])
     return float(low), float(high)

@@ -16,12 +16,15 @@ All tests are about the mean over pairs of the mean over seeds.  None resamples 
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sere_core.compare.stats.distributions import average_ranks, signed_rank_p
 
 Array = NDArray[np.float64]
 
@@ -132,8 +135,14 @@ def sign_flip(values: Array, *, flips: int = FLIPS, seed: int = 0) -> float:
         for size in sizes[1:]:
             sums = np.concatenate((sums + size, sums - size))
         return float((np.abs(sums) >= observed).mean())
-    signs = np.random.default_rng(seed).integers(0, 2, size=(flips, len(sizes))) * 2.0 - 1.0
-    return float((1 + (np.abs(signs @ sizes) >= observed).sum()) / (1 + flips))
+    sums = _signs(flips, len(sizes), seed).astype(np.float64) @ sizes
+    return float((1 + (np.abs(sums) >= observed).sum()) / (1 + flips))
+
+
+@functools.lru_cache(32)  # rows of one comparison have about the same number of units, and the draw costs more than the test
+def _signs(flips: int, units: int, seed: int) -> NDArray[np.int8]:
+    drawn = np.random.default_rng(seed).integers(0, 2, size=(flips, units)) * 2 - 1
+    return drawn.astype(np.int8)
 
 
 def least(units: int) -> float:
@@ -148,18 +157,15 @@ def least(units: int) -> float:
 def wilcoxon(values: Array) -> float:
     """The two-sided p of Wilcoxon's signed-rank test, zeros left out (F. Wilcoxon, Biometrics Bulletin 1, 1945); 1 if all are zero.
 
-    Up to 20 values it is exact, with ties too: the sign-flip test of the signed ranks.  Above, scipy decides.
+    Up to 20 values it is exact, with ties too: the sign-flip test of the signed ranks.  Above, see `signed_rank_p`.
 
     >>> wilcoxon(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
     0.03125
     """
-    from scipy.stats import rankdata
-    from scipy.stats import wilcoxon as test
-
     kept = _tied(values)
     if len(kept) <= MOST_EXACT:
-        return sign_flip(np.sign(kept) * rankdata(np.abs(kept)))
-    return min(1.0, float(test(kept).pvalue))
+        return sign_flip(np.sign(kept) * average_ranks(np.abs(kept)))
+    return signed_rank_p(kept)
 
 
 def rank_biserial(values: Array) -> float:
@@ -168,10 +174,8 @@ def rank_biserial(values: Array) -> float:
     >>> round(rank_biserial(np.array([1.0, 2.0, -3.0])), 12)
     0.0
     """
-    from scipy.stats import rankdata
-
     kept = _tied(values)
-    ranks = rankdata(np.abs(kept))
+    ranks = average_ranks(np.abs(kept))
     return float((np.sign(kept) * ranks).sum() / ranks.sum()) if len(kept) else 0.0
 
 

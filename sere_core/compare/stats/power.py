@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from sere_core.compare.stats.distributions import detectable_shift
+
 
 def smallest_detectable(std: float | None, n: int, alpha: float, power: float = 0.8) -> float | None:
     """The smallest true mean difference that a paired two-sided test over n units finds with the given power.
@@ -30,14 +32,6 @@ def smallest_detectable(std: float | None, n: int, alpha: float, power: float = 
     >>> smallest_detectable(0.02, 5, 0.05) is None
     True
     """
-    from scipy.optimize import brentq
-    from scipy.stats import ncf, t
-
     if std is None or std <= 0 or n < 2 or 2.0 ** (1 - n) >= alpha:
         return None
-    edge = float(t.ppf(1 - alpha / 2, n - 1))
-
-    def lacking(shift: float) -> float:
-        return float(ncf.sf(edge**2, 1, n - 1, shift**2)) - power  # the square of a noncentral t is a noncentral F
-
-    return float(brentq(lacking, 0.0, 2 * edge + 10)) * std / math.sqrt(n)
+    return detectable_shift(n, alpha, power) * std / math.sqrt(n)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sere_core.compare.stats.distributions import average_ranks, friedman_p, range_quantile
 from sere_core.compare.stats.summary import Ranking
 
 
@@ -34,29 +35,23 @@ def rank_rows(
     >>> found.rows, found.average, round(found.critical, 3)
     (('b', 'c', 'a'), (1.25, 2.25, 2.5), 2.344)
     """
-    from scipy.stats import rankdata, studentized_range
-
     k, n = scores.shape
     if k < 2 or n < 1 or k != len(rows) or n != len(blocks) or not np.isfinite(scores).all():
         raise ValueError("finite scores [rows, blocks] of at least two rows and one block")
-    average = rankdata(-np.round(scores, 12), axis=0).mean(axis=1)
+    within = np.stack([average_ranks(block) for block in -np.round(scores.T, 12)], axis=1)
+    average = within.mean(axis=1)
     order = np.argsort(average, kind="stable")
-    critical = float(studentized_range.ppf(1 - alpha, k, np.inf)) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
+    critical = range_quantile(1 - alpha, k) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
     names, ranks = tuple(rows[i] for i in order), tuple(float(average[i]) for i in order)
-    return Ranking(names, ranks, tuple(blocks), _friedman(scores), critical, _groups(names, ranks, critical), tuple(left_out), alpha)
+    return Ranking(names, ranks, tuple(blocks), _friedman(within), critical, _groups(names, ranks, critical), tuple(left_out), alpha)
 
 
-def _friedman(scores: NDArray[np.float64]) -> float | None:
-    """Friedman's test (chi-square approximation), 1 where every block is one tie."""
-    from scipy.stats import friedmanchisquare
-
-    k, n = scores.shape
+def _friedman(ranks: NDArray[np.float64]) -> float | None:
+    """Friedman's test, 1 where every block is one tie; None with fewer than three rows or two blocks."""
+    k, n = ranks.shape
     if k < 3 or n < 2:
         return None
-    rounded = np.round(scores, 12)
-    if (rounded == rounded[0]).all():
-        return 1.0
-    return float(friedmanchisquare(*rounded).pvalue)
+    return 1.0 if (ranks == ranks[0]).all() else friedman_p(ranks)
 
 
 def _groups(names: Sequence[str], ranks: Sequence[float], critical: float) -> tuple[tuple[str, ...], ...]:

@@ -56,6 +56,7 @@ class Replicates:
             by_target[self._target[place[1]]].append(place)
         self._values: dict[Place, Array] = {}
         self._speakers: dict[str, int] = {}
+        self._cells: dict[tuple[str, str, tuple[int, ...]], _Cell] = {}
         self._drawn: dict[tuple[str, str, str], Array] = {}
         for target, places in by_target.items():
             if all(_knows_speakers(self._runs[place]) for place in places):
@@ -92,7 +93,12 @@ class Replicates:
         return Interval(*ends, _how(cell.speakers for cell in cells), sum(clusters.values()), self._level) if ends else None
 
     def _cell(self, row: str, pair: str, seeds: Iterable[int]) -> _Cell:
-        target, places = self._target[pair], [(row, pair, seed) for seed in seeds]
+        key = (row, pair, tuple(seeds))
+        if key not in self._cells:  # the reference's are asked for by every row
+            self._cells[key] = self._made(row, self._target[pair], [(row, pair, seed) for seed in seeds])
+        return self._cells[key]
+
+    def _made(self, row: str, target: str, places: list[Place]) -> _Cell:
         if target in self._speakers:
             return _Cell(np.mean([self._values[place] for place in places], axis=0), target, self._speakers[target], True)
         return self._utterances(row, target, [self._runs[place] for place in places])
@@ -135,7 +141,11 @@ class Replicates:
 def gender_uar(run: RunFacts) -> dict[str, float]:
     """UAR of the utterances of each gender's speakers, over the summed folds; empty where genders are unknown."""
     known = [gender for gender in ("female", "male") if gender in run.genders] if len(run.by_speaker) else []
-    return {gender: float(uar(run.by_speaker[[each == gender for each in run.genders]].sum(axis=0))) for gender in known}
+    if not known:
+        return {}
+    members = np.array([[each == gender for each in run.genders] for gender in known], dtype=np.int64)
+    summed = (members @ run.by_speaker.reshape(len(run.genders), -1)).reshape(len(known), *run.by_speaker.shape[1:])
+    return dict(zip(known, uar(summed).tolist(), strict=True))
 
 
 def _knows_speakers(run: RunFacts) -> bool:

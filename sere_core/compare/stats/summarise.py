@@ -96,7 +96,8 @@ def _pair(results: Results, row: str, pair: str, runs: Sequence[RunFacts], repli
 
 def _recall(run: RunFacts) -> dict[str, float]:
     counts = run.confusion.sum(axis=0)
-    return {name: float(counts[i, i] / counts[i].sum()) for i, name in enumerate(run.classes) if counts[i].sum()}
+    scored = zip(run.classes, counts.diagonal().tolist(), counts.sum(axis=1).tolist(), strict=True)
+    return {name: hits / support for name, hits, support in scored if support}
 
 
 def _ranking(results: Results, alpha: float) -> Ranking | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sere_core.compare.facts import Results, uar
 from sere_core.compare.stats.multiple import holm
-from sere_core.compare.stats.paired import Paired, paired
+from sere_core.compare.stats.paired import EPSILON, Paired, paired
 from sere_core.compare.stats.places import Places, lacking, shared, sides
 from sere_core.compare.stats.power import smallest_detectable
 from sere_core.compare.stats.replicates import Replicates
@@ -72,21 +72,22 @@ def _unit(unit: Unit, pair: str, seed: int) -> Hashable:
 class _Test:
     found: Paired | None
     by_pair: Paired | None
-    runs: Paired | None
+    runs: tuple[float, ...]
     interval: Interval | None
 
 
 def _test(results: Results, row: str, reference: str, unit: Unit, replicates: Replicates) -> _Test:
     places: Places = shared(results, row, reference)
     interval = replicates.difference(row, reference, places) if places else None
-    found, by_pair, runs = (compare_rows(results, row, reference, each) for each in (unit, "pair", "run"))
+    found, by_pair = (compare_rows(results, row, reference, each) for each in (unit, "pair"))
+    runs = tuple(results.runs[row, pair, seed].uar - results.runs[reference, pair, seed].uar for pair in places for seed in places[pair])
     return _Test(found, by_pair, runs, interval)
 
 
 def _verdict(results: Results, row: str, reference: str, unit: Unit, alpha: float, test: _Test, corrected: float, family: int) -> Verdict:
-    found, by_pair, runs = test.found, test.by_pair, test.runs
+    found, by_pair = test.found, test.by_pair
     missing = lacking(results, row, reference)
-    if found is None or by_pair is None or runs is None:
+    if found is None or by_pair is None:
         return Verdict(row, reference, None, None, 1.0, corrected, 1.0, 1.0, 1.0, None, 0.0, 0, 0, unit, 0, 0, 0, 0, _NONE, None, missing)
     return Verdict(
         row=row,
@@ -100,13 +101,13 @@ def _verdict(results: Results, row: str, reference: str, unit: Unit, alpha: floa
         p_pairs=by_pair.p,
         effect=found.effect,
         rank_biserial=found.rank_biserial,
-        n=runs.n,
+        n=len(test.runs),
         units=found.units,
         unit=unit,
         pairs=found.pairs,
-        wins=runs.wins,
-        ties=runs.ties,
-        losses=runs.losses,
+        wins=sum(value > EPSILON for value in test.runs),
+        ties=sum(abs(value) <= EPSILON for value in test.runs),
+        losses=sum(value < -EPSILON for value in test.runs),
         shown=_shown(found.difference, corrected, test.interval, alpha),
         smallest_detectable=smallest_detectable(found.std, found.units, alpha / family),
         missing=missing,
