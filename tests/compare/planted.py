@@ -57,7 +57,7 @@ def widened(vectors: Tensor) -> Tensor:
     return torch.cat([vectors, NOISE * scrambled], dim=1)
 
 
-NOISE = 2.0
+NOISE = 5.0
 
 
 class Peeper:
