@@ -1,10 +1,10 @@
 """What a grid of runs would cost, on one machine and on many, from seconds that were measured.
 
-    python benchmarks/grid_cost.py runs/six_pairs --pairs 12 --seeds 5 --slots 2 100
+    python benchmarks/grid_cost.py runs/six-pairs --pairs 12 --seeds 5 --slots 2 100
     python benchmarks/grid_cost.py runs/my_comparison
     python benchmarks/grid_cost.py seconds.csv            # lines `row,seconds`: of one job, all its folds
 
-Reads the folder of a comparison, the records of `benchmarks/six_pairs.py`, or a table.  A job is one row, pair and seed with all
+Reads the folder of a comparison, records that lie in folders PAIR/ROW/JOB, or a table.  A job is one row, pair and seed with all
 its folds.  Its seconds are the mean of those measured in that row, with the slowest beside it.  Nothing is assumed of other machines:
 a slot is one job at a time on a core like those that were measured.  Extraction of features is not in it: it is done once, before
 the first job.
@@ -86,7 +86,7 @@ def _span(jobs: Sequence[float], slots: int) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("source", type=Path, help="a comparison's folder, the records of six_pairs.py, or a CSV of `row,seconds`")
+    parser.add_argument("source", type=Path, help="a comparison's folder, records in PAIR/ROW/JOB, or a CSV of `row,seconds`")
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument(

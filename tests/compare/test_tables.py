@@ -244,9 +244,9 @@ def test_an_ablation_tells_its_parts(tmp_path: Path) -> None:
     assert [(row["dual"], row["proto"]) for row in table[:4]] == [("off", "off"), ("on", "on"), ("off", "on"), ("off", "off")]
     assert "✓" in printed(results, shape="ablation") and r"\checkmark{}" in render(build(results, "ablation"), "latex")
     assert line(printed(results, encoding="ascii", shape="ablation"), "ours -dual ").split()[2:4] == ["-", "x"]
-    make_comparison(tmp_path / "more", ["ours", "ours without dual", "theirs"], ["aa>bb"], 2, reference="ours")
+    make_comparison(tmp_path / "more", ["source-only", "ours", "ours without dual", "theirs"], ["aa>bb"], 2, reference="ours")
     more = records(build(read_results(tmp_path / "more"), "ablation"))
-    assert [row["dual"] for row in more[:3]] == ["on", "off", ""], "nothing is known of another method's parts"
+    assert [row["dual"] for row in more[:4]] == ["off", "on", "off", ""], "nothing is known of another method's parts"
     make_comparison(tmp_path / "plain", seeds=1)
     plain = records(build(read_results(tmp_path / "plain"), "ablation"))
     assert [row["row"] for row in plain] == ["source-only", "ours", "theirs", "no ceiling", "chance"], "simply rows"

@@ -1,0 +1,107 @@
+"""docs/comparison.md: its files are planned, its commands are commands of sere, its tables are those of the code."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from argparse import ArgumentParser
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from sere_core.cli import COMMANDS, main
+from sere_core.compare.explain import _NEVER, _WHY
+from sere_core.compare.grammar import Comparison, Flags, Tune, read_request
+from sere_core.compare.planning import Planned, make_plans
+from sere_core.compare.stats.interval import expanded_percentile
+from sere_core.compare.stats.paired import least
+from sere_core.compare.tables import SHAPES
+from tests.docs.pages import DOCS, blocks, fences
+
+PAGE = "comparison.md"
+TEXT = (DOCS / PAGE).read_text(encoding="utf-8")
+FILES = {block.about: block.text for block in blocks(PAGE) if block.role == "file"}
+COMMAND_LINES = [line for block in blocks(PAGE) if block.language == "sh" for line in block.text.splitlines()]
+
+
+def cells(line: str) -> list[str]:
+    """The cells of one line of a table of the page."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_every_block_is_closed_and_looked_at() -> None:
+    found = list(blocks(PAGE))
+    assert fences(PAGE) == 2 * len(found)
+    assert {(block.language, block.role) for block in found} == {("sh", ""), ("yaml", "file"), ("text", "")}
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_a_command_is_one_of_sere_and_a_comparison_can_be_planned(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program, *words = shlex.split(line)
+    assert program == "sere"
+    parser = ArgumentParser()
+    import_module(COMMANDS[words[0]][0]).add_parser(parser.add_subparsers())
+    parser.parse_args(words)
+    if words[0] == "compare" and words[1] != "compare/small":  # which is planned below
+        assert main([*words, "--dry-run"]) == 0, capsys.readouterr().err
+    assert not list(tmp_path.iterdir()), "a dry run writes nothing"
+
+
+def test_the_shipped_file_is_shown_as_it_is() -> None:
+    assert FILES["small.yaml"] == (DOCS.parent / "configs" / "compare" / "small.yaml").read_text(encoding="utf-8")
+
+
+def planned(text: str, path: Path) -> Planned:
+    path.write_text(text, encoding="utf-8")
+    return make_plans(read_request(str(path), Flags()), {})
+
+
+def test_the_files_are_planned_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = planned(FILES["small.yaml"].replace("../sere_default.yaml", "sere_default"), tmp_path / "small.yaml").plan
+    assert (len(small.rows), len(small.jobs), small.reference) == (4, 16, "sere")
+    weights = planned(FILES["weights.yaml"], tmp_path / "weights.yaml").plan
+    assert (len(weights.rows), len(weights.jobs), weights.reference) == (10, 80, "sere weight=1 hard")
+    assert [row.name for row in weights.rows][:3] == ["source-only hard", "source-only soft", "sere weight=0.1 hard"]
+    assert [row.role for row in weights.rows][:3] == ["floor", "floor", "method"]
+
+
+def test_every_key_shape_and_rule_is_told() -> None:
+    keys = {field.alias or name for name, field in Comparison.model_fields.items()}
+    told = re.findall(r"^\| `(\w+)` \| ", TEXT, re.MULTILINE)
+    assert keys | set(SHAPES) == set(told)
+    (tune,) = (line for line in TEXT.splitlines() if line.startswith("| `tune`"))
+    assert all(f"`{name}`" in tune for name in Tune.model_fields)
+    proof = TEXT.partition("## The proof")[2].partition("## The table")[0]
+    names = [*(what for what, _ in _WHY), *_NEVER]
+    assert not [name for name in names if f"{name.rpartition('.')[2]}" not in proof]
+
+
+def test_the_numbers_of_units_follow_from_the_test_and_holm() -> None:
+    head, _, units = (cells(line) for line in re.findall(r"^\| rows beside .*\n.*\n.*$", TEXT, re.MULTILINE)[0].splitlines())
+    for family, count in zip(map(int, head[1:]), map(int, units[1:]), strict=True):
+        assert least(count) * family < 0.05 <= least(count - 1) * family
+
+
+def test_coverage_is_what_was_measured() -> None:
+    """The page repeats the numbers of the docstring that measured them."""
+    measured = " ".join((expanded_percentile.__doc__ or "").split())
+    said = dict(re.findall(r"(\d+) % (?:of cases )?with (\d+)", measured))
+    head, _, expanded, plain = (cells(line) for line in re.findall(r"^\| speakers of .*\n.*\n.*\n.*$", TEXT, re.MULTILINE)[0].splitlines())
+    assert [said[each.removesuffix(" %")] for each in expanded[1:]] == head[1:]
+    assert all(f"{each.removesuffix(' %')})" in measured for each in plain[1:])
+
+
+def test_the_shown_table_adds_up() -> None:
+    (shown,) = (block.text for block in blocks(PAGE) if block.language == "text")
+    scores = {name: [float(value) for value in values] for name, *values in re.findall(
+        r"^(\w[\w-]*) .*?\*?_?(\d+\.\d)±\S+ +\*?_?(\d+\.\d)±\S+ +\*?_?(\d+\.\d) ", shown, re.MULTILINE
+    )}  # fmt: skip
+    assert set(scores) == {"source-only", "sere", "coral", "ceiling"}
+    assert all(abs((one + two) / 2 - mean) < 0.11 for one, two, mean in scores.values())
+    for name, difference in re.findall(r"^(\w[\w-]*) .*?\) +([+-]\d+\.\d) ", shown, re.MULTILINE):
+        assert abs(scores[name][2] - scores["sere"][2] - float(difference)) < 0.11
