@@ -185,6 +185,7 @@ def cut(table: str, pairs: int, home: Path) -> Path:
         "epochs": 2,
         "steps_per_epoch": 1,
         "device": "cpu",
+        "threads": 1,
         "batch": {"source": 4, "target": 4},
         "optimizer": {"params": {"lr": 0.02}},
     }
