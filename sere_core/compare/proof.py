@@ -9,11 +9,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-from sere_core.compare.evidence import Evidence
 from sere_core.compare.explain import allow_name, allowed_by, below, explained
 from sere_core.compare.plan import ComparePlan, Row
 from sere_registry.errors import Problem
+
+if TYPE_CHECKING:
+    from sere_core.compare.evidence import Evidence
 
 Places = tuple[str, int]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from sere_core.compare.kept import keep, kept
 from sere_core.compare.places import read_json, record_of
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.proof import Proof, prove
-from sere_registry.errors import Problem
+from sere_registry.errors import Problem, SereError
 
 PROOF = "proof.json"
 
 
 def proof_of(folder: Path, plan: ComparePlan, state: str, jobs: Collection[str]) -> Proof:
     """Prove that these finished records may stand in one table, or take the proof of last time if nothing has changed.
+
+    A folder that cannot be written keeps no proof.
 
     Args:
         folder: the comparison's.
@@ -24,7 +27,7 @@ def proof_of(folder: Path, plan: ComparePlan, state: str, jobs: Collection[str])
         jobs: the records that are to stand in the table.
 
     Raises:
-        SereError: T505 if a record does not tell its conditions; X704 or X705 if the proof cannot be kept.
+        SereError: T505 if a record does not tell its conditions.
     """
     found = kept(folder, PROOF, state)
     if found is not None:
@@ -33,7 +36,8 @@ def proof_of(folder: Path, plan: ComparePlan, state: str, jobs: Collection[str])
 
     proof = prove(plan, {job: read_evidence(record_of(folder, job)) for job in jobs})
     refused = [{"message": problem.message, "hint": problem.hint} for problem in proof.refused]
-    keep(folder, PROOF, state, {"allowed": list(proof.allowed), "refused": refused})
+    with contextlib.suppress(SereError):
+        keep(folder, PROOF, state, {"allowed": list(proof.allowed), "refused": refused})
     return proof
 
 
