@@ -349,5 +349,3 @@ class Selector(Protocol):
     """
 
     score: Callable[..., float]
-
-

@@ -86,13 +86,13 @@ ADVICE: dict[str, str] = {
         "The record was damaged, or belongs to another method or to other data. It is not repaired by guessing: --fresh begins again."
     ),
     "T506": (
-        "Run the rows that differ again under the same conditions (take their records away and call `sere compare` again), or write the name "
-        "in brackets under `allow`: the difference is then printed with the table."
+        "Run the rows that differ again under the same conditions (take their records away and call `sere compare` again), or write the "
+        "name in brackets under `allow`: the difference is then printed with the table."
     ),
     "T507": "The traceback in the comparison's folder `failures/` says where; `sere compare` tries the job again.",
     "T508": (
-        "A table has one protocol for each pair, one rule of selection and one way of tuning; only a ceiling may have a protocol of its own. "
-        "Make the rows alike, or compare them in two comparisons."
+        "A table has one protocol for each pair, one rule of selection and one way of tuning; only a ceiling may have a protocol of its "
+        "own. Make the rows alike, or compare them in two comparisons."
     ),
     "X701": "Make the environment anew; `make setup` does, with the versions that sere was tried with.",
     "X702": "`train.device: auto` takes what is there; `nvidia-smi` and `torch.cuda.is_available()` tell what torch can see.",
@@ -102,7 +102,7 @@ ADVICE: dict[str, str] = {
     "X706": "Use smaller batches or fewer processes, then go on with --resume.",
     "X707": "Give `--scheduler` the address that `dask scheduler` prints, from a machine that can reach it, and start at least one worker.",
     "X708": (
-        "All machines need the same versions of sere, its plugins and its libraries, the same data paths, and one shared folder whose locks "
-        "reach everywhere; docs/cluster.md says how. Start the workers again after an installation."
+        "All machines need the same versions of sere, its plugins and its libraries, the same data paths, and one shared folder whose "
+        "locks reach everywhere; docs/cluster.md says how. Start the workers again after an installation."
     ),
 }

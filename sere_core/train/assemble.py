@@ -99,4 +99,3 @@ def _weighted(loss: Any, block: LossBlock) -> WeightedLoss:
     if isinstance(weight, Ramp):
         return WeightedLoss(loss, weight.start, weight.end, weight.until)
     return WeightedLoss(loss, weight, weight)
-
