@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def run(arguments: Any) -> int:
     Raises:
         SereError: T505 if the folder holds no comparison; X704 or X705 if it cannot be written.
     """
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # the work is small: on a busy machine threads would wait for one another ten times as long
     from sere_core.compare.report import write_report
     from sere_core.compare.report.resonance import draw_resonance
 
