@@ -16,8 +16,7 @@ Vector = NDArray[np.floating]
 
 def vectors(corpus: str, speaker: str, values: list[float]) -> list[tuple[Recording, Vector]]:
     return [
-        (Recording(f"{speaker}{number}", Path("x"), corpus, "it", speaker), np.array([value, 0.0]))
-        for number, value in enumerate(values)
+        (Recording(f"{speaker}{number}", Path("x"), corpus, "it", speaker), np.array([value, 0.0])) for number, value in enumerate(values)
     ]
 
 
