@@ -126,4 +126,5 @@ def test_the_walk_finds_what_there_is_to_find(home: Path) -> None:
     holder, recording = Holder(), Recording("xb01/anger-t01", Path("x"), "xb", "xb", "s")
     holder.held = lambda: recording
     walker.walk(holder, [SealedLabels({"a": 0}, Seal())])
-    assert set((home / walker.LOOT).read_text().splitlines()) == {"the name xb01/anger-t01", "a SealedLabels"}
+    found = set((home / walker.LOOT).read_text().splitlines())  # more, where other tests' modules hold keys of their own
+    assert found >= {"the name xb01/anger-t01", "a SealedLabels"}

@@ -71,6 +71,6 @@ def _blocks(grouping: Grouping, frames: int, size: int) -> Iterator[_Block]:
         step = frames if several > 1 else max(64, size // length)
         for first in range(0, count, several):
             taken = min(several, count - first)
-            for start in range(0, frames, step):
+            for start in range(0, frames, max(step, 1)):  # no frame at all where nothing is finite any more
                 yield _Block(slice(start, min(start + step, frames)), row + first * length, lane + first, taken, length)
         row, lane = row + count * length, lane + count
