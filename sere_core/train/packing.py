@@ -21,18 +21,33 @@ def on_real_frames(layer: Callable[[Tensor], Tensor], values: Tensor, mask: Tens
     slots = places.nonzero().squeeze(1)
     if len(slots) == len(places):  # no padding
         return layer(flat).view(*values.shape[:2], -1)
-    if flat.requires_grad:
-        rows: Tensor = _Pack.apply(flat, slots, places)  # type: ignore[no-untyped-call]
-    else:
-        rows = flat.index_select(0, slots)
-    spread: Tensor = _Pad.apply(layer(rows), slots, places)  # type: ignore[no-untyped-call]
-    return spread.view(*values.shape[:2], -1)
+    return pad_rows(layer(pack_rows(flat, slots, places)), slots, places).view(*values.shape[:2], -1)
+
+
+def pack_rows(flat: Tensor, slots: Tensor, places: Tensor) -> Tensor:
+    """The real rows of a flattened padded batch, `[B * T, ...]` -> `[N, ...]`; gradients flow back, zeros into padding.
+
+    Args:
+        slots: `[N]` long, where the real rows stand.
+        places: `[B * T]` bool, the same as a mask.
+
+    >>> pack_rows(torch.tensor([[1.0], [9.0], [2.0]]), torch.tensor([0, 2]), torch.tensor([True, False, True])).flatten()
+    tensor([1., 2.])
+    """
+    if not (flat.requires_grad and torch.is_grad_enabled()):
+        return flat.index_select(0, slots)
+    return _Pack.apply(flat, slots, places)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def pad_rows(rows: Tensor, slots: Tensor, places: Tensor) -> Tensor:
+    """`[N, ...]` -> `[B * T, ...]`, zeros in padding: the inverse of `pack_rows`."""
+    return _Pad.apply(rows, slots, places)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def padded(rows: Tensor, places: Tensor) -> Tensor:
     """Rows at the true places, zeros at the others; reading whole rows is several times faster than writing them there."""
     origin = places.cumsum(0).mul_(places)
-    return torch.cat([rows.new_zeros(1, rows.shape[1]), rows]).index_select(0, origin)
+    return torch.cat([rows.new_zeros(1, *rows.shape[1:]), rows]).index_select(0, origin)
 
 
 class _Pack(torch.autograd.Function):

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
+
+from sere_core.public import pack_rows, pad_rows
 
 #: by how much utterances of one group may be longer than the shortest of them
 _ALIKE = 1.25
@@ -98,14 +99,12 @@ class Layout:
         flat = values.flatten(0, 1)
         if self.slots is None:
             return flat
-        if not (flat.requires_grad and torch.is_grad_enabled()):
-            return flat.index_select(0, self.slots)
-        return _Pack.apply(flat, self.slots, self.mask.flatten())  # type: ignore[no-any-return, no-untyped-call]
+        return pack_rows(flat, self.slots, self.mask.flatten())
 
     def unpack(self, rows: Tensor) -> Tensor:
         """`[N, ...]` -> `[B, T, ...]`, zeros in padding; the inverse of `pack`."""
         if self.slots is not None:
-            rows = _Pad.apply(rows, self.slots, self.mask.flatten())  # type: ignore[no-untyped-call]
+            rows = pad_rows(rows, self.slots, self.mask.flatten())
         return rows.view(*self.mask.shape, *rows.shape[1:])
 
 
@@ -132,31 +131,3 @@ def _layout(mask: Tensor) -> Layout:
 
 #: by masks, as long as they are used: a stream that is one batch has the same mask in every step
 _LAYOUTS: WeakIdKeyDictionary = WeakIdKeyDictionary()
-
-
-def _padded(rows: Tensor, places: Tensor) -> Tensor:
-    """Rows at the true places, zeros at the others; reading whole rows is several times faster than writing them there."""
-    origin = places.cumsum(0).mul_(places)
-    return torch.cat([rows.new_zeros(1, *rows.shape[1:]), rows]).index_select(0, origin)
-
-
-class _Pack(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, flat: Tensor, slots: Tensor, places: Tensor) -> Tensor:
-        ctx.save_for_backward(places)
-        return flat.index_select(0, slots)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        return _padded(grad, *ctx.saved_tensors), None, None
-
-
-class _Pad(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, slots: Tensor, places: Tensor) -> Tensor:
-        ctx.save_for_backward(slots)
-        return _padded(rows, places)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        return grad.index_select(0, *ctx.saved_tensors), None, None
