@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -116,13 +116,14 @@ class Run:
                 from sere_core.train.device import choose_device
                 from sere_core.train.size import peaks
                 from sere_core.train.stage import optimizer_class
+                from sere_core.watching import guard_of
             optimizer_class(self.config.train, self.resolved.place)  # now, not after hours of extraction
             self.device = choose_device(self.config.train.device, self.resolved.place("train.device"))
             self._begin()
             with self.timed("features"):
                 self._features()
             torch.set_num_threads(self.config.train.threads or self._threads(torch.get_num_threads()))
-            self.guard = self._guard()
+            self.guard = guard_of(self.resolved, self.plan, self.folder, type(self).whole.__code__)
             with self.guard.watching():
                 self._manifest()
                 self.bus.call("sere_run_start", run=self.info)
@@ -170,21 +171,6 @@ class Run:
         self.material = gather(self.plan, self.device, self.speaker)
         self.speaker.warn(self.material.warnings)
 
-    def _guard(self) -> Any:
-        """What notices plugin code that looks for target labels outside of what it is given."""
-        from sere_core.features.cache import folder as cache_folder
-        from sere_core.train.guard import Guard
-        from sere_core.train.zones import Zones
-
-        corpora = [bound.params for path, bound in self.resolved.components.items() if path.startswith("corpora.")]
-        roots = [value.expanduser() for params in corpora for value in vars(params).values() if isinstance(value, Path)]
-        recordings: dict[str, list[Path]] = {}
-        for recording, _ in self.plan.recordings().values():
-            recordings.setdefault(recording.corpus, []).append(recording.path)
-        zones = Zones(self.folder.path, recordings.values(), roots, cache_folder(self.config.features) / "audio.index")
-        factories = {path: bound.spec.factory for path, bound in self.resolved.components.items()}
-        return Guard(factories, zones, type(self).whole.__code__, _note_probes(self.folder))
-
     def _threads(self, cores: int) -> int:
         """All cores where an encoder is trained; else one: the engine's own layers are too small to be worth sharing."""
         trained = any(parameter.requires_grad for encoder in self.material.preparer.encoders.values() for parameter in encoder.parameters())
@@ -193,26 +179,13 @@ class Run:
     def _manifest(self) -> None:
         """What the run is made of."""
         from sere_core.data.leakage import checked
-        from sere_core.score.manifest import Component, code_digest, manifest, manifest_changes
+        from sere_core.score.manifest import Component, manifest, manifest_changes
         from sere_core.train.device import computes_in, describe
         from sere_core.train.order import fold_seed, order_digests
         from sere_core.train.size import count_parameters
 
         self.material.preparer.streams(self.plan.task.folds[0])  # states whose statistics normalise
-        components = [
-            Component(
-                bound.spec.kind,
-                path,
-                bound.full_name,
-                bound.distribution,
-                bound.version,
-                bound.params.model_dump(mode="json"),
-                bound.spec.evidence,
-                bound.spec.cite,
-                code_digest(bound.spec.factory),
-            )
-            for path, bound in self.resolved.components.items()
-        ]
+        components = [Component.of(path, bound) for path, bound in self.resolved.components.items()]
         odd = [f"{each.place.path}: {each.message}" for each in self.resolved.warnings]
         digests = {key: self.material.features.audio_digest(recording) for key, (recording, _) in self.plan.recordings().items()}
         leakage = checked(self.plan.task.folds, digests, self.material.preparer.statements)
@@ -364,18 +337,3 @@ class Run:
 def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
     """Only the plain numbers."""
     return {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}
-
-
-def _note_probes(folder: Any) -> Callable[[Sequence[Any]], None]:
-    """Writes into the record what plugin code tried.  It knows the folder alone: plugin code might get hold of it."""
-
-    def note(probes: Sequence[Any]) -> None:
-        lines = [*earlier, *(str(probe) for probe in probes)]
-        folder.write_json("probes.json", lines)
-        manifest = folder.read_json("manifest.json")
-        if manifest is not None:
-            manifest["notes"]["probes"] = lines
-            folder.write_manifest(manifest)
-
-    earlier = tuple(folder.read_json("probes.json") or ())
-    return note

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sere_core.config.resolved import Bound
 
 #: from the strongest to the weakest
 EVIDENCE = ("confirmed", "reconstructed", "stand-in")
@@ -33,6 +36,13 @@ class Component:
     evidence: str = "confirmed"
     cite: str = ""
     code: str = ""
+
+    @classmethod
+    def of(cls, path: str, bound: Bound) -> Component:
+        """What stands at `path` of a checked config."""
+        spec, params = bound.spec, bound.params.model_dump(mode="json")
+        code = code_digest(spec.factory)
+        return cls(spec.kind, path, bound.full_name, bound.distribution, bound.version, params, spec.evidence, spec.cite, code)
 
 
 @functools.cache

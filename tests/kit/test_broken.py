@@ -196,9 +196,12 @@ INSTALLED = "static.top_level"
 
 def test_a_wheel_that_installs_a_generic_name_fails_its_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = tmp_path / "sere_xyz-1.0.dist-info"
-    info.mkdir()
+    record = ("xyz/__init__.py", "tests/__init__.py", f"{info.name}/RECORD")
+    for name in record:  # a reader of metadata may leave out what is written down but not there
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sere-xyz\nVersion: 1.0\nRequires-Dist: sere<1\n")
-    (info / "RECORD").write_text("xyz/__init__.py,,\ntests/__init__.py,,\nsere_xyz-1.0.dist-info/RECORD,,\n")
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in record))
     monkeypatch.syspath_prepend(tmp_path)
     assert failed("loss", catalog(spec("loss", "GoodLoss"))) == {INSTALLED}
 
