@@ -1,9 +1,10 @@
 """How long the commands take to start, alone and beside ten made-up plugins: `python benchmarks/startup.py [REPEATS]`.
 
-Medians of wall time and of processor time (user and system, which a busy machine disturbs less); the processor time is
-what a limit is held against, and is given as a multiple of `python -c pass` and of `python -c "import pydantic"`, measured in
-the same run.  `pydantic.BaseModel` is what every spec with parameters needs: no listing of them can be faster.  Modules are
-compiled beforehand, as they are where sere is installed, whatever PYTHONDONTWRITEBYTECODE says.
+All take turns, round after round.  Given are the medians of wall time and of processor time (user and system, which a busy
+machine disturbs less), and the best wall time, which is what the commands take on a machine that does nothing else; the
+processor time also as a multiple of `python -c pass` and of `python -c "import pydantic"`, measured in the same rounds.
+`pydantic.BaseModel` is what every spec with parameters needs: no listing of them can be faster.  Modules are compiled
+beforehand, as they are where sere is installed, whatever PYTHONDONTWRITEBYTECODE says.
 """
 
 from __future__ import annotations
@@ -61,13 +62,6 @@ def cost(words: list[str], environ: Mapping[str, str]) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_utime + usage.ru_stime
 
 
-def medians(words: list[str], environ: Mapping[str, str], repeats: int) -> tuple[float, float]:
-    """Of `repeats` processes, after one that fills the caches."""
-    cost(words, environ)
-    wall, processor = zip(*(cost(words, environ) for _ in range(repeats)), strict=True)
-    return statistics.median(wall), statistics.median(processor)
-
-
 def listed(environ: Mapping[str, str]) -> int:
     """How many of the made-up plugins `sere plugins` finds and loads."""
     done = subprocess.run([sys.executable, "-c", CALL, "plugins"], env=environ, capture_output=True, text=True, check=True)
@@ -86,18 +80,20 @@ def main(repeats: int) -> None:
         beside = {**alone, "PYTHONPATH": os.pathsep.join(part for part in (str(folder), inherited) if part)}
         if listed(beside) != PLUGINS:
             raise SystemExit(f"{listed(beside)} of the {PLUGINS} made-up plugins are listed as loaded")
-        print(f"medians of {repeats}\n{'':16}{'plugins':>8}{'wall s':>9}{'cpu s':>9}{'/ pass':>8}{'/ pydantic':>12}{'limit s':>9}")
-        floors = {title: medians(["-c", code], alone, repeats) for title, code in FLOORS.items()}
-
-        def line(title: str, count: str, measured: tuple[float, float], limit: str) -> None:
-            wall, cpu = measured
-            print(f"{title:16}{count:>8}{wall:9.3f}{cpu:9.3f}{cpu / floors[PASS][1]:8.1f}{cpu / floors[PYDANTIC][1]:12.1f}{limit:>9}")
-
-        for title, measured in floors.items():
-            line(title, "", measured, "")
-        for title, (words, limit) in COMMANDS.items():
-            for count, environ in ((0, alone), (PLUGINS, beside)):
-                line(title, str(count), medians(["-c", CALL, *words], environ, repeats), f"{limit:.2f}")
+        jobs = {(title, ""): (["-c", code], alone) for title, code in FLOORS.items()}
+        for title, (words, _) in COMMANDS.items():
+            jobs |= {(title, str(count)): (["-c", CALL, *words], where) for count, where in ((0, alone), (PLUGINS, beside))}
+        for words, environ in jobs.values():
+            cost(words, environ)  # fills the caches
+        rounds = [{job: cost(words, environ) for job, (words, environ) in jobs.items()} for _ in range(repeats)]
+    wall, processor = ({job: [each[job][which] for each in rounds] for job in jobs} for which in (0, 1))
+    middle = {job: statistics.median(times) for job, times in processor.items()}
+    print(f"medians of {repeats}\n{'':16}{'plugins':>8}{'wall s':>9}{'best s':>9}{'cpu s':>9}{'/ pass':>8}{'/ pydantic':>12}{'limit s':>9}")
+    for title, count in jobs:
+        job = title, count
+        limit = f"{COMMANDS[title][1]:.2f}" if title in COMMANDS else ""
+        times = f"{statistics.median(wall[job]):9.3f}{min(wall[job]):9.3f}{middle[job]:9.3f}"
+        print(f"{title:16}{count:>8}{times}{middle[job] / middle[PASS, '']:8.1f}{middle[job] / middle[PYDANTIC, '']:12.1f}{limit:>9}")
 
 
 if __name__ == "__main__":
