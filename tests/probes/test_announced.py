@@ -13,7 +13,7 @@ from sere_registry import ComponentSpec, Method
 from tests.probes.driver import build_context, context
 
 LOSSES = [losses.CORAL, losses.FIXMATCH]
-METHODS = [methods.MCD, methods.NRC, methods.JDAR, methods.LOGISTIC, methods.SVM]
+METHODS = [methods.MCD, methods.NRC, methods.JDAR, methods.LOGISTIC, methods.LOGISTIC_BALANCED, methods.SVM]
 
 
 @pytest.mark.parametrize("spec", [*LOSSES, *METHODS], ids=lambda spec: spec.name)
@@ -32,7 +32,7 @@ def test_every_parameter_says_what_it_is(spec: ComponentSpec) -> None:
 
 def test_what_is_a_reconstruction_says_so() -> None:
     confirmed = dict.fromkeys(("mcd", "nrc", "logistic", "svm"), "confirmed")
-    assert {spec.name: spec.evidence for spec in METHODS} == {**confirmed, "jdar": "reconstructed"}
+    assert {spec.name: spec.evidence for spec in METHODS} == {**confirmed, "jdar": "reconstructed", "logistic_balanced": "stand-in"}
 
 
 def test_announcing_needs_no_torch() -> None:

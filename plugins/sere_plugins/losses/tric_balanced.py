@@ -24,23 +24,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sere_plugins.balancing import balanced
 from sere_plugins.losses.tric import Matched, Tric, TricWithoutSource, _Tric, needs_source
 from sere_plugins.specs.losses import TricBalancedParams
 from sere_registry import BuildContext, Encoded, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch
-
-
-def balanced(logits: Tensor, rounds: int) -> Tensor:
-    """Q of (B1) `[n, C]` from logits `[n, C]`: rows sum to 1, columns to about n / C.
-
-    >>> balanced(torch.tensor([[9.0, 0.0], [8.0, 0.0], [7.0, 0.0], [6.0, 0.0]]), rounds=100).argmax(dim=1)
-    tensor([0, 0, 1, 1])
-    """
-    scores = logits.double().log_softmax(dim=1)
-    share = torch.log(torch.tensor(len(scores) / scores.shape[1], dtype=torch.float64, device=scores.device))
-    for _ in range(rounds):
-        scores = scores + share - scores.logsumexp(dim=0)
-        scores = scores - scores.logsumexp(dim=1, keepdim=True)
-    return scores.exp().to(logits.dtype)
 
 
 class _Balanced(_Tric):

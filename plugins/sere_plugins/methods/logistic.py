@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from sere_plugins.methods.labelled_vectors import class_weights, labelled_vectors, training_error
+from sere_plugins.methods.labelled_vectors import Array, class_weights, labelled_vectors, training_error
 from sere_plugins.methods.own_losses import refuse_losses
 from sere_plugins.specs.methods import LogisticParams
 from sere_registry import Group, MethodContext, Stage, StageData, UnlabelledBatch
@@ -24,13 +25,14 @@ from sere_registry import Group, MethodContext, Stage, StageData, UnlabelledBatc
 class Logistic(nn.Module):
     """One stage that fits W `[C, F]` and b `[C]` to S_l; neither the target nor the backbone is touched."""
 
+    name = "logistic"
     weight: Tensor
     bias: Tensor
     seen: Tensor
 
     def __init__(self, params: LogisticParams, context: MethodContext) -> None:
         super().__init__()
-        refuse_losses("logistic", context)
+        refuse_losses(self.name, context)
         self.params = params
         self.backbone = context.backbone
         classes = len(context.classes)
@@ -42,7 +44,7 @@ class Logistic(nn.Module):
         return {}
 
     def stages(self) -> Sequence[Stage]:
-        return [Stage("logistic", sees=frozenset({"labelled"}), solve=self.solve)]
+        return [Stage(self.name, sees=frozenset({"labelled"}), solve=self.solve)]
 
     def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
         """Fit in float64; a class without labels is never answered.
@@ -53,22 +55,26 @@ class Logistic(nn.Module):
         Raises:
             SereError: B402 if the two paths' vectors differ in width.
         """
-        vectors, labels = labelled_vectors("logistic", data, self.weight.shape[1])
+        vectors, labels = labelled_vectors(self.name, data, self.weight.shape[1])
+        steps = self.fit(vectors, labels)
+        posteriors = self._posteriors(torch.as_tensor(vectors).to(self.weight))
+        return {"error": [training_error(posteriors, labels)], "steps": [steps]}
+
+    def fit(self, vectors: Array, labels: NDArray[np.int64], weights: Array | None = None) -> float:
+        """Set W and b from vectors `[n, F]` with labels `[n]`, each with its weight `[n]`; returns the solver's steps."""
         present = np.unique(labels)
         self.seen.fill_(False)[present.tolist()] = True
         self.weight.zero_()
         self.bias.zero_()
-        steps = 0
-        if len(present) > 1:
-            chosen = self.params
-            found = LogisticRegression(C=chosen.C, max_iter=chosen.iterations, class_weight=class_weights(chosen.class_weight))
-            found.fit(vectors, labels)
-            rows = present[1:] if len(present) == 2 else present  # of two classes the second alone has a row: the log-odds
-            self.weight[rows.tolist()] = torch.as_tensor(found.coef_).to(self.weight)
-            self.bias[rows.tolist()] = torch.as_tensor(found.intercept_).to(self.bias)
-            steps = int(found.n_iter_.max())
-        posteriors = self._posteriors(torch.as_tensor(vectors).to(self.weight))
-        return {"error": [training_error(posteriors, labels)], "steps": [float(steps)]}
+        if len(present) < 2:
+            return 0.0
+        chosen = self.params
+        found = LogisticRegression(C=chosen.C, max_iter=chosen.iterations, class_weight=class_weights(chosen.class_weight))
+        found.fit(vectors, labels, weights)
+        rows = present[1:] if len(present) == 2 else present  # of two classes the second alone has a row: the log-odds
+        self.weight[rows.tolist()] = torch.as_tensor(found.coef_).to(self.weight)
+        self.bias[rows.tolist()] = torch.as_tensor(found.intercept_).to(self.bias)
+        return float(found.n_iter_.max())
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
         """p(. | x): the model's own posteriors, calibrated on S_l at best and not across languages."""

@@ -128,6 +128,26 @@ LOGISTIC = ComponentSpec(
 )
 
 
+class LogisticBalancedParams(LogisticParams):
+    """Parameters of `logistic_balanced`: those of `logistic`, and how it teaches itself."""
+
+    teach_weight: float = param(10.0, "what all unlabelled utterances weigh together, with S_l as 1", ge=0, search=("log", 0.1, 100.0))
+    use_source: bool = param(True, "it teaches itself on S_u too; false: on T_u alone")
+    rounds: int = param(6, "of guessing and fitting, at most", ge=1)
+
+
+LOGISTIC_BALANCED = ComponentSpec(
+    kind="method",
+    name="logistic_balanced",
+    factory="sere_plugins.methods.logistic_balanced:LogisticBalanced",
+    params=LogisticBalancedParams,
+    summary="logistic regression that teaches itself on unlabelled vectors, with pseudo-classes in equal shares",
+    cite="arXiv:1911.05371",
+    evidence="stand-in",
+    tags=("closed form", "self-training"),
+)
+
+
 class SvmParams(Params):
     """Parameters of `svm`, called as in scikit-learn."""
 

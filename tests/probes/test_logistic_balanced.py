@@ -1,0 +1,104 @@
+"""`logistic_balanced`: what its equations say, in plain loops over scikit-learn; and what it may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from sere_plugins.methods.logistic import Logistic
+from sere_plugins.methods.logistic_balanced import LogisticBalanced
+from sere_plugins.specs.methods import LogisticBalancedParams, LogisticParams
+from tests.probes.driver import Seen, TinyBackbone, Toy, batch, context
+
+SIX = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
+
+
+def moved(classes: int = 6, width: int = 8, count: int = 120, shots: int = 2, shift: float = 3.0, seed: int = 0) -> Toy:
+    """The target lies elsewhere: what was learnt on the source takes most of it for one class."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = 2.5 * torch.randn(classes, width, generator=generator)
+    labels = torch.arange(count) % classes
+    away = shift * torch.randn(width, generator=generator)
+    few = torch.arange(classes * shots) % classes
+    vectors = {
+        "labelled": centres[few] + torch.randn(len(few), width, generator=generator),
+        "source": centres[labels] + torch.randn(count, width, generator=generator),
+        "target": centres[labels] + torch.randn(count, width, generator=generator) + away,
+    }
+    return Toy(vectors, few, labels)
+
+
+def solved(params: LogisticParams, given: Toy, make: Any = LogisticBalanced) -> tuple[Any, dict[str, list[float]]]:
+    width = given.vectors["labelled"].shape[1]
+    method = make(params, context(TinyBackbone(width, 6, len(SIX)), width, classes=SIX))
+    (stage,) = method.stages()
+    return method, {name: list(series) for name, series in stage.solve(Seen(given, method.backbone, stage.sees)).items()}
+
+
+def recall(method: Any, given: Toy) -> float:
+    answers = method.predict(batch(torch.zeros(120, 6), torch.zeros(120, 3), vectors=given.vectors["target"])).argmax(dim=1)
+    return float(np.mean([(answers[given.truth == c] == c).double().mean() for c in range(6)]))
+
+
+def in_equal_shares(posteriors: np.ndarray) -> np.ndarray:
+    """(B1) by hand: scale columns to n / C, rows to 1, in turn."""
+    shares = posteriors.copy()
+    for _ in range(50):
+        for c in range(shares.shape[1]):
+            shares[:, c] *= len(shares) / shares.shape[1] / shares[:, c].sum()
+        for j in range(len(shares)):
+            shares[j] /= shares[j].sum()
+    return shares
+
+
+@pytest.mark.parametrize("use_source", [True, False])
+def test_each_round_is_the_equations_round(use_source: bool) -> None:
+    given = moved()
+    labelled, labels = given.vectors["labelled"].double().numpy(), given.labels.numpy()
+    streams = [given.vectors[name].double().numpy() for name in (("target", "source") if use_source else ("target",))]
+    model = LogisticRegression(C=0.1, max_iter=1000).fit(labelled, labels)
+    for _ in range(3):
+        guesses = np.concatenate([in_equal_shares(model.predict_proba(stream)).argmax(axis=1) for stream in streams])
+        weights = np.concatenate([np.ones(len(labels)), np.full(len(guesses), 2.0 * len(labels) / len(guesses))])
+        model = LogisticRegression(C=0.1, max_iter=1000)
+        model.fit(np.concatenate([labelled, *streams]), np.concatenate([labels, guesses]), sample_weight=weights)
+    params = LogisticBalancedParams(C=0.1, teach_weight=2.0, rounds=3, use_source=use_source)
+    method, trace = solved(params, given)
+    np.testing.assert_allclose(method.weight.numpy(), model.coef_, atol=2e-3)
+    assert trace["changed"][0] == 1.0 and len(trace["steps"]) == 1 + sum(share > 0 for share in trace["changed"])
+
+
+def test_it_mends_what_a_shift_breaks() -> None:
+    given = moved()
+    plain, taught = recall(solved(LogisticParams(), given, Logistic)[0], given), recall(solved(LogisticBalancedParams(), given)[0], given)
+    assert taught > plain + 0.1, (plain, taught)
+
+
+def test_without_unlabelled_weight_it_is_logistic_regression() -> None:
+    given = moved()
+    plain, taught = solved(LogisticParams(), given, Logistic)[0], solved(LogisticBalancedParams(teach_weight=0), given)[0]
+    torch.testing.assert_close(taught.weight, plain.weight, atol=1e-3, rtol=1e-3)
+
+
+def test_the_rounds_end_when_nothing_changes() -> None:
+    trace = solved(LogisticBalancedParams(rounds=100), moved())[1]
+    assert trace["changed"][-1] == 0 and len(trace["changed"]) < 100
+
+
+def test_a_class_without_labels_is_never_given_out() -> None:
+    given = moved()
+    kept = given.labels != 2
+    fewer = Toy({**given.vectors, "labelled": given.vectors["labelled"][kept]}, given.labels[kept], given.truth)
+    method, _ = solved(LogisticBalancedParams(), fewer)
+    found = method.predict(batch(torch.zeros(120, 6), torch.zeros(120, 3), vectors=given.vectors["target"]))
+    assert bool((found[:, 2] == 0).all()) and sorted(set(found.argmax(dim=1).tolist())) == [0, 1, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("use_source", "sees"), [(True, {"labelled", "target", "source"}), (False, {"labelled", "target"})])
+def test_it_sees_what_it_says(use_source: bool, sees: set[str]) -> None:
+    method = LogisticBalanced(LogisticBalancedParams(use_source=use_source), context(TinyBackbone(4, 6, 6), 4, classes=SIX))
+    assert method.stages()[0].sees == sees
