@@ -55,6 +55,7 @@ def run(arguments: Any) -> int:
     import sys
     from dataclasses import replace
 
+    from sere_core.compare.evidence import Conditions
     from sere_core.compare.kept import state_of
     from sere_core.compare.proved import proof_of
     from sere_core.compare.reading import read_results
@@ -62,11 +63,13 @@ def run(arguments: Any) -> int:
     from sere_core.score.files import write_atomically
     from sere_registry.errors import SereError
 
-    results = read_results(arguments.folder)
+    conditions = Conditions()
+    results = read_results(arguments.folder, conditions)
     if results.runs:
         jobs = dict.fromkeys(job.job for job in results.plan.jobs)
         shown = dict.fromkeys(facts.job for facts in results.runs.values())
-        proof = proof_of(arguments.folder, results.plan, state_of(arguments.folder, jobs), shown)
+        state = state_of(arguments.folder, jobs, conditions.seen)
+        proof = proof_of(arguments.folder, results.plan, state, shown, conditions)
         if proof.refused:
             raise SereError(*proof.refused)
         results = replace(results, allowed=proof.allowed)

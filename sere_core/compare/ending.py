@@ -39,12 +39,14 @@ def finish(plan: ComparePlan, folder: Path, failures: Sequence[Outcome], console
     if text is not None:
         _print(text, console)
         return 0
+    from sere_core.compare.evidence import Conditions
     from sere_core.compare.proved import proof_of
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables import print_table
 
-    results = read_results(folder)
-    proof = proof_of(folder, plan, state, dict.fromkeys(facts.job for facts in results.runs.values()))
+    conditions = Conditions()
+    results = read_results(folder, conditions)
+    proof = proof_of(folder, plan, state, dict.fromkeys(facts.job for facts in results.runs.values()), conditions)
     lines = _failure_lines(plan, failures) or [f"{' '.join(map(str, place))}: {line}" for place, line in results.failures.items()]
     try:
         if proof.refused:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,18 +14,22 @@ from sere_core.compare.facts import RunFacts
 from sere_core.score.reading import RECORD_FILES
 from sere_registry.errors import error
 
+if TYPE_CHECKING:
+    from sere_core.compare.evidence import Conditions
+
 _HINT = "`sere compare` runs it again"
 
 #: in timing.json, beside seconds by phase
 _MEMORY = "peak_mib"
 
 
-def extract(folder: Path, job: str) -> RunFacts:
+def extract(folder: Path, job: str, conditions: Conditions | None = None) -> RunFacts:
     """The facts of the record in `folder`.
 
     Args:
         folder: of the record; `done` is there.
         job: the record's name, which its manifest must confirm.
+        conditions: are told of the record too, while its files are in memory.
 
     Raises:
         SereError: T505 if a file is missing, damaged or was changed afterwards, or the record is of another job.
@@ -37,10 +41,13 @@ def extract(folder: Path, job: str) -> RunFacts:
             raise ValueError(f"it is the record of job {manifest['job']}")
         if not scores["complete"]:
             raise ValueError("not all folds are scored")
-        return RunFacts(job=job, path=folder, **_from_manifest(manifest), **_from_scores(scores), **_from_timing(folder))
+        facts = RunFacts(job=job, path=folder, **_from_manifest(manifest), **_from_scores(scores), **_from_timing(folder))
     except (ValueError, KeyError, TypeError, AttributeError) as cause:
         said = str(cause) if isinstance(cause, ValueError) else repr(cause)
         raise error("T505", f"records/{job} cannot be used: {said}", _HINT) from cause
+    if conditions is not None:
+        conditions.put(job, contents, manifest)
+    return facts
 
 
 def _verified(folder: Path, job: str) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import fields
@@ -19,35 +19,19 @@ from typing import Any
 import numpy as np
 
 from sere_core.compare.facts import RunFacts
+from sere_core.compare.identity import Identity
 from sere_core.score.files import write_atomically
-from sere_core.score.reading import RECORD_FILES
 from sere_registry.errors import SereError
 
 INDEX = "records.index"
 
 #: goes up with every change of what is stored: an index of another version is made again
-_MAGIC = b"sere index 1 "
-_FILES = ("done", *RECORD_FILES, "timing.json")
+_MAGIC = b"sere index 2 "
 _ARRAYS = ("confusion", "by_speaker")
 _VALUES = tuple(each.name for each in fields(RunFacts) if each.name not in {"job", "path", *_ARRAYS})
 
 #: file times tick: a file that was written this short before it was looked at may be written again and look the same
 _TICK_NS = 50_000_000
-
-Identity = tuple[tuple[int, ...], ...]
-
-
-def identity(record: str) -> Identity:
-    """The identity of each of a record's files; zeros for one that is not there."""
-    found: list[tuple[int, ...]] = []
-    for name in _FILES:
-        try:
-            stat = os.stat(f"{record}/{name}")
-            found.append((stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino))
-        except OSError:
-            found.append((0, 0, 0, 0))
-    return tuple(found)
-
 
 class Index:
     """The index of the comparison in `folder`, as it is on disk; `get` and `put`, then `write`.
@@ -86,29 +70,27 @@ class Index:
 
 
 def _format(entries: Mapping[str, tuple[Identity, RunFacts]]) -> bytes:
-    """A line with a digest of the rest; a line of JSON; the counts.  Values that many records share are stored once."""
+    """A line with a digest of the rest; a line of JSON; the counts, all in one array.  Values that many records share are stored once."""
     numbers: dict[Any, int] = {}
     table: list[Any] = []
-    blob, offset, rows = [], 0, []
+    counts, rows = [np.zeros(0, np.int64)], []
+
+    def stored(name: str, value: Any) -> int:
+        key = (name, tuple(value.items()) if isinstance(value, Mapping) else value)  # 1, 1.0 and True are equal, but not of one name
+        number = numbers.setdefault(key, len(table))
+        if number == len(table):
+            table.append(value)
+        return number
+
     for job, (seen, facts) in entries.items():
-        shared = []
-        for name in _VALUES:
-            value = getattr(facts, name)
-            key = (name, tuple(value.items()) if isinstance(value, Mapping) else value)  # 1, 1.0 and True are equal, but not of one name
-            number = numbers.setdefault(key, len(table))
-            if number == len(table):
-                table.append(value)
-            shared.append(number)
-        places = []
-        for name in _ARRAYS:
-            counts = getattr(facts, name)
-            small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
-            places.append([small.dtype.str, list(small.shape), offset])
-            blob.append(small.tobytes())
-            offset += len(blob[-1])
-        rows.append([job, seen, shared, places])
-    head = json.dumps({"values": _VALUES, "table": table, "rows": rows}, separators=(",", ":"))
-    body = head.encode() + b"\n" + b"".join(blob)
+        arrays = [getattr(facts, name) for name in _ARRAYS]
+        counts += [array.ravel() for array in arrays]
+        shared = [stored(name, getattr(facts, name)) for name in _VALUES]
+        rows.append([job, seen, shared, [stored("shape", array.shape) for array in arrays]])
+    whole = np.concatenate(counts)
+    small = whole.astype(np.min_scalar_type(int(whole.max(initial=0))))
+    head = json.dumps({"values": _VALUES, "table": table, "rows": rows, "kind": small.dtype.str}, separators=(",", ":"))
+    body = head.encode() + b"\n" + small.tobytes()
     return _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
@@ -126,11 +108,13 @@ def _parse(data: bytes, records: Path) -> dict[str, tuple[Identity, RunFacts]]:
     if tuple(content["values"]) != _VALUES:
         raise ValueError("another version")
     table = [tuple(value) if isinstance(value, list) else value for value in content["table"]]
-    entries = {}
-    for job, seen, shared, places in content["rows"]:
+    counts = np.frombuffer(blob, np.dtype(content["kind"])).astype(np.int64)
+    entries, start = {}, 0
+    for job, seen, shared, shapes in content["rows"]:
         values: dict[str, Any] = dict(zip(_VALUES, (table[number] for number in shared), strict=True))
-        for name, (kind, shape, offset) in zip(_ARRAYS, places, strict=True):
-            count = shape[0] * shape[1] * shape[2]
-            values[name] = np.frombuffer(blob, np.dtype(kind), count, offset).reshape(shape).astype(np.int64)
+        for name, number in zip(_ARRAYS, shapes, strict=True):
+            end = start + math.prod(table[number])
+            values[name] = counts[start:end].reshape(table[number])
+            start = end
         entries[job] = (tuple(map(tuple, seen)), RunFacts(job=job, path=records / job, **values))
     return entries

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from sere_core.compare.places import read_json, record_of, write_json
-from sere_core.score.reading import RECORD_FILES
-
-_FILES = ("done", *RECORD_FILES, "timing.json")
+from sere_core.compare.identity import Identity, identity
+from sere_core.compare.places import read_json, write_json
 
 
-def state_of(folder: Path, jobs: Collection[str]) -> str:
-    """A digest of the plan and of the identity (times, size, inode) of every file of these records."""
+def state_of(folder: Path, jobs: Collection[str], seen: Mapping[str, Identity] | None = None) -> str:
+    """A digest of the plan and of the identity (times, size, inode) of every file of these records.
+
+    Args:
+        folder: the comparison's.
+        jobs: names of records.
+        seen: identities of records that were looked at already, before they were read.
+    """
     digest = hashlib.sha256((folder / "plan.json").read_bytes())
+    known = seen or {}
     for job in jobs:
-        record = str(record_of(folder, job))
-        for name in _FILES:
-            try:
-                seen = os.stat(f"{record}/{name}")
-                line = f"{job} {name} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_size} {seen.st_ino}\n"
-            except OSError:
-                line = f"{job} {name} missing\n"
-            digest.update(line.encode())
+        digest.update(f"{job} {known.get(job) or identity(f'{folder}/records/{job}')}\n".encode())
     return digest.hexdigest()
 
 

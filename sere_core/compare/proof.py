@@ -91,6 +91,8 @@ def _within(plan: ComparePlan, records: Mapping[str, Evidence]) -> Iterator[Diff
     explanations: dict[tuple[str, str], bool] = {}
     for (pair, seed), members in places.items():
         for name in dict.fromkeys(name for _, seen in members for name in seen):
+            if len({seen.get(name) for _, seen in members}) == 1:
+                continue  # most are everywhere the same
             values: dict[str, list[str]] = {}
             for row, seen in members:
                 value = _value(name, seen)
@@ -120,10 +122,13 @@ def _across(plan: ComparePlan, records: Mapping[str, Evidence]) -> Iterator[Diff
         if not places:
             continue
         first_place, first = places[0]
+        constant = [name for name in dict.fromkeys(name for _, seen in places for name in seen) if _constant(name, row)]
         for where, seen in places[1:]:
-            for name in first.keys() | seen.keys():
+            for name in constant:
+                if first.get(name) == seen.get(name):
+                    continue
                 old, new = _value(name, first), _value(name, seen)
-                if old == new or old is None or new is None or not _constant(name, row) or _only_paths([old, new]):
+                if old == new or old is None or new is None or _only_paths([old, new]):
                     continue
                 yield Difference(name, (row.name,), first_place, (_short(old), _short(new)), where)
 

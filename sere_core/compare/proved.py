@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sere_core.compare.kept import keep, kept
 from sere_core.compare.places import read_json, record_of
@@ -12,10 +13,13 @@ from sere_core.compare.plan import ComparePlan
 from sere_core.compare.proof import Proof, prove
 from sere_registry.errors import Problem, SereError
 
+if TYPE_CHECKING:
+    from sere_core.compare.evidence import Conditions
+
 PROOF = "proof.json"
 
 
-def proof_of(folder: Path, plan: ComparePlan, state: str, jobs: Collection[str]) -> Proof:
+def proof_of(folder: Path, plan: ComparePlan, state: str, jobs: Collection[str], conditions: Conditions | None = None) -> Proof:
     """Prove that these finished records may stand in one table, or take the proof of last time if nothing has changed.
 
     A folder that cannot be written keeps no proof.
@@ -25,6 +29,7 @@ def proof_of(folder: Path, plan: ComparePlan, state: str, jobs: Collection[str])
         plan: of the comparison.
         state: of plan and records, see `sere_core.compare.kept`.
         jobs: the records that are to stand in the table.
+        conditions: of records that have been read already.
 
     Raises:
         SereError: T505 if a record does not tell its conditions.
@@ -32,9 +37,10 @@ def proof_of(folder: Path, plan: ComparePlan, state: str, jobs: Collection[str])
     found = kept(folder, PROOF, state)
     if found is not None:
         return Proof(tuple(found["allowed"]), tuple(Problem("T506", one["message"], one["hint"]) for one in found["refused"]))
-    from sere_core.compare.evidence import read_evidence
+    from sere_core.compare.evidence import Conditions
 
-    proof = prove(plan, {job: read_evidence(record_of(folder, job)) for job in jobs})
+    known = conditions or Conditions()
+    proof = prove(plan, {job: known.of(record_of(folder, job)) for job in jobs})
     refused = [{"message": problem.message, "hint": problem.hint} for problem in proof.refused]
     with contextlib.suppress(SereError):
         keep(folder, PROOF, state, {"allowed": list(proof.allowed), "refused": refused})

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sere_core.compare.extract import extract
 from sere_core.compare.facts import Results, RunFacts
-from sere_core.compare.index import Index, identity
+from sere_core.compare.identity import identity
+from sere_core.compare.index import Index
 from sere_core.compare.plan import ComparePlan
 from sere_registry.errors import SereError
 
+if TYPE_CHECKING:
+    from sere_core.compare.evidence import Conditions
 
-def read_results(folder: Path) -> Results:
+def read_results(folder: Path, conditions: Conditions | None = None) -> Results:
     """The plan of a comparison with the facts of all records that are finished and sound.
 
     A record that is damaged, or was changed after it was finished, counts as missing, and `failures` says so; the others go on.
@@ -22,6 +25,7 @@ def read_results(folder: Path) -> Results:
 
     Args:
         folder: `runs/NAME` of a comparison.
+        conditions: for the proof: are told of every record that is looked at, and of what stands in those that are read.
 
     Raises:
         SereError: T505 if the folder holds no plan, or a damaged one.
@@ -29,16 +33,20 @@ def read_results(folder: Path) -> Results:
     plan = ComparePlan.read(folder)
     jobs = {job.job: "" for job in plan.jobs}
     index, runs = Index(folder), dict[str, RunFacts]()
+    records = folder / "records"
+    told = () if conditions is None else (conditions,)
     for job in jobs:
-        record = folder / "records" / job
+        record = records / job
         seen = identity(str(record))
+        if conditions is not None:
+            conditions.seen[job] = seen
         if not seen[0][2]:  # no `done`: not finished
             jobs[job] = _failure(folder / "failures" / f"{job}.json")
             continue
         facts = index.get(job, seen)
         if facts is None:
             try:
-                facts = extract(record, job)
+                facts = extract(record, job, *told)
             except SereError as problem:
                 jobs[job] = _one_line(problem)
                 continue

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from sere_core.config.model import RunConfig
 from sere_core.config.nodes import Path, dotted
 from sere_core.config.resolved import Bound, Resolved
@@ -12,18 +9,6 @@ from sere_core.config.schema import description, is_model, members, walk
 from sere_registry.errors import Place
 
 DEFAULT = "default"
-
-
-def leaves(data: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """The values of plain data with their paths; empty mappings and lists of single values count as one value."""
-    if isinstance(data, dict) and data:
-        for name, child in data.items():
-            yield from leaves(child, (*path, str(name)))
-    elif isinstance(data, list) and any(isinstance(item, (dict, list)) for item in data):
-        for index, child in enumerate(data):
-            yield from leaves(child, (*path, str(index)))
-    else:
-        yield path, data
 
 
 def origin(resolved: Resolved, path: Path) -> str:

@@ -35,7 +35,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    from sere_core.compare.evidence import read_evidence
+    from sere_core.compare.evidence import Conditions
     from sere_core.compare.proof import prove
     from sere_core.compare.reading import read_results
     from sere_core.compare.stats.summarise import summarise
@@ -43,10 +43,11 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
     from sere_core.compare.tables.mixing import refuse_mixed
 
     tell("reading records")
-    results = read_results(folder)
+    conditions = Conditions()
+    results = read_results(folder, conditions)
     tell("proof")
     jobs = {facts.job: facts.path for facts in results.runs.values()}
-    proof = prove(results.plan, {job: read_evidence(path) for job, path in jobs.items()})
+    proof = prove(results.plan, {job: conditions.of(path) for job, path in jobs.items()})
     if proof.refused:
         raise SereError(*proof.refused)
     refuse_mixed(results)
