@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,9 +117,11 @@ class Replicates:
             first = self._runs[members[0]]
             counts = np.stack([self._runs[place].by_speaker for place in members])
             found = fold_mean_uar(weights[:, [column[speaker] for speaker in first.speakers]], counts, first.speaker_folds)
-            for place, values in zip(members, found.T, strict=True):
-                # a run that lacks speakers of others may have none of its own in a replicate: it says nothing there
-                self._values[place] = np.where(np.isnan(values), self._runs[place].uar, values)
+            # a run that lacks speakers of others may have none of its own in a replicate: it says nothing there
+            silent = np.isnan(found[:, 0])
+            for place, values in zip(members, np.ascontiguousarray(found.T), strict=True):
+                values[silent] = self._runs[place].uar
+                self._values[place] = values
 
     def _utterances(self, row: str, target: str, runs: list[RunFacts]) -> _Cell:
         """Deviations of the summed counts' UAR, around the mean of the runs' UAR."""
@@ -140,12 +142,24 @@ class Replicates:
 
 def gender_uar(run: RunFacts) -> dict[str, float]:
     """UAR of the utterances of each gender's speakers, over the summed folds; empty where genders are unknown."""
-    known = [gender for gender in ("female", "male") if gender in run.genders] if len(run.by_speaker) else []
-    if not known:
-        return {}
-    members = np.array([[each == gender for each in run.genders] for gender in known], dtype=np.int64)
-    summed = (members @ run.by_speaker.reshape(len(run.genders), -1)).reshape(len(known), *run.by_speaker.shape[1:])
-    return dict(zip(known, uar(summed).tolist(), strict=True))
+    return gender_uars([run])[0]
+
+
+def gender_uars(runs: Sequence[RunFacts]) -> list[dict[str, float]]:
+    """`gender_uar` of many runs at once."""
+    found: list[dict[str, float]] = [{} for _ in runs]
+    alike: dict[tuple[tuple[str | None, ...], tuple[int, ...]], list[int]] = defaultdict(list)
+    for index, run in enumerate(runs):
+        alike[run.genders, run.by_speaker.shape].append(index)
+    for (genders, shape), members in alike.items():
+        known = [gender for gender in ("female", "male") if gender in genders] if shape[0] else []
+        if known:
+            chosen = np.array([[each == gender for each in genders] for gender in known], dtype=np.int64)
+            counts = np.stack([runs[index].by_speaker for index in members])
+            summed = np.einsum("gs,rsij->rgij", chosen, counts)
+            for index, values in zip(members, uar(summed).tolist(), strict=True):
+                found[index] = dict(zip(known, values, strict=True))
+    return found
 
 
 def _knows_speakers(run: RunFacts) -> bool:

@@ -9,12 +9,12 @@ from statistics import fmean, median
 
 import numpy as np
 
-from sere_core.compare.facts import Results, RunFacts
+from sere_core.compare.facts import Results, RunFacts, fill_uars
 from sere_core.compare.plan import Row
 from sere_core.compare.stats.notes import notes
 from sere_core.compare.stats.places import lacking, shared, sides
 from sere_core.compare.stats.ranks import rank_rows
-from sere_core.compare.stats.replicates import Replicates, gender_uar
+from sere_core.compare.stats.replicates import Replicates, gender_uars
 from sere_core.compare.stats.spread import spread
 from sere_core.compare.stats.summary import PairSummary, Ranking, RowSummary, Spread, Summary, Unit
 from sere_core.compare.stats.verdict import verdicts
@@ -30,6 +30,7 @@ def summarise(results: Results, *, unit: Unit = "draw", alpha: float = 0.05, rep
         unit, alpha: of the tests, see `verdicts`.
         replicates, seed: of the bootstrap.
     """
+    fill_uars(results.runs.values())
     resampled = Replicates(results, replicates, seed, 1 - alpha)
     ranking = _ranking(results, alpha)
     ranks = dict(zip(ranking.rows, ranking.average, strict=True)) if ranking else {}
@@ -52,7 +53,7 @@ def _row(results: Results, row: Row, replicates: Replicates) -> RowSummary:
     places = shared(results, row.name)
     runs = {pair: [results.runs[row.name, pair, seed] for seed in seeds] for pair, seeds in places.items()}
     every = [run for each in runs.values() for run in each]
-    pairs = {pair: _pair(results, row.name, pair, runs[pair], replicates) for pair in runs}
+    pairs = {pair: _pair(results, row.name, pair, places[pair], runs[pair], replicates) for pair in runs}
     within = [pair.uar.mean for pair in pairs.values() if pair.source and pair.source == pair.target]
     across = [pair.uar.mean for pair in pairs.values() if not pair.source or pair.source != pair.target]
     return RowSummary(
@@ -78,8 +79,9 @@ def _row(results: Results, row: Row, replicates: Replicates) -> RowSummary:
     )
 
 
-def _pair(results: Results, row: str, pair: str, runs: Sequence[RunFacts], replicates: Replicates) -> PairSummary:
-    seeds = shared(results, row)[pair]
+def _pair(
+    results: Results, row: str, pair: str, seeds: Sequence[int], runs: Sequence[RunFacts], replicates: Replicates
+) -> PairSummary:
     source, target = sides(pair)
     return PairSummary(
         pair=pair,
@@ -89,7 +91,7 @@ def _pair(results: Results, row: str, pair: str, runs: Sequence[RunFacts], repli
         by_seed={seed: run.uar for seed, run in zip(seeds, runs, strict=True)},
         interval=replicates.interval(row, {pair: seeds}),
         recall=_means(_recall(run) for run in runs),
-        genders=_means(gender_uar(run) for run in runs),
+        genders=_means(gender_uars(runs)),
         missing=tuple(seed for seed in results.plan.seeds if seed not in seeds),
     )
 
