@@ -117,3 +117,31 @@ def test_a_view_may_be_what_is_taught() -> None:
     found = loss(support, source, replace(target, views=Views(weak=target, strong=altered)), field())["teach"]
     expected = functional.cross_entropy(altered.logits, loss.given.argmax(dim=1))
     torch.testing.assert_close(found, expected, check_dtype=False, rtol=1e-6, atol=1e-6)
+
+
+def test_a_teacher_on_vectors_gives_the_classes_out_once() -> None:
+    torch.manual_seed(0)
+    labels = torch.arange(6) % 3
+    centres = 3 * torch.eye(3, 4)
+    truth = torch.arange(30) % 3
+    vectors = {"labelled": centres[labels], "target": centres[truth] + 1 + 0.3 * torch.randn(30, 4), "source": centres[truth]}
+    seen = []
+
+    def stream(name: str) -> Any:
+        seen.append(name)
+        return vectors[name]
+
+    loss = variant(teacher="logistic", teacher_C=1.0)
+    for _ in range(2):
+        loss.after_epoch(PROGRESS, SimpleNamespace(vectors=stream, labels=lambda: labels))
+    assert seen == ["target", "labelled", "source"], "asked once, and without the classifier's posteriors"
+    assert loss.given.argmax(dim=1).tolist() == truth.tolist()
+    torch.testing.assert_close(loss.given.sum(dim=0), torch.full((3,), 10.0, dtype=torch.float64), atol=1e-2, rtol=0)
+
+
+def test_a_teacher_without_the_source_does_not_ask_for_it() -> None:
+    labels = torch.arange(6) % 3
+    vectors = {"labelled": torch.eye(3)[labels], "target": torch.eye(3)[labels]}
+    loss = variant(teacher="logistic", dual_weight=0)
+    loss.after_epoch(PROGRESS, SimpleNamespace(vectors=vectors.__getitem__, labels=lambda: labels))
+    assert loss.given.argmax(dim=1).tolist() == labels.tolist()

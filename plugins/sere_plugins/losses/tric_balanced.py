@@ -11,7 +11,9 @@ pseudo-labels: Asano et al., arXiv:1911.05371).  Three things follow:
     c(j) = argmax_c Q_jc,  a(j) = argmax of S(u_j, l) over the l of class c(j)                      (B2) in equations 7 and 8
     L_T  = CE(logits_j, c(j)), mean over the batch; the logits may be those of an altered view      (B3) the classifier is taught
 
-Q is made anew from the whole of T_u after every epoch; the first epoch is plain TRIC's.  Assumption: T_u holds about as many
+Q is made anew from the whole of T_u after every epoch; the first epoch is plain TRIC's.  With `teacher: logistic` p_j is not the
+classifier's but that of a logistic regression on utterance vectors that taught itself (`logistic_balanced`), and Q is made once.
+Assumption: T_u holds about as many
 utterances of each class; where it does not, the pseudo-classes are wrong by construction.  Labels of the target are not used.
 """
 
@@ -26,7 +28,10 @@ from torch.nn import functional
 
 from sere_plugins.balancing import balanced
 from sere_plugins.losses.tric import Matched, Tric, TricWithoutSource, _Tric, needs_source
+from sere_plugins.methods.labelled_vectors import labelled_vectors
+from sere_plugins.methods.logistic_balanced import self_taught, shared_out
 from sere_plugins.specs.losses import TricBalancedParams
+from sere_plugins.specs.methods import LogisticBalancedParams
 from sere_registry import BuildContext, Encoded, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch
 
 
@@ -73,9 +78,20 @@ class _Balanced(_Tric):
         return None if found is None else (found, support.labels[found.picks])
 
     def after_epoch(self, progress: Progress, data: StageData) -> None:
-        """Give the classes out anew."""
+        """Give the classes out anew; a teacher on vectors, which do not change, gives them out once."""
+        if self.balancing.teacher == "logistic":
+            self.given = self.given if len(self.given) else self._given_by_vectors(data)
+            return
         logits = data.encoded("target").logits.detach() / self.balancing.temperature
         self.given = balanced(logits, self.balancing.rounds) if self.balancing.balance else logits.softmax(dim=1)
+
+    def _given_by_vectors(self, data: StageData) -> Tensor:
+        target = data.vectors("target").detach().cpu().double()
+        vectors, labels = labelled_vectors("tric_balanced", data, target.shape[1])
+        others = [data.vectors("source").detach().cpu().double().numpy()] if needs_source(self.balancing) else []
+        params = LogisticBalancedParams(C=self.balancing.teacher_C)
+        linear = self_taught(params, self.given.shape[1], vectors, labels, [target.numpy(), *others]).linear
+        return shared_out(linear, target).to(self.given)
 
     def pseudo_classes(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField) -> Tensor:
         """What utterances that took no part in the balancing would be taken for: balanced among themselves."""

@@ -13,11 +13,11 @@ from sere_registry import StageData, error
 Array = NDArray[np.float64]
 
 
-def labelled_vectors(method: str, data: StageData, width: int) -> tuple[Array, NDArray[np.int64]]:
+def labelled_vectors(name: str, data: StageData, width: int) -> tuple[Array, NDArray[np.int64]]:
     """The vectors of S_l `[n, F]` in float64, and their labels `[n]`.
 
     Args:
-        method: for the message.
+        name: of the method or loss, for the message.
         data: of a stage that sees "labelled".
         width: F of the path that is predicted on.
 
@@ -27,7 +27,7 @@ def labelled_vectors(method: str, data: StageData, width: int) -> tuple[Array, N
     vectors = data.vectors("labelled").detach().cpu().double().numpy()
     if vectors.shape[1] != width:
         widths = f"the labelled vectors have width {vectors.shape[1]}, the target's {width}"
-        raise error("B402", f"method '{method}' needs one feature space: {widths}", hint="give both paths the same encoder", place="paths")
+        raise error("B402", f"'{name}' needs one feature space: {widths}", hint="give both paths the same encoder", place="paths")
     return vectors, data.labels().cpu().numpy()
 
 

@@ -9,6 +9,7 @@ tensors, so that a record needs neither pickle nor scikit-learn to predict.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,36 @@ from sere_plugins.methods.labelled_vectors import Array, class_weights, labelled
 from sere_plugins.methods.own_losses import refuse_losses
 from sere_plugins.specs.methods import LogisticParams
 from sere_registry import Group, MethodContext, Stage, StageData, UnlabelledBatch
+
+
+class Linear(NamedTuple):
+    """W `[C, F]`, b `[C]`, which classes had labels `[C]`, and how many steps the solver took; in float64."""
+
+    weight: Tensor
+    bias: Tensor
+    seen: Tensor
+    steps: int
+
+    def logits(self, vectors: Tensor) -> Tensor:
+        """W x + b `[n, C]` of vectors `[n, F]`; minus infinity for a class without labels."""
+        return (vectors.to(self.weight.dtype) @ self.weight.T + self.bias).masked_fill(~self.seen, -torch.inf)
+
+
+def fitted(params: LogisticParams, classes: int, vectors: Array, labels: NDArray[np.int64], weights: Array | None = None) -> Linear:
+    """The minimum, from vectors `[n, F]` with labels `[n]`, each with its weight `[n]`.
+
+    A class without labels has zeros in W and b.
+    """
+    weight, bias = np.zeros((classes, vectors.shape[1])), np.zeros(classes)
+    present = np.unique(labels)
+    steps = 0
+    if len(present) > 1:
+        found = LogisticRegression(C=params.C, max_iter=params.iterations, class_weight=class_weights(params.class_weight))
+        found.fit(vectors, labels, weights)
+        rows = present[1:] if len(present) == 2 else present  # of two classes the second alone has a row: the log-odds
+        weight[rows], bias[rows] = found.coef_, found.intercept_
+        steps = int(found.n_iter_.max())
+    return Linear(torch.as_tensor(weight), torch.as_tensor(bias), torch.as_tensor(np.isin(np.arange(classes), present)), steps)
 
 
 class Logistic(nn.Module):
@@ -56,30 +87,23 @@ class Logistic(nn.Module):
             SereError: B402 if the two paths' vectors differ in width.
         """
         vectors, labels = labelled_vectors(self.name, data, self.weight.shape[1])
-        steps = self.fit(vectors, labels)
-        posteriors = self._posteriors(torch.as_tensor(vectors).to(self.weight))
-        return {"error": [training_error(posteriors, labels)], "steps": [steps]}
+        found = fitted(self.params, len(self.bias), vectors, labels)
+        self.keep(found)
+        return {"error": [self.error(vectors, labels)], "steps": [float(found.steps)]}
 
-    def fit(self, vectors: Array, labels: NDArray[np.int64], weights: Array | None = None) -> float:
-        """Set W and b from vectors `[n, F]` with labels `[n]`, each with its weight `[n]`; returns the solver's steps."""
-        present = np.unique(labels)
-        self.seen.fill_(False)[present.tolist()] = True
-        self.weight.zero_()
-        self.bias.zero_()
-        if len(present) < 2:
-            return 0.0
-        chosen = self.params
-        found = LogisticRegression(C=chosen.C, max_iter=chosen.iterations, class_weight=class_weights(chosen.class_weight))
-        found.fit(vectors, labels, weights)
-        rows = present[1:] if len(present) == 2 else present  # of two classes the second alone has a row: the log-odds
-        self.weight[rows.tolist()] = torch.as_tensor(found.coef_).to(self.weight)
-        self.bias[rows.tolist()] = torch.as_tensor(found.intercept_).to(self.bias)
-        return float(found.n_iter_.max())
+    def keep(self, found: Linear) -> None:
+        """From now on, predict with this."""
+        self.weight.copy_(found.weight)
+        self.bias.copy_(found.bias)
+        self.seen.copy_(found.seen)
+
+    def error(self, vectors: Array, labels: NDArray[np.int64]) -> float:
+        """The share that is answered wrongly."""
+        return training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
         """p(. | x): the model's own posteriors, calibrated on S_l at best and not across languages."""
         return self._posteriors(batch.vectors.to(self.weight.dtype))
 
     def _posteriors(self, vectors: Tensor) -> Tensor:
-        values = vectors @ self.weight.T + self.bias
-        return values.masked_fill(~self.seen, -torch.inf).softmax(dim=-1)
+        return Linear(self.weight, self.bias, self.seen, 0).logits(vectors).softmax(dim=-1)

@@ -12,18 +12,66 @@ pseudo-class changes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from sere_plugins.balancing import balanced
-from sere_plugins.methods.labelled_vectors import labelled_vectors, training_error
-from sere_plugins.methods.logistic import Logistic
+from sere_plugins.methods.labelled_vectors import Array, labelled_vectors
+from sere_plugins.methods.logistic import Linear, Logistic, fitted
 from sere_plugins.specs.methods import LogisticBalancedParams
 from sere_registry import MethodContext, Stage, StageData
 from sere_registry.protocols import Stream
 
 SCALINGS = 50
+
+
+class Taught(NamedTuple):
+    """The last W and b, the solver's steps by round, and by round the share of c_j that are others than in the round before."""
+
+    linear: Linear
+    steps: list[int]
+    changed: list[float]
+
+
+def self_taught(
+    params: LogisticBalancedParams, classes: int, vectors: Array, labels: NDArray[np.int64], unlabelled: Sequence[Array]
+) -> Taught:
+    """W_r of the last round.
+
+    Args:
+        params: C, w and the number of rounds.
+        classes: C of (B1).
+        vectors, labels: of S_l, `[n, F]` and `[n]`.
+        unlabelled: the vectors `[m, F]` of each stream; classes are given out in equal shares within each.
+    """
+    linear = fitted(params, classes, vectors, labels)
+    steps, changed = [linear.steps], []
+    every = np.concatenate([vectors, *unlabelled])
+    count = len(every) - len(labels)
+    weights = np.ones(len(every))
+    weights[len(labels) :] = params.teach_weight * len(labels) / max(count, 1)
+    before = np.full(count, -1)
+    for _ in range(params.rounds if count else 0):
+        guesses = np.concatenate([shared_out(linear, torch.as_tensor(stream)).argmax(dim=1).numpy() for stream in unlabelled])
+        changed.append(float(np.mean(guesses != before)))
+        if not changed[-1]:
+            break
+        before = guesses
+        linear = fitted(params, classes, every, np.concatenate([labels, guesses]), weights)
+        steps.append(linear.steps)
+    return Taught(linear, steps, changed)
+
+
+def shared_out(linear: Linear, vectors: Tensor) -> Tensor:
+    """Q of (B1) `[n, C]`: equal shares of the classes that have labels, none of the others."""
+    shares = torch.zeros(len(vectors), len(linear.bias), dtype=linear.weight.dtype)
+    if len(vectors):
+        shares[:, linear.seen] = balanced(linear.logits(vectors)[:, linear.seen], SCALINGS)
+    return shares
 
 
 class LogisticBalanced(Logistic):
@@ -43,34 +91,14 @@ class LogisticBalanced(Logistic):
         """Fit, guess, and fit again, in float64.
 
         Returns:
-            By round: `error` (the share of S_l answered wrongly), `steps` of the solver and `changed` (the share of
-            pseudo-classes that are others than in the round before; 1 for the first).
+            `error` (the share of S_l answered wrongly at the end); by round, `steps` of the solver and `changed` (the
+            share of pseudo-classes that are others than in the round before; 1 for the first).
 
         Raises:
             SereError: B402 if the two paths' vectors differ in width.
         """
         vectors, labels = labelled_vectors(self.name, data, self.weight.shape[1])
-        trace: dict[str, list[float]] = {"error": [], "steps": [self.fit(vectors, labels)], "changed": []}
-        streams = [data.vectors(stream).to(self.weight) for stream in self.unlabelled]
-        every = np.concatenate([vectors, *(stream.double().cpu().numpy() for stream in streams)])
-        count = len(every) - len(labels)
-        weights = np.ones(len(every))
-        weights[len(labels) :] = self.teaching.teach_weight * len(labels) / max(count, 1)
-        before = torch.full((count,), -1)
-        for _ in range(self.teaching.rounds if count else 0):
-            guesses = torch.cat([self._guessed(stream) for stream in streams])
-            trace["changed"].append(float((guesses != before).double().mean()))
-            if torch.equal(guesses, before):
-                break
-            before = guesses
-            trace["steps"].append(self.fit(every, np.concatenate([labels, guesses.cpu().numpy()]), weights))
-        trace["error"].append(training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels))
-        return trace
-
-    def _guessed(self, vectors: torch.Tensor) -> torch.Tensor:
-        """c_j of one corpus' utterances `[n]`, among the classes that have labels."""
-        known = self.seen.nonzero()[:, 0]
-        if not len(vectors):
-            return known.new_zeros(0)
-        logits = vectors @ self.weight[known].T + self.bias[known]
-        return known[balanced(logits, SCALINGS).argmax(dim=1)]
+        unlabelled = [data.vectors(stream).detach().cpu().double().numpy() for stream in self.unlabelled]
+        found = self_taught(self.teaching, len(self.bias), vectors, labels, unlabelled)
+        self.keep(found.linear)
+        return {"error": [self.error(vectors, labels)], "steps": [float(count) for count in found.steps], "changed": found.changed}

@@ -128,6 +128,12 @@ class TricBalancedParams(TricParams):
     view: Literal["none", "weak", "strong"] = param("none", "which view of T_u's utterances is taught; `none`: they as they are")
     soft: bool = param(False, "T_u is taught its balanced posteriors instead of the class that is largest in them")
     balance: bool = param(True, "pseudo-classes are given out in equal shares; false: the classifier's own guesses (a control)")
+    teacher: Literal["classifier", "logistic"] = param(
+        "classifier",
+        "whose posteriors are given out: the classifier's after each epoch, or once those of `logistic_balanced` on the utterance vectors",
+        search=("choice", ["classifier", "logistic"]),
+    )
+    teacher_C: float = param(0.005, "for `logistic`: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
     temperature: float = param(1.0, "what logits are divided by before they are balanced", gt=0, search=("log", 0.25, 4.0))
     rounds: int = param(50, "scalings of rows and columns in the balancing", ge=1)
 
