@@ -1,7 +1,9 @@
-"""How long the table of a large comparison takes, beside reading its JSON: `python benchmarks/table.py [--records 5000] [--keep FOLDER]`.
+"""How long the table of a large comparison takes, beside reading its JSON: `python benchmarks/table.py [--keep FOLDER]`.
 
-Makes records up (42 rows, 12 pairs, 10 seeds, ten speakers each; this takes a while), reads them without and with index, makes the table.
+Makes records up (42 rows, 12 pairs, 10 seeds, ten speakers each; this takes a while) and times `sere table` as a whole process, for a
+first reading (no index, no proof) and for a second; then its steps in one process: reading without and with index, statistics, table.
 Seconds of wall and of processor time, and the wall time as a multiple of `json.loads` of all their JSON files in the same process.
+The whole process also starts Python, imports, and proves from the records that the rows may stand in one table; steps leave that out.
 """
 
 from __future__ import annotations
@@ -9,6 +11,9 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,13 +35,35 @@ def timed(title: str, work: Callable[[], Any], unit: float | None = None) -> tup
     return wall, found
 
 
+def command(title: str, folder: Path, runs: int, first: bool) -> None:
+    """Time `sere table`, each run a process; medians and the least.  A first reading finds neither index nor proof."""
+    from sere_core.compare.index import INDEX
+    from sere_core.compare.proved import PROOF
+
+    words = [sys.executable, "-c", "import sys; from sere_core.cli import main; sys.exit(main(sys.argv[1:]))", "table", str(folder)]
+    wall, processor = [], []
+    for _ in range(runs):
+        for name in (INDEX, PROOF) if first else ():
+            (folder / name).unlink(missing_ok=True)
+        start = time.perf_counter()
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        _, status, usage = os.wait4(process.pid, 0)
+        wall.append(time.perf_counter() - start)
+        processor.append(usage.ru_utime + usage.ru_stime)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"sere table ended with {process.returncode}")
+    said = f"{statistics.median(wall):8.2f} s {statistics.median(processor):8.2f} s processor"
+    print(f"{title:<44}{said}; least {min(wall):.2f} s, {min(processor):.2f} s processor", flush=True)
+
+
 def load_all(folder: Path) -> int:
     """`json.loads` of every JSON file of every record."""
     files = [path for record in (folder / "records").iterdir() for path in (*record.glob("*.json"), record / "done")]
     return sum(len(json.loads(path.read_bytes())) for path in files)
 
 
-def measure(folder: Path) -> None:
+def measure(folder: Path, runs: int) -> None:
     """All steps, on records that are there."""
     from rich.console import Console
 
@@ -45,8 +72,10 @@ def measure(folder: Path) -> None:
     from sere_core.compare.stats.summarise import summarise
     from sere_core.compare.tables import build, print_table, render
 
-    (folder / INDEX).unlink(missing_ok=True)
     load_all(folder)  # the files are in memory from here on: a disk is not what is measured
+    command("`sere table`, first reading", folder, runs, first=True)
+    command("`sere table`, second reading", folder, runs, first=False)
+    (folder / INDEX).unlink(missing_ok=True)
     unit, _ = timed("json.loads of every JSON file", lambda: load_all(folder))
     timed("records -> results, no index", lambda: read_results(folder), unit)
     _, results = timed("records -> results, index", lambda: read_results(folder), unit)
@@ -62,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--records", type=int, default=5000, help="about how many")
     parser.add_argument("--keep", type=Path, help="a folder for the records: made there once, used again")
+    parser.add_argument("--runs", type=int, default=5, help="of the whole command")
     options = parser.parse_args()
     rows = max(2, round(options.records / (PAIRS * SEEDS)))
     pairs, seeds = (PAIRS, SEEDS) if options.records > 2 * PAIRS * SEEDS else (3, max(1, round(options.records / 6)))
@@ -70,7 +100,7 @@ def main() -> None:
         if not (folder / "plan.json").exists():
             timed(f"{rows * pairs * seeds} records made up", lambda: make_comparison(folder, rows, pairs, seeds, bulk=False))
             time.sleep(0.2)
-        measure(folder)
+        measure(folder, options.runs)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ sere's line that it extracted none.  nkululeko also fits Platt scaling and draws
 digests what it ran on, checks for leaks, and writes posteriors, embeddings and a checkpoint: each does what it does by default,
 but sere's hooks are off.
 
+Both fit scikit-learn's SVC; sere's engine is made of torch beside it, nkululeko's run imports no torch.  A process that imports
+both libraries and does nothing is printed as the floor, and what the ratio would be if all that sere does itself took no time.
+
 Install nkululeko in an environment of its own: `pip install --no-deps nkululeko==1.14.1` and what it imports, `pip install audeer audformat
 audmetric audplot audiofile confidence-intervals joblib matplotlib "pandas<3" scipy seaborn scikit-learn opensmile`.  Without it
 only sere's time is printed.  Wall and processor time (user and system); on a busy machine trust the latter.
@@ -36,7 +39,8 @@ from sere_registry import BuildContext, ComponentSpec
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 SERE = "import sys; from sere_core.cli import run_main; sys.exit(run_main(sys.argv[1:]))"
-PHASES = ("import torch", "import sklearn.svm")
+FLOOR = "import torch, sklearn.svm"
+PHASES = ("import torch", "import sklearn.svm", FLOOR)
 
 CONFIG = """\
 sere: 1
@@ -182,6 +186,12 @@ def measure(data: Path, out: Path, nkululeko: Path | None, runs: int) -> None:
         ours, theirs = made["sere"], made["nkululeko"]
         ratios = [statistics.median(b) / statistics.median(a) for a, b in ((ours.wall, theirs.wall), (ours.processor, theirs.processor))]
         print(f"nkululeko / sere: {ratios[0]:.2f} wall, {ratios[1]:.2f} cpu")
+        floor = imports[FLOOR]
+        least = [statistics.median(each) for each in (floor.wall, floor.processor)]
+        share = least[1] / statistics.median(ours.processor)
+        print(f"floor, `{FLOOR}` and nothing else: {least[0]:.2f} s wall, {least[1]:.2f} s cpu, {share:.0%} of sere's cpu")
+        best = [statistics.median(theirs.wall) / least[0], statistics.median(theirs.processor) / least[1]]
+        print(f"nkululeko / floor, the ratio if sere's own work took no time: {best[0]:.2f} wall, {best[1]:.2f} cpu")
 
 
 if __name__ == "__main__":

@@ -44,8 +44,8 @@ def run(arguments: Any) -> int:
 
 def differences(first: Resolved, second: Resolved) -> list[dict[str, Any]]:
     """Rows of path, `a` and `b` (left out on the side that has no such value) and their origins."""
-    from sere_core.config.nodes import dotted
     from sere_core.config.leaves import leaves
+    from sere_core.config.nodes import dotted
     from sere_core.config.origins import origin
 
     sides = [dict(leaves(config.config.model_dump(mode="json"))) for config in (first, second)]

@@ -22,8 +22,8 @@ def run(arguments: Any) -> int:
     Raises:
         SereError: every mistake in the config; C304 (FILE exists), X704 or X705 (it cannot be written).
     """
-    from sere_core.config.nodes import dotted
     from sere_core.config.leaves import leaves
+    from sere_core.config.nodes import dotted
     from sere_core.config.origins import DEFAULT, origin
 
     arguments.sets = [*_head(arguments), *arguments.sets]

@@ -40,8 +40,8 @@ def run(arguments: Any) -> int:
 
 def origins(resolved: Resolved) -> dict[str, str]:
     """Dotted path of each value -> who set it."""
-    from sere_core.config.nodes import dotted
     from sere_core.config.leaves import leaves
+    from sere_core.config.nodes import dotted
     from sere_core.config.origins import origin
 
     return {dotted(path): origin(resolved, path) for path, _ in leaves(resolved.config.model_dump(mode="json"))}

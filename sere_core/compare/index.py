@@ -33,6 +33,7 @@ _VALUES = tuple(each.name for each in fields(RunFacts) if each.name not in {"job
 #: file times tick: a file that was written this short before it was looked at may be written again and look the same
 _TICK_NS = 50_000_000
 
+
 class Index:
     """The index of the comparison in `folder`, as it is on disk; `get` and `put`, then `write`.
 

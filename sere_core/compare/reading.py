@@ -17,6 +17,7 @@ from sere_registry.errors import SereError
 if TYPE_CHECKING:
     from sere_core.compare.evidence import Conditions
 
+
 def read_results(folder: Path, conditions: Conditions | None = None) -> Results:
     """The plan of a comparison with the facts of all records that are finished and sound.
 

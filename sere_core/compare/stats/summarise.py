@@ -79,9 +79,7 @@ def _row(results: Results, row: Row, replicates: Replicates) -> RowSummary:
     )
 
 
-def _pair(
-    results: Results, row: str, pair: str, seeds: Sequence[int], runs: Sequence[RunFacts], replicates: Replicates
-) -> PairSummary:
+def _pair(results: Results, row: str, pair: str, seeds: Sequence[int], runs: Sequence[RunFacts], replicates: Replicates) -> PairSummary:
     source, target = sides(pair)
     return PairSummary(
         pair=pair,
