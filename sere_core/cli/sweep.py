@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from sere_core.cli.many_runs import add_arguments, check_executor, executor_of, run_missing
+
 _EXAMPLES = """\
 examples:
   sere sweep comparison.yaml --select information_max --dry-run
@@ -35,18 +37,8 @@ def add_parser(subparsers: Any) -> None:
         "--params", action="append", default=[], metavar="A.B", help="what is searched; default: losses and method; may be repeated"
     )
     parser.add_argument("--pairs", metavar="S>T,S>T", help="pairs of corpora, or `all`")
-    parser.add_argument(
-        "--set", dest="sets", action="append", default=[], metavar="A.B=VALUE", help="change the config of every run; may be repeated"
-    )
-    parser.add_argument(
-        "--unset", dest="unsets", action="append", default=[], metavar="A.B", help="put back to its default in every run; may be repeated"
-    )
     parser.add_argument("--out", metavar="DIR", help="the sweep's folder; default: runs/NAME-tuned")
-    parser.add_argument("--jobs", type=int, metavar="N", help="how many runs at a time; default: as many as there are cores")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, e.g. tcp://host:8786; see docs/cluster.md")
-    parser.add_argument("--dry-run", action="store_true", help="check every config, say what would run, and stop")
-    parser.add_argument("--quiet", action="store_true", help="print the table and errors only")
-    parser.add_argument("--traceback", action="store_true", help="show the traceback of errors too")
+    add_arguments(parser)
 
 
 def run(arguments: Any) -> int:
@@ -55,7 +47,6 @@ def run(arguments: Any) -> int:
     Raises:
         SereError: what is wrong with the sweep, or why its chosen runs do not share a table.
     """
-    from sere_core.cli.compare import check_executor, executor_of, run_missing
     from sere_core.compare.estimate import Pace
     from sere_core.compare.grammar import Flags
     from sere_core.compare.running import missing_jobs
