@@ -24,22 +24,32 @@ def utterances(lengths: Sequence[int], seed: int, dtype: torch.dtype = torch.flo
     return [(draw(length, width), draw(length, BURSTS)) for length in lengths]
 
 
-def batch(parts: Sequence[Utterance], labels: Sequence[int] | None = None, padding: float = 0.0, extra: int = 1, classes: int = 3) -> Any:
+def batch(
+    parts: Sequence[Utterance],
+    labels: Sequence[int] | None = None,
+    padding: float = 0.0,
+    extra: int = 1,
+    classes: int = 3,
+    gaps: bool = False,
+) -> Any:
     """The utterances as one batch, a LabelledBatch if there are labels, with `padding` wherever no real frame stands.
 
-    Gradients flow to the parts.
+    With `gaps` that is also before each real frame.  Gradients flow to the parts.
     """
-    frames = max((len(z) for z, _ in parts), default=0) + extra
+    every = 2 if gaps else 1
+    frames = every * max((len(z) for z, _ in parts), default=0) + extra
     dtype = parts[0][0].dtype if parts else torch.float64
     width = parts[0][0].shape[1] if parts else WIDTH
 
     def pad(rows: Tensor) -> Tensor:
+        if gaps:
+            rows = torch.stack([torch.full_like(rows, padding), rows], dim=1).flatten(0, 1)
         return torch.cat([rows, rows.new_full((frames - len(rows), rows.shape[1]), padding)])
 
     values = torch.stack([pad(z) for z, _ in parts]) if parts else torch.zeros(0, frames, width, dtype=dtype)
     bursts = torch.stack([pad(d) for _, d in parts]) if parts else torch.zeros(0, frames, BURSTS, dtype=dtype)
     lengths = torch.tensor([len(z) for z, _ in parts], dtype=torch.long)
-    mask = torch.arange(frames) < lengths.unsqueeze(1)
+    mask = (torch.arange(frames) < every * lengths.unsqueeze(1)) & (torch.arange(frames) % every == every - 1)
     embedding = torch.stack([z.mean(dim=0) for z, _ in parts]) if parts else torch.zeros(0, width, dtype=dtype)
     shared: dict[str, Any] = {
         "frames": Frames(values, mask, 50.0),

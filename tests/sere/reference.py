@@ -6,6 +6,8 @@ autograd differentiates the loops as they stand.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -15,20 +17,58 @@ from torch import Tensor
 Utterance = tuple[Tensor, Tensor]
 
 
-def idfe(contours: Tensor, context: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Equation 1 for one utterance: f `[T, K]`, h `[T, d]`, W `[K or 1, d]` -> d `[T, K]`."""
+def pitch(f0: Sequence[float], periodicity: Sequence[float], p: Any) -> list[float]:
+    """f0 with a value in every frame.  `p` has the names of `idfe`'s parameters."""
+    voiced = [t for t in range(len(f0)) if periodicity[t] >= p.periodicity and math.isfinite(f0[t]) and f0[t] > 0]
+
+    def value(t: int) -> float:
+        return f0[t] if p.f0_scale == "hz" else 12 * math.log(f0[t] / 55) / math.log(2)
+
+    found = []
+    for t in range(len(f0)):
+        before, after = [v for v in voiced if v <= t], [v for v in voiced if v >= t]
+        if t in voiced:
+            found.append(value(t))
+        elif not voiced or p.unvoiced == "zero":
+            found.append(0.0)
+        elif not before:
+            found.append(value(after[0]))
+        elif not after or p.unvoiced == "hold":
+            found.append(value(before[-1]))
+        else:
+            left, right = before[-1], after[0]
+            found.append(value(left) + (value(right) - value(left)) * (t - left) / (right - left))
+    return found
+
+
+def idfe(contours: Tensor, context: Tensor, weight: Tensor, bias: Tensor, eps: float, real: Sequence[bool] | None = None) -> Tensor:
+    """Equation 1 for one utterance: f `[T, K]`, h `[T, d]`, W `[K or 1, d]` -> d `[T, K]`.
+
+    A difference stands where both of its frames are `real` (all, if not given).
+    """
     frames, count = contours.shape
+    real = [True] * frames if real is None else real
+    valid = [t for t in range(1, frames) if real[t] and real[t - 1]]
     out = torch.zeros(frames, count, dtype=torch.float64)
     for k in range(count):
         row = k if len(weight) > 1 else 0
-        steps = [torch.zeros((), dtype=torch.float64)]
-        for t in range(1, frames):
-            steps.append(contours[t, k] - contours[t - 1, k])
-        scale = sum((abs(step) for step in steps[1:]), torch.zeros((), dtype=torch.float64)) / max(frames - 1, 1)
-        for t in range(frames):
+        steps = {t: contours[t, k] - contours[t - 1, k] for t in valid}
+        scale = sum((abs(step) for step in steps.values()), torch.zeros((), dtype=torch.float64)) / max(len(valid), 1)
+        for t in valid:
             gate = 1 / (1 + torch.exp(-((weight[row] * context[t]).sum() + bias[row])))
             out[t, k] = gate * steps[t] / (scale + eps)
     return out
+
+
+def enhanced(context: Tensor, bursts: Tensor) -> Utterance:
+    """Equation 2: z_t = [h_t ; d_t], and d_t beside it for equation 3."""
+    rows = [[*context[t], *bursts[t]] for t in range(len(context))]
+    return torch.stack([torch.stack(row) for row in rows]), bursts
+
+
+def embedding(z: Tensor) -> Tensor:
+    """g = mean_t z_t."""
+    return sum((z[t] for t in range(len(z))), torch.zeros(z.shape[1], dtype=torch.float64)) / len(z)
 
 
 def strengths(bursts: Tensor, alpha: Tensor, burst: str) -> list[Tensor]:
@@ -49,7 +89,7 @@ def highlights(e: list[Tensor], highlight: str, quantile: float) -> list[int]:
         return list(range(len(e)))
     if highlight == "above_mean":
         return [i for i, value in enumerate(exact) if value >= sum(exact) / len(exact)]
-    keep = len(e) - int(Fraction(quantile) * len(e))
+    keep = len(e) - int(Fraction(str(quantile)) * len(e))  # as it is written: 0.7 of 10 frames are 7
     level = sorted(exact, reverse=True)[keep - 1]
     return [i for i, value in enumerate(exact) if value >= level]
 
@@ -80,8 +120,20 @@ def resonate(a: Utterance, b: Utterance, alpha: Tensor, p: Any) -> tuple[Tensor,
     return sum((best[i] for i in chosen), torch.zeros((), dtype=torch.float64)) / len(chosen), told / len(za)
 
 
+def similarity(a: Utterance, b: Utterance, alpha: Tensor, p: Any) -> float:
+    """S(a, b), where nobody asks for its gradient."""
+    with torch.no_grad():
+        return float(resonate(a, b, alpha, p)[0])
+
+
+def length(row: Tensor) -> Tensor:
+    """Where it is 0 its gradient is 0."""
+    return (row * row).sum().sqrt() if bool(row.detach().any()) else row.sum() * 0
+
+
 def unit(row: Tensor) -> Tensor:
-    return row / (row * row).sum().sqrt()
+    """0 where the vector is 0."""
+    return row / length(row) if bool(row.detach().any()) else row * 0
 
 
 def tric(
@@ -98,14 +150,11 @@ def tric(
     zero = torch.zeros((), dtype=torch.float64)
     scaled = unit if p.normalise == "l2" else (lambda row: row)
 
-    def embedding(u: Utterance) -> Tensor:
-        return sum((u[0][t] for t in range(len(u[0]))), torch.zeros(u[0].shape[1], dtype=torch.float64)) / len(u[0])
-
     def closest(u: Utterance, pool: list[Utterance]) -> int:
-        return max(range(len(pool)), key=lambda place: float(resonate(u, pool[place], alpha, field)[0].detach()))
+        return max(range(len(pool)), key=lambda place: similarity(u, pool[place], alpha, field))
 
     def euclidean(gap: Tensor) -> Tensor:
-        return (gap * gap).sum() if p.squared else (gap * gap).sum().sqrt()
+        return (gap * gap).sum() if p.squared else length(gap)
 
     intra = [closest(u, support) for u in source]
     cross = [closest(u, source) for u in target] if source else []
@@ -121,13 +170,13 @@ def tric(
     sums = [torch.zeros(support[0][0].shape[1], dtype=torch.float64) for _ in range(classes)]
     counts = [0] * classes
     for u, label in zip(support, labels, strict=True):
-        sums[label] = sums[label] + scaled(embedding(u))
+        sums[label] = sums[label] + scaled(embedding(u[0]))
         counts[label] += 1
     heard = []
     for u, anchor, label in members:
-        similarity, told = resonate(u, anchor, alpha, field)
-        share = torch.ones((), dtype=torch.float64) if p.mix == "mean" else torch.clamp(similarity, min=0)
-        sums[label] = sums[label] + (scaled(embedding(u)) + share * scaled(embedding(anchor))) / (1 + share)
+        resonance, told = resonate(u, anchor, alpha, field)
+        share = torch.ones((), dtype=torch.float64) if p.mix == "mean" else torch.clamp(resonance, min=0)
+        sums[label] = sums[label] + (scaled(embedding(u[0])) + share * scaled(embedding(anchor[0]))) / (1 + share)
         counts[label] += 1
         heard.append((scaled(told), label))
     centres = [total / max(count, 1) for total, count in zip(sums, counts, strict=True)]
@@ -149,3 +198,28 @@ def tric(
         back = scaled(resonate(partner, u, alpha, field)[1])
         dual = dual + (1 - cosine(forth, back) if p.distance == "cosine" else euclidean(forth - back))
     return prototype, dual / max(len(pairs), 1)
+
+
+def cross_entropy(logits: Tensor, labels: Sequence[int]) -> Tensor:
+    """CE of equation 10: the mean of -log p(y)."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row, label in zip(logits, labels, strict=True):
+        total = total - torch.log(torch.exp(row[label]) / sum((torch.exp(score) for score in row[1:]), torch.exp(row[0])))
+    return total / len(labels)
+
+
+def predict(u: Utterance, support: list[Utterance], labels: list[int], alpha: Tensor, field: Any, p: Any, classes: int) -> list[Tensor]:
+    """The posteriors of an utterance by the nearest labelled class mean or by the most resonant labelled utterance."""
+    scaled = unit if p.normalise == "l2" else (lambda row: row)
+    exponentials = []
+    for c in range(classes):
+        own = [member for member, label in zip(support, labels, strict=True) if label == c]
+        if not own:
+            exponentials.append(torch.zeros((), dtype=torch.float64))
+        elif p.predict == "prototype":
+            means = [scaled(embedding(member[0])) for member in own]
+            gap = scaled(embedding(u[0])) - sum(means[1:], means[0]) / len(own)
+            exponentials.append(torch.exp(-(gap * gap).sum() / p.predict_temperature))
+        else:
+            exponentials.append(torch.exp(max(resonate(u, member, alpha, field)[0] for member in own) / p.predict_temperature))
+    return [each / sum(exponentials[1:], exponentials[0]) for each in exponentials]

@@ -1,4 +1,4 @@
-"""IDFE against equation 1 in loops, and what its contours may look like."""
+"""IDFE and its neighbours: padding, units, contours; what each reading of equation 1 says is in `test_section_3`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from sere_plugins.dynamics.none import NoDynamics
 from sere_plugins.dynamics.plain import Delta, DeltaDelta, Static
 from sere_plugins.specs.dynamics import ContourParams, IdfeParams
 from sere_registry import BuildContext, Frames, NoParams, SereError
-from tests.sere import reference
 
 CONTEXT = BuildContext(id="dynamics", dim=5)
 
@@ -33,27 +32,6 @@ def padded(rows: list[torch.Tensor], padding: float = 0.0, extra: int = 1) -> Fr
 def draw(lengths: list[int], width: int, seed: int, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(length, width, generator=generator, dtype=torch.float64).to(dtype) for length in lengths]
-
-
-@pytest.mark.parametrize("gate", ["contour", "shared"])
-@pytest.mark.parametrize("lengths", [[1], [2], [7, 3, 1, 5]])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
-def test_equation_1_values_and_gradients(gate: str, lengths: list[int], dtype: torch.dtype, tolerance: float) -> None:
-    module = idfe(dtype, gate=gate)
-    contours, context = draw(lengths, 4, 1, dtype), [h.requires_grad_() for h in draw(lengths, 5, 2, dtype)]
-    got = module(padded(contours), padded(context)).values
-    weight, bias = (p.detach().double().requires_grad_() for p in (module.gate.weight, module.gate.bias))
-    hidden = [h.detach().double().requires_grad_() for h in context]
-    want = [reference.idfe(f.double(), h, weight, bias, module.params.eps) for f, h in zip(contours, hidden, strict=True)]
-    probe = draw(lengths, 4, 3)
-    for row, length in enumerate(lengths):
-        torch.testing.assert_close(got[row, :length].double(), want[row], rtol=tolerance, atol=tolerance)
-        assert not got[row, length:].any()
-    mine = torch.autograd.grad((got.double() * padded(probe).values).sum(), [*context, module.gate.weight, module.gate.bias])
-    products = torch.cat([(w * p).sum(dim=0) for w, p in zip(want, probe, strict=True)])
-    theirs = torch.autograd.grad(products.sum(), [*hidden, weight, bias])
-    for left, right in zip(mine, theirs, strict=True):
-        torch.testing.assert_close(left.double(), right, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("padding", [1e30, float("nan"), float("inf")])

@@ -210,7 +210,7 @@ class _Tric(nn.Module):
         centres, count = prototypes(self._scaled(support.embedding), support.labels, mixed, pseudo, len(self.classes))
         self._watch(centres, count, told, similarity, pseudo)
         if self.params.prototype_loss == "contrastive":
-            logits = functional.normalize(told, dim=1) @ functional.normalize(centres, dim=1).T / self.params.contrast_temperature
+            logits = _unit(told) @ _unit(centres).T / self.params.contrast_temperature
             return functional.cross_entropy(logits.masked_fill(count == 0, -torch.inf), pseudo)
         return self._euclidean(told - centres[pseudo]).mean()
 
@@ -219,13 +219,13 @@ class _Tric(nn.Module):
         forth = torch.cat([self._scaled(pairs.heard.told) for pairs in matches])
         back = torch.cat([self._scaled(pairs.back) for pairs in matches if pairs.back is not None])
         if self.params.distance == "cosine":
-            return (1 - functional.cosine_similarity(forth, back, dim=1)).mean()
+            return (1 - (_unit(forth) * _unit(back)).sum(dim=1)).mean()
         return self._euclidean(forth - back).mean()
 
     def _scaled(self, rows: Tensor) -> Tensor:
         """g or zt `[n, D]` as `normalise` wants it."""
         rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-        return functional.normalize(rows, dim=1) if self.params.normalise == "l2" else rows
+        return _unit(rows) if self.params.normalise == "l2" else rows
 
     def _euclidean(self, gaps: Tensor) -> Tensor:
         """`[n, D]` -> `[n]`: squared, or the norm itself (whose gradient at 0 is 0)."""
@@ -292,6 +292,12 @@ class _Tric(nn.Module):
             entropy = -sum(share * math.log(share) for share in shares if share > 0)
             found["pseudo_entropy"] = entropy / math.log(max(len(shares), 2))
         return {**found, **self._anchors.told(self.classes)}
+
+
+def _unit(rows: Tensor) -> Tensor:
+    """`[n, D]` at length 1; a row of zeros stays one and gets gradient 0, where an eps would give it one of 1 / eps."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return rows / norms.masked_fill(norms == 0, torch.inf)
 
 
 def _spread(centres: Tensor, count: Tensor) -> Tensor:
