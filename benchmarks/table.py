@@ -40,7 +40,7 @@ def command(title: str, folder: Path, runs: int, first: bool) -> None:
     from sere_core.compare.index import INDEX
     from sere_core.compare.proved import PROOF
 
-    words = [sys.executable, "-c", "import sys; from sere_core.cli import main; sys.exit(main(sys.argv[1:]))", "table", str(folder)]
+    words = [sys.executable, "-c", "import sys; from sere_core.cli import main; sys.exit(main())", "table", str(folder)]
     wall, processor = [], []
     for _ in range(runs):
         for name in (INDEX, PROOF) if first else ():

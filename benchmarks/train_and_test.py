@@ -38,7 +38,7 @@ from sere_plugins.specs.corpora import EMODB, EMOVO
 from sere_registry import BuildContext, ComponentSpec
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
-SERE = "import sys; from sere_core.cli import run_main; sys.exit(run_main(sys.argv[1:]))"
+SERE = "import sys; from sere_core.cli import run_main; sys.exit(run_main())"
 FLOOR = "import torch, sklearn.svm"
 PHASES = ("import torch", "import sklearn.svm", FLOOR)
 

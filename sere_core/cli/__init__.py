@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = importlib.import_module(COMMANDS[arguments.command][0])
         return lambda: int(command.run(arguments))
 
-    return _guarded(prepare, words)
+    return _guarded(prepare, words, last=argv is None)
 
 
 def run_main(argv: Sequence[str] | None = None) -> int:
@@ -77,7 +77,7 @@ def run_main(argv: Sequence[str] | None = None) -> int:
         arguments = parser.parse_args(words)
         return lambda: run.run(arguments)
 
-    return _guarded(prepare, words)
+    return _guarded(prepare, words, last=argv is None)
 
 
 def _summary() -> str:
@@ -88,13 +88,21 @@ def _add_version(parser: Any) -> None:
     parser.add_argument("--version", action="version", version=f"sere {sere_core.__version__}")
 
 
-def _guarded(prepare: Callable[[], Callable[[], int]], words: Sequence[str]) -> int:
-    """Turn the user's mistakes into lines and an exit code; let bugs keep their traceback."""
+def _guarded(prepare: Callable[[], Callable[[], int]], words: Sequence[str], last: bool) -> int:
+    """Turn the user's mistakes into lines and an exit code; let bugs keep their traceback.
+
+    Args:
+        prepare: gives what is to be run.
+        words: of the command line.
+        last: does the process end after this?  Then garbage is not looked for again: with torch that takes half a second.
+    """
     try:
         try:
             return prepare()()
         finally:
             sys.stdout.flush()
+            if last:
+                gc.freeze()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -60,10 +60,11 @@ class Preparer:
             path: self._fit(path, members) for path in dict.fromkeys(path for path, _ in members.values()) if self.encoders[path].normalise
         }
         made: dict[str, StreamSet] = {}
+        known: dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor]] = {}  # streams share recordings: each is normalised once
         for name, (path, members_here) in members.items():
             encoder = self.encoders[path]
             call = (lambda recording: recording.key) if name == "labelled" else self._opaque
-            items = tuple(self._item(call(recording), recording, path, normalisers.get(path)) for recording in members_here)
+            items = tuple(self._item(call(recording), recording, path, normalisers.get(path), known) for recording in members_here)
             labels = torch.tensor(fold.labels, dtype=torch.long) if name == "labelled" else None
             made[name] = StreamSet(name, path, items, rate=encoder.rate, static_rate=encoder.rate, labels=labels)
         return made
@@ -99,15 +100,25 @@ class Preparer:
         self.names[name] = recording.key
         return name
 
-    def _item(self, name: str, recording: Recording, path: str, normaliser: Normaliser | None) -> Item:
-        frames = self.features.frames(recording, path)
-        if normaliser is not None:
-            frames = normaliser.apply(recording, frames)
-        values = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
+    def _item(
+        self,
+        name: str,
+        recording: Recording,
+        path: str,
+        normaliser: Normaliser | None,
+        known: dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor]],
+    ) -> Item:
         key = (recording.key, path)
+        if key not in known:
+            frames = self.features.frames(recording, path)
+            if normaliser is not None:
+                frames = normaliser.apply(recording, frames)
+            values = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
+            known[key] = values, values.mean(dim=0)
+        values, mean = known[key]
         if key not in self._static:
             static = (
-                self.dynamics.prepare(self.features.contours(recording, path)) if self.dynamics.contours else np.zeros((len(frames), 0))
+                self.dynamics.prepare(self.features.contours(recording, path)) if self.dynamics.contours else np.zeros((len(values), 0))
             )
             self._static[key] = torch.from_numpy(np.ascontiguousarray(static, dtype=np.float32))
-        return Item(name, values, self._static[key], values.mean(dim=0))
+        return Item(name, values, self._static[key], mean)
