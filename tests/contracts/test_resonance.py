@@ -17,7 +17,7 @@ CASES = cases("resonance")
 #: a cosine, and whatever factor of at most 1 it meets
 BOUNDS = (-1.0, 1.0)
 #: (field, value of `combine`) -> bounds of a similarity that adds a synchrony in (0, 1]
-WIDER = {("sere.irf", "sum"): (-1.0, 2.0)}
+WIDER = {("sere.irf", "sum"): (-1.0, 2.0), ("sere.irf_adaptive", "sum"): (-1.0, 2.0)}
 SMALL = Shape(frames=4, bursts=2)
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from sere_plugins.resonance.base import FrameField
 from sere_plugins.resonance.kernel import Kernel
 from sere_plugins.resonance.watch import Watch
-from sere_plugins.specs.resonance import IrfParams
+from sere_plugins.specs.resonance import BurstFieldParams
 from sere_registry import BuildContext, Encoded
 
 
@@ -39,11 +39,11 @@ class Irf(FrameField):
     >>> d = torch.tensor([[[0.0], [1.0], [2.0]]])
     >>> g = z.mean(1)
     >>> batch = UnlabelledBatch(Frames(z, torch.ones(1, 3, dtype=torch.bool), 50.0), d, g, g, g, torch.arange(1), ("a",))
-    >>> Irf(IrfParams(), BuildContext(id="irf", dim=2, dynamics_dim=1)).similarity(batch, batch).tolist()
+    >>> Irf(BurstFieldParams(), BuildContext(id="irf", dim=2, dynamics_dim=1)).similarity(batch, batch).tolist()
     [[1.0]]
     """
 
-    def __init__(self, params: IrfParams, context: BuildContext) -> None:
+    def __init__(self, params: BurstFieldParams, context: BuildContext) -> None:
         super().__init__()
         self.params = params
         bursts = context.dynamics_dim > 0

@@ -9,8 +9,8 @@ from sere_registry import ComponentSpec, NoParams, Params, param
 _CITE = "arXiv:2604.07417"
 
 
-class IrfParams(Params):
-    """Parameters of `irf`."""
+class BurstFieldParams(Params):
+    """What every field of equations 3 to 6 has."""
 
     temperature: float = param(0.5, "tau of equation 4, in units of the burst strength e", gt=0, search=("log", 0.05, 10.0))
     alpha: Literal["free", "softplus"] = param(
@@ -34,9 +34,20 @@ class IrfParams(Params):
     quantile: float = param(
         0.75, "for `top_quantile`: the share of frames that are no highlights", ge=0, lt=1, search=("uniform", 0.5, 0.95)
     )
+
+
+class IrfParams(BurstFieldParams):
+    """Parameters of `irf`."""
+
     control: Literal["none", "shuffled"] = param(
         "none", "`shuffled`: a negative control, each frame is told another frame of b than the one that resonates with it"
     )
+
+
+class IrfAdaptiveParams(BurstFieldParams):
+    """Parameters of `irf_adaptive`."""
+
+    temperature: float = param(1.0, "tau of equation 4, in standard deviations of an utterance's own e", gt=0, search=("log", 0.1, 10.0))
 
 
 class AttentionParams(Params):
@@ -81,6 +92,18 @@ IRF = ComponentSpec(
     summary="SERE's instantaneous resonance field: frame cosine times burst synchrony, best match for each frame",
     cite=_CITE,
     evidence="reconstructed",
+    tags=("sere",),
+)
+
+IRF_ADAPTIVE = ComponentSpec(
+    kind="resonance",
+    name="irf_adaptive",
+    factory="sere_plugins.resonance.adaptive:AdaptiveIrf",
+    params=IrfAdaptiveParams,
+    summary="a variant of `irf`, not the paper's: burst strengths in units of each utterance; use it where languages or "
+    "speakers differ in how strong their bursts are",
+    cite=_CITE,
+    evidence="stand-in",
     tags=("sere",),
 )
 
