@@ -101,8 +101,11 @@ def cosine(left: Tensor, right: Tensor) -> Tensor:
     return (left * right).sum() / ((left * left).sum().sqrt() * (right * right).sum().sqrt())
 
 
-def resonate(a: Utterance, b: Utterance, alpha: Tensor, p: Any) -> tuple[Tensor, Tensor]:
-    """Equations 3 to 6 for one pair: S(a, b) and zt_{a<-b}.  `p` has the names of `irf`'s parameters."""
+def resonate(a: Utterance, b: Utterance, alpha: Tensor, p: Any, sent: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+    """Equations 3 to 6 for one pair: S(a, b) and zt_{a<-b}.  `p` has the names of `irf`'s parameters.
+
+    Under the shuffled control, who resonates with frame j of b is told frame `sent[j]` of it.
+    """
     (za, da), (zb, db) = a, b
     ea, eb = strengths(da, alpha, p.burst), strengths(db, alpha, p.burst)
     best: list[Tensor] = []
@@ -114,6 +117,7 @@ def resonate(a: Utterance, b: Utterance, alpha: Tensor, p: Any) -> tuple[Tensor,
             sync = torch.exp(-abs(gap) / p.temperature) if p.sync == "exp_abs" else torch.exp(-gap * gap / p.temperature)
             row.append(cosine(za[i], zb[j]) * sync if p.combine == "product" else cosine(za[i], zb[j]) + sync)
         j = max(range(len(row)), key=lambda place: float(row[place].detach()))  # the first of equals
+        j = j if sent is None else sent[j]
         best.append(row[j])
         told = told + zb[j]
     chosen = highlights(ea, p.highlight, p.quantile)

@@ -35,10 +35,10 @@ CELLS = [(situation, reading) for situation in SITUATIONS for reading in READING
 
 
 def irf(dtype: torch.dtype = torch.float64, **params: Any) -> Irf:
-    """With weights that differ, so that the contours do."""
+    """With weights that differ, so that the contours do; one is negative where nothing forbids it."""
     field = Irf(IrfParams(**{"temperature": 0.7, "alpha_init": 0.4, "quantile": 0.5, **params}), CONTEXT)
     with torch.no_grad():
-        field.weights.add_(torch.tensor([0.3, -0.1, 0.2, 0.05]))
+        field.weights.add_(torch.tensor([0.3, -0.6, 0.2, 0.05]))
     return field.to(dtype)
 
 
