@@ -110,6 +110,7 @@ def _from_manifest(manifest: Mapping[str, Any]) -> dict[str, str]:
             found[f"components.{each['id']}"] = f"{each['name']} of {each['distribution']} {each['version']}"
             found[f"components.{each['id']}.code"] = str(each.get("code", ""))
     found.update({f"versions.{name}": str(value) for name, value in manifest["versions"].items()})
+    found.update({f"versions.sere.{package}": str(digest) for package, digest in manifest["digests"].get("engine", {}).items()})
     found.update({f"seeds.{name}": str(value) for name, value in manifest["seeds"].items()})
     found.update({f"machine.{name}": str(manifest["machine"][name]) for name in ("device", "precision")})
     return found

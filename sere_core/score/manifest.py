@@ -70,6 +70,11 @@ def code_digest(factory: str) -> str:
     return digest.hexdigest()[:16] if files else ""
 
 
+def engine() -> dict[str, str]:
+    """Package -> digest of its code, of what is not a component."""
+    return {name: code_digest(name) for name in ("sere_core", "sere_registry")}
+
+
 def manifest(
     *,
     name: str,
@@ -111,7 +116,13 @@ def manifest(
         "evidence": weakest(each.evidence for each in components),
         "versions": versions(each.distribution for each in components),
         "components": [asdict(each) for each in components],
-        "digests": {"corpora": dict(corpora), "folds": folds, "features": dict(features), "streams": dict(streams or {})},
+        "digests": {
+            "corpora": dict(corpora),
+            "folds": folds,
+            "features": dict(features),
+            "streams": dict(streams or {}),
+            "engine": engine(),
+        },
         "parameters": dict(parameters or {}),
         "seeds": dict(seeds),
         "machine": {**machine(), "device": device, "precision": precision},

@@ -124,6 +124,7 @@ def test_rows_that_differ_in_what_they_vary_need_no_excuse(edited: Edited) -> No
         ("ours", "config.yaml", put(3, "train", "threads"), None),
         ("ours", "manifest.json", put(7, "seeds", "task"), "seeds.task"),
         ("ours", "manifest.json", put("1.0", "versions", "torch"), "versions.torch"),
+        ("ours", "manifest.json", put("0" * 16, "digests", "engine", "sere_core"), "versions.sere.sere_core"),
         ("ours", "manifest.json", put("1.0", "versions", "somebodys-plugin"), None),  # nobody else has it
         ("ours", "manifest.json", put("NVIDIA H200", "machine", "device"), "machine.device"),
         ("ours", "manifest.json", put("bfloat16", "machine", "precision"), "machine.precision"),
