@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sere_core.compare.identity import Identity, identity
-from sere_core.compare.places import read_json, write_json
+from sere_core.compare.places import read_json, record_of, write_json
 
 
 def state_of(folder: Path, jobs: Collection[str], seen: Mapping[str, Identity] | None = None) -> str:
@@ -22,7 +22,7 @@ def state_of(folder: Path, jobs: Collection[str], seen: Mapping[str, Identity] |
     digest = hashlib.sha256((folder / "plan.json").read_bytes())
     known = seen or {}
     for job in jobs:
-        digest.update(f"{job} {known.get(job) or identity(f'{folder}/records/{job}')}\n".encode())
+        digest.update(f"{job} {known.get(job) or identity(str(record_of(folder, job)))}\n".encode())
     return digest.hexdigest()
 
 
