@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sere_registry.kinds import Kind
 
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_PREFIX = "sere_plugin_"
 _TEMPLATES = Path(__file__).with_name("template")
 #: names that a module of the package, or the engine, has already
 _TAKEN = frozenset({"specs", "local", "test", "tests"})
@@ -20,7 +21,7 @@ _TAKEN = frozenset({"specs", "local", "test", "tests"})
 def add_arguments(parser: Any) -> None:
     from sere_core.cli.plugins import KINDS
 
-    parser.add_argument("name", metavar="NAME", help="NAMESPACE.COMPONENT, e.g. xyz.focal; a single word stands for both")
+    parser.add_argument("name", metavar="NAME", help="sere-plugin-xyz, or NAMESPACE.COMPONENT such as xyz.focal")
     parser.add_argument("--kind", choices=KINDS, required=True, metavar="KIND", help=f"one of {', '.join(KINDS)}")
     parser.add_argument("--into", metavar="DIR", default=".", help="where its folder is made (default: here)")
 
@@ -31,6 +32,8 @@ def run(arguments: Any, catalog: Any) -> int:
     Raises:
         SereError: C302 or R204 (the name), C304 (its folder is there already), X704 or X705 (it cannot be written).
     """
+    from sere_core.cli.skeletons import SKELETONS
+
     namespace, component = _names(arguments.name)
     folder = write(arguments.kind, namespace, component, Path(arguments.into).expanduser())
     if arguments.json:
@@ -39,7 +42,9 @@ def run(arguments: Any, catalog: Any) -> int:
         return 0
     print(f"{folder}: the {arguments.kind} '{namespace}.{component}'")
     print("\n".join(f"  {name}" for name in sorted(_files(folder))))
-    print(f"\nnext:\n  cd {folder}\n  pip install -e '.[dev]'\n  sere-run example.yaml\n  pytest")
+    note = SKELETONS[arguments.kind].note
+    print(f"\nnext:\n  cd {folder}\n  pip install -e '.[dev]'\n  pytest\n  sere-run example.yaml")
+    print(f"\n{note}" if note else "", end="\n" if note else "")
     return 0
 
 
@@ -71,14 +76,20 @@ def write(kind: Kind, namespace: str, component: str, into: Path) -> Path:
 
 
 def _names(text: str) -> tuple[str, str]:
+    """Namespace and component of what the user wrote: a component's full name, or the name of a distribution.
+
+    >>> _names("xyz.focal"), _names("sere-plugin-xyz"), _names("my-loss")
+    (('xyz', 'focal'), ('xyz', 'xyz'), ('my_loss', 'my_loss'))
+    """
     from sere_registry.errors import error
     from sere_registry.kinds import FIRST_PARTY
 
-    namespace, dot, component = text.partition(".")
+    namespace, dot, component = text.replace("-", "_").partition(".")
+    namespace = namespace.removeprefix(_PREFIX)
     component = component if dot else namespace
     for word in (namespace, component):
         if not _WORD.fullmatch(word):
-            hint = "lower-case letters, digits and _, beginning with a letter: NAMESPACE.COMPONENT, e.g. xyz.focal"
+            hint = "lower-case letters, digits and -, beginning with a letter: sere-plugin-xyz, or NAMESPACE.COMPONENT, e.g. xyz.focal"
             raise error("C302", f"{text!r} cannot be the name of a component", hint)
         if keyword.iskeyword(word) or keyword.issoftkeyword(word) or word in _TAKEN:
             raise error("C302", f"{text!r} cannot be the name of a component: '{word}' is taken", "choose another word")
@@ -105,7 +116,7 @@ def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dic
         "api": str(API),
         "full": f"{namespace}.{component}",
         "component": component,
-        "Class": "".join(part.capitalize() for part in component.split("_")) or component,
+        "Class": _class_name(kind, component),
         "CONSTANT": component.upper(),
         "package": package,
         "distribution": distribution,
@@ -127,8 +138,21 @@ def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dic
         f"src/{package}/{component}.py": f"{kind}.py",
         "tests/test_conformance.py": "test_corpus.py" if kind == "corpus" else "test_conformance.py",
     }
-    texts = {name: Template((_TEMPLATES / f"{source}.txt").read_text(encoding="utf-8")).substitute(words) for name, source in files.items()}
+    texts = {name: Template(_template(source)).substitute(words) for name, source in files.items()}
     return {**texts, f"src/{package}/py.typed": "", ".gitignore": "__pycache__/\n*.egg-info/\ndist/\nruns/\n"}
+
+
+def _class_name(kind: Kind, component: str) -> str:
+    """`focal_loss` -> `FocalLoss`; where its file imports something of that name, the kind follows: `Frames` -> `FramesView`."""
+    from sere_registry.entries import noun
+
+    name = "".join(part.capitalize() for part in component.split("_"))
+    words = re.findall(r"\w+", _template(f"{kind}.py"))
+    return name if name not in words else name + noun(kind).split()[-1].capitalize()
+
+
+def _template(name: str) -> str:
+    return (_TEMPLATES / f"{name}.txt").read_text(encoding="utf-8")
 
 
 def _bounds(version: str) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,7 +132,8 @@ def test_the_command_says_what_it_wrote_and_overwrites_nothing(tmp_path: Path, c
         "/etc",
         "x.y.z",
         "X.y",
-        "x-y",
+        "-x",
+        "sere-plugin-",
         "",
         ".",
         "x.",
@@ -149,6 +151,34 @@ def test_the_command_says_what_it_wrote_and_overwrites_nothing(tmp_path: Path, c
 def test_names_that_are_no_names(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "new", "--kind", "loss", "--into", str(tmp_path / "deep"), "--", name]) == 2
     assert capsys.readouterr().err.startswith("[C302]") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("xyz.focal", "xyz.focal"),
+        ("focal", "focal.focal"),
+        ("sere-plugin-xyz", "xyz.xyz"),
+        ("sere_plugin_my_loss", "my_loss.my_loss"),
+        ("my-group.far-focal", "my_group.far_focal"),
+        ("sere-plugin-xyz.focal", "xyz.focal"),
+    ],
+)
+def test_a_name_is_a_component_s_or_a_distribution_s(name: str, full: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "new", name, "--kind", "loss", "--into", str(tmp_path), "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["name"] == full and Path(about["folder"]).name == f"sere-plugin-{full.partition('.')[0].replace('_', '-')}"
+
+
+@pytest.mark.parametrize(("kind", "name"), [("resonance", "resonance"), ("view", "frames"), ("method", "stage"), ("encoder", "tensor")])
+def test_a_class_hides_nothing_that_its_file_imports(kind: Any, name: str, tmp_path: Path) -> None:
+    import ast
+
+    package = write(kind, "xyz", name, tmp_path) / "src" / "sere_plugin_xyz"
+    tree = ast.parse((package / f"{name}.py").read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    (made,) = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    assert made not in imported and f"sere_plugin_xyz.{name}:{made}" in (package / "specs.py").read_text()
 
 
 def test_the_namespace_of_sere_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
