@@ -25,6 +25,7 @@ UNMOVED: dict[tuple[str, str], tuple[set[str], str]] = {
 UNTRAINED: dict[tuple[str, str], tuple[set[str], str]] = {
     ("sere.tric", "field.weights"): ({"mix=resonance"}, "equations 8 and 9 read what is told, which alpha moves through an argmax alone"),
     ("sere.tric_balanced", "field.weights"): ({"mix=resonance"}, "as of tric"),
+    ("sere.tric_pooled", "field.weights"): ({"mix=resonance"}, "as of tric"),
 }
 
 

@@ -102,3 +102,16 @@ def test_a_class_without_labels_is_never_given_out() -> None:
 def test_it_sees_what_it_says(use_source: bool, sees: set[str]) -> None:
     method = LogisticBalanced(LogisticBalancedParams(use_source=use_source), context(TinyBackbone(4, 6, 6), 4, classes=SIX))
     assert method.stages()[0].sees == sees
+
+
+def test_corrected_answers_give_the_target_out_in_equal_shares() -> None:
+    """The offsets are of T_u: there, and on no other set, the mean posterior of every class is 1 / C."""
+    given = moved()
+    plain, corrected = (solved(LogisticBalancedParams(correct=correct, rounds=1), given)[0] for correct in (False, True))
+    torch.testing.assert_close(corrected.weight, plain.weight, rtol=0, atol=0)
+    means = [
+        method.predict(batch(torch.zeros(120, 6), torch.zeros(120, 3), vectors=given.vectors["target"])).mean(dim=0)
+        for method in (plain, corrected)
+    ]
+    torch.testing.assert_close(means[1], torch.full((6,), 1 / 6), atol=1e-3, rtol=0)
+    assert (means[0] - 1 / 6).abs().max() > 1e-2

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from sere_plugins.balancing import share_out
 from sere_plugins.losses.tric import build as build_tric
 from sere_plugins.losses.tric_balanced import balanced, build
 from sere_plugins.resonance.irf import Irf
@@ -38,6 +39,15 @@ def test_it_is_the_entropic_optimum() -> None:
     gap = balanced(logits, rounds=500).log() - logits
     gap = gap - gap[:1] - gap[:, :1] + gap[0, 0]
     torch.testing.assert_close(gap, torch.zeros_like(gap), atol=1e-9, rtol=0)
+
+
+def test_its_offsets_make_the_shares() -> None:
+    """Q_jc = softmax_c(log p_jc + v_c)."""
+    torch.manual_seed(2)
+    logits = 2 * torch.randn(40, 3, dtype=torch.float64) + torch.tensor([2.0, 0.0, -1.0])
+    shares = share_out(logits, rounds=200)
+    torch.testing.assert_close((logits + shares.offsets).softmax(dim=1), shares.given, rtol=1e-12, atol=1e-12)
+    assert shares.offsets[0] < shares.offsets[1] < shares.offsets[2], "what was too frequent is held back"
 
 
 def test_large_logits_do_not_overflow() -> None:

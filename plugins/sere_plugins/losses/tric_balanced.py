@@ -30,19 +30,22 @@ from sere_plugins.balancing import balanced
 from sere_plugins.losses.tric import Matched, Tric, TricWithoutSource, _Tric, needs_source
 from sere_plugins.methods.labelled_vectors import labelled_vectors
 from sere_plugins.methods.logistic_balanced import self_taught, shared_out
-from sere_plugins.specs.losses import TricBalancedParams
+from sere_plugins.specs.losses import TricBalancedParams, TricSharesParams
 from sere_plugins.specs.methods import LogisticBalancedParams
 from sere_registry import BuildContext, Encoded, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch
 
 
-class _Balanced(_Tric):
-    """What both forms share.  `given` `[n, C]` is Q by position in T_u; it has no rows before the first epoch's end."""
+class Given(_Tric):
+    """TRIC whose classes are given out: (B2) and (B3).
+
+    `given` `[n, C]` is Q by position in T_u; it has no rows before somebody gives classes out, and until then this is plain TRIC.
+    """
 
     given: Tensor
 
-    def __init__(self, params: TricBalancedParams, context: BuildContext) -> None:
+    def __init__(self, params: TricSharesParams, context: BuildContext) -> None:
         super().__init__(params, context)
-        self.balancing = params
+        self.teaching = params
         self.views = frozenset() if params.view == "none" or not params.teach_weight else frozenset({"target"})
         self.register_buffer("given", torch.zeros(0, len(context.classes)))
 
@@ -51,22 +54,22 @@ class _Balanced(_Tric):
     ) -> Mapping[str, Tensor]:
         """TRIC's terms and `teach`, (B3)."""
         found = dict(super().terms(support, source, target, field))
-        found["teach"] = self.balancing.teach_weight * self._teach(target)
+        found["teach"] = self.teaching.teach_weight * self._teach(target)
         return found
 
     def _teach(self, target: UnlabelledBatch) -> Tensor:
-        if not len(self.given) or self.balancing.teach_weight == 0:
+        if not len(self.given) or self.teaching.teach_weight == 0:
             return target.logits.new_zeros(())
         share = self.given[target.index]
         logits = self._taught(target).logits.float()
-        return functional.cross_entropy(logits, share if self.balancing.soft else share.argmax(dim=1))
+        return functional.cross_entropy(logits, share if self.teaching.soft else share.argmax(dim=1))
 
     def _taught(self, target: UnlabelledBatch) -> Encoded:
         if not self.views:
             return target
         if target.views is None:
-            raise ValueError("tric_balanced declares views of `target`, but the batch came without them")
-        return target.views.weak if self.balancing.view == "weak" else target.views.strong
+            raise ValueError("views of `target` are declared, but the batch came without them")
+        return target.views.weak if self.teaching.view == "weak" else target.views.strong
 
     def _anchored(self, support: LabelledBatch, target: UnlabelledBatch, field: ResonanceField) -> tuple[Matched, Tensor] | None:
         """(B2): the anchor is sought within the class that was given out."""
@@ -76,6 +79,24 @@ class _Balanced(_Tric):
         among = classes.unsqueeze(1) == support.labels
         found = Matched.find(target, support, field, back=False, graded=self._graded, among=among)
         return None if found is None else (found, support.labels[found.picks])
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """TRIC's, and `given_confidence`: the mean largest share in Q, 1 where nothing is in doubt."""
+        return {**super().diagnostics(), **({"given_confidence": float(self.given.amax(dim=1).mean())} if len(self.given) else {})}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        stored = state_dict.get(prefix + "given")
+        if stored is not None:
+            self.given = torch.empty_like(stored, device=self.given.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class _Balanced(Given):
+    """Who gives the classes out."""
+
+    def __init__(self, params: TricBalancedParams, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.balancing = params
 
     def after_epoch(self, progress: Progress, data: StageData) -> None:
         """Give the classes out anew; a teacher on vectors, which do not change, gives them out once."""
@@ -97,16 +118,6 @@ class _Balanced(_Tric):
         """What utterances that took no part in the balancing would be taken for: balanced among themselves."""
         logits = batch.logits / self.balancing.temperature
         return (balanced(logits, self.balancing.rounds) if self.balancing.balance else logits).argmax(dim=1)
-
-    def diagnostics(self) -> Mapping[str, float]:
-        """TRIC's, and `given_confidence`: the mean largest share in Q, 1 where nothing is in doubt."""
-        return {**super().diagnostics(), **({"given_confidence": float(self.given.amax(dim=1).mean())} if len(self.given) else {})}
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        stored = state_dict.get(prefix + "given")
-        if stored is not None:
-            self.given = torch.empty_like(stored, device=self.given.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class TricBalanced(_Balanced, Tric):

@@ -5,6 +5,8 @@
     W_r:      min_W sum_{i in S_l} -log p(y_i | x_i) + w |S_l| / |U| sum_{j in U} -log p(c_j | x_j) + 1/(2C) ||W||_F^2,
               c_j = argmax_c Q^r_jc,  U = T_u and S_u
 
+With `correct` the answer is softmax(W x + b + v), v the offsets at which W's posteriors give T_u out in equal shares.
+
 It has neither frames nor a field: what a method that learns from unlabelled frames has to beat.  The rounds end when no
 pseudo-class changes.
 """
@@ -19,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sere_plugins.balancing import balanced
+from sere_plugins.balancing import balanced, share_out
 from sere_plugins.methods.labelled_vectors import Array, labelled_vectors
 from sere_plugins.methods.logistic import Linear, Logistic, fitted
 from sere_plugins.specs.methods import LogisticBalancedParams
@@ -50,10 +52,7 @@ def self_taught(
     """
     linear = fitted(params, classes, vectors, labels)
     steps, changed = [linear.steps], []
-    every = np.concatenate([vectors, *unlabelled])
-    count = len(every) - len(labels)
-    weights = np.ones(len(every))
-    weights[len(labels) :] = params.teach_weight * len(labels) / max(count, 1)
+    count = sum(len(stream) for stream in unlabelled)
     before = np.full(count, -1)
     for _ in range(params.rounds if count else 0):
         guesses = np.concatenate([shared_out(linear, torch.as_tensor(stream)).argmax(dim=1).numpy() for stream in unlabelled])
@@ -61,9 +60,23 @@ def self_taught(
         if not changed[-1]:
             break
         before = guesses
-        linear = fitted(params, classes, every, np.concatenate([labels, guesses]), weights)
+        linear = taught(params, classes, vectors, labels, unlabelled, guesses)
         steps.append(linear.steps)
     return Taught(linear, steps, changed)
+
+
+def taught(
+    params: LogisticBalancedParams,
+    classes: int,
+    vectors: Array,
+    labels: NDArray[np.int64],
+    unlabelled: Sequence[Array],
+    guesses: NDArray[np.int64],
+) -> Linear:
+    """W_r of one round: `guesses` `[m]` are c_j of all `unlabelled`, in their order; the rest as for `self_taught`."""
+    weights = np.ones(len(labels) + len(guesses))
+    weights[len(labels) :] = params.teach_weight * len(labels) / max(len(guesses), 1)
+    return fitted(params, classes, np.concatenate([vectors, *unlabelled]), np.concatenate([labels, guesses]), weights)
 
 
 def shared_out(linear: Linear, vectors: Tensor) -> Tensor:
@@ -100,5 +113,13 @@ class LogisticBalanced(Logistic):
         vectors, labels = labelled_vectors(self.name, data, self.weight.shape[1])
         unlabelled = [data.vectors(stream).detach().cpu().double().numpy() for stream in self.unlabelled]
         found = self_taught(self.teaching, len(self.bias), vectors, labels, unlabelled)
-        self.keep(found.linear)
+        self.keep(self._corrected(found.linear, torch.as_tensor(unlabelled[0])) if self.teaching.correct else found.linear)
         return {"error": [self.error(vectors, labels)], "steps": [float(count) for count in found.steps], "changed": found.changed}
+
+    def _corrected(self, linear: Linear, target: Tensor) -> Linear:
+        """b + v instead of b."""
+        if not len(target):
+            return linear
+        bias = linear.bias.clone()
+        bias[linear.seen] += share_out(linear.logits(target)[:, linear.seen], SCALINGS).offsets
+        return linear._replace(bias=bias)

@@ -119,14 +119,21 @@ TRIC = ComponentSpec(
 )
 
 
-class TricBalancedParams(TricParams):
-    """Parameters of `tric_balanced`: those of `tric`, and how classes are given out and taught."""
+class TricSharesParams(TricParams):
+    """Parameters of `tric` and of how classes that were given out in equal shares are taught."""
 
     teach_weight: float = param(
         1.0, "the weight of cross-entropy between T_u's logits and its balanced pseudo-classes", ge=0, search=("log", 0.1, 10.0)
     )
     view: Literal["none", "weak", "strong"] = param("none", "which view of T_u's utterances is taught; `none`: they as they are")
     soft: bool = param(False, "T_u is taught its balanced posteriors instead of the class that is largest in them")
+    temperature: float = param(1.0, "what logits are divided by before they are balanced", gt=0, search=("log", 0.25, 4.0))
+    rounds: int = param(50, "scalings of rows and columns in the balancing", ge=1)
+
+
+class TricBalancedParams(TricSharesParams):
+    """Parameters of `tric_balanced`: those of `tric`, and how classes are given out and taught."""
+
     balance: bool = param(True, "pseudo-classes are given out in equal shares; false: the classifier's own guesses (a control)")
     teacher: Literal["classifier", "logistic"] = param(
         "classifier",
@@ -134,8 +141,6 @@ class TricBalancedParams(TricParams):
         search=("choice", ["classifier", "logistic"]),
     )
     teacher_C: float = param(0.005, "for `logistic`: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
-    temperature: float = param(1.0, "what logits are divided by before they are balanced", gt=0, search=("log", 0.25, 4.0))
-    rounds: int = param(50, "scalings of rows and columns in the balancing", ge=1)
 
 
 TRIC_BALANCED = ComponentSpec(
@@ -145,6 +150,28 @@ TRIC_BALANCED = ComponentSpec(
     params=TricBalancedParams,
     summary="a variant of TRIC, not the paper's: pseudo-classes in equal shares, which also teach the classifier",
     cite="arXiv:2604.07417, arXiv:1911.05371",
+    evidence="stand-in",
+    tags=("sere", "self-training"),
+)
+
+
+class TricPooledParams(TricSharesParams):
+    """Parameters of `tric_pooled`: those of `tric`, how classes are taught, and the second opinion."""
+
+    C: float = param(0.005, "of the logistic regression: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
+    predict: Literal["pool", "classifier", "prototype", "resonance"] = param(  # type: ignore[assignment]
+        "pool", "who predicts: the classifier on g and the logistic regression together, or as in `tric`"
+    )
+    correct: bool = param(True, "for `pool`: to each class's logit is added what the balancing of T_u added to it")
+
+
+TRIC_POOLED = ComponentSpec(
+    kind="loss",
+    name="tric_pooled",
+    factory="sere_plugins.losses.tric_pooled:build",
+    params=TricPooledParams,
+    summary="a variant of TRIC, not the paper's: SERE's network and a logistic regression give classes out, learn and answer together",
+    cite="arXiv:2604.07417, doi:10.1145/279943.279962",
     evidence="stand-in",
     tags=("sere", "self-training"),
 )

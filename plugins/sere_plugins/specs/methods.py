@@ -134,6 +134,7 @@ class LogisticBalancedParams(LogisticParams):
     teach_weight: float = param(10.0, "what all unlabelled utterances weigh together, with S_l as 1", ge=0, search=("log", 0.1, 100.0))
     use_source: bool = param(True, "it teaches itself on S_u too; false: on T_u alone")
     rounds: int = param(6, "of guessing and fitting, at most", ge=1)
+    correct: bool = param(False, "to b is added in the end what the balancing of T_u adds to each class's logit (v of B1)")
 
 
 LOGISTIC_BALANCED = ComponentSpec(

@@ -1,0 +1,185 @@
+"""`tric_pooled`: two experts that give classes out together, are both taught them, and answer together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from sere_plugins.losses.tric import build as build_tric
+from sere_plugins.losses.tric_pooled import build
+from sere_plugins.methods.logistic_balanced import self_taught
+from sere_plugins.resonance.irf import Irf
+from sere_plugins.specs.losses import TricParams, TricPooledParams
+from sere_plugins.specs.methods import LogisticBalancedParams
+from sere_plugins.specs.resonance import IrfParams
+from sere_registry import BuildContext, Progress
+from tests.sere.batches import BURSTS, WIDTH, batch, utterances
+
+CLASSES = ("anger", "fear", "neutral")
+FEATURES = 5
+CONTEXT = BuildContext(id="adapt", classes=CLASSES, dim=WIDTH - BURSTS, dynamics_dim=BURSTS, input_dim=FEATURES)
+PROGRESS = Progress(step=0, epoch=0, fraction=0.0)
+C = 0.1
+
+
+def variant(**params: Any) -> Any:
+    return build(TricPooledParams(C=C, **params), CONTEXT).double()
+
+
+def field() -> Irf:
+    return Irf(IrfParams(), CONTEXT).double()
+
+
+def streams(seed: int = 0) -> dict[str, Any]:
+    """Three classes in the vectors, shifted in the target; logits that know something of it, too."""
+    generator = torch.Generator().manual_seed(seed)
+    made = {}
+    for name, count, shift in (("support", 6, 0.0), ("source", 9, 0.0), ("target", 12, 1.5)):
+        truth = torch.arange(count) % 3
+        vectors = 2 * torch.eye(3, FEATURES)[truth] + torch.randn(count, FEATURES, generator=generator) + shift
+        logits = torch.eye(3)[truth] + torch.randn(count, 3, generator=generator) + torch.tensor([1.0, 0.0, -1.0])
+        plain = batch(
+            utterances([3 + index % 3 for index in range(count)], seed=count), labels=truth.tolist() if name == "support" else None
+        )
+        made[name] = replace(plain, vectors=vectors.double(), logits=logits.double())
+    return made
+
+
+def data(given: dict[str, Any]) -> Any:
+    """What a stage sees of them."""
+    vectors = {"labelled": given["support"].vectors, "source": given["source"].vectors, "target": given["target"].vectors}
+    return SimpleNamespace(vectors=vectors.__getitem__, encoded=given.__getitem__, labels=lambda: given["support"].labels)
+
+
+def in_equal_shares(posteriors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(B1) by hand, and the product of all factors that each column was scaled by."""
+    shares, factors = posteriors.copy(), np.ones(posteriors.shape[1])
+    for _ in range(50):
+        for c in range(shares.shape[1]):
+            factor = len(shares) / shares.shape[1] / shares[:, c].sum()
+            shares[:, c] *= factor
+            factors[c] *= factor
+        shares /= shares.sum(axis=1, keepdims=True)
+    return shares, factors
+
+
+def pool(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(C1) by hand."""
+    product = np.sqrt(first * second)
+    return product / product.sum(axis=1, keepdims=True)
+
+
+def by_hand(given: dict[str, Any], epochs: int) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Q and v of T_u after some epochs, and the logistic regression, written as the equations stand."""
+    arrays = {name: each.vectors.numpy() for name, each in given.items()}
+    labels = given["support"].labels.numpy()
+    network = {name: given[name].logits.softmax(dim=1).numpy() for name in ("target", "source")}
+    alone = self_taught(LogisticBalancedParams(C=C), 3, arrays["support"], labels, [arrays["target"], arrays["source"]]).linear
+    linear = {name: alone.logits(torch.as_tensor(arrays[name])).softmax(dim=1).numpy() for name in network}
+    for _ in range(epochs):
+        shares = {name: in_equal_shares(pool(network[name], linear[name])) for name in network}
+        guesses = np.concatenate([shares[name][0].argmax(axis=1) for name in ("target", "source")])
+        weights = np.concatenate([np.ones(6), np.full(len(guesses), 10.0 * 6 / len(guesses))])
+        model = LogisticRegression(C=C, max_iter=1000)
+        model.fit(
+            np.concatenate([arrays["support"], arrays["target"], arrays["source"]]),
+            np.concatenate([labels, guesses]),
+            sample_weight=weights,
+        )
+        linear = {name: model.predict_proba(arrays[name]) for name in network}
+    return *shares["target"], model
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_shares_weights_and_answers_are_the_equations(epochs: int) -> None:
+    given = streams()
+    loss = variant()
+    for _ in range(epochs):
+        loss.after_epoch(PROGRESS, data(given))
+    shares, factors, model = by_hand(given, epochs)
+    np.testing.assert_allclose(loss.given.numpy(), shares, atol=1e-6)
+    np.testing.assert_allclose(loss.offsets.numpy(), np.log(factors), atol=1e-6)
+    np.testing.assert_allclose(loss.weight.numpy(), model.coef_, atol=1e-6)
+    target = given["target"]
+    pooled = pool(target.logits.softmax(dim=1).numpy(), model.predict_proba(target.vectors.numpy()))
+    answers = pooled * factors / (pooled * factors).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(loss.predict(target, given["support"]).numpy(), answers, atol=1e-6)
+    np.testing.assert_array_equal(loss.pseudo_classes(target, given["support"], field()).numpy(), answers.argmax(axis=1))
+    plain = variant(correct=False)
+    plain.load_state_dict(loss.state_dict())
+    np.testing.assert_allclose(plain.predict(target, given["support"]).numpy(), pooled, atol=1e-6)
+
+
+def test_the_network_is_taught_what_was_given_out() -> None:
+    given = streams()
+    loss = variant(teach_weight=0.5)
+    loss.after_epoch(PROGRESS, data(given))
+    found = loss(given["support"], given["source"], given["target"], field())["teach"]
+    expected = 0.5 * torch.nn.functional.cross_entropy(given["target"].logits, loss.given.argmax(dim=1))
+    torch.testing.assert_close(found, expected, check_dtype=False, rtol=1e-6, atol=1e-6)
+
+
+def test_before_the_first_epochs_end_it_is_tric_and_the_classifier_answers() -> None:
+    given = streams()
+    mine, plain = variant(), build_tric(TricParams(), CONTEXT)
+    parts = (given["support"], given["source"], given["target"], field())
+    found, expected = mine(*parts), plain(*parts)
+    assert float(found.pop("teach")) == 0
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+    torch.testing.assert_close(mine.predict(given["target"], given["support"]), given["target"].logits.softmax(dim=1))
+
+
+def test_one_may_be_right_where_the_other_is_wrong() -> None:
+    """Each expert alone errs on another half of T_u, surely where it is right and faintly where it is wrong: the pool errs nowhere."""
+    given = streams()
+    truth = torch.arange(12) % 3
+    sure, faint = 3.0 * torch.eye(3)[truth], torch.eye(3)[(truth + 1) % 3]
+    half = (torch.arange(12) < 6).unsqueeze(1)
+    network, vectors = torch.where(half, sure, faint).double(), torch.where(half, faint, sure).double()
+    loss = variant(correct=False)
+    loss.weight, loss.bias, loss.seen = 2 * torch.eye(3, FEATURES).double(), torch.zeros(3).double(), torch.ones(3, dtype=torch.bool)
+    target = replace(given["target"], logits=network, vectors=torch.nn.functional.pad(vectors, (0, FEATURES - 3)))
+    alone = [network.argmax(dim=1), loss._linear.logits(target.vectors).argmax(dim=1)]
+    assert [int((each == truth).sum()) for each in alone] == [6, 6]
+    assert loss.predict(target, given["support"]).argmax(dim=1).tolist() == truth.tolist()
+
+
+def test_a_class_without_labels_is_never_given_out() -> None:
+    given = streams()
+    given["support"] = replace(given["support"], labels=torch.tensor([0, 1, 0, 1, 0, 1]))
+    loss = variant()
+    loss.after_epoch(PROGRESS, data(given))
+    assert torch.isfinite(loss.given).all() and float(loss.given[:, 2].sum()) == 0
+    torch.testing.assert_close(loss.given.sum(dim=0)[:2], torch.tensor([6.0, 6.0]).double(), atol=1e-3, rtol=0)
+    answers = loss.predict(given["target"], given["support"])
+    assert torch.isfinite(answers).all() and float(answers[:, 2].sum()) == 0
+
+
+def test_without_the_source_it_is_not_asked_for() -> None:
+    given = streams()
+    del given["source"]
+    loss = variant(dual_weight=0)
+    seen = SimpleNamespace(
+        vectors={"labelled": given["support"].vectors, "target": given["target"].vectors}.__getitem__,
+        encoded=given.__getitem__,
+        labels=lambda: given["support"].labels,
+    )
+    loss.after_epoch(PROGRESS, seen)
+    assert len(loss.given) == 12 and "teach" in loss(given["support"], given["target"], field())
+
+
+def test_both_experts_are_kept_in_a_checkpoint() -> None:
+    given = streams()
+    loss, other = variant(), variant()
+    loss.after_epoch(PROGRESS, data(given))
+    other.load_state_dict(loss.state_dict())
+    for name, value in loss.state_dict().items():
+        torch.testing.assert_close(other.state_dict()[name], value, rtol=0, atol=0)
+    torch.testing.assert_close(other.predict(given["target"], given["support"]), loss.predict(given["target"], given["support"]))
