@@ -60,6 +60,31 @@ def idfe(contours: Tensor, context: Tensor, weight: Tensor, bias: Tensor, eps: f
     return out
 
 
+def delta(contours: Tensor, eps: float, real: Sequence[bool], order: int = 1) -> Tensor:
+    """Dn of equation 1 without the gate, or with `order` 2 that of the differences' differences: f `[T, K]` -> `[T, K]`."""
+    out = torch.zeros_like(contours)
+    for k in range(contours.shape[1]):
+        steps = {t: contours[t, k] for t in range(len(contours)) if real[t]}
+        for _ in range(order):
+            steps = {t: step - steps[t - 1] for t, step in steps.items() if t - 1 in steps}
+        scale = sum((abs(step) for step in steps.values()), torch.zeros((), dtype=torch.float64)) / max(len(steps), 1)
+        for t, step in steps.items():
+            out[t, k] = step / (scale + eps)
+    return out
+
+
+def standardised(contours: Tensor, eps: float, real: Sequence[bool]) -> Tensor:
+    """Each contour less its mean, over its standard deviation (and eps), of the real frames: f `[T, K]` -> `[T, K]`."""
+    out = torch.zeros_like(contours)
+    for k in range(contours.shape[1]):
+        values = {t: Fraction(contours[t, k].item()) for t in range(len(contours)) if real[t]}
+        mean = sum(values.values()) / max(len(values), 1)
+        deviation = math.sqrt(sum((value - mean) ** 2 for value in values.values()) / max(len(values), 1))
+        for t, value in values.items():
+            out[t, k] = float(value - mean) / (deviation + eps)
+    return out
+
+
 def enhanced(context: Tensor, bursts: Tensor) -> Utterance:
     """Equation 2: z_t = [h_t ; d_t], and d_t beside it for equation 3."""
     rows = [[*context[t], *bursts[t]] for t in range(len(context))]
@@ -149,13 +174,17 @@ def tric(
     field: Any,
     p: Any,
     classes: int,
+    given: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Equations 7 to 9: L_PR and L_DR without their weights.  `p` has the names of `tric`'s parameters."""
+    """Equations 7 to 9: L_PR and L_DR without their weights.  `p` has the names of `tric`'s parameters.
+
+    Where classes of T_u are `given`, an utterance's anchor is the most resonant labelled one of its class.
+    """
     zero = torch.zeros((), dtype=torch.float64)
     scaled = unit if p.normalise == "l2" else (lambda row: row)
 
-    def closest(u: Utterance, pool: list[Utterance]) -> int:
-        return max(range(len(pool)), key=lambda place: similarity(u, pool[place], alpha, field))
+    def closest(u: Utterance, pool: list[Utterance], among: Sequence[int] | None = None) -> int:
+        return max(range(len(pool)) if among is None else among, key=lambda place: similarity(u, pool[place], alpha, field))
 
     def euclidean(gap: Tensor) -> Tensor:
         return (gap * gap).sum() if p.squared else length(gap)
@@ -169,7 +198,9 @@ def tric(
     if p.anchors_from == "relay":
         members += [(u, source[r], labels[intra[r]]) for u, r in zip(target, cross, strict=False)]
     else:
-        members += [(u, support[r], labels[r]) for u, r in ((u, closest(u, support)) for u in target)]
+        allowed = [None if given is None else [place for place, y in enumerate(labels) if y == given[j]] for j in range(len(target))]
+        anchors = [closest(u, support, among) for u, among in zip(target, allowed, strict=True)]
+        members += [(u, support[r], labels[r]) for u, r in zip(target, anchors, strict=True)]
 
     sums = [torch.zeros(support[0][0].shape[1], dtype=torch.float64) for _ in range(classes)]
     counts = [0] * classes
@@ -202,6 +233,17 @@ def tric(
         back = scaled(resonate(partner, u, alpha, field)[1])
         dual = dual + (1 - cosine(forth, back) if p.distance == "cosine" else euclidean(forth - back))
     return prototype, dual / max(len(pairs), 1)
+
+
+def equal_shares(logits: Tensor, rounds: int) -> Tensor:
+    """(B1): posteriors `[n, C]` whose columns and rows are scaled in turn, until columns sum to n / C and rows to 1."""
+    rows = [[torch.exp(score) / sum(torch.exp(other) for other in row) for score in row] for row in logits.detach()]
+    count, classes = len(rows), len(rows[0])
+    for _ in range(rounds):
+        sums = [sum(row[c] for row in rows) for c in range(classes)]
+        rows = [[row[c] * count / classes / sums[c] for c in range(classes)] for row in rows]
+        rows = [[value / sum(row) for value in row] for row in rows]
+    return torch.stack([torch.stack(row) for row in rows])
 
 
 def cross_entropy(logits: Tensor, labels: Sequence[int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from sere_plugins.specs.resonance import IrfAdaptiveParams
 from sere_registry import BuildContext
 from tests.sere import reference
 from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, gradients, leaves, utterances
+from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, padded, streams
 
 CONTEXT = BuildContext(id="field", dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
 
@@ -26,31 +28,56 @@ def field(make: Any = AdaptiveIrf, **params: Any) -> Any:
     return found
 
 
-def standardised(u: Utterance, alpha: Tensor) -> Utterance:
+def standardised(u: Utterance, alpha: Tensor, burst: str) -> Utterance:
     """(A1) in a loop; e' stands as the only contour."""
-    e = torch.stack(reference.strengths(u[1], alpha, "abs"))
+    e = torch.stack(reference.strengths(u[1], alpha, burst))
     mean = sum(e) / len(e)
-    std = (sum((value - mean) ** 2 for value in e) / len(e)) ** 0.5
-    return u[0], torch.stack([(value - mean) / std if float(std.detach()) else value * 0 for value in e]).unsqueeze(1)
+    variance = sum((value - mean) ** 2 for value in e) / len(e)
+    still = float(variance.detach()) <= (1e-12 * float(e.detach().abs().max())) ** 2  # what these loops themselves round off
+    return u[0], torch.stack([value * 0 if still else (value - mean) / variance**0.5 for value in e]).unsqueeze(1)
 
 
-@pytest.mark.parametrize("reading", [{}, {"sync": "exp_square"}, {"combine": "sum", "highlight": "all"}], ids=str)
-def test_it_is_the_equation(reading: dict[str, Any]) -> None:
-    mine, a, b = field(**reading), utterances([4, 7, 2], 1), utterances([5, 3], 2)
-    found = mine(batch(a), batch(b, extra=2))
-    weights = mine.weights.detach().requires_grad_()
-    p = SimpleNamespace(**{**mine.params.model_dump(), "burst": "signed"})
+def in_loops(field: AdaptiveIrf, a: Sequence[Utterance], b: Sequence[Utterance]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """S and told of every pair, and the leaves."""
+    weights = field.weights.detach().double().requires_grad_()
+    alpha = torch.log1p(weights.exp()) if field.params.alpha == "softplus" else weights
+    p = SimpleNamespace(**{**field.params.model_dump(), "burst": "signed"})  # e' has its sign already
     one = torch.ones(1, dtype=torch.float64)
-    grid = [[reference.resonate(standardised(u, weights), standardised(v, weights), one, p) for v in b] for u in a]
-    similarity = torch.stack([torch.stack([cell[0] for cell in row]) for row in grid])
-    torch.testing.assert_close(found.similarity, similarity, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(found.told, torch.stack([torch.stack([cell[1] for cell in row]) for row in grid]), rtol=1e-9, atol=1e-9)
-    for left, right in zip(
-        gradients(found.similarity.sum(), [*leaves(a, b), mine.weights]),
-        gradients(similarity.sum(), [*leaves(a, b), weights]),
-        strict=True,
-    ):
-        torch.testing.assert_close(left, right, rtol=1e-8, atol=1e-9)
+    left, right = ([standardised(u, alpha, field.params.burst) for u in side] for side in (a, b))
+    grid = [[reference.resonate(u, v, one, p) for v in right] for u in left]
+    similarity, told = (torch.stack([torch.stack([cell[part] for cell in row]) for row in grid]) for part in (0, 1))
+    return similarity, told, [weights, *leaves(a, b)]
+
+
+READINGS: list[dict[str, Any]] = [
+    {},
+    {"burst": "signed"},
+    {"alpha": "softplus", "highlight": "top_quantile", "quantile": 0.5},
+    {"sync": "exp_square", "temperature": 0.3},
+    {"combine": "sum", "highlight": "all"},
+    {"combine": "sum", "sync": "exp_square", "burst": "signed", "alpha": "softplus"},
+]
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=lambda reading: "-".join(map(str, reading.values())) or "default")
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_it_is_the_equation(situation: str, reading: dict[str, Any]) -> None:
+    a, b = streams(situation, 2, 2)
+    similarity, told, theirs = in_loops(field(**reading), a, b)
+    probe = torch.randn(similarity.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    want = gradients((similarity * probe).sum(), theirs)
+    for dtype, tolerance in PRECISIONS:
+        mine, ours = field(**reading).to(dtype), (cast(a, dtype), cast(b, dtype))
+        left, right = padded(ours[0], situation), padded(ours[1], situation, extra=3)
+        found, rows = mine(left, right), mine.aligned(left, right)
+        for got, expected in ((found.similarity, similarity), (rows.similarity, similarity.diagonal())):
+            assert_equal([got], [expected], tolerance, "S")
+        assert_equal([found.told], [told], tolerance, "told")
+        assert_equal([rows.told], [torch.stack([told[i, i] for i in range(len(a))])], tolerance, "told of rows")
+        with torch.no_grad():
+            assert_equal([mine.similarity(left, right)], [similarity], tolerance, "S without gradient")
+        got = gradients((found.similarity.double() * probe).sum(), [mine.weights, *leaves(*ours)])
+        assert_equal(got, want, tolerance, "gradient of S")
 
 
 def test_louder_bursts_on_one_side_change_nothing_here_and_silence_irf() -> None:
@@ -70,3 +97,16 @@ def test_a_constant_strength_is_no_burst_and_breaks_no_gradient(level: float) ->
     found = field().similarity(batch([still]), batch([still]))
     torch.testing.assert_close(found, torch.ones_like(found))
     assert all(torch.isfinite(value).all() for value in gradients(found.sum(), leaves([still])))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("level", [1e-6, 0.1, 0.7, 1e6])
+def test_what_rounding_leaves_of_a_constant_strength_is_no_spread(level: float, dtype: torch.dtype) -> None:
+    """A mean of equal numbers may come out beside them; at every level e' is 0 all the same, and not that difference over itself."""
+    (z, d), (other_z, other_d) = (tuple(part.detach() for part in utterances([7], seed)[0]) for seed in (3, 4))
+    side = [(z.to(dtype), torch.full_like(d, level).to(dtype)), (z.to(dtype), torch.zeros_like(d).to(dtype))]
+    mine = field().to(torch.promote_types(dtype, torch.float32))
+    found = mine.similarity(batch(side), batch([(other_z.to(dtype), other_d.to(dtype))])).detach()
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+    strengths = mine.strength(batch(side, extra=2)).detach()
+    assert not strengths.any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,7 @@ from sere_plugins.resonance.irf import Irf
 from sere_plugins.resonance.mean import Mean
 from sere_plugins.resonance.workers import run_everywhere
 from sere_plugins.specs.resonance import IrfParams
-from sere_registry import BuildContext, NoParams, Resonance, SereError
+from sere_registry import BuildContext, Frames, NoParams, Resonance, SereError
 from tests.sere import reference
 from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, gradients, leaves, utterances
 
@@ -298,7 +299,19 @@ def test_diagnostics() -> None:
     assert found["alpha/0"] == pytest.approx(0.55)
     assert found["alpha_drift"] == pytest.approx(0.3)
     assert 0 < found["highlight_share"] < 1
-    assert found["burst_spread"] > 0
+
+
+def test_the_spread_of_burst_strengths_is_told_in_units_of_tau() -> None:
+    """Of the real frames of the utterances that were asked about last: as a of S, they alone are looked at for highlights."""
+    field = irf(temperature=0.2)
+    a, b = utterances([7, 2], 1), utterances([4, 6], 2)
+    with torch.no_grad():
+        field.similarity(batch(a, padding=1e3, extra=3), batch(b))
+    e = torch.cat([torch.stack(reference.strengths(d, field.alpha, "abs")) for _, d in a]).detach()
+    found = field.diagnostics()
+    assert found["burst_spread"] == pytest.approx(float(((e - e.mean()).square().sum() / 9).sqrt() / 0.2))
+    highlights = [len(reference.highlights(reference.strengths(d, field.alpha, "abs"), "above_mean", 0.0)) for _, d in a]
+    assert found["highlight_share"] == pytest.approx(sum(highlights) / 9)
 
 
 def test_the_distributions_of_resonance_and_of_the_burst_term() -> None:
@@ -366,7 +379,7 @@ def test_an_exchange_of_long_utterances_is_the_same(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("lengths", [[1], [5, 5, 5], [16, 18, 17, 1, 40, 19, 2], []])
-@pytest.mark.parametrize("block", [1, 300, 1 << 18])
+@pytest.mark.parametrize("block", [1, 300, 400, 1 << 18])
 def test_grouping_utterances_by_length_changes_no_similarity(lengths: list[int], block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = batch(utterances([70, 3], 1)), batch(utterances(lengths, 2))
     wanted = irf()(a, b).similarity
@@ -386,6 +399,47 @@ def test_what_is_known_of_a_batch_is_forgotten_when_it_changes() -> None:
         torch.testing.assert_close(field.similarity(a, b), field(a, b).similarity)
         other = irf(temperature=0.1)
         torch.testing.assert_close(other.similarity(a, b), other(a, b).similarity)
+
+
+class _Scaled(Irf):
+    """Equation 3 with a factor that stands in a module of its own."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.factor = torch.nn.Linear(1, 1, bias=False)
+
+    def strength(self, batch: Any) -> Tensor | None:
+        strength = super().strength(batch)
+        return None if strength is None else strength * self.factor.weight.squeeze()
+
+
+def test_what_is_known_of_a_field_is_forgotten_when_a_module_of_it_changes() -> None:
+    field = _Scaled(IrfParams(), CONTEXT).double()
+    a, b = batch(utterances([3, 5], 1)), batch(utterances([4, 2], 2))
+    with torch.no_grad():
+        field.similarity(a, b)
+        field.factor.weight.mul_(3)
+        torch.testing.assert_close(field.similarity(a, b), field(a, b).similarity)
+
+
+@pytest.mark.parametrize("part", ["frames", "bursts", "mask"])
+def test_nothing_is_taken_as_known_of_what_does_not_tell_whether_it_changed(part: str) -> None:
+    """Tensors of inference mode count no versions: they are looked at anew each time."""
+    field, a, b = irf(), batch(utterances([3, 5], 1)), batch(utterances([4, 2], 2))
+    with torch.inference_mode():
+        values, mask, bursts = a.frames.values.detach(), a.frames.mask, a.bursts.detach()
+        values, mask = values.clone() if part == "frames" else values, mask.clone() if part == "mask" else mask
+        bursts = bursts.clone() if part == "bursts" else bursts
+        given = replace(a, frames=Frames(values, mask, 50.0), bursts=bursts)
+        before = field.similarity(given, b)
+        if part == "mask":
+            mask[0, 2] = False
+        else:
+            change = values if part == "frames" else bursts
+            change.add_(torch.linspace(0.1, 2.9, change.numel(), dtype=torch.float64).view(change.shape))
+        found = field.similarity(given, b)
+        assert not torch.equal(found, before)
+        torch.testing.assert_close(found, field(given, b).similarity)
 
 
 def test_what_is_known_keeps_no_batch_alive() -> None:

@@ -156,6 +156,21 @@ def test_a_silent_frame_breaks_no_gradient(field: Any) -> None:
     assert all(torch.isfinite(grad).all() for grad in gradients(found.similarity.sum() + found.told.sum(), leaves(side)))
 
 
+#: one of each kind, with those that compare by the search and by whole utterances
+EACH = [*(kind(p, CONTEXT) for kind, _, p in FIELDS[::2]), Cosine(NoParams(), CONTEXT), Mean(NoParams(), CONTEXT)]
+
+
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("field", EACH, ids=lambda field: type(field).__name__)
+def test_what_has_no_direction_is_not_turned(field: Any, rows: bool) -> None:
+    """A zero vector's cosine is 0 whatever it meets; as in the field itself its gradient is 0, and not that of some eps."""
+    side, other = [tuple(torch.zeros_like(part).requires_grad_() for part in u) for u in utterances([3, 2], 1)], utterances([4, 1], 2)
+    for a, b in ((side, other), (other, side)):
+        found = (field.aligned if rows else field)(batch(a), batch(b))  # type: ignore[arg-type]
+        assert not found.similarity.any()
+        assert not any(grad.any() for grad in gradients(found.similarity.sum(), leaves(side)))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("field", [kind(p, CONTEXT) for kind, _, p in FIELDS[::2]], ids=NAMES[::2])
 def test_empty_batches_and_wrong_ones(field: Any) -> None:
     none, some = batch([]), batch(utterances([4, 2], 2))
@@ -287,6 +302,32 @@ def test_a_frame_map_adds_up_to_what_the_field_says(field: Any) -> None:
         torch.testing.assert_close(seen.heard.sum(dim=1), torch.ones(len(seen.heard), dtype=torch.float64))
         assert not seen.resonance.requires_grad
         assert (seen.strength_a is None) == (not isinstance(field, Irf))
+
+
+@pytest.mark.parametrize("field", MAPPED, ids=lambda field: type(field).__name__)
+def test_a_map_of_frames_of_different_width_is_refused(field: Any) -> None:
+    with pytest.raises(SereError, match="B402"):
+        field.frame_map(batch(utterances([3], 1)), batch(utterances([3], 2, width=WIDTH + 1)))
+
+
+@pytest.mark.parametrize("field", [*EACH, *MAPPED[-2:]], ids=lambda field: type(field).__name__)
+def test_half_precision_is_widened_with_autocast_and_without(field: Any) -> None:
+    """Cosines of bfloat16 rows have two digits, too few to choose by; what is asked in half precision is answered in float32."""
+    field = field.float()
+    a, b = (batch(utterances(lengths, 1, torch.bfloat16)) for lengths in ([7, 3], [5, 6]))
+    wide = [batch([(z.float(), d.float()) for z, d in utterances(lengths, 1, torch.bfloat16)]) for lengths in ([7, 3], [5, 6])]
+    for half, full in zip((a, b), wide, strict=True):
+        object.__setattr__(full, "embedding", half.embedding.float())
+        object.__setattr__(full, "bursts", half.bursts.float())
+    for ask in (field, field.aligned):
+        want = ask(*wide)
+        for autocast in (False, True):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+                for given in ((a, b), wide):
+                    found = ask(*given)
+                    assert found.similarity.dtype == torch.float32
+                    torch.testing.assert_close(found.similarity, want.similarity, rtol=1e-6, atol=1e-6)
+                    torch.testing.assert_close(found.told.float(), want.told, rtol=1e-6, atol=1e-6)
 
 
 def test_the_shuffled_control_tells_other_frames() -> None:

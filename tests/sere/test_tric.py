@@ -271,6 +271,14 @@ def test_diagnostics_tell_pseudo_classes_and_collapse() -> None:
     assert {"prototype_spread", "told_norm", "similarity"} <= found.keys()
 
 
+def test_a_single_class_has_no_entropy() -> None:
+    streams = Streams(labels=[0, 0])
+    loss = build(TricParams(), BuildContext(id="adapt", classes=("anger",), dim=WIDTH - BURSTS, dynamics_dim=BURSTS))
+    streams(loss, irf())
+    found = loss.diagnostics()
+    assert found["pseudo_entropy"] == 0.0 and found["pseudo_share/anger"] == 1.0
+
+
 @pytest.mark.parametrize("weights", [{"prototype_weight": 0}, {"prototype_weight": 0, "dual_weight": 0}])
 def test_collapse_is_watched_without_the_prototype_term_too(weights: dict[str, Any]) -> None:
     loss, streams = tric(**weights), Streams()

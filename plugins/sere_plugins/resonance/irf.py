@@ -64,7 +64,8 @@ class Irf(FrameField):
         return None if self.kernel.sync is None else self._weighed(batch.bursts, batch.frames.mask)
 
     def _weighed(self, bursts: Tensor, mask: Tensor) -> Tensor:
-        bursts = bursts.masked_fill(~mask.unsqueeze(-1), 0.0)
+        # bfloat16 sums would decide by rounding who is a highlight
+        bursts = bursts.to(torch.promote_types(bursts.dtype, torch.float32)).masked_fill(~mask.unsqueeze(-1), 0.0)
         if self.params.burst == "abs":
             bursts = bursts.abs()
         return (bursts * self.alpha.to(bursts.dtype)).sum(dim=-1)

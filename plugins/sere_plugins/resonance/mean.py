@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sere_plugins.resonance.pairwise import unit
 from sere_registry import BuildContext, Encoded, NoParams, Resonance
 
 
@@ -32,4 +33,4 @@ class Mean(nn.Module):
 
 
 def _unit(rows: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=-1)
+    return unit(rows.to(torch.promote_types(rows.dtype, torch.float32)))

@@ -58,7 +58,7 @@ class Side:
 
 def resonance(a: Side, b: Side, kernel: Kernel, aligned: bool = True) -> Tensor:
     """R of rows of a with rows of b, equation 4, `[P, T_a, T_b]`; or of every pair, those of a's first row first."""
-    left, right = _unit(a.frames), _unit(b.frames)
+    left, right = unit(a.frames), unit(b.frames)
     if aligned:
         scores = left @ right.transpose(1, 2)
     else:
@@ -200,7 +200,7 @@ class PairwiseField(nn.Module):
             return pairwise(self.side(a), self.side(b), self.kernel, self.hear, aligned=aligned, told=told)
 
 
-def _unit(rows: Tensor) -> Tensor:
-    """Rows of norm 1; a zero row stays one, with a finite gradient."""
-    norms = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return rows / torch.where(norms > 0, norms, 1.0)
+def unit(rows: Tensor) -> Tensor:
+    """`[..., D]` at length 1; a zero row stays one and gets gradient 0, as in the search: it has no direction."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / norms.masked_fill(norms == 0, torch.inf)
