@@ -1,0 +1,117 @@
+"""Equal shares in loops: (B1) itself, and what `tric_balanced` makes of it in equations 7 and 8 and in what it teaches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sere_plugins.balancing import balanced
+from sere_plugins.losses.tric_balanced import build
+from sere_plugins.specs.losses import TricBalancedParams
+from sere_registry import BuildContext, Progress, Views
+from tests.sere import reference
+from tests.sere.batches import BURSTS, WIDTH, batch, gradients, leaves
+from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, padded, streams
+from tests.sere.test_section_4 import irf
+
+CLASSES = ("anger", "fear", "sadness")
+CONTEXT = BuildContext(id="adapt", classes=CLASSES, dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
+LABELS = [2, 0, 1, 0]
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 50])
+@pytest.mark.parametrize(("count", "classes"), [(1, 3), (6, 3), (7, 2), (5, 1), (2, 4)])
+def test_columns_and_rows_are_scaled_in_turn(count: int, classes: int, rounds: int) -> None:
+    logits = 2 * torch.randn(count, classes, generator=torch.Generator().manual_seed(count)).double()
+    want = reference.equal_shares(logits, rounds)
+    for dtype, tolerance in PRECISIONS:
+        found = balanced(logits.to(dtype), rounds)
+        assert found.dtype == dtype
+        assert_equal([found], [want], tolerance)
+
+
+def loss_of(target: Any, **params: Any) -> Any:
+    """The loss at the end of an epoch, after which the whole of T_u stands in one batch."""
+    made = build(TricBalancedParams(**{"prototype_weight": 1.0, "dual_weight": 1.0, **params}), CONTEXT)
+    made.after_epoch(Progress(step=0, epoch=0, fraction=0.0), SimpleNamespace(encoded=lambda stream: {"target": target}[stream]))
+    return made
+
+
+def shares(target: Any, p: TricBalancedParams) -> Tensor:
+    """Q in loops."""
+    logits = target.logits.detach().double() / p.temperature
+    return reference.equal_shares(logits, p.rounds if p.balance else 0)
+
+
+@pytest.mark.parametrize("reading", [{}, {"anchors_from": "chain", "mix": "resonance"}, {"prototype_loss": "contrastive"}], ids=str)
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_equations_7_to_9_with_classes_that_were_given_out(situation: str, reading: dict[str, Any]) -> None:
+    """(B2): anchors of T_u come from the given class; those of S_u, and the pairs of equation 9, are free as before."""
+    parts = streams(situation, 4, 2, 3)
+    labels = LABELS[: len(parts[0])]
+    field = irf(highlight="all")
+    weights = field.weights.detach().requires_grad_()
+    for dtype, tolerance in PRECISIONS:
+        cut = [cast(stream, dtype) for stream in parts]
+        support, source, target = (padded(p, situation, y) for p, y in zip(cut, (labels, None, None), strict=True))
+        target = replace(target, logits=torch.tensor([[9.0, 2.0, 0.0], [1.0, 0.0, 0.5], [3.0, 1.0, 4.0]])[: len(target)].to(dtype))
+        alone = situation == "one utterance"  # whose equal shares say nothing, and whose S_l has sadness alone
+        if alone:
+            target = replace(target, logits=target.logits.flip(1))
+        loss = loss_of(target, balance=not alone, **reading)
+        given = shares(target, loss.balancing).argmax(dim=1).tolist()
+        found = loss(support, source, target, field.to(dtype))
+        terms = reference.tric(parts[0], labels, parts[1], parts[2], weights, field.params, loss.params, len(CLASSES), given)
+        theirs = [weights, *leaves(*parts)]
+        for name, want in zip(("prototype", "dual"), terms, strict=True):
+            assert_equal([found[name]], [want], tolerance, name)
+            mine = gradients(found[name], [field.weights, *leaves(*cut)])
+            assert_equal(mine, gradients(want, theirs), tolerance, f"gradient of {name}")
+
+
+@pytest.mark.parametrize("view", ["none", "weak", "strong"])
+@pytest.mark.parametrize("balance", [True, False])
+@pytest.mark.parametrize(("soft", "temperature", "rounds"), [(False, 1.0, 50), (True, 1.0, 50), (True, 0.3, 2), (False, 4.0, 1)])
+def test_what_is_taught(soft: bool, temperature: float, rounds: int, balance: bool, view: Any) -> None:
+    """(B3): cross-entropy of the logits, or those of a view, with the given classes or with the shares; the shares are constants."""
+    *_, target = (batch(part) for part in streams("lengths", 1, 1, 5))
+    logits = [(factor * target.logits.detach().roll(by, 1)).requires_grad_() for factor, by in ((1.0, 0), (0.5, 1), (2.0, 2))]
+    target = replace(target, logits=logits[0])
+    loss = loss_of(target, teach_weight=0.7, soft=soft, balance=balance, temperature=temperature, rounds=rounds, view=view)
+    given = shares(target, loss.balancing)
+    assert_equal([loss.given], [given], 1e-6, "Q")
+    assert loss.diagnostics()["given_confidence"] == pytest.approx(float(given.amax(dim=1).mean()), rel=1e-6)
+    assert not loss.given.requires_grad
+    picked = [3, 0, 4]
+    heard = {"none": 0, "weak": 1, "strong": 2}[view]
+    want = torch.zeros((), dtype=torch.float64)
+    for row in picked:
+        log = torch.log(torch.exp(logits[heard][row]) / sum(torch.exp(score) for score in logits[heard][row]))
+        want = want - 0.7 * ((given[row] * log).sum() if soft else log[given[row].argmax()]) / len(picked)
+    views = Views(weak=replace(target, logits=logits[1]).take(picked), strong=replace(target, logits=logits[2]).take(picked))
+    given_batch = replace(target.take(picked), views=views if loss.views else None)
+    found = loss(*_rest(), given_batch, irf())["teach"]
+    assert_equal([found], [want], 1e-6, "teach")
+    assert_equal(gradients(found, logits), gradients(want, logits), 1e-6, "gradient of teach")
+
+
+def _rest() -> tuple[Any, Any]:
+    support, source = streams("lengths", 4, 2)
+    return batch(support, LABELS), batch(source)
+
+
+@pytest.mark.parametrize("balance", [True, False])
+@pytest.mark.parametrize("temperature", [0.25, 4.0])
+def test_pseudo_classes_of_utterances_that_took_no_part(temperature: float, balance: bool) -> None:
+    """Equal shares among themselves, or each one's most likely class."""
+    support, asked = (batch(part, y) for part, y in zip(streams("lengths", 4, 5), (LABELS, None), strict=True))
+    asked = replace(asked, logits=asked.logits + torch.tensor([3.0, 0.0, 0.0]))
+    loss = build(TricBalancedParams(balance=balance, temperature=temperature, rounds=7), CONTEXT)
+    found = loss.pseudo_classes(asked, support, irf())
+    assert found.tolist() == shares(asked, loss.balancing).argmax(dim=1).tolist()
+    assert (len(set(found.tolist())) > 1) is balance
