@@ -301,6 +301,18 @@ def test_diagnostics() -> None:
     assert 0 < found["highlight_share"] < 1
 
 
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(0, 2)])
+def test_strengths_that_are_no_numbers_have_no_highlights_and_stop_nothing(rows: slice) -> None:
+    """A run that diverges is told so by its loss, not by an error from here."""
+    a, b = batch(utterances([3, 5], 1), extra=0), batch(utterances([4, 2], 2))
+    sick = replace(a, bursts=a.bursts.detach().clone())
+    sick.bursts[rows] = torch.nan
+    with torch.no_grad():
+        found = irf().similarity(sick, b)
+    assert not found[rows].any()
+    torch.testing.assert_close(found[rows.stop :], irf().similarity(a, b)[rows.stop :].detach())
+
+
 def test_the_spread_of_burst_strengths_is_told_in_units_of_tau() -> None:
     """Of the real frames of the utterances that were asked about last: as a of S, they alone are looked at for highlights."""
     field = irf(temperature=0.2)

@@ -121,6 +121,7 @@ def test_diagnostics_name_each_gate() -> None:
         module.gate.weight.zero_()
         module.gate.bias.copy_(torch.tensor([0.0, 1.0, 2.0, 3.0]))
     module(padded(draw([4, 2], 4, 1)), padded(draw([4, 2], 5, 2)))
+    assert module._gates is not None and not module._gates.requires_grad, "what is watched keeps no graph"
     expected = torch.sigmoid(torch.arange(4.0)).tolist()
     found = {name: value for name, value in module.diagnostics().items() if name.startswith("gate/")}
     assert found == pytest.approx(dict(zip(("gate/f0", "gate/rms", "gate/mfcc2", "gate/centroid"), expected, strict=True)))

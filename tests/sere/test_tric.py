@@ -271,6 +271,27 @@ def test_diagnostics_tell_pseudo_classes_and_collapse() -> None:
     assert {"prototype_spread", "told_norm", "similarity"} <= found.keys()
 
 
+def test_what_is_watched_keeps_no_graph() -> None:
+    for params in ({}, {"prototype_weight": 0}):
+        loss = tric(**params)
+        Streams()(loss, irf())
+        assert {"embedding_norm", "prototype_spread"} <= loss._seen.keys()
+        assert not any(value.requires_grad for value in loss._seen.values())
+
+
+@pytest.mark.parametrize(
+    "reading", [{}, {"prototype_loss": "contrastive", "normalise": "l2"}, {"distance": "euclidean", "squared": False}], ids=named
+)
+def test_autocast_takes_no_digits_off_the_terms(reading: dict[str, Any]) -> None:
+    """Means and distances in bfloat16 would have two digits."""
+    streams, field, loss = Streams(dtype=torch.float32), irf(torch.float32), tric(**reading)
+    want = streams(loss, field)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = streams(loss, field)
+    for name, value in want.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-6)
+
+
 def test_a_single_class_has_no_entropy() -> None:
     streams = Streams(labels=[0, 0])
     loss = build(TricParams(), BuildContext(id="adapt", classes=("anger",), dim=WIDTH - BURSTS, dynamics_dim=BURSTS))
