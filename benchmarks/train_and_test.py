@@ -10,6 +10,9 @@ sere's line that it extracted none.  nkululeko also fits Platt scaling and draws
 digests what it ran on, checks for leaks, and writes posteriors, embeddings and a checkpoint: each does what it does by default,
 but sere's hooks are off.
 
+With `--many N` the same is done for N values of C: as one `sere compare`, whose processes import their libraries once, and as N runs of
+nkululeko, which has a process for each; both with one process at a time.
+
 Both fit scikit-learn's SVC; sere's engine is made of torch beside it, nkululeko's run imports no torch.  A process that imports
 both libraries and does nothing is printed as the floor, and what the ratio would be if all that sere does itself took no time.
 
@@ -39,6 +42,7 @@ from sere_registry import BuildContext, ComponentSpec
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 SERE = "import sys; from sere_core.cli import run_main; sys.exit(run_main())"
+COMPARE = "import sys; from sere_core.cli import main; sys.exit(main())"
 FLOOR = "import torch, sklearn.svm"
 PHASES = ("import torch", "import sklearn.svm", FLOOR)
 
@@ -135,6 +139,27 @@ def tools(data: Path, out: Path, nkululeko: Path | None) -> dict[str, Tool]:
     return made
 
 
+def many(data: Path, out: Path, nkululeko: Path | None, count: int, environ: Mapping[str, str]) -> None:
+    """Print what `count` experiments cost, done as each tool does many; each tool's caches are filled."""
+    values = [0.5 * 2**number for number in range(count)]
+    rows = "\n".join(f'  "C={value:g}": {{method: {{params: {{C: {value}}}}}}}' for value in values)
+    (out / "many.yaml").write_text(f"sere: 1\ncompare: many\nbase: svm.yaml\nrows:\n{rows}\n")
+    words = [sys.executable, "-c", COMPARE, "compare", str(out / "many.yaml"), "--out", str(out / "many"), "--jobs", "1", "--yes"]
+    ours = Tool(words, lambda said: f"{count}/{count}" in said)
+    ours.run(environ)
+    print(f"{count} experiments, one `sere compare`: {ours.wall[0]:.2f} s wall, {ours.processor[0]:.2f} s cpu")
+    if nkululeko is None:
+        return
+    theirs = tools(data, out, nkululeko)["nkululeko"]
+    template = (out / "svm.ini").read_text()
+    for value in values:
+        (out / "svm.ini").write_text(template.replace("C_val = 1.0", f"C_val = {value}"))
+        theirs.run(environ)
+    wall, processor = sum(theirs.wall), sum(theirs.processor)
+    print(f"{count} experiments, {count} runs of nkululeko: {wall:.2f} s wall, {processor:.2f} s cpu")
+    print(f"nkululeko / sere over {count} experiments: {wall / ours.wall[0]:.2f} wall, {processor / ours.processor[0]:.2f} cpu")
+
+
 def uar(name: str, out: Path, said: str) -> float:
     """Of the last run, in percent."""
     if name == "sere":
@@ -156,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="one train-and-test experiment: sere beside nkululeko")
     parser.add_argument("--nkululeko", type=Path, help="the python of an environment that has nkululeko 1.14.1")
     parser.add_argument("--runs", type=int, default=7, help="of each tool, alternating")
+    parser.add_argument("--many", type=int, default=10, metavar="N", help="experiments of the comparison; 0: none")
     parser.add_argument("--out", type=Path, help="folder of both tools' records and of nkululeko's store; default: a temporary one")
     options = parser.parse_args()
     if not os.environ.get("SERE_DATA"):
@@ -163,7 +189,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = (options.out or Path(folder)).resolve()
         out.mkdir(parents=True, exist_ok=True)
-        measure(Path(os.environ["SERE_DATA"]).resolve(), out, options.nkululeko, options.runs)
+        data = Path(os.environ["SERE_DATA"]).resolve()
+        measure(data, out, options.nkululeko, options.runs)
+        if options.many:
+            many(data, out, options.nkululeko, options.many, environment(out))
 
 
 def measure(data: Path, out: Path, nkululeko: Path | None, runs: int) -> None:
