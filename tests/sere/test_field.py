@@ -304,7 +304,7 @@ def test_diagnostics() -> None:
 @pytest.mark.parametrize("rows", [slice(0, 1), slice(0, 2)])
 def test_strengths_that_are_no_numbers_have_no_highlights_and_stop_nothing(rows: slice) -> None:
     """A run that diverges is told so by its loss, not by an error from here."""
-    a, b = batch(utterances([3, 5], 1), extra=0), batch(utterances([4, 2], 2))
+    a, b = batch(utterances([3, 5], 1), extra=0), batch(utterances([4, 4, 2], 2))
     sick = replace(a, bursts=a.bursts.detach().clone())
     sick.bursts[rows] = torch.nan
     with torch.no_grad():

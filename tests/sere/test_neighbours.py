@@ -305,9 +305,13 @@ def test_a_frame_map_adds_up_to_what_the_field_says(field: Any) -> None:
 
 
 @pytest.mark.parametrize("field", MAPPED, ids=lambda field: type(field).__name__)
-def test_a_map_of_frames_of_different_width_is_refused(field: Any) -> None:
+def test_frames_of_different_width_are_refused_whoever_asks(field: Any) -> None:
+    one, wider, two = batch(utterances([3], 1)), batch(utterances([3], 2, width=WIDTH + 1)), batch(utterances([3, 2], 2))
+    for ask in (field, field.similarity, field.aligned, field.frame_map):
+        with pytest.raises(SereError, match="B402"):
+            ask(one, wider)
     with pytest.raises(SereError, match="B402"):
-        field.frame_map(batch(utterances([3], 1)), batch(utterances([3], 2, width=WIDTH + 1)))
+        field.aligned(one, two)
 
 
 @pytest.mark.parametrize("field", [*EACH, *MAPPED[-2:]], ids=lambda field: type(field).__name__)
