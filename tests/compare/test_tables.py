@@ -46,12 +46,14 @@ features 94126b3f; tuning none; evidence confirmed, reconstructed; chance 20.0 %
 """
 
 LATEX_LINES = (
-    r" & aa$\to$bb & bb$\to$aa & mean & interval, 95 \% & n & rank & diff. & w/t/l & p (Holm) & against source-only \\",
+    r" & aa$\to$bb & bb$\to$aa & mean & interval, 95 \% & n & rank \\",
+    r" & diff. & w/t/l & p (Holm) & against source-only \\",
     r"a\&b\_\% & \textbf{51.0}{\scriptsize\,$\pm$\,1.2} & \textbf{60.4}{\scriptsize\,$\pm$\,1.2} & \textbf{55.7}\,$\uparrow$"
-    r" & 51.6..59.8 & 4 & 1.50 & $+10.7$ & 3/1/0 & \textless{}0.001 & better \\",
+    r" & 51.6..59.8 & 4 & 1.50 \\",
+    r"a\&b\_\% & $+10.7$ & 3/1/0 & \textless{}0.001 & better \\",
     r"\textless{}four\textgreater{} & 45.0{\scriptsize\,$\pm$\,1.2} & 49.0\,{\scriptsize(n=1)} & (47.0)"
-    r" & 42.9..51.1 & 3/4 & 1.50 & $+2.0$ & 3/1/0 & 0.200 & no difference shown \\",
-    r"chance & 20.0 & 20.0 & 20.0 &  &  &  &  &  &  &  \\",
+    r" & 42.9..51.1 & 3/4 & 1.50 \\",
+    r"chance & 20.0 & 20.0 & 20.0 &  &  &  \\",
 )
 
 
@@ -86,7 +88,8 @@ def test_the_main_table_in_markdown(small: tuple[Results, Summary]) -> None:
 def test_the_main_table_in_latex(small: tuple[Results, Summary]) -> None:
     text = render(build(small[0], "main", small[1]), "latex")
     assert all(each in text.splitlines() for each in LATEX_LINES)
-    assert text.count(r"\midrule") == 4 and r"\toprule" in text and r"\bottomrule" in text
+    assert text.count(r"\midrule") == 4 + 3, "chance says nothing in the block of tests"
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 2
     caption = line(text, r"\caption")
     assert all(each in caption for each in ("5-shot inductive", r"chance 20.0 \%", "n = 19 of 20 runs", "reconstructed", "selection last"))
 
@@ -300,8 +303,12 @@ def test_latex_is_balanced_whatever_the_names(ugly: Results, shape: str) -> None
         depth += (sign == "{") - (sign == "}")
         assert depth >= 0
     assert re.findall(r"\\begin\{(\w+\*?)\}", text) == list(reversed(re.findall(r"\\end\{(\w+\*?)\}", text)))
-    rows = [re.sub(r"\\[&\\](?!$)", "", each) for each in text.splitlines() if each.endswith(r" \\")]
-    assert {each.count("&") for each in rows} == {len(table.columns) - 1} and len(rows) == 1 + len(list(table.lines))
+    blocks = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}(.*?)\\end\{tabular\}", text, re.DOTALL)
+    for columns, block in blocks:
+        rows = [re.sub(r"\\[&\\](?!$)", "", each) for each in block.splitlines() if each.endswith(r" \\")]
+        assert {each.count("&") for each in rows} == {len(columns) - 1}
+        assert len(rows) - 1 in {len(list(table.lines)), len(list(table.lines)) - 1}, "chance has no line in a block of tests"
+    assert sum(len(columns) - table.stub for columns, _ in blocks) == len(table.columns) - table.stub
     comments = re.sub(r"\\%", "", "\n".join(text.splitlines()[1:]))
     assert comments.count("%") == comments.count("{%\n"), "no % but those that were meant"
 

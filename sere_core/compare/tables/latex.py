@@ -2,69 +2,105 @@
 
 from __future__ import annotations
 
-from sere_core.compare.tables.model import Cell, Table
+from collections.abc import Sequence
 
-_ESCAPES = str.maketrans(
-    {
-        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\\": r"\textbackslash{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        '"': r"\textquotedbl{}",
-        "±": r"$\pm$",
-        "†": r"\textsuperscript{\dag}",
-        "✓": r"\checkmark{}",
-        "–": "--",
-        "−": "$-$",
-        "≥": r"$\geq$",
-    }
-)
+from sere_core.compare.tables.latex_text import escape
+from sere_core.compare.tables.model import Cell, Column, Line, Table
+
 _ARROWS = {"better": r"\,$\uparrow$", "worse": r"\,$\downarrow$", "": ""}
 
-#: tables with more columns than this are scaled to the line
-_WIDE = 9
+#: signs that stand beside each other in small print on a line of a usual page; what is wider is broken between groups of columns
+_LINE = 100
+#: the smallest page that is reckoned with, `article` on letter paper: points of its height, signs in a line of the caption and of the
+#: notes with the points that it takes, and what stands between these parts
+_PAGE, _CAPTION, _NOTES, _SPACE = 550, (75, 12), (95, 8), 40
+#: the smallest share of a page's height that columns are squeezed into
+_LEAST = 0.3
 
 
 def latex(table: Table) -> str:
-    """A `table*` with caption and label, and the notes in small print below."""
-    count, wide = len(table.columns), len(table.columns) > _WIDE
-    body = [rf"\begin{{tabular}}{{@{{}}{''.join('l' if column.text else 'r' for column in table.columns)}@{{}}}}", r"\toprule"]
-    body += [_row([_head(column.title) for column in table.columns]), r"\midrule"]
-    for number, section in enumerate(table.sections):
-        if number:
-            body.append(r"\midrule")
-        body += [_row([_cell(cell) for cell in line.cells]) for line in section]
-    body += [r"\bottomrule", r"\end{tabular}" + ("}" if wide else "")]
+    """A `table*` with caption and label, and the notes in small print below; blocks of columns stand below each other."""
     arrows = any(cell.mark for line in table.lines for cell in line.cells)
     notes = [*table.notes, *(["An arrow marks a mean whose difference from the reference is shown."] if arrows else [])]
-    packages = ["booktabs", *(["graphicx"] if wide else []), *(["amssymb"] if r"\checkmark" in "".join(body) else [])]
+    below = " ".join(note if note[-1:] in ".:" else f"{note}." for note in notes)
+    blocks = _blocks(table)
+    height = _room(table.caption, below) / len(blocks)
+    body = [line for number, places in enumerate(blocks) for line in _block(table, places, height, number > 0)]
+    packages = ["booktabs", "graphicx", *(["amssymb"] if r"\checkmark" in "".join(body) else [])]
     return "\n".join(
         [
-            f"% needs \\usepackage[T1]{{fontenc}} and \\usepackage{{{','.join(packages)}}}; {count} columns",
+            f"% needs \\usepackage[T1]{{fontenc}} and \\usepackage{{{','.join(packages)}}}; {len(table.columns)} columns",
             r"\begin{table*}[t]",
             r"\centering\small",
             rf"\caption{{{escape(table.caption)}}}",
             rf"\label{{tab:{''.join(each for each in table.name if each.isalnum())}}}",
-            *([r"\resizebox{\linewidth}{!}{%"] if wide else []),
+            r"\par\medskip",
             *body,
             r"\par\smallskip\raggedright\scriptsize",
-            " ".join(escape(note if note[-1:] in ".:" else f"{note}.") for note in notes),
+            escape(below),
             r"\end{table*}",
             "",
         ]
     )
 
 
-def escape(text: str) -> str:
-    r"""Text that LaTeX prints as it is.
+def _room(caption: str, notes: str) -> float:
+    """The share of the page's height that caption and notes leave for columns."""
+    taken = _SPACE + sum(points * -(-len(text) // signs) for text, (signs, points) in ((caption, _CAPTION), (notes, _NOTES)))
+    return max(_LEAST, 1 - taken / _PAGE)
 
-    >>> print(escape("a_b & 5 % <c> {d}"))
-    a\_b \& 5 \% \textless{}c\textgreater{} \{d\}
-    """
-    return text.translate(_ESCAPES)
+
+def _blocks(table: Table) -> list[list[int]]:
+    """The columns in blocks, each after those that name the line: a group goes on where it fits, else it begins a new block."""
+    stub = list(range(table.stub))
+    widths = [_width(table, place) for place in range(len(table.columns))]
+    room = _LINE - sum(widths[place] for place in stub)
+    blocks: list[list[int]] = [[]]
+    groups: list[list[int]] = []
+    for place in range(table.stub, len(table.columns)):
+        if groups and table.columns[place].group == table.columns[groups[-1][-1]].group:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    for group in groups:
+        if blocks[-1] and sum(widths[place] for place in [*blocks[-1], *group]) > room:
+            blocks.append([])
+        blocks[-1] += group
+    return [[*stub, *block] for block in blocks]
+
+
+def _width(table: Table, place: int) -> int:
+    """Signs of a column, with the space beside it; deviations are printed smaller."""
+
+    def of(cell: Cell) -> int:
+        return len(cell.text) + (1 + len(cell.spread) if cell.spread else 0) + len(cell.more) + bool(cell.mark)
+
+    return 2 + max(len(table.columns[place].title), *(of(line.cells[place]) for line in table.lines), 1)
+
+
+def _block(table: Table, places: Sequence[int], height: float, below: bool) -> list[str]:
+    """One `tabular`, made smaller where it is wider than the line or higher than its share of the page."""
+    columns = [table.columns[place] for place in places]
+    lines = [rf"\begin{{tabular}}{{@{{}}{''.join('l' if column.text else 'r' for column in columns)}@{{}}}}", r"\toprule"]
+    lines += [_row([_head(column) for column in columns])]
+    for section in table.sections:
+        rows = [_row([_cell(line.cells[place]) for place in places]) for line in section if _says(table, line, places)]
+        lines += [r"\midrule", *rows] if rows else []
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    return [
+        *([r"\par\medskip"] if below else []),
+        r"\sbox8{%",
+        *lines[:-1],
+        lines[-1] + "}",
+        r"\ifdim\wd8>\linewidth\sbox8{\resizebox{\linewidth}{!}{\usebox8}}\fi",
+        rf"\ifdim\dimexpr\ht8+\dp8\relax>{height:.2f}\textheight\sbox8{{\resizebox*{{!}}{{{height:.2f}\textheight}}{{\usebox8}}}}\fi",
+        r"\usebox8",
+    ]
+
+
+def _says(table: Table, line: Line, places: Sequence[int]) -> bool:
+    """Chance says nothing in a block of tests."""
+    return any(line.cells[place].text for place in places[table.stub :])
 
 
 def _row(cells: list[str]) -> str:
@@ -72,12 +108,12 @@ def _row(cells: list[str]) -> str:
     return f"{'{}' if first[:1] in '[*' and first else ''}{' & '.join([first, *rest])} \\\\"
 
 
-def _head(title: str) -> str:
+def _head(column: Column) -> str:
     """A pair with an arrow."""
-    source, found, target = title.partition(">")
+    source, found, target = column.title.partition(">")
     if not found:
-        source, found, target = title.partition("_to_")
-    return rf"{escape(source)}$\to${escape(target)}" if found else escape(title)
+        source, found, target = column.title.partition("_to_")
+    return rf"{escape(source)}$\to${escape(target)}" if found else escape(column.title)
 
 
 def _cell(cell: Cell) -> str:
