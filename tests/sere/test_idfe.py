@@ -127,6 +127,16 @@ def test_diagnostics_name_each_gate() -> None:
     assert found == pytest.approx(dict(zip(("gate/f0", "gate/rms", "gate/mfcc2", "gate/centroid"), expected, strict=True)))
 
 
+def test_the_gates_of_a_single_frame_are_their_own_mean() -> None:
+    module = idfe()
+    module(padded(draw([1], 4, 1)), padded(draw([1], 5, 2)))
+    gates = torch.sigmoid(module.gate(draw([1], 5, 2)[0])).detach()[0].tolist()
+    assert [module.diagnostics()[f"gate/{name}"] for name in ("f0", "rms", "mfcc2", "centroid")] == pytest.approx(gates)
+    nothing = Frames(torch.zeros(2, 0, 4).double(), torch.ones(2, 0, dtype=torch.bool), 50.0)
+    module(nothing, Frames(torch.zeros(2, 0, 5).double(), nothing.mask, 50.0))
+    assert module.diagnostics()["gate/f0"] == module.diagnostics()["gate_closed"] == 0.0
+
+
 def test_static_standardises_within_the_utterance() -> None:
     contours = [*draw([9], 4, 1), torch.full((3, 4), 0.1, dtype=torch.float64)]
     values = Static(ContourParams(), CONTEXT)(padded(contours, 1e9), padded(draw([9, 3], 5, 2))).values
