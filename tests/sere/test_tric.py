@@ -158,7 +158,13 @@ def test_searches_are_without_gradient_and_a_weight_of_0_costs_nothing(weights: 
 
 @pytest.mark.parametrize(
     ("params", "reads_source"),
-    [({}, True), ({"dual_weight": 0}, False), ({"dual_weight": 0, "anchors_from": "chain"}, True), ({"prototype_weight": 0}, True)],
+    [
+        ({}, True),
+        ({"dual_weight": 0}, False),
+        ({"dual_weight": 0, "anchors_from": "chain"}, True),
+        ({"dual_weight": 0, "anchors_from": "chain", "prototype_weight": 0}, False),
+        ({"prototype_weight": 0}, True),
+    ],
 )
 def test_the_source_is_named_only_where_something_reads_it(params: dict[str, Any], reads_source: bool) -> None:
     assert isinstance(tric(**params), Tric if reads_source else TricWithoutSource)
