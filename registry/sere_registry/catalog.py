@@ -196,8 +196,10 @@ class Catalog:
     def _check_needs(self, entry: Entry, spec: ComponentSpec, place: Place) -> None:
         missing = [need.partition(":")[0] for need in spec.needs if not self._has(need)]
         if missing:
-            message = f"{noun(entry.kind)} '{entry.full_name}' needs {', '.join(missing)}, which is not installed"
-            hint = f'pip install "sere[{spec.extra}]"' if spec.extra else f"pip install {' '.join(missing)}"
+            name = f"{noun(entry.kind)} '{entry.full_name}' of {entry.owner}"
+            message = f"{name} needs {', '.join(missing)}, which is not installed"
+            bundle = spec.extra and not entry.local
+            hint = f'pip install "{entry.distribution}[{spec.extra}]"' if bundle else f"pip install {' '.join(missing)}"
             entry.state, entry.problem = "incomplete", Problem("P108", message, hint)
             raise error("P108", message, hint, place)
 

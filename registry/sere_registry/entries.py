@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
 
-from sere_registry.errors import Place, Problem, SereError
+from sere_registry.errors import Place, Problem, SereError, reason
 from sere_registry.kinds import API, FIRST_PARTY, GROUPS, Kind
 from sere_registry.params import Params
-from sere_registry.spec import ComponentSpec
+from sere_registry.spec import ComponentSpec, ill_typed
 
 State = Literal["listed", "loaded", "broken", "disabled", "incompatible", "incomplete"]
 
@@ -139,10 +141,12 @@ class Entry:
             self.again(place)
         name = f"{noun(self.kind)} '{self.full_name}' of {self.owner}"
         try:
-            spec = self.loader()
-        except (Exception, SystemExit) as cause:  # whatever a plugin's module raises is the plugin's
-            reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
-            self.fail("P102", f"{name} failed to import ({self.value}): {reason}", self._advice("repair or update"), place, cause)
+            with redirect_stdout(sys.stderr):  # what a module prints must not stand in somebody's JSON
+                spec = self.loader()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as cause:  # whatever a plugin's module raises is the plugin's, `sys.exit` too
+            self.fail("P102", f"{name} failed to import ({self.value}): {reason(cause)}", self._advice("repair or update"), place, cause)
         wrong = self._wrong(spec)
         if wrong:
             self.fail("P104", f"{name}: {self.value} {wrong}", self._advice("this is for the author of"), place)
@@ -161,14 +165,15 @@ class Entry:
         if not isinstance(spec, ComponentSpec):
             return f"is not a ComponentSpec but {type(spec).__name__}"
         if spec.kind != self.kind:
-            return f"is {WORDS.get(spec.kind, repr(spec.kind))}, not {WORDS[self.kind]}"
+            known = WORDS.get(spec.kind) if isinstance(spec.kind, str) else None
+            return f"is {known or repr(spec.kind)}, not {WORDS[self.kind]}"
         if not self.local and "." not in self.full_name:
             return "is announced without a namespace; entry points are named `namespace.name`"
         if not self.local and spec.name != self.short_name:
             return f"calls itself '{spec.name}', the entry point calls it '{self.short_name}'"
         if not (isinstance(spec.params, type) and issubclass(spec.params, Params)):
             return "has `params` that is not a subclass of Params"
-        return ""
+        return ill_typed(spec)
 
 
 @dataclass(frozen=True)

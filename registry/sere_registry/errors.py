@@ -154,6 +154,20 @@ def error(code: str, message: str, hint: str = "", place: Place | str = Place())
     return SereError(Problem(code, message, hint, place))
 
 
+def reason(cause: BaseException) -> str:
+    """Any exception as one line, whatever its text: `ValueError: what was wrong`.
+
+    >>> reason(ValueError("first line\\n  second line")), reason(SystemExit())
+    ('ValueError: first line second line', 'SystemExit')
+    """
+    try:
+        text = " ".join(str(cause).split())
+    except Exception:  # an exception of somebody's own that cannot even say what it is
+        text = ""
+    text = text if len(text) <= 300 else text[:297] + "..."
+    return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+
+
 def suggest(word: str, known: Iterable[str], what: str = "known names") -> str:
     """A hint: the nearest known name if one is near, and the list of all of them.
 

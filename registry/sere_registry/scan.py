@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +23,10 @@ KINDS: dict[str, Kind] = {group: kind for kind, group in GROUPS.items()}
 def canonical(name: str) -> str:
     """The normal form of a distribution's name.
 
-    >>> canonical("Sere_Plugin.XYZ")
+    >>> canonical("Sere_Plugin.-XYZ")
     'sere-plugin-xyz'
     """
-    return name.lower().replace("_", "-").replace(".", "-")
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def installed_version(name: str) -> str | None:

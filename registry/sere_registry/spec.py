@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from sere_registry.errors import error
+from sere_registry.errors import error, reason
 from sere_registry.kinds import API, Kind
 from sere_registry.params import NoParams, Params
 
@@ -29,7 +29,8 @@ class ComponentSpec:
         cite: where it is from, e.g. "arXiv:1607.01719".
         evidence: "confirmed" (checked against the authors' code or equations), "reconstructed", or "stand-in".
         needs: distributions it imports beyond those of sere itself, as `distribution` or `distribution:module`.
-        extra: the extra of sere that installs `needs`, if there is one.
+        extra: the extra of its distribution that installs `needs`, if there is one.
+        tags: words for listings.
 
     >>> spec = ComponentSpec(kind="loss", name="one", factory="builtins:dict", summary="a loss")
     >>> spec.params().model_dump()
@@ -59,8 +60,30 @@ class ComponentSpec:
             target: Any = importlib.import_module(module_name)
             for part in attribute.split("."):
                 target = getattr(target, part)
-        except Exception as cause:  # whatever a plugin's module raises is the plugin's
-            raise error("P102", f"{self.kind} '{self.name}': {self.factory} failed to import: {type(cause).__name__}: {cause}") from cause
+        except KeyboardInterrupt:
+            raise
+        except BaseException as cause:  # whatever a plugin's module raises is the plugin's, `sys.exit` too
+            raise error("P102", f"its factory {self.factory} failed to import: {reason(cause)}") from cause
         if not callable(target):
-            raise error("P104", f"{self.kind} '{self.name}': {self.factory} is not callable")
+            raise error("P104", f"its factory {self.factory} is not callable")
         return target  # type: ignore[no-any-return]
+
+
+def ill_typed(spec: ComponentSpec) -> str:
+    """Which field of a spec is of another type than it should be; "" where all are right.
+
+    >>> ill_typed(ComponentSpec(kind="loss", name="one", factory="builtins:dict", summary="a loss", needs="av"))
+    "has `needs` 'av', which is not a tuple of text"
+    """
+    for name in ("name", "factory", "summary", "cite", "extra"):
+        if not isinstance(getattr(spec, name), str):
+            return f"has `{name}` {getattr(spec, name)!r}, which is not text"
+    for name in ("needs", "tags"):
+        value = getattr(spec, name)
+        if not isinstance(value, (tuple, list)) or not all(isinstance(item, str) for item in value):
+            return f"has `{name}` {value!r}, which is not a tuple of text"
+    if type(spec.api) is not int:
+        return f"has `api` {spec.api!r}, which is not a whole number"
+    if spec.evidence not in get_args(Evidence):
+        return f"has `evidence` {spec.evidence!r}, which is none of {', '.join(get_args(Evidence))}"
+    return ""

@@ -46,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _add_version(parser)
         subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
         chosen = next((word for word in words if not word.startswith("-")), "")
-        if chosen != "run":  # a short command need not look through all distributions for plugins of pydantic
-            os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+        _without_pydantic_plugins()
         for name, (module, help_line) in COMMANDS.items():
             if name == chosen:
                 importlib.import_module(module).add_parser(subparsers)
@@ -71,6 +70,7 @@ def run_main(argv: Sequence[str] | None = None) -> int:
     def prepare() -> Callable[[], int]:
         from sere_core.cli import run
 
+        _without_pydantic_plugins()
         parser = argparse.ArgumentParser("sere-run", description="Run a config.", allow_abbrev=False)
         _add_version(parser)
         run.add_arguments(parser)
@@ -78,6 +78,11 @@ def run_main(argv: Sequence[str] | None = None) -> int:
         return lambda: run.run(arguments)
 
     return _guarded(prepare, words, last=argv is None)
+
+
+def _without_pydantic_plugins() -> None:
+    """pydantic would look through all distributions for plugins of its own: slow, and one that cannot be read stops it."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def _summary() -> str:
@@ -113,7 +118,16 @@ def _guarded(prepare: Callable[[], Callable[[], int]], words: Sequence[str], las
         from sere_registry.errors import SereError
 
         if not isinstance(problem, SereError):
-            raise
+            from sere_core.cli.blame import damaged_metadata, name_the_plugin
+            from sere_registry.catalog import Catalog
+
+            catalog = Catalog()
+            damaged = damaged_metadata(problem, catalog)
+            if damaged is None:
+                name_the_plugin(problem, catalog)
+                raise
+            damaged.__cause__ = problem
+            problem = damaged
         if "--traceback" in words:
             import traceback
 

@@ -12,7 +12,7 @@ from typing import Any
 from sere_core.config.model import RunConfig
 from sere_core.config.nodes import Dropped
 from sere_core.config.schema import without_paths
-from sere_registry.errors import Place, Problem, SereError, error, suggest
+from sere_registry.errors import Place, Problem, SereError, error, reason, suggest
 from sere_registry.params import Params
 from sere_registry.spec import ComponentSpec
 
@@ -54,15 +54,15 @@ class Bound:
         try:
             factory = self.spec.load()
         except SereError as cause:
-            problems = [replace(one, message=f"{what}: {one.message}", place=self.place) for one in cause.problems]
+            way_out = f"repair or update {self.distribution}; --traceback shows where"
+            problems = [replace(one, message=f"{what}: {one.message}", hint=way_out, place=self.place) for one in cause.problems]
             raise SereError(*problems) from (cause.__cause__ or cause)
         try:
             return factory(self.params, context)
-        except SereError:
+        except (SereError, KeyboardInterrupt):
             raise
-        except Exception as cause:  # whatever a plugin raises is reported with its name; --traceback shows it
-            reason = f"{type(cause).__name__}: {cause}"
-            raise error("B401", f"{what} could not be built: {reason}", "--traceback shows where", self.place) from cause
+        except (Exception, SystemExit) as cause:  # whatever a plugin raises is reported with its name; --traceback shows it
+            raise error("B401", f"{what} could not be built: {reason(cause)}", "--traceback shows where", self.place) from cause
 
 
 @dataclass(frozen=True)

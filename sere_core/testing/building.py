@@ -15,7 +15,7 @@ MODULES = ("encoder", "dynamics", "resonance", "loss")
 def params(subject: Subject) -> None:
     """Its parameters have defaults (or values were given), and keep what they are given."""
     if subject.missing:
-        raise NotRun(f"it needs values for {', '.join(subject.missing)}")
+        raise NotRun(f"it needs values for {', '.join(subject.missing)}: --set {subject.missing[0]}=VALUE, or `params` in a test")
     made = subject.spec.params(**subject.params)
     assert subject.spec.params.model_validate_json(made.model_dump_json()) == made, "its parameters change on a way through JSON"
 

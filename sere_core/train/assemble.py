@@ -18,6 +18,7 @@ from sere_core.config import Resolved
 from sere_core.config.model import LossBlock, Ramp
 from sere_core.rng import derive
 from sere_core.train.backbone import Backbone, Projection
+from sere_core.train.promises import keep_to
 from sere_core.train.seeding import reseed
 from sere_registry import BuildContext, MethodContext, WeightedLoss, error
 
@@ -79,9 +80,12 @@ class Assembler:
         if not isinstance(component, nn.Module):
             raise error(
                 "B403",
-                f"{kind} '{bound.full_name}' builds a {type(component).__name__}, not a torch.nn.Module",
-                place=self.resolved.place(path),
+                f"{kind} '{bound.full_name}' of {bound.owner} builds a {type(component).__name__}, not a torch.nn.Module",
+                f"this is for the author of {bound.distribution}",
+                self.resolved.place(path),
             )
+        if kind == "loss":
+            keep_to(component, bound, self.resolved.place(path))
         self.built(kind, context.id, bound.full_name)
         return component
 

@@ -156,6 +156,8 @@ class StageRunner:
 
     def _checked(self, phase: Phase, terms: Mapping[str, Tensor], raws: Mapping[str, Raw], progress: Progress) -> dict[str, float]:
         """The terms as numbers; anything that is not a finite scalar ends the run with its name and its utterances."""
+        if not isinstance(terms, Mapping):
+            raise error("B403", f"phase '{phase.name}' returns a {type(terms).__name__}, not a mapping from names to scalars")
         for name, term in terms.items():
             if not isinstance(term, Tensor) or term.dim() != 0:
                 what = f"shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__

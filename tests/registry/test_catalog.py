@@ -153,6 +153,39 @@ def test_a_plugin_that_fails_to_import_is_named_with_its_cause_and_harms_nobody_
     assert known.find("loss", "fine").state == known.find("loss", "tric").state == "loaded"
 
 
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("even this fails")
+
+
+class Quits(BaseException):
+    """As pytest's `skip` is one: no `Exception`."""
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (Speechless(), "Speechless"),
+        (Quits("now"), "Quits: now"),
+        (ValueError("one\n  two\n"), "ValueError: one two"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_whatever_a_plugin_raises_is_one_line(error: BaseException, says: str) -> None:
+    code, message, _ = problem(lambda: catalog(third(raising(error), name="xyz.broken")).find("loss", "broken"))
+    assert code == "P102" and message.endswith(f"(in:memory): {says}")
+
+
+def test_what_a_plugin_prints_when_it_is_imported_is_not_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    def load() -> ComponentSpec:
+        print("thank you for installing focal")
+        return spec()
+
+    catalog(third(load, name="xyz.focal")).find("loss", "focal")
+    out, err = capsys.readouterr()
+    assert out == "" and "thank you" in err
+
+
 def test_an_interrupt_during_an_import_is_no_mistake_of_the_plugin() -> None:
     with pytest.raises(KeyboardInterrupt):
         catalog(third(raising(KeyboardInterrupt()), name="xyz.slow")).find("loss", "slow")
@@ -166,6 +199,11 @@ def test_an_interrupt_during_an_import_is_no_mistake_of_the_plugin() -> None:
         (spec("other"), "xyz.focal", "calls itself 'other', the entry point calls it 'focal'"),
         (spec(), "focal", "without a namespace"),
         (spec(params=dict), "xyz.focal", "not a subclass of Params"),
+        (spec(api="1"), "xyz.focal", "has `api` '1', which is not a whole number"),
+        (spec(needs="av"), "xyz.focal", "has `needs` 'av', which is not a tuple of text"),
+        (spec(summary=None), "xyz.focal", "has `summary` None, which is not text"),
+        (spec(evidence="sure"), "xyz.focal", "has `evidence` 'sure'"),
+        (spec(kind=["loss"]), "xyz.focal", "is ['loss'], not a loss"),
     ],
 )
 def test_an_entry_point_that_is_not_what_it_says_is_refused(target: Any, name: str, says: str) -> None:
@@ -211,6 +249,12 @@ def test_a_missing_extra_is_found_without_import_and_says_how_to_install_it(
     code, message, got = problem(lambda: known.find("loss", "focal"))
     assert (code, got) == ("P108", hint) and f"needs {needs[0].partition(':')[0]}, which is not installed" in message
     assert known.entries[0].state == "incomplete"
+
+
+def test_an_extra_of_a_plugin_is_the_plugin_s() -> None:
+    known = catalog(third(spec(needs=("no-such-dist",), extra="fast")), installed={"sere": "0.1.0"}.get)
+    _, message, hint = problem(lambda: known.find("loss", "focal"))
+    assert "of sere-plugin-xyz 0.2 needs no-such-dist" in message and hint == 'pip install "sere-plugin-xyz[fast]"'
 
 
 def test_needs_that_are_there_are_no_problem() -> None:

@@ -1,0 +1,78 @@
+"""Runs that a plugin or the environment breaks: one coded line with its name, or a traceback whose last line has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFIG = """\
+sere: 1
+name: small
+corpora:
+  xa: {use: synthetic, params: {language: xa, speakers: 2, per_class: 1, emotions: [anger, sadness], seconds: 0.4}}
+  xb: {use: synthetic, params: {language: xb, speakers: 2, per_class: 1, emotions: [anger, sadness], seconds: 0.4}}
+task: {source: xa, target: xb, shots: 1, folds: 2}
+encoders: {mel: {use: logmel, params: {bands: 8, dim: 4, layers: 0}}}
+paths: {labelled: mel, unlabelled: mel}
+network: {dim: 8}
+losses: {classify: {use: cross_entropy}, adapt: {use: "file:loss.py:SPEC"}}
+train: {epochs: 1, batch: {source: 2, target: 2}, device: cpu}
+output: {dir: runs}
+"""
+LOSS = """\
+import sys
+from torch import nn
+from sere_registry import ComponentSpec
+
+class Thing(nn.Module):
+    def __init__(self, params, context):
+        super().__init__()
+%s
+
+SPEC = ComponentSpec(kind="loss", name="thing", factory=f"{__name__}:Thing", summary="a loss")
+"""
+
+
+def run(folder: Path, *more: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    (folder / "small.yaml").write_text(CONFIG)
+    given = {**os.environ, "OMP_NUM_THREADS": "1", "SERE_CACHE": str(folder.parent / "cache"), **environ}
+    words = [sys.executable, "-c", "import sys; from sere_core.cli import run_main; sys.exit(run_main())", "small.yaml", "--quiet", *more]
+    return subprocess.run(words, cwd=folder, env=given, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "says", "hint"),
+    [
+        ("        sys.exit(7)", "[B401] loss 'local.thing' of ", "--traceback shows where"),
+        ("    def forward(self, labells): return {}", "its forward reads 'labells'", "did you mean 'labelled'?"),
+        ("    def forward(self, labelled): return labelled.embedding.sum()", "its forward returns a Tensor", 'return {"name": term}'),
+    ],
+)
+def test_a_loss_that_cannot_be_asked_is_one_line(body: str, says: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "loss.py").write_text(LOSS % body)
+    done = run(tmp_path)
+    assert done.returncode == 3 and says in done.stderr and hint in done.stderr, done.stderr
+    assert "loss.py" in done.stderr and "Traceback" not in done.stderr and done.stderr.startswith("small.yaml:10:")
+
+
+def test_a_bug_of_a_plugin_keeps_its_traceback_and_is_named_at_its_end(tmp_path: Path) -> None:
+    (tmp_path / "loss.py").write_text(LOSS % '    def forward(self, labelled): return {"a": labelled.embedding[:, 999].sum()}')
+    done = run(tmp_path)
+    assert done.returncode == 1 and "IndexError" in done.stderr
+    assert done.stderr.splitlines()[-1] == f"{tmp_path / 'loss.py'}:8 is plugin code: this is for its author, not a bug of sere"
+
+
+def test_damaged_metadata_on_which_torch_stumbles_is_one_line(tmp_path: Path) -> None:
+    info = tmp_path / "site" / "zzz_damaged-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zzz-damaged\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sere.losses]\nthis line has no equals sign\n")
+    (tmp_path / "loss.py").write_text(LOSS % '    def forward(self, labelled): return {"a": labelled.embedding.sum()}')
+    done = run(tmp_path, "--set", "losses.adapt=null", PYTHONPATH=str(info.parent))
+    assert done.returncode == 4 and done.stderr.startswith("[X701]") and str(info) in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert run(tmp_path, "--dry-run", "--set", "losses.adapt=null", PYTHONPATH=str(info.parent)).returncode == 0, "which needs no torch"
