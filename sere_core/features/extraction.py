@@ -26,12 +26,13 @@ NamedEncoder = tuple[Encoder, str, str]
 
 @dataclass
 class Extracted:
-    """One recording's arrays: `frames` by encoder id, `contours` by name, and the `keys` of all of them."""
+    """One recording's arrays: `frames` by encoder id, `contours` by name, the `keys` of all; was any `made` just now?"""
 
     known: Known
     keys: tuple[str, ...]
     frames: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     contours: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    made: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,14 @@ class Extractor:
         result = Extracted(known, self._keys(known.digest, ids))
         groups: dict[str, NDArray[np.float32]] = {}
         for group in self._groups():
-            self._keep(result, group, self._group(group, waveform, groups))
+            self._keep(result, group, self._group(group, waveform, groups, result))
         for id in ids:
             name = self._frames_key(known.digest, id)
             array = self.cache.load(name)
             if array is None:
-                array = self._encode(recording, id, waveform, groups)
+                array = self._encode(recording, id, waveform, groups, result)
                 self.cache.store(name, array)
+                result.made = True
             result.frames[id] = array
         return result
 
@@ -99,7 +101,9 @@ class Extractor:
         rows = zip(contours.GROUPS[group], array, strict=True)
         result.contours.update({name: row for name, row in rows if name in self.contour_names})
 
-    def _group(self, group: str, waveform: audio.Waveform, groups: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    def _group(
+        self, group: str, waveform: audio.Waveform, groups: dict[str, NDArray[np.float32]], result: Extracted
+    ) -> NDArray[np.float32]:
         """A group of contours, made at most once for all encoders that want it."""
         if group not in groups:
             name = self._contour_key(waveform.digest, group)
@@ -107,17 +111,18 @@ class Extractor:
             if array is None:
                 array = contours.compute(group, waveform.samples, self.options)
                 self.cache.store(name, array)
+                result.made = True
             groups[group] = array
         return groups[group]
 
     def _encode(
-        self, recording: Recording, id: str, waveform: audio.Waveform, groups: dict[str, NDArray[np.float32]]
+        self, recording: Recording, id: str, waveform: audio.Waveform, groups: dict[str, NDArray[np.float32]], result: Extracted
     ) -> NDArray[np.float32]:
         encoder, name, _ = self.encoders[id]
         given: dict[str, NDArray[np.float32]] = {}
         for group, names in contours.GROUPS.items():
             if set(names).intersection(encoder.contours):
-                rows = zip(names, self._group(group, waveform, groups), strict=True)
+                rows = zip(names, self._group(group, waveform, groups, result), strict=True)
                 given.update({contour: row for contour, row in rows if contour in encoder.contours})
         frames = np.asarray(encoder.extract(waveform.samples, given, self.options.hop))
         place = str(recording.path)

@@ -28,7 +28,10 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What extraction found and did: numbers of recordings, and their seconds after trimming and cutting."""
+    """What extraction found and did: numbers of recordings, and their seconds after trimming and cutting.
+
+    A file whose time has changed is read again; where its samples are what they were, its arrays are `cached` all the same.
+    """
 
     recordings: int
     seconds: float
@@ -117,14 +120,14 @@ def extract_all(
             tell(recording)
     if problems:
         raise SereError(*_in_order(problems))
-    known = [extracted.known for extracted in found.values()]
+    known, made = [each.known for each in found.values()], sum(each.made for each in found.values())
     report = Report(
         recordings=len(jobs),
         seconds=sum(item.seconds for item in known),
         trimmed=sum(item.trimmed_seconds > 0 for item in known),
         cut=sum(item.cut_seconds > 0 for item in known),
-        cached=len(jobs) - len(missing),
-        extracted=len(missing),
+        cached=len(jobs) - made,
+        extracted=made,
     )
     text = "\n".join(f"{name} {' '.join(found[name].keys)}" for name in sorted(found))
     return FeatureSet(hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), report, found, dict(encoders), options.hop)

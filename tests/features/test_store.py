@@ -103,8 +103,19 @@ def test_a_moved_corpus_is_decoded_but_not_extracted_again(tmp_path: Path) -> No
     (tmp_path / "there").mkdir()
     first = extract(corpus(tmp_path / "here"), Blocks(), tmp_path / "cache")
     encoder = Blocks()
-    assert extract(corpus(tmp_path / "there"), encoder, tmp_path / "cache").digest == first.digest
-    assert encoder.calls == 0
+    second = extract(corpus(tmp_path / "there"), encoder, tmp_path / "cache")
+    assert second.digest == first.digest and encoder.calls == 0
+    assert (second.report.extracted, second.report.cached) == (0, 4), "what was only read again was not extracted"
+
+
+def test_only_what_is_made_counts_as_extracted(tmp_path: Path) -> None:
+    recordings = corpus(tmp_path)
+    extract(recordings[:1], Blocks(), tmp_path / "cache")
+    for recording in recordings:
+        os.utime(recording.path, ns=(2 * 10**17, 2 * 10**17))
+    assert extract(recordings, Blocks(), tmp_path / "cache").report.extracted == 3
+    only_frames = extract(recordings, Blocks(version=2), tmp_path / "cache").report
+    assert (only_frames.extracted, only_frames.cached) == (4, 0), "another encoder makes arrays beside contours that were there"
 
 
 @pytest.mark.parametrize("change", ["fingerprint", "hop", "trim"])
@@ -138,21 +149,37 @@ def test_a_damaged_entry_is_extracted_again(tmp_path: Path) -> None:
     assert extract(recordings, Blocks(), tmp_path / "cache").report.cached == 4
 
 
-def test_a_damaged_index_line_never_leads_to_another_files_features(tmp_path: Path) -> None:
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are decoded from now on, by name."""
+    names: list[str] = []
+    read = audio.read
+
+    def noting(recording: Recording, options: Features) -> audio.Waveform:
+        names.append(recording.path.name)
+        return read(recording, options)
+
+    monkeypatch.setattr(audio, "read", noting)
+    return names
+
+
+def test_a_damaged_index_line_never_leads_to_another_files_features(tmp_path: Path, decoded: list[str]) -> None:
     recordings = corpus(tmp_path)
     extract(recordings, Blocks(), tmp_path / "cache")
     index = tmp_path / "cache" / "audio.index"
     index.write_text(index.read_text().replace("0.wav", "1.wav"))
-    assert extract(recordings, Blocks(), tmp_path / "cache").report.cached == 3
+    decoded.clear()
+    assert extract(recordings, Blocks(), tmp_path / "cache").report.extracted == 0
+    assert decoded == ["0.wav"]
 
 
-def test_a_file_written_a_moment_ago_is_not_remembered_by_its_time(tmp_path: Path) -> None:
+def test_a_file_written_a_moment_ago_is_not_remembered_by_its_time(tmp_path: Path, decoded: list[str]) -> None:
     recordings = corpus(tmp_path, count=1)
     os.utime(recordings[0].path)  # now: it could change again without a new time
     extract(recordings, Blocks(), tmp_path / "cache")
     encoder = Blocks()
-    assert extract(recordings, encoder, tmp_path / "cache").report.cached == 0
-    assert encoder.calls == 0  # decoded, but found under its content
+    extract(recordings, encoder, tmp_path / "cache")
+    assert decoded == ["0.wav", "0.wav"] and encoder.calls == 0  # decoded, but found under its content
 
 
 def test_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
