@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -14,6 +15,7 @@ _FAMILIES = {
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("explain", help="explain an error code", allow_abbrev=False)
     parser.add_argument("code", metavar="CODE", nargs="?", help="e.g. C302; without it, all codes are listed")
+    parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(arguments: Any) -> int:
@@ -22,6 +24,9 @@ def run(arguments: Any) -> int:
     from sere_registry.errors import CODES, EXIT_CODES, suggest
 
     if arguments.code is None:
+        if arguments.json:
+            print(json.dumps(CODES, indent=2))
+            return 0
         for code, meaning in CODES.items():
             print(f"{code}  {meaning}")
         return 0
@@ -29,6 +34,10 @@ def run(arguments: Any) -> int:
     if code not in CODES:
         print(f"sere explain: there is no code '{arguments.code}'\n    {suggest(code, CODES, 'codes')}", file=sys.stderr)
         return 2
+    if arguments.json:
+        about = {"code": code, "meaning": CODES[code], "about": _FAMILIES[code[0]], "exit_code": EXIT_CODES[code[0]]}
+        print(json.dumps({**about, "way_out": ADVICE.get(code, "")}, indent=2))
+        return 0
     print(f"{code}: {CODES[code]}.\nIt is about {_FAMILIES[code[0]]}; the exit code is {EXIT_CODES[code[0]]}.")
     if code in ADVICE:
         import textwrap

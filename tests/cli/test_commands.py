@@ -177,6 +177,14 @@ def test_codes_of_plugins_names_and_configs_come_with_advice() -> None:
     assert set(ADVICE) >= {code for code in CODES if code[0] in "PRCB"} and set(ADVICE) <= set(CODES)
 
 
+def test_codes_are_explained_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "p103", "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["code"], about["meaning"], about["exit_code"]) == ("P103", CODES["P103"], 3) and about["way_out"]
+    assert main(["explain", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == CODES
+
+
 def test_an_unknown_code_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "C3O2"]) == 2
     assert "did you mean 'C302'?" in capsys.readouterr().err
