@@ -17,7 +17,7 @@ from sere_registry.errors import error
 if TYPE_CHECKING:
     from sere_core.compare.evidence import Conditions
 
-_HINT = "`sere compare` runs it again"
+_HINT = "take its folder away, and the next `sere compare` makes it again"
 
 #: in timing.json, beside seconds by phase
 _MEMORY = "peak_mib"

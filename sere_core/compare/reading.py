@@ -65,7 +65,7 @@ def read_results(folder: Path, conditions: Conditions | None = None) -> Results:
 
 def _one_line(problem: SereError) -> str:
     first = problem.problems[0]
-    return f"[{first.code}] {first.message}"
+    return f"[{first.code}] {first.message}" + (f"; {first.hint}" if first.hint else "")
 
 
 def _failure(path: Path) -> str:

@@ -129,6 +129,7 @@ def test_a_changed_record_counts_as_missing_and_the_rest_goes_on(folder: Path, n
     assert results.runs.keys() == before.runs.keys() - {PLACE}
     line = results.failures[PLACE]
     assert line.startswith("[T505]") and f"{path.name}/{name} was changed" in line and "\n" not in line
+    assert line.endswith("take its folder away, and the next `sere compare` makes it again"), "the line says the way out"
 
 
 @pytest.mark.parametrize(
