@@ -61,8 +61,9 @@ class Given(_Tric):
         if not len(self.given) or self.teaching.teach_weight == 0:
             return target.logits.new_zeros(())
         share = self.given[target.index]
-        logits = self._taught(target).logits.float()
-        return functional.cross_entropy(logits, share if self.teaching.soft else share.argmax(dim=1))
+        logits = self._taught(target).logits
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return functional.cross_entropy(logits, share.to(logits) if self.teaching.soft else share.argmax(dim=1))
 
     def _taught(self, target: UnlabelledBatch) -> Encoded:
         if not self.views:
