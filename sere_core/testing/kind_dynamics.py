@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sere_core.testing.comparing import close, same, shaken
+from sere_core.testing.slopes import check_slope
 from sere_core.testing.sounds import CONTOURS, Array, contours, flat, padded
 from sere_core.testing.subject import Checks, Subject
 from sere_registry import BuildContext, Dynamics, Frames
@@ -28,7 +29,8 @@ HARD: dict[str, dict[str, Array]] = {
 
 
 def build(subject: Subject, seed: int = 0) -> Any:
-    return subject.build(BuildContext("dynamics", dim=DIM), seed=seed).double()
+    """In evaluation mode."""
+    return subject.build(BuildContext("dynamics", dim=DIM), seed=seed).double().eval()
 
 
 def prepared(dynamics: Any, given: dict[str, Array]) -> Tensor:
@@ -77,7 +79,17 @@ def finite(subject: Subject) -> None:
         assert bool(torch.isfinite(found).all()), f"features are not finite for {name}"
 
 
-@CHECKS("dynamics.padding", "dynamics.finite")
+@CHECKS("dynamics.deterministic", "dynamics.finite")
+def deterministic(subject: Subject) -> None:
+    """The same contours and context give the same bits in evaluation mode, in `prepare`, whose output is kept, and in `forward`."""
+    dynamics = build(subject)
+    for given in (contours(9), contours(4, seed=1)):
+        assert same(prepared(dynamics, given), prepared(build(subject, seed=2), given)), "prepare does not repeat"
+    batch = inputs(dynamics)
+    assert same(dynamics(*batch).values, dynamics(*batch).values), "forward does not repeat in evaluation mode"
+
+
+@CHECKS("dynamics.padding", "dynamics.deterministic")
 def padding(subject: Subject) -> None:
     """What stands in padded frames, and how many there are, reaches no real one; its own padded frames are zero."""
     dynamics = build(subject)
@@ -88,7 +100,7 @@ def padding(subject: Subject) -> None:
         assert bool((dirty.values[~dirty.mask] == 0).all()), "its padded frames are not zero"
 
 
-@CHECKS("dynamics.batched_is_single", "dynamics.finite")
+@CHECKS("dynamics.batched_is_single", "dynamics.deterministic")
 def batched_is_single(subject: Subject) -> None:
     """An utterance's features do not depend on what it is batched with."""
     dynamics = build(subject)
@@ -101,7 +113,7 @@ def batched_is_single(subject: Subject) -> None:
 @CHECKS("dynamics.gradient", "dynamics.finite")
 def gradient(subject: Subject) -> None:
     """Finite gradients reach every parameter that is trained."""
-    dynamics = build(subject)
+    dynamics = build(subject).train()
     learned = {name: parameter for name, parameter in dynamics.named_parameters() if parameter.requires_grad}
     found = dynamics(*inputs(dynamics)).values
     assert found.requires_grad or not learned, f"no gradient reaches its parameters {', '.join(learned)}"
@@ -111,7 +123,24 @@ def gradient(subject: Subject) -> None:
         assert bool(torch.isfinite(grad).all()), f"the gradient of '{name}' is not finite"
 
 
-@CHECKS("dynamics.state", "dynamics.finite")
+@CHECKS("dynamics.float64", "dynamics.gradient", "dynamics.deterministic")
+def float64(subject: Subject) -> None:
+    """Its gradients are those of its function: finite differences in float64, by parameter and by what it is given."""
+    dynamics = build(subject)
+    static, context = inputs(dynamics)
+    context.values.requires_grad_()
+    named = {"its context": context.values, **{f"its parameter '{name}'": each for name, each in dynamics.named_parameters()}}
+
+    def value() -> Tensor:
+        heard: Tensor = dynamics(static, context).values
+        return heard.square().sum() + heard.sum()
+
+    for name, leaf in named.items():
+        if leaf.requires_grad and value().requires_grad:
+            check_slope(value, [leaf], f"the derivative by {name}")
+
+
+@CHECKS("dynamics.state", "dynamics.deterministic")
 def state(subject: Subject) -> None:
     """Its `state_dict` is all there is: another instance that takes it over gives the same bits."""
     first, second = shaken(build(subject, seed=1)), build(subject, seed=2)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sere_core.testing.comparing import close, same, shaken
+from sere_core.testing.slopes import check_slope
 from sere_core.testing.sounds import CONTOURS, HOP, Array, padded, waves
 from sere_core.testing.subject import Checks, Subject
 from sere_registry import Encoder
@@ -115,6 +116,21 @@ def trained(subject: Subject) -> None:
         if parameter.requires_grad:
             assert parameter.grad is not None, f"no gradient reaches '{name}', which asks for one: freeze it with requires_grad_(False)"
             assert bool(torch.isfinite(parameter.grad).all()), f"the gradient of '{name}' is not finite"
+
+
+@CHECKS("encoder.float64", "encoder.trained", "encoder.deterministic")
+def float64(subject: Subject) -> None:
+    """The gradients of what is trained are those of its function: finite differences in float64."""
+    encoder = build(subject).double()
+    rows = [extract(encoder, wave).double() for wave in waves()[1:]]
+    trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+
+    def value() -> Tensor:
+        heard = torch.cat(encode(encoder, rows, extra=1))
+        return heard.square().mean() + heard.mean()
+
+    if trained:
+        check_slope(value, trained, "the derivative by what is trained")
 
 
 @CHECKS("encoder.state", "encoder.deterministic")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from sere_core.testing.batches import SHAPES, Shape, leaves, streams
-from sere_core.testing.comparing import all_same, close, same
+from sere_core.testing.comparing import all_same, close
+from sere_core.testing.slopes import check_slope
 from sere_core.testing.softfield import SoftField
 from sere_core.testing.subject import Checks, NotRun, Subject
 from sere_registry import Encoded
@@ -193,17 +194,4 @@ def float64(subject: Subject) -> None:
         raise NotRun("its terms have no gradient on a tiny batch")
     used = [leaf for leaf, grad in zip(every, torch.autograd.grad(value, every, allow_unused=True), strict=True) if grad is not None]
     for leaf in used:
-        generator = torch.Generator().manual_seed(3)
-        along = torch.randn(leaf.shape, generator=generator, dtype=leaf.dtype)
-        (slope,) = torch.autograd.grad(total(terms_of(loss, parts)), [leaf])
-        kept, step = leaf.detach().clone(), 1e-6
-        ends = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                leaf.copy_(kept + sign * step * along)
-                ends.append(total(terms_of(loss, parts)).detach())
-                leaf.copy_(kept)
-        expected, found = (ends[0] - ends[1]) / (2 * step), (slope * along).sum()
-        message = f"a derivative is {found.item():.6g}, by finite differences {expected.item():.6g}"
-        assert close(found, expected, 1e-4), message
-        assert same(leaf.detach(), kept)
+        check_slope(lambda: total(terms_of(loss, parts)), [leaf], "a derivative")

@@ -18,7 +18,8 @@ SHAPE = SHAPES[0]
 
 
 def build(subject: Subject, shape: Shape = SHAPE, seed: int = 0) -> Any:
-    return subject.build(shape.context, seed=seed).to(shape.dtype)
+    """In evaluation mode."""
+    return subject.build(shape.context, seed=seed).to(shape.dtype).eval()
 
 
 def sides(shape: Shape = SHAPE, *, equal: bool = False, **more: Any) -> tuple[Any, Any]:
@@ -56,7 +57,19 @@ def finite(subject: Subject) -> None:
             assert grad is None or bool(torch.isfinite(grad).all()), f"a gradient is not finite for sizes {shape}"
 
 
-@CHECKS("resonance.aligned", "resonance.finite")
+@CHECKS("resonance.deterministic", "resonance.finite")
+def deterministic(subject: Subject) -> None:
+    """The same pair gives the same bits in evaluation mode: in `forward`, `similarity` and `aligned`."""
+    field = build(subject)
+    a, b = sides(equal=True)
+    for name, ask in (("forward", field), ("aligned", field.aligned)):
+        first, second = ask(a, b), ask(a, b)
+        repeats = same(first.similarity, second.similarity) and same(first.told, second.told)
+        assert repeats, f"{name} does not repeat in evaluation mode"
+    assert same(field.similarity(a, b), field.similarity(a, b)), "similarity does not repeat in evaluation mode"
+
+
+@CHECKS("resonance.aligned", "resonance.deterministic")
 def aligned(subject: Subject) -> None:
     """`forward`, `similarity` and `aligned` say the same of a pair, with and without gradient."""
     field = build(subject)
@@ -72,7 +85,7 @@ def aligned(subject: Subject) -> None:
     assert close(quiet[0].similarity, heard.similarity) and close(quiet[0].told, heard.told), "it says something else without gradient"
 
 
-@CHECKS("resonance.map", "resonance.finite")
+@CHECKS("resonance.map", "resonance.deterministic")
 def frame_map(subject: Subject) -> None:
     """Where it has a map of frames, the map adds up to its similarity and to what is told."""
     field = build(subject)
@@ -101,7 +114,7 @@ def bounded(subject: Subject) -> None:
         assert low >= -1 - 1e-6 and high <= 1 + 1e-6, f"similarities reach from {low:.4g} to {high:.4g} for frames times {scale:g}"
 
 
-@CHECKS("resonance.symmetry", "resonance.finite")
+@CHECKS("resonance.symmetry", "resonance.deterministic")
 def symmetry(subject: Subject) -> None:
     """S(a, b) = S(b, a) if, and only if, it is not `directed`."""
     field = build(subject)
@@ -111,7 +124,7 @@ def symmetry(subject: Subject) -> None:
     assert not (symmetric and field.directed), "it says `directed = True`, and S(a, b) is S(b, a): losses ask a directed field twice"
 
 
-@CHECKS("resonance.padding", "resonance.finite")
+@CHECKS("resonance.padding", "resonance.deterministic")
 def padding(subject: Subject) -> None:
     """What stands in padded frames, and how many there are, changes nothing."""
     field = build(subject)
@@ -122,7 +135,7 @@ def padding(subject: Subject) -> None:
         assert close(clean.told, dirty.told), f"what is told changes with {rubbish:g} in padded frames"
 
 
-@CHECKS("resonance.company", "resonance.finite")
+@CHECKS("resonance.company", "resonance.deterministic")
 def company(subject: Subject) -> None:
     """A pair resonates as it would alone."""
     field = build(subject)
@@ -134,7 +147,7 @@ def company(subject: Subject) -> None:
         assert close(alone.told[0, 0], heard.told[row, 0]), "what is told depends on the other utterances of the batch"
 
 
-@CHECKS("resonance.gradient", "resonance.finite")
+@CHECKS("resonance.gradient", "resonance.deterministic")
 def gradient(subject: Subject) -> None:
     """Its gradients are those of its function: finite differences in float64."""
     small = Shape(frames=4, bursts=2)
@@ -152,7 +165,7 @@ def gradient(subject: Subject) -> None:
     torch.autograd.gradcheck(heard, (*inputs, *field.parameters()), fast_mode=True)
 
 
-@CHECKS("resonance.state", "resonance.finite")
+@CHECKS("resonance.state", "resonance.deterministic")
 def state(subject: Subject) -> None:
     """Its `state_dict` is all there is: another instance that takes it over gives the same bits."""
     field, other = shaken(build(subject, seed=1)), build(subject, seed=2)

@@ -199,6 +199,15 @@ class FieldWrongGradient(GoodField):
         return 2 * right - right.detach()
 
 
+class FieldWavers(GoodField):
+    """Every similarity a little larger than the one before."""
+
+    counter = itertools.count(1)
+
+    def similarity(self, a: Any, b: Any) -> Tensor:
+        return super().similarity(a, b) * (0.5 + 1e-6 * next(self.counter))
+
+
 class FieldForgets(GoodField):
     """A scale that is drawn, and written down nowhere."""
 
@@ -267,6 +276,12 @@ class EncoderIgnoresMask(GoodEncoder):
     def forward(self, frames: Frames) -> Frames:
         found = self.map(frames.values) + 1e-3 * frames.values.sum(dim=(1, 2), keepdim=True)
         return Frames(found, frames.mask, self.rate)
+
+
+class EncoderWrongGradient(GoodEncoder):
+    def values(self, clean: Tensor, mask: Tensor) -> Tensor:
+        right = super().values(clean, mask)
+        return 2 * right - right.detach()
 
 
 class ExtractsAtRandom(GoodEncoder):
@@ -516,6 +531,25 @@ class DynamicsForgets(GoodDynamics):
 
     def values(self, clean: Tensor) -> Tensor:
         return clean + self.shift
+
+
+class DynamicsWaver(GoodDynamics):
+    """Noise on every feature, in evaluation too."""
+
+    def values(self, clean: Tensor) -> Tensor:
+        return clean + 1e-3 * torch.rand_like(clean)
+
+
+class DynamicsWrongGradient(GoodDynamics):
+    """A gate whose gradient is twice what it should be."""
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.gate = nn.Parameter(torch.ones(()))
+
+    def values(self, clean: Tensor) -> Tensor:
+        right = self.gate * clean
+        return 2 * right - right.detach()
 
 
 class GoodHook:

@@ -43,6 +43,7 @@ BROKEN: dict[str, dict[str, str]] = {
         "SteepField": "resonance.finite",
         "FieldWrongGradient": "resonance.gradient",
         "FieldForgets": "resonance.state",
+        "FieldWavers": "resonance.deterministic",
     },
     "encoder": {
         "BatchDiffers": "encoder.batched_is_single",
@@ -51,6 +52,7 @@ BROKEN: dict[str, dict[str, str]] = {
         "EncoderIgnoresMask": "encoder.padding",
         "ExtractsAtRandom": "encoder.deterministic",
         "WrongWidth": "encoder.shapes",
+        "EncoderWrongGradient": "encoder.float64",
     },
     "method": {
         "ReadsUndeclared": "method.sees",
@@ -78,6 +80,8 @@ BROKEN: dict[str, dict[str, str]] = {
         "TooNarrow": "dynamics.shapes",
         "SpareDynamics": "dynamics.gradient",
         "DynamicsForgets": "dynamics.state",
+        "DynamicsWaver": "dynamics.deterministic",
+        "DynamicsWrongGradient": "dynamics.float64",
     },
     "hook": {"Unmarked": "hook.known", "StumblesAtStep": "hook.lives", "KnowsLossesOnly": "integration.run"},
     "corpus": {"NotSorted": "corpus.listing", "ListsOtherwise": "corpus.deterministic", "NeverPrepares": "corpus.prepare"},
