@@ -619,6 +619,27 @@ class NotSorted(GoodCorpus):
         return super().utterances()[::-1]
 
 
+class SpeaksAnother(GoodCorpus):
+    """Declares a language that none of its utterances is in."""
+
+    languages = ("xx", "yy")
+
+
+class LosesSpeaker(GoodCorpus):
+    """Knows the speaker of some utterances only."""
+
+    def utterance(self, speaker: str, emotion: str, take: int) -> Utterance:
+        found = super().utterance(speaker, emotion, take)
+        return replace(found, recording=replace(found.recording, speaker=speaker if take else ""))
+
+
+class CountsTwice(GoodCorpus):
+    """Both takes are one and the same file."""
+
+    def path(self, id: str) -> Path:
+        return super().path(id.rpartition("-")[0])
+
+
 class ListsOtherwise(GoodCorpus):
     """Every sentence is another one each time it is asked."""
 

@@ -84,7 +84,14 @@ BROKEN: dict[str, dict[str, str]] = {
         "DynamicsWrongGradient": "dynamics.float64",
     },
     "hook": {"Unmarked": "hook.known", "StumblesAtStep": "hook.lives", "KnowsLossesOnly": "integration.run"},
-    "corpus": {"NotSorted": "corpus.listing", "ListsOtherwise": "corpus.deterministic", "NeverPrepares": "corpus.prepare"},
+    "corpus": {
+        "NotSorted": "corpus.listing",
+        "SpeaksAnother": "corpus.labels",
+        "LosesSpeaker": "corpus.speakers",
+        "CountsTwice": "corpus.counts",
+        "ListsOtherwise": "corpus.deterministic",
+        "NeverPrepares": "corpus.prepare",
+    },
 }
 GOOD = {
     "loss": "GoodLoss",
