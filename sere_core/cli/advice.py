@@ -14,7 +14,8 @@ ADVICE: dict[str, str] = {
     ),
     "P104": (
         "The entry point must lead to a `ComponentSpec` whose kind is that of the entry-point group and whose name is the last "
-        "part of the entry point's name. Entry points are frozen at installation: after a change, install the plugin again."
+        "part of the entry point's name, and its `factory` must be defined in the module that it names. Entry points are frozen at "
+        "installation: after a change, install the plugin again."
     ),
     "P105": "`ComponentSpec.api` states the version of the contract that the component was written for. Update the older of the two.",
     "P106": "A hook may only implement the functions of `sere_registry.hookspecs`, with arguments of those names.",

@@ -23,15 +23,18 @@ def run(arguments: Any) -> int:
     Raises:
         SereError: every mistake in the config.
     """
+    from sere_core.cli.factories import check_factories
     from sere_registry.errors import SereError
 
     if not arguments.json:
         resolved = read_config(arguments)
+        check_factories(resolved)
         count = len(resolved.warnings)
         print(f"{arguments.config}: ok" + (f", {count} warning{'s' * (count != 1)}" if count else "") + f" (job {resolved.digest()})")
         return 0
     try:
         resolved = read_config(arguments, quiet=True)
+        check_factories(resolved)
     except SereError as mistake:
         print(json.dumps({"ok": False, "problems": [_data(problem) for problem in mistake.problems], "warnings": []}, indent=2))
         if arguments.traceback:

@@ -54,16 +54,11 @@ def diagnose(catalog: Catalog) -> list[tuple[dict[str, str], Problem]]:
 
 
 def _of(entry: Any) -> Iterator[Problem]:
-    from sere_core.cli.reads import has_attribute
-    from sere_registry.entries import noun
-    from sere_registry.errors import Problem
+    from sere_core.cli.factories import missing_factory
 
-    if entry.problem is not None:
-        yield entry.problem
-    elif has_attribute(entry.spec.factory) is False:
-        message = f"{noun(entry.kind)} '{entry.full_name}' of {entry.owner}: its factory {entry.spec.factory} does not exist"
-        way_out = f"this is for the author of {entry.distribution}, or leave it out: SERE_DISABLE={entry.distribution}"
-        yield Problem("P104", message, way_out)
+    problem = entry.problem or missing_factory(entry.spec, entry.full_name, entry.distribution, entry.version)
+    if problem is not None:
+        yield problem
 
 
 def twins(catalog: Catalog) -> Iterator[tuple[dict[str, str], Problem]]:

@@ -63,6 +63,9 @@ def run(arguments: Any) -> int:
     from sere_core import run as engine
 
     if arguments.dry_run:
+        from sere_core.cli.factories import check_factories
+
+        check_factories(resolved)
         return int(engine.dry_run(resolved))
     try:
         return int(engine.run(resolved, resume=arguments.resume, fresh=arguments.fresh, quiet=arguments.quiet))
