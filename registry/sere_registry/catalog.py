@@ -44,7 +44,7 @@ class Catalog:
         installed: Callable[[str], str | None] = installed_version,
         disable: Iterable[str] = (),
     ) -> None:
-        self._refused = {canonical(name) for name in disable}
+        self._refused = {canonical(name): name for name in disable}
         self._given = None if entry_points is None else list(entry_points)
         self._environ = os.environ if environ is None else environ
         self._installed = installed
@@ -119,13 +119,38 @@ class Catalog:
         if not wanted.specifier.contains(version, prereleases=True):
             raise error("P101", f"{requirement} is required, installed is {wanted.name} {version}", install, place)
 
+    def left_out_in_vain(self, disable: Iterable[tuple[str, Place]] | None = None) -> list[Problem]:
+        """A warning for each distribution that is to be left out and is not installed: its name may be misspelt.
+
+        It is no error, since a shared config may name what is not installed everywhere.
+
+        Args:
+            disable: what a config leaves out, each with its place; default: what the command line and the environment leave out.
+        """
+        if disable is None:
+            asked = [(name, "--disable", NOWHERE) for name in self._refused.values()]
+            asked += [(name, "SERE_DISABLE", NOWHERE) for name in self._words("SERE_DISABLE")]
+        else:
+            asked = [(name, "plugins.disable", place) for name, place in disable]
+        found = []
+        for name, where, place in asked:
+            known = {canonical(entry.distribution): entry.distribution for entry in self.entries}
+            if canonical(name) not in known and self._installed(name) is None:
+                message = f"{where} leaves nothing out: no distribution named '{name}' is installed"
+                found.append(Problem("P107", message, suggest(name, known.values(), "distributions with components"), place))
+        return found
+
+    def _words(self, variable: str) -> list[str]:
+        """The names in a variable of the environment, with commas or blanks between them."""
+        return self._environ.get(variable, "").replace(",", " ").split()
+
     def _why_disabled(self, entry: Entry, disable: Iterable[str] = ()) -> str:
         name = canonical(entry.distribution)
         if name in {canonical(word) for word in disable}:
             return "plugins.disable"
         if name in self._refused:
             return "--disable"
-        if name in {canonical(word) for word in self._environ.get("SERE_DISABLE", "").replace(",", " ").split()}:
+        if name in {canonical(word) for word in self._words("SERE_DISABLE")}:
             return "SERE_DISABLE"
         if self._environ.get("SERE_NO_PLUGINS", "0") not in ("", "0") and entry.distribution != FIRST_PARTY:
             return "SERE_NO_PLUGINS"

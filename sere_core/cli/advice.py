@@ -19,7 +19,11 @@ ADVICE: dict[str, str] = {
     ),
     "P105": "`ComponentSpec.api` states the version of the contract that the component was written for. Update the older of the two.",
     "P106": "A hook may only implement the functions of `sere_registry.hookspecs`, with arguments of those names.",
-    "P107": "It is named in `plugins.disable` of the config or in SERE_DISABLE, or SERE_NO_PLUGINS=1 leaves only what comes with sere.",
+    "P107": (
+        "It is named in `plugins.disable` of the config, in SERE_DISABLE or after --disable, or SERE_NO_PLUGINS=1 leaves only what comes "
+        "with sere. As a warning: what is named there is not installed here. That is right where a shared config names it, else it is "
+        "misspelt, and what was meant is used."
+    ),
     "P108": "The component or command imports a package that sere itself does not need. The hint is the command that installs it.",
     "R201": "Names are exact, upper and lower case matter. `sere plugins` lists every component; each kind has names of its own.",
     "R202": "A short name works while only one installed component of the kind has it. Write the full name, e.g. `sere.tric`.",

@@ -6,9 +6,10 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sere_core.cli.run import add_config_arguments, read_config
+from sere_core.cli.run import add_config_arguments, disabled, read_config
 
 if TYPE_CHECKING:
+    from sere_registry.catalog import Catalog
     from sere_registry.errors import Problem
 
 
@@ -24,27 +25,35 @@ def run(arguments: Any) -> int:
         SereError: every mistake in the config.
     """
     from sere_core.cli.factories import check_factories
+    from sere_registry.catalog import Catalog
     from sere_registry.errors import SereError
 
+    catalog = Catalog(disable=arguments.disable)
     if not arguments.json:
-        resolved = read_config(arguments)
+        resolved = read_config(arguments, catalog=catalog)
         check_factories(resolved)
-        count = len(resolved.warnings)
+        count = len(_warnings(resolved, catalog))
         print(f"{arguments.config}: ok" + (f", {count} warning{'s' * (count != 1)}" if count else "") + f" (job {resolved.digest()})")
         return 0
     try:
-        resolved = read_config(arguments, quiet=True)
+        resolved = read_config(arguments, quiet=True, catalog=catalog)
         check_factories(resolved)
     except SereError as mistake:
-        print(json.dumps({"ok": False, "problems": [_data(problem) for problem in mistake.problems], "warnings": []}, indent=2))
+        problems, warnings = map(_data, mistake.problems), map(_data, catalog.left_out_in_vain())
+        print(json.dumps({"ok": False, "problems": list(problems), "warnings": list(warnings)}, indent=2))
         if arguments.traceback:
             import traceback
 
             traceback.print_exception(mistake, file=sys.stderr)
         return mistake.exit_code
-    about = {"ok": True, "job": resolved.digest(), "problems": [], "warnings": [_data(problem) for problem in resolved.warnings]}
-    print(json.dumps(about, indent=2))
+    odd = [_data(problem) for problem in _warnings(resolved, catalog)]
+    print(json.dumps({"ok": True, "job": resolved.digest(), "problems": [], "warnings": odd}, indent=2))
     return 0
+
+
+def _warnings(resolved: Any, catalog: Catalog) -> list[Problem]:
+    """All that is odd, and no error."""
+    return [*catalog.left_out_in_vain(), *resolved.warnings, *catalog.left_out_in_vain(disabled(resolved))]
 
 
 def _data(problem: Problem) -> dict[str, Any]:

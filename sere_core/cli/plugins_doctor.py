@@ -50,6 +50,7 @@ def diagnose(catalog: Catalog) -> list[tuple[dict[str, str], Problem]]:
     found += list(twins(catalog))
     nowhere = {"kind": "", "name": "", "distribution": "", "version": ""}
     found += [(nowhere, Problem("P102", note, "install this distribution again, or uninstall it")) for note in catalog.notes]
+    found += [(nowhere, warning) for warning in catalog.left_out_in_vain()]
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 _EXAMPLES = """\
@@ -45,16 +46,26 @@ def add_config_arguments(parser: Any) -> None:
     parser.add_argument("--traceback", action="store_true", help="show the traceback of errors too")
 
 
-def read_config(arguments: Any, quiet: bool = False) -> Any:
-    """The resolved config of these arguments; its warnings go to stderr."""
+def read_config(arguments: Any, quiet: bool = False, catalog: Any = None) -> Any:
+    """The resolved config of these arguments; its warnings, and those about what is left out in vain, go to stderr."""
     from sere_core.config import load
     from sere_registry.catalog import Catalog
 
-    catalog = Catalog(disable=arguments.disable)
+    catalog = Catalog(disable=arguments.disable) if catalog is None else catalog
+    _warn(() if quiet else catalog.left_out_in_vain())  # now: the config may go wrong because of it
     resolved = load(arguments.config, sets=arguments.sets, unsets=arguments.unsets, seed=arguments.seed, catalog=catalog)
-    for warning in () if quiet else resolved.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    _warn(() if quiet else (*resolved.warnings, *catalog.left_out_in_vain(disabled(resolved))))
     return resolved
+
+
+def disabled(resolved: Any) -> list[Any]:
+    """The distributions that a config leaves out, each with its place.  Of this machine only: no record says which were in vain."""
+    return [(name, resolved.place(f"plugins.disable.{index}")) for index, name in enumerate(resolved.config.plugins.disable)]
+
+
+def _warn(warnings: Iterable[object]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def run(arguments: Any) -> int:
