@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+#: what is said of a component, and of all of them: one width
+WORDS = {True: "passed", None: "partly", False: "FAILED"}
 
 if TYPE_CHECKING:
     from sere_core.testing.subject import Result
@@ -41,8 +44,11 @@ def run(arguments: Any, catalog: Catalog) -> int:
 def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None, params: Mapping[str, Any] | None = None) -> int:
     """Run the kit on components and print what it finds, one line for each component and each failed check.
 
+    A component is `passed` if all of its checks were run; `partly` says that some could not be (no corpus folder, no weights), which
+    are counted with the reason.  As JSON, `passed` is true, false, or null for partly.
+
     Returns:
-        0, or 3 where a check failed.  Checks that cannot be run here (no corpus folder, no weights) are listed and do not count.
+        0, or 3 where a check failed.
 
     Raises:
         SereError: R201 for a name that is neither a distribution nor a component.
@@ -57,13 +63,35 @@ def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None
         mine = {name: value for name, value in (params or {}).items() if known is not None and name in known.params.model_fields}
         results = run_entry(entry, catalog, mine)
         rows.append({"kind": entry.kind, "name": entry.full_name, "distribution": entry.distribution, "version": entry.version})
+        rows[-1]["passed"] = verdict(result.passed for result in results)
+        rows[-1]["not_run"] = sum(result.passed is None for result in results)
+        rows[-1]["why_not_run"] = reasons(results)
         rows[-1]["checks"] = [{"id": result.id, "passed": result.passed, "message": result.message} for result in results]
         if not as_json:
             _show(entry, results)
-    failed = any(one["passed"] is False for row in rows for one in row["checks"])
+    passed, not_run = verdict(row["passed"] for row in rows), sum(row["not_run"] for row in rows)
     if as_json:
-        print(json.dumps({"components": rows, "passed": not failed}, indent=2, ensure_ascii=False))
-    return 3 if failed else 0
+        print(json.dumps({"components": rows, "passed": passed, "not_run": not_run}, indent=2, ensure_ascii=False))
+    elif len(rows) > 1:
+        found = [row["passed"] for row in rows]
+        counts = f"{found.count(True)} passed, {found.count(None)} partly, {found.count(False)} failed"
+        print(f"{WORDS[passed]}  {len(rows)} components: {counts}" + (f"; {not_run} checks not run" if not_run else ""))
+    return 3 if passed is False else 0
+
+
+def verdict(found: Iterable[bool | None]) -> bool | None:
+    """False if one is False, else None if one is None, else True.
+
+    >>> verdict([True, None]), verdict([None, False]), verdict([True])
+    (None, False, True)
+    """
+    every = set(found)
+    return False if False in every else None if None in every else True
+
+
+def reasons(results: Sequence[Result]) -> list[str]:
+    """Why checks were not run, each reason once; what waits for a check that failed has none of its own."""
+    return [str(result) for result in results if result.passed is None and not result.message.startswith("not run after")]
 
 
 def entries_of(names: Sequence[str], catalog: Catalog) -> list[Entry]:
@@ -99,16 +127,14 @@ def _spec(entry: Entry) -> Any:
 
 
 def _show(entry: Entry, results: Sequence[Result]) -> None:
-    failed = [result for result in results if result.passed is False]
-    waiting = [result for result in results if result.passed is None]
-    verdict = "FAILED" if failed else "passed"
-    count = f"{sum(result.passed is True for result in results)} of {len(results)} checks"
-    print(f"{verdict}  {entry.kind} {entry.full_name} ({entry.owner}): {count}", flush=True)
-    for result in failed:
-        print(f"    {result}")
-    reasons = [result for result in waiting if not result.message.startswith("not run after")]
-    for result in reasons:
-        print(f"    not run: {result}")
+    found = [result.passed for result in results]
+    count = f"{found.count(True)} of {len(found)} checks"
+    if None in found:
+        count += f"; {found.count(None)} not run: {'; '.join(reasons(results)) or 'they come after one that failed'}"
+    print(f"{WORDS[verdict(found)]}  {entry.kind} {entry.full_name} ({entry.owner}): {count}", flush=True)
+    for result in results:
+        if result.passed is False:
+            print(f"    {result}")
 
 
 def _value(text: str) -> Any:

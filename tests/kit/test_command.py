@@ -10,8 +10,12 @@ import pytest
 
 from sere_core.cli import main
 from sere_core.cli.check import check
+from sere_core.testing import checks
 from sere_registry import SereError
 from tests.kit.test_broken import catalog, spec
+
+#: the checks of a corpus for which it must be built
+BUILT = sum(check.id.startswith(("build.", "corpus.", "integration.")) for check in checks("corpus"))
 
 
 def test_a_component_that_conforms(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,9 +39,25 @@ def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_cannot_run_here_is_said_and_does_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "check", "emodb"]) == 0
-    assert "    not run: build.params: it needs values for root" in capsys.readouterr().out
+    (line,) = capsys.readouterr().out.splitlines()
+    assert (
+        line.startswith("partly  corpus sere.emodb (sere ") and f" checks; {BUILT} not run: build.params: it needs values for root" in line
+    )
+    assert main(["plugins", "check", "emodb", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    (row,) = told["components"]
+    assert told["passed"] is None and row["passed"] is None and told["not_run"] == row["not_run"] == BUILT
+    (why,) = row["why_not_run"]
+    assert why.startswith("build.params: it needs values for root")
     assert main(["plugins", "check", "emodb", "--set", f"root={tmp_path}"]) == 3
     assert "corpus.listing: [D602]" in capsys.readouterr().out
+
+
+def test_several_end_in_a_line_for_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "check", "emodb", "casia", "sere.last"]) == 0
+    *each, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in each] == ["partly", "partly", "passed"]
+    assert last == f"partly  3 components: 1 passed, 2 partly, 0 failed; {2 * BUILT} checks not run"
 
 
 def test_a_name_that_nobody_has() -> None:
