@@ -88,7 +88,8 @@ ADVICE: dict[str, str] = {
     "T503": "--resume goes on with the unfinished run; --fresh throws it away and begins again.",
     "T504": "Two processes cannot write one record. Wait for the other one, or give this run another `name` or `output.dir`.",
     "T505": (
-        "The record was damaged, or belongs to another method or to other data. It is not repaired by guessing: --fresh begins again."
+        "The record was damaged, or belongs to another method or to other data. It is not repaired by guessing: --fresh begins again; "
+        "of a comparison, take the folder of this record away, and the same command runs it anew."
     ),
     "T506": (
         "Run the rows that differ again under the same conditions (take their records away and call `sere compare` again), or write the "
