@@ -29,7 +29,7 @@ def checks(kind: str) -> tuple[Check, ...]:
     """
     if kind not in get_args(Kind):
         raise error("R201", f"there is no kind '{kind}'", suggest(kind, get_args(Kind), "kinds"))
-    files = ["static", "hygiene", "building", "kind_" + kind, "integration"]
+    files = ["static", "hygiene", "building", "kind_" + kind, "integration", "against_reference"]
     return tuple(check for file in files for check in importlib.import_module(f"sere_core.testing.{file}").CHECKS)
 
 

@@ -42,10 +42,10 @@ def runs(subject: Subject) -> None:
     assert len(records) == 1, "the run left no record"
 
 
-def config(subject: Subject) -> Config:
-    """A tiny config that uses the component."""
+def config(subject: Subject, block: Config | None = None) -> Config:
+    """A tiny config that uses the component; or, in its place, what `block` says."""
     kind = subject.entry.kind
-    this = {"use": _use(subject), "params": _data(subject)}
+    this = {"use": _use(subject), "params": _data(subject)} if block is None else block
     made = _base()
     if kind == "corpus":
         made["corpora"]["source"]["params"]["emotions"] = _two_emotions(subject)
@@ -62,7 +62,7 @@ def config(subject: Subject) -> Config:
         made["hooks"]["checked"] = this
     elif kind == "loss":
         made["losses"]["checked"] = this
-        made["losses"] = dict(list(made["losses"].items())[-1:]) if _classifies(subject) else made["losses"]
+        made["losses"] = dict(list(made["losses"].items())[-1:]) if this["use"] == "sere.cross_entropy" else made["losses"]
     else:
         made["views"]["weak"] = [this]
         if subject.build().level == "waveform":
@@ -84,7 +84,7 @@ def run(subject: Subject, made: Config) -> Path:
     made["output"] = {"dir": str(folder / "runs")}
     path = folder / "checked.yaml"
     path.write_text(json.dumps(made, indent=1), encoding="utf-8")  # JSON is YAML
-    code = engine.run(load(path, catalog=_catalog(subject)), quiet=True)
+    code = engine.run(load(path, catalog=catalog_of(subject)), quiet=True)
     assert code == 0, f"the run ended with exit code {code}"
     return folder
 
@@ -126,10 +126,6 @@ def _data(subject: Subject) -> Config:
     return {name: made[name] for name in subject.params}
 
 
-def _classifies(subject: Subject) -> bool:
-    return subject.entry.full_name == "sere.cross_entropy"
-
-
 def _corpus(subject: Subject) -> Any:
     return subject.build(BuildContext("target", cache=shared_cache()))
 
@@ -147,7 +143,7 @@ def _two_emotions(subject: Subject) -> list[str]:
     return sorted(known[:2])
 
 
-def _catalog(subject: Subject) -> Catalog:
+def catalog_of(subject: Subject) -> Catalog:
     """What is installed, and the component, which may be announced in memory."""
     entry = subject.entry
     if entry.local:

@@ -117,6 +117,11 @@ def _folder() -> Path:
 
 def shared_cache() -> Path:
     """One cache of rendered audio and features for all checks of a process."""
-    path = Path(_scratch().name) / "cache"
+    return shared_folder("cache")
+
+
+def shared_folder(name: str) -> Path:
+    """A folder for all checks of a process."""
+    path = Path(_scratch().name) / name
     path.mkdir(exist_ok=True)
     return path

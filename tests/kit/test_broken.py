@@ -83,7 +83,12 @@ BROKEN: dict[str, dict[str, str]] = {
         "DynamicsWaver": "dynamics.deterministic",
         "DynamicsWrongGradient": "dynamics.float64",
     },
-    "hook": {"Unmarked": "hook.known", "StumblesAtStep": "hook.lives", "KnowsLossesOnly": "integration.run"},
+    "hook": {
+        "Unmarked": "hook.known",
+        "StumblesAtStep": "hook.lives",
+        "KnowsLossesOnly": "integration.run",
+        "AnnotatesScores": "integration.comparison",
+    },
     "corpus": {
         "NotSorted": "corpus.listing",
         "SpeaksAnother": "corpus.labels",
