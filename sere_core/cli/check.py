@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-#: what is said of a component, and of all of them: one width
-WORDS = {True: "passed", None: "partly", False: "FAILED"}
-
 if TYPE_CHECKING:
     from sere_core.testing.subject import Result
     from sere_registry.catalog import Catalog
     from sere_registry.entries import Entry
+
+#: what is said of a component, and of all of them: one width
+WORDS = {True: "passed", None: "partly", False: "FAILED"}
 
 
 def add_arguments(parser: Any) -> None:
