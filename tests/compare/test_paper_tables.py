@@ -195,9 +195,19 @@ def cut(table: str, pairs: int, home: Path) -> Path:
 
 
 def lines(text: str) -> list[list[str]]:
-    r"""The cells of a LaTeX table's lines, without what marks the best."""
-    found = [line.removesuffix(r" \\").split(" & ") for line in text.splitlines() if line.endswith(r" \\")]
-    return [[cell.strip() for cell in cells] for cells in found]
+    r"""The cells of a LaTeX table's lines, without what marks the best; blocks that stand below each other beside each other again."""
+    joined: list[list[str]] = []
+    for block in text.split(r"\begin{tabular}")[1:]:
+        cells = [line.removesuffix(r" \\").split(" & ") for line in block.splitlines() if line.endswith(r" \\")]
+        cells = [[cell.strip() for cell in line] for line in cells]
+        if not joined:
+            joined = cells
+            continue
+        labels = [line[0] for line in cells]
+        assert labels == [line[0] for line in joined if line[0] in labels], "the same rows, in order"
+        more = {line[0]: line[1:] for line in cells}
+        joined = [[*line, *more.get(line[0], [])] for line in joined]
+    return joined
 
 
 def main_table(text: str) -> None:
