@@ -72,11 +72,10 @@ def run(arguments: Any) -> int:
     """Run, or say what would run."""
     resolved = read_config(arguments, arguments.quiet)
     from sere_core import run as engine
+    from sere_core.cli.factories import check_factories
 
+    check_factories(resolved)  # now, not after hours of extraction
     if arguments.dry_run:
-        from sere_core.cli.factories import check_factories
-
-        check_factories(resolved)
         return int(engine.dry_run(resolved))
     try:
         return int(engine.run(resolved, resume=arguments.resume, fresh=arguments.fresh, quiet=arguments.quiet))

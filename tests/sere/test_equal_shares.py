@@ -64,7 +64,7 @@ def test_equations_7_to_9_with_classes_that_were_given_out(situation: str, readi
         if alone:
             target = replace(target, logits=target.logits.flip(1))
         loss = loss_of(target, balance=not alone, **reading)
-        given = shares(target, loss.balancing).argmax(dim=1).tolist()
+        given = shares(target, loss.params).argmax(dim=1).tolist()
         found = loss(support, source, target, field.to(dtype))
         terms = reference.tric(parts[0], labels, parts[1], parts[2], weights, field.params, loss.params, len(CLASSES), given)
         theirs = [weights, *leaves(*parts)]
@@ -83,7 +83,7 @@ def test_what_is_taught(soft: bool, temperature: float, rounds: int, balance: bo
     logits = [(factor * target.logits.detach().roll(by, 1)).requires_grad_() for factor, by in ((1.0, 0), (0.5, 1), (2.0, 2))]
     target = replace(target, logits=logits[0])
     loss = loss_of(target, teach_weight=0.7, soft=soft, balance=balance, temperature=temperature, rounds=rounds, view=view)
-    given = shares(target, loss.balancing)
+    given = shares(target, loss.params)
     assert_equal([loss.given], [given], 1e-6, "Q")
     assert loss.diagnostics()["given_confidence"] == pytest.approx(float(given.amax(dim=1).mean()), rel=1e-6)
     assert not loss.given.requires_grad
@@ -113,5 +113,5 @@ def test_pseudo_classes_of_utterances_that_took_no_part(temperature: float, bala
     asked = replace(asked, logits=asked.logits + torch.tensor([3.0, 0.0, 0.0]))
     loss = build(TricBalancedParams(balance=balance, temperature=temperature, rounds=7), CONTEXT)
     found = loss.pseudo_classes(asked, support, irf())
-    assert found.tolist() == shares(asked, loss.balancing).argmax(dim=1).tolist()
+    assert found.tolist() == shares(asked, loss.params).argmax(dim=1).tolist()
     assert (len(set(found.tolist())) > 1) is balance

@@ -13,8 +13,8 @@ pseudo-labels: Asano et al., arXiv:1911.05371).  Three things follow:
 
 Q is made anew from the whole of T_u after every epoch; the first epoch is plain TRIC's.  With `teacher: logistic` p_j is not the
 classifier's but that of a logistic regression on utterance vectors that taught itself (`logistic_balanced`), and Q is made once.
-Assumption: T_u holds about as many
-utterances of each class; where it does not, the pseudo-classes are wrong by construction.  Labels of the target are not used.
+Assumption: T_u holds about as many utterances of each class; where it does not, the pseudo-classes are wrong by construction.
+Labels of the target are not used.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Given(_Tric):
     `given` `[n, C]` is Q by position in T_u; it has no rows before somebody gives classes out, and until then this is plain TRIC.
     """
 
+    params: TricSharesParams
     given: Tensor
 
     def __init__(self, params: TricSharesParams, context: BuildContext) -> None:
         super().__init__(params, context)
-        self.teaching = params
         self.views = frozenset() if params.view == "none" or not params.teach_weight else frozenset({"target"})
         self.register_buffer("given", torch.zeros(0, len(context.classes)))
 
@@ -54,23 +54,23 @@ class Given(_Tric):
     ) -> Mapping[str, Tensor]:
         """TRIC's terms and `teach`, (B3)."""
         found = dict(super().terms(support, source, target, field))
-        found["teach"] = self.teaching.teach_weight * self._teach(target)
+        found["teach"] = self.params.teach_weight * self._teach(target)
         return found
 
     def _teach(self, target: UnlabelledBatch) -> Tensor:
-        if not len(self.given) or self.teaching.teach_weight == 0:
+        if not len(self.given) or self.params.teach_weight == 0:
             return target.logits.new_zeros(())
         share = self.given[target.index]
         logits = self._taught(target).logits
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return functional.cross_entropy(logits, share.to(logits) if self.teaching.soft else share.argmax(dim=1))
+        return functional.cross_entropy(logits, share.to(logits) if self.params.soft else share.argmax(dim=1))
 
     def _taught(self, target: UnlabelledBatch) -> Encoded:
         if not self.views:
             return target
         if target.views is None:
             raise ValueError("views of `target` are declared, but the batch came without them")
-        return target.views.weak if self.teaching.view == "weak" else target.views.strong
+        return target.views.weak if self.params.view == "weak" else target.views.strong
 
     def _anchored(self, support: LabelledBatch, target: UnlabelledBatch, field: ResonanceField) -> tuple[Matched, Tensor] | None:
         """(B2): the anchor is sought within the class that was given out."""
@@ -95,30 +95,28 @@ class Given(_Tric):
 class _Balanced(Given):
     """Who gives the classes out."""
 
-    def __init__(self, params: TricBalancedParams, context: BuildContext) -> None:
-        super().__init__(params, context)
-        self.balancing = params
+    params: TricBalancedParams
 
     def after_epoch(self, progress: Progress, data: StageData) -> None:
         """Give the classes out anew; a teacher on vectors, which do not change, gives them out once."""
-        if self.balancing.teacher == "logistic":
+        if self.params.teacher == "logistic":
             self.given = self.given if len(self.given) else self._given_by_vectors(data)
             return
-        logits = data.encoded("target").logits.detach() / self.balancing.temperature
-        self.given = balanced(logits, self.balancing.rounds) if self.balancing.balance else logits.softmax(dim=1)
+        logits = data.encoded("target").logits.detach() / self.params.temperature
+        self.given = balanced(logits, self.params.rounds) if self.params.balance else logits.softmax(dim=1)
 
     def _given_by_vectors(self, data: StageData) -> Tensor:
         target = data.vectors("target").detach().cpu().double()
         vectors, labels = labelled_vectors("tric_balanced", data, target.shape[1])
-        others = [data.vectors("source").detach().cpu().double().numpy()] if needs_source(self.balancing) else []
-        params = LogisticBalancedParams(C=self.balancing.teacher_C)
+        others = [data.vectors("source").detach().cpu().double().numpy()] if needs_source(self.params) else []
+        params = LogisticBalancedParams(C=self.params.teacher_C)
         linear = self_taught(params, self.given.shape[1], vectors, labels, [target.numpy(), *others]).linear
         return shared_out(linear, target).to(self.given)
 
     def pseudo_classes(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField) -> Tensor:
         """What utterances that took no part in the balancing would be taken for: balanced among themselves."""
-        logits = batch.logits / self.balancing.temperature
-        return (balanced(logits, self.balancing.rounds) if self.balancing.balance else logits).argmax(dim=1)
+        logits = batch.logits / self.params.temperature
+        return (balanced(logits, self.params.rounds) if self.params.balance else logits).argmax(dim=1)
 
 
 class TricBalanced(_Balanced, Tric):

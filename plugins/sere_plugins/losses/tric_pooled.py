@@ -39,6 +39,7 @@ _LATER = ("weight", "bias", "seen", "offsets")
 class _Pooled(Given):
     """Both experts.  Of the logistic regression: `weight` `[C, F]`, `bias` and `seen` `[C]`; `offsets` is v `[C]`; float64."""
 
+    params: TricPooledParams
     weight: Tensor
     bias: Tensor
     seen: Tensor
@@ -46,7 +47,6 @@ class _Pooled(Given):
 
     def __init__(self, params: TricPooledParams, context: BuildContext) -> None:
         super().__init__(params, context)
-        self.pooling = params
         self.solving = LogisticBalancedParams(C=params.C)
         self.register_buffer("weight", torch.zeros(0, context.input_dim, dtype=torch.float64))
         self.register_buffer("bias", torch.zeros(0, dtype=torch.float64))
@@ -61,7 +61,7 @@ class _Pooled(Given):
 
     def pooled(self, logits: Tensor, vectors: Tensor) -> Tensor:
         """log p `[n, C]` of (C1) from the classifier's logits `[n, C]` and vectors `[n, F]`; the first alone while there is no W."""
-        network = (logits.detach().double() / self.pooling.temperature).log_softmax(dim=1)
+        network = (logits.detach().double() / self.params.temperature).log_softmax(dim=1)
         if not len(self.weight):
             return network
         return ((network + self._linear.logits(vectors.detach()).log_softmax(dim=1)) / 2).log_softmax(dim=1)
@@ -70,7 +70,7 @@ class _Pooled(Given):
 
     def after_epoch(self, progress: Progress, data: StageData) -> None:
         """(C2) and (C3)."""
-        streams: tuple[Stream, ...] = ("target", "source") if needs_source(self.pooling) else ("target",)
+        streams: tuple[Stream, ...] = ("target", "source") if needs_source(self.params) else ("target",)
         unlabelled = [data.vectors(stream) for stream in streams]
         arrays = [each.detach().cpu().double().numpy() for each in unlabelled]
         vectors, labels = labelled_vectors("tric_pooled", data, arrays[0].shape[1])
@@ -83,7 +83,7 @@ class _Pooled(Given):
 
     def _shares(self, logits: Tensor, vectors: Tensor) -> Shares:
         """(C2), among the classes that have labels; no share of the others, and no offset."""
-        shares = share_out(self.pooled(logits, vectors)[:, self.seen], self.pooling.rounds)
+        shares = share_out(self.pooled(logits, vectors)[:, self.seen], self.params.rounds)
         given = shares.given.new_zeros(len(logits), len(self.classes))
         offsets = shares.offsets.new_zeros(len(self.classes))
         given[:, self.seen], offsets[self.seen] = shares
@@ -97,10 +97,10 @@ class _Pooled(Given):
 
     def predict(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None = None) -> Tensor | None:
         """(C4) for `predict: pool`, else as `tric` does."""
-        if self.pooling.predict != "pool":
+        if self.params.predict != "pool":
             return super().predict(batch, support, field)
         scores = self.pooled(batch.logits, batch.vectors)
-        return (scores + self.offsets if self.pooling.correct and len(self.offsets) else scores).softmax(dim=1)
+        return (scores + self.offsets if self.params.correct and len(self.offsets) else scores).softmax(dim=1)
 
     def pseudo_classes(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField) -> Tensor:
         """What utterances that took no part in the balancing would be taken for: (C4) with v."""
