@@ -15,7 +15,6 @@ from torch import Tensor
 
 from sere_plugins.resonance import base as base_module
 from sere_plugins.resonance import search as search_module
-from sere_plugins.resonance import strongest as strongest_module
 from sere_plugins.resonance.cosine import Cosine
 from sere_plugins.resonance.irf import Irf
 from sere_plugins.resonance.mean import Mean
@@ -250,6 +249,25 @@ def test_threads_change_nothing_and_leave_torch_as_it_was(monkeypatch: pytest.Mo
     assert together.similarity.requires_grad
 
 
+def test_of_equal_maxima_the_first_row_is_named_also_beside_what_is_no_number() -> None:
+    scores = torch.tensor([[0.5, torch.nan, 2.0], [1.0, 0.0, 2.0], [1.0, 0.0, -1.0], [0.0, 0.0, 2.0]])
+    best, at = search_module.Top(len(scores) + 3, scores)(scores.clone())
+    assert at.tolist() == [1, 0, 0]
+    assert best[[0, 2]].tolist() == [1.0, 2.0] and best[1].isnan()
+
+
+def test_every_thread_has_two_blocks_where_threads_are_worth_starting() -> None:
+    before, cpu = torch.get_num_threads(), torch.device("cpu")
+    torch.set_num_threads(4)
+    try:
+        pairs = search_module.THREADS_FROM
+        assert search_module.worth_threads(pairs, cpu) and pairs / search_module.block_size(pairs, cpu) > 7.9
+        assert search_module.block_size(1 << 30, cpu) == search_module.block_size(pairs - 1, cpu) == search_module.CPU_BLOCK
+        assert not search_module.worth_threads(pairs, torch.device("cuda"))
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_mistake_in_a_thread_is_not_lost() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -391,11 +409,11 @@ def test_an_exchange_of_long_utterances_is_the_same(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("lengths", [[1], [5, 5, 5], [16, 18, 17, 1, 40, 19, 2], []])
-@pytest.mark.parametrize("block", [1, 300, 400, 1 << 18])
+@pytest.mark.parametrize("block", [1, 300, 400, 1 << 19])
 def test_grouping_utterances_by_length_changes_no_similarity(lengths: list[int], block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = batch(utterances([70, 3], 1)), batch(utterances(lengths, 2))
     wanted = irf()(a, b).similarity
-    monkeypatch.setattr(strongest_module, "CPU_BLOCK", block)
+    monkeypatch.setattr(search_module, "CPU_BLOCK", block)
     with torch.no_grad():
         torch.testing.assert_close(irf().similarity(a, b), wanted.detach())
 

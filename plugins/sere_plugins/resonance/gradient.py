@@ -1,4 +1,4 @@
-"""The gradient of equations 4 to 6, utterance by utterance: sums over matches, never over pairs of frames."""
+"""The gradient of equations 4 to 6: sums over matches, never over pairs of frames."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from sere_plugins.resonance.kernel import Kernel
-from sere_plugins.resonance.recipe import Recipe, match_counts
-from sere_plugins.resonance.search import Job
-from sere_plugins.resonance.workers import share
+from sere_plugins.resonance.recipe import Recipe
 
 Gradients = tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]
 
@@ -23,6 +21,7 @@ def gradients(
     eb: Tensor | None,
     best: Tensor,
     winner: Tensor,
+    counts: Tensor | None,
     recipe: Recipe,
     grad_similarity: Tensor | None,
     grad_told: Tensor | None,
@@ -31,53 +30,49 @@ def gradients(
 
     Args:
         ua, ub: z / |z|, `[N_a, D]`, `[N_b, D]`; na, nb: 1 / |z|; ea, eb: burst strengths or None.
-        best, winner: R_{i, j*(i)} and j*(i), `[lanes, N_a]`.
+        best, winner: R_{i, j*(i)} and j*(i), `[lanes, N_a]`; counts: of the matches, where something was told.
         grad_similarity: dL/dS `[A, lanes]`; grad_told: dL/dzt `[A, lanes, D]`; None where there is none.
     """
     plan, kernel = recipe.plan, recipe.kernel
-    enough = plan.worth_threads(ua.device)
-    dzb = torch.zeros_like(ub)
-    dza, dea, deb = (None if e is None or grad_similarity is None else torch.zeros_like(e) for e in (ua, ea, eb))
-    heads = recipe.shares.nonzero().squeeze(1)  # only highlights have a gradient of S
-    edges = torch.searchsorted(heads, torch.tensor(plan.a.starts, device=heads.device)).tolist()
-    pull, along, slope = (best.new_empty(plan.lanes, len(heads)) for _ in range(3))
-
-    def of_b(job: Job) -> None:
-        first, last, b, lane = job
-        own, mine = plan.b.rows(b, b + 1), slice(edges[first], edges[last])
-        if grad_similarity is not None and mine.stop > mine.start:
-            rows = heads[mine]
-            matched = winner[lane, rows]
-            weight = grad_similarity[plan.a.owner[rows], lane] * recipe.shares[rows]
-            mine_e, their_e = None if ea is None else ea[rows], None if eb is None else eb[matched]
-            pull[lane, mine], along[lane, mine], gap = local(weight, best[lane, rows], mine_e, their_e, kernel)
-            matched = matched - own.start
-            if gap is not None and deb is not None:
-                slope[lane, mine] = gap
-                deb[own].index_add_(0, matched, gap, alpha=-1)
-            order = matched.argsort()
-            count = torch.bincount(matched, minlength=own.stop - own.start)
-            weights = pull[lane, mine][order]
-            towards = embedding_bag(rows[order], ua, count.cumsum(0) - count, mode="sum", per_sample_weights=weights)
-            back = torch.zeros_like(nb[own]).index_add_(0, matched, along[lane, mine])
-            dzb[own] = towards.addcmul_(ub[own], back.unsqueeze(1), value=-1).mul_(nb[own].unsqueeze(1))
-        if grad_told is not None:
-            dzb[own].addmm_(match_counts(winner, plan, job, dzb.dtype).T, grad_told[first:last, lane])
-
-    def of_a(utterance: int) -> None:
-        mine = slice(edges[utterance], edges[utterance + 1])
-        rows = heads[mine]
-        towards = embedding_bag(winner[:, rows].T.contiguous(), ub, mode="sum", per_sample_weights=pull[:, mine].T.contiguous())
-        back = along[:, mine].sum(dim=0)
-        assert dza is not None
-        dza[rows] = towards.addcmul_(ua[rows], back.unsqueeze(1), value=-1).mul_(na[rows].unsqueeze(1))
-        if dea is not None:
-            dea[rows] = slope[:, mine].sum(dim=0)
-
-    share(plan.jobs(), of_b, enough)
-    if grad_similarity is not None and plan.lanes and len(plan.b):
-        share(range(len(plan.a)), of_a, enough)
+    dza, dzb, dea, deb = None, torch.zeros_like(ub), None, None
+    if grad_similarity is not None:
+        heads = recipe.shares.nonzero().squeeze(1)  # only highlights have a gradient of S
+        matched = winner[:, heads]
+        weight = grad_similarity.T[:, plan.a.owner[heads]] * recipe.shares[heads]
+        mine, theirs = None if ea is None else ea[heads], None if eb is None else eb[matched]
+        pull, along, slope = local(weight, best[:, heads], mine, theirs, kernel)
+        dza = torch.zeros_like(ua)
+        if matched.numel():
+            dza[heads] = _pulled(_from_b(ub, matched, pull), ua[heads], along.sum(dim=0), na[heads])
+            back = torch.zeros_like(nb).index_add_(0, matched.flatten(), along.flatten())
+            dzb = _pulled(_from_a(ua, heads, matched, pull, len(ub)), ub, back, nb)
+        if slope is not None and ea is not None and eb is not None:
+            dea = torch.zeros_like(ea).index_copy_(0, heads, slope.sum(dim=0))
+            deb = torch.zeros_like(eb).index_add_(0, matched.flatten(), slope.flatten(), alpha=-1)
+    if grad_told is not None and counts is not None:
+        for first, last, b, lane in plan.jobs():
+            own = plan.b.rows(b, b + 1)
+            dzb[own].addmm_(counts[:, own].T, grad_told[first:last, lane])
     return dza, dzb, dea, deb
+
+
+def _from_b(ub: Tensor, matched: Tensor, pull: Tensor) -> Tensor:
+    """For each highlight the sum of pull * zhat over the frames that it was matched with, `[heads, D]`."""
+    return embedding_bag(matched.T.contiguous(), ub, mode="sum", per_sample_weights=pull.T.contiguous())
+
+
+def _from_a(ua: Tensor, heads: Tensor, matched: Tensor, pull: Tensor, frames: int) -> Tensor:
+    """For each frame of b the same sum over the highlights that were matched with it, `[frames, D]`."""
+    flat = matched.flatten()
+    order = flat.argsort()
+    count = torch.bincount(flat, minlength=frames)
+    rows, starts = heads[order % len(heads)], count.cumsum(0) - count
+    return embedding_bag(rows, ua, starts, mode="sum", per_sample_weights=pull.flatten()[order])
+
+
+def _pulled(towards: Tensor, unit: Tensor, along: Tensor, norm: Tensor) -> Tensor:
+    """From the summed zhat of the others to a gradient in z: what is along z goes, and the rest by 1 / |z|."""
+    return towards.addcmul_(unit, along.unsqueeze(1), value=-1).mul_(norm.unsqueeze(1))
 
 
 def local(weight: Tensor, best: Tensor, ea: Tensor | None, eb: Tensor | None, kernel: Kernel) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sere_plugins.resonance.kernel import Kernel
-from sere_plugins.resonance.search import Job, Plan
+from sere_plugins.resonance.search import Plan
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,15 @@ class Recipe:
     told: bool
 
 
-def match_counts(winner: Tensor, plan: Plan, job: Job, dtype: torch.dtype) -> Tensor:
-    """How often each frame of b was matched, over T_a: zt = counts @ z^b (equation 5), `[utterances of a, T_b]`."""
-    first, last, b, lane = job
-    rows, length = plan.a.rows(first, last), plan.b.lengths[b]
-    cell = (plan.a.owner[rows] - first) * length + (winner[lane, rows] - plan.b.starts[b])
-    counts = torch.bincount(cell, minlength=(last - first) * length).view(last - first, length).to(dtype)
-    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
+def match_counts(winner: Tensor, plan: Plan, dtype: torch.dtype) -> Tensor:
+    """How often an utterance of a matched each frame of b, over T_a: zt = counts @ z^b (equation 5).
+
+    `[A, N_b]`, of which lane b uses the frames of b; in an aligned plan `[1, N_b]`, since each b has its own a.
+    """
+    owner = plan.a.owner
+    lengths = torch.bincount(owner, minlength=len(plan.a)).clamp(min=1)
+    if plan.aligned:
+        return torch.bincount(winner.flatten(), minlength=plan.b.frames).to(dtype).div_(lengths[plan.b.owner]).unsqueeze(0)
+    cell = owner * plan.b.frames + winner
+    counts = torch.bincount(cell.flatten(), minlength=len(plan.a) * plan.b.frames)
+    return counts.view(len(plan.a), plan.b.frames).to(dtype).div_(lengths.unsqueeze(1))

@@ -18,8 +18,7 @@ from sere_plugins.resonance.kernel import inverse_norms
 from sere_plugins.resonance.known import needs_gradient
 from sere_plugins.resonance.packing import Layout
 from sere_plugins.resonance.recipe import Recipe, match_counts
-from sere_plugins.resonance.search import Job, search
-from sere_plugins.resonance.workers import share
+from sere_plugins.resonance.search import Plan, search
 
 
 def resonate(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recipe: Recipe) -> tuple[Tensor, Tensor | None]:
@@ -40,7 +39,10 @@ def _values(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recipe
     ua, ub = za * na.unsqueeze(1), zb * nb.unsqueeze(1)
     best, winner = search(ua, ub, ea, eb, plan, recipe.kernel)
     similarity = by_utterance(best, plan.a, recipe.shares)
-    return similarity, _told(winner, zb, recipe) if recipe.told else None, (ua, ub, na, nb, best, winner)
+    if not recipe.told:
+        return similarity, None, (ua, ub, na, nb, best, winner, None)
+    counts = match_counts(winner, plan, zb.dtype)
+    return similarity, _told(counts, zb, plan), (ua, ub, na, nb, best, winner, counts)
 
 
 def by_utterance(best: Tensor, where: Layout, shares: Tensor) -> Tensor:
@@ -51,30 +53,26 @@ def by_utterance(best: Tensor, where: Layout, shares: Tensor) -> Tensor:
     return embedding_bag(rows, best.T.contiguous(), starts, mode="sum", per_sample_weights=shares)
 
 
-def _told(winner: Tensor, zb: Tensor, recipe: Recipe) -> Tensor:
+def _told(counts: Tensor, zb: Tensor, plan: Plan) -> Tensor:
     """zt `[A, lanes, D]`, equation 5."""
-    plan = recipe.plan
     told = zb.new_zeros(len(plan.a), plan.lanes, zb.shape[1])
-
-    def work(job: Job) -> None:
-        first, last, b, lane = job
-        told[first:last, lane] = match_counts(winner, plan, job, zb.dtype) @ zb[plan.b.rows(b, b + 1)]
-
-    share(plan.jobs(), work, enough=plan.worth_threads(zb.device))
+    for first, last, b, lane in plan.jobs():
+        own = plan.b.rows(b, b + 1)
+        torch.mm(counts[:, own], zb[own], out=told[first:last, lane])
     return told
 
 
 class _Resonate(torch.autograd.Function):
     @staticmethod
     def forward(ctx, za, zb, ea, eb, recipe):  # type: ignore[no-untyped-def]
-        similarity, told, (ua, ub, na, nb, best, winner) = _values(za, zb, ea, eb, recipe)
+        similarity, told, (ua, ub, na, nb, best, winner, counts) = _values(za, zb, ea, eb, recipe)
         ctx.recipe = recipe
-        ctx.save_for_backward(ua, ub, na, nb, ea, eb, best, winner)
+        ctx.save_for_backward(ua, ub, na, nb, ea, eb, best, winner, counts)
         ctx.set_materialize_grads(False)
         return similarity, told
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx, grad_similarity, grad_told):  # type: ignore[no-untyped-def]
-        ua, ub, na, nb, ea, eb, best, winner = ctx.saved_tensors
-        return (*gradients(ua, ub, na, nb, ea, eb, best, winner, ctx.recipe, grad_similarity, grad_told), None)
+        ua, ub, na, nb, ea, eb, best, winner, counts = ctx.saved_tensors
+        return (*gradients(ua, ub, na, nb, ea, eb, best, winner, counts, ctx.recipe, grad_similarity, grad_told), None)

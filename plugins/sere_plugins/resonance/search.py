@@ -1,8 +1,8 @@
 """Equation 5's search: for each frame of a the best frame of b, block by block, without gradient.
 
 The T_a x T_b matrix of a pair never stands in memory as a whole.  One block is one matrix product of all frames of one b
-with as many frames of the a's as keep the block in a core's cache; the burst term is applied in place while it is there,
-and only each column's best value and where it stands leave the block.
+with as many frames of the a's as keep the block near a core; the burst term is applied in place while it is there, and
+only each column's best value and where it stands leave the block.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from sere_plugins.resonance.kernel import Kernel
 from sere_plugins.resonance.packing import Layout
-from sere_plugins.resonance.workers import run_everywhere
+from sere_plugins.resonance.workers import run_everywhere, taken
 
-#: values in a block: 1 MiB of float32 for the scores and as much for the burst term fit into a core's L2 cache
-CPU_BLOCK = 1 << 18
+#: values in a block: in smaller ones threads wait more often for each other between operations, larger ones leave the cache
+CPU_BLOCK = 1 << 19
 #: a GPU wants fewer and larger products
 GPU_BLOCK = 1 << 25
 #: frame pairs from which on threads are worth starting
@@ -44,10 +44,10 @@ class Plan:
     def lanes(self) -> int:
         return 1 if self.aligned else len(self.b)
 
-    def worth_threads(self, device: torch.device) -> bool:
-        """Are there frame pairs enough for threads to be started?"""
-        pairs = self.a.frames * self.b.frames // (max(len(self.b), 1) if self.aligned else 1)
-        return device.type == "cpu" and pairs >= THREADS_FROM
+    @property
+    def pairs(self) -> int:
+        """How many pairs of frames meet, in an aligned plan about."""
+        return self.a.frames * self.b.frames // (max(len(self.b), 1) if self.aligned else 1)
 
     def jobs(self) -> Iterator[Job]:
         """Each utterance of b with all that it meets."""
@@ -67,29 +67,46 @@ def search(ua: Tensor, ub: Tensor, ea: Tensor | None, eb: Tensor | None, plan: P
     """
     best = ua.new_empty(plan.lanes, plan.a.frames)
     winner = torch.empty(best.shape, dtype=torch.long, device=ua.device)
-    tasks = deque(_blocks(plan, GPU_BLOCK if ua.is_cuda else CPU_BLOCK))
+    tasks = deque(_blocks(plan, block_size(plan.pairs, ua.device)))
     largest = max((plan.b.lengths[b] * (part.stop - part.start) for b, _, part in tasks), default=0)
+    top = Top(max(plan.b.lengths, default=0), ua)
 
     def work() -> None:
         memory = ua.new_empty(2, largest)
-        while True:
-            try:
-                b, lane, part = tasks.popleft()
-            except IndexError:
-                return
+        for b, lane, part in taken(tasks):
             columns = plan.b.rows(b, b + 1)
-            shape = (plan.b.lengths[b], part.stop - part.start)
-            scores, gap = (row[: shape[0] * shape[1]].view(shape) for row in memory)
-            torch.mm(ub[columns], ua[part].T, out=scores)
-            if kernel.sync is not None and ea is not None and eb is not None:
-                torch.sub(ea[part], eb[columns].unsqueeze(1), out=gap)
-                synchrony = kernel.synchrony(gap)
-                scores = scores.mul_(synchrony) if kernel.combine == "product" else scores.add_(synchrony)
-            best[lane, part], at = _top(scores)
+            scores = resonance(ua, ub, ea, eb, part, columns, kernel, memory)
+            best[lane, part], at = top(scores)
             torch.add(at, columns.start, out=winner[lane, part])
 
-    run_everywhere(work, enough=plan.worth_threads(ua.device))
+    run_everywhere(work, enough=worth_threads(plan.pairs, ua.device))
     return best, winner
+
+
+def resonance(
+    ua: Tensor, ub: Tensor, ea: Tensor | None, eb: Tensor | None, part: slice, columns: slice, kernel: Kernel, memory: Tensor
+) -> Tensor:
+    """R of the frames `columns` of b and `part` of a, equation 4, transposed: `[columns, part]`, a view of `memory` `[2, size]`."""
+    shape = (columns.stop - columns.start, part.stop - part.start)
+    scores, gap = memory[:, : shape[0] * shape[1]].view(2, *shape).unbind()
+    torch.mm(ub[columns], ua[part].T, out=scores)
+    if kernel.sync is None or ea is None or eb is None:
+        return scores
+    torch.sub(ea[part], eb[columns].unsqueeze(1), out=gap)
+    synchrony = kernel.synchrony(gap)
+    return scores.mul_(synchrony) if kernel.combine == "product" else scores.add_(synchrony)
+
+
+def worth_threads(pairs: int, device: torch.device) -> bool:
+    """Are there pairs of frames enough for threads to be started?"""
+    return device.type == "cpu" and pairs >= THREADS_FROM
+
+
+def block_size(pairs: int, device: torch.device) -> int:
+    """How many pairs of frames a block has, at least two blocks for each thread."""
+    if device.type != "cpu":
+        return GPU_BLOCK
+    return min(CPU_BLOCK, pairs // (2 * torch.get_num_threads()) + 1) if worth_threads(pairs, device) else CPU_BLOCK
 
 
 def _blocks(plan: Plan, size: int) -> Iterator[tuple[int, int, slice]]:
@@ -101,20 +118,24 @@ def _blocks(plan: Plan, size: int) -> Iterator[tuple[int, int, slice]]:
             yield b, lane, slice(start, min(start + step, rows.stop))
 
 
-def _top(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Each column's maximum and its first row; `scores` `[T_b, n]` is written over.
+class Top:
+    """Each column's maximum and its first row, in scores `[T_b, n]` that are written over.
 
     On a CPU a maximum is vectorised and one that returns places is not (several times slower, measured): so they are read
     off with a product, `[0, 1, 2, ...; 1, 1, 1, ...] @ (scores == maximum)`, whose second row tells the rare ties.
     """
-    if scores.device.type != "cpu":
-        return tuple(scores.max(dim=0))  # type: ignore[return-value]
-    top = scores.amax(dim=0)
-    same = torch.eq(scores, top, out=scores)
-    rows = torch.arange(len(same), dtype=same.dtype)
-    row, count = torch.stack([rows, torch.ones_like(rows)]) @ same
-    at = row.long()
-    tied = (count > 1).nonzero().squeeze(1)
-    if len(tied):
-        at[tied] = same[:, tied].argmax(dim=0)
-    return top, at
+
+    def __init__(self, longest: int, like: Tensor) -> None:
+        self._rows = torch.stack([torch.arange(longest, dtype=like.dtype), torch.ones(longest, dtype=like.dtype)])
+
+    def __call__(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        if scores.device.type != "cpu":
+            return tuple(scores.max(dim=0))  # type: ignore[return-value]
+        top = scores.amax(dim=0)
+        same = torch.eq(scores, top, out=scores)
+        row, count = self._rows[:, : len(same)] @ same
+        at = row.long()
+        if int(count.amax()) > 1:
+            tied = (count > 1).nonzero().squeeze(1)
+            at[tied] = same[:, tied].argmax(dim=0)
+        return top, at

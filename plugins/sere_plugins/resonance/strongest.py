@@ -1,7 +1,7 @@
 """max_j R_ij alone, without its place and without gradient: all that a similarity needs.
 
 Utterances of b of about the same length stand together, the shorter ones with their last frame repeated, which changes no
-maximum.  So one operation finds the best frame of many b's at once; what it works on stays in a core's cache.
+maximum.  So one operation finds the best frame of many b's at once.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from sere_plugins.resonance.kernel import Kernel
 from sere_plugins.resonance.packing import Grouping
-from sere_plugins.resonance.search import CPU_BLOCK, GPU_BLOCK, THREADS_FROM
-from sere_plugins.resonance.workers import run_everywhere
+from sere_plugins.resonance.search import block_size, resonance, worth_threads
+from sere_plugins.resonance.workers import run_everywhere, taken
 
 
 @dataclass(frozen=True)
@@ -39,27 +38,18 @@ def strongest(ua: Tensor, ub: Tensor, ea: Tensor | None, eb: Tensor | None, grou
         ea, eb: burst strengths `[N_a]`, `[M]`; None for a kernel without burst term.
     """
     best = ua.new_empty(len(grouping.lanes), len(ua))
-    blocks = deque(_blocks(grouping, len(ua), GPU_BLOCK if ua.is_cuda else CPU_BLOCK))
+    pairs = len(ua) * len(ub)
+    blocks = deque(_blocks(grouping, len(ua), block_size(pairs, ua.device)))
     largest = max((block.count * block.length * (block.part.stop - block.part.start) for block in blocks), default=0)
 
     def work() -> None:
         memory = ua.new_empty(2, largest)
-        while True:
-            try:
-                block = blocks.popleft()
-            except IndexError:
-                return
-            part, columns = block.part, slice(block.row, block.row + block.count * block.length)
-            shape = (columns.stop - columns.start, part.stop - part.start)
-            scores, gap = memory[:, : shape[0] * shape[1]].view(2, *shape).unbind()
-            torch.mm(ub[columns], ua[part].T, out=scores)
-            if kernel.sync is not None and ea is not None and eb is not None:
-                torch.sub(ea[part], eb[columns].unsqueeze(1), out=gap)
-                synchrony = kernel.synchrony(gap)
-                scores = scores.mul_(synchrony) if kernel.combine == "product" else scores.add_(synchrony)
-            best[block.lane : block.lane + block.count, part] = scores.view(block.count, block.length, -1).amax(dim=1)
+        for block in taken(blocks):
+            columns = slice(block.row, block.row + block.count * block.length)
+            scores = resonance(ua, ub, ea, eb, block.part, columns, kernel, memory)
+            best[block.lane : block.lane + block.count, block.part] = scores.view(block.count, block.length, -1).amax(dim=1)
 
-    run_everywhere(work, enough=ua.device.type == "cpu" and len(ua) * len(ub) >= THREADS_FROM)
+    run_everywhere(work, enough=worth_threads(pairs, ua.device))
     return best.index_select(0, grouping.lanes)
 
 

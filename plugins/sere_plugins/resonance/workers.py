@@ -7,7 +7,7 @@ after each, and on a machine with other work every barrier may cost a time slice
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -16,19 +16,14 @@ import torch
 Task = TypeVar("Task")
 
 
-def share(tasks: Iterable[Task], work: Callable[[Task], None], enough: bool) -> None:
-    """Call `work` with every task, in no order, on all of torch's CPU threads if there is `enough` to do."""
-    left = deque(tasks)
-
-    def some() -> None:
-        while True:
-            try:
-                task = left.popleft()
-            except IndexError:
-                return
-            work(task)
-
-    run_everywhere(some, enough)
+def taken(tasks: deque[Task]) -> Iterator[Task]:
+    """Tasks until none is left; several threads may take from the same ones."""
+    while True:
+        try:
+            task = tasks.popleft()
+        except IndexError:
+            return
+        yield task
 
 
 def run_everywhere(work: Callable[[], None], enough: bool) -> None:
