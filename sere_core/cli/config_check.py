@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sere_core.cli.run import add_config_arguments, disabled, read_config
+from sere_core.cli.run import add_config_arguments, read_config
 
 if TYPE_CHECKING:
     from sere_registry.catalog import Catalog
@@ -24,7 +24,7 @@ def run(arguments: Any) -> int:
     Raises:
         SereError: every mistake in the config.
     """
-    from sere_core.cli.factories import check_factories
+    from sere_core.config.factories import check_factories
     from sere_registry.catalog import Catalog
     from sere_registry.errors import SereError
 
@@ -53,7 +53,7 @@ def run(arguments: Any) -> int:
 
 def _warnings(resolved: Any, catalog: Catalog) -> list[Problem]:
     """All that is odd, and no error."""
-    return [*catalog.left_out_in_vain(), *resolved.warnings, *catalog.left_out_in_vain(disabled(resolved))]
+    return [*catalog.left_out_in_vain(), *resolved.warnings, *catalog.left_out_in_vain(resolved.disabled)]
 
 
 def _data(problem: Problem) -> dict[str, Any]:

@@ -54,13 +54,8 @@ def read_config(arguments: Any, quiet: bool = False, catalog: Any = None) -> Any
     catalog = Catalog(disable=arguments.disable) if catalog is None else catalog
     _warn(() if quiet else catalog.left_out_in_vain())  # now: the config may go wrong because of it
     resolved = load(arguments.config, sets=arguments.sets, unsets=arguments.unsets, seed=arguments.seed, catalog=catalog)
-    _warn(() if quiet else (*resolved.warnings, *catalog.left_out_in_vain(disabled(resolved))))
+    _warn(() if quiet else (*resolved.warnings, *catalog.left_out_in_vain(resolved.disabled)))
     return resolved
-
-
-def disabled(resolved: Any) -> list[Any]:
-    """The distributions that a config leaves out, each with its place.  Of this machine only: no record says which were in vain."""
-    return [(name, resolved.place(f"plugins.disable.{index}")) for index, name in enumerate(resolved.config.plugins.disable)]
 
 
 def _warn(warnings: Iterable[object]) -> None:
@@ -72,7 +67,7 @@ def run(arguments: Any) -> int:
     """Run, or say what would run."""
     resolved = read_config(arguments, arguments.quiet)
     from sere_core import run as engine
-    from sere_core.cli.factories import check_factories
+    from sere_core.config.factories import check_factories
 
     check_factories(resolved)  # now, not after hours of extraction
     if arguments.dry_run:

@@ -17,6 +17,7 @@ from sere_core.compare.plan import ComparePlan, Job, Row
 from sere_core.compare.portable import anchored, data_paths, job_text, with_seed
 from sere_core.compare.rows import Overlay, Pair, checked, laid, pairs_of, plain, rows_of
 from sere_core.config import Resolved, overrides
+from sere_core.config.factories import check_factories
 from sere_core.config.loader import resolve
 from sere_core.config.nodes import Node, at, tidy
 from sere_core.plan import Plan, make_plan
@@ -84,7 +85,8 @@ class Planner:
         self.problems: list[Problem] = []
         self.environ = Watched(os.environ)
         self.catalog = Catalog()
-        self.warnings: dict[str, None] = {}
+        self.warnings: dict[str, None] = dict.fromkeys(map(str, self.catalog.left_out_in_vain()))
+        self.factories: set[str] = set()
         self.tasks: dict[str, Plan] = {}
         self.read: dict[str, set[str]] = {"files": set(), "packages": {"sere_core", "sere_registry"}, "data": set()}
 
@@ -224,10 +226,13 @@ class Planner:
             more["corpora"] = replace(corpora, value={name: child for name, child in corpora.value.items() if name in ends})
         try:
             resolved = resolve(anchored(replace(tree, value={**tree.value, **more})), request.sources, self.catalog, self.environ)
+            check_factories(resolved, self.factories)  # now, not in every job
         except SereError as cause:
             self.problems += cause.problems
             return None
         self.warnings.update(dict.fromkeys(f"{each.place}: {each.message}" for each in resolved.warnings))
+        self.warnings.update(dict.fromkeys(map(str, self.catalog.left_out_in_vain(resolved.disabled))))
+        self.factories |= {bound.spec.factory for bound in resolved.components.values()}
         for bound in resolved.components.values():
             self.read["packages"].add(bound.spec.factory.partition(":")[0].partition(".")[0])
             if bound.use.startswith("file:"):

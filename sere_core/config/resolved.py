@@ -93,6 +93,11 @@ class Resolved:
             above = above.rpartition(".")[0]
         return replace(self.places.get(above, Place()), path=path)
 
+    @property
+    def disabled(self) -> list[tuple[str, Place]]:
+        """The distributions that the config leaves out, each with its place.  Of this machine only: no record says which were in vain."""
+        return [(name, self.place(f"plugins.disable.{index}")) for index, name in enumerate(self.config.plugins.disable)]
+
     def encoder_of(self, language: str) -> str:
         """The id of the encoder of unlabelled utterances in this language.
 

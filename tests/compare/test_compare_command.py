@@ -209,3 +209,29 @@ def _alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+TYPO = """\
+from sere_registry import ComponentSpec, NoParams
+LOSS = ComponentSpec(kind="loss", name="typo", factory=f"{__name__}:Tipo", params=NoParams, summary="a name misspelt")
+class Typo: ...
+"""
+
+
+def test_a_factory_that_does_not_exist_is_told_once_a_row_and_before_any_run(compare: Compare, home: Path) -> None:
+    (home / "typo.py").write_text(TYPO)
+    row = "  typo: {losses: {adapt: {use: 'file:./typo.py:LOSS'}}}\n  again: {losses: {adapt: {use: 'file:./typo.py:LOSS', weight: 2}}}\n"
+    told = compare(COMPARISON.replace("  ours: {}\n", "  ours: {}\n" + row) + PAIRS, "--yes")
+    assert told.code == 3 and not (home / "runs").exists()
+    lines = [line for line in told.err.splitlines() if "[P104]" in line]
+    assert [line.partition("losses.adapt.use")[0][:18] for line in lines] == ["comparison.yaml:7:", "comparison.yaml:8:"]
+    assert all(line.endswith(":Tipo does not exist") for line in lines), lines
+
+
+def test_what_is_disabled_in_vain_is_told_once(compare: Compare, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERE_DISABLE", "seere")
+    told = compare(COMPARISON + PAIRS + "set: {plugins: {disable: [mybe]}}\n", "--dry-run")
+    assert told.code == 0
+    one, other = [line for line in (told.out + told.err).splitlines() if "[P107]" in line]
+    assert "SERE_DISABLE leaves nothing out" in one and "'seere'" in one
+    assert "comparison.yaml:" in other and "plugins.disable leaves nothing out" in other and "'mybe'" in other

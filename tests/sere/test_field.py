@@ -222,6 +222,14 @@ def test_empty_batches(field: Any) -> None:
     assert field.aligned(none, none).told.shape == (0, WIDTH)
 
 
+def test_an_utterance_without_a_real_frame_is_told_nothing() -> None:
+    a, b = batch(utterances([3, 2], 1)), batch(utterances([4, 2], 2))
+    a.frames.mask[1] = False
+    field = irf()(a, b)
+    assert field.told[1].abs().max() == 0 and field.similarity[1].abs().max() == 0
+    torch.testing.assert_close(field.told[:1], irf()(a.take([0]), b).told)
+
+
 def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = batch(utterances([70, 90, 33], 1)), batch(utterances([40, 65], 2))
     whole = irf()(a, b)
@@ -250,10 +258,10 @@ def test_threads_change_nothing_and_leave_torch_as_it_was(monkeypatch: pytest.Mo
 
 
 def test_of_equal_maxima_the_first_row_is_named_also_beside_what_is_no_number() -> None:
-    scores = torch.tensor([[0.5, torch.nan, 2.0], [1.0, 0.0, 2.0], [1.0, 0.0, -1.0], [0.0, 0.0, 2.0]])
+    scores = torch.tensor([[0.5, torch.nan], [1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
     best, at = search_module.Top(len(scores) + 3, scores)(scores.clone())
-    assert at.tolist() == [1, 0, 0]
-    assert best[[0, 2]].tolist() == [1.0, 2.0] and best[1].isnan()
+    assert at.tolist() == [1, 0]
+    assert best[0] == 1.0 and best[1].isnan()
 
 
 def test_every_thread_has_two_blocks_where_threads_are_worth_starting() -> None:
