@@ -216,10 +216,15 @@ def test_mean_compares_embeddings() -> None:
 
 @pytest.mark.parametrize("field", [irf(), Mean(NoParams(), CONTEXT)])
 def test_empty_batches(field: Any) -> None:
-    none, some = batch([]), batch(utterances([4, 2], 2))
+    parts = utterances([4, 2], 2)
+    none, some = batch([]), batch(parts)
     assert field(none, some).similarity.shape == (0, 2)
     assert field(some, none).told.shape == (2, 0, WIDTH)
     assert field.aligned(none, none).told.shape == (0, WIDTH)
+    for a, b in ((some, none), (none, some)):
+        found = field(a, b)
+        grads = torch.autograd.grad(found.similarity.sum() + found.told.sum(), parts[0], retain_graph=True, materialize_grads=True)
+        assert not any(grad.any() for grad in grads)
 
 
 def test_an_utterance_without_a_real_frame_is_told_nothing() -> None:

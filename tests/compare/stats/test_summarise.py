@@ -12,6 +12,7 @@ import pytest
 
 from sere_core.compare.facts import Results
 from sere_core.compare.plan import Row
+from sere_core.compare.stats.multiple import holm
 from sere_core.compare.stats.summarise import summarise
 from sere_core.compare.stats.verdict import compare_rows, verdicts
 from tests.compare.stats.synthetic import SIX, comparison
@@ -50,6 +51,17 @@ def test_a_planted_effect_is_shown_and_its_copy_is_not():
 def test_a_worse_row_is_worse():
     results = comparison(lambda row, pair, seed: 0.6 - 0.08 * (row == "ours"))
     assert verdicts(results)[0].shown == "worse"
+
+
+def test_each_row_pays_for_all_that_are_tested():
+    lift = {"floor": 0.0, "b": 0.05, "c": 0.02, "d": 0.0}
+    results = comparison(lambda row, pair, seed: 0.5 + lift[row], rows=tuple(lift))
+    found = verdicts(results)
+    assert [each.row for each in found] == ["b", "c", "d"]
+    assert [each.p_holm for each in found] == pytest.approx(list(holm([each.p for each in found])))
+    assert found[0].p_holm == pytest.approx(3 * min(each.p for each in found))
+    (alone,) = verdicts(dataclasses.replace(results, plan=dataclasses.replace(results.plan, rows=results.plan.rows[:2])))
+    assert alone.p_holm == alone.p == found[0].p and alone.smallest_detectable < found[0].smallest_detectable
 
 
 def test_nothing_is_shown_of_rows_that_are_alike():
