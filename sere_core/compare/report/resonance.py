@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list[Path]:
-    """Draw `figures/resonance-PAIR.png` where it is missing: the reference row's field, first seed, last trained fold.
+    """Draw `figures/resonance-PAIR.png` and `.svg` where they are missing: the reference row's field, first seed, last trained fold.
 
     Of each pair the first labelled utterance of S_l meets the first scored one of T_e, in the order of their ids: nobody chose them.
 
@@ -34,7 +34,8 @@ def _drawn(folder: Path, plan: ComparePlan, pair: str, say: Callable[[str], None
 
     path = folder / "figures" / f"resonance-{re.sub('[^A-Za-z0-9_]+', '-', pair)}.png"
     job = next((job.job for job in plan.jobs if (job.row, job.pair) == (plan.reference, pair)), None)
-    if job is None or not (folder / "records" / job / "done").exists() or path.exists():
+    forms = (path, path.with_suffix(".svg"))
+    if job is None or not (folder / "records" / job / "done").exists() or all(each.exists() for each in forms):
         return
     try:
         seen = _look(folder, job)
@@ -44,8 +45,10 @@ def _drawn(folder: Path, plan: ComparePlan, pair: str, say: Callable[[str], None
     path.parent.mkdir(exist_ok=True)
     words = f"{plan.reference}, {pair}: {seen.a.recording.id} of S_l is told by {seen.b.recording.id} of T_e; "
     write_atomically(path.with_suffix(".txt"), f"{words}S(a, b) = {seen.similarity:.3f}, S(b, a) = {seen.back:.3f}\n".encode())
-    save(draw(seen, 40), path)
-    yield path
+    figure = draw(seen, 40)
+    for each in forms:
+        save(figure, each)
+        yield each
 
 
 def _look(folder: Path, job: str) -> Pair:

@@ -21,8 +21,9 @@ def test_the_reference_rows_field_is_drawn_once(tmp_path: Path, shared_cache: Pa
     said: list[str] = []
     assert draw_resonance(folder, 2, said.append) == [], "nothing is trained"
     assert run_job(folder, ours).state == "done"
-    (path,) = draw_resonance(folder, 2, said.append)
+    path, vector = draw_resonance(folder, 2, said.append)
     assert path.parent == folder / "figures" and path.read_bytes().startswith(b"\x89PNG")
+    assert vector == path.with_suffix(".svg") and "<svg " in vector.read_text()
     assert path.with_suffix(".txt").read_text().startswith("ours, xa>xb: ")
     assert draw_resonance(folder, 2, said.append) == [] and said == [], "it is there already"
 
