@@ -34,7 +34,10 @@ def summary(record: Record, plain: bool = False, unicode: bool = True) -> Render
     """
     style = _PLAIN if plain else box.SIMPLE_HEAD
     sign = "±" if unicode else "+-"
-    blocks: list[RenderableType] = [_name(record), _scores(record.scores, style, sign), _confusion(record.scores, style)]
+    count = len(record.scores["folds"])
+    blocks: list[RenderableType] = [_name(record)]
+    blocks += _titled(f"scores in %, {count} fold{'s' * (count != 1)}", _scores(record.scores, style, sign))
+    blocks += _titled("rows true, columns answered, summed over folds", _confusion(record.scores, style))
     blocks += [Padding(Text(line), (0, 0, 0, 1)) for line in _remarks(record)]
     return Group(*blocks)
 
@@ -58,9 +61,14 @@ def _name(record: Record) -> RenderableType:
     return table
 
 
+def _titled(title: str, table: Table) -> tuple[RenderableType, RenderableType]:
+    """A table under its title; Rich's own titles are broken where the table is narrower."""
+    return Text(f" {title}", style="table.title"), table
+
+
 def _scores(scores: Mapping[str, Any], style: box.Box, sign: str) -> Table:
     count = len(scores["folds"])
-    table = Table(box=style, title_justify="left", title=Text(f" scores in %, {count} fold{'s' * (count != 1)}"))
+    table = Table(box=style)
     table.add_column("")
     table.add_column(f"mean {sign} std" if count > 1 else "value", justify="right")
     if count > 1:
@@ -86,7 +94,7 @@ def _values(values: Sequence[float]) -> str:
 def _confusion(scores: Mapping[str, Any], style: box.Box) -> Table:
     """One row per true class: recall, utterances, and the answers under abbreviated names."""
     classes, pooled = scores["classes"], scores["pooled"]
-    table = Table(box=style, title_justify="left", title=Text(" rows true, columns answered, summed over folds"), padding=0)
+    table = Table(box=style, padding=0)
     table.add_column("class", no_wrap=True)
     wide = len(classes) > 9  # twelve classes with four digits each just fit
     table.add_column("rec." if wide else "recall", justify="right")

@@ -60,6 +60,12 @@ def test_twelve_classes_of_large_corpora_fit(record: Record) -> None:
     assert all(len(line) <= 80 for line in text.splitlines()) and text.count("9999") == 24 and "..." not in text and "…" not in text
 
 
+def test_titles_are_not_broken_by_narrow_tables(record: Record) -> None:
+    record.scores.update(classes=list(EMOTIONS[:2]), pooled=from_confusion([[3, 1], [0, 4]], EMOTIONS[:2]).as_json())  # type: ignore[attr-defined]
+    lines = printed(record).splitlines()
+    assert " rows true, columns answered, summed over folds" in map(str.rstrip, lines)
+
+
 def test_ceilings_and_warnings_are_not_to_be_overlooked(record: Record) -> None:
     record.folds.update(uses_target_labels=True, warnings=["[emovo]: the sentence tells the emotion"])  # type: ignore[attr-defined]
     record.scores.update(complete=False)  # type: ignore[attr-defined]
