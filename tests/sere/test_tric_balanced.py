@@ -103,6 +103,18 @@ def test_anchors_are_sought_within_the_given_class() -> None:
     assert pairs.picks.tolist() != similarity.argmax(dim=1).tolist(), "the classes that were given out made a difference"
 
 
+def test_a_class_without_labelled_utterances_leaves_its_items_their_most_resonant_anchor() -> None:
+    _, _, target = streams()
+    support, loss, resonance = batch(utterances([5, 4, 6, 3], seed=1), labels=[0, 1, 0, 1]), variant(), field()
+    give(loss, target)
+    pairs, classes = loss._anchored(support, target, resonance)
+    orphans = loss.given.argmax(dim=1) == 2
+    assert orphans.any()
+    assert pairs.picks[orphans].tolist() == resonance.similarity(target, support).argmax(dim=1)[orphans].tolist()
+    assert pairs.picks[orphans].tolist() != [0] * int(orphans.sum()), "not simply the first"
+    assert classes.tolist() == support.labels[pairs.picks].tolist()
+
+
 def test_what_was_given_out_is_kept_in_a_checkpoint() -> None:
     _, _, target = streams()
     loss, other = variant(), variant()

@@ -73,11 +73,12 @@ class Given(_Tric):
         return target.views.weak if self.params.view == "weak" else target.views.strong
 
     def _anchored(self, support: LabelledBatch, target: UnlabelledBatch, field: ResonanceField) -> tuple[Matched, Tensor] | None:
-        """(B2): the anchor is sought within the class that was given out."""
+        """(B2): the anchor is sought within the class that was given out; among all where S_l has none of that class."""
         if not len(self.given):
             return super()._anchored(support, target, field)
         classes = self.given[target.index].argmax(dim=1)
         among = classes.unsqueeze(1) == support.labels
+        among |= ~among.any(dim=1, keepdim=True)
         found = Matched.find(target, support, field, back=False, graded=self._graded, among=among)
         return None if found is None else (found, support.labels[found.picks])
 
