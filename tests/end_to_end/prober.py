@@ -8,6 +8,7 @@ import gc
 import inspect
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -72,6 +73,15 @@ def linked() -> bytes:
     return Path("elsewhere", audio().name).read_bytes()
 
 
+def hard_linked() -> bytes:
+    os.link(audio(), "another-name.wav")
+    return Path("another-name.wav").read_bytes()
+
+
+def moved() -> None:
+    os.rename(audio(), "mine.wav")
+
+
 def record_of(thing: str) -> Callable[[], Any]:
     return lambda: (run_folder() / thing).read_text()
 
@@ -116,6 +126,8 @@ ROUTES: Mapping[str, tuple[Callable[[], Any], str]] = {
     "all threads' frames": (sys._current_frames, "sys._current_frames"),
     "a traceback's frame": (frame_of_a_traceback, "tb_frame"),
     "a generator's frame": (running_generator, "gi_frame"),
+    "all threads' exceptions": (sys._current_exceptions, "sys._current_exceptions"),
+    "an audit hook": (lambda: sys.addaudithook(lambda *_: None), "sys.addaudithook"),
     "a trace function": (lambda: sys.settrace(lambda *_: None), "sys.settrace"),
     "a profile function": (lambda: sys.setprofile(lambda *_: None), "sys.setprofile"),
     "the folds": (record_of("folds.json"), "open of this run's record"),
@@ -131,13 +143,19 @@ ROUTES: Mapping[str, tuple[Callable[[], Any], str]] = {
     "the corpus's folder, walked": (lambda: list(os.walk(audio().parent.parent)), "os.scandir of a corpus"),
     "the corpus's files": (lambda: audio().read_bytes(), "open of a corpus"),
     "the corpus's files, by a link": (linked, "of a corpus"),
+    "the corpus's files, by a hard link": (hard_linked, "os.link of a corpus"),
+    "the corpus's files, moved": (moved, "os.rename of a corpus"),
+    "the list of audio files": (lambda: Path(Path("index.txt").read_text()).read_bytes(), "open of the index of audio files"),
+    "a database": (lambda: sqlite3.connect(run_folder() / "folds.json"), "sqlite3.connect of this run's record"),
     "memory": (lambda: memory_at(id(LOOT)), "ctypes.cdata"),
     "memory as a string": (lambda: ctypes.string_at(id(LOOT), 16), "ctypes.string_at"),
+    "memory as wide characters": (lambda: ctypes.wstring_at(id(LOOT), 4), "ctypes.wstring_at"),
     "the interpreter's C functions": (lambda: ctypes.pythonapi.PyList_Size, "ctypes.dlsym"),
     "memory as a file": (lambda: os.open("/proc/self/mem", os.O_RDONLY), "open of the process's memory"),
     "another process": (lambda: subprocess.run(["cat", str(run_folder() / "folds.json")], capture_output=True), "subprocess.Popen"),
     "a shell": (lambda: os.system("true"), "os.system"),
     "a child": (os.fork, "os.fork"),
+    "a spawned child": (lambda: os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {}), "os.posix_spawn"),
 }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from sere_core.config.model import Features
+from sere_core.features.cache import folder as cache_folder
 from tests.end_to_end import prober, walker
 from tests.end_to_end.conftest import Sere, process, record, records
 
@@ -28,6 +30,7 @@ def plugin(home: Path, sere: Sere) -> Path:
 
     target = sorted((_default_cache() / "synthetic").glob("xb-*"), key=lambda path: path.stat().st_mtime)
     (home / "corpus.txt").write_text(str(sorted(target[0].rglob("*.wav"))[0]))
+    (home / "index.txt").write_text(str(cache_folder(Features()) / "audio.index"))
     return home / "prober.py"
 
 

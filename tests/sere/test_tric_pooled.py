@@ -75,11 +75,15 @@ def pool(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return product / product.sum(axis=1, keepdims=True)
 
 
-def by_hand(given: dict[str, Any], epochs: int) -> tuple[np.ndarray, np.ndarray, Any]:
+def network_of(logits: torch.Tensor, temperature: float) -> np.ndarray:
+    return np.asarray((logits / temperature).softmax(dim=1))
+
+
+def by_hand(given: dict[str, Any], epochs: int, temperature: float) -> tuple[np.ndarray, np.ndarray, Any]:
     """Q and v of T_u after some epochs, and the logistic regression, written as the equations stand."""
     arrays = {name: each.vectors.numpy() for name, each in given.items()}
     labels = given["support"].labels.numpy()
-    network = {name: given[name].logits.softmax(dim=1).numpy() for name in ("target", "source")}
+    network = {name: network_of(given[name].logits, temperature) for name in ("target", "source")}
     alone = self_taught(LogisticBalancedParams(C=C), 3, arrays["support"], labels, [arrays["target"], arrays["source"]]).linear
     linear = {name: alone.logits(torch.as_tensor(arrays[name])).softmax(dim=1).numpy() for name in network}
     for _ in range(epochs):
@@ -96,24 +100,35 @@ def by_hand(given: dict[str, Any], epochs: int) -> tuple[np.ndarray, np.ndarray,
     return *shares["target"], model
 
 
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_shares_weights_and_answers_are_the_equations(epochs: int) -> None:
+@pytest.mark.parametrize(("epochs", "temperature"), [(1, 1.0), (3, 1.0), (1, 0.4)])
+def test_shares_weights_and_answers_are_the_equations(epochs: int, temperature: float) -> None:
     given = streams()
-    loss = variant()
+    loss = variant(temperature=temperature)
     for _ in range(epochs):
         loss.after_epoch(PROGRESS, data(given))
-    shares, factors, model = by_hand(given, epochs)
+    shares, factors, model = by_hand(given, epochs, temperature)
     np.testing.assert_allclose(loss.given.numpy(), shares, atol=1e-6)
     np.testing.assert_allclose(loss.offsets.numpy(), np.log(factors), atol=1e-6)
     np.testing.assert_allclose(loss.weight.numpy(), model.coef_, atol=1e-6)
     target = given["target"]
-    pooled = pool(target.logits.softmax(dim=1).numpy(), model.predict_proba(target.vectors.numpy()))
+    pooled = pool(network_of(target.logits, temperature), model.predict_proba(target.vectors.numpy()))
     answers = pooled * factors / (pooled * factors).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(loss.predict(target, given["support"]).numpy(), answers, atol=1e-6)
     np.testing.assert_array_equal(loss.pseudo_classes(target, given["support"], field()).numpy(), answers.argmax(axis=1))
-    plain = variant(correct=False)
+    plain = variant(correct=False, temperature=temperature)
     plain.load_state_dict(loss.state_dict())
     np.testing.assert_allclose(plain.predict(target, given["support"]).numpy(), pooled, atol=1e-6)
+
+
+@pytest.mark.parametrize("predict", ["classifier", "prototype"])
+def test_who_answers_may_be_chosen_as_of_tric(predict: str) -> None:
+    given, params = streams(), {"predict": predict}
+    loss, plain = variant(**params), build_tric(TricParams(**params), CONTEXT).double()
+    loss.after_epoch(PROGRESS, data(given))
+    found, wanted = (each.predict(given["target"], given["support"]) for each in (loss, plain))
+    assert (found is None) == (wanted is None) == (predict == "classifier")
+    if wanted is not None:
+        torch.testing.assert_close(found, wanted)
 
 
 def test_the_network_is_taught_what_was_given_out() -> None:
