@@ -19,19 +19,15 @@ if TYPE_CHECKING:
         Corpus,
         Dynamics,
         Encoder,
-        Group,
         Loss,
         Method,
         MethodContext,
-        Phase,
         ResonanceField,
         Selector,
-        Stage,
-        StageData,
         View,
-        WeightedLoss,
     )
     from sere_registry.spec import ComponentSpec
+    from sere_registry.training import Group, Phase, Stage, StageData, WeightedLoss
     from sere_registry.utterances import Finding, Recording, Utterance
 
 __all__ = [
@@ -80,9 +76,9 @@ _MODULES = {
     "errors": "Place Problem SereError error suggest",
     "kinds": "API GROUPS Kind",
     "params": "NoParams Params param",
-    "protocols": "BuildContext Corpus Dynamics Encoder Group Loss Method MethodContext Phase ResonanceField Selector Stage StageData View "
-    "WeightedLoss",
+    "protocols": "BuildContext Corpus Dynamics Encoder Loss Method MethodContext ResonanceField Selector View",
     "spec": "ComponentSpec",
+    "training": "Group Phase Stage StageData WeightedLoss",
     "utterances": "Finding Recording Utterance",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -20,8 +20,7 @@ from sere_plugins.specs.dynamics import IdfeParams
 from sere_plugins.specs.losses import CrossEntropyParams, TricParams
 from sere_plugins.specs.methods import JointParams
 from sere_plugins.specs.resonance import IrfParams
-from sere_registry import BuildContext, Frames, MethodContext, Progress
-from sere_registry.protocols import WeightedLoss
+from sere_registry import BuildContext, Frames, MethodContext, Progress, WeightedLoss
 from tests.sere import reference
 from tests.sere.batches import gradients
 from tests.sere.situations import PRECISIONS, assert_equal

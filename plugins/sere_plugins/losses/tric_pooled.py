@@ -30,7 +30,7 @@ from sere_plugins.methods.logistic_balanced import self_taught, taught
 from sere_plugins.specs.losses import TricPooledParams
 from sere_plugins.specs.methods import LogisticBalancedParams
 from sere_registry import BuildContext, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch
-from sere_registry.protocols import Stream
+from sere_registry.training import Stream
 
 #: buffers that are empty until the first epoch ends
 _LATER = ("weight", "bias", "seen", "offsets")

@@ -26,7 +26,7 @@ from sere_plugins.methods.labelled_vectors import Array, labelled_vectors
 from sere_plugins.methods.logistic import Linear, Logistic, fitted
 from sere_plugins.specs.methods import LogisticBalancedParams
 from sere_registry import MethodContext, Stage, StageData
-from sere_registry.protocols import Stream
+from sere_registry.training import Stream
 
 SCALINGS = 50
 
