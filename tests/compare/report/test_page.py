@@ -15,7 +15,7 @@ from tests.compare.made_up import make_comparison
 from tests.compare.report.conftest import FAILURE, HOSTILE, PAIRS, ROWS
 from tests.compare.report.furnished import furnish
 
-VOID = {"meta", "link", "img", "br", "hr"}
+VOID = {"meta", "link", "img", "br", "wbr", "hr"}
 
 
 class Outline(HTMLParser):
