@@ -166,3 +166,14 @@ def test_without_optuna_there_is_one_line(home: Path, monkeypatch: pytest.Monkey
     assert main(["sweep", "comparison.yaml"]) == 3
     told = capsys.readouterr().err
     assert "[P108] `sere sweep` needs the distribution 'optuna'" in told and 'pip install "sere[sweep]"' in told
+
+
+def test_a_factory_that_does_not_exist_and_what_is_disabled_in_vain_are_told_when_a_sweep_is_planned(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = 'LOSS = ComponentSpec(kind="loss", name="typo", factory=f"{__name__}:Tipo", params=NoParams, summary="misspelt")\n'
+    (home / "typo.py").write_text(f"from sere_registry import ComponentSpec, NoParams\n{spec}class Typo: ...\n")
+    told = problem(TUNED.replace("use: coral", "use: 'file:./typo.py:LOSS'"))
+    assert "[P104]" in told and told.count(":Tipo does not exist") == 1 and "comparison.yaml:8:" in told, told
+    monkeypatch.setenv("SERE_DISABLE", "seere")
+    assert any("[P107] SERE_DISABLE leaves nothing out" in warning for warning in sweep().warnings)

@@ -7,32 +7,18 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from sere_plugins.resonance.kernel import Kernel
-from sere_plugins.resonance.recipe import Recipe
+from sere_plugins.resonance.recipe import Matches, Recipe
 
 Gradients = tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]
 
 
-def gradients(
-    ua: Tensor,
-    ub: Tensor,
-    na: Tensor,
-    nb: Tensor,
-    ea: Tensor | None,
-    eb: Tensor | None,
-    best: Tensor,
-    winner: Tensor,
-    counts: Tensor | None,
-    recipe: Recipe,
-    grad_similarity: Tensor | None,
-    grad_told: Tensor | None,
-) -> Gradients:
+def gradients(matches: Matches, recipe: Recipe, grad_similarity: Tensor | None, grad_told: Tensor | None) -> Gradients:
     """dL/dz^a, dL/dz^b, dL/de^a, dL/de^b; what is told depends on z^b alone, so that without dL/dS the others are None.
 
     Args:
-        ua, ub: z / |z|, `[N_a, D]`, `[N_b, D]`; na, nb: 1 / |z|; ea, eb: burst strengths or None.
-        best, winner: R_{i, j*(i)} and j*(i), `[lanes, N_a]`; counts: of the matches, where something was told.
         grad_similarity: dL/dS `[A, lanes]`; grad_told: dL/dzt `[A, lanes, D]`; None where there is none.
     """
+    ua, ub, na, nb, ea, eb, best, winner, counts = matches
     plan, kernel = recipe.plan, recipe.kernel
     dza, dzb, dea, deb = None, torch.zeros_like(ub), None, None
     if grad_similarity is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +27,28 @@ class Recipe:
     kernel: Kernel
     shares: Tensor
     told: bool
+
+
+class Matches(NamedTuple):
+    """What the search found, and what it searched.
+
+    Args:
+        ua, ub: z / |z|, `[N_a, D]`, `[N_b, D]`.
+        na, nb: 1 / |z|, `[N_a]`, `[N_b]`.
+        ea, eb: burst strengths `[N_a]`, `[N_b]`, or None.
+        best, winner: R_{i, j*(i)} and j*(i), `[lanes, N_a]`.
+        counts: `match_counts`; None where nothing is told.
+    """
+
+    ua: Tensor
+    ub: Tensor
+    na: Tensor
+    nb: Tensor
+    ea: Tensor | None
+    eb: Tensor | None
+    best: Tensor
+    winner: Tensor
+    counts: Tensor | None
 
 
 def match_counts(winner: Tensor, plan: Plan, dtype: torch.dtype) -> Tensor:

@@ -7,8 +7,6 @@ Gradients flow through z and e of the matched frames, not through the argmax [P]
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
@@ -17,7 +15,7 @@ from sere_plugins.resonance.gradient import gradients
 from sere_plugins.resonance.kernel import inverse_norms
 from sere_plugins.resonance.known import needs_gradient
 from sere_plugins.resonance.packing import Layout
-from sere_plugins.resonance.recipe import Recipe, match_counts
+from sere_plugins.resonance.recipe import Matches, Recipe, match_counts
 from sere_plugins.resonance.search import Plan, search
 
 
@@ -33,16 +31,14 @@ def resonate(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recip
     return _values(za, zb, ea, eb, recipe)[:2]
 
 
-def _values(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recipe: Recipe) -> tuple[Tensor, Tensor | None, Any]:
+def _values(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None, recipe: Recipe) -> tuple[Tensor, Tensor | None, Matches]:
     plan = recipe.plan
     na, nb = inverse_norms(za), inverse_norms(zb)
     ua, ub = za * na.unsqueeze(1), zb * nb.unsqueeze(1)
     best, winner = search(ua, ub, ea, eb, plan, recipe.kernel)
-    similarity = by_utterance(best, plan.a, recipe.shares)
-    if not recipe.told:
-        return similarity, None, (ua, ub, na, nb, best, winner, None)
-    counts = match_counts(winner, plan, zb.dtype)
-    return similarity, _told(counts, zb, plan), (ua, ub, na, nb, best, winner, counts)
+    counts = match_counts(winner, plan, zb.dtype) if recipe.told else None
+    told = None if counts is None else _told(counts, zb, plan)
+    return by_utterance(best, plan.a, recipe.shares), told, Matches(ua, ub, na, nb, ea, eb, best, winner, counts)
 
 
 def by_utterance(best: Tensor, where: Layout, shares: Tensor) -> Tensor:
@@ -65,14 +61,13 @@ def _told(counts: Tensor, zb: Tensor, plan: Plan) -> Tensor:
 class _Resonate(torch.autograd.Function):
     @staticmethod
     def forward(ctx, za, zb, ea, eb, recipe):  # type: ignore[no-untyped-def]
-        similarity, told, (ua, ub, na, nb, best, winner, counts) = _values(za, zb, ea, eb, recipe)
+        similarity, told, matches = _values(za, zb, ea, eb, recipe)
         ctx.recipe = recipe
-        ctx.save_for_backward(ua, ub, na, nb, ea, eb, best, winner, counts)
+        ctx.save_for_backward(*matches)
         ctx.set_materialize_grads(False)
         return similarity, told
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx, grad_similarity, grad_told):  # type: ignore[no-untyped-def]
-        ua, ub, na, nb, ea, eb, best, winner, counts = ctx.saved_tensors
-        return (*gradients(ua, ub, na, nb, ea, eb, best, winner, counts, ctx.recipe, grad_similarity, grad_told), None)
+        return (*gradients(Matches(*ctx.saved_tensors), ctx.recipe, grad_similarity, grad_told), None)
