@@ -29,4 +29,12 @@ def test_a_spec_pays_for_neither_batches_nor_protocols() -> None:
     code = "import json, sys; from sere_registry import ComponentSpec, Params, param; print(json.dumps(sorted(sys.modules)))"
     loaded = set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout))
     assert "sere_registry.params" in loaded
-    assert not loaded & {"torch", "numpy", "sere_registry.batches", "sere_registry.protocols", "sere_registry.hookspecs", "pluggy"}
+    assert not loaded & {
+        "torch",
+        "numpy",
+        "sere_registry.batches",
+        "sere_registry.protocols",
+        "sere_registry.training",
+        "sere_registry.hookspecs",
+        "pluggy",
+    }
