@@ -60,8 +60,8 @@ def run(arguments: Any) -> int:
     from sere_core.compare.proved import proof_of
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables import build, print_table, render
-    from sere_core.score.files import write_atomically
     from sere_registry.errors import SereError
+    from sere_registry.files import write_atomically
 
     conditions = Conditions()
     results = read_results(arguments.folder, conditions)

@@ -18,8 +18,8 @@ from sere_core.compare.jobs import Outcome, failed
 from sere_core.compare.likeness import Needs, differences, facts, sight, workers_as_words
 from sere_core.compare.places import is_done, record_of
 from sere_core.compare.slot import ProcessLostError, dismiss, work
-from sere_core.score.files import FolderLock, writing
 from sere_registry.errors import Problem, SereError, error
+from sere_registry.files import FolderLock, writing
 
 _CONNECT = 10.0  # seconds
 _FIRST_WORKER = 30.0  # seconds until there must be one

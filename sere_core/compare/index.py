@@ -20,8 +20,8 @@ import numpy as np
 
 from sere_core.compare.facts import RunFacts
 from sere_core.compare.identity import Identity
-from sere_core.score.files import write_atomically
 from sere_registry.errors import SereError
+from sere_registry.files import write_atomically
 
 INDEX = "records.index"
 

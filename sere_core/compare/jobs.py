@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from sere_core.compare.places import failure_file, is_done, job_file, record_of, write_json
-from sere_core.score.files import write_atomically
 from sere_registry.errors import Problem, SereError
+from sere_registry.files import write_atomically
 
 State = Literal["done", "failed", "elsewhere"]
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sere_core.score.files import write_atomically
+from sere_registry.files import write_atomically
 
 
 def job_file(folder: Path, job: str) -> Path:

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sere_core.score.files import write_atomically
 from sere_registry.errors import error
+from sere_registry.files import write_atomically
 
 Role = Literal["method", "floor", "ceiling"]
 

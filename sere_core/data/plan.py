@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sere_core.data.labels import SealedLabels
-from sere_core.score.files import write_atomically
+from sere_registry.files import write_atomically
 from sere_registry.utterances import Recording
 
 

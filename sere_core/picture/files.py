@@ -34,7 +34,7 @@ def save(figure: Figure, path: Path) -> None:
     """
     import matplotlib
 
-    from sere_core.score.files import atomic_path
+    from sere_registry.files import atomic_path
 
     with atomic_path(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "sere", "svg.fonttype": "none"}):
         form = path.suffix.lower()

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from sere_core.data.plan import TaskPlan
-from sere_core.score.files import FolderLock, append, atomic_path, write_atomically, writing
 from sere_core.score.manifest import manifest
 from sere_core.score.reading import Prediction, Record, digest_files, format_predictions, parse_predictions
 from sere_registry.errors import error
+from sere_registry.files import FolderLock, append, atomic_path, write_atomically, writing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sere_core.score.files import atomic_path
 from sere_registry import error
+from sere_registry.files import atomic_path
 
 
 @dataclass(frozen=True)

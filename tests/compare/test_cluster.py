@@ -24,7 +24,7 @@ from sere_core.compare.likeness import Needs, differences, facts, sight
 from sere_core.compare.places import record_of
 from sere_core.compare.running import missing_jobs, run_all
 from sere_core.compare.slot import work
-from sere_core.score.files import FolderLock
+from sere_registry.files import FolderLock
 from tests.compare.tiny import COMPARISON, made
 
 #: a hook that notes what runs where and when, and is slow enough to be interrupted

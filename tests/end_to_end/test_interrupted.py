@@ -148,7 +148,7 @@ def test_methods_with_phases_and_stages_go_on_too(method: str, sere: Sere, home:
 def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(
     call: int, sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sere_core.score import files
+    from sere_registry import files
 
     real, calls = files.write_all, []
 

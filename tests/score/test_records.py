@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from sere_core.data.task import TaskPlan
-from sere_core.score.files import atomic_path, write_all, write_atomically
 from sere_core.score.manifest import manifest_changes
 from sere_core.score.records import Record, RunFolder
 from sere_registry.errors import SereError
+from sere_registry.files import atomic_path, write_all, write_atomically
 
 Write = Callable[[Path], RunFolder]
 STABLE = ("config.yaml", "manifest.json", "folds.json", "history.jsonl", "predictions.csv", "scores.json", "done")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sere_core.score.files import write_atomically
 from sere_core.train.guard import Guard
 from sere_core.train.zones import Zones
 from sere_registry.errors import SereError
+from sere_registry.files import write_atomically
 
 
 def boundary() -> None:

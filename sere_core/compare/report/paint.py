@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sere_core.score.files import write_atomically
+from sere_registry.files import write_atomically
 
 INK, LINE, PAPER = "#1d222b", "#cdd2da", "#fdfefe"
 

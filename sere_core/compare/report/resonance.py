@@ -30,7 +30,7 @@ def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list
 def _drawn(folder: Path, plan: ComparePlan, pair: str, say: Callable[[str], None]) -> Iterator[Path]:
     from sere_core.picture.files import save
     from sere_core.picture.resonance import draw
-    from sere_core.score.files import write_atomically
+    from sere_registry.files import write_atomically
 
     path = folder / "figures" / f"resonance-{re.sub('[^A-Za-z0-9_]+', '-', pair)}.png"
     job = next((job.job for job in plan.jobs if (job.row, job.pair) == (plan.reference, pair)), None)

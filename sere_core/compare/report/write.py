@@ -10,8 +10,8 @@ from sere_core.compare.report import how, words
 from sere_core.compare.report.album import draw_album
 from sere_core.compare.report.grid import cluster_table, cost_table, main_table, recall_table, verdict_table
 from sere_core.compare.report.paint import Studio
-from sere_core.score.files import write_atomically
 from sere_registry.errors import SereError
+from sere_registry.files import write_atomically
 
 TEMPLATE = Path(__file__).parent / "template"
 

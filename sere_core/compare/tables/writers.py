@@ -11,7 +11,7 @@ from sere_core.compare.tables.comma import comma
 from sere_core.compare.tables.latex import latex
 from sere_core.compare.tables.markdown import markdown
 from sere_core.compare.tables.model import Table
-from sere_core.score.files import write_atomically
+from sere_registry.files import write_atomically
 
 #: format -> the ending of its files, and what writes it
 FORMATS: dict[str, tuple[str, Callable[[Table], str]]] = {
