@@ -1,4 +1,4 @@
-"""IDFE: SERE's Instantaneous Dynamic Feature Extractor (arXiv 2604.07417).
+"""IDFE: SERE's Instantaneous Dynamic Feature Extractor (arXiv 2604.07417, section 3).
 
 Four contours on the encoder's frame grid [P]: f0 (CREPE), RMS energy, the 2nd MFCC (spectral tilt), the spectral
 centroid.  For contour k and frame t of one utterance, over real frames only:
@@ -23,14 +23,106 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sere_plugins.dynamics.contours import CONTOURS, FEATURES, static_features
-from sere_plugins.dynamics.differences import differences, normalised, on_grid
 from sere_plugins.resonance.packing import layout
-from sere_plugins.specs.dynamics import IdfeParams
-from sere_registry import BuildContext, Frames
+from sere_plugins.specs.dynamics import ContourParams, IdfeParams
+from sere_registry import BuildContext, Frames, error
+from sere_registry.protocols import ContourName
+
+#: the features k = 1..4 of equation 1, in order
+FEATURES: tuple[ContourName, ...] = ("f0", "rms", "mfcc2", "centroid")
+#: 0 semitones: A1, below every speaking voice
+REFERENCE_HZ = 55.0
 
 
-class Idfe(nn.Module):
+def pitch(f0: NDArray[np.floating], periodicity: NDArray[np.floating], params: ContourParams) -> NDArray[np.float64]:
+    """f0 with its unvoiced stretches filled: a jump to zero is not an emotional burst [R].
+
+    Args:
+        f0: `[T]`, hertz; anything where there is no voice.
+        periodicity: `[T]`, 0 to 1.
+
+    Returns:
+        `[T]`, hertz or semitones; all zeros if no frame is voiced.
+
+    >>> f0, voiced = np.array([100.0, 999.0, 200.0, 999.0]), np.array([0.9, 0.1, 0.9, 0.1])
+    >>> pitch(f0, voiced, ContourParams()).tolist(), pitch(f0, voiced, ContourParams(unvoiced="hold")).tolist()
+    ([100.0, 150.0, 200.0, 200.0], [100.0, 100.0, 200.0, 200.0])
+    """
+    values = np.asarray(f0, dtype=np.float64)
+    voiced = (np.asarray(periodicity) >= params.periodicity) & np.isfinite(values) & (values > 0)
+    if not voiced.any():
+        return np.zeros_like(values)
+    at = np.flatnonzero(voiced)
+    known = values[at] if params.f0_scale == "hz" else 12.0 * np.log2(values[at] / REFERENCE_HZ)
+    if params.unvoiced == "zero":
+        filled = np.zeros_like(values)
+        filled[at] = known
+        return filled
+    steps = np.arange(len(values))
+    if params.unvoiced == "interpolate":
+        return np.interp(steps, at, known)
+    last = np.searchsorted(at, steps, side="right") - 1  # -1 before the first voiced frame, which then lends its value
+    return known[np.maximum(last, 0)]
+
+
+def differences(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """D_t = f_t - f_{t-1} and D_1 = 0, equation 1 [P]; also 0 where either frame is not real.
+
+    Args:
+        values: `[B, T, K]`, finite everywhere.
+        mask: `[B, T]`, True on real frames.
+
+    Returns:
+        The differences `[B, T, K]`, and the mask `[B, T]` of the "valid t >= 2".
+    """
+    valid = torch.zeros_like(mask)
+    valid[:, 1:] = mask[:, 1:] & mask[:, :-1]
+    steps = torch.zeros_like(values)
+    steps[:, 1:] = values[:, 1:] - values[:, :-1]
+    return steps.masked_fill(~valid.unsqueeze(-1), 0.0), valid
+
+
+def normalised(steps: Tensor, valid: Tensor, eps: float) -> Tensor:
+    """Dn_t = D_t / (Dbar + eps) with Dbar the mean of |D_t| over valid t >= 2, per utterance and contour, equation 1 [P].
+
+    An utterance of one frame, or a constant contour, has Dbar = 0 and Dn = 0.
+    """
+    count = valid.sum(dim=1).clamp(min=1).to(steps.dtype)
+    scale = steps.abs().sum(dim=1) / count.unsqueeze(-1)
+    return steps / (scale + eps).unsqueeze(1)
+
+
+class ContourFeatures(nn.Module):
+    """What every extractor over the four contours shares: f_t^k, made once per utterance and read on real frames only."""
+
+    contours: tuple[ContourName, ...] = ("f0", "periodicity", "rms", "mfcc2", "centroid")
+    static_dim = len(FEATURES)
+    dim = len(FEATURES)
+
+    def __init__(self, params: ContourParams, context: BuildContext) -> None:
+        super().__init__()
+        self.params = params
+
+    def prepare(self, contours: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """f_t^k of one utterance: contours, each `[T]` -> `[T, 4]`; `periodicity` only decides where f0 is meant."""
+        f0 = pitch(contours["f0"], contours["periodicity"], self.params).astype(np.float32)
+        return np.stack([f0, *(contours[name].astype(np.float32) for name in FEATURES[1:])], axis=1)
+
+    @staticmethod
+    def real(static: Frames, context: Frames) -> tuple[Tensor, Tensor]:
+        """f with zeros in padded frames, and the mask of the frames that are real in both inputs.
+
+        Raises:
+            SereError: B402 if the two do not stand on the same frames.
+        """
+        if static.values.shape[:2] != context.values.shape[:2]:
+            shapes = f"{list(static.values.shape[:2])} [utterances, frames], the context on {list(context.values.shape[:2])}"
+            raise error("B402", f"contours stand on {shapes}")
+        mask = context.mask if static.mask is context.mask else context.mask & static.mask
+        return static.values.masked_fill(~mask.unsqueeze(-1), 0.0), mask
+
+
+class Idfe(ContourFeatures):
     """The gated, normalised frame differences d_t^k of four contours (equation 1).
 
     >>> idfe = Idfe(IdfeParams(), BuildContext(id="idfe", dim=2))
@@ -39,24 +131,15 @@ class Idfe(nn.Module):
     torch.Size([1, 3, 4])
     """
 
-    contours = CONTOURS
-    static_dim = len(FEATURES)
-    dim = len(FEATURES)
-
     def __init__(self, params: IdfeParams, context: BuildContext) -> None:
-        super().__init__()
-        self.params = params
+        super().__init__(params, context)
         self.gate = nn.Linear(context.dim, self.dim if params.gate == "contour" else 1)
         self._gates: Tensor | None = None
         self._start = self.gate.weight.detach().clone()  # the same in a resumed run: what is built is built from the seed
 
-    def prepare(self, contours: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """f_t^k: contours of one utterance, each `[T]`, to `[T, 4]`, with f0 filled where there is no voice."""
-        return static_features(contours, self.params)
-
     def forward(self, static: Frames, context: Frames) -> Frames:
         """Equation 1: f `[B, T, 4]` and h `[B, T, d]` -> d `[B, T, 4]`, zero in padded frames."""
-        contours, mask = on_grid(static, context)
+        contours, mask = self.real(static, context)
         steps = normalised(*differences(contours, mask), self.params.eps)
         # what stands in padded frames of h must not even reach the gate's gradient
         where = layout(mask)
@@ -65,8 +148,8 @@ class Idfe(nn.Module):
         return Frames(where.unpack(gate * where.pack(steps).to(gate.dtype)), mask, context.rate)
 
     def diagnostics(self) -> Mapping[str, float]:
-        """The mean of each contour's gate over the real frames of the last batch, the share of gates that are all but closed (below
-        0.1), and how far W has come from where it started, relative to its norm."""
+        """The mean of each contour's gate over the real frames of the last batch, the share of gates that are all but closed
+        (below 0.1), and how far W has moved from its start, relative to its norm."""
         if self._gates is None:
             return {}
         means = self._gates.sum(dim=0) / max(len(self._gates), 1)

@@ -1,4 +1,4 @@
-"""Extractors to hold IDFE against: the contours themselves, and their differences without a gate."""
+"""What IDFE is compared with: the contours themselves, their differences without a gate, and nothing at all."""
 
 from __future__ import annotations
 
@@ -10,26 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sere_plugins.dynamics.contours import CONTOURS, FEATURES, static_features
-from sere_plugins.dynamics.differences import differences, normalised, on_grid
-from sere_plugins.specs.dynamics import ContourParams
-from sere_registry import BuildContext, Frames
+from sere_plugins.dynamics.idfe import FEATURES, ContourFeatures, differences, normalised
+from sere_registry import BuildContext, Frames, NoParams
+from sere_registry.protocols import ContourName
 
 
-class _Plain(nn.Module, ABC):
+class _Plain(ContourFeatures, ABC):
     """Four contours in, `dim` features out, nothing learned."""
-
-    contours = CONTOURS
-    static_dim = len(FEATURES)
-    dim = len(FEATURES)
-
-    def __init__(self, params: ContourParams, context: BuildContext) -> None:
-        super().__init__()
-        self.params = params
-
-    def prepare(self, contours: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Contours of one utterance, each `[T]`, to `[T, 4]`, with f0 filled where there is no voice."""
-        return static_features(contours, self.params)
 
     @abstractmethod
     def features(self, contours: Tensor, mask: Tensor) -> Tensor:
@@ -37,7 +24,7 @@ class _Plain(nn.Module, ABC):
 
     def forward(self, static: Frames, context: Frames) -> Frames:
         """f `[B, T, 4]` -> `[B, T, dim]`; of the context only the frame grid counts."""
-        contours, mask = on_grid(static, context)
+        contours, mask = self.real(static, context)
         return Frames(self.features(contours, mask).to(context.values.dtype), mask, context.rate)
 
 
@@ -68,6 +55,25 @@ class DeltaDelta(_Plain):
     dim = 2 * len(FEATURES)
 
     def features(self, contours: Tensor, mask: Tensor) -> Tensor:
-        first, stands = differences(contours, mask)
-        second = differences(first, stands)
-        return torch.cat([normalised(first, stands, self.params.eps), normalised(*second, self.params.eps)], dim=-1)
+        first, valid = differences(contours, mask)
+        second = differences(first, valid)
+        return torch.cat([normalised(first, valid, self.params.eps), normalised(*second, self.params.eps)], dim=-1)
+
+
+class NoDynamics(nn.Module):
+    """No dynamic features (K = 0): equation 2 leaves z = h, and every field sees burst strength 0."""
+
+    contours: tuple[ContourName, ...] = ()
+    static_dim = 0
+    dim = 0
+
+    def __init__(self, params: NoParams, context: BuildContext) -> None:
+        super().__init__()
+
+    def prepare(self, contours: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """`[T, 0]`; T = 0 where no contour tells the length."""
+        return np.zeros((max((len(contour) for contour in contours.values()), default=0), 0), dtype=np.float32)
+
+    def forward(self, static: Frames, context: Frames) -> Frames:
+        """`[B, T, 0]` on the context's frames; `static` is not read."""
+        return Frames(context.values[..., :0], context.mask, context.rate)

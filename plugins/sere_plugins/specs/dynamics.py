@@ -73,7 +73,7 @@ DELTA_DELTA = ComponentSpec(
 NONE = ComponentSpec(
     kind="dynamics",
     name="none",
-    factory="sere_plugins.dynamics.none:NoDynamics",
+    factory="sere_plugins.dynamics.plain:NoDynamics",
     summary="no dynamic features: z is the context embedding alone",
     tags=("ablation",),
 )

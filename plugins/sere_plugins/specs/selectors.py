@@ -14,14 +14,14 @@ class SndParams(Params):
 LAST = ComponentSpec(
     kind="selector",
     name="last",
-    factory="sere_plugins.selectors.last:Last",
+    factory="sere_plugins.selectors.label_free:Last",
     summary="the last epoch",
 )
 
 ENTROPY = ComponentSpec(
     kind="selector",
     name="entropy",
-    factory="sere_plugins.selectors.posteriors:Entropy",
+    factory="sere_plugins.selectors.label_free:Entropy",
     summary="the epoch with the least mean entropy of the posteriors on T_u",
     cite="arXiv:1711.10288",
 )
@@ -29,15 +29,15 @@ ENTROPY = ComponentSpec(
 INFORMATION_MAX = ComponentSpec(
     kind="selector",
     name="information_max",
-    factory="sere_plugins.selectors.posteriors:InformationMax",
-    summary="the epoch with the most mutual information between utterance and answer on T_u; assumes classes of about equal size",
+    factory="sere_plugins.selectors.label_free:InformationMax",
+    summary="the epoch with the most mutual information between utterance and prediction on T_u; assumes classes of about equal size",
     cite="arXiv:2002.08546",
 )
 
 SND = ComponentSpec(
     kind="selector",
     name="snd",
-    factory="sere_plugins.selectors.snd:SoftNeighbourhoodDensity",
+    factory="sere_plugins.selectors.label_free:SoftNeighbourhoodDensity",
     params=SndParams,
     summary="the epoch with the densest soft neighbourhoods of posteriors on T_u",
     cite="arXiv:2108.10860",

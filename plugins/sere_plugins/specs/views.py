@@ -82,7 +82,7 @@ class JitterParams(Params):
 CROP = ComponentSpec(
     kind="view",
     name="crop",
-    factory="sere_plugins.views.crop:build",
+    factory="sere_plugins.views.frames:crop",
     params=CropParams,
     summary="a contiguous part of the utterance, at a random place",
 )

@@ -9,21 +9,50 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
-from sere_plugins.specs.views import FeatureDropoutParams, FrameMaskParams, JitterParams
-from sere_plugins.views.draw import spans
+from sere_plugins.specs.views import CropParams, FeatureDropoutParams, FrameMaskParams, JitterParams
+from sere_plugins.views.draw import spans, window
+from sere_plugins.views.waveform import WaveformCrop
 from sere_registry import BuildContext, Frames
 
 
-class FrameMask:
+class FrameView:
+    """What is altered are frames."""
+
+    level: Literal["frames"] = "frames"
+
+
+class FrameCrop(FrameView):
+    """Keeps a contiguous part of the frames; those outside it become padding.
+
+    Nothing moves, so contours that lie on the same grid stay with their frames.
+    """
+
+    def __init__(self, params: CropParams, context: BuildContext) -> None:
+        self.low, self.high = params.low, params.high
+
+    def __call__(self, frames: Frames, generator: Generator) -> Frames:
+        kept = torch.zeros_like(frames.mask)
+        for row, mask in enumerate(frames.mask):
+            real = mask.nonzero().squeeze(1)
+            start, end = window(len(real), self.low, self.high, generator)
+            kept[row, real[start:end]] = True
+        dropped = frames.mask & ~kept
+        return replace(frames, values=frames.values.masked_fill(dropped.unsqueeze(-1), 0.0), mask=kept)
+
+
+def crop(params: CropParams, context: BuildContext) -> WaveformCrop | FrameCrop:
+    """The crop of the level that the parameters name."""
+    return WaveformCrop(params, context) if params.level == "waveform" else FrameCrop(params, context)
+
+
+class FrameMask(FrameView):
     """Masks spans of frames and bands of features, after SpecAugment (arXiv:1904.08779).
 
     Spans have a fixed width, where SpecAugment draws it; no time warping.  Masked frames stay in the sequence, and at least
     one real frame and one feature are left as they are.
     """
-
-    level: Literal["frames"] = "frames"
 
     def __init__(self, params: FrameMaskParams, context: BuildContext) -> None:
         self.params = params
@@ -39,10 +68,8 @@ class FrameMask:
         return replace(frames, values=values)
 
 
-class FeatureDropout:
+class FeatureDropout(FrameView):
     """Drops features of an utterance in all its frames: dropping them frame by frame would average out in the mean over frames."""
-
-    level: Literal["frames"] = "frames"
 
     def __init__(self, params: FeatureDropoutParams, context: BuildContext) -> None:
         self.share, self.scale = params.share, 1.0 / (1.0 - params.share) if params.rescale else 1.0
@@ -51,13 +78,11 @@ class FeatureDropout:
         values = frames.values
         shape = (len(values), 1, values.shape[2])
         kept = (torch.rand(shape, generator=generator, device=generator.device) >= self.share).to(values.device)
-        return replace(frames, values=_on_real(frames, values * kept * self.scale))
+        return replace(frames, values=torch.where(frames.mask.unsqueeze(-1), values * kept * self.scale, values))
 
 
-class Jitter:
+class Jitter(FrameView):
     """Adds Gaussian noise to the features."""
-
-    level: Literal["frames"] = "frames"
 
     def __init__(self, params: JitterParams, context: BuildContext) -> None:
         self.params = params
@@ -69,8 +94,3 @@ class Jitter:
             noise = torch.randn(count, values.shape[2], generator=generator, device=generator.device).to(values)
             values[row, mask] += self.params.sigma * noise
         return replace(frames, values=values)
-
-
-def _on_real(frames: Frames, values: Tensor) -> Tensor:
-    """New values on real frames, the old ones on padding."""
-    return torch.where(frames.mask.unsqueeze(-1), values, frames.values)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator
 
-from sere_plugins.specs.views import GainParams, NoiseParams, SpeedParams
-from sere_plugins.views.draw import uniform
+from sere_plugins.specs.views import CropParams, GainParams, NoiseParams, SpeedParams
+from sere_plugins.views.draw import uniform, window
 from sere_registry import BuildContext
 
 Samples = NDArray[np.float32]
@@ -22,10 +22,25 @@ def decibels(value: float) -> float:
     return float(10.0 ** (value / 20.0))
 
 
-class Gain:
-    """Multiplies the samples by a gain drawn evenly in dB; nothing is clipped."""
+class WaveformView:
+    """What is altered are samples."""
 
     level: Literal["waveform"] = "waveform"
+
+
+class WaveformCrop(WaveformView):
+    """Keeps a contiguous part of the samples."""
+
+    def __init__(self, params: CropParams, context: BuildContext) -> None:
+        self.low, self.high = params.low, params.high
+
+    def __call__(self, frames: Samples, generator: Generator) -> Samples:
+        start, end = window(len(frames), self.low, self.high, generator)
+        return frames[start:end]
+
+
+class Gain(WaveformView):
+    """Multiplies the samples by a gain drawn evenly in dB; nothing is clipped."""
 
     def __init__(self, params: GainParams, context: BuildContext) -> None:
         self.decibels = params.decibels
@@ -34,10 +49,8 @@ class Gain:
         return frames * np.float32(decibels(uniform(-self.decibels, self.decibels, generator)))
 
 
-class Noise:
+class Noise(WaveformView):
     """Adds white Gaussian noise at a signal-to-noise ratio drawn evenly in dB; silence stays silent."""
-
-    level: Literal["waveform"] = "waveform"
 
     def __init__(self, params: NoiseParams, context: BuildContext) -> None:
         self.low, self.high = params.low, params.high
@@ -49,13 +62,11 @@ class Noise:
         return frames + np.float32(power / decibels(ratio)) * noise
 
 
-class Speed:
+class Speed(WaveformView):
     """Plays faster or slower by resampling: `[N]` becomes about `[N / speed]`.
 
     Pitch moves with speed (10 % is 1.7 semitones), and f0 carries emotion: keep the range small.
     """
-
-    level: Literal["waveform"] = "waveform"
 
     def __init__(self, params: SpeedParams, context: BuildContext) -> None:
         self.low, self.high = params.low, params.high
