@@ -73,5 +73,5 @@ def test_a_full_disk_is_said_with_its_code(run: RunInfo, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shutil, "copyfile", full)
-    with pytest.raises(SereError, match=r"\[X705\].*No space left"):
+    with pytest.raises(SereError, match="X705"):
         train(run)

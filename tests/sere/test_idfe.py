@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sere_plugins.dynamics.contours import pitch
-from sere_plugins.dynamics.idfe import Idfe
-from sere_plugins.dynamics.none import NoDynamics
-from sere_plugins.dynamics.plain import Delta, DeltaDelta, Static
+from sere_plugins.dynamics.idfe import Idfe, pitch
+from sere_plugins.dynamics.plain import Delta, DeltaDelta, NoDynamics, Static
 from sere_plugins.specs.dynamics import ContourParams, IdfeParams
 from sere_registry import BuildContext, Frames, NoParams, SereError
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from sere_plugins.specs.hooks import DivergenceParams
 from sere_registry import BuildContext
+from sere_registry.files import write_atomically
 from sere_registry.hookspecs import RunInfo, hookimpl
 
 NOTES = "notes.jsonl"
@@ -19,22 +19,22 @@ NOTES = "notes.jsonl"
 
 @dataclass
 class _Watched:
-    """One stage's series so far: each loss term's smallest value and run of bad epochs, each diagnostic's first value."""
+    """One stage so far: each loss term's smallest value and bad epochs in a row, each diagnostic's first value, the notes."""
 
     least: dict[str, float] = field(default_factory=dict)
     bad: dict[str, int] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
-    said: dict[str, str] = field(default_factory=dict)  # what -> message; each is said once
+    noted: dict[str, str] = field(default_factory=dict)  # term or diagnostic -> message
 
 
 class DivergenceHook:
-    """Writes one warning line and one line of `<run folder>/notes.jsonl` for each term or diagnostic of a stage that goes wrong.
+    """Writes a warning and a line of `<run folder>/notes.jsonl` for each term or diagnostic of a stage that goes wrong.
 
-    A loss term v has grown when v - m > (growth - 1) max(|m|, floor) for `epochs` epochs in a row, m its smallest value so far; for
-    m > floor that is v > growth m.  A diagnostic has collapsed when it is below `collapse` times its first value.  With `stop: true`
-    the stage ends after that epoch, and the next one begins.
+    A loss term v has grown when v - m > (growth - 1) max(|m|, floor) for `epochs` epochs in a row, m its smallest value so
+    far; for m > floor that is v > growth m.  A diagnostic has collapsed when it is below `collapse` times its first value.
+    With `stop: true` the stage ends after that epoch, and the next one begins.
 
-    What a resumed stage has to know of its earlier epochs is read from `history.jsonl`, so that the notes are those of an unbroken run.
+    A resumed stage reads its earlier epochs from `history.jsonl`, so that the notes are those of an unbroken run.
     """
 
     def __init__(self, params: DivergenceParams, context: BuildContext) -> None:
@@ -43,26 +43,23 @@ class DivergenceHook:
 
     @hookimpl
     def sere_stage_start(self, run: RunInfo, fold: int, stage: str, first_epoch: int) -> None:
-        """Forget the stage before; learn what an interrupted run has seen; drop the notes of epochs that are done again."""
+        """Forget the stage before; take in what an interrupted run recorded; drop the notes of epochs that are trained again."""
         self._state = _Watched()
         for entry in _lines(run, "history.jsonl"):
             if (entry["fold"], entry["stage"]) == (fold, stage) and entry["epoch"] < first_epoch:
-                self._state.said.update(self._wrong(entry["losses"], entry["diagnostics"]))
+                self._state.noted.update(self._wrong(entry["losses"], entry["diagnostics"]))
         notes = list(_lines(run, NOTES))
         kept = [note for note in notes if (note["fold"], note["stage"]) != (fold, stage) or note["epoch"] < first_epoch]
         if len(kept) < len(notes):
-            path = run.folder / NOTES
-            unfinished = path.with_suffix(".partial")
-            unfinished.write_text("".join(map(_line, kept)), encoding="utf-8")
-            os.replace(unfinished, path)
+            write_atomically(run.folder / NOTES, "".join(map(_line, kept)).encode())
 
     @hookimpl
     def sere_epoch_end(
         self, run: RunInfo, fold: int, stage: str, epoch: int, losses: Mapping[str, float], diagnostics: Mapping[str, float]
     ) -> None:
-        """Look at the epoch's values; say what is wrong and was not said yet."""
+        """Note what is wrong with the epoch's values and was not noted yet."""
         for name, message in self._wrong(losses, diagnostics).items():
-            self._state.said[name] = message
+            self._state.noted[name] = message
             if not run.quiet:  # a progress bar moves out of the way of stderr
                 print(f"warning: fold {fold + 1} of {run.folds}, stage {stage}, epoch {epoch + 1}: {message}", file=sys.stderr)
             value = {**diagnostics, **losses}[name]
@@ -72,11 +69,11 @@ class DivergenceHook:
 
     @hookimpl
     def sere_should_stop(self) -> str | None:
-        """The first thing that went wrong in this stage, if such a stage is to be stopped."""
-        return next(iter(self._state.said.values()), None) if self._params.stop else None
+        """The stage's first note, with `stop: true`."""
+        return next(iter(self._state.noted.values()), None) if self._params.stop else None
 
     def _wrong(self, losses: Mapping[str, float | None], diagnostics: Mapping[str, float | None]) -> dict[str, str]:
-        """name -> message, of what goes wrong now and was not said; takes the values into account."""
+        """Term or diagnostic -> message, of what goes wrong with these values and was not noted; keeps the values."""
         found: dict[str, str] = {}
         for name, value in losses.items():
             if value is not None and name not in self._params.ignore:
@@ -84,7 +81,7 @@ class DivergenceHook:
         for name, value in diagnostics.items():
             if value is not None and name.rpartition(".")[2] in self._params.watch and name not in self._params.ignore:
                 found |= self._collapsed(name, value)
-        return {name: message for name, message in found.items() if name not in self._state.said}
+        return {name: message for name, message in found.items() if name not in self._state.noted}
 
     def _grown(self, name: str, value: float) -> dict[str, str]:
         state, params = self._state, self._params
@@ -105,12 +102,12 @@ class DivergenceHook:
         return {name: f"'{name}' has collapsed from {first:.4g} to {value:.4g}"}
 
 
-def _line(entry: Mapping[str, Any]) -> str:
+def _line(entry: Mapping[str, object]) -> str:
     return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
 def _lines(run: RunInfo, name: str) -> Iterator[Any]:
-    """The whole lines of a file of the record; one that a killed run left unfinished is passed over."""
+    """The lines of a JSONL file of the record; one that a killed run left unfinished is skipped."""
     path = run.folder / name
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     for line in text.splitlines(keepends=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -27,7 +27,7 @@ class ProgressHook:
 
     @hookimpl
     def sere_run_start(self, run: RunInfo) -> None:
-        """Put the bar up, or say what begins."""
+        """Show the bar, or one line."""
         if not (run.interactive and self._console.is_terminal):
             self._print(run, f"{run.name}: {run.folds} fold{'s' * (run.folds != 1)}, {run.folder}")
             return
@@ -41,14 +41,14 @@ class ProgressHook:
 
     @hookimpl
     def sere_stage_start(self, run: RunInfo, fold: int, stage: str, epochs: int, steps: int, first_epoch: int) -> None:
-        """Learn how long the stage is."""
+        """Note how long the stage is."""
         self._epochs[stage] = epochs
         self._steps = max(steps, 1)
         self._show(run, fold, stage, first_epoch)
 
     @hookimpl
     def sere_step_end(self, run: RunInfo, fold: int, stage: str, epoch: int, step: int) -> None:
-        """Move the bar within an epoch.  (It does not ask for the losses: reading them would wait for the GPU.)"""
+        """Move the bar within an epoch, without the losses: reading them would wait for the GPU."""
         if self._bar is not None:
             self._show(run, fold, stage, epoch + (step + 1) / self._steps)
 
@@ -66,7 +66,7 @@ class ProgressHook:
 
     @hookimpl
     def sere_run_end(self, run: RunInfo, error: BaseException | None) -> None:
-        """Take the bar down."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -75,17 +75,14 @@ class ProgressHook:
         if self._bar is None:
             return
         length = sum(self._epochs.values())
-        before = _before(list(self._epochs), self._epochs, stage)
-        fields = {} if losses is None else {"losses": losses}
+        names = list(self._epochs)
+        before = sum(self._epochs[name] for name in names[: names.index(stage)])
+        done = fold * length + before + epochs
         text = f"fold {fold + 1}/{run.folds} {stage}"
-        self._bar.update(self._task, description=text, total=run.folds * length, completed=fold * length + before + epochs, **fields)  # type: ignore[arg-type]
+        self._bar.update(self._task, description=text, total=run.folds * length, completed=done)
+        if losses is not None:
+            self._bar.update(self._task, losses=losses)
 
     def _print(self, run: RunInfo, line: str) -> None:
-        if run.quiet:
-            return
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _before(order: Sequence[str], epochs: Mapping[str, int], stage: str) -> int:
-    """The epochs of the stages before this one."""
-    return sum(epochs[name] for name in order[: order.index(stage)])
+        if not run.quiet:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)

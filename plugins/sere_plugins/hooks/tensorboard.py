@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sere_plugins.specs.hooks import TensorBoardParams
 from sere_registry import BuildContext
 from sere_registry.hookspecs import RunInfo, hookimpl
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch.utils.tensorboard import SummaryWriter
+
 
 class TensorBoardHook:
-    """Writes below `<run folder>/tensorboard`: `fold0/<stage>` holds scalars by epoch; `fold0`, scores, confusions and embeddings.
+    """Writes below `<run folder>/tensorboard`: `fold0/<stage>` holds scalars by epoch; `fold0`, scores, confusions, embeddings.
 
-    Folds have folders of their own, so that TensorBoard draws them as curves in one chart.  A stage that is gone on with
-    after an interruption hides what was written of the epochs that are done again.
+    Folds have folders of their own, so that TensorBoard draws them as curves in one chart.  A stage that is resumed hides
+    what was written of the epochs that are trained again.
     """
 
     def __init__(self, params: TensorBoardParams, context: BuildContext) -> None:
         self._embeddings = params.embeddings
-        self._writer: Any = None
+        self._writer: SummaryWriter | None = None
 
     @hookimpl
     def sere_stage_start(self, run: RunInfo, fold: int, stage: str, first_epoch: int) -> None:
@@ -32,6 +36,7 @@ class TensorBoardHook:
     @hookimpl
     def sere_epoch_end(self, epoch: int, losses: Mapping[str, float], diagnostics: Mapping[str, float]) -> None:
         """One point of every curve."""
+        assert self._writer is not None
         for group, values in (("loss", losses), ("diagnostics", diagnostics)):
             for name, value in values.items():
                 self._writer.add_scalar(f"{group}/{name}", value, epoch)
@@ -42,18 +47,17 @@ class TensorBoardHook:
     ) -> None:
         """The fold's scores, its confusion matrix and, for the projector, its embeddings."""
         self._close()
-        self._writer = _open(run, f"fold{fold}", 0)
-        for name, value in scores.items():
-            self._writer.add_scalar(f"score/{name}", value, fold)
-        self._writer.add_figure("confusion", draw_confusion(confusion, run.classes), fold)
-        if self._embeddings and embeddings is not None:
-            import numpy as np
+        with _open(run, f"fold{fold}", 0) as writer:
+            for name, value in scores.items():
+                writer.add_scalar(f"score/{name}", value, fold)
+            writer.add_figure("confusion", draw_confusion(confusion, run.classes), fold)
+            if self._embeddings and embeddings is not None:
+                import numpy as np
 
-            with np.load(embeddings, allow_pickle=False) as held:
-                names = [run.classes[int(position)] for position in held["predicted"]]
-                points = held["embedding"].astype(np.float32)
-            self._writer.add_embedding(points, metadata=names, tag="embedding, by predicted class", global_step=fold)
-        self._close()
+                with np.load(embeddings, allow_pickle=False) as held:
+                    names = [run.classes[int(position)] for position in held["predicted"]]
+                    points = held["embedding"].astype(np.float32)
+                writer.add_embedding(points, metadata=names, tag="embedding, by predicted class", global_step=fold)
 
     @hookimpl
     def sere_run_end(self, run: RunInfo, scores: Mapping[str, float] | None, error: BaseException | None) -> None:
@@ -61,14 +65,13 @@ class TensorBoardHook:
         self._close()
         if error is not None or scores is None:
             return
-        self._writer = _open(run, "all_folds", 0)
-        for name, value in scores.items():
-            self._writer.add_scalar(f"score/{name}", value, 0)
-        path = run.folder / "scores.json"
-        if path.exists():
-            confusion = json.loads(path.read_bytes())["pooled"]["confusion"]
-            self._writer.add_figure("confusion, summed over folds", draw_confusion(confusion, run.classes), 0)
-        self._close()
+        with _open(run, "all_folds", 0) as writer:
+            for name, value in scores.items():
+                writer.add_scalar(f"score/{name}", value, 0)
+            path = run.folder / "scores.json"
+            if path.exists():
+                confusion = json.loads(path.read_bytes())["pooled"]["confusion"]
+                writer.add_figure("confusion, summed over folds", draw_confusion(confusion, run.classes), 0)
 
     def _close(self) -> None:
         if self._writer is not None:
@@ -76,14 +79,14 @@ class TensorBoardHook:
             self._writer = None
 
 
-def _open(run: RunInfo, name: str, first: int) -> Any:
-    from torch.utils.tensorboard import SummaryWriter  # half a second, and only for those who ask for it
+def _open(run: RunInfo, name: str, first: int) -> SummaryWriter:
+    from torch.utils.tensorboard import SummaryWriter  # half a second, which only its users should wait
 
     return SummaryWriter(str(run.folder / "tensorboard" / name), purge_step=first)
 
 
-def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Any:
-    """A matplotlib figure: rows true, columns answered; colours are shares of the row, numbers are counts."""
+def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
+    """A matplotlib figure: rows true, columns predicted; colours are shares of the row, numbers are counts."""
     from matplotlib.figure import Figure
 
     size = 2.0 + 0.5 * len(classes)
@@ -93,7 +96,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     axes.set_xticks(range(len(classes)), classes, rotation=90)
     axes.set_yticks(range(len(classes)), classes)
-    axes.set_xlabel("answered")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     for y, row in enumerate(confusion):
         for x, count in enumerate(row):
