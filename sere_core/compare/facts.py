@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ class RunFacts:
         classes: C names.
         protocol, selection, evidence: parts of the row's full name; see `sere_core.score.manifest`.
         digests: flat, e.g. {"folds": ..., "features.all": ..., "corpora.emodb": ..., "streams.labelled": ...}.
-        confusion: `[F, C, C]` by fold; rows true, columns answered.
+        confusion: `[F, C, C]` by fold; rows true, columns predicted.
         speakers: the S scored speakers, with `genders` ("female", "male" or None) and `speaker_folds` (the fold that scored each).
         by_speaker: `[S, C, C]`.  None of the four where the corpus does not know speakers: they are empty then.
         openings: how many target labels were opened, by opener.
@@ -78,17 +78,6 @@ class Results:
     failures: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
     allowed: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
-
-
-def fill_uars(runs: Iterable[RunFacts]) -> None:
-    """Work out the `uar` of many runs at once: one by one it takes as long as all else that a summary needs of them."""
-    alike: dict[tuple[int, ...], list[RunFacts]] = {}
-    for run in runs:
-        if "uar" not in run.__dict__:
-            alike.setdefault(run.confusion.shape, []).append(run)
-    for members in alike.values():
-        for run, value in zip(members, uar(np.stack([run.confusion for run in members])).mean(axis=-1).tolist(), strict=True):
-            run.__dict__["uar"] = value
 
 
 def uar(confusion: NDArray[Any]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sere_core.compare.kept import keep, kept
-from sere_core.compare.places import read_json, record_of
+from sere_core.compare.places import record_of
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.proof import Proof, prove
 from sere_registry.errors import Problem, SereError
@@ -45,12 +45,3 @@ def proof_of(folder: Path, plan: ComparePlan, state: str, jobs: Collection[str],
     with contextlib.suppress(SereError):
         keep(folder, PROOF, state, {"allowed": list(proof.allowed), "refused": refused})
     return proof
-
-
-def allowed_lines(folder: Path) -> tuple[str, ...]:
-    """The differences that the last proof found and that had been allowed; for readers of the folder."""
-    found = read_json(folder / PROOF)
-    try:
-        return tuple(str(line) for line in found["what"]["allowed"])
-    except (KeyError, TypeError):
-        return ()

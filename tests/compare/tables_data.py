@@ -38,19 +38,13 @@ def _row(name: str, role: str, uars: tuple[float, ...], mean: float) -> RowSumma
         n = 2 - len(missing)
         interval = Interval(uar - 0.05, uar + 0.05, "speakers", 10)
         spread = Spread(uar, 0.0125 if n > 1 else None, n)
-        pairs[pair] = PairSummary(pair, *pair.split(">"), spread, {}, interval, {}, {}, missing)
+        pairs[pair] = PairSummary(pair, spread, {}, interval, {}, {}, missing)
     return RowSummary(
         row=name,
         role=role,
-        tuning="none",
-        protocols=(),
-        selections=(),
-        evidence=(),
         pairs=pairs,
         mean=Spread(mean, None, 2),
         interval=Interval(mean - 0.0412, mean + 0.0412, "speakers", 20),
-        within=None,
-        across=None,
         recall={"anger": mean, "fear": mean - 0.1},
         genders={"female": mean + 0.01, "male": mean - 0.01},
         rank=None if role == "ceiling" else 1.5,
@@ -66,5 +60,6 @@ def _verdict(name: str) -> Verdict:
     shown: Shown = "better" if name in {"a&b_%", "ceiling"} else "no difference shown"
     p = 0.0004 if shown == "better" else 0.2
     return Verdict(
-        name, "source-only", VALUES[name][2] - 0.45, None, p, p, p, p, p, None, 0.0, 4, 4, "run", 2, 3, 1, 0, shown, None
+        row=name, reference="source-only", difference=VALUES[name][2] - 0.45, interval=None, p=p, p_holm=p, p_least=p, p_wilcoxon=p,
+        p_pairs=p, n=4, units=4, pairs=2, wins=3, ties=1, losses=0, shown=shown, smallest_detectable=None,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from sere_core.cli import main
 from sere_core.compare.facts import Results
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.reading import read_results
-from sere_core.compare.stats.verdict import verdicts
+from sere_core.compare.stats.summarise import verdicts
 from tests.compare.tiny import Here
 
 Compare = Callable[[str], tuple[int, Results, str]]

@@ -14,7 +14,7 @@ from sere_core.cli import COMMANDS, main
 from sere_core.compare.explain import _NEVER, _WHY
 from sere_core.compare.grammar import Comparison, Flags, Tune, read_request
 from sere_core.compare.planning import Planned, make_plans
-from sere_core.compare.stats.interval import expanded_percentile
+from sere_core.compare.stats.bootstrap import expanded_percentile
 from sere_core.compare.stats.paired import least
 from sere_core.compare.tables import SHAPES
 from tests.docs.pages import DOCS, blocks, fences

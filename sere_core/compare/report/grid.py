@@ -9,7 +9,7 @@ from statistics import fmean
 from sere_core.compare.facts import Results
 from sere_core.compare.report.evidence import clustering
 from sere_core.compare.report.words import MINUS, chance, points
-from sere_core.compare.stats.summary import Interval, PairSummary, RowSummary, Spread, Summary
+from sere_core.compare.stats.summary import ALPHA, Interval, PairSummary, RowSummary, Spread, Summary
 from sere_core.compare.tables.names import FullName, full_names
 
 DASH = "–"
@@ -102,7 +102,7 @@ def verdict_table(summary: Summary) -> Table | None:
             _signed(each.effect),
             _signed(each.rank_biserial),
             f"{each.wins}/{each.ties}/{each.losses}",
-            f"{each.units} ({each.unit})",
+            f"{each.units} (draw)",
             shows,
         )
         lines.append(Line(each.row, "", summary.row(each.row).role, tuple(Cell(text) for text in cells)))
@@ -111,7 +111,7 @@ def verdict_table(summary: Summary) -> Table | None:
         f"Every row minus {summary.reference}, in points of UAR. p: sign-flip permutation test over the units; "
         "least p: the smallest that so many units "
         "can give; p (pairs): the same test over pair means. "
-        f"Shown at {summary.alpha:g} after Holm's correction with an interval that excludes 0."
+        f"Shown at {ALPHA:g} after Holm's correction with an interval that excludes 0."
     )
     return Table(caption, (*head, "won/tied/lost", "units", "smallest detectable"), tuple(lines))
 
@@ -190,11 +190,7 @@ def _below(cell: PairSummary) -> str:
 
 def _parts(row: RowSummary) -> dict[str, str]:
     """What belongs to a row's name, as it would be said of the row."""
-    return {
-        "evidence": ", ".join(row.evidence),
-        "selection": f"select {', '.join(row.selections)}" if row.selections else "",
-        "tuning": f"tuning {row.tuning}",
-    }
+    return {}
 
 
 def _common(summary: Summary) -> dict[str, str]:

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sere_core.compare.stats.summary import Summary, Verdict
+from sere_core.compare.stats.summary import ALPHA, Summary, Verdict
 
 MINUS = "−"
-
-_UNITS = {
-    "draw": ("seeded draw", "seeded draws"),
-    "run": ("pair and seed", "pairs and seeds"),
-    "pair": ("pair", "pairs"),
-    "fold": ("fold", "folds"),
-}
 
 
 @dataclass(frozen=True)
@@ -36,8 +29,7 @@ class Conclusion:
 def conclusions(summary: Summary) -> list[Conclusion]:
     """One for each row but the reference, in the order of the plan."""
     return [
-        Conclusion(each.row, summary.row(each.row).role, each.shown, sentence(each, summary.alpha, len(summary.verdicts)))
-        for each in summary.verdicts
+        Conclusion(each.row, summary.row(each.row).role, each.shown, sentence(each, len(summary.verdicts))) for each in summary.verdicts
     ]
 
 
@@ -61,39 +53,37 @@ def headline(summary: Summary) -> list[str]:
     return lines
 
 
-def sentence(verdict: Verdict, alpha: float = 0.05, family: int = 1) -> str:
+def sentence(verdict: Verdict, family: int = 1) -> str:
     """A verdict as sentences.
 
     Args:
-        alpha: level of the test after correction.
         family: for how many rows Holm corrects.
 
     >>> from sere_core.compare.stats.summary import Interval
-    >>> numbers = dict(p=0.2, p_holm=0.4, p_least=0.002, p_wilcoxon=0.3, p_pairs=0.4, effect=0.2, rank_biserial=0.1, n=18)
-    >>> more = dict(units=18, unit="run", pairs=6, wins=10, ties=0, losses=8, smallest_detectable=0.021)
-    >>> found = Verdict("a", "b", 0.004, Interval(-0.009, 0.017, "speakers", 30), **numbers, **more, shown="no difference shown")
+    >>> counts = dict(n=18, units=9, pairs=6, wins=10, ties=0, losses=8)
+    >>> numbers = dict(difference=0.004, interval=Interval(-0.009, 0.017, "speakers", 30), p_holm=0.4, smallest_detectable=0.021)
+    >>> found = Verdict(row="a", reference="b", **counts, **numbers, p_pairs=0.4, shown="no difference shown")
     >>> first, second = sentence(found).split(". ", 1)
     >>> print(first.replace("\\u00a0", " "))
     No difference from b shown: +0.4 points (95 % interval −0.9 to +1.7; p = 0.40 after Holm's correction; 10 won, 8 lost of 18 runs)
     >>> print(second)
-    The smallest difference that 18 pairs and seeds show with 80 % power is 2.1 points.
+    The smallest difference that 9 seeded draws show with 80 % power is 2.1 points.
     """
     if verdict.difference is None:
         return f"It shares no run with {verdict.reference}: nothing can be said."
     interval = ""
     if verdict.interval is not None:
-        level = round(100 * verdict.interval.level)
-        interval = f"{level} % interval {points(verdict.interval.low)} to {points(verdict.interval.high)}; "
+        interval = f"{100 * (1 - ALPHA):g} % interval {points(verdict.interval.low)} to {points(verdict.interval.high)}; "
     ties = f", {verdict.ties} tied" if verdict.ties else ""
     record = f"{verdict.wins} won, {verdict.losses} lost{ties} of {count(verdict.n, 'run', 'runs')}"
     numbers = f"{points(verdict.difference)} points ({interval}{chance(verdict.p_holm, 'p')} after Holm's correction; {record})."
     left = f" {count(len(verdict.missing), 'run is', 'runs are')} missing on one side." if verdict.missing else ""
     if verdict.shown != "no difference shown":
         return f"{verdict.shown.capitalize()} than {verdict.reference}: {numbers}{left}"
-    units = count(verdict.units, *_UNITS[verdict.unit])
+    units = count(verdict.units, "seeded draw", "seeded draws")
     if verdict.smallest_detectable is not None:
         power = f"The smallest difference that {units} show with 80 % power is {100 * verdict.smallest_detectable:.1f} points."
-    elif verdict.p_least * family >= alpha:
+    elif verdict.p_least * family >= ALPHA:
         power = f"With {units} no difference, however large, could have been shown."
     else:
         power = f"How large a difference {units} would have shown could not be estimated."

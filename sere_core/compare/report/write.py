@@ -39,6 +39,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
     from sere_core.compare.proof import prove
     from sere_core.compare.reading import read_results
     from sere_core.compare.stats.summarise import summarise
+    from sere_core.compare.stats.summary import ALPHA
     from sere_core.compare.tables import write_tables
     from sere_core.compare.tables.mixing import refuse_mixed
 
@@ -69,6 +70,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         results=results,
         plan=results.plan,
         summary=summary,
+        alpha=ALPHA,
         album=album,
         settings=how.settings(results),
         protocols=how.protocols(results),

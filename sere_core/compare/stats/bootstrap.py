@@ -1,4 +1,4 @@
-"""The speaker-clustered bootstrap of a mean over folds, in matrix products.
+"""The speaker-clustered bootstrap: intervals of a row's means and of differences between rows.
 
 Utterances of one speaker are not independent, so speakers are resampled, not utterances (the cluster bootstrap:
 A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).  One draw of speakers serves all
@@ -11,15 +11,24 @@ training shots, of the folds and of the initial weights: these show in the sprea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sere_core.compare.facts import Results, RunFacts
+from sere_core.compare.stats.summary import ALPHA, How, Interval
 from sere_core.rng import derive
 
 Array = NDArray[np.float64]
+#: pair -> seeds
+Places = Mapping[str, Sequence[int]]
+
+REPLICATES = 2000
+#: differences of replicates no larger are rounding
+_ROUNDING = 1e-12
 
 
 def draw_speakers(speakers: int, replicates: int, seed: int, target: str) -> Array:
@@ -37,7 +46,7 @@ def draw_speakers(speakers: int, replicates: int, seed: int, target: str) -> Arr
     return generator.multinomial(speakers, np.full(speakers, 1 / speakers), size=replicates).astype(np.float64)
 
 
-def fold_mean_uar(weights: Array, by_speaker: NDArray[Any], folds: Sequence[int]) -> Array:
+def fold_mean_uar(weights: Array, by_speaker: NDArray[np.int64], folds: Sequence[int]) -> Array:
     """The mean over folds of the UAR, in each replicate, of R runs that scored the same utterances in the same folds.
 
     A class without utterances is left out of a fold's UAR, and a fold of whose speakers none was drawn is left out of
@@ -46,7 +55,7 @@ def fold_mean_uar(weights: Array, by_speaker: NDArray[Any], folds: Sequence[int]
 
     Args:
         weights: `[B, S]`, how often each speaker counts.
-        by_speaker: `[R, S, C, C]`, counts, rows true, columns answered; the true counts are the same for all R.
+        by_speaker: `[R, S, C, C]`, counts, rows true, columns predicted; the true counts are the same for all R.
         folds: `[S]`, the fold that scored each speaker.
 
     Returns:
@@ -78,7 +87,7 @@ def fold_mean_uar(weights: Array, by_speaker: NDArray[Any], folds: Sequence[int]
     return np.divide(found, scored[:, None], out=np.full_like(found, np.nan), where=scored[:, None] > 0)
 
 
-def binomial_recalls(uniforms: Array, support: NDArray[Any], recall: NDArray[Any]) -> Array:
+def binomial_recalls(uniforms: Array, support: NDArray[np.int64], recall: Array) -> Array:
     """Recalls with utterances resampled within each true class: `[B, C]`, for corpora that do not know speakers.
 
     Resampling n utterances of which a share r was right gives a binomial(n, r) number of hits; `uniforms` are turned into it
@@ -92,10 +101,175 @@ def binomial_recalls(uniforms: Array, support: NDArray[Any], recall: NDArray[Any
     >>> binomial_recalls(np.array([[0.5, 0.5]]), np.array([10, 4]), np.array([0.5, 1.0]))
     array([[0.5, 1. ]])
     """
-    from scipy.special import bdtr
+    from scipy.stats import binom
 
-    hits = np.empty_like(uniforms)
-    for column, (size, rate) in enumerate(zip(support, recall, strict=True)):
-        hits[:, column] = np.searchsorted(bdtr(np.arange(float(size)), size, rate), uniforms[:, column])
-    found: Array = hits / support
+    found: Array = binom.ppf(uniforms, support, recall) / support
     return found
+
+
+def expanded_percentile(parts: Sequence[Array], clusters: Sequence[int]) -> tuple[float, float] | None:
+    """The interval of a statistic that is a sum of parts, one for each independently resampled corpus.
+
+    Plain percentiles are too narrow for few clusters: by sqrt((n - 1) / n), and by z in place of t.  Both are put right by
+    taking the quantiles at Phi(-sqrt(n / (n - 1)) t_{n-1, alpha/2}) (T. C. Hesterberg, What Teachers Should Know About the
+    Bootstrap, The American Statistician 69, 2015, there for one sample).  With several corpora the inflation is that of the
+    variances' sum and the degrees of freedom are Welch and Satterthwaite's.
+
+    Measured on made-up speakers of very different difficulty, 95 % intervals of one run hold the truth in 96 % of cases with
+    24 speakers (plain percentiles: 93), 90 % with 10 (85), 88 % with 6 (79), 85 % with 4 (73), 50 % with 2 (50): with very few
+    speakers the quantiles run into the ends of the replicates.
+
+    Args:
+        parts: T arrays `[B]`; the statistic is their sum.
+        clusters: `[T]`, how many speakers (or utterances) each was resampled from.
+
+    Returns:
+        Both ends; None if a corpus has a single cluster, which says nothing about how others would vary.
+
+    Raises:
+        ValueError: no parts.
+
+    >>> draws = np.random.default_rng(0).normal(0.0, 1.0, 100_000)
+    >>> [round(expanded_percentile([draws], [speakers])[1], 1) for speakers in (1000, 24, 6)]
+    [2.0, 2.1, 2.8]
+    """
+    from scipy.special import ndtr, stdtrit
+
+    if not parts or len(parts) != len(clusters):
+        raise ValueError("one array for each corpus, and at least one")
+    if min(clusters) < 2:
+        return None
+    sizes = np.asarray(clusters, dtype=np.float64)
+    variances = np.array([part.var() for part in parts])
+    total = np.sum(parts, axis=0)
+    if not variances.any():
+        return float(total.min()), float(total.max())
+    inflated = variances * sizes / (sizes - 1)
+    freedom = inflated.sum() ** 2 / (inflated**2 / (sizes - 1)).sum()
+    scale = np.sqrt(inflated.sum() / variances.sum())
+    tail = float(ndtr(scale * stdtrit(freedom, ALPHA / 2)))
+    low, high = np.quantile(total, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def sides(pair: str) -> tuple[str, str]:
+    """The source and target corpus that a pair's name tells, "" where it does not.
+
+    >>> sides("emodb>emovo"), sides("the first")
+    (('emodb', 'emovo'), ('', ''))
+    """
+    source, arrow, target = (part.strip() for part in pair.partition(">"))
+    return (source, target) if arrow else ("", "")
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """Replicates of one row in one pair, resampled from `clusters` units of `target`: speakers, or else utterances."""
+
+    values: Array
+    target: str
+    clusters: int
+    speakers: bool
+
+
+class Replicates:
+    """Bootstrap replicates of every run of a comparison.
+
+    Speakers of a target corpus are drawn once, for all rows, pairs and seeds that score on it.  Where a run on that corpus
+    does not know its speakers, utterances are resampled within each class, from confusion counts summed over folds: one
+    draw for all seeds and pairs of a row (whose test utterances are the same, or overlap), independent ones for two rows
+    (counts do not tell which utterances both got right), so an interval of a difference is wider there than a paired one.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self._runs = results.runs
+        self._target = {pair: sides(pair)[1] or pair for pair in results.plan.pairs}
+        self._values: dict[tuple[str, str, int], Array] = {}
+        self._speakers: dict[str, int] = {}
+        self._cells: dict[tuple[str, str, tuple[int, ...]], _Cell] = {}
+        by_target: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
+        for place in results.runs:
+            by_target[self._target[place[1]]].append(place)
+        for target, places in by_target.items():
+            if all(self._runs[place].speakers for place in places):
+                self._resample(target, places)
+
+    def interval(self, row: str, places: Places) -> Interval | None:
+        """Of the mean over pairs of the mean over seeds.
+
+        Args:
+            row: its name.
+            places: those to average over, all of which have a record.
+
+        Returns:
+            None where a target corpus has a single speaker.
+        """
+        return _interval([self._cell(row, pair, seeds) for pair, seeds in places.items()])
+
+    def difference(self, row: str, reference: str, places: Places) -> Interval | None:
+        """Of the mean over pairs of the mean over seeds of `row` minus `reference`; see `interval`."""
+        cells = []
+        for pair, seeds in places.items():
+            one, other = self._cell(row, pair, seeds), self._cell(reference, pair, seeds)
+            values = one.values - other.values
+            values = np.where(np.abs(values) <= _ROUNDING, 0.0, values)
+            cells.append(_Cell(values, one.target, one.clusters, one.speakers))
+        return _interval(cells)
+
+    def _cell(self, row: str, pair: str, seeds: Sequence[int]) -> _Cell:
+        key = (row, pair, tuple(seeds))
+        if key not in self._cells:  # every row needs the reference's
+            target = self._target[pair]
+            if target in self._speakers:
+                values = np.mean([self._values[row, pair, seed] for seed in seeds], axis=0)
+                self._cells[key] = _Cell(values, target, self._speakers[target], True)
+            else:
+                self._cells[key] = _utterances(row, target, [self._runs[row, pair, seed] for seed in seeds])
+        return self._cells[key]
+
+    def _resample(self, target: str, places: list[tuple[str, str, int]]) -> None:
+        """Fill `_values` for the runs on one target corpus."""
+        everybody = sorted({speaker for place in places for speaker in self._runs[place].speakers})
+        column = {speaker: index for index, speaker in enumerate(everybody)}
+        weights = draw_speakers(len(everybody), REPLICATES, 0, target)
+        self._speakers[target] = len(everybody)
+        alike: dict[tuple[object, ...], list[tuple[str, str, int]]] = defaultdict(list)
+        for place in places:
+            run = self._runs[place]
+            alike[run.speakers, run.speaker_folds, run.by_speaker.sum(axis=-1).tobytes()].append(place)
+        for members in alike.values():
+            first = self._runs[members[0]]
+            counts = np.stack([self._runs[place].by_speaker for place in members])
+            mine = weights[:, [column[speaker] for speaker in first.speakers]]
+            found = fold_mean_uar(mine, counts, first.speaker_folds)
+            # a run that lacks speakers of others may have none of its own in a replicate: it says nothing there
+            silent = np.isnan(found[:, 0])
+            for place, values in zip(members, np.ascontiguousarray(found.T), strict=True):
+                values[silent] = self._runs[place].uar
+                self._values[place] = values
+
+
+def _utterances(row: str, target: str, runs: Sequence[RunFacts]) -> _Cell:
+    """Deviations of the summed counts' UAR, around the mean of the runs' UAR."""
+    pooled = [run.confusion.sum(axis=0) for run in runs]
+    support = pooled[0].sum(axis=1)
+    kept = np.flatnonzero(support)
+    recall = np.mean([np.diagonal(each)[kept] / np.maximum(each.sum(axis=1)[kept], 1) for each in pooled], axis=0)
+    names = [derive(0, "utterances", target, row, runs[0].classes[index]) for index in kept]
+    uniforms = np.stack([np.random.default_rng(name).random(REPLICATES) for name in names], axis=1)
+    deviations = (binomial_recalls(uniforms, support[kept], recall) - recall).mean(axis=1)
+    return _Cell(float(np.mean([run.uar for run in runs])) + deviations, target, int(support.sum()), False)
+
+
+def _interval(cells: Sequence[_Cell]) -> Interval | None:
+    parts: dict[str, Array] = {}
+    clusters: dict[str, int] = {}
+    for cell in cells:
+        parts[cell.target] = parts.get(cell.target, 0.0) + cell.values / len(cells)
+        clusters[cell.target] = max(cell.clusters, clusters.get(cell.target, 0))
+    ends = expanded_percentile(list(parts.values()), list(clusters.values())) if cells else None
+    if ends is None:
+        return None
+    known = {cell.speakers for cell in cells}
+    how: How = "speakers and utterances" if len(known) > 1 else "speakers" if True in known else "utterances"
+    return Interval(*ends, how, sum(clusters.values()))

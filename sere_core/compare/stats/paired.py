@@ -1,22 +1,21 @@
 """Paired tests between two rows: differences of runs, put together into units that are taken as independent.
 
-Runs that share something are not independent.  What is put together into a unit is flipped together:
+Runs that share something are not independent, so what is put together into a unit is flipped together.  Rows are compared over
+two kinds of units:
 
-draw   source corpus and seed (the default): runs of one source and seed are trained on the same shots.  Tests whether the rows
-       differ on these pairs and test speakers, over draws of shots, folds and initial weights.
-run    pair and seed: takes runs that share their shots as independent; the larger n is optimistic if shots matter.
+draw   source corpus and seed: runs of one source and seed are trained on the same shots.  Tests whether the rows differ on
+       these pairs and test speakers, over draws of shots, folds and initial weights.
 pair   means over seeds: takes pairs as a sample of pairs.  The only unit that speaks about other languages; n is small.
-fold   pair, seed and fold: takes folds of one run as independent, which share shots and most of what they adapt to; optimistic.
 
-Accounted for by none of them: runs of one target and seed share their folds, and a row that does not depend on the source
-(a ceiling) has the same run in every pair of a target, so fewer independent runs than units.
+Neither accounts for this: runs of one target and seed share their folds, and a row that does not depend on the source
+(a ceiling) has the same run in every pair of a target, so there are fewer independent runs than units.
 
 All tests are about the mean over pairs of the mean over seeds.  None resamples test speakers: the bootstrap interval does.
 """
 
 from __future__ import annotations
 
-import functools
+import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -24,51 +23,47 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sere_core.compare.stats.distributions import average_ranks, signed_rank_p
-
 Array = NDArray[np.float64]
 
 #: up to this many units that differ, all 2^n flips are enumerated
 MOST_EXACT = 20
 FLIPS = 20_000
+#: differences no larger are ties, and count as zero
 EPSILON = 1e-9
-
-#: flips that are weighed at once: few enough to stay in the processor's cache
-_BLOCK = 1000
 
 
 @dataclass(frozen=True)
 class Paired:
-    """The outcome of comparing two rows.
+    """The outcome of comparing two rows; without arguments, of rows that share no run.
 
     Args:
-        difference: mean over pairs of the mean over runs.
+        difference: mean over pairs of the mean over runs; None without runs.
         p: sign-flip permutation test, two-sided.
         p_wilcoxon: Wilcoxon signed-rank test over units, two-sided.
         p_least: the smallest `p` that so many units can give.
-        std: of the units' differences, with n - 1; None for one unit.
+        std: of the units' differences, with n - 1; None below two units.
         effect: Cohen's d_z, difference / std; None where there is no std, or none but zero.
-        rank_biserial: (W+ - W-) / (W+ + W-) of the signed ranks (D. S. Kerby, The Simple Difference Formula, 2014); 0 without differences.
+        rank_biserial: matched-pairs rank-biserial correlation over units, in [-1, 1]; 0 without differences.
         n, units, pairs: how many runs, units and pairs.
         wins, ties, losses: among runs.
     """
 
-    difference: float
-    p: float
-    p_wilcoxon: float
-    p_least: float
-    std: float | None
-    effect: float | None
-    rank_biserial: float
-    n: int
-    units: int
-    pairs: int
-    wins: int
-    ties: int
-    losses: int
+    difference: float | None = None
+    p: float = 1.0
+    p_wilcoxon: float = 1.0
+    p_least: float = 1.0
+    std: float | None = None
+    effect: float | None = None
+    rank_biserial: float = 0.0
+    n: int = 0
+    units: int = 0
+    pairs: int = 0
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
 
 
-def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[Hashable], *, epsilon: float = EPSILON) -> Paired:
+def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[Hashable]) -> Paired:
     """Compare two rows over the runs that both have.
 
     Each pair weighs the same in the mean, however many of its runs are there.  A unit's difference is what its runs contribute
@@ -78,7 +73,6 @@ def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[H
         differences: `[n]`, row minus reference of each run, n at least 1.
         pairs: `[n]`, the pair of each run.
         units: `[n]`, the unit of each run.
-        epsilon: differences no larger are ties, and count as zero.
 
     Raises:
         ValueError: no differences, different lengths, or a difference that is not finite.
@@ -90,7 +84,7 @@ def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[H
     values = np.asarray(differences, dtype=np.float64)
     if not len(values) or not len(values) == len(pairs) == len(units) or not np.isfinite(values).all():
         raise ValueError("one finite difference for each run, with its pair and unit, and at least one")
-    values = np.where(np.abs(values) <= epsilon, 0.0, values)
+    values = np.where(np.abs(values) <= EPSILON, 0.0, values)
     size = Counter(pairs)
     weights = np.array([1 / (len(size) * size[pair]) for pair in pairs])
     names = {name: place for place, name in enumerate(dict.fromkeys(units))}
@@ -104,7 +98,7 @@ def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[H
         p_wilcoxon=wilcoxon(by_unit),
         p_least=least(len(names)),
         std=std,
-        effect=difference / std if std is not None and std > epsilon else None,
+        effect=difference / std if std is not None and std > EPSILON else None,
         rank_biserial=rank_biserial(by_unit),
         n=len(values),
         units=len(names),
@@ -115,11 +109,11 @@ def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[H
     )
 
 
-def sign_flip(values: Array, *, flips: int = FLIPS, seed: int = 0) -> float:
+def sign_flip(values: Array) -> float:
     """The two-sided p of the mean under random signs: the share of sign patterns whose |sum| is at least the observed.
 
     Null hypothesis: each value is as likely as its negative, independently (R. A. Fisher, The Design of Experiments, 1935,
-    section 21).  All 2^n patterns for up to 20 values that are not zero, else `flips` random ones and the observed one.
+    section 21).  All 2^n patterns for up to 20 values that are not zero, else `FLIPS` random ones and the observed one.
 
     Args:
         values: `[n]`.
@@ -138,15 +132,8 @@ def sign_flip(values: Array, *, flips: int = FLIPS, seed: int = 0) -> float:
         for size in sizes[1:]:
             sums = np.concatenate((sums + size, sums - size))
         return float((np.abs(sums) >= observed).mean())
-    signs = _signs(flips, len(sizes), seed)
-    parts = (signs[start : start + _BLOCK].astype(np.float64) @ sizes for start in range(0, flips, _BLOCK))
-    return float((1 + sum(int((np.abs(sums) >= observed).sum()) for sums in parts)) / (1 + flips))
-
-
-@functools.lru_cache(32)  # rows of one comparison have about the same number of units, and the draw costs more than the test
-def _signs(flips: int, units: int, seed: int) -> NDArray[np.int8]:
-    drawn = np.random.default_rng(seed).integers(0, 2, size=(flips, units)) * 2 - 1
-    return drawn.astype(np.int8)
+    signs = np.random.default_rng(0).integers(0, 2, size=(FLIPS, len(sizes))) * 2 - 1
+    return float(1 + (np.abs(signs @ sizes) >= observed).sum()) / (1 + FLIPS)
 
 
 def least(units: int) -> float:
@@ -161,25 +148,29 @@ def least(units: int) -> float:
 def wilcoxon(values: Array) -> float:
     """The two-sided p of Wilcoxon's signed-rank test, zeros left out (F. Wilcoxon, Biometrics Bulletin 1, 1945); 1 if all are zero.
 
-    Up to 20 values it is exact, with ties too: the sign-flip test of the signed ranks.  Above, see `signed_rank_p`.
+    Up to 20 values it is exact, with ties too: the sign-flip test of the signed ranks.
 
     >>> wilcoxon(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
     0.03125
     """
+    from scipy import stats
+
     kept = _tied(values)
     if len(kept) <= MOST_EXACT:
-        return sign_flip(np.sign(kept) * average_ranks(np.abs(kept)))
-    return signed_rank_p(kept)
+        return sign_flip(np.sign(kept) * stats.rankdata(np.abs(kept)))
+    return min(1.0, float(stats.wilcoxon(kept).pvalue))
 
 
 def rank_biserial(values: Array) -> float:
-    """The matched-pairs rank-biserial correlation: how much of the signed ranks' sum is positive, minus how much is negative.
+    """The matched-pairs rank-biserial correlation (W+ - W-) / (W+ + W-) (D. S. Kerby, The Simple Difference Formula, 2014).
 
     >>> round(rank_biserial(np.array([1.0, 2.0, -3.0])), 12)
     0.0
     """
+    from scipy.stats import rankdata
+
     kept = _tied(values)
-    ranks = average_ranks(np.abs(kept))
+    ranks = rankdata(np.abs(kept))
     return float((np.sign(kept) * ranks).sum() / ranks.sum()) if len(kept) else 0.0
 
 
@@ -192,3 +183,60 @@ def _tied(values: Array) -> Array:
     rounded: Array = np.round(kept / step) * step
     nonzero: Array = rounded[rounded != 0]
     return nonzero
+
+
+def holm(values: Sequence[float]) -> tuple[float, ...]:
+    """Holm's step-down adjusted p-values, in the order given: the chance of any false alarm in the family stays below alpha.
+
+    The k-th smallest of m is multiplied by m - k + 1, made monotone, and cut at 1 (S. Holm, A Simple Sequentially Rejective
+    Multiple Test Procedure, Scandinavian Journal of Statistics 6, 1979).  It assumes nothing about how the tests depend on
+    each other.
+
+    Args:
+        values: `[m]` p-values in [0, 1].
+
+    Raises:
+        ValueError: a value outside of [0, 1].
+
+    >>> holm([0.01, 0.04, 0.03])
+    (0.03, 0.06, 0.06)
+    """
+    if not all(0 <= value <= 1 for value in values):
+        raise ValueError("p-values lie in [0, 1]")
+    adjusted, highest = [0.0] * len(values), 0.0
+    for place, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        highest = max(highest, min(1.0, (len(values) - place) * values[index]))
+        adjusted[index] = highest
+    return tuple(adjusted)
+
+
+def smallest_detectable(std: float | None, n: int, alpha: float, power: float = 0.8) -> float | None:
+    """The smallest true mean difference that a paired two-sided test over n units finds with the given power.
+
+    Solves  P(|T'| > t_{n-1, 1-alpha/2}) = power,  T' noncentral t with n - 1 degrees of freedom and noncentrality
+    delta sqrt(n) / std,  for delta (J. Cohen, Statistical Power Analysis, 1988, chapter 2); the square of a noncentral t is
+    a noncentral F.  It stands in for the sign-flip test, whose power it approximates for differences that are about normal,
+    and takes the observed deviation for the true one: a statement about the size of the comparison, not about its outcome.
+
+    A sign-flip test over n units has no p below 2^(1-n): where that is not below alpha nothing can be shown.
+
+    Args:
+        std: of the differences between units, with n - 1.
+        n: units.
+        alpha: of this one test; after Holm's correction over m tests alpha / m is what the first must pass.
+        power: chance of showing it.
+
+    Returns:
+        The difference, in the unit of `std`; None for n < 2, for a deviation of zero, and where alpha is out of reach.
+
+    >>> round(smallest_detectable(0.02, 30, 0.05), 4)
+    0.0106
+    >>> smallest_detectable(0.02, 5, 0.05) is None
+    True
+    """
+    from scipy.special import ncfdtrinc, stdtrit
+
+    if std is None or std <= 0 or n < 2 or 2.0 ** (1 - n) >= alpha:
+        return None
+    edge = stdtrit(n - 1, 1 - alpha / 2)
+    return math.sqrt(ncfdtrinc(1, n - 1, 1 - power, edge**2) / n) * std

@@ -8,13 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sere_core.compare.stats.distributions import average_ranks, friedman_p, range_quantile
-from sere_core.compare.stats.summary import Ranking
+from sere_core.compare.stats.summary import ALPHA, Ranking
 
 
-def rank_rows(
-    scores: NDArray[np.float64], rows: Sequence[str], blocks: Sequence[str], alpha: float = 0.05, left_out: Sequence[str] = ()
-) -> Ranking:
+def rank_rows(scores: NDArray[np.float64], rows: Sequence[str], blocks: Sequence[str], left_out: Sequence[str] = ()) -> Ranking:
     """Rank k rows within each of N blocks (pairs) and average the ranks.
 
     Rank 1 is the highest score; equal scores share the mean of their ranks.  Two rows differ by Nemenyi's test if their average
@@ -25,7 +22,6 @@ def rank_rows(
     Args:
         scores: `[k, N]`, finite; k at least 2, N at least 1.
         rows, blocks: their names.
-        alpha: level of the critical difference.
         left_out: lines to hand on.
 
     Raises:
@@ -35,23 +31,20 @@ def rank_rows(
     >>> found.rows, found.average, round(found.critical, 3)
     (('b', 'c', 'a'), (1.25, 2.25, 2.5), 2.344)
     """
+    from scipy import stats
+
     k, n = scores.shape
     if k < 2 or n < 1 or k != len(rows) or n != len(blocks) or not np.isfinite(scores).all():
         raise ValueError("finite scores [rows, blocks] of at least two rows and one block")
-    within = np.stack([average_ranks(block) for block in -np.round(scores.T, 12)], axis=1)
+    within = stats.rankdata(-np.round(scores, 12), axis=0)
     average = within.mean(axis=1)
     order = np.argsort(average, kind="stable")
-    critical = range_quantile(1 - alpha, k) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
+    critical = float(stats.studentized_range.ppf(1 - ALPHA, k, np.inf)) * math.sqrt(k * (k + 1) / (12 * n))
+    friedman = None  # it needs three rows and two blocks, and says 1 where every block is one tie
+    if k >= 3 and n >= 2:
+        friedman = 1.0 if (within == within[0]).all() else float(stats.friedmanchisquare(*within).pvalue)
     names, ranks = tuple(rows[i] for i in order), tuple(float(average[i]) for i in order)
-    return Ranking(names, ranks, tuple(blocks), _friedman(within), critical, _groups(names, ranks, critical), tuple(left_out), alpha)
-
-
-def _friedman(ranks: NDArray[np.float64]) -> float | None:
-    """Friedman's test, 1 where every block is one tie; None with fewer than three rows or two blocks."""
-    k, n = ranks.shape
-    if k < 3 or n < 2:
-        return None
-    return 1.0 if (ranks == ranks[0]).all() else friedman_p(ranks)
+    return Ranking(names, ranks, tuple(blocks), friedman, critical, _groups(names, ranks, critical), tuple(left_out))
 
 
 def _groups(names: Sequence[str], ranks: Sequence[float], critical: float) -> tuple[tuple[str, ...], ...]:

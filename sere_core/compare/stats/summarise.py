@@ -3,76 +3,74 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
 
 import numpy as np
 
-from sere_core.compare.facts import Results, RunFacts, fill_uars
+from sere_core.compare.facts import Results, RunFacts, uar
 from sere_core.compare.plan import Row
-from sere_core.compare.stats.notes import notes
-from sere_core.compare.stats.places import lacking, shared, sides
+from sere_core.compare.stats.bootstrap import REPLICATES, Replicates, sides
+from sere_core.compare.stats.paired import Paired, holm, paired, smallest_detectable
 from sere_core.compare.stats.ranks import rank_rows
-from sere_core.compare.stats.replicates import Replicates, gender_uars
-from sere_core.compare.stats.spread import spread
-from sere_core.compare.stats.summary import PairSummary, Ranking, RowSummary, Spread, Summary, Unit
-from sere_core.compare.stats.verdict import verdicts
+from sere_core.compare.stats.summary import ALPHA, Interval, PairSummary, Ranking, RowSummary, Shown, Summary, Verdict, spread
 
 
-def summarise(results: Results, *, unit: Unit = "draw", alpha: float = 0.05, replicates: int = 2000, seed: int = 0) -> Summary:
+def summarise(results: Results) -> Summary:
     """Everything there is to say about a comparison, from the runs that are there.
 
-    The same runs give the same summary, in whatever order they come.
-
-    Args:
-        results: rows, pairs or seeds without any run are fine; what is missing is named.
-        unit, alpha: of the tests, see `verdicts`.
-        replicates, seed: of the bootstrap.
+    The same runs give the same summary, in whatever order they come.  Rows, pairs or seeds without any run are fine; what is
+    missing is named.
     """
-    fill_uars(results.runs.values())
-    resampled = Replicates(results, replicates, seed, 1 - alpha)
-    ranking = _ranking(results, alpha)
+    replicates = Replicates(results)
+    ranking = _ranking(results)
     ranks = dict(zip(ranking.rows, ranking.average, strict=True)) if ranking else {}
-    rows = tuple(replace(_row(results, row, resampled), rank=ranks.get(row.name)) for row in results.plan.rows)
     classes = {pair: len(run.classes) for (_, pair, _), run in results.runs.items()}
     found = Summary(
         name=results.plan.name,
         reference=results.plan.reference,
-        rows=rows,
-        verdicts=verdicts(results, unit=unit, alpha=alpha, replicates=resampled),
+        rows=tuple(_row(results, row, replicates, ranks.get(row.name)) for row in results.plan.rows),
+        verdicts=verdicts(results, replicates),
         ranking=ranking,
         chance={pair: 1 / classes[pair] for pair in results.plan.pairs if pair in classes},
-        alpha=alpha,
-        replicates=replicates,
     )
     return replace(found, notes=notes(found))
 
 
-def _row(results: Results, row: Row, replicates: Replicates) -> RowSummary:
+def shared(results: Results, *rows: str) -> dict[str, tuple[int, ...]]:
+    """pair -> the seeds that have a record of every one of `rows`, in the order of the plan; pairs without any are left out."""
+    plan, runs = results.plan, results.runs
+    found = {pair: tuple(seed for seed in plan.seeds if all((row, pair, seed) in runs for row in rows)) for pair in plan.pairs}
+    return {pair: seeds for pair, seeds in found.items() if seeds}
+
+
+def lacking(results: Results, *rows: str) -> tuple[tuple[str, int], ...]:
+    """The (pair, seed) of the plan without a record of one of `rows`."""
+    there = shared(results, *rows)
+    plan = results.plan
+    return tuple((pair, seed) for pair in plan.pairs for seed in plan.seeds if seed not in there.get(pair, ()))
+
+
+# rows
+
+
+def _row(results: Results, row: Row, replicates: Replicates, rank: float | None) -> RowSummary:
     places = shared(results, row.name)
     runs = {pair: [results.runs[row.name, pair, seed] for seed in seeds] for pair, seeds in places.items()}
     every = [run for each in runs.values() for run in each]
     pairs = {pair: _pair(results, row.name, pair, places[pair], runs[pair], replicates) for pair in runs}
-    within = [pair.uar.mean for pair in pairs.values() if pair.source and pair.source == pair.target]
-    across = [pair.uar.mean for pair in pairs.values() if not pair.source or pair.source != pair.target]
     return RowSummary(
         row=row.name,
         role=row.role,
-        tuning=row.tuning,
-        protocols=tuple(sorted({run.protocol for run in every})),
-        selections=tuple(sorted({run.selection for run in every})),
-        evidence=tuple(sorted({run.evidence for run in every})),
         pairs=pairs,
-        mean=_spread([pair.uar.mean for pair in pairs.values()]),
-        interval=replicates.interval(row.name, places) if places else None,
-        within=_spread(within),
-        across=_spread(across),
-        recall=_means(pair.recall for pair in pairs.values()),
-        genders=_means(pair.genders for pair in pairs.values()),
-        rank=None,
+        mean=spread([pair.uar.mean for pair in pairs.values()]) if pairs else None,
+        interval=replicates.interval(row.name, places),
+        recall=_by_name(fmean, (pair.recall for pair in pairs.values())),
+        genders=_by_name(fmean, (pair.genders for pair in pairs.values())),
+        rank=rank,
         seconds=_median(sum(run.seconds.values()) for run in every if run.seconds),
-        phases=_medians(run.seconds for run in every),
+        phases=_by_name(median, (run.seconds for run in every)),
         peak_mib=_median(run.peak_mib for run in every if run.peak_mib is not None),
         parameters=_median(run.parameters for run in every if run.parameters is not None),
         missing=lacking(results, row.name),
@@ -80,16 +78,13 @@ def _row(results: Results, row: Row, replicates: Replicates) -> RowSummary:
 
 
 def _pair(results: Results, row: str, pair: str, seeds: Sequence[int], runs: Sequence[RunFacts], replicates: Replicates) -> PairSummary:
-    source, target = sides(pair)
     return PairSummary(
         pair=pair,
-        source=source,
-        target=target,
         uar=spread([run.uar for run in runs]),
         by_seed={seed: run.uar for seed, run in zip(seeds, runs, strict=True)},
         interval=replicates.interval(row, {pair: seeds}),
-        recall=_means(_recall(run) for run in runs),
-        genders=_means(gender_uars(runs)),
+        recall=_by_name(fmean, map(_recall, runs)),
+        genders=_by_name(fmean, map(gender_uar, runs)),
         missing=tuple(seed for seed in results.plan.seeds if seed not in seeds),
     )
 
@@ -100,45 +95,143 @@ def _recall(run: RunFacts) -> dict[str, float]:
     return {name: hits / support for name, hits, support in scored if support}
 
 
-def _ranking(results: Results, alpha: float) -> Ranking | None:
-    """Rows are compared within a pair over the seeds that all of them have."""
-    plan, left_out = results.plan, []
-    rows = []
-    for row in plan.rows:
-        if row.role == "ceiling":
-            continue
-        if not shared(results, row.name):
-            left_out.append(f"row {row.name}: no run")
-        else:
-            rows.append(row.name)
-    blocks = shared(results, *rows)
-    left_out += [f"pair {pair}: no seed that all ranked rows have" for pair in plan.pairs if pair not in blocks]
-    if len(rows) < 2 or not blocks:
-        return None
-    scores = [[fmean(results.runs[row, pair, seed].uar for seed in seeds) for pair, seeds in blocks.items()] for row in rows]
-    return rank_rows(np.array(scores), rows, list(blocks), alpha, left_out)
+def gender_uar(run: RunFacts) -> dict[str, float]:
+    """UAR of the utterances of each gender's speakers, over the summed folds; empty where genders are unknown."""
+    genders = np.array(run.genders)
+    known = [gender for gender in ("female", "male") if gender in run.genders]
+    return {gender: float(uar(run.by_speaker[genders == gender].sum(axis=0))) for gender in known}
 
 
-def _spread(values: Sequence[float]) -> Spread | None:
-    return spread(values) if values else None
-
-
-def _gather(each: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
+def _by_name(of: Callable[[list[float]], float], each: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Mean or median of the values that several mappings have of a name."""
     found: dict[str, list[float]] = defaultdict(list)
     for values in each:
         for name, value in values.items():
             found[name].append(value)
-    return found
-
-
-def _means(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    return {name: fmean(values) for name, values in _gather(each).items()}
-
-
-def _medians(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    return {name: median(values) for name, values in _gather(each).items()}
+    return {name: of(values) for name, values in found.items()}
 
 
 def _median(values: Iterable[float]) -> float | None:
     found = [float(value) for value in values]
     return median(found) if found else None
+
+
+def _ranking(results: Results) -> Ranking | None:
+    """Rows are compared within a pair over the seeds that all of them have."""
+    ranked = [row.name for row in results.plan.rows if row.role != "ceiling"]
+    rows = [row for row in ranked if shared(results, row)]
+    blocks = shared(results, *rows)
+    left_out = [f"row {row}: no run" for row in ranked if row not in rows]
+    left_out += [f"pair {pair}: no seed that all ranked rows have" for pair in results.plan.pairs if pair not in blocks]
+    if len(rows) < 2 or not blocks:
+        return None
+    scores = [[fmean(results.runs[row, pair, seed].uar for seed in seeds) for pair, seeds in blocks.items()] for row in rows]
+    return rank_rows(np.array(scores), rows, list(blocks), left_out)
+
+
+# tests against the reference
+
+
+def verdicts(results: Results, replicates: Replicates | None = None) -> tuple[Verdict, ...]:
+    """Each row of the plan against its reference, in the order of the plan.
+
+    "better" and "worse" need two things: p < ALPHA after Holm's correction over all rows, which covers the draw of shots, folds
+    and initial weights; and a bootstrap interval without 0, which covers the choice of test speakers.  Anything else is
+    "no difference shown", which is not "no difference": `smallest_detectable` says what could have been shown.
+
+    Args:
+        results: only runs that are there for both rows are compared; the others are named in `missing`.
+        replicates: made from `results` if not given.
+    """
+    resampled = replicates or Replicates(results)
+    reference = results.plan.reference
+    rows = [row.name for row in results.plan.rows if row.name != reference]
+    tests = {row: _test(results, row, reference, resampled) for row in rows}
+    corrected = holm([found.p for found, _, _ in tests.values()])
+    made = []
+    for (row, (found, p_pairs, interval)), p_holm in zip(tests.items(), corrected, strict=True):
+        made.append(
+            Verdict(
+                **vars(found),
+                row=row,
+                reference=reference,
+                interval=interval,
+                p_holm=p_holm,
+                p_pairs=p_pairs,
+                shown=_shown(found.difference, p_holm, interval),
+                smallest_detectable=smallest_detectable(found.std, found.units, ALPHA / len(rows)),
+                missing=lacking(results, row, reference),
+            )
+        )
+    return tuple(made)
+
+
+def _test(results: Results, row: str, reference: str, replicates: Replicates) -> tuple[Paired, float, Interval | None]:
+    """The test over draws, the p over pair means, and the interval of the difference."""
+    common = shared(results, row, reference)
+    places = [(pair, seed) for pair, seeds in common.items() for seed in seeds]
+    if not places:
+        return Paired(), 1.0, None
+    differences = [results.runs[row, *place].uar - results.runs[reference, *place].uar for place in places]
+    pairs = [pair for pair, _ in places]
+    draws = [(sides(pair)[0] or pair, seed) for pair, seed in places]
+    by_pair = paired(differences, pairs, pairs)
+    return paired(differences, pairs, draws), by_pair.p, replicates.difference(row, reference, common)
+
+
+def _shown(difference: float | None, p: float, interval: Interval | None) -> Shown:
+    """An interval on the other side of 0 than the difference shows neither."""
+    if difference is not None and p < ALPHA and interval is not None:
+        if difference > 0 and interval.low > 0:
+            return "better"
+        if difference < 0 and interval.high < 0:
+            return "worse"
+    return "no difference shown"
+
+
+# notes
+
+
+def notes(summary: Summary) -> tuple[str, ...]:
+    """Sentences for below the table: what its numbers mean and do not cover; only what holds for this summary."""
+    lines = [
+        "UAR is the mean over folds; ± is the standard deviation over seeds (n - 1), of single runs and not of their mean; "
+        "a row's mean weighs every pair the same.",
+    ]
+    intervals = [row.interval for row in summary.rows if row.interval]
+    if intervals:
+        lines.append(
+            f"Intervals ({100 * (1 - ALPHA):g} %, expanded percentile bootstrap, {REPLICATES} replicates) resample "
+            f"{_resampled(intervals)}: they cover the choice of who is tested, not the choice of the training shots, which shows "
+            "in the spread over seeds."
+        )
+    if summary.verdicts:
+        family, units = len(summary.verdicts), max(verdict.units for verdict in summary.verdicts)
+        lines.append(
+            f"Tests against {summary.reference}: sign-flip permutation, two-sided, taking all runs of one source corpus and seed, "
+            f"which are trained on the same shots, as one unit (at most {units}), corrected by Holm for {family} "
+            f"row{'s' * (family > 1)}. A difference is shown if the corrected p is below {ALPHA:g} and the interval excludes 0; "
+            "where none is shown, none is ruled out."
+        )
+        hopeless = [verdict.row for verdict in summary.verdicts if verdict.p_least * family >= ALPHA]
+        if hopeless:
+            lines.append(
+                f"Too few runs to show any difference, however large, by themselves: {', '.join(hopeless)}. More seeds would change that."
+            )
+        if max(verdict.pairs for verdict in summary.verdicts) > 1:
+            lines.append(
+                "These tests speak about the pairs in the table; only the one over pair means (p_pairs, uncorrected) takes them "
+                "as a sample of pairs."
+            )
+    incomplete = [row.row for row in summary.rows if not row.complete]
+    if incomplete:
+        lines.append(f"Runs are missing, so these means are not comparable with the others': {', '.join(incomplete)}.")
+    return tuple(lines)
+
+
+def _resampled(intervals: Iterable[Interval]) -> str:
+    hows = {interval.how for interval in intervals}
+    if hows == {"speakers"}:
+        return "test speakers"
+    unpaired = "utterances, because speakers are unknown (for differences the two rows are resampled independently, which is cautious)"
+    return unpaired if hows == {"utterances"} else f"test speakers where they are known and else {unpaired}"

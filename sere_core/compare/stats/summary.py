@@ -5,55 +5,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Literal
+
+from sere_core.compare.stats.paired import Paired
+
+#: the level of the tests after correction; intervals are of 1 - ALPHA
+ALPHA = 0.05
 
 Shown = Literal["better", "worse", "no difference shown"]
 
 #: what was resampled for an interval: test speakers; utterances (speakers unknown); speakers in some pairs and utterances in others
 How = Literal["speakers", "utterances", "speakers and utterances"]
 
-#: what a paired test takes as independent; see `sere_core.compare.stats.paired`
-Unit = Literal["draw", "run", "pair", "fold"]
-
 
 @dataclass(frozen=True)
 class Spread:
-    """A mean that never goes without its n.
-
-    Args:
-        mean: of the n values.
-        std: with n - 1; None for n = 1.
-        n: how many values.
-    """
+    """The mean of n values and their standard deviation with n - 1, None for n = 1."""
 
     mean: float
     std: float | None
     n: int
 
 
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and deviation of `[n]` values.
+
+    The deviation is of the values, not of their mean: over seeds it says how much a single run varies with its draw of
+    shots, folds and initial weights, on the same test speakers.
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+
+    >>> spread([0.25, 0.5, 0.75]), spread([0.5])
+    (Spread(mean=0.5, std=0.25, n=3), Spread(mean=0.5, std=None, n=1))
+    """
+    if not values or not all(math.isfinite(value) for value in values):
+        raise ValueError("a spread needs at least one value, and finite ones")
+    numbers = [float(value) for value in values]
+    return Spread(fmean(numbers), stdev(numbers) if len(numbers) > 1 else None, len(numbers))
+
+
 @dataclass(frozen=True)
 class Interval:
-    """A bootstrap interval.
-
-    Args:
-        low, high: its ends.
-        how: what was resampled.
-        n: of how many speakers (or utterances).
-        level: its nominal coverage.
-    """
+    """A 95 % bootstrap interval: its ends, what was resampled, and of how many speakers (or utterances)."""
 
     low: float
     high: float
     how: How
     n: int
-    level: float = 0.95
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Do both ends lie on the same side of 0?"""
-        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,6 @@ class PairSummary:
 
     Args:
         pair: its name.
-        source, target: corpora; "" where the name of the pair does not tell.
         uar: mean over seeds (of the mean over folds) with its spread over seeds.
         by_seed: seed -> UAR, in the order of the plan.
         interval: of the mean over seeds; what it covers is the choice of test speakers.  None with a single speaker.
@@ -72,8 +74,6 @@ class PairSummary:
     """
 
     pair: str
-    source: str
-    target: str
     uar: Spread
     by_seed: Mapping[int, float]
     interval: Interval | None
@@ -87,14 +87,10 @@ class RowSummary:
     """One row of the table.
 
     Args:
-        row, role, tuning: as in the plan.
-        protocols, selections, evidence: the different values among its runs, sorted; one each in a sound comparison of one setting
-            (the protocol names the pair, so there is one for each pair).
+        row, role: as in the plan.
         pairs: pair -> its cell, in the order of the plan; pairs without any record are missing.
         mean: over pairs (of means over seeds); n is the number of pairs.  None if the row has no run.
         interval: of that mean.
-        within: mean over the pairs whose source is their target; None without any.
-        across: mean over the other pairs; None without any.
         recall: class -> mean over the pairs that score it.
         genders: "female", "male" -> mean over the pairs where genders are known.
         rank: average rank over pairs, 1 is best; None if it is not ranked (see `Ranking.left_out`).
@@ -106,15 +102,9 @@ class RowSummary:
 
     row: str
     role: str
-    tuning: str
-    protocols: tuple[str, ...]
-    selections: tuple[str, ...]
-    evidence: tuple[str, ...]
     pairs: Mapping[str, PairSummary]
     mean: Spread | None
     interval: Interval | None
-    within: Spread | None
-    across: Spread | None
     recall: Mapping[str, float]
     genders: Mapping[str, float]
     rank: float | None
@@ -130,49 +120,26 @@ class RowSummary:
         return not self.missing
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A row against the reference, over the (pair, seed) that have a record of both.
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Paired):
+    """A row against the reference, over the (pair, seed) that have a record of both; the tests' units are draws.
 
     Args:
         row, reference: their names.
-        difference: mean over pairs of the mean over seeds of row minus reference; None if they share no run.
         interval: of the difference; test speakers resampled, paired.
-        p: two-sided sign-flip permutation test over `units` (what is flipped together is `unit`).
-        p_holm: p after Holm's correction over all rows of the comparison.
-        p_least: the smallest p that so many units can give; where `p_least` times the family is above alpha nothing could have been shown.
-        p_wilcoxon: Wilcoxon signed-rank test over the same units, uncorrected, as a second opinion.
+        p_holm: p after Holm's correction over all rows of the comparison.  Where `p_least` times the family is above alpha
+            nothing could have been shown.
         p_pairs: the permutation test over pair means: the only one that speaks about other pairs than these; uncorrected.
-        effect: Cohen's d_z over units; None where the differences do not vary.
-        rank_biserial: matched-pairs rank-biserial correlation over units, in [-1, 1].
-        n: shared runs (pair x seed).
-        units: independent units of the test.
-        unit: what a unit is.
-        pairs: shared pairs.
-        wins, ties, losses: of the row, over shared runs.
-        shown: "better" or "worse" needs p_holm < alpha and an interval without 0.
-        smallest_detectable: the smallest mean difference that this many units show with 80 % power; None where none could be shown.
+        shown: "better" or "worse" needs p_holm < ALPHA and an interval without 0.
+        smallest_detectable: the smallest mean difference that so many units show with 80 % power; None where none could be shown.
         missing: (pair, seed) of the plan left out, for lack of a record of the row or of the reference.
     """
 
     row: str
     reference: str
-    difference: float | None
     interval: Interval | None
-    p: float
     p_holm: float
-    p_least: float
-    p_wilcoxon: float
     p_pairs: float
-    effect: float | None
-    rank_biserial: float
-    n: int
-    units: int
-    unit: Unit
-    pairs: int
-    wins: int
-    ties: int
-    losses: int
     shown: Shown
     smallest_detectable: float | None
     missing: tuple[tuple[str, int], ...] = ()
@@ -187,10 +154,9 @@ class Ranking:
         average: the average rank of each, 1 is best.
         blocks: the pairs that were ranked; each with the mean over the seeds that all `rows` share.
         friedman_p: Friedman's test that all rows are alike; None with fewer than three rows or two blocks.
-        critical: Nemenyi's critical difference of average ranks at `alpha`.
+        critical: Nemenyi's critical difference of average ranks at `ALPHA`.
         groups: maximal sets of neighbours in `rows` that differ by less than `critical`: the bars of the diagram.
         left_out: rows that could not be ranked, pairs that were left out: as lines.
-        alpha: the level.
     """
 
     rows: tuple[str, ...]
@@ -200,7 +166,6 @@ class Ranking:
     critical: float
     groups: tuple[tuple[str, ...], ...]
     left_out: tuple[str, ...] = ()
-    alpha: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -214,8 +179,6 @@ class Summary:
         verdicts: every other row against the reference, in the order of the plan.
         ranking: None if fewer than two rows have a pair in common.
         chance: pair -> 1/C.
-        alpha: level of the tests after correction.
-        replicates: of the bootstrap.
         notes: what the numbers mean and what they do not cover, as sentences for the reader.
     """
 
@@ -225,9 +188,7 @@ class Summary:
     verdicts: tuple[Verdict, ...]
     ranking: Ranking | None
     chance: Mapping[str, float]
-    alpha: float = 0.05
-    replicates: int = 2000
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def row(self, name: str) -> RowSummary:
         """The row of that name."""

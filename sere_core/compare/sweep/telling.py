@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sere_core.compare.facts import Results
-from sere_core.compare.stats.spread import spread
+from sere_core.compare.stats.summary import spread
 from sere_core.compare.sweep.choosing import Choice
 from sere_core.compare.sweep.planning import Sweep
 from sere_core.console import Speaker

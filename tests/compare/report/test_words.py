@@ -15,7 +15,7 @@ from tests.compare.made_up import make_comparison
 
 PLAIN = Verdict(
     row="theirs", reference="ours", difference=-0.031, interval=Interval(-0.05, -0.012, "speakers", 20), p=0.001, p_holm=0.004,
-    p_least=0.0001, p_wilcoxon=0.002, p_pairs=0.2, effect=-0.8, rank_biserial=-0.7, n=18, units=18, unit="run", pairs=6,
+    p_least=0.0001, p_wilcoxon=0.002, p_pairs=0.2, effect=-0.8, rank_biserial=-0.7, n=18, units=9, pairs=6,
     wins=3, ties=1, losses=14, shown="worse", smallest_detectable=0.02,
 )  # fmt: skip
 
@@ -29,7 +29,7 @@ def test_what_is_shown_is_said_with_its_size() -> None:
 def test_what_is_not_shown_is_not_called_equal() -> None:
     said = sentence(replace(PLAIN, shown="no difference shown", p_holm=0.3))
     assert said.startswith("No difference from ours shown: −3.1 points")
-    assert "The smallest difference that 18 pairs and seeds show with 80 % power is 2.0 points." in said
+    assert "The smallest difference that 9 seeded draws show with 80 % power is 2.0 points." in said
     assert not any(word in said for word in ("equal", "same", "alike"))
 
 
@@ -37,8 +37,8 @@ def test_what_is_not_shown_is_not_called_equal() -> None:
     ("least", "family", "words"), [(0.06, 1, "however large"), (0.02, 4, "however large"), (0.02, 1, "not be estimated")]
 )
 def test_where_nothing_could_be_shown_that_is_said(least: float, family: int, words: str) -> None:
-    weak = replace(PLAIN, shown="no difference shown", smallest_detectable=None, p_least=least, units=4, unit="draw")
-    assert words in sentence(weak, 0.05, family)
+    weak = replace(PLAIN, shown="no difference shown", smallest_detectable=None, p_least=least, units=4)
+    assert words in sentence(weak, family)
 
 
 def test_missing_runs_and_rows_without_any_are_said() -> None:

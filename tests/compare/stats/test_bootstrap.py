@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from sere_core.compare.facts import uar
-from sere_core.compare.stats.bootstrap import binomial_recalls, draw_speakers, fold_mean_uar
-from sere_core.compare.stats.interval import expanded_percentile
-from sere_core.compare.stats.replicates import Replicates, gender_uar
+from sere_core.compare.stats.bootstrap import Replicates, binomial_recalls, draw_speakers, expanded_percentile, fold_mean_uar
+from sere_core.compare.stats.summarise import gender_uar
 from tests.compare.stats.synthetic import comparison, counts, facts
 
 
@@ -27,7 +26,7 @@ def test_matrix_products_equal_the_definition_with_absent_classes_and_empty_fold
     drawn = generator.integers(0, 4, size=(4, 7, 3, 3))
     drawn[:, 2, 1] = 0  # a speaker without one of the classes
     support = drawn[0].sum(axis=-1)
-    for run in range(1, 4):  # other answers to the same utterances
+    for run in range(1, 4):  # other predictions for the same utterances
         for speaker in range(7):
             for label in range(3):
                 drawn[run, speaker, label] = generator.multinomial(support[speaker, label], [1 / 3] * 3)

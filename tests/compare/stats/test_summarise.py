@@ -12,9 +12,8 @@ import pytest
 
 from sere_core.compare.facts import Results
 from sere_core.compare.plan import Row
-from sere_core.compare.stats.multiple import holm
-from sere_core.compare.stats.summarise import summarise
-from sere_core.compare.stats.verdict import compare_rows, verdicts
+from sere_core.compare.stats.paired import holm, sign_flip
+from sere_core.compare.stats.summarise import summarise, verdicts
 from tests.compare.stats.synthetic import SIX, comparison
 
 
@@ -41,7 +40,7 @@ def test_a_planted_effect_is_shown_and_its_copy_is_not():
         summary = summarise(with_runs(results, copied))
     ours, copy = summary.verdicts
     assert ours.shown == "better" and ours.interval.low > 0 and 0.04 < ours.difference < 0.12
-    assert (ours.n, ours.units, ours.pairs, ours.unit) == (30, 15, 6, "draw")
+    assert (ours.n, ours.units, ours.pairs) == (30, 15, 6)
     assert ours.smallest_detectable < 0.08
     assert (copy.shown, copy.p, copy.p_holm, copy.difference, copy.wins, copy.ties) == ("no difference shown", 1.0, 1.0, 0.0, 0, 30)
     assert (copy.interval.low, copy.interval.high, copy.smallest_detectable) == (0.0, 0.0, None)
@@ -140,29 +139,21 @@ def test_a_row_is_summed_up():
     row = summary.row("ours")
     by_pair = [np.mean([results.runs["ours", pair, seed].uar for seed in range(5)]) for pair in pairs]
     assert row.mean.mean == pytest.approx(np.mean(by_pair)) and row.mean.n == 3
-    assert (row.within.mean, row.within.n) == (pytest.approx(by_pair[0]), 1)
-    assert (row.across.mean, row.across.n) == (pytest.approx(np.mean(by_pair[1:])), 2)
     assert set(row.recall) == {"anger", "fear", "happiness", "neutral", "sadness"} and set(row.genders) == {"female", "male"}
     assert (row.seconds, row.phases, row.peak_mib, row.parameters) == (3.0, {"train": 2.0, "score": 1.0}, 100.0, 1000.0)
     assert row.interval.low < row.mean.mean < row.interval.high and row.interval.n == 24
     assert summary.ranking.rows and "ceiling" not in summary.ranking.rows and summary.row("ceiling").rank is None
     assert summary.chance == dict.fromkeys(pairs, 0.2)
     cell = row.pairs["aa>bb"]
-    assert list(cell.by_seed) == [0, 1, 2, 3, 4] and cell.interval.n == 12 and (cell.source, cell.target) == ("aa", "bb")
+    assert list(cell.by_seed) == [0, 1, 2, 3, 4] and cell.interval.n == 12
 
 
-@pytest.mark.parametrize(("unit", "units"), [("draw", 15), ("run", 30), ("pair", 6), ("fold", 120)])
-def test_units(unit, units):
+def test_units_are_draws_and_pair_means_have_a_test_of_their_own():
     results = comparison(lambda row, pair, seed: 0.5 + 0.05 * (row == "ours"))
-    verdict = verdicts(results, unit=unit)[0]
-    assert (verdict.units, verdict.n, verdict.unit) == (units, 30, unit)
-    assert verdict.difference == pytest.approx(verdicts(results)[0].difference)
-    assert verdict.p_pairs == compare_rows(results, "ours", "floor", "pair").p
-
-
-def test_folds_are_compared_only_where_they_are_the_same():
-    results = comparison(lambda *_: 0.5, pairs=("aa>bb",), seeds=(0, 1))
-    other = dataclasses.replace(results.runs["ours", "aa>bb", 0], digests={"folds": "others"})
-    results = with_runs(results, {**results.runs, ("ours", "aa>bb", 0): other})
-    assert compare_rows(results, "ours", "floor", "fold").units == 4
-    assert compare_rows(results, "ours", "floor", "run").units == 2
+    (verdict,) = verdicts(results)
+    runs = {place[1:]: run.uar - results.runs["floor", *place[1:]].uar for place, run in results.runs.items() if place[0] == "ours"}
+    means = [np.mean([value for (each, _), value in runs.items() if each == pair]) for pair in SIX]
+    draws = {(pair[:2], seed) for pair, seed in runs}
+    assert (verdict.units, verdict.n, verdict.p_pairs) == (len(draws), 30, sign_flip(np.array(means)))
+    by_draw = [np.mean([value for (pair, seed), value in runs.items() if (pair[:2], seed) == draw]) for draw in sorted(draws)]
+    assert verdict.p == sign_flip(np.array(by_draw)) and verdict.difference == pytest.approx(np.mean(means))

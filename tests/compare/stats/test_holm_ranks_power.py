@@ -8,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sere_core.compare.stats.multiple import holm
-from sere_core.compare.stats.paired import sign_flip
-from sere_core.compare.stats.power import smallest_detectable
+from sere_core.compare.stats.paired import holm, sign_flip, smallest_detectable
 from sere_core.compare.stats.ranks import rank_rows
-from sere_core.compare.stats.spread import spread
+from sere_core.compare.stats.summary import spread
 
 
 def test_spread_uses_n_minus_one():
@@ -54,7 +52,7 @@ def test_nemenyi_is_the_table_of_demsar():
 
 def test_ranks_friedman_and_groups():
     generator = np.random.default_rng(0)
-    scores = generator.normal(0, 1, (4, 60)) + np.array([0.0, 3.0, 0.2, 9.0])[:, None]
+    scores = generator.normal(0, 1, (4, 60)).round(1) + np.array([0.0, 3.0, 0.2, 9.0])[:, None]
     found = rank_rows(scores, ["a", "b", "c", "d"], [str(i) for i in range(60)])
     assert found.rows[:2] == ("d", "b")
     assert found.friedman_p == pytest.approx(stats.friedmanchisquare(*scores).pvalue)
@@ -80,11 +78,12 @@ def test_one_block_and_two_rows_are_enough_for_ranks_but_not_for_friedman():
         rank_rows(np.array([[0.1], [np.nan]]), ["a", "b"], ["x"])
 
 
-def test_detectable_is_the_textbook_formula_for_large_n_and_grows_with_spread_and_strictness():
-    approx = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * 0.02 / np.sqrt(400)
-    assert smallest_detectable(0.02, 400, 0.05) == pytest.approx(approx, rel=0.01)
-    assert smallest_detectable(0.04, 400, 0.05) == pytest.approx(2 * smallest_detectable(0.02, 400, 0.05))
-    assert smallest_detectable(0.02, 20, 0.05 / 10) > smallest_detectable(0.02, 20, 0.05)
+@pytest.mark.parametrize(("n", "alpha"), [(6, 0.05), (15, 0.01), (40, 0.05 / 41), (400, 0.05)])
+def test_detectable_is_what_a_t_test_finds(n, alpha):
+    edge = stats.t.ppf(1 - alpha / 2, n - 1)
+    shift = np.sqrt(n) * smallest_detectable(1.0, n, alpha)
+    assert stats.ncf.sf(edge**2, 1, n - 1, shift**2) == pytest.approx(0.8, abs=1e-4)
+    assert smallest_detectable(0.04, n, alpha) == pytest.approx(0.04 * shift / np.sqrt(n))
 
 
 def test_the_detectable_difference_is_found_four_times_in_five():
