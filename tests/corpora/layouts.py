@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sere_plugins.corpora import casia, emodb, emovo, enterface, ravdess
+from sere_plugins.corpora.official import ENTERFACE_CODES, Casia, EmoDB, Emovo, Ravdess
 
 RATE = 16000
 ORDER = ("neutral", "anger", "sadness", "fear", "happiness", "disgust", "surprise", "boredom", "calm")
@@ -35,31 +35,37 @@ def write(path: Path, samples: NDArray[np.float32], rate: int = RATE) -> Path:
 
 
 def make_emodb(
-    root: Path, *, speakers: Sequence[str] = tuple(emodb.GENDERS), texts: Sequence[str] = ("a01", "b02"), suffix: str = ".wav"
+    root: Path, *, speakers: Sequence[str] = tuple(EmoDB.layout.speakers), texts: Sequence[str] = ("a01", "b02"), suffix: str = ".wav"
 ) -> Path:
     """`wav/03a01Fa.wav`: 7 emotions of each speaker and text."""
     for speaker in speakers:
         for text in texts:
-            for letter, emotion in emodb.EMOTIONS.items():
-                write(root / "wav" / f"{speaker}{text}{letter}a{suffix}", sound(emotion, speaker, text))
+            for letter, emotion in EmoDB.layout.emotions.items():
+                write(root / "wav" / f"{speaker}{text}{letter.upper()}a{suffix}", sound(emotion, speaker, text))
     return root
 
 
-def make_emovo(root: Path, *, speakers: Sequence[str] = emovo.SPEAKERS, texts: Sequence[str] = ("b1", "n2"), suffix: str = ".wav") -> Path:
+def make_emovo(
+    root: Path, *, speakers: Sequence[str] = tuple(Emovo.layout.speakers), texts: Sequence[str] = ("b1", "n2"), suffix: str = ".wav"
+) -> Path:
     """`f1/dis-f1-b1.wav`: 7 emotions of each speaker and text."""
     for speaker in speakers:
         for text in texts:
-            for code, emotion in emovo.EMOTIONS.items():
+            for code, emotion in Emovo.layout.emotions.items():
                 write(root / speaker / f"{code}-{speaker}-{text}{suffix}", sound(emotion, speaker, text))
     return root
 
 
 def make_casia(
-    root: Path, *, speakers: Sequence[str] = casia.SPEAKERS, texts: Sequence[str] = ("201", "202", "250"), suffix: str = ".wav"
+    root: Path,
+    *,
+    speakers: Sequence[str] = tuple(Casia.layout.speakers),
+    texts: Sequence[str] = ("201", "202", "250"),
+    suffix: str = ".wav",
 ) -> Path:
     """`liuchanhg/angry/201.wav`: 6 emotions of each speaker and text, and two stray files at the top, as in the copies around."""
     for speaker in speakers:
-        for folder, emotion in casia.EMOTIONS.items():
+        for folder, emotion in Casia.layout.emotions.items():
             for text in texts:
                 write(root / speaker / folder / f"{text}{suffix}", sound(emotion, speaker, text))
     for stray in ("angry", "201"):
@@ -72,7 +78,7 @@ def make_enterface(
 ) -> Path:
     """`subject 1/anger/sentence 1/s1_an_1.wav`, with the names of the real release: subject 11 is called s12, 6 is not cut."""
     for subject in subjects:
-        for code, emotion in enterface.CODES.items():
+        for code, emotion in ENTERFACE_CODES.items():
             for sentence in sentences:
                 name = f"s{12 if subject == 11 else subject}_{code}_{sentence}"
                 folder = root / f"subject {subject}" / emotion / f"sentence {sentence}"
@@ -81,7 +87,7 @@ def make_enterface(
                     write_avi(folder / f"{name}.avi", samples)
                 else:
                     write(folder / f"{name}{suffix}", samples)
-    for code, emotion in enterface.CODES.items():
+    for code, emotion in ENTERFACE_CODES.items():
         uncut = sound(emotion, "subject 6", code, 0.5)
         target = root / "subject 6" / emotion / f"s6_{code}"
         if avi:
@@ -94,14 +100,14 @@ def make_enterface(
 def make_ravdess(
     root: Path,
     *,
-    actors: Sequence[str] = ravdess.ACTORS[:4],
+    actors: Sequence[str] = tuple(Ravdess.layout.speakers)[:4],
     statements: Sequence[str] = ("01", "02"),
     repetitions: Sequence[str] = ("01",),
     suffix: str = ".wav",
 ) -> Path:
     """`Actor_12/03-01-06-01-02-01-12.wav`: 8 emotions, all but neutral at two intensities."""
     for actor in actors:
-        for code, emotion in ravdess.EMOTIONS.items():
+        for code, emotion in Ravdess.layout.emotions.items():
             for intensity in ("01",) if emotion == "neutral" else ("01", "02"):
                 for statement in statements:
                     for repetition in repetitions:

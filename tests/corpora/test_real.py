@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sere_core.data.check import check
-from sere_plugins.corpora import emodb
+from sere_plugins.corpora.official import BY_EMOTION
 
 pytestmark = pytest.mark.real
 Build = Callable[..., Any]
@@ -20,7 +20,7 @@ Build = Callable[..., Any]
 @pytest.mark.parametrize(
     ("name", "number", "speakers", "texts", "classes"),
     [
-        ("emodb", 535, 10, 10, emodb.BY_EMOTION),
+        ("emodb", 535, 10, 10, BY_EMOTION),
         ("emovo", 588, 6, 14, dict.fromkeys(("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"), 84)),
         (
             "ravdess",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sere_plugins.corpora.official import Emovo
 from sere_registry import SereError
 from tests.corpora.layouts import make_casia, make_emodb, make_emovo, make_enterface, make_ravdess, sound, write
 
@@ -131,14 +132,10 @@ def test_missing_files_are_counted_or_named(tmp_path: Path, build: Build) -> Non
 
 
 def test_a_complete_corpus_has_no_findings(tmp_path: Path, build: Build) -> None:
-    (tmp_path / "f1").mkdir()
-    from sere_plugins.corpora import emovo
-
-    for speaker in emovo.SPEAKERS:
-        (tmp_path / speaker).mkdir(exist_ok=True)
-        for code in emovo.EMOTIONS:
-            for text in emovo.TEXTS:
-                (tmp_path / speaker / f"{code}-{speaker}-{text}.wav").touch()
+    for name in Emovo.layout.official:
+        path = tmp_path / name.split("-")[1] / f"{name}.wav"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     corpus = build("emovo", root=tmp_path)
     assert len(corpus.utterances()) == 588
     assert not corpus.findings()
