@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sere_plugins.corpora.synth_emotions import PARAMETERS, RULES
-from sere_plugins.corpora.synth_languages import CONSONANTS, LANGUAGES, VOWELS
+from sere_plugins.corpora.synth_tables import CONSONANTS, LANGUAGES, PARAMETERS, RULES, VOWELS
 from sere_plugins.specs.corpora import SYNTHETIC_EMOTIONS
 from sere_registry import Corpus, SereError
 from tests.corpora.functionals import table, uar

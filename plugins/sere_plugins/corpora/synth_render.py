@@ -8,10 +8,10 @@ import wave
 import numpy as np
 from numpy.typing import NDArray
 
-from sere_plugins.corpora.synth_languages import LANGUAGES
-from sere_plugins.corpora.synth_score import STEP, Score, Track, read, sentence
-from sere_plugins.corpora.synth_speakers import Speaker, generator, prosody, speaker
+from sere_plugins.corpora.synth_score import STEP, Score, Speaker, Track, generator, prosody, read, sentence, speaker
+from sere_plugins.corpora.synth_tables import LANGUAGES
 from sere_plugins.specs.corpora import SyntheticParams
+from sere_registry.utterances import Utterance
 
 RATE = 16000
 HOP = round(STEP * RATE)
@@ -25,41 +25,33 @@ BANDWIDTHS = (75.0, 100.0, 150.0, 220.0, 280.0)
 TAPS = np.arange(-5, 6)
 
 
-class Studio:
-    """Makes utterances of one corpus; each from random numbers of its own, so that order and number do not matter."""
+def wav(params: SyntheticParams, utterance: Utterance) -> bytes:
+    """One utterance as the bytes of a WAV file: 16 kHz, mono, 16 bit."""
+    samples = np.round(np.tanh(_samples(params, utterance)) * 32767).astype("<i2")
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(RATE)
+        writer.writeframes(samples.tobytes())
+    return file.getvalue()
 
-    def __init__(self, params: SyntheticParams) -> None:
-        self.params = params
-        self.language = LANGUAGES[params.language]
-        # at the default difficulty a linear model on functionals gets about 0.57 across xa and xb from 5 shots, 0.7 from all labels
-        self.spread = 2.1 * params.difficulty
-        self._voices: dict[str, Speaker] = {}
 
-    def wave(self, name: str, gender: str, text: str, emotion: str) -> bytes:
-        """One utterance as the bytes of a WAV file: 16 kHz, mono, 16 bit."""
-        samples = np.round(np.tanh(self.samples(name, gender, text, emotion)) * 32767).astype("<i2")
-        file = io.BytesIO()
-        with wave.open(file, "wb") as writer:
-            writer.setnchannels(1)
-            writer.setsampwidth(2)
-            writer.setframerate(RATE)
-            writer.writeframes(samples.tobytes())
-        return file.getvalue()
-
-    def samples(self, name: str, gender: str, text: str, emotion: str) -> Track:
-        """One utterance, `[n]`, before it is squeezed into 16 bits."""
-        params = self.params
-        voice = self._voices.get(name)
-        if voice is None:
-            voice = self._voices[name] = speaker(self.language, gender, self.spread, generator("speaker", params.seed, name))
-        # a sentence belongs to the language: the same for every speaker, emotion and seed
-        words = sentence(self.language, params.seconds, generator("sentence", params.language, text))
-        rng = generator("utterance", params.seed, name, text, emotion)
-        manner = prosody(voice, self.language, emotion, self.spread, rng)
-        score = read(words, self.language, voice, manner, rng)
-        speech = _speak(score, voice, manner["tilt"], float(np.exp(manner["jitter"])), rng)
-        noise = _coloured(rng.normal(0, 1, len(speech)), voice.colour) * 10 ** (voice.noise / 20)
-        return LEVEL * 10 ** (voice.gain / 20) * (speech + noise)
+def _samples(params: SyntheticParams, utterance: Utterance) -> Track:
+    """One utterance, `[n]`, from random numbers of its own, so that order and number of utterances do not matter."""
+    recording, emotion, language = utterance.recording, utterance.emotion, LANGUAGES[params.language]
+    name, text = recording.speaker, recording.text or ""
+    # at the default difficulty a linear model on functionals gets about 0.57 across xa and xb from 5 shots, 0.7 from all labels
+    spread = 2.1 * params.difficulty
+    voice = speaker(language, recording.gender or "", spread, generator("speaker", params.seed, name))
+    # a sentence belongs to the language: the same for every speaker, emotion and seed
+    words = sentence(language, params.seconds, generator("sentence", params.language, text))
+    rng = generator("utterance", params.seed, name, text, emotion)
+    manner = prosody(voice, language, emotion, spread, rng)
+    score = read(words, language, voice, manner, rng)
+    speech = _speak(score, voice, manner["tilt"], float(np.exp(manner["jitter"])), rng)
+    noise = _coloured(rng.normal(0, 1, len(speech)), voice.colour) * 10 ** (voice.noise / 20)
+    return LEVEL * 10 ** (voice.gain / 20) * (speech + noise)
 
 
 def _speak(score: Score, voice: Speaker, tilt: float, rough: float, rng: np.random.Generator) -> Track:

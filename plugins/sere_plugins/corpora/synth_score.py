@@ -1,15 +1,15 @@
-"""From a sentence of a made-up language to tracks over time: pitch, formants, voice, breath and friction."""
+"""What is spoken and how: a speaker, a sentence of a made-up language, and its reading as tracks over time."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sere_plugins.corpora.synth_languages import CONSONANTS, VOWELS, Language
-from sere_plugins.corpora.synth_speakers import Speaker
+from sere_plugins.corpora.synth_tables import CONSONANTS, PARAMETERS, RULES, VOWELS, Language
 
 Track = NDArray[np.float64]
 #: seconds between two values of a track
@@ -18,6 +18,73 @@ SCHWA = np.array(VOWELS["@"], dtype=np.float64)
 #: share of its syllable's duration
 SHARES = {"stop": 0.42, "voiced stop": 0.34, "fricative": 0.42, "nasal": 0.32, "glide": 0.28}
 BURST = 0.012
+
+
+def generator(*key: object) -> np.random.Generator:
+    """A stream of random numbers of its own for every key, the same on every machine."""
+    content = "|".join(str(part) for part in key)
+    return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(content.encode()).digest()[:16], "big")))
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A voice and its habits.
+
+    Args:
+        pitch: Hz, median of neutral speech.
+        tract: factor on all formants (a shorter vocal tract: above 1).
+        movement: factor on all pitch movements.
+        rate: factor on tempo.
+        breath: dB of breathiness.
+        tilt: dB per octave of brightness.
+        jitter: standard deviation of a period, relative to the period.
+        gain: dB of the recording.
+        noise: dB of the room, relative to neutral speech.
+        colour: pole of the room's noise; nearer 1 is duller.
+        strength: factor on the rules of emotion.
+        habits: emotion -> prosodic parameter -> how much is added.
+    """
+
+    pitch: float
+    tract: float
+    movement: float
+    rate: float
+    breath: float
+    tilt: float
+    jitter: float
+    gain: float
+    noise: float
+    colour: float
+    strength: float
+    habits: Mapping[str, Mapping[str, float]]
+
+
+def speaker(language: Language, gender: str, spread: float, rng: np.random.Generator) -> Speaker:
+    """Draw a voice; `spread` scales how far habits stray from the rules."""
+    female = gender == "female"
+    return Speaker(
+        pitch=(200.0 if female else 112.0) * float(2 ** ((rng.normal(0, 2.0) + language.level) / 12)),
+        tract=(1.16 if female else 1.0) * float(np.exp(rng.normal(0, 0.035))),
+        movement=float(np.exp(rng.normal(0, 0.15))),
+        rate=float(np.exp(rng.normal(0, 0.07))),
+        breath=float(rng.normal(1.5 if female else 0.0, 1.5)) + language.breath,
+        tilt=float(rng.normal(0, 0.7)) + language.tilt,
+        jitter=0.006 * float(np.exp(rng.normal(0, 0.25))),
+        gain=float(rng.normal(0, 3.0)),
+        noise=float(rng.uniform(-46, -28)),
+        colour=float(rng.uniform(0.3, 0.95)),
+        strength=float(np.exp(rng.normal(0, 0.2 * spread))),
+        habits={emotion: {name: float(rng.normal(0, habit)) * spread for name, (_, _, habit) in PARAMETERS.items()} for emotion in RULES},
+    )
+
+
+def prosody(voice: Speaker, language: Language, emotion: str, spread: float, rng: np.random.Generator) -> dict[str, float]:
+    """The prosodic parameters of one utterance: rule, the language's and the speaker's ways, and chance."""
+    rule, shows, habit = RULES[emotion], language.shows.get(emotion, {}), voice.habits[emotion]
+    return {
+        name: voice.strength * rule.get(name, 0.0) + spread * shows.get(name, 0.0) + habit[name] + spread * float(rng.normal(0, chance))
+        for name, (_, chance, _) in PARAMETERS.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 from sere_plugins.specs.corpora import SyntheticParams
-from sere_registry.errors import error
+from sere_registry.files import write_atomically
 from sere_registry.protocols import BuildContext
 from sere_registry.utterances import Finding, Recording, Utterance
 
@@ -23,7 +21,7 @@ VERSION = 1
 class Synthetic:
     """A corpus that is made: each speaker says the same sentences in each emotion.
 
-    A source-filter voice speaks; emotion is a set of rules (see `synth_emotions`) from which speakers, utterances and
+    A source-filter voice speaks; emotion is a set of rules (see `synth_tables`) from which speakers, utterances and
     languages stray.  The same parameters give the same files.  It stands in for speech: results on it say that software
     works and which way it errs, not how well a method does on people.
     """
@@ -33,11 +31,22 @@ class Synthetic:
         self.corpus = context.id
         self.languages: tuple[str, ...] = (params.language,)
         cache = context.cache if context.cache is not None else _default_cache()
-        self.folder = cache / "synthetic" / digest(params)
+        values = json.dumps({"version": VERSION, **params.model_dump(mode="json")}, sort_keys=True)
+        digest = hashlib.sha256(values.encode()).hexdigest()
+        #: each set of parameters has a folder of its own
+        self.folder = cache / "synthetic" / f"{params.language}-{digest[:16]}"
 
     def utterances(self) -> Sequence[Utterance]:
         """All utterances, sorted by id; their files exist after `prepare`."""
-        return self._utterances
+        params = self.params
+        found = []
+        for index, emotion, sentence in product(range(params.speakers), params.emotions, range(params.per_class)):
+            speaker, text = f"{params.language}{index + 1:02d}", f"t{sentence + 1:02d}"
+            id_ = f"{speaker}/{emotion}-{text}"
+            path, gender = self.folder / f"{id_}.wav", "male" if index % 2 else "female"
+            recording = Recording(id_, path, self.corpus, params.language, speaker, gender=gender, text=text)
+            found.append(Utterance(recording, emotion))
+        return sorted(found, key=lambda utterance: utterance.id)
 
     def findings(self) -> Sequence[Finding]:
         """That this is not human speech."""
@@ -49,63 +58,19 @@ class Synthetic:
         Raises:
             SereError: X704 or X705 where the folder cannot be written or the disk is full.
         """
-        missing = [utterance for utterance in self._utterances if not utterance.recording.path.is_file()]
+        missing = [utterance for utterance in self.utterances() if not utterance.recording.path.is_file()]
         if not missing:
             return
-        from sere_plugins.corpora.synth_render import Studio  # numpy and scipy, which listing must not need
+        from sere_plugins.corpora.synth_render import wav  # numpy, which listing must not need
 
-        studio = Studio(self.params)
         for done, utterance in enumerate(missing, start=1):
-            recording = utterance.recording
-            if recording.path.is_file():  # made by another process in the meantime
+            path = utterance.recording.path
+            if path.is_file():  # made by another process in the meantime
                 continue
-            wave = studio.wave(recording.speaker, recording.gender or "", recording.text or "", utterance.emotion)
-            try:
-                _write(recording.path, wave)
-            except OSError as cause:
-                code = "X705" if cause.errno == errno.ENOSPC else "X704"
-                raise error(code, f"{recording.path} cannot be written: {cause.strerror}", "set SERE_CACHE to another folder") from cause
+            write_atomically(path, wav(self.params, utterance))
             if progress is not None:
                 progress(done, len(missing))
-
-    @cached_property
-    def _utterances(self) -> tuple[Utterance, ...]:
-        params = self.params
-        found = []
-        for index in range(params.speakers):
-            speaker = f"{params.language}{index + 1:02d}"
-            for emotion in params.emotions:
-                for sentence in range(1, params.per_class + 1):
-                    text = f"t{sentence:02d}"
-                    id_ = f"{speaker}/{emotion}-{text}"
-                    recording = Recording(
-                        id=id_,
-                        path=self.folder / f"{id_}.wav",
-                        corpus=self.corpus,
-                        language=params.language,
-                        speaker=speaker,
-                        gender="male" if index % 2 else "female",
-                        text=text,
-                    )
-                    found.append(Utterance(recording, emotion))
-        return tuple(sorted(found, key=lambda utterance: utterance.id))
-
-
-def digest(params: SyntheticParams) -> str:
-    """The name of the folder of these parameters' files."""
-    content = json.dumps({"version": VERSION, **params.model_dump(mode="json")}, sort_keys=True)
-    return f"{params.language}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def _default_cache() -> Path:
     return Path(os.environ.get("SERE_CACHE") or "~/.cache/sere").expanduser()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
