@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sere_core.compare.facts import uar
 from sere_core.compare.stats.bootstrap import draw_speakers, fold_mean_uar
+from sere_core.score.metrics import uar
 
 CLASSES, FOLDS, ROWS, PAIRS, SEEDS = 7, 5, 12, 6, 5
 LOOPED = 4

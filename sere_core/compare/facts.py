@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.compare.plan import ComparePlan
+from sere_core.score.metrics import uar
 
 Counts = NDArray[np.int64]
 
@@ -78,17 +79,3 @@ class Results:
     failures: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
     allowed: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
-
-
-def uar(confusion: NDArray[Any]) -> NDArray[np.float64]:
-    """The mean recall of the classes present, of counts `[..., C, C]`; NaN where nothing was scored.
-
-    >>> uar(np.array([[[3, 1], [1, 1]], [[0, 0], [0, 4]]]))
-    array([0.625, 1.   ])
-    """
-    support = confusion.sum(axis=-1)
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = np.where(support > 0, hits / support, 0.0)
-        found: NDArray[np.float64] = recall.sum(axis=-1) / (support > 0).sum(axis=-1)
-    return found

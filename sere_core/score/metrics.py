@@ -1,22 +1,24 @@
 """UAR and its companions, for one fold and over folds.
 
 Counts are whole numbers and ratios are taken in float64, so that 2/3 is written as 2/3 is; the tests hold them against
-scikit-learn.  Classes that do not occur among the labels are left out of every mean and named.
+scikit-learn.  Classes that do not occur among the labels are left out of every mean and named.  Tables and intervals of a
+comparison take their UAR from here, too.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from sere_registry.errors import error
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 #: the numbers that have a mean and a deviation over folds
 MEASURES = ("uar", "war", "f1")
@@ -35,7 +37,7 @@ class Scores:
         confusion: rows true, columns predicted, counts.
         absent: the classes without utterances, which the means leave out.
         chance: 1/C, the expected UAR of guessing uniformly.
-        majority: the WAR of always answering the most frequent class; its UAR is 1 / (classes present).
+        majority: the WAR of always predicting the most frequent class; its UAR is 1 / (classes present).
     """
 
     n: int
@@ -48,22 +50,18 @@ class Scores:
     chance: float
     majority: float
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Plain data."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Scores:
-        """The inverse of `as_json`; further keys are ignored."""
-        taken = {name: data[name] for name in cls.__dataclass_fields__}
-        for name in ("recall", "absent"):
-            taken[name] = tuple(taken[name])
-        taken["confusion"] = tuple(tuple(row) for row in taken["confusion"])
-        return cls(**taken)
+    def from_json(cls, data: object) -> Scores:
+        """The inverse of `as_json`; further keys are ignored.
 
-    def measures(self) -> dict[str, float]:
-        """The scalar scores: for hooks and tables."""
-        return {name: getattr(self, name) for name in (*MEASURES, "chance", "majority")}
+        Raises:
+            ValueError: a key is missing or of another type.
+        """
+        return TypeAdapter(cls).validate_python(data)
 
 
 @dataclass(frozen=True)
@@ -81,14 +79,33 @@ class Summary:
     values: Mapping[str, tuple[float, ...]]
     pooled: Scores
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Plain data."""
-        values = {name: list(each) for name, each in self.values.items()}
-        return {"mean": dict(self.mean), "std": dict(self.std), "values": values, "pooled": self.pooled.as_json()}
+        return asdict(self)
 
 
-def score(posteriors: NDArray[np.floating[Any]], labels: Sequence[int], classes: Sequence[str]) -> Scores:
-    """Score posteriors against labels; the class with the highest posterior (the first of equals) is the answer.
+def class_mean(parts: NDArray[np.number], wholes: NDArray[np.number]) -> Floats:
+    """The mean over classes of parts / wholes, both `[..., C]`; of hits and utterances by true class it is the UAR.
+
+    Classes whose whole is 0 are left out; where all are, it is NaN.  The sum is taken in extended precision, so that the
+    order of the classes changes no bit.
+
+    >>> class_mean(np.array([[3, 1], [0, 4]]), np.array([[4, 2], [0, 4]]))
+    array([0.625, 1.   ])
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.where(wholes > 0, parts / wholes, 0.0)
+        mean: Floats = ratios.sum(axis=-1, dtype=np.longdouble).astype(np.float64) / (wholes > 0).sum(axis=-1)
+    return mean
+
+
+def uar(confusion: NDArray[np.number]) -> Floats:
+    """The unweighted average recall of counts `[..., C, C]` (rows true, columns predicted); NaN where nothing was scored."""
+    return class_mean(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1))
+
+
+def score(posteriors: NDArray[np.floating], labels: Sequence[int], classes: Sequence[str]) -> Scores:
+    """Score posteriors against labels; the class with the highest posterior (the first of equals) is the prediction.
 
     Args:
         posteriors: `[N, C]`, rows sum to 1.
@@ -109,23 +126,21 @@ def score(posteriors: NDArray[np.floating[Any]], labels: Sequence[int], classes:
     return from_confusion(count(posteriors, labels, len(classes)), classes)
 
 
-def count(posteriors: NDArray[np.floating[Any]], labels: Sequence[int], classes: int) -> list[list[int]]:
-    """The confusion matrix `[C, C]` of posteriors `[N, C]`: rows true, columns answered."""
-    import numpy as np
-
+def count(posteriors: NDArray[np.floating], labels: Sequence[int], classes: int) -> list[list[int]]:
+    """The confusion matrix `[C, C]` of posteriors `[N, C]`: rows true, columns predicted."""
     cells = np.asarray(labels, dtype=np.int64) * classes + posteriors.argmax(axis=1)
-    counts: list[list[int]] = np.bincount(cells, minlength=classes * classes).reshape(classes, classes).tolist()
+    counts: list[list[int]] = (
+        np.bincount(cells, minlength=classes * classes).reshape(classes, classes).tolist()
+    )
     return counts
 
 
-def check_posteriors(posteriors: NDArray[np.floating[Any]], n: int, classes: int) -> None:
+def check_posteriors(posteriors: NDArray[np.floating], n: int, classes: int) -> None:
     """Are these `[n, classes]` posteriors?
 
     Raises:
         SereError: B403.
     """
-    import numpy as np
-
     hint = "`predict` of the method, or of a loss, must return one row per utterance that sums to 1 over the classes"
     if posteriors.shape != (n, classes):
         raise error("B403", f"posteriors of shape {list(posteriors.shape)}, not [{n}, {classes}]", hint)
@@ -135,24 +150,22 @@ def check_posteriors(posteriors: NDArray[np.floating[Any]], n: int, classes: int
         raise error("B403", "posteriors that are negative or do not sum to 1", hint)
 
 
-def from_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Scores:
+def from_confusion(confusion: Sequence[Sequence[int]] | Counts, classes: Sequence[str]) -> Scores:
     """All scores, from counts (rows true, columns predicted)."""
-    size = range(len(classes))
-    support = [sum(row) for row in confusion]
-    answers = [sum(row[c] for row in confusion) for c in size]
-    present = [c for c in size if support[c]]
-    n = sum(support)
-    recall = tuple(confusion[c][c] / support[c] if support[c] else None for c in size)
+    counts = np.asarray(confusion, dtype=np.int64)
+    hits, support, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    n = int(support.sum())
+    pairs = list(zip(hits.tolist(), support.tolist(), strict=True))
     return Scores(
         n=n,
-        uar=fmean(confusion[c][c] / support[c] for c in present),
-        war=sum(confusion[c][c] for c in size) / n,
-        f1=fmean(2 * confusion[c][c] / (support[c] + answers[c]) for c in present),
-        recall=recall,
-        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
-        absent=tuple(classes[c] for c in size if not support[c]),
+        uar=float(uar(counts)),
+        war=int(hits.sum()) / n,
+        f1=float(class_mean(2 * hits, np.where(support > 0, support + predicted, 0))),
+        recall=tuple(right / of if of else None for right, of in pairs),
+        confusion=tuple(map(tuple, counts.tolist())),
+        absent=tuple(name for name, (_, of) in zip(classes, pairs, strict=True) if not of),
         chance=1 / len(classes),
-        majority=max(support) / n,
+        majority=int(support.max()) / n,
     )
 
 
@@ -162,11 +175,9 @@ def summarise(folds: Sequence[Scores], classes: Sequence[str]) -> Summary:
     Every fold weighs the same in the means, however many utterances it has.
     """
     values = {name: tuple(float(getattr(fold, name)) for fold in folds) for name in MEASURES}
-    size = range(len(classes))
-    summed = [[sum(fold.confusion[row][column] for fold in folds) for column in size] for row in size]
     return Summary(
-        mean={name: math.fsum(each) / len(each) for name, each in values.items()},
+        mean={name: fmean(each) for name, each in values.items()},
         std={name: stdev(each) if len(each) > 1 else None for name, each in values.items()},
         values=values,
-        pooled=from_confusion(summed, classes),
+        pooled=from_confusion(np.sum([fold.confusion for fold in folds], axis=0), classes),
     )

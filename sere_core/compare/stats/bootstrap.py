@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sere_core.compare.facts import Results, RunFacts
 from sere_core.compare.stats.summary import ALPHA, How, Interval
 from sere_core.rng import derive
+from sere_core.score.metrics import class_mean
 
 Array = NDArray[np.float64]
 #: pair -> seeds
@@ -50,8 +51,7 @@ def fold_mean_uar(weights: Array, by_speaker: NDArray[np.int64], folds: Sequence
     """The mean over folds of the UAR, in each replicate, of R runs that scored the same utterances in the same folds.
 
     A class without utterances is left out of a fold's UAR, and a fold of whose speakers none was drawn is left out of
-    the mean.  Runs differ only in their hits, so everything else is computed once for all of them and the runs are the
-    columns of one matrix product.
+    the mean.  Runs differ only in their hits, which are summed over the drawn speakers in one matrix product for all of them.
 
     Args:
         weights: `[B, S]`, how often each speaker counts.
@@ -74,17 +74,15 @@ def fold_mean_uar(weights: Array, by_speaker: NDArray[np.int64], folds: Sequence
         raise ValueError("runs that are resampled together must have scored the same utterances")
     hits = np.diagonal(by_speaker, axis1=-2, axis2=-1).astype(np.float64)
     fold_of = np.asarray(folds)
-    share = np.zeros((len(weights), *support.shape))  # [B, S, C]: what one hit of a speaker adds to the mean over folds
-    scored = np.zeros(len(weights))
+    found, scored = np.zeros((len(weights), len(hits))), np.zeros((len(weights), 1))
     for fold in np.unique(fold_of):
         members = np.flatnonzero(fold_of == fold)
-        drawn = weights[:, members] @ support[members]
-        present = (drawn > 0).sum(axis=1, keepdims=True)
-        each = np.divide(1.0, drawn * present, out=np.zeros_like(drawn), where=drawn > 0)
-        share[:, members] = weights[:, members, None] * each[:, None, :]
-        scored += present[:, 0] > 0
-    found: Array = share.reshape(len(weights), -1) @ hits.reshape(len(hits), -1).T
-    return np.divide(found, scored[:, None], out=np.full_like(found, np.nan), where=scored[:, None] > 0)
+        drawn = weights[:, members] @ support[members]  # [B, C]
+        right = np.tensordot(weights[:, members], hits[:, members], axes=(1, 1))  # [B, R, C]
+        present = drawn.any(axis=1, keepdims=True)
+        found += np.where(present, class_mean(right, drawn[:, None]), 0.0)
+        scored += present
+    return np.divide(found, scored, out=np.full_like(found, np.nan), where=scored > 0)
 
 
 def binomial_recalls(uniforms: Array, support: NDArray[np.int64], recall: Array) -> Array:

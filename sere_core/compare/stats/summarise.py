@@ -9,12 +9,13 @@ from statistics import fmean, median
 
 import numpy as np
 
-from sere_core.compare.facts import Results, RunFacts, uar
+from sere_core.compare.facts import Results, RunFacts
 from sere_core.compare.plan import Row
 from sere_core.compare.stats.bootstrap import REPLICATES, Replicates, sides
 from sere_core.compare.stats.paired import Paired, holm, paired, smallest_detectable
 from sere_core.compare.stats.ranks import rank_rows
 from sere_core.compare.stats.summary import ALPHA, Interval, PairSummary, Ranking, RowSummary, Shown, Summary, Verdict, spread
+from sere_core.score.metrics import uar
 
 
 def summarise(results: Results) -> Summary:
