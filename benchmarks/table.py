@@ -70,7 +70,8 @@ def measure(folder: Path, runs: int) -> None:
     from sere_core.compare.index import INDEX
     from sere_core.compare.reading import read_results
     from sere_core.compare.stats.summarise import summarise
-    from sere_core.compare.tables import build, print_table, render
+    from sere_core.compare.tables import build
+    from sere_core.tables import print_tables, render
 
     load_all(folder)  # the files are in memory from here on: a disk is not what is measured
     command("`sere table`, first reading", folder, runs, first=True)
@@ -80,7 +81,9 @@ def measure(folder: Path, runs: int) -> None:
     timed("records -> results, no index", lambda: read_results(folder), unit)
     _, results = timed("records -> results, index", lambda: read_results(folder), unit)
     _, summary = timed("results -> statistics", lambda: summarise(results), unit)
-    timed("main table for the terminal", lambda: print_table(results, Console(file=io.StringIO(), width=160), summary=summary), unit)
+    timed(
+        "main table for the terminal", lambda: print_tables(Console(file=io.StringIO(), width=160), build(results, "main", summary)), unit
+    )
     timed("main table as LaTeX", lambda: render(build(results, "main", summary), "latex"), unit)
 
 

@@ -10,7 +10,7 @@ examples:
   sere embeddings runs/full/3f0a runs/no-dual/91c2 runs/no-prototype/0b77 runs/source-only/c4d1 -o fig3.png
   sere embeddings sere=runs/full/3f0a "field off=runs/mean/77aa" --fold 2 -o two.svg
 
-Colours are the runs' answers: the true emotions of the target are not opened for a picture."""
+Colours are the runs' predictions: the true emotions of the target are not opened for a picture."""
 
 
 def add_parser(subparsers: Any) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-#: an ending of the output file -> the format it means
-_ENDINGS = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".txt": "terminal"}
-
 _EXAMPLES = """\
 shapes: main (UAR by pair, means, tests), ablation (rows named `ours -part`), encoders (rows named `one>other`), classes, gender, cost
 
@@ -55,11 +52,14 @@ def run(arguments: Any) -> int:
     import sys
     from dataclasses import replace
 
+    from rich.console import Console
+
     from sere_core.compare.evidence import Conditions
     from sere_core.compare.kept import state_of
     from sere_core.compare.proved import proof_of
     from sere_core.compare.reading import read_results
-    from sere_core.compare.tables import build, print_table, render
+    from sere_core.compare.tables import build
+    from sere_core.tables import FORMATS, print_tables, render
     from sere_registry.errors import SereError
     from sere_registry.files import write_atomically
 
@@ -79,28 +79,13 @@ def run(arguments: Any) -> int:
         print("no run of this comparison is finished", file=sys.stderr)
         return 1
     output: Path | None = arguments.output
-    format = arguments.format or _ENDINGS.get(output.suffix if output else ".txt", "terminal")
-    if format == "terminal" and output is None:
-        print_table(results, shape=arguments.shape)
-    elif output is None:
-        print(render(build(results, arguments.shape), format), end="")
+    endings = {f".{ending}": format for format, (ending, _) in FORMATS.items()}
+    format = arguments.format or endings.get(output.suffix if output else ".txt", "terminal")
+    table = build(results, arguments.shape)
+    if output is not None:
+        write_atomically(output, render(table, format).encode())
+    elif format == "terminal":
+        print_tables(Console(), table)
     else:
-        text = _drawn(results, arguments.shape) if format == "terminal" else render(build(results, arguments.shape), format)
-        write_atomically(output, text.encode())
+        print(render(table, format), end="")
     return 0
-
-
-def _drawn(results: Any, shape: str) -> str:
-    """The table as a terminal without styles would have it, 160 columns wide."""
-    import io
-
-    from rich.console import Console
-
-    from sere_core.compare.tables import print_table
-
-    class Text(io.StringIO):
-        encoding = "utf-8"
-
-    text = Text()
-    print_table(results, Console(file=text, width=160, force_terminal=False), shape=shape)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"

@@ -42,7 +42,8 @@ def finish(plan: ComparePlan, folder: Path, failures: Sequence[Outcome], console
     from sere_core.compare.evidence import Conditions
     from sere_core.compare.proved import proof_of
     from sere_core.compare.reading import read_results
-    from sere_core.compare.tables import print_table
+    from sere_core.compare.tables import build
+    from sere_core.tables import print_tables
 
     conditions = Conditions()
     results = read_results(folder, conditions)
@@ -53,7 +54,7 @@ def finish(plan: ComparePlan, folder: Path, failures: Sequence[Outcome], console
             raise SereError(*proof.refused)
         if results.runs:
             with console.capture() as capture:
-                print_table(replace(results, allowed=proof.allowed), console)
+                print_tables(console, build(replace(results, allowed=proof.allowed)))
             _print(capture.get(), console)
             if len(results.runs) == len(plan.jobs):
                 keep(folder, TABLE, f"{state} {shape}", capture.get())

@@ -1,6 +1,6 @@
 """Where runs put the scored utterances: one t-SNE panel for each run, as in Fig. 3 of SERE (arXiv 2604.07417).
 
-A panel is coloured by the emotion that its run answered.  The true emotions of the target stay sealed: a picture could be looked
+A panel is coloured by the emotion that its run predicted.  The true emotions of the target stay sealed: a picture could be looked
 at before a choice is made.  Squares are S_l, whose labels are known.
 """
 
@@ -35,7 +35,7 @@ class Panel:
         subtitle: what distinguishes the run, and its score.
         classes: names, in the order of the numbers below.
         points: `[N, D]` embeddings, the scored utterances first.
-        classes_of: `[N]`, the answer, or for S_l the label.
+        classes_of: `[N]`, the prediction, or for S_l the label.
         language: `[N]`.
         scored: how many of N are scored utterances.
     """
@@ -64,11 +64,11 @@ def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
     try:
         with np.load(path, allow_pickle=False) as held:
             parts = {key: held[key] for key in held.files}
-        points, answers = [parts["embedding"]], [parts["predicted"]]
+        points, emotions = [parts["embedding"]], [parts["predicted"]]
         languages = [parts["language"] if "language" in parts else np.full(len(points[0]), "")]
         if "support_embedding" in parts:
             points.append(parts["support_embedding"])
-            answers.append(parts["support_label"])
+            emotions.append(parts["support_label"])
             languages.append(parts["support_language"])
     except (OSError, ValueError, KeyError) as cause:
         raise error("T505", f"{path} is damaged: {cause}", "run again with --fresh") from cause
@@ -82,24 +82,25 @@ def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
         subtitle,
         tuple(record.scores["classes"]),
         np.concatenate(points),
-        np.concatenate(answers),
+        np.concatenate(emotions),
         np.concatenate(languages),
         len(points[0]),
     )
 
 
-def flat(points: NDArray[np.floating[Any]], seed: int = 0) -> NDArray[np.floating[Any]]:
+def flat(points: NDArray[np.floating[Any]], seed: int = 0) -> NDArray[np.float64]:
     """t-SNE (van der Maaten & Hinton 2008) of standardised embeddings to `[N, 2]`; the same for the same points and seed."""
-    from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
-    if len(points) < 4:
-        return np.pad(points[:, :2], ((0, 0), (0, max(0, 2 - points.shape[1]))))
     values = StandardScaler().fit_transform(np.asarray(points, dtype=np.float64))
-    values = PCA(min(50, *values.shape), svd_solver="full").fit_transform(values)
+    if len(points) < 4 or not values.any():  # nothing to map: too few, or all at one place
+        return np.pad(values[:, :2], ((0, 0), (0, max(0, 2 - values.shape[1]))))
     perplexity = min(30.0, (len(points) - 1) / 3)
-    return np.asarray(TSNE(2, perplexity=perplexity, init="pca", random_state=seed, method="exact").fit_transform(values))
+    with threadpool_limits(1):  # threads that wait for one another on a busy machine take ten times as long, and the sum's order matters
+        mapped = TSNE(init="pca", perplexity=perplexity, random_state=seed, max_iter=500).fit_transform(values)
+    return np.asarray(mapped, dtype=np.float64)
 
 
 def draw(panels: Sequence[Panel], seed: int = 0) -> Figure:
@@ -107,7 +108,7 @@ def draw(panels: Sequence[Panel], seed: int = 0) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    columns = min(len(panels), 4) if len(panels) != 4 else 4
+    columns = min(len(panels), 4)
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(3.9 * columns + 0.4, 4.25 * rows + 1.15))
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -137,7 +138,7 @@ def draw(panels: Sequence[Panel], seed: int = 0) -> Figure:
 def _caption(panels: Sequence[Panel]) -> str:
     scored = "/".join(sorted({name for panel in panels for name in panel.language[: panel.scored] if name}))
     known = "/".join(sorted({name for panel in panels for name in panel.language[panel.scored :] if name}))
-    text = f"circles: scored utterances{f' ({scored})' if scored else ''}, coloured by the answer; their true emotions are sealed"
+    text = f"circles: scored utterances{f' ({scored})' if scored else ''}, coloured by the prediction; their true emotions are sealed"
     return text + (f".  squares: labelled utterances ({known}), coloured by label" if known else "")
 
 

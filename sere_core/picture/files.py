@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: suffix -> what keeps the file the same from call to call
-FORMATS: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+FORMATS: dict[str, dict[str, str | None]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None},
+}
 
 
 def picture_path(text: str) -> Path:
@@ -26,8 +30,14 @@ def picture_path(text: str) -> Path:
     return path
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, title: str = "", *, dpi: int = 160, **options: str | bool) -> None:
     """Write a figure, whole or not at all.
+
+    Args:
+        figure: what is written.
+        path: one that `picture_path` takes.
+        title: for those who cannot see it; kept in the file.
+        options: of `Figure.savefig`.
 
     Raises:
         SereError: X704 or X705.
@@ -36,6 +46,7 @@ def save(figure: Figure, path: Path) -> None:
 
     from sere_registry.files import atomic_path
 
+    form = path.suffix.lower()
+    metadata = {**FORMATS[form], **({"Title": title} if title else {})}
     with atomic_path(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "sere", "svg.fonttype": "none"}):
-        form = path.suffix.lower()
-        figure.savefig(temporary, format=form[1:], dpi=160, metadata=FORMATS[form])
+        figure.savefig(temporary, format=form[1:], metadata=metadata, dpi=dpi, **options)  # type: ignore[arg-type]

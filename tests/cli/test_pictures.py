@@ -127,7 +127,7 @@ def test_panels_side_by_side(call: Call, trained: Path, tmp_path: Path) -> None:
         assert word in text, word
 
 
-def test_a_panel_holds_answers_and_the_labels_of_the_source(trained: Path) -> None:
+def test_a_panel_holds_predictions_and_the_labels_of_the_source(trained: Path) -> None:
     panel = read_panel(job(trained), 0)
     folds = json.loads((job(trained) / "folds.json").read_text())
     assert panel.scored == len(folds["folds"][0]["test"]) and len(panel.points) == panel.scored + 4
@@ -160,7 +160,7 @@ def test_tsne_says_the_same_every_time_and_keeps_groups_apart() -> None:
     centres = np.stack([places[labels == each].mean(axis=0) for each in range(3)])
     nearest = np.linalg.norm(places[:, None] - centres, axis=2).argmin(axis=1)
     assert (nearest == labels).all()
-    assert flat(points[:2]).shape == (2, 2)
+    assert flat(points[:2]).shape == (2, 2) and flat(np.ones((12, 3))).tolist() == [[0, 0]] * 12
 
 
 def test_what_is_no_record(call: Call, trained: Path, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import read_results
-from sere_core.compare.tables import SHAPES, build, render
-from sere_core.compare.tables.latex_text import escape
+from sere_core.compare.tables import SHAPES, build
+from sere_core.tables import render
+from sere_core.tables.latex import escape
 from tests.compare.made_up import make_comparison
 
 SIX = ("emodb>emovo", "emodb>ravdess", "emovo>emodb", "emovo>ravdess", "ravdess>emodb", "ravdess>emovo")

@@ -16,8 +16,8 @@ from sere_core.compare.facts import Results
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import read_results
 from sere_core.compare.stats.summary import Summary
-from sere_core.compare.tables import FORMATS, SHAPES, build, print_table, render, write_tables
-from sere_core.compare.tables.model import Table
+from sere_core.compare.tables import SHAPES, build, write_tables
+from sere_core.tables import Table, print_tables, render
 from sere_registry.errors import SereError
 from tests.compare.made_up import default_protocol, make_comparison
 from tests.compare.tables_data import by_hand
@@ -62,10 +62,16 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Summary]:
     return by_hand(tmp_path_factory.mktemp("small"))
 
 
-def printed(results: Results, summary: Summary | None = None, width: int = 80, encoding: str = "utf-8", **more: object) -> str:
+def printed(
+    results: Results,
+    summary: Summary | None = None,
+    width: int = 80,
+    encoding: str = "utf-8",
+    terminal: bool = False,
+    shape: str = "main",
+) -> str:
     buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    terminal = bool(more.pop("terminal", False))
-    print_table(results, Console(file=buffer, width=width, force_terminal=terminal), summary=summary, **more)  # type: ignore[arg-type]
+    print_tables(Console(file=buffer, width=width, force_terminal=terminal), build(results, shape, summary))
     buffer.seek(0)
     return "\n".join(line.rstrip() for line in buffer.read().splitlines())
 
@@ -276,7 +282,7 @@ def test_all_tables_are_written_in_all_formats(small: tuple[Results, Summary], t
     assert {path: path.read_bytes() for path in write_tables(results, tmp_path / "tables", summary)} == before
     make_comparison(tmp_path / "b", ["one", "one -x", "two>three"], ["a>b"], 1)
     names = {path.name for path in write_tables(read_results(tmp_path / "b"), tmp_path / "b" / "tables")}
-    assert names == {f"{shape}.{ending}" for shape in SHAPES for ending, _ in FORMATS.values()}
+    assert names == {f"{shape}.{ending}" for shape in SHAPES for ending in ("md", "csv", "tex")}
 
 
 # names that could break a format

@@ -1,24 +1,25 @@
-"""The conclusions in words, made from the verdicts and from nothing else."""
+"""What the page says in words: the verdicts, and what was compared and how."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from sere_core.compare.facts import Results
 from sere_core.compare.stats.summary import ALPHA, Summary, Verdict
 
 MINUS = "−"
 
 
+# verdicts
+
+
 @dataclass(frozen=True)
 class Conclusion:
-    """What is said of one row.
-
-    Args:
-        row: its name.
-        role: of the row.
-        shown: "better", "worse" or "no difference shown".
-        text: the sentences after the name.
-    """
+    """What is said of one row: its name and role, its verdict, and the sentences after the name."""
 
     row: str
     role: str
@@ -36,20 +37,20 @@ def conclusions(summary: Summary) -> list[Conclusion]:
 def headline(summary: Summary) -> list[str]:
     """What a reader should take along: the reference against the floor, and against the other methods."""
     roles = {row.row: row.role for row in summary.rows}
+    turned = {"better": "is worse than", "worse": "is better than", "no difference shown": "is not shown to differ from"}
     lines = []
+    if roles.get(summary.reference) == "floor":
+        lines.append(f"The reference, {summary.reference}, is the floor: the others show whether adapting helps at all.")
     for verdict in summary.verdicts:
         if roles[verdict.row] == "floor" and verdict.difference is not None:
-            lines.append(f"{summary.reference} {_turned(verdict.shown)} {verdict.row}, the floor ({points(-verdict.difference)} points).")
-    others = [verdict for verdict in summary.verdicts if roles[verdict.row] == "method"]
+            size = points(-verdict.difference)
+            lines.append(f"{summary.reference} {turned[verdict.shown]} {verdict.row}, the floor ({size} points).")
+    others: Counter[str] = Counter(verdict.shown for verdict in summary.verdicts if roles[verdict.row] == "method")
     if others:
-        parts = [
-            f"{len(found)} {words}"
-            for shown, words in (("better", "better"), ("worse", "worse"), ("no difference shown", "with no difference shown"))
-            if (found := [verdict for verdict in others if verdict.shown == shown])
-        ]
-        lines.append(f"Of {count(len(others), 'other method', 'other methods')} against {summary.reference}: {', '.join(parts)}.")
-    if roles.get(summary.reference) == "floor":
-        lines.insert(0, f"The reference, {summary.reference}, is the floor: the others are asked whether adapting helps at all.")
+        words = {"better": "better", "worse": "worse", "no difference shown": "with no difference shown"}
+        parts = ", ".join(f"{others[shown]} {words[shown]}" for shown in turned if others[shown])
+        found = count(others.total(), "other method", "other methods")
+        lines.append(f"Of {found} against {summary.reference}: {parts}.")
     return lines
 
 
@@ -73,7 +74,8 @@ def sentence(verdict: Verdict, family: int = 1) -> str:
         return f"It shares no run with {verdict.reference}: nothing can be said."
     interval = ""
     if verdict.interval is not None:
-        interval = f"{100 * (1 - ALPHA):g} % interval {points(verdict.interval.low)} to {points(verdict.interval.high)}; "
+        ends = f"{points(verdict.interval.low)} to {points(verdict.interval.high)}"
+        interval = f"{100 * (1 - ALPHA):g} % interval {ends}; "
     ties = f", {verdict.ties} tied" if verdict.ties else ""
     record = f"{verdict.wins} won, {verdict.losses} lost{ties} of {count(verdict.n, 'run', 'runs')}"
     numbers = f"{points(verdict.difference)} points ({interval}{chance(verdict.p_holm, 'p')} after Holm's correction; {record})."
@@ -109,10 +111,10 @@ def chance(p: float, name: str = "") -> str:
     >>> chance(0.0001), chance(0.0123, "p"), chance(0.0001, "p")
     ('<0.001', 'p\\xa0=\\xa00.012', 'p\\xa0<\\xa00.001')
     """
-    number = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-    if p < 0.001:
-        return f"{name}\u00a0<\u00a00.001" if name else "<0.001"
-    return f"{name}\u00a0=\u00a0{number}" if name else number
+    number = "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    if not name:
+        return number
+    return f"{name}\u00a0<\u00a00.001" if p < 0.001 else f"{name}\u00a0=\u00a0{number}"
 
 
 def count(number: int, one: str, many: str) -> str:
@@ -124,6 +126,130 @@ def count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def _turned(shown: str) -> str:
-    """A verdict on a row, said of the reference."""
-    return {"better": "is worse than", "worse": "is better than", "no difference shown": "is not shown to differ from"}[shown]
+# what was compared and how
+
+
+@dataclass(frozen=True)
+class Digest:
+    """One digest over the comparison.
+
+    Args:
+        name: what is digested.
+        runs: how many records hold it.
+        values: how many different ones there are.
+        alike: in how many (pair, seed) all rows but ceilings have the same, of how many with two such rows or more.
+        different: the rows that differ from the reference somewhere.
+    """
+
+    name: str
+    runs: int
+    values: int
+    alike: tuple[int, int]
+    different: tuple[str, ...]
+
+
+def settings(results: Results) -> dict[str, str]:
+    """The lines of "what and how"."""
+    plan, runs = results.plan, results.runs.values()
+    lines = {
+        "comparison": f"{plan.name} ({plan.asked[:12]})",
+        "reference row": plan.reference,
+        "pairs": ", ".join(plan.pairs),
+        "seeds": ", ".join(map(str, plan.seeds)),
+        "runs": f"{len(runs)} of {len(plan.rows) * len(plan.pairs) * len(plan.seeds)} have a finished record",
+        "budget of every run": _flat(plan.budget),
+        "selection rule": _listed(facts.selection for facts in runs),
+        "evidence": _listed(facts.evidence for facts in runs),
+    }
+    for section in ("task", "train", "features"):
+        if isinstance(results.config.get(section), Mapping):
+            lines[f"{section} (reference row)"] = _flat(results.config[section])
+    openings = sum((Counter(facts.openings) for facts in runs), Counter[str]())
+    opened = ", ".join(f"{number:,} by {opener}" for opener, number in sorted(openings.items()))
+    lines["target labels opened"] = opened or "none recorded"
+    first = min(results.runs, key=lambda place: place[0] != plan.reference, default=None)
+    versions = _manifest(results.runs[first].path).get("versions") if first else None
+    if isinstance(versions, Mapping):
+        lines["versions"] = _flat(versions)
+    return lines
+
+
+def machines(results: Results) -> list[tuple[str, int]]:
+    """The machines that the records name, and how many runs each made."""
+    found = (_manifest(facts.path).get("machine") for facts in results.runs.values())
+    return counted([_flat(data) if isinstance(data, Mapping) else "unknown"] for data in found)
+
+
+def counted(runs: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
+    """The lines of all runs, each once, the most frequent first, with the number of runs that have it."""
+    found = Counter(line for lines in runs for line in dict.fromkeys(lines))
+    return sorted(found.items(), key=lambda item: (-item[1], item[0]))
+
+
+def digests(results: Results) -> list[Digest]:
+    """What can be seen of equality in the records themselves."""
+    plan, runs = results.plan, results.runs
+    fair = {row.name for row in plan.rows if row.role != "ceiling"}
+    found = []
+    for name in sorted({name for facts in runs.values() for name in facts.digests}):
+        held = {place: facts.digests[name] for place, facts in runs.items() if name in facts.digests}
+        same, places, different = 0, 0, set[str]()
+        for pair in plan.pairs:
+            for seed in plan.seeds:
+                here = {row.name: held[row.name, pair, seed] for row in plan.rows if (row.name, pair, seed) in held}
+                compared = [value for row, value in here.items() if row in fair]
+                if len(compared) >= 2:
+                    places += 1
+                    same += len(set(compared)) == 1
+                if here:
+                    usual = here.get(plan.reference) or Counter(here.values()).most_common(1)[0][0]
+                    different |= {row for row, value in here.items() if value != usual}
+        ordered = tuple(row.name for row in plan.rows if row.name in different)
+        found.append(Digest(name, len(held), len(set(held.values())), (same, places), ordered))
+    return found
+
+
+def failures(results: Results) -> list[str]:
+    """One line for each place without a finished record: why, as far as that is known."""
+    plan, lines = results.plan, []
+    for row in plan.rows:
+        for pair in plan.pairs:
+            unknown = []
+            for seed in plan.seeds:
+                place = (row.name, pair, seed)
+                if place in results.failures:
+                    lines.append(f"{row.name}, {pair}, seed {seed}: {results.failures[place]}")
+                elif place not in results.runs:
+                    unknown.append(str(seed))
+            if unknown:
+                runs = count(len(unknown), "run was", "runs were")
+                lines.append(f"{row.name}, {pair}: {runs} not made (seed {', '.join(unknown)})")
+    return lines
+
+
+def _manifest(record: Path) -> Mapping[str, object]:
+    """The manifest of a record, or nothing where it cannot be read."""
+    try:
+        data = json.loads((record / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _listed(values: Iterable[str]) -> str:
+    found = Counter(values)
+    return ", ".join(value if len(found) == 1 else f"{value} ({count(n, 'run', 'runs')})" for value, n in found.items())
+
+
+def _flat(data: Mapping[str, object]) -> str:
+    """`a 1, b.c x`; what is unset is left out."""
+    return ", ".join(f"{name} {value}" for name, value in _leaves(data))
+
+
+def _leaves(data: Mapping[str, object], path: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in data.items():
+        name = f"{path}{key}"
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{name}.")
+        elif value is not None:
+            yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

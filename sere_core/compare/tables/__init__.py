@@ -1,13 +1,11 @@
-"""Tables of a comparison: one model (`model.py`), several shapes of it (`shapes.py`), and a writer for each format (`writers.py`).
+"""Tables of a comparison: several shapes (`shapes.py`) of the model in `sere_core.tables`, which writes them.
 
-print_table(read_results(folder))
+print_tables(Console(), build(read_results(folder)))
 write_tables(read_results(folder), folder / "tables")
 """
 
 from __future__ import annotations
 
-from sere_core.compare.tables.shapes import SHAPES, build
-from sere_core.compare.tables.terminal import print_table
-from sere_core.compare.tables.writers import FORMATS, render, write_tables
+from sere_core.compare.tables.shapes import SHAPES, build, write_tables
 
-__all__ = ["FORMATS", "SHAPES", "build", "print_table", "render", "write_tables"]
+__all__ = ["SHAPES", "build", "write_tables"]

@@ -1,14 +1,15 @@
-"""A row's full name: two rows that differ in it are not to be read against each other without saying so."""
+"""A row's full name: two rows that differ in it are not to be read against each other without saying so, or share no table at all."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sere_core.compare.facts import Results, RunFacts
-from sere_core.compare.tables.model import plain
 from sere_core.score.manifest import EVIDENCE, weakest
+from sere_core.tables.model import plain
+from sere_registry.errors import Problem, SereError
 
 #: behind the name of every row that was trained on labels of the target
 CEILING = "†"
@@ -37,11 +38,6 @@ class FullName:
     odd: bool = False
 
     @property
-    def regime(self) -> str:
-        """The label regime, e.g. "5-shot"."""
-        return "; ".join(dict.fromkeys(words.partition(" ")[0] for words in self.protocols))
-
-    @property
     def label(self) -> str:
         """What stands in front of its line: its name, and all in which it is not like the others."""
         words = [plain(self.row)]
@@ -59,7 +55,7 @@ class FullName:
             "row": plain(self.row),
             "role": self.role,
             "protocol": "; ".join(self.protocols),
-            "regime": self.regime,
+            "regime": "; ".join(dict.fromkeys(words.partition(" ")[0] for words in self.protocols)),
             "selection": self.selection,
             "features": self.features,
             "evidence": self.evidence,
@@ -84,7 +80,7 @@ def full_names(results: Results) -> dict[str, FullName]:
             tuning=row.tuning,
             protocols=tuple(sorted({run.protocol.partition(" ")[2] for run in every})),
             selection="; ".join(sorted({run.selection for run in every})),
-            features=_joined(mine),
+            features=_one(set(mine.values()), sorted(mine.items()))[:8],
             evidence=weakest(run.evidence for run in every) if every else "",
             odd=row.role != "ceiling" and any(usual.get(pair, digest) != digest for pair, digest in mine.items()),
         )
@@ -113,14 +109,40 @@ def _order(label: str) -> tuple[int, str]:
 def _features(runs: Iterable[RunFacts]) -> str:
     """What the features of a pair's runs are known by: the digest itself where there is one."""
     kinds = {tuple(sorted((key, value) for key, value in run.digests.items() if key.startswith("features."))) for run in runs}
-    values = {value for kind in kinds for _, value in kind}
-    return values.pop() if len(values) == 1 else _hash(sorted(kinds)) if values else ""
+    return _one({value for kind in kinds for _, value in kind}, sorted(kinds))
 
 
-def _joined(pairs: Mapping[str, str]) -> str:
-    values = set(pairs.values())
-    return values.pop()[:8] if len(values) == 1 else _hash(sorted(pairs.items()))[:8] if values else ""
+def _one(values: set[str], content: object) -> str:
+    """The only value; a digest of `content` where there are several, "" where there is none."""
+    return hashlib.sha256(repr(content).encode()).hexdigest() if len(values) > 1 else "".join(values)
 
 
-def _hash(content: object) -> str:
-    return hashlib.sha256(repr(content).encode()).hexdigest()
+def refuse_mixed(results: Results) -> None:
+    """Are the rows of these results comparable?  A ceiling may have a protocol of its own, and its line is marked.
+
+    Raises:
+        SereError: T508, once for each thing that differs, with the rows.
+    """
+    plan, problems = results.plan, list[Problem]()
+
+    def look(what: str, pair: str, values: Iterable[tuple[str, str]]) -> None:
+        rows: dict[str, list[str]] = {}
+        for row, value in values:
+            rows.setdefault(value, []).append(row)
+        if len(rows) > 1:
+            place = f"pair {pair}: " if pair else ""
+            listed = "; ".join(f"{value!r} ({', '.join(dict.fromkeys(names))})" for value, names in rows.items())
+            hint = "make the rows alike, or compare them in two comparisons"
+            problems.append(Problem("T508", f"{place}rows of other {what} share no table: {listed}", hint))
+
+    ceilings = [row.name for row in plan.rows if row.role == "ceiling"]
+    for pair in plan.pairs:
+        runs = [(row, run) for (row, where, _), run in results.runs.items() if where == pair]
+        look("protocols", pair, ((row, run.protocol) for row, run in runs if row not in ceilings))
+        for ceiling in ceilings:
+            look("protocols", pair, ((row, run.protocol) for row, run in runs if row == ceiling))
+        look("classes", pair, ((row, " ".join(run.classes)) for row, run in runs))
+    look("selection rules", "", ((row, run.selection) for (row, _, _), run in results.runs.items()))
+    look("tuning", "", ((row.name, row.tuning) for row in plan.rows if row.name not in ceilings))
+    if problems:
+        raise SereError(*problems)

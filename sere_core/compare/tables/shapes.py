@@ -1,30 +1,45 @@
-"""Every shape of table that a comparison has: what stands in the lines and columns of each."""
+"""Every shape of table that a comparison has, and all of them as files.
+
+Table I of the paper has the shape of `main`, Table II that of `ablation`, Table III that of `encoders`.  The last two take from the
+rows' names what the rows are made of: `ours -dual -prototype` or `ours without dual` has the parts of `ours` without some, `floor +dual`
+adds one; `one>other` (or `one/other`) names the encoder of the unlabelled source and that of the target.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from sere_core.compare.tables.details import classes, cost, gender
-from sere_core.compare.tables.main import main
-from sere_core.compare.tables.mixing import refuse_mixed
-from sere_core.compare.tables.model import Table
-from sere_core.compare.tables.parts import ablation, encoder_names, encoders, part_names
-from sere_core.compare.tables.source import Source
+from sere_core.compare.facts import Results
+from sere_core.compare.stats.summary import RowSummary, Summary
+from sere_core.compare.tables.names import refuse_mixed
+from sere_core.compare.tables.source import (
+    ROW,
+    STANDING,
+    Source,
+    count_cell,
+    interval_cell,
+    mean_cell,
+    pair_cell,
+    percent,
+    points,
+    quantity,
+    rank_cell,
+    verdict_cells,
+    verdict_columns,
+)
+from sere_core.tables import FORMATS
+from sere_core.tables.model import Cell, Column, Line, Table, plain, rank
+from sere_registry.files import write_atomically
 
-if TYPE_CHECKING:
-    from sere_core.compare.facts import Results
-    from sere_core.compare.stats.summary import Summary
+ON, OFF = "✓", "–"
+_PART = re.compile(r"(?:^|\s)(?:([+-])|(?:without|w/o)\s+)(\w[^\s+]*)")
+_COMBINED = re.compile(r"^([^\s>/]+)[>/]([^\s>/]+)$")
 
-#: name -> how it is made
-SHAPES: dict[str, Callable[[Source], Table]] = {
-    "main": main,
-    "ablation": ablation,
-    "encoders": encoders,
-    "classes": classes,
-    "gender": gender,
-    "cost": cost,
-}
+_MEAN = Column("mean", ("mean",), "overall", ranked=True)
+_COUNT = Column("n", ("n", "planned"), "overall")
+_ENDS = ("interval low", "interval high")
 
 
 def build(results: Results, shape: str = "main", summary: Summary | None = None) -> Table:
@@ -41,6 +56,31 @@ def build(results: Results, shape: str = "main", summary: Summary | None = None)
     return SHAPES[shape](source(results, summary))
 
 
+def write_tables(results: Results, folder: Path, summary: Summary | None = None) -> list[Path]:
+    """Write main, classes, gender and cost, and where rows are named so ablation and encoders, in every format of files.
+
+    Args:
+        results: of the comparison.
+        folder: of the files; made if it is not there.
+        summary: of these results, if it has been computed already.
+
+    Returns:
+        The files.
+
+    Raises:
+        SereError: T508 if the rows do not share a table; X704 or X705 if a file cannot be written.
+    """
+    made, paths = source(results, summary), []
+    names = [row.name for row in results.plan.rows]
+    left_out = {"ablation": not part_names(names), "encoders": not encoder_names(names)}
+    for shape, make in SHAPES.items():
+        for format, (ending, write) in FORMATS.items():
+            if format != "terminal" and not left_out.get(shape):
+                paths.append(folder / f"{shape}.{ending}")
+                write_atomically(paths[-1], write(make(made)).encode())
+    return paths
+
+
 def source(results: Results, summary: Summary | None = None) -> Source:
     """What all shapes are made from.
 
@@ -55,8 +95,197 @@ def source(results: Results, summary: Summary | None = None) -> Source:
     return Source(results, summary)
 
 
-def fitting(results: Results) -> list[str]:
-    """The shapes that say something about these rows: ablations and encoder combinations where rows are named so."""
-    names = [row.name for row in results.plan.rows]
-    left_out = {"ablation": not part_names(names), "encoders": not encoder_names(names)}
-    return [shape for shape in SHAPES if not left_out.get(shape)]
+def main(source: Source) -> Table:
+    """UAR by pair with floor, ceiling and chance; means, intervals, ranks and tests against the reference."""
+    columns = (
+        ROW,
+        *_pairs(source),
+        _MEAN,
+        Column("interval, 95 %", _ENDS, "overall"),
+        _COUNT,
+        Column("rank", ("average rank",), "overall"),
+        *verdict_columns(source.plan.reference),
+    )
+
+    def cells(row: RowSummary) -> tuple[Cell, ...]:
+        mean, n = _overall(source, row)
+        return (
+            *(pair_cell(row.pairs.get(pair)) for pair in source.plan.pairs),
+            mean,
+            interval_cell(row.interval),
+            n,
+            rank_cell(row),
+            *verdict_cells(source.summary.verdict(row.row)),
+        )
+
+    sections = (*source.sections(columns, cells), (source.chance(columns),))
+    return Table("main", source.caption(f"UAR in %, {source.seeds}"), columns, sections, source.notes())
+
+
+def ablation(source: Source) -> Table:
+    """Rows by pairs, with a column that is on or off for each part, and the difference from the reference."""
+    parts = part_names([row.name for row in source.plan.rows])
+    columns = (
+        ROW,
+        *(Column(plain(part), (plain(part),), "parts") for part in parts),
+        *_pairs(source),
+        _MEAN,
+        _COUNT,
+        *verdict_columns(source.plan.reference),
+    )
+    methods = [row.name for row in source.plan.rows if row.role == "method"]
+    default, stems = _default(methods), {_stem(name) for name in methods if _switches(name)}
+
+    def cells(row: RowSummary) -> tuple[Cell, ...]:
+        known = {"method": default if stems <= {""} or _stem(row.row) in stems else None, "floor": False}
+        return (
+            *_checks(row.row, parts, known.get(row.role)),
+            *(pair_cell(row.pairs.get(pair)) for pair in source.plan.pairs),
+            *_overall(source, row),
+            *verdict_cells(source.summary.verdict(row.row)),
+        )
+
+    stub = 1 + len(parts)
+    sections = (*source.sections(columns, cells), (source.chance(columns, stub),))
+    return Table("ablation", source.caption(f"ablation; UAR in %, {source.seeds}"), columns, sections, source.notes(), stub)
+
+
+def encoders(source: Source) -> Table:
+    """Pair by pair: the combinations of encoders, with interval and n."""
+    columns = (
+        Column("pair", ("pair",), text=True),
+        Column("source's", ("source encoder",), text=True),
+        Column("target's", ("target encoder",), text=True),
+        Column("UAR", ("uar", "std", "n"), "uar", ranked=True),
+        Column("interval, 95 %", _ENDS, "uar"),
+    )
+    named = encoder_names([row.name for row in source.plan.rows])
+    planned = {(job.row, job.pair) for job in source.plan.jobs}
+    sections = []
+    for pair in source.plan.pairs:
+        lines = []
+        for row in source.summary.rows:
+            if (row.row, pair) not in planned:
+                continue
+            label = source.names[row.row].label
+            first, second = named.get(row.row, (label, ""))
+            second += label.removeprefix(plain(row.row)) if second else ""
+            found = row.pairs.get(pair)
+            words = (Cell(plain(pair)), Cell(plain(first)), Cell(plain(second)))
+            cells = (*words, pair_cell(found), interval_cell(found.interval if found else None))
+            lines.append(Line(cells, source.names[row.row].as_data()))
+        guess = (Cell(plain(pair)), Cell("chance"), Cell(""), percent(source.summary.chance.get(pair)), Cell(""))
+        sections.append((*rank(lines, columns), Line(guess, {"row": "chance", "role": "chance"})))
+    what = f"encoders of the unlabelled source and of the target; UAR in %, {source.seeds}"
+    return Table("encoders", source.caption(what), columns, tuple(sections), source.notes(), stub=3)
+
+
+def classes(source: Source) -> Table:
+    """Recall by class, the mean over the pairs that score it."""
+    every = {name for row in source.summary.rows for name in row.recall}
+    order = list(dict.fromkeys(name for run in source.results.runs.values() for name in run.classes if name in every))
+    columns = (ROW, *(Column(plain(name), (f"{plain(name)} recall",), "classes", ranked=True) for name in order))
+    sections = source.sections(columns, lambda row: tuple(percent(row.recall.get(name)) for name in order))
+    what = "recall by class in %, folds summed, mean over seeds and over the pairs that score the class"
+    return Table("classes", source.caption(what), columns, sections, (STANDING, *source.remarks()))
+
+
+def gender(source: Source) -> Table:
+    """UAR of the speakers of each gender, over the pairs where genders are known."""
+    columns = (
+        ROW,
+        Column("female", ("female UAR",), "gender", ranked=True),
+        Column("male", ("male UAR",), "gender", ranked=True),
+        Column("female - male", ("gap",), "gender"),
+    )
+
+    def cells(row: RowSummary) -> tuple[Cell, ...]:
+        female, male = row.genders.get("female"), row.genders.get("male")
+        return (percent(female), percent(male), points(None if female is None or male is None else female - male))
+
+    what = "UAR in % by the test speakers' gender, folds summed, mean over seeds and pairs"
+    return Table("gender", source.caption(what), columns, source.sections(columns, cells), (STANDING, *source.remarks()))
+
+
+def cost(source: Source) -> Table:
+    """Time by phase, memory and trained parameters, medians over runs; cheaper is no rank."""
+    phases = list(dict.fromkeys(phase for row in source.summary.rows for phase in row.phases))
+    columns = (
+        ROW,
+        *(Column(name, (name,), "cost") for name in ("seconds", "peak MiB", "trained parameters")),
+        *(Column(f"{plain(phase)}, s", (f"{plain(phase)} seconds",), "phases") for phase in phases),
+    )
+
+    def cells(row: RowSummary) -> tuple[Cell, ...]:
+        found = (quantity(row.seconds, 1), quantity(row.peak_mib, 0), quantity(row.parameters, 0))
+        return (*found, *(quantity(row.phases.get(phase), 1) for phase in phases))
+
+    what = "cost of a run, medians over runs; seconds of this machine, features from the cache where they were in it"
+    sections = source.sections(columns, cells, blanks=False)
+    return Table("cost", source.caption(what), columns, sections, source.remarks())
+
+
+#: name -> how it is made
+SHAPES: dict[str, Callable[[Source], Table]] = {
+    "main": main,
+    "ablation": ablation,
+    "encoders": encoders,
+    "classes": classes,
+    "gender": gender,
+    "cost": cost,
+}
+
+
+def _pairs(source: Source) -> tuple[Column, ...]:
+    names = [plain(pair) for pair in source.plan.pairs]
+    return tuple(Column(name, (name, f"{name} std", f"{name} n"), "pairs", ranked=True) for name in names)
+
+
+def _overall(source: Source, row: RowSummary) -> tuple[Cell, Cell]:
+    """Mean and n."""
+    mean = mean_cell(row, len(source.plan.pairs), source.summary.verdict(row.row))
+    return mean, count_cell(row, source.planned)
+
+
+# what a row's name tells
+
+
+def part_names(rows: Sequence[str]) -> list[str]:
+    """The parts that rows switch on or off, in the order in which they occur.
+
+    >>> part_names(["ours", "ours -dual", "ours -dual -prototype"])
+    ['dual', 'prototype']
+    """
+    return list(dict.fromkeys(part for row in rows for part in _switches(row)))
+
+
+def encoder_names(rows: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Row -> its two encoders, for the rows that are named so.
+
+    >>> encoder_names(["whisper>hubert", "source-only"])
+    {'whisper>hubert': ('whisper', 'hubert')}
+    """
+    found = {row: _COMBINED.match(row) for row in rows}
+    return {row: (match[1], match[2]) for row, match in found.items() if match}
+
+
+def _switches(row: str) -> dict[str, bool]:
+    return {match[2]: match[1] == "+" for match in _PART.finditer(row)}
+
+
+def _stem(row: str) -> str:
+    """What is left of a row's name without its switches: rows of another stem are other methods, of whose parts nothing is known."""
+    return _PART.sub("", row).strip()
+
+
+def _default(rows: Sequence[str]) -> bool | None:
+    """Is a part on that a row does not name?  None where rows both add and take away."""
+    signs = {on for row in rows for on in _switches(row).values()}
+    return not signs.pop() if len(signs) == 1 else None
+
+
+def _checks(row: str, parts: Sequence[str], default: bool | None) -> tuple[Cell, ...]:
+    """Is each part on?  Blank where the name does not tell."""
+    own = _switches(row)
+    shown = {True: Cell(ON, data=("on",)), False: Cell(OFF, data=("off",)), None: Cell()}
+    return tuple(shown[own.get(part, default)] for part in parts)

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sere_core.compare.report.confusions import FILL, pooled
-from sere_core.compare.report.evidence import Sample, history
-from sere_core.compare.report.maps import agreements, flatten
-from sere_core.compare.report.paint import COLOURS, Studio, slug
-from sere_core.compare.report.write import TEMPLATE
+from sere_core.compare.report.figures import FILL, pooled
+from sere_core.compare.report.page import TEMPLATE
+from sere_core.compare.report.studio import COLOURS, Studio, slug
+from sere_core.compare.report.training import Sample, agreements, history, over_runs
 
 
 def colours() -> dict[str, dict[str, str]]:
@@ -78,10 +77,9 @@ def test_curves_put_stages_one_after_the_other(tmp_path: Path) -> None:
     lines.append({"fold": 1, "stage": "adapt", "epoch": 3, "losses": {"pull": None}, "diagnostics": {}})
     (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = history([tmp_path, tmp_path / "no record"]).losses
-    assert found["classify"].mean.tolist() == [5.0, 6.0]
-    np.testing.assert_array_equal(found["pull"].mean, [np.nan, np.nan, 5.0, 6.0, 7.0])
-    low, high = found["classify"].band(0, 100)
-    assert (low.tolist(), high.tolist()) == ([0.0, 1.0], [10.0, 11.0])
+    mean, low, high = over_runs(found["classify"], 0, 100)
+    assert (mean.tolist(), low.tolist(), high.tolist()) == ([5.0, 6.0], [0.0, 1.0], [10.0, 11.0])
+    np.testing.assert_array_equal(over_runs(found["pull"])[0], [np.nan, np.nan, 5.0, 6.0, 7.0])
 
 
 def test_neighbours_agree_where_groups_lie_apart() -> None:
@@ -97,12 +95,6 @@ def test_neighbours_agree_where_groups_lie_apart() -> None:
     assert found["fear: same emotion"].after == 1
 
 
-def test_maps_are_drawn_the_same_twice_and_of_collapsed_embeddings_too() -> None:
-    points = np.random.default_rng(1).normal(size=(40, 5))
-    np.testing.assert_array_equal(flatten(points), flatten(points))
-    assert flatten(np.ones((12, 3))).tolist() == [[0, 0]] * 12
-
-
 def test_a_drawing_takes_the_colours_of_the_page_and_the_file_keeps_its_own(tmp_path: Path) -> None:
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
@@ -110,8 +102,8 @@ def test_a_drawing_takes_the_colours_of_the_page_and_the_file_keeps_its_own(tmp_
         axes.grid()
 
     picture = Studio(tmp_path).draw("two", (3, 2), paint, 'of "quotes" & <angles> \\1')
-    assert "currentColor" in picture.svg and "var(--line)" in picture.svg and "#1d222b" not in picture.svg
-    assert "$5 &lt; $6 &amp; more" in picture.svg and 'aria-label="of &#34;quotes&#34; &amp; &lt;angles&gt; \\1"' in picture.svg
+    assert "currentColor" in picture.markup and "var(--line)" in picture.markup and "#1d222b" not in picture.markup
+    assert "$5 &lt; $6 &amp; more" in picture.markup and 'aria-label="of &#34;quotes&#34; &amp; &lt;angles&gt; \\1"' in picture.markup
     file = (tmp_path / "two.svg").read_text()
     assert "#1d222b" in file and "currentColor" not in file and (tmp_path / "two.png").read_bytes().startswith(b"\x89PNG")
     assert slug("a>b") != slug("a<b") and slug("../../etc").startswith("etc-")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sere_core.cli import run_main
-from sere_core.compare.report.evidence import sample
+from sere_core.compare.report.training import sample
 from tests.end_to_end.conftest import TINY
 
 
@@ -57,10 +57,10 @@ def test_the_trained_half_is_what_the_record_scored(records: dict[str, Path]) ->
         found = sample(record)
         assert found is not None
         with np.load(record / "embeddings" / "fold-0.npz") as data:
-            scored, answered = data["embedding"], data["predicted"]
+            scored, predicted = data["embedding"], data["predicted"]
         test = found.stream == "test"
         np.testing.assert_allclose(found.trained[test], scored, atol=2e-2, rtol=2e-3)
-        assert found.emotion[test].tolist() == answered.tolist()
+        assert found.emotion[test].tolist() == predicted.tolist()
 
 
 def test_no_label_of_the_target_is_opened_for_it(records: dict[str, Path]) -> None:

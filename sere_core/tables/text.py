@@ -1,10 +1,12 @@
-"""A table in Markdown, as GitHub reads it."""
+"""A table as text of a file: Markdown, as GitHub reads it, and CSV, with all digits."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
-from sere_core.compare.tables.model import Cell, Table
+from sere_core.tables.model import Cell, Line, Table
 
 _ARROWS = {"better": " ↑", "worse": " ↓", "": ""}
 
@@ -39,3 +41,22 @@ def _escape(text: str) -> str:
     a\_b\|&lt;c> &amp; \*d\*
     """
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def comma(table: Table) -> str:
+    """CSV: a header line, then one for each row, with what is known about it part by part; empty where there is no value."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    about = dict.fromkeys(name for line in table.lines for name in line.about)
+    places = [place for place, column in enumerate(table.columns) if column.fields != ("row",)]
+    writer.writerow([*about, *(name for place in places for name in table.columns[place].fields)])
+    for line in table.lines:
+        known = [line.about.get(name, "") for name in about]
+        writer.writerow([*known, *(value for place in places for value in _values(table, line, place))])
+    return text.getvalue()
+
+
+def _values(table: Table, line: Line, place: int) -> list[object]:
+    cell, column = line.cells[place], table.columns[place]
+    values = cell.data or ((cell.text,) if column.text else ())
+    return [*("" if value is None else value for value in values), *[""] * (len(column.fields) - len(values))]

@@ -21,6 +21,7 @@ class Cell:
         standing: best or second among the methods of its column.
         mark: is a difference from the reference shown?
         data: for CSV, a value for each of the column's `fields`.
+        below: lines for which only a page has room, below the value.
     """
 
     text: str = ""
@@ -29,6 +30,7 @@ class Cell:
     standing: Standing = ""
     mark: Mark = ""
     data: tuple[float | int | str | None, ...] = ()
+    below: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,13 @@ class Column:
     Args:
         title: its head.
         fields: the names of its values in CSV.
-        group: columns of one group stay side by side where a line is too long for the terminal.
+        group: columns of one group stay side by side where a line is too long.
         text: words, to the left; numbers stand to the right.
         ranked: are its methods compared with each other?
     """
 
     title: str
-    fields: tuple[str, ...]
+    fields: tuple[str, ...] = ()
     group: str = ""
     text: bool = False
     ranked: bool = False
@@ -52,11 +54,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """One line: a cell for each column, and what CSV says of the row besides; `method` lines compete for best."""
+    """One line: a cell for each column, and what CSV says of the row besides, its name ("row") and "role" among it."""
 
     cells: tuple[Cell, ...]
     about: Mapping[str, str] = field(default_factory=dict)
-    method: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,36 @@ class Table:
         """The lines of all sections."""
         return (line for section in self.sections for line in section)
 
+    def says(self, line: Line, places: Sequence[int]) -> bool:
+        """Does a line say anything in a block of columns?  Chance does not in a block of tests."""
+        return any(line.cells[place].text for place in places[self.stub :])
+
+    def blocks(self, widths: Sequence[int], room: int, split: bool = True) -> list[list[int]]:
+        """The places of the columns in blocks below each other, each after the stub.
+
+        A group of columns goes on where it fits and else begins a new block.
+
+        Args:
+            widths: of each column, with the space beside it.
+            room: of a line beside its stub.
+            split: is a group that is wider than a block broken?
+        """
+        found: list[list[int]] = [[]]
+        rest = list(range(self.stub, len(self.columns)))
+
+        def used(places: Sequence[int]) -> int:
+            return sum(widths[place] for place in places)
+
+        while rest:
+            group = [place for place in rest if self.columns[place].group == self.columns[rest[0]].group]
+            if found[-1] and used([*found[-1], *group]) > room:
+                found.append([])
+            while split and len(group) > 1 and used([*found[-1], *group]) > room:
+                group.pop()
+            found[-1] += group
+            rest = rest[len(group) :]
+        return [[*range(self.stub), *block] for block in found]
+
 
 def number(value: float | None, percent: bool = True, digits: int = 1) -> str:
     """A value as it is shown, "-" for none.
@@ -95,7 +126,7 @@ def number(value: float | None, percent: bool = True, digits: int = 1) -> str:
     >>> number(0.4861), number(None), number(12.345, percent=False)
     ('48.6', '-', '12.3')
     """
-    return "-" if value is None else f"{100 * value if percent else value:.{digits}f}"
+    return "-" if value is None else f"{100 * value if percent else value:,.{digits}f}"
 
 
 def plain(text: str) -> str:
@@ -117,14 +148,12 @@ def rank(lines: Sequence[Line], columns: Sequence[Column]) -> tuple[Line, ...]:
         values = {}
         for index, line in enumerate(lines):
             cell = line.cells[place]
-            if column.ranked and line.method and not cell.more and cell.text[:1].isdigit():
+            if column.ranked and line.about.get("role") == "method" and not cell.more and cell.text[:1].isdigit():
                 values[index] = float(cell.text)
-        order = sorted(set(values.values()), reverse=True)
-        for index, value in values.items() if len(values) > 1 else ():
-            standing: Standing = "best" if value == order[0] else "second" if value == order[1] and _alone(values, order[0]) else ""
-            found[index][place] = replace(found[index][place], standing=standing)
+        order = sorted(values.values(), reverse=True)
+        if len(order) < 2:
+            continue
+        standings: dict[float, Standing] = {order[1]: "second", order[0]: "best"}  # two that are best leave no second
+        for index, value in values.items():
+            found[index][place] = replace(found[index][place], standing=standings.get(value, ""))
     return tuple(replace(line, cells=tuple(cells)) for line, cells in zip(lines, found, strict=True))
-
-
-def _alone(values: Mapping[int, float], best: float) -> bool:
-    return sum(value == best for value in values.values()) == 1

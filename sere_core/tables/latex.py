@@ -1,11 +1,16 @@
-"""A table in LaTeX: booktabs, best in bold, second underlined, arrows at means that differ from the reference."""
+"""A table in LaTeX: booktabs, best in bold, second underlined, arrows at means that differ from the reference.
+
+Tables must go through pdflatex with the fonts that every installation has (T1), whatever a row is called: one sign that a font lacks
+stops the whole paper.  What LaTeX reads as a command is escaped, and what its fonts lack is spelled.
+"""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
-from sere_core.compare.tables.latex_text import escape
-from sere_core.compare.tables.model import Cell, Column, Line, Table
+from sere_core.tables.model import Cell, Column, Table
 
 _ARROWS = {"better": r"\,$\uparrow$", "worse": r"\,$\downarrow$", "": ""}
 
@@ -23,7 +28,8 @@ def latex(table: Table) -> str:
     arrows = any(cell.mark for line in table.lines for cell in line.cells)
     notes = [*table.notes, *(["An arrow marks a mean whose difference from the reference is shown."] if arrows else [])]
     below = " ".join(note if note[-1:] in ".:" else f"{note}." for note in notes)
-    blocks = _blocks(table)
+    widths = [_width(table, place) for place in range(len(table.columns))]
+    blocks = table.blocks(widths, _LINE - sum(widths[: table.stub]), split=False)
     height = _room(table.caption, below) / len(blocks)
     body = [line for number, places in enumerate(blocks) for line in _block(table, places, height, number > 0)]
     packages = ["booktabs", "graphicx", *(["amssymb"] if r"\checkmark" in "".join(body) else [])]
@@ -50,25 +56,6 @@ def _room(caption: str, notes: str) -> float:
     return max(_LEAST, 1 - taken / _PAGE)
 
 
-def _blocks(table: Table) -> list[list[int]]:
-    """The columns in blocks, each after those that name the line: a group goes on where it fits, else it begins a new block."""
-    stub = list(range(table.stub))
-    widths = [_width(table, place) for place in range(len(table.columns))]
-    room = _LINE - sum(widths[place] for place in stub)
-    blocks: list[list[int]] = [[]]
-    groups: list[list[int]] = []
-    for place in range(table.stub, len(table.columns)):
-        if groups and table.columns[place].group == table.columns[groups[-1][-1]].group:
-            groups[-1].append(place)
-        else:
-            groups.append([place])
-    for group in groups:
-        if blocks[-1] and sum(widths[place] for place in [*blocks[-1], *group]) > room:
-            blocks.append([])
-        blocks[-1] += group
-    return [[*stub, *block] for block in blocks]
-
-
 def _width(table: Table, place: int) -> int:
     """Signs of a column, with the space beside it; deviations are printed smaller."""
 
@@ -84,7 +71,7 @@ def _block(table: Table, places: Sequence[int], height: float, below: bool) -> l
     lines = [rf"\begin{{tabular}}{{@{{}}{''.join('l' if column.text else 'r' for column in columns)}@{{}}}}", r"\toprule"]
     lines += [_row([_head(column) for column in columns])]
     for section in table.sections:
-        rows = [_row([_cell(line.cells[place]) for place in places]) for line in section if _says(table, line, places)]
+        rows = [_row([_cell(line.cells[place]) for place in places]) for line in section if table.says(line, places)]
         lines += [r"\midrule", *rows] if rows else []
     lines += [r"\bottomrule", r"\end{tabular}"]
     return [
@@ -96,11 +83,6 @@ def _block(table: Table, places: Sequence[int], height: float, below: bool) -> l
         rf"\ifdim\dimexpr\ht8+\dp8\relax>{height:.2f}\textheight\sbox8{{\resizebox*{{!}}{{{height:.2f}\textheight}}{{\usebox8}}}}\fi",
         r"\usebox8",
     ]
-
-
-def _says(table: Table, line: Line, places: Sequence[int]) -> bool:
-    """Chance says nothing in a block of tests."""
-    return any(line.cells[place].text for place in places[table.stub :])
 
 
 def _row(cells: list[str]) -> str:
@@ -125,3 +107,75 @@ def _cell(cell: Cell) -> str:
     if cell.spread:
         text += rf"{{\scriptsize\,$\pm$\,{cell.spread}}}"
     return text + _ARROWS[cell.mark] + (rf"\,{{\scriptsize({escape(cell.more)})}}" if cell.more else "")
+
+
+# names as LaTeX prints them
+
+_GREEK = (
+    "α alpha β beta γ gamma δ delta ε varepsilon ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu ν nu ξ xi π pi ρ rho ς varsigma "
+    "σ sigma τ tau υ upsilon φ varphi χ chi ψ psi ω omega Γ Gamma Δ Delta Θ Theta Λ Lambda Ξ Xi Π Pi Σ Sigma Υ Upsilon Φ Phi Ψ Psi Ω Omega"
+)
+_NAMED = dict(re.findall(r"(\S) (\S+)", _GREEK)) | {
+    "→": "to", "←": "leftarrow", "↔": "leftrightarrow", "⇒": "Rightarrow", "⇐": "Leftarrow", "⇔": "Leftrightarrow", "↑": "uparrow",
+    "↓": "downarrow", "±": "pm", "∓": "mp", "×": "times", "÷": "div", "·": "cdot", "⋅": "cdot", "∗": "ast", "∘": "circ", "≤": "leq",
+    "≥": "geq", "≠": "neq", "≈": "approx", "≡": "equiv", "∼": "sim", "∝": "propto", "≪": "ll", "≫": "gg", "∈": "in", "∉": "notin",
+    "⊂": "subset", "⊆": "subseteq", "∪": "cup", "∩": "cap", "∅": "emptyset", "∀": "forall", "∃": "exists", "∇": "nabla", "∂": "partial",
+    "∞": "infty", "∑": "sum", "∏": "prod", "∫": "int", "√": "surd", "∥": "parallel", "⊥": "perp", "⊕": "oplus", "⊗": "otimes",
+    "ℓ": "ell", "ϕ": "phi", "ϵ": "epsilon", "ϑ": "vartheta", "µ": "mu",
+}  # fmt: skip
+#: capitals that are Latin ones to the eye
+_LOOKALIKES = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧο", "ABEZHIKMNOPTXo", strict=True))
+_DIGITS = "".join(map(str, range(10)))
+_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", f"{_DIGITS}+-", strict=True))
+_LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋", f"{_DIGITS}+-", strict=True))
+
+_ESCAPES = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "†": r"\textsuperscript{\dag}",
+    "✓": r"\checkmark{}",
+    "–": "--",
+    "—": "---",
+    "…": r"\dots{}",
+    "−": "$-$",
+    "‑": "-",
+    "\u00a0": "~",
+    **{sign: rf"$\{name}$" for sign, name in _NAMED.items()},
+    **_LOOKALIKES,
+    **{sign: f"$^{{{digit}}}$" for sign, digit in _RAISED.items()},
+    **{sign: f"$_{{{digit}}}$" for sign, digit in _LOWERED.items()},
+}
+#: what pdflatex prints of Unicode by itself, beside the letters of `_letter`
+_KNOWN = frozenset("¡¢£¤¥¦§¨©ª«¬®¯°´¶¸º»¼½¾¿‘’‚“”„•‰‹›€™")
+#: Latin letters that T1 has no sign for
+_LACKING = frozenset("ĦħĸĿŀŉŦŧſ")
+
+
+def escape(text: str) -> str:
+    r"""Text that LaTeX prints as it is; a sign that its usual fonts lack becomes its number in Unicode.
+
+    >>> print(escape("a_b & 5 % <c> {d} --set"))
+    a\_b \& 5 \% \textless{}c\textgreater{} \{d\} -{}-set
+    >>> print(escape("λ→∞ é x² 中"))
+    $\lambda$$\to$$\infty$ é x$^{2}$ \texttt{U+4E2D}
+    """
+    apart = re.split(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)", unicodedata.normalize("NFC", text))  # what LaTeX would join to one sign
+    return "{}".join("".join(map(_sign, part)) for part in apart)
+
+
+def _sign(sign: str) -> str:
+    if sign in _ESCAPES:
+        return _ESCAPES[sign]
+    return sign if sign.isascii() or sign in _KNOWN or _letter(sign) else rf"\texttt{{U+{ord(sign):04X}}}"
+
+
+def _letter(sign: str) -> bool:
+    """A letter of Latin-1 or Latin Extended-A, or one of the four Romanian ones."""
+    return ("À" <= sign <= "ſ" and sign not in _LACKING) or sign in "ȘșȚț"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -11,9 +12,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from sere_core.compare.facts import Results
-from sere_core.compare.stats.summary import Summary
-from sere_core.compare.tables.model import Cell, Column, Table
+from sere_core.tables.model import Cell, Column, Table
 
 Say = Callable[[str], str]
 
@@ -30,24 +29,18 @@ _ASCII = str.maketrans({"±": "+-", "†": "#", "✓": "x", "–": "-", "−": "
 _FITS = ((2, 24), (1, 24), (1, 16))
 
 
-def print_table(results: Results, console: Console | None = None, *, shape: str = "main", summary: Summary | None = None) -> None:
-    """Print a table of a comparison; plain text where the console is no terminal, ASCII where its encoding wants it.
-
-    Args:
-        results: of the comparison.
-        console: stdout by default.
-        shape: one of `sere_core.compare.tables.SHAPES`.
-        summary: of these results, if it has been computed already.
-
-    Raises:
-        SereError: T508 if the rows do not share a table.
-    """
-    from sere_core.compare.tables.shapes import build
-
-    console = console or Console()
-    table = build(results, shape, summary)
+def print_tables(console: Console, *tables: Table) -> None:
+    """Print tables; plain text where the console is no terminal, ASCII where its encoding wants it."""
     unicode = (console.encoding or "").lower().startswith("utf")
-    console.print(draw(table, console.width, plain=not console.is_terminal, unicode=unicode), soft_wrap=False)
+    for table in tables:
+        console.print(draw(table, console.width, plain=not console.is_terminal, unicode=unicode), soft_wrap=False)
+
+
+def terminal(table: Table) -> str:
+    """The table as a terminal without styles would have it, 160 columns wide."""
+    text = io.StringIO()
+    Console(file=text, width=160, force_terminal=False).print(draw(table, 160, plain=True))
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
 def draw(table: Table, width: int, plain: bool = False, unicode: bool = True) -> RenderableType:
@@ -75,15 +68,11 @@ def draw(table: Table, width: int, plain: bool = False, unicode: bool = True) ->
 
 
 def _show(cell: Cell, say: Say, plain: bool) -> Text:
-    text = (
-        cell.text
-        + _ARROWS[cell.mark]
-        + (f"±{cell.spread}" if cell.spread else "")
-        + (f"({cell.more.removeprefix('n=')})" if cell.more else "")
-    )
-    found = Text()
-    found.append(say(_SIGNS[cell.standing] + text if plain else text), "" if plain else _STYLES[cell.standing])
-    return found
+    spread = f"±{cell.spread}" if cell.spread else ""
+    more = f"({cell.more.removeprefix('n=')})" if cell.more else ""
+    sign = _SIGNS[cell.standing] if plain else ""
+    style = "" if plain else _STYLES[cell.standing]
+    return Text.assemble((say(f"{sign}{cell.text}{_ARROWS[cell.mark]}{spread}{more}"), style))  # blanks beside it have none
 
 
 def _grid(table: Table, places: Sequence[int], cells: Sequence[Sequence[Text]], say: Say, plain: bool, fit: tuple[int, int]) -> Grid:
@@ -95,14 +84,12 @@ def _grid(table: Table, places: Sequence[int], cells: Sequence[Sequence[Text]], 
         head = Text(say(_head(column)), justify=side)  # type: ignore[arg-type]
         grid.add_column(head, justify=side, no_wrap=place > 0, max_width=None if place else name, overflow="fold")  # type: ignore[arg-type]
     index = 0
-    for number, section in enumerate(table.sections):
-        if number:
-            grid.add_section()
-        for _ in section:
-            row = [cells[place][index] for place in places]
-            if any(row[table.stub :]):  # chance says nothing in a block of tests
-                grid.add_row(*row)
+    for section in table.sections:
+        for line in section:
+            if table.says(line, places):
+                grid.add_row(*(cells[place][index] for place in places))
             index += 1
+        grid.add_section()
     return grid
 
 
@@ -124,33 +111,15 @@ def _width(column: Column, cells: Sequence[Text], say: Say) -> int:
 
 def _layout(table: Table, widths: Sequence[int], width: int) -> tuple[int, int, list[list[int]]]:
     """Blanks between columns, the width of names, and the columns of each block."""
-    fits = [(gap, name, _blocks(table, widths, width, gap, name)) for gap, name in _FITS]
+
+    def blocks(gap: int, name: int) -> list[list[int]]:
+        stub = [min(each, width if place else name) + gap for place, each in enumerate(widths[: table.stub])]
+        return table.blocks([each + gap for each in widths], width - sum(stub) + gap - 1)
 
     def torn(blocks: Sequence[Sequence[int]]) -> int:
         """How many groups stand in two blocks."""
         sides = pairwise(blocks)
         return sum(table.columns[one[-1]].group == table.columns[other[table.stub]].group for one, other in sides)
 
+    fits = [(gap, name, blocks(gap, name)) for gap, name in _FITS]
     return min(fits, key=lambda fit: (len(fit[2]), torn(fit[2])))
-
-
-def _blocks(table: Table, widths: Sequence[int], width: int, gap: int, name: int) -> list[list[int]]:
-    """All columns in one block where they fit, else groups that stay together where one fits, each after the stub."""
-    stub = list(range(table.stub))
-    room = width - sum(min(widths[place], name if place == 0 else width) + gap for place in stub) + gap - 1
-    rest = list(range(table.stub, len(table.columns)))
-    found, block = [], list[int]()
-
-    def used(places: Sequence[int]) -> int:
-        return sum(widths[place] + gap for place in places)
-
-    while rest:
-        group = [place for place in rest if table.columns[place].group == table.columns[rest[0]].group]
-        if block and used([*block, *group]) > room:
-            found.append([*stub, *block])
-            block = []
-        while len(group) > 1 and used([*block, *group]) > room:
-            group.pop()
-        block += group
-        rest = rest[len(group) :]
-    return [*found, [*stub, *block]]

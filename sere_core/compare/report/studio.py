@@ -7,16 +7,17 @@ papers); in the report they become `currentColor` and CSS variables, so that one
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sere_registry.files import write_atomically
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK, LINE, PAPER = "#1d222b", "#cdd2da", "#fdfefe"
 
@@ -27,7 +28,6 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<")
 DASHES = ("-", "--", "-.", ":")
 
 _STYLE = {
-    "svg.fonttype": "none",
     "text.parse_math": False,  # names come from users: `$` is a dollar sign
     "font.family": "sans-serif",
     "font.size": 10.0,
@@ -48,32 +48,11 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing in the report.
-
-    Args:
-        name: of the files in `figures/`, and of the element in the page.
-        svg: markup that takes the page's colours.
-        alt: what it shows, for those who cannot see it.
-        caption: below it.
-        width: its natural width in CSS pixels.
-    """
+    """A figure of the page: its name (of the files in `figures/`, and of the element), its markup, and what stands above it."""
 
     name: str
-    svg: str
-    alt: str
+    markup: Markup
     caption: str
-    width: int
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Matplotlib's settings of the report; what they were before comes back."""
-    import matplotlib
-
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the SVG has the text; only the PNG lacks the sign
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
-        yield
 
 
 class Studio:
@@ -86,35 +65,36 @@ class Studio:
 
     def __init__(self, folder: Path, tell: Callable[[str], None] = lambda name: None) -> None:
         self.folder, self.tell = folder, tell
+        self.drawn: set[str] = set()
 
-    def draw(self, name: str, size: tuple[float, float], paint: Callable[[Any], None], alt: str, caption: str = "") -> Picture:
+    def draw(self, name: str, size: tuple[float, float], paint: Callable[[Figure], None], alt: str, caption: str = "") -> Picture:
         """One picture.
 
         Args:
             name: becomes a file name: letters, digits and dashes are kept.
             size: inches, at 96 CSS pixels each.
             paint: draws on a new `Figure`.
+            alt: what it shows, for those who cannot see it.
+            caption: of the figure.
         """
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        import matplotlib
         from matplotlib.figure import Figure
+
+        from sere_core.picture.files import save
 
         name = slug(name)
         self.tell(name)
-        with style():
-            import matplotlib
-
+        self.drawn.add(name)
+        path = self.folder / f"{name}.svg"
+        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # the SVG has the text; only the PNG lacks the sign
+            warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
             figure = Figure(figsize=size, layout="constrained")
-            FigureCanvasAgg(figure)
             paint(figure)
-            png, svg = io.BytesIO(), io.StringIO()
-            figure.savefig(png, format="png", dpi=200, facecolor="white", metadata={"Software": None})
+            save(figure, path.with_suffix(".png"), dpi=200, facecolor="white")
             figure.set_layout_engine("none")  # it has found its places
-            with matplotlib.rc_context({"svg.hashsalt": name}):
-                figure.savefig(svg, format="svg", dpi=160, transparent=True, metadata={"Date": None, "Creator": None, "Title": alt})
-        markup = svg.getvalue()
-        write_atomically(self.folder / f"{name}.png", png.getvalue())
-        write_atomically(self.folder / f"{name}.svg", markup.encode())
-        return Picture(name, inline(markup, name, alt), alt, caption, round(size[0] * 96))
+            save(figure, path, alt, transparent=True)
+        return Picture(name, Markup(inline(path.read_text(encoding="utf-8"), name, alt)), caption)
 
 
 def slug(name: str) -> str:
@@ -127,6 +107,18 @@ def slug(name: str) -> str:
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
+def short(name: str, most: int = 22) -> str:
+    """A name that fits: its beginning and its end.
+
+    >>> short("a-row-with-a-name-that-says-everything")
+    'a-row-with-…everything'
+    """
+    if len(name) <= most:
+        return name
+    head = most // 2
+    return f"{name[:head]}…{name[head + 1 - most :]}"
+
+
 def inline(svg: str, name: str, alt: str) -> str:
     """Markup for the page: its colours, its font, ids that no other picture has, a width that gives way.
 
@@ -134,18 +126,13 @@ def inline(svg: str, name: str, alt: str) -> str:
     >>> inline(drawn, "bars", "bars of <ours>")
     '<svg role="img" aria-label="bars of &lt;ours&gt;" viewBox="0 0 72 36"><path id="bars.a" style="fill: currentColor"/></svg>'
     """
-    from markupsafe import escape
-
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg role="img" aria-label="{_plain(str(escape(alt)))}" \1>', svg, count=1)
     svg = re.sub(r"<title>.*?</title>", "", svg, count=1, flags=re.DOTALL)  # it would pop up as a tooltip; the label says it already
+    head = f'<svg role="img" aria-label="{escape(alt)}" '
+    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', lambda found: f"{head}{found[1]}>", svg, count=1)
     svg = re.sub(r'\b(id="|xlink:href="#|href="#|url\(#)(?!data:)', lambda found: f"{found[1]}{name}.", svg)
     svg = svg.replace("xlink:href=", "href=")
     for drawn, taken in ((INK, "currentColor"), (LINE, "var(--line)"), (PAPER, "var(--paper)")):
         svg = svg.replace(drawn, taken)
     return re.sub(r"\n\s*", "\n", svg).strip()
-
-
-def _plain(text: str) -> str:
-    return text.replace("\\", "\\\\")

@@ -1,0 +1,270 @@
+"""`report.html` of a comparison: which tables and figures it has, and the file."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from markupsafe import Markup
+
+from sere_core.compare.facts import Results
+from sere_core.compare.report import words
+from sere_core.compare.report.figures import draw_bars, draw_confusion, draw_critical
+from sere_core.compare.report.studio import Picture, Studio
+from sere_core.compare.report.training import History, agreements, draw_diagnostics, draw_losses, draw_maps, history, sample
+from sere_core.compare.stats.summary import ALPHA, Summary
+from sere_core.compare.tables.source import ROW, Source, mean_cell, pair_cell, percent, rank_cell
+from sere_core.tables.model import Cell, Column, Line, Table, number
+from sere_registry.errors import SereError
+from sere_registry.files import write_atomically
+
+TEMPLATE = Path(__file__).parent / "template"
+
+#: rows beside the reference whose confusion matrices are shown at once; pairs whose embeddings are mapped
+BEST, MAPPED = 3, 3
+#: the largest file that is put into the page as it is, in bytes
+LARGEST = 1_500_000
+
+_OWN = ("bars-", "critical-difference", "confusion-", "losses-", "diagnostic-", "map-")
+
+
+def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) -> Path:
+    """Write `report.html` into a comparison's folder, its figures and tables beside it, from the records in it and nothing else.
+
+    The same records give the same bytes.  Names in them come from users: the template escapes everything but the drawings.
+
+    Args:
+        folder: `runs/NAME` of a comparison.
+        tell: called with what is done at the moment, a few words at a time.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        SereError: T505 if the folder holds no comparison; T506 or T508 if its rows do not share a table; X704 or X705 if the report
+            cannot be written.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from sere_core.compare.evidence import Conditions
+    from sere_core.compare.proof import prove
+    from sere_core.compare.reading import read_results
+    from sere_core.compare.tables.shapes import classes, cost, gender, source, write_tables
+
+    tell("reading records")
+    conditions = Conditions()
+    results = read_results(folder, conditions)
+    tell("proof")
+    jobs = {facts.job: facts.path for facts in results.runs.values()}
+    proof = prove(results.plan, {job: conditions.of(path) for job, path in jobs.items()})
+    if proof.refused:
+        raise SereError(*proof.refused)
+    results = replace(results, allowed=proof.allowed)
+    tell("statistics")
+    made = source(results)
+    summary = made.summary
+    tell("tables")
+    write_tables(results, folder / "tables", summary)
+    studio = Studio(folder / "figures", lambda name: tell(f"figure {name}"))
+    album = draw_album(studio, results, summary)
+    for path in studio.folder.glob("*"):  # what an earlier report drew and this one does not
+        if path.suffix in (".png", ".svg") and path.stem.startswith(_OWN) and path.stem not in studio.drawn:
+            path.unlink(missing_ok=True)
+    tell("page")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["typeset"] = typeset
+    ranks, runs = summary.ranking, results.runs.values()
+    text = environment.get_template("report.html.j2").render(
+        style=Markup((TEMPLATE / "style.css").read_text(encoding="utf-8")),
+        results=results,
+        plan=results.plan,
+        summary=summary,
+        alpha=ALPHA,
+        album=album,
+        settings=words.settings(results),
+        protocols=words.counted([facts.protocol] for facts in runs),
+        digests=words.digests(results),
+        machines=words.machines(results),
+        headline=words.headline(summary),
+        conclusions=words.conclusions(summary),
+        main=main_table(made),
+        details=[classes(made), gender(made)],
+        verdicts=verdict_table(summary),
+        clusters=cluster_table(made),
+        cost=cost(made),
+        troubles=words.counted(facts.warnings for facts in runs),
+        probes=words.counted(facts.probes for facts in runs),
+        failures=words.failures(results),
+        friedman=None if ranks is None or ranks.friedman_p is None else words.chance(ranks.friedman_p, "p"),
+    )
+    path = folder / "report.html"
+    write_atomically(path, text.encode())
+    return path
+
+
+def typeset(text: str) -> str:
+    """A cell's text with the signs that a page has.
+
+    >>> typeset("-"), typeset("-2.8"), typeset("a-b")
+    ('–', '−2.8', 'a-b')
+    """
+    if text == "-":
+        return "–"
+    return f"{words.MINUS}{text[1:]}" if text[:1] == "-" and text[1:2].isdigit() else text
+
+
+# tables
+
+
+def main_table(source: Source) -> Table:
+    """UAR by row and pair with an interval for each, the mean over pairs, the average rank, and chance."""
+    pairs = source.plan.pairs
+    columns = (ROW, Column("mean", ranked=True), Column("rank"), *(Column(pair, ranked=True) for pair in pairs))
+    sections = source.sections(
+        columns,
+        lambda row: (mean_cell(row, len(pairs), None), rank_cell(row), *(pair_cell(row.pairs.get(pair)) for pair in pairs)),
+        blanks=False,
+    )
+    head, *levels = source.chance((ROW, *columns[3:], columns[1])).cells
+    guess = Line((head, levels[-1], Cell(), *levels[:-1]), {"row": "chance", "role": "chance"})
+    caption = (
+        "UAR in %: mean over seeds of the mean over folds, ± standard deviation between seeds; below it the bootstrap interval. "
+        f"Mean: over pairs; rank: average over pairs. Bold: the best of the methods. All rows: {source.common}."
+    )
+    return Table("main", caption, columns, (*sections, (guess,)))
+
+
+def verdict_table(summary: Summary) -> Table | None:
+    """The numbers behind the words; None without verdicts."""
+    if not summary.verdicts:
+        return None
+    lines = []
+    for each in summary.verdicts:
+        ends = "-" if each.interval is None else f"{words.points(each.interval.low)} to {words.points(each.interval.high)}"
+        cells = (
+            each.row,
+            words.points(each.difference),
+            ends,
+            *map(words.chance, (each.p, each.p_holm, each.p_least, each.p_wilcoxon, each.p_pairs)),
+            number(each.effect, percent=False, digits=2),
+            number(each.rank_biserial, percent=False, digits=2),
+            f"{each.wins}/{each.ties}/{each.losses}",
+            f"{each.units} (draw)",
+            number(each.smallest_detectable),
+        )
+        lines.append(Line(tuple(map(Cell, cells)), {"row": each.row, "role": summary.row(each.row).role}))
+    numbers = ("difference", "interval", "p", "p (Holm)", "least p", "p (Wilcoxon)", "p (pairs)", "d_z", "rank-biserial")
+    caption = (
+        f"Every row minus {summary.reference}, in points of UAR. p: sign-flip permutation test over the units; least p: the smallest "
+        "that so many units can give; p (pairs): the same test over pair means. "
+        f"Shown at {ALPHA:g} after Holm's correction with an interval that excludes 0."
+    )
+    heads = ("row", *numbers, "won/tied/lost", "units", "smallest detectable")
+    return Table("verdicts", caption, tuple(map(Column, heads)), (tuple(lines),))
+
+
+def cluster_table(source: Source) -> Table | None:
+    """Does the scored target cluster by its true emotions, and are pseudo-labels right?  None where no record tells."""
+    titles = {
+        "knn_purity": "same emotion nearby",
+        "purity_chance": "by chance",
+        "silhouette": "silhouette",
+        "pseudo_accuracy": "right pseudo-labels",
+    }
+    lines = []
+    for row in source.summary.rows:
+        paths = [facts.path for (name, _, _), facts in source.results.runs.items() if name == row.row]
+        folds = [fold for path in paths for fold in _clustering(path)]
+        found = {name: [fold[name] for fold in folds if name in fold] for name in titles}
+        means = {name: fmean(values) if values else None for name, values in found.items()}
+        if any(found.values()):
+            cells = [
+                Cell(number(value, percent=False, digits=3)) if name == "silhouette" else percent(value) for name, value in means.items()
+            ]
+            lines.append(source.line(row, cells))
+    caption = (
+        "Scored target utterances by their true emotions, as the scorer found when it opened the labels once: share of nearest "
+        "neighbours with the same emotion, what chance gives, mean silhouette, and how many of the method's pseudo-labels are right "
+        "(in %). Means over folds, seeds and pairs."
+    )
+    return Table("clusters", caption, (ROW, *map(Column, titles.values())), (tuple(lines),)) if lines else None
+
+
+def _clustering(record: Path) -> list[dict[str, float]]:
+    """By fold what the scorer said of the embeddings of the scored utterances; see `sere_core.score.clustering`."""
+    try:
+        folds = json.loads((record / "scores.json").read_bytes())["folds"]
+        said = [{**(fold.get("clustering") or {}), "pseudo_accuracy": fold.get("pseudo_accuracy")} for fold in folds]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return [{name: float(value) for name, value in fold.items() if isinstance(value, (int, float))} for fold in said]
+
+
+# figures
+
+
+def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, object]:
+    """Every figure, by section of the page."""
+    plan, reference = results.plan, summary.reference
+    others = [row for row in summary.rows if row.row != reference and row.role != "ceiling" and row.mean is not None]
+    others.sort(key=lambda row: -(row.mean.mean if row.mean else 0.0))
+    shown = [reference, *(row.row for row in others[:BEST])]
+    matrices = {row.row: draw_confusion(studio, results, row.row) for row in summary.rows}
+    floors = [row.row for row in summary.rows if row.role == "floor"]
+    places = [(reference, pair) for pair in plan.pairs[:MAPPED]]
+    places += [(name, plan.pairs[0]) for name in dict.fromkeys([*shown[1:2], *floors]) if name != reference]
+    return {
+        "bars": _found(draw_bars(studio, summary, pair) for pair in plan.pairs),
+        "critical": summary.ranking and draw_critical(studio, summary.ranking, reference),
+        "confusions": _found(matrices[name] for name in shown),
+        "more_confusions": _found(picture for name, picture in matrices.items() if name not in shown),
+        "losses": _found(draw_losses(studio, row.row, _history(results, row.row).losses) for row in summary.rows),
+        "diagnostics": draw_diagnostics(studio, reference, {pair: _history(results, reference, pair) for pair in plan.pairs}),
+        "mapped": [mapped for row, pair in places if (mapped := _mapped(studio, results, row, pair))],
+        "resonance": given(studio.folder, "resonance-"),
+    }
+
+
+def _found(pictures: Iterable[Picture | None]) -> list[Picture]:
+    return [picture for picture in pictures if picture is not None]
+
+
+def _history(results: Results, row: str, pair: str | None = None) -> History:
+    return history(facts.path for (name, each, _), facts in results.runs.items() if name == row and pair in (None, each))
+
+
+def _mapped(studio: Studio, results: Results, row: str, pair: str) -> dict[str, object] | None:
+    """The maps of one row in one pair, of the first seed that has a record, and how neighbours agree."""
+    facts = next((results.runs[row, pair, seed] for seed in results.plan.seeds if (row, pair, seed) in results.runs), None)
+    taken = sample(facts.path) if facts else None
+    if facts is None or taken is None or taken.emotion.max() >= len(facts.classes):
+        return None
+    title = f"{row}, {pair}"
+    pictures = draw_maps(studio, title, taken, facts.classes)
+    return {"title": title, "pictures": pictures, "agreements": agreements(taken, facts.classes)}
+
+
+def given(folder: Path, prefix: str) -> list[Picture]:
+    """The figures of another command in `folder` whose names begin with `prefix`, but those that are too large.
+
+    An SVG goes before a PNG of the same name; a text file of the same name is its caption.
+    """
+    found = {}
+    for kind, suffix in (("png", "png"), ("svg+xml", "svg")):
+        for path in folder.glob(f"{prefix}*.{suffix}"):
+            data = path.read_bytes()
+            if len(data) > LARGEST:
+                continue
+            beside = path.with_suffix(".txt")
+            name = path.stem.removeprefix(prefix).replace("-", " ")
+            caption = beside.read_text(encoding="utf-8", errors="replace").strip() if beside.is_file() else name
+            url = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+            image = Markup('<img src="{}" alt="Resonance map: {}">').format(url, caption)
+            found[path.stem] = Picture(path.stem, image, caption)
+    return [found[name] for name in sorted(found)]
