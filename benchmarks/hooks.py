@@ -21,14 +21,15 @@ from torch import nn
 
 from sere_core.config.model import Train
 from sere_core.hookbus import HookBus
-from sere_core.train.backbone import Backbone, Projection
-from sere_core.train.coder import Coder
+from sere_core.train.batches import BatchMaker
+from sere_core.train.network import Backbone, Projection
 from sere_core.train.stage import StageRunner
 from sere_core.train.streams import Item, StreamSet
 from sere_core.train.whole import VisibleData
 from sere_plugins.specs import dynamics, losses, methods, resonance
-from sere_registry import BuildContext, Frames, MethodContext, WeightedLoss
+from sere_registry import BuildContext, Frames, Loss, Method, MethodContext, ResonanceField, WeightedLoss
 from sere_registry.hookspecs import RunInfo, hookimpl
+from sere_registry.protocols import completed
 
 CLASSES = ("anger", "fear", "happiness", "neutral", "sadness")
 WIDTH = 32
@@ -60,7 +61,7 @@ def stream(name: str, size: int, frames: int, static: int, labelled: bool) -> St
         contours = torch.randn(length, static, generator=generator).abs()
         items.append(Item(f"{name}/{number}", values, contours, values.mean(dim=0)))
     labels = torch.arange(size) % len(CLASSES) if labelled else None
-    return StreamSet(name, "plain", tuple(items), 50.0, 50.0, labels=labels)
+    return StreamSet(name, "plain", tuple(items), 50.0, labels)
 
 
 def runner(utterances: int, frames: int) -> StageRunner:
@@ -72,14 +73,14 @@ def runner(utterances: int, frames: int) -> StageRunner:
     backbone = Backbone({"plain": Plain()}, {"plain": Projection(WIDTH, WIDTH, 0.0)}, idfe, nn.Linear(context.embedding_dim, len(CLASSES)))
     field = resonance.IRF.load()(resonance.IRF.params(), context)
     parts = {name: spec.load()(spec.params(), context) for name, spec in {"classify": losses.CROSS_ENTROPY, "adapt": losses.TRIC}.items()}
-    weighted = {name: WeightedLoss(part, 1.0, 1.0) for name, part in parts.items()}
-    method = methods.JOINT.load()(methods.JOINT.params(), MethodContext(**vars(context), backbone=backbone, field=field, losses=weighted))
+    weighted = {name: WeightedLoss(completed(part, Loss), 1.0, 1.0) for name, part in parts.items()}
+    full = MethodContext(**{**vars(context), "backbone": backbone}, field=completed(field, ResonanceField), losses=weighted)
+    method = completed(methods.JOINT.load()(methods.JOINT.params(), full), Method)
     (stage,) = method.stages()
     streams = {name: stream(name, utterances, frames, idfe.static_dim, name == "labelled") for name in sorted(stage.sees)}
     train, device = Train(epochs=10**6), torch.device("cpu")
-    coder = Coder(streams, {"labelled": "all", "source": 16, "target": 16}, 0, device)
     data = VisibleData(streams, lambda: backbone, device)
-    return StageRunner(stage, method, coder, data, train, 1, torch.enable_grad, lambda epoch, step, terms: None)
+    return StageRunner(stage, method, BatchMaker(streams, train, 0, device), data, train, 1)
 
 
 def seconds(work: Callable[[], Any], repeats: int) -> float:

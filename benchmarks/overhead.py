@@ -20,14 +20,12 @@ from step import CLASSES, NAMES, SIZES, stream
 
 from sere_core.config import load
 from sere_core.score.records import RunFolder
-from sere_core.train.assemble import Assembler
-from sere_core.train.coder import Coder
+from sere_core.train.batches import BatchMaker
+from sere_core.train.build import Builder
 from sere_core.train.fold import FoldTrainer, Listener
-from sere_core.train.guard import Guard
 from sere_core.train.stage import EpochReport
 from sere_core.train.streams import StreamSet
 from sere_core.train.whole import predict
-from sere_core.train.zones import Zones
 from sere_registry import BuildContext
 
 CPU = torch.device("cpu")
@@ -38,23 +36,20 @@ def streams() -> dict[str, StreamSet]:
     """Real shapes; the test stream is as long as a fold's."""
     made = {name: stream(name, 10) for name in SIZES}
     target = made["target"]
-    return {**made, "test": StreamSet("test", target.path, target.items[:80], target.rate, target.static_rate)}
+    return {**made, "test": StreamSet("test", target.path, target.items[:80], target.rate)}
 
 
-def assembler(epochs: int) -> Assembler:
+def builder(epochs: int) -> Builder:
     """Of the default config's network, with so many epochs."""
-    return Assembler(load("configs/sere_default.yaml", sets=[f"train.epochs={epochs}"]), CLASSES, len(NAMES), 0, ("acoustic",), CPU)
+    resolved = load("configs/sere_default.yaml", sets=[f"train.epochs={epochs}"])
+    return Builder(resolved, BuildContext(id="", classes=CLASSES, input_dim=len(NAMES)), 0, ("acoustic",), CPU)
 
 
 def engine(made: dict[str, StreamSet], epochs: int, steps: int, folder: Path) -> None:
     """A fold as a run trains it."""
-    parts = assembler(epochs)
+    parts = builder(epochs)
     resolved = parts.resolved
     with RunFolder(folder, "job").claim("fresh") as record:
-        factories = {path: bound.spec.factory for path, bound in resolved.components.items()}
-        guard = Guard(
-            factories, Zones(folder / "elsewhere", (), (), folder / "audio.index"), main.__code__
-        )  # this file may write its record
 
         def epoch_end(stage: str, report: EpochReport, score: float | None) -> int:
             record.append_history({"epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics})
@@ -63,23 +58,22 @@ def engine(made: dict[str, StreamSet], epochs: int, steps: int, folder: Path) ->
         selector = resolved.components["select"].build(BuildContext(id="select", classes=CLASSES))
         listener, path = Listener(epoch_end=epoch_end), record.checkpoints / "fold-0.safetensors"
         trainer = FoldTrainer(0, parts, made, resolved.config.train, steps, selector, path, listener=listener)
-        with guard.watching():
-            trainer.run()
+        trainer.run()
 
 
 def bare(made: dict[str, StreamSet], epochs: int, steps: int) -> None:
     """The same steps without an engine."""
-    parts = assembler(epochs)
-    method, batch = parts.method(), parts.resolved.config.train.batch
+    parts = builder(epochs)
+    method = parts.method()
     network, field, losses = method.backbone, method.field, method.losses
     visible = {name: made[name] for name in ("labelled", "source", "target")}
-    draws = Coder(visible, {"labelled": batch.labelled, "source": batch.source, "target": batch.target}, parts.seed, CPU)
+    draws = BatchMaker(visible, parts.resolved.config.train, parts.seed, CPU)
     optimizer = torch.optim.Adam([each for each in method.parameters() if each.requires_grad], lr=1e-3, fused=True)
     history = []
     method.train()
     for step in range(epochs * steps):
         raws = draws.draw(frozenset(visible), step)
-        labelled, source, target = (network.encode(visible[name].path, raws[name]) for name in visible)
+        labelled, source, target = (network.encode(raws[name]) for name in visible)
         terms = {**losses["classify"](labelled), **losses["adapt"](labelled, source, target, field)}
         loss = torch.stack(list(terms.values())).sum()
         optimizer.zero_grad(set_to_none=True)

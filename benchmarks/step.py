@@ -15,7 +15,6 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,12 +22,14 @@ from typing import Any
 import torch
 
 from sere_core.config import load
-from sere_core.train.assemble import Assembler
-from sere_core.train.coder import Coder
+from sere_core.train.batches import BatchMaker
+from sere_core.train.build import Builder
+from sere_core.train.network import network
 from sere_core.train.stage import StageRunner
 from sere_core.train.streams import Item, StreamSet
 from sere_core.train.whole import VisibleData
 from sere_plugins.encoders.acoustic import NAMES
+from sere_registry import BuildContext
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 SIZES = {"labelled": 30, "source": 400, "target": 300}
@@ -47,7 +48,7 @@ def stream(name: str, rate: int) -> StreamSet:
         contours = torch.randn(length, CONTOURS, generator=generator)
         items.append(Item(f"{name}{number}", values, contours, values.mean(dim=0)))
     labels = torch.arange(SIZES[name]) % len(CLASSES) if name == "labelled" else None
-    return StreamSet(name, "acoustic", tuple(items), float(rate), float(rate), labels)
+    return StreamSet(name, "acoustic", tuple(items), float(rate), labels, int(name == "target"))
 
 
 @dataclass
@@ -85,13 +86,12 @@ def runner(rate: int, losses: tuple[str, ...]) -> StageRunner:
     unused = [f"losses.{name}=null" for name in ("classify", "adapt") if name not in losses]
     resolved = load("configs/sere_default.yaml", sets=unused)
     device = torch.device("cpu")
-    method = Assembler(resolved, CLASSES, len(NAMES), 0, ("acoustic",), device).method()
+    method = Builder(resolved, BuildContext(id="", classes=CLASSES, input_dim=len(NAMES)), 0, ("acoustic",), device).method()
     stage = method.stages()[0]
     train = resolved.config.train
     streams = {name: stream(name, rate) for name in sorted(stage.sees)}
-    sizes = {"labelled": train.batch.labelled, "source": train.batch.source, "target": train.batch.target}
-    data = VisibleData(streams, lambda: method.backbone, device)
-    made = StageRunner(stage, method, Coder(streams, sizes, 0, device), data, train, 10**6, nullcontext, lambda e, s, terms: None)
+    data = VisibleData(streams, lambda: network(method.backbone), device)
+    made = StageRunner(stage, method, BatchMaker(streams, train, 0, device), data, train, 10**6)
     method.train()
     return made
 
@@ -100,22 +100,22 @@ def watch(run: StageRunner) -> Clock:
     """The parts of the step, each under its clock."""
     clock = Clock()
     clock.wrap(run, "_step", "what is left")
-    clock.wrap(run.coder, "draw", "draw and pad")
-    clock.wrap(run.coder, "encode", "encode (forward)")
+    clock.wrap(run.batches, "draw", "draw and pad")
+    clock.wrap(run.batches, "encode", "encode (forward)")
     for loss in run.method.losses.values():
         clock.wrap(loss, "forward", "losses (forward)")
     for name in ("similarity", "aligned", "exchange"):
         if hasattr(run.method.field, name):
             clock.wrap(run.method.field, name, f"field: {name}")
-    for optimizer in run.optimizers.values():
-        clock.wrap(optimizer, "step", "optimizer")
+    for optimizer in run.trained.values():
+        clock.wrap(optimizer.optimizer, "step", "optimizer")
     clock.wrap(torch.Tensor, "backward", "backward")
     return clock
 
 
 def products(run: StageRunner) -> Callable[[], None]:
     """The matrix products that a step cannot do without: projections forward and backward, and every search of TRIC, on real frames."""
-    frames = {name: int(run.coder.draw(frozenset({name}), 0)[name].frames.mask.sum()) for name in run.coder.streams}
+    frames = {name: int(run.batches.draw(frozenset({name}), 0)[name].inputs.frames.mask.sum()) for name in run.batches.streams}
     width = run.method.backbone.projections["acoustic"].linear.out_features
     inputs = {name: torch.randn(count, len(NAMES)) for name, count in frames.items()}
     outputs = {name: torch.randn(count, width + CONTOURS) for name, count in frames.items()}
@@ -144,7 +144,7 @@ def measure(rate: int, steps: int) -> None:
     plain: dict[str, list[float]] = defaultdict(list)
     for step in range(steps + 3):
         for name, run in runs.items():
-            took = cpu(partial(run._step, step, 0))
+            took = cpu(partial(run._step, run._progress(step, 0)))
             if step >= 3:
                 plain[name].append(took)
         plain["products"].append(cpu(multiply))
@@ -152,11 +152,11 @@ def measure(rate: int, steps: int) -> None:
     backward = torch.Tensor.backward
     clock = watch(runs["sere"])
     for step in range(steps + 3, 2 * steps + 3):
-        runs["sere"]._step(step, 0)
+        runs["sere"]._step(runs["sere"]._progress(step, 0))
     setattr(torch.Tensor, "backward", backward)  # noqa: B010  (mypy knows that methods are not assigned)
     whole = sum(clock.seconds.values())
-    frames = {name: run.coder.draw(frozenset({"target"}), 0) for name, run in runs.items() if "target" in run.coder.streams}
-    longest = frames["sere"]["target"].frames.values.shape[1]
+    frames = {name: run.batches.draw(frozenset({"target"}), 0) for name, run in runs.items() if "target" in run.batches.streams}
+    longest = frames["sere"]["target"].inputs.frames.values.shape[1]
     print(f"{rate} frames a second (the longest of the first target batch: {longest} frames)")
     print(f"    a step                   {middle['sere']:7.2f} ms, {1e3 / middle['sere']:.0f} a second")
     print(f"    / source-only            {middle['sere'] / middle['source-only']:7.2f}    ({middle['source-only']:.2f} ms)")
@@ -169,10 +169,10 @@ def profile(rate: int, steps: int) -> None:
     """torch's own table of the operations that take longest."""
     run = runner(rate, ("classify", "adapt"))
     for step in range(3):
-        run._step(step, 0)
+        run._step(run._progress(step, 0))
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
         for step in range(3, steps + 3):
-            run._step(step, 0)
+            run._step(run._progress(step, 0))
     print(seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=30, max_name_column_width=60))
 
 

@@ -75,7 +75,6 @@ CAUSES: dict[str, str] = {
     "D610": "a manifest with a missing column, a label that is not an emotion, or one utterance twice",
     "D611": "a method that reads a stream which its stage does not declare, or code that asks for target labels",
     "D612": "a word of a few milliseconds, or a part with almost equal start and end",
-    "D613": "a plugin that searches the interpreter, a corpus or a record while it is trained; a debugging aid that was left in it",
     "T501": "a learning rate that is too high, or a division by zero in a loss",
     "T502": "Ctrl-C, or the end of a job's time",
     "T503": "the same config as before, whose run did not finish",

@@ -7,23 +7,31 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sere_core.config import Resolved
-from sere_core.data.labels import Seal
-from sere_core.data.task import TaskPlan, make_task
+from sere_core.data.plan import TaskPlan
+from sere_core.data.task import make_task
 from sere_core.rng import derive
-from sere_registry import BuildContext, Problem, Recording, SereError, Utterance, error, suggest
+from sere_registry import BuildContext, Corpus, Problem, Recording, SereError, Utterance, error, suggest
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The checked config, its corpora, and the task made of them."""
+    """The checked config, and the task made of its corpora; no label of the target."""
 
     resolved: Resolved
-    corpora: Mapping[str, Any]
     task: TaskPlan
     warnings: tuple[str, ...]
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """The ids of the corpora, source first; one where a corpus is its own source."""
+        return tuple(dict.fromkeys((self.task.source, self.task.target)))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All that are spoken, sorted."""
+        return tuple(sorted({recording.language for recording, _ in self.recordings().values()}))
 
     def recordings(self) -> dict[str, tuple[Recording, tuple[str, ...]]]:
         """Every recording that the task uses, by key, with the encoder ids that it needs.
@@ -74,47 +82,52 @@ class Plan:
         return tuple(sorted({encoder for _, encoders in self.recordings().values() for encoder in encoders}))
 
 
-def make_plan(resolved: Resolved, seal: Seal | None = None) -> Plan:
+def build_corpus(resolved: Resolved, name: str) -> Corpus:
+    """The corpus of this id.  It is built whenever it is needed and not kept: it knows the labels."""
+    cache = resolved.config.features.cache
+    corpus: Corpus = resolved.components[f"corpora.{name}"].build(BuildContext(id=name, cache=Path(cache) if cache else None))
+    return corpus
+
+
+def list_corpus(resolved: Resolved, name: str) -> Sequence[Utterance]:
+    """All utterances of the corpus of this id, with their emotions, read now."""
+    return build_corpus(resolved, name).utterances()
+
+
+def make_plan(resolved: Resolved) -> Plan:
     """List the corpora and make the task; nothing is decoded, rendered or trained.
 
-    Without a seal nobody can ever open the target's labels, which is right for a dry run.
+    The one place of a run that reads the target's labels before there are predictions.  They die with its frame.
 
     Raises:
         SereError: everything that is wrong with the folders, the pair of corpora, or the folds.
     """
     task = resolved.config.task
-    corpora: dict[str, Any] = {}
     listed: dict[str, Sequence[Utterance]] = {}
     problems: list[Problem] = []
     warnings: list[str] = []
-    cache = resolved.config.features.cache
     for name in dict.fromkeys((task.source, task.target)):
         try:
-            corpora[name] = resolved.components[f"corpora.{name}"].build(BuildContext(id=name, cache=Path(cache) if cache else None))
-            listed[name] = corpora[name].utterances()
-            warnings += [f"corpus {name}: {finding.message}" for finding in corpora[name].findings() if finding.level != "note"]
+            corpus = build_corpus(resolved, name)
+            listed[name] = corpus.utterances()
+            warnings += [f"corpus {name}: {finding.message}" for finding in corpus.findings() if finding.level != "note"]
         except SereError as broken:
             place = resolved.place(f"corpora.{name}")
             problems += [p if p.place.file else Problem(p.code, p.message, p.hint, place) for p in broken.problems]
     if problems:
         raise SereError(*problems)
-    plan = make_task(task, listed[task.source], listed[task.target], derive(resolved.config.seed, "task"), resolved.place, seal)
-    _check_languages(resolved, listed)
-    return Plan(resolved, corpora, plan, (*warnings, *plan.warnings))
+    plan = make_task(task, listed[task.source], listed[task.target], derive(resolved.config.seed, "task"), resolved.place)
+    _check_languages(resolved, Counter(each.recording.language for side in listed.values() for each in side))
+    return Plan(resolved, plan, (*warnings, *plan.warnings))
 
 
-def _check_languages(resolved: Resolved, listed: Mapping[str, Sequence[Utterance]]) -> None:
+def _check_languages(resolved: Resolved, spoken: Mapping[str, int]) -> None:
     """Every language of the pair needs an encoder."""
     unlabelled = resolved.config.paths.unlabelled
     if isinstance(unlabelled, str):
         return
-    spoken = Counter(utterance.recording.language for utterances in listed.values() for utterance in utterances)
     for language in spoken:
         if language not in unlabelled:
             hint = suggest(language, unlabelled, "languages with an encoder")
-            raise error(
-                "C311",
-                f"no encoder for the language '{language}' ({spoken[language]} utterances)",
-                hint,
-                resolved.place("paths.unlabelled"),
-            )
+            what = f"no encoder for the language '{language}' ({spoken[language]} utterances)"
+            raise error("C311", what, hint, resolved.place("paths.unlabelled"))

@@ -3,7 +3,7 @@
 from sere_core.features.audio import SAMPLE_RATE
 from sere_core.features.contours import on_grid
 from sere_core.features.spectra import centred, decibels, mel_filters, power
-from sere_core.train.packing import pack_rows, pad_rows
+from sere_core.functional import pack_rows, pad_rows
 
 __all__ = [
     "SAMPLE_RATE",

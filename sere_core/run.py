@@ -1,6 +1,8 @@
 """A run from its config to its record; it reads in the order in which things happen.
 
 corpora -> task -> features -> for each fold: train, predict, score -> record -> table
+
+Checking a config must not import torch, so what needs it is imported where it is used.
 """
 
 from __future__ import annotations
@@ -9,15 +11,29 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from sere_core.config import Resolved
-from sere_core.plan import Plan, make_plan
+from sere_core.plan import Plan, list_corpus, make_plan
 from sere_registry import BuildContext
 
 if TYPE_CHECKING:
+    import torch
+
     from sere_core.console import Speaker
+    from sere_core.data.plan import Fold
+    from sere_core.hookbus import HookBus
+    from sere_core.material import Material
+    from sere_core.score.records import RunFolder
+    from sere_core.score.scorer import Scorer
+    from sere_core.train.build import Builder
+    from sere_core.train.checkpoint import Checkpoint
+    from sere_core.train.fold import FoldResult, FoldTrainer, Listener
+    from sere_core.train.stage import EpochReport
+    from sere_registry.hookspecs import RunInfo
 
 
 def dry_run(resolved: Resolved) -> int:
@@ -48,16 +64,14 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
         SereError: whatever is wrong, in coded lines.
     """
     from sere_core.console import Speaker
-    from sere_core.data.labels import Seal
     from sere_core.score.reading import Record
     from sere_core.score.records import RunFolder
     from sere_core.score.table import print_summary
 
-    speaker = Speaker(quiet)
+    speaker, clock = Speaker(quiet), Clock()
     folder = RunFolder(Path(resolved.config.output.dir), resolved.digest())
-    started = time.perf_counter()
-    seal = Seal()
-    plan = make_plan(resolved, seal)
+    with clock.timed("plan"):
+        plan = make_plan(resolved)
     if folder.done and not fresh:
         record = Record.read(folder.path)
         plan.check_unchanged(record.manifest["digests"]["corpora"], folder.path)
@@ -66,36 +80,19 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
         speaker.say(f"this run was done before; its record: {folder.path} (--fresh trains again)")
         return 0
     speaker.warn(plan.warnings)
-    mode: Literal["new", "resume", "fresh"] = "fresh" if fresh else "resume" if resume else "new"
-    with folder.claim(mode):
-        Run(resolved, plan, seal, folder, speaker, started).whole()
+    with folder.claim("fresh" if fresh else "resume" if resume else "new"):
+        carry_out(plan, folder, speaker, clock)
     if not quiet:
         print_summary(Record.read(folder.path), speaker.console)
     speaker.say(f"record: {folder.path}")
     return 0
 
 
-class Run:
-    """One run in its folder."""
+class Clock:
+    """Seconds by phase of the run."""
 
-    def __init__(self, resolved: Resolved, plan: Plan, seal: Any, folder: Any, speaker: Speaker, started: float) -> None:
-        from sere_core.hookbus import HookBus
-        from sere_core.score.scorer import Scorer
-        from sere_registry.hookspecs import RunInfo
-
-        self.resolved, self.plan, self.folder, self.speaker = resolved, plan, folder, speaker
-        self.config = resolved.config
-        self.scorer = Scorer(plan.task, seal)
-        hooks = {name: resolved.components[f"hooks.{name}"] for name in self.config.hooks}
-        self.bus = HookBus(
-            {name: bound.build(BuildContext(id=name)) for name, bound in hooks.items()},
-            {name: f"{bound.distribution} {bound.full_name}" for name, bound in hooks.items()},
-        )
-        task = plan.task
-        self.info = RunInfo(
-            self.config.name, folder.path.name, folder.path, len(task.folds), task.classes, speaker.interactive, speaker.quiet
-        )
-        self.times: dict[str, float] = {"plan": time.perf_counter() - started}
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -106,168 +103,216 @@ class Run:
         finally:
             self.times[phase] = self.times.get(phase, 0.0) + time.perf_counter() - begin
 
-    def whole(self) -> None:
-        """All phases; hooks are told of the end whatever happens."""
-        failure: BaseException | None = None
-        try:
-            with self.timed("import torch"):
-                import torch
 
-                from sere_core.train.device import choose_device
-                from sere_core.train.size import peaks
-                from sere_core.train.stage import optimizer_class
-                from sere_core.watching import guard_of
-            optimizer_class(self.config.train, self.resolved.place)  # now, not after hours of extraction
-            self.device = choose_device(self.config.train.device, self.resolved.place("train.device"))
-            self._begin()
-            with self.timed("features"):
-                self._features()
-            torch.set_num_threads(self.config.train.threads or self._threads(torch.get_num_threads()))
-            self.guard = guard_of(self.resolved, self.plan, self.folder, type(self).whole.__code__)
-            with self.guard.watching():
-                self._manifest()
-                self.bus.call("sere_run_start", run=self.info)
-                with self.timed("train and score"):
-                    for fold in self.plan.task.folds:
-                        self._fold(fold)
-            for phase, seconds in self.times.items():
-                self.folder.add_time(phase, seconds)
-            for what, mebibytes in peaks(self.device).items():
-                self.folder.note_peak(what, mebibytes)
-            self.folder.finish()
-        except BaseException as caught:
-            failure = caught
-            raise
-        finally:
-            scores = dict(self.scorer.summary().mean) if self.scorer.scored and failure is None else None
-            self.bus.call("sere_run_end", run=self.info, scores=scores, error=failure)
+def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> None:
+    """All phases of a run in its folder; hooks hear of the end whatever happens."""
+    from sere_core.hookbus import HookBus
+    from sere_core.score.scorer import Scorer
+    from sere_registry.hookspecs import RunInfo
 
-    def _begin(self) -> None:
-        """The record's first files, and how far an interrupted run came."""
-        from sere_core.train.checkpoint import Checkpoint
+    resolved, task = plan.resolved, plan.task
+    config = resolved.config
+    hooks = {name: resolved.components[f"hooks.{name}"] for name in config.hooks}
+    bus = HookBus(
+        {name: bound.build(BuildContext(id=name)) for name, bound in hooks.items()},
+        {name: f"{bound.distribution} {bound.full_name}" for name, bound in hooks.items()},
+    )
+    info = RunInfo(config.name, folder.path.name, folder.path, len(task.folds), task.classes, speaker.interactive, speaker.quiet)
+    scorer = Scorer(task, partial(list_corpus, resolved, task.target))
+    failure: BaseException | None = None
+    try:
+        with clock.timed("import torch"):
+            import torch
 
-        self.folder.write("config.yaml", self.resolved.dump().encode())
-        self.folder.write_folds(self.plan.task)
-        self.checkpoints = {
-            fold.index: Checkpoint.load(path) for fold in self.plan.task.folds if (path := self._checkpoint_path(fold.index)).exists()
-        }
-        reached = max((checkpoint.position.history for checkpoint in self.checkpoints.values()), default=0)
-        self.folder.truncate_history(reached)
-        scores = self.folder.read_json("scores.json")
-        if scores is not None:
-            self.scorer.load(scores)
-        if self.checkpoints:
-            done = sum(checkpoint.position.finished for checkpoint in self.checkpoints.values())
-            self.speaker.say(f"going on: {done} of {len(self.plan.task.folds)} folds are done")
+            from sere_core.material import gather
+            from sere_core.train.device import choose_device, peak_memory
+            from sere_core.train.stage import optimizer_class
+        optimizer_class(config.train.optimizer.use, resolved.place)  # now, not after hours of extraction
+        device = choose_device(config.train.device, resolved.place("train.device"))
+        checkpoints = _begin(plan, folder, scorer, speaker)
+        with clock.timed("features"):
+            material = gather(plan, device, speaker)
+        speaker.warn(material.warnings)
+        torch.set_num_threads(config.train.threads or (torch.get_num_threads() if material.trains_encoder else 1))
+        training = Training(plan, folder, speaker, scorer, bus, info, device, material, checkpoints)
+        training.write_manifest()
+        bus.call("sere_run_start", run=info)
+        with clock.timed("train and score"):
+            for fold in task.folds:
+                training.fold(fold)
+        for phase, seconds in clock.times.items():
+            folder.add_time(phase, seconds)
+        for what, mebibytes in peak_memory(device).items():
+            folder.note_peak(what, mebibytes)
+        folder.finish()
+    except BaseException as caught:
+        failure = caught
+        raise
+    finally:
+        scores = dict(scorer.summary().mean) if scorer.scored and failure is None else None
+        bus.call("sere_run_end", run=info, scores=scores, error=failure)
 
-    def _checkpoint_path(self, fold: int) -> Path:
-        path: Path = self.folder.checkpoints / f"fold-{fold}.safetensors"
-        return path
 
-    def _features(self) -> None:
-        """Extract what is not in the cache."""
-        from sere_core.material import gather
+def _begin(plan: Plan, folder: RunFolder, scorer: Scorer, speaker: Speaker) -> dict[int, Checkpoint]:
+    """The record's first files, and how far an interrupted run came: its checkpoints by fold."""
+    from sere_core.train.checkpoint import Checkpoint
 
-        self.material = gather(self.plan, self.device, self.speaker)
-        self.speaker.warn(self.material.warnings)
+    folder.write("config.yaml", plan.resolved.dump().encode())
+    folder.write_folds(plan.task)
+    paths = {fold.index: folder.checkpoint(fold.index) for fold in plan.task.folds}
+    checkpoints = {index: Checkpoint.load(path) for index, path in paths.items() if path.exists()}
+    folder.truncate_history(max((checkpoint.position.history for checkpoint in checkpoints.values()), default=0))
+    scores = folder.read_json("scores.json")
+    if scores is not None:
+        scorer.load(scores)
+    if checkpoints:
+        done = sum(checkpoint.position.finished for checkpoint in checkpoints.values())
+        speaker.say(f"going on: {done} of {len(plan.task.folds)} folds are done")
+    return checkpoints
 
-    def _threads(self, cores: int) -> int:
-        """All cores where an encoder is trained; else one: the engine's own layers are too small to be worth sharing."""
-        trained = any(parameter.requires_grad for encoder in self.material.preparer.encoders.values() for parameter in encoder.parameters())
-        return cores if trained else 1
 
-    def _manifest(self) -> None:
+@dataclass(frozen=True)
+class Training:
+    """A run whose features are there: what its folds are trained, scored and recorded with."""
+
+    plan: Plan
+    folder: RunFolder
+    speaker: Speaker
+    scorer: Scorer
+    bus: HookBus
+    info: RunInfo
+    device: torch.device
+    material: Material
+    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
+
+    def write_manifest(self) -> None:
         """What the run is made of."""
         from sere_core.data.leakage import checked
         from sere_core.score.manifest import Component, manifest, manifest_changes
+        from sere_core.train.build import count_parameters
         from sere_core.train.device import computes_in, describe
-        from sere_core.train.order import fold_seed, order_digests
-        from sere_core.train.size import count_parameters
+        from sere_core.train.streams import order_digests
 
-        self.material.preparer.streams(self.plan.task.folds[0])  # states whose statistics normalise
-        components = [Component.of(path, bound) for path, bound in self.resolved.components.items()]
-        odd = [f"{each.place.path}: {each.message}" for each in self.resolved.warnings]
-        digests = {key: self.material.features.audio_digest(recording) for key, (recording, _) in self.plan.recordings().items()}
-        leakage = checked(self.plan.task.folds, digests, self.material.preparer.statements)
+        plan, resolved, material = self.plan, self.plan.resolved, self.material
+        config, folds = resolved.config, plan.task.folds
+        material.preparer.streams(folds[0])  # states whose statistics normalise
+        odd = [f"{each.place.path}: {each.message}" for each in resolved.warnings]
+        digests = {key: material.features.audio_digest(recording) for key, (recording, _) in plan.recordings().items()}
+        leakage = checked(folds, digests, material.preparer.statements)
         self.speaker.say("checked: " + "\n         ".join(f"{what}: {found}" for what, found in leakage.items()))
-        notes = {
-            "leakage": leakage,
-            "normalisation": self.material.preparer.statements,
-            "warnings": [*odd, *self.plan.warnings, *self.material.warnings],
-            "trimmed": self.material.features.report.trimmed,
-            "cut": self.material.features.report.cut,
-            "probes": self.folder.read_json("probes.json") or [],
-        }
         old = self.folder.read_json("manifest.json")
         new = manifest(
-            name=self.config.name,
+            name=config.name,
             job=self.folder.path.name,
-            protocol=self.plan.task.protocol,
-            selection=self.config.select.use,
-            components=components,
-            corpora=self.plan.digests(),
-            folds=self.plan.task.digest,
-            features={"all": self.material.features.digest},
-            seeds={"run": self.config.seed, "task": self.plan.task.seed},
+            protocol=plan.task.protocol,
+            selection=config.select.use,
+            components=[Component.of(path, bound) for path, bound in resolved.components.items()],
+            corpora=plan.digests(),
+            folds=plan.task.digest,
+            features={"all": material.features.digest},
+            seeds={"run": config.seed, "task": plan.task.seed},
             device=describe(self.device),
-            precision=computes_in(self.config.train.precision, self.device),
-            streams=order_digests(self.plan.task.folds, self.config.train, self.config.seed),
-            parameters=count_parameters(self._assembler(fold_seed(self.config.seed, 0), None).method()),
-            notes=notes,
+            precision=computes_in(config.train.precision, self.device),
+            streams=order_digests(folds, config.train, config.seed),
+            parameters=count_parameters(self._builder(folds[0]).method()),
+            notes={
+                "leakage": leakage,
+                "normalisation": material.preparer.statements,
+                "warnings": [*odd, *plan.warnings, *material.warnings],
+                "trimmed": material.features.report.trimmed,
+                "cut": material.features.report.cut,
+            },
         )
         if old is not None:  # an interrupted run goes on
-            self.plan.check_unchanged(old["digests"]["corpora"], self.folder.path)
+            plan.check_unchanged(old["digests"]["corpora"], self.folder.path)
             self.speaker.warn(tuple(f"not as when this run began: {change}" for change in manifest_changes(old, new)))
         self.folder.write_manifest(new)
 
-    def _fold(self, fold: Any) -> None:
-        """Train on one fold (or take up what an interrupted run left), predict, score."""
-        from sere_core.train.fold import FoldTrainer
-        from sere_core.train.order import fold_seed, steps_per_epoch
-        from sere_core.train.views import build_chains
-
-        checkpoint = self.checkpoints.get(fold.index)
-        streams = self.material.preparer.streams(fold)
-        test = streams["test"]
-        trainer = FoldTrainer(
-            index=fold.index,
-            assembler=self._assembler(fold_seed(self.config.seed, fold.index), fold.index),
-            streams=streams,
-            train=self.config.train,
-            steps=steps_per_epoch(self.config.train, fold),
-            selector=self.resolved.components["select"].build(BuildContext(id="select", classes=self.plan.task.classes)),
-            path=self._checkpoint_path(fold.index),
-            views=build_chains(self.resolved, self.material.preparer.encoders),
-            listener=self._listener(fold.index),
-            names=self.material.preparer.names,
-        )
-        result = trainer.run(checkpoint)
-        self.guard.check()
+    def fold(self, fold: Fold) -> None:
+        """Train on one fold (or take up what an interrupted run left), predict, and score what is on the disk."""
+        trainer = self._trainer(fold)
+        result = trainer.run(self.checkpoints.get(fold.index))
         posteriors = result.posteriors.double().numpy()
+        self.folder.write_predictions(fold.index, [recording.id for recording in fold.test], posteriors, self.plan.task.classes)
         if fold.index not in self.scorer.scored:
             pseudo = None if result.pseudo is None else result.pseudo.tolist()
             self.scorer.score(fold, posteriors, result.embeddings.numpy(), pseudo)
-        self.folder.write_predictions(fold.index, [recording.id for recording in fold.test], posteriors, self.plan.task.classes)
         self.folder.write_scores(self.scorer.as_json())
-        embeddings = self._embeddings(fold, result)
+        embeddings = self._write_embeddings(fold, result)
         if fold.index == 0:
-            self._picture(fold, trainer)
-        assert len(test) == len(posteriors)
-        mine = self.scorer.of(fold.index)
+            self._write_picture(fold, trainer)
+        scores = self.scorer.of(fold.index)
+        numbers = {name: float(value) for name, value in scores.as_json().items() if isinstance(value, (int, float))}
         self.bus.call(
             "sere_fold_scored",
             run=self.info,
             fold=fold.index,
-            scores=_numbers(mine.as_json()),
-            confusion=mine.confusion,
+            scores=numbers,
+            confusion=scores.confusion,
             embeddings=embeddings,
         )
 
-    def _embeddings(self, fold: Any, result: Any) -> Path:
-        """The scored utterances' embeddings with the answers to them, and those of S_l with its labels; no label of the target."""
+    def _trainer(self, fold: Fold) -> FoldTrainer:
+        from sere_core.train.build import build_views
+        from sere_core.train.fold import FoldTrainer
+        from sere_core.train.streams import steps_per_epoch
+        from sere_registry.protocols import Selector, completed
+
+        resolved, preparer = self.plan.resolved, self.material.preparer
+        context = BuildContext(id="select", classes=self.plan.task.classes)
+
+        def built(kind: str, id: str, name: str) -> None:
+            self.bus.call("sere_component_built", run=self.info, kind=kind, id=id, name=name)
+
+        return FoldTrainer(
+            index=fold.index,
+            builder=replace(self._builder(fold), built=built),
+            streams=preparer.streams(fold),
+            train=resolved.config.train,
+            steps=steps_per_epoch(resolved.config.train, fold),
+            selector=completed(resolved.components["select"].build(context), Selector),
+            path=self.folder.checkpoint(fold.index),
+            views=build_views(resolved, preparer.encoders),
+            listener=self._listener(fold.index),
+            names=preparer.names,
+        )
+
+    def _builder(self, fold: Fold) -> Builder:
+        """Builds the methods of a fold."""
+        from sere_core.train.build import Builder, fold_context
+        from sere_core.train.streams import fold_seed
+
+        seed = fold_seed(self.plan.resolved.config.seed, fold.index)
+        context = fold_context(self.plan, fold, self.material.input_dim)
+        return Builder(self.plan.resolved, context, seed, self.plan.paths, self.device)
+
+    def _listener(self, fold: int) -> Listener:
+        """Hooks and history hear of the fold's steps and epochs."""
+        from sere_core.train.fold import Listener
+
+        call = partial(self.bus.call, run=self.info, fold=fold)
+
+        def epoch_end(stage: str, report: EpochReport, score: float | None) -> int:
+            said = {"stage": stage, "epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics}
+            self.folder.append_history({"fold": fold, **said} if score is None else {"fold": fold, **said, "selection": score})
+            call("sere_epoch_end", **said)
+            return self.folder.history_position()
+
+        return Listener(
+            stage_start=lambda stage, epochs, steps, first: call(
+                "sere_stage_start", stage=stage, epochs=epochs, steps=steps, first_epoch=first
+            ),
+            step_end=lambda stage, epoch, step, losses: call("sere_step_end", stage=stage, epoch=epoch, step=step, losses=losses),
+            epoch_end=epoch_end,
+            checkpoint_saved=lambda path: call("sere_checkpoint_saved", path=path),
+            should_stop=lambda stage, epoch: call("sere_should_stop", stage=stage, epoch=epoch),
+        )
+
+    def _write_embeddings(self, fold: Fold, result: FoldResult) -> Path:
+        """The scored utterances' embeddings with their predictions, and those of S_l with its labels; no label of the target."""
         import numpy as np
 
-        held: dict[str, Any] = {
+        held = {
             "embedding": result.embeddings.numpy(),
             "predicted": result.posteriors.argmax(dim=1).numpy(),
             "language": np.array([recording.language for recording in fold.test]),
@@ -278,62 +323,12 @@ class Run:
                 "support_label": np.array(fold.labels),
                 "support_language": np.array([recording.language for recording in fold.labelled]),
             }
-        with self.folder.atomic(f"embeddings/fold-{fold.index}.npz") as path, open(path, "wb") as file:
-            np.savez(file, **held)
-        found: Path = self.folder.path / f"embeddings/fold-{fold.index}.npz"
-        return found
+        return self.folder.write_arrays(f"embeddings/fold-{fold.index}.npz", held)
 
-    def _picture(self, fold: Any, trainer: Any) -> None:
+    def _write_picture(self, fold: Fold, trainer: FoldTrainer) -> None:
         """What the report's maps show: some utterances before and after training."""
-        import numpy as np
-
         from sere_core.train.checkpoint import Checkpoint
         from sere_core.train.picture import take_picture
 
         state = Checkpoint.load(trainer.path).under("method")
-        with self.folder.atomic("embeddings/picture.npz") as path, open(path, "wb") as file:
-            np.savez(file, **take_picture(trainer.assembler, state, fold, trainer.streams))
-
-    def _assembler(self, seed: int, fold: int | None) -> Any:
-        """Builds methods; hooks hear of the components of a fold's only."""
-        from sere_core.train.assemble import Assembler
-
-        def built(kind: str, id: str, name: str) -> None:
-            if fold is not None:
-                self.bus.call("sere_component_built", run=self.info, kind=kind, id=id, name=name)
-
-        return Assembler(self.resolved, self.plan.task.classes, self.material.input_dim, seed, self.plan.paths, self.device, built)
-
-    def _listener(self, fold: int) -> Any:
-        """Hooks and history hear of the fold's steps and epochs."""
-        from sere_core.train.fold import Listener
-
-        call, info = self.bus.call, self.info
-
-        def step_end(stage: str, epoch: int, step: int, losses: Mapping[str, float]) -> None:
-            self.guard.check()
-            call("sere_step_end", run=info, fold=fold, stage=stage, epoch=epoch, step=step, losses=losses)
-
-        def epoch_end(stage: str, report: Any, score: float | None) -> int:
-            entry = {"fold": fold, "stage": stage, "epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics}
-            self.folder.append_history(entry if score is None else {**entry, "selection": score})
-            call(
-                "sere_epoch_end", run=info, fold=fold, stage=stage, epoch=report.epoch, losses=report.losses, diagnostics=report.diagnostics
-            )
-            position: int = self.folder.history_position()
-            return position
-
-        return Listener(
-            stage_start=lambda stage, epochs, steps, first: call(
-                "sere_stage_start", run=info, fold=fold, stage=stage, epochs=epochs, steps=steps, first_epoch=first
-            ),
-            step_end=step_end,
-            epoch_end=epoch_end,
-            checkpoint_saved=lambda path: call("sere_checkpoint_saved", run=info, fold=fold, path=path),
-            should_stop=lambda stage, epoch: call("sere_should_stop", run=info, fold=fold, stage=stage, epoch=epoch),
-        )
-
-
-def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Only the plain numbers."""
-    return {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}
+        self.folder.write_arrays("embeddings/picture.npz", take_picture(trainer.builder, state, fold, trainer.streams))

@@ -10,11 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sere_registry.batches import Encoded, Frames, LabelledBatch, Progress, Resonance, UnlabelledBatch, Views
+    from sere_registry.batches import Encoded, Frames, Inputs, LabelledBatch, Progress, Resonance, UnlabelledBatch, Views
     from sere_registry.errors import Place, Problem, SereError, error, suggest
     from sere_registry.kinds import API, GROUPS, Kind
     from sere_registry.params import NoParams, Params, param
     from sere_registry.protocols import (
+        Backbone,
         BuildContext,
         Corpus,
         Dynamics,
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
         View,
     )
     from sere_registry.spec import ComponentSpec
-    from sere_registry.training import Group, Phase, Stage, StageData, WeightedLoss
+    from sere_registry.training import Group, Phase, Schedule, Stage, StageData, WeightedLoss
     from sere_registry.utterances import Finding, Recording, Utterance
 
 __all__ = [
     "API",
     "GROUPS",
+    "Backbone",
     "BuildContext",
     "ComponentSpec",
     "Corpus",
@@ -42,6 +44,7 @@ __all__ = [
     "Finding",
     "Frames",
     "Group",
+    "Inputs",
     "Kind",
     "LabelledBatch",
     "Loss",
@@ -56,6 +59,7 @@ __all__ = [
     "Recording",
     "Resonance",
     "ResonanceField",
+    "Schedule",
     "Selector",
     "SereError",
     "Stage",
@@ -72,13 +76,13 @@ __all__ = [
 
 #: module -> the names above that it defines
 _MODULES = {
-    "batches": "Encoded Frames LabelledBatch Progress Resonance UnlabelledBatch Views",
+    "batches": "Encoded Frames Inputs LabelledBatch Progress Resonance UnlabelledBatch Views",
     "errors": "Place Problem SereError error suggest",
     "kinds": "API GROUPS Kind",
     "params": "NoParams Params param",
-    "protocols": "BuildContext Corpus Dynamics Encoder Loss Method MethodContext ResonanceField Selector View",
+    "protocols": "Backbone BuildContext Corpus Dynamics Encoder Loss Method MethodContext ResonanceField Selector View",
     "spec": "ComponentSpec",
-    "training": "Group Phase Stage StageData WeightedLoss",
+    "training": "Group Phase Schedule Stage StageData WeightedLoss",
     "utterances": "Finding Recording Utterance",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -7,8 +7,8 @@ what the encoder's frozen part puts out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -36,6 +36,29 @@ class Frames:
         weights = self.mask.unsqueeze(-1).to(self.values.dtype)
         return (self.values * weights).sum(dim=1) / weights.sum(dim=1)
 
+    def take(self, rows: Sequence[int]) -> Frames:
+        """The sequences at `rows`."""
+        return replace(self, values=self.values[rows], mask=self.mask[rows])
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A padded batch before the network: what views, masks and mixtures alter, and what `Backbone.encode` encodes.
+
+    Args:
+        path: the encoder that reads it, by its id in the config.
+        frames: the encoder's frozen output after normalisation, `[B, T, F]`.
+        static: the contours as the dynamics prepared them, on the encoder's output grid, `[B, T', S]`.
+    """
+
+    path: str
+    frames: Frames
+    static: Frames
+
+    def take(self, rows: Sequence[int]) -> Inputs:
+        """The utterances at `rows`."""
+        return replace(self, frames=self.frames.take(rows), static=self.static.take(rows))
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -50,6 +73,11 @@ class Encoded:
             `[B, F]`: what closed-form methods work on.
         index: `[B]` long, the position of each utterance in its stream (for memory banks).
         ids: names for messages; those of unlabelled utterances are opaque, since file names tell the emotion.
+        domain: `[B]` long, 0 for the source corpus, 1 for the target.
+        language: `[B]` long, position in `BuildContext.languages`.
+        speaker: `[B]` long, an opaque index below `BuildContext.speakers`; -1 where unknown, and always -1 for utterances
+            that are scored.
+        inputs: what was encoded, to be encoded again (`Backbone.encode`); None for whole streams (`StageData.encoded`).
     """
 
     frames: Frames
@@ -59,6 +87,16 @@ class Encoded:
     vectors: Tensor
     index: Tensor
     ids: tuple[str, ...]
+    domain: Tensor = field(default=None, kw_only=True)  # type: ignore[assignment]  # filled in below
+    language: Tensor = field(default=None, kw_only=True)  # type: ignore[assignment]
+    speaker: Tensor = field(default=None, kw_only=True)  # type: ignore[assignment]
+    inputs: Inputs | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """A batch made by hand is of one domain and one language, and of unknown speakers."""
+        for name, value in (("domain", 0), ("language", 0), ("speaker", -1)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, self.index.new_full((len(self.ids),), value))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,15 +104,15 @@ class Encoded:
     def take(self: Self, rows: Tensor | Iterable[int]) -> Self:
         """The utterances at `rows`, in that order (repeats allowed); gradients flow back."""
         picks = [int(row) for row in rows]
-        changes: dict[str, Any] = {"ids": tuple(self.ids[row] for row in picks)}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "frames":
-                changes["frames"] = replace(value, values=value.values[picks], mask=value.mask[picks])
-            elif field.name == "views":
-                changes["views"] = None if value is None else Views(value.weak.take(picks), value.strong.take(picks))
-            elif field.name != "ids":
-                changes[field.name] = value[picks]
+        changes: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is None:
+                continue
+            if isinstance(value, (Frames, Inputs, Views)):
+                changes[each.name] = value.take(picks)
+            else:
+                changes[each.name] = tuple(value[row] for row in picks) if each.name == "ids" else value[picks]
         return replace(self, **changes)
 
 
@@ -84,6 +122,10 @@ class Views:
 
     weak: Encoded
     strong: Encoded
+
+    def take(self, rows: Sequence[int]) -> Views:
+        """The utterances at `rows`."""
+        return Views(self.weak.take(rows), self.strong.take(rows))
 
 
 @dataclass(frozen=True)

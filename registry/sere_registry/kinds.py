@@ -20,7 +20,7 @@ GROUPS: dict[Kind, str] = {
 }
 
 #: the version of the contract between the engine and its components
-API = 1
+API = 2
 
 #: the namespace of the components that come with sere
 FIRST_PARTY = "sere"

@@ -1,19 +1,21 @@
 """What each kind of component must offer.  No base class is needed: an object with these members is one.
 
 Every component is built as `factory(params, context)` with its own `Params` and a `BuildContext`.  Components that are
-trained are `torch.nn.Module`s.
+trained are `torch.nn.Module`s.  Members in `OPTIONAL` may be left out: `completed` gives a component that lacks them
+the ones of the protocol, so that nobody has to ask whether they are there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as _field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from sere_registry.batches import Encoded, Frames, Resonance, UnlabelledBatch
-from sere_registry.training import Group, Stage, WeightedLoss
+from sere_registry.batches import Encoded, Frames, LabelledBatch, Progress, Resonance, UnlabelledBatch
+from sere_registry.training import Group, Stage, StageData, WeightedLoss
 from sere_registry.utterances import Finding, Utterance
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Generator, Tensor
     from torch.nn import Module, Parameter
+
+T = TypeVar("T")
+AnyBatch = TypeVar("AnyBatch", LabelledBatch, UnlabelledBatch)
 
 ContourName = Literal["f0", "periodicity", "rms", "mfcc2", "centroid"]
 ViewLevel = Literal["waveform", "frames"]
@@ -36,6 +41,10 @@ class BuildContext:
         dim: d, the width of the projected context embedding h.
         dynamics_dim: K, the number of dynamic features.
         input_dim: F, the width of the target path's frozen output (and of `Encoded.vectors`).
+        languages: of the task; `Encoded.language` counts in it.
+        speakers: how many speakers the unlabelled and labelled training streams have; `Encoded.speaker` is below it.
+        backbone: the network, for losses and methods: to copy it (`sere_core.functional.frozen_copy`) and to encode
+            again; None for other kinds.
         cache: a folder for what a component makes once (a rendered corpus); None where nothing may be written.
     """
 
@@ -44,6 +53,9 @@ class BuildContext:
     dim: int = 0
     dynamics_dim: int = 0
     input_dim: int = 0
+    languages: tuple[str, ...] = ()
+    speakers: int = 0
+    backbone: Backbone = None  # type: ignore[assignment]  # for kinds that get none
     cache: Path | None = None
 
     @property
@@ -115,7 +127,6 @@ class Encoder(Protocol):
         ...
 
 
-@runtime_checkable
 class Dynamics(Protocol):
     """Static contours + context frames -> K dynamic features per frame (equation 1).
 
@@ -137,8 +148,11 @@ class Dynamics(Protocol):
         """`[B, T, static_dim]` and h `[B, T, d]` -> the bursts d_t^k `[B, T, K]`."""
         ...
 
+    def diagnostics(self) -> Mapping[str, float]:
+        """Optional: numbers about the last step, for the history."""
+        return {}
 
-@runtime_checkable
+
 class ResonanceField(Protocol):
     """Aligns the frames of two utterances and says how much they resonate (equations 3 to 6).
 
@@ -148,7 +162,6 @@ class ResonanceField(Protocol):
     Optional members:
         frame_map(a, b): the `FrameMap` of the first utterance of a with the first of b, for pictures (`sere resonance`);
             without gradient.  A field that does not compare frames has none.
-        diagnostics(): `Mapping[str, float]` about the last step, for the history.
     """
 
     directed: bool
@@ -165,72 +178,136 @@ class ResonanceField(Protocol):
         """Row i of a with row i of b: similarity `[P]`, told `[P, D]`; differentiable."""
         ...
 
+    def diagnostics(self) -> Mapping[str, float]:
+        """Optional: numbers about the last step, for the history."""
+        return {}
+
 
 class Loss(Protocol):
     """A named set of scalar terms.  An `nn.Module`.
 
-    `forward` names what it reads, any of `labelled` (a `LabelledBatch`), `support` (the whole of S_l, encoded now),
-    `source`, `target` (`UnlabelledBatch`es), `field` (the `ResonanceField`) and `progress`; nothing else is encoded for
-    it.  It returns a mapping from the names of its terms to scalars.
+    `forward` returns a mapping from the names of its terms to scalars.  It gets what `reads` lists, or without that what
+    its signature names, and nothing else is encoded for it: any of `labelled` (a `LabelledBatch`), `support` (the whole of
+    S_l, encoded now), `source`, `target` (`UnlabelledBatch`es), `field` (the `ResonanceField`) and `progress`.
 
-    Optional members:
-        views: the streams whose batches it wants with two `views`, e.g. `frozenset({"target"})`.
-        parameters_by_group(): `Mapping[str, Group]` for a loss that is trained in groups of its own.
-        after_step(progress), after_epoch(progress, data): banks, moving averages; `data` is the stage's `StageData`.
-        predict(batch, support, field): posteriors `[B, C]` of a loss that brings its own classifier; it may leave out
-            what it does not need.  Such a loss also has a bool `predicts`: does its configuration bring a classifier?
-        pseudo_classes(batch, support, field): the classes `[B]` for which it would take unlabelled utterances in training;
-            asked once, of the scored utterances, so that the scorer can say how often they are right.
-        diagnostics(): `Mapping[str, float]` about the last step, for the history.
+    Attributes:
+        reads: optional; what `forward` gets, where that depends on parameters.  Ask for it with `training.reads(loss)`.
+        views: optional; the streams whose batches it wants with two `views`, e.g. `frozenset({"target"})`.
+        predicts: optional; does it bring a classifier, so that `predict` is asked instead of the network's?
     """
 
-    forward: Callable[..., Mapping[str, Tensor]]
+    @property
+    def forward(self) -> Callable[..., Mapping[str, Tensor]]:
+        """The terms."""
+        ...
+
+    views: frozenset[str] = frozenset()
+    predicts: bool = False
+
+    def parameters_by_group(self) -> Mapping[str, Group]:
+        """Optional: parameters that are trained in groups of their own; all others join those of the method."""
+        return {}
+
+    def after_step(self, progress: Progress) -> None:
+        """Optional: moving averages and the like."""
+
+    def after_epoch(self, progress: Progress, data: StageData) -> None:
+        """Optional: banks, pseudo-labels.  Called without gradient being needed, before the epoch is saved."""
+
+    def predict(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None) -> Tensor | None:
+        """Optional: posteriors `[B, C]`, if `predicts`."""
+        return None
+
+    def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None) -> Tensor | None:
+        """Optional: the classes `[B]` that it would assign to unlabelled utterances in training; None if it assigns none.
+
+        Asked once, of the scored utterances, so that the scorer can say how often they are right.
+        """
+        return None
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """Optional: numbers about the last step, for the history."""
+        return {}
 
 
 class Backbone(Protocol):
     """The engine's network: encoders' trained parts, projections, dynamics and the classifier.  An `nn.Module`.
 
-    Methods train it, copy it (`copy.deepcopy`) and may replace its `classifier`.
+    Methods train it, copy it (`sere_core.functional.frozen_copy`) and may replace its `classifier`.
     """
 
     classifier: Module
+    dynamics: Dynamics
 
     def features(self) -> Iterable[Parameter]:
         """All parameters but the classifier's."""
         ...
 
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters."""
+        ...
+
+    def encode(self, batch: AnyBatch, frames: Frames | None = None) -> AnyBatch:
+        """The same utterances, encoded by this network: a moving average or a frozen copy encodes what the student has encoded.
+
+        Args:
+            batch: one with `inputs`; also one of its `views`.
+            frames: `[B, T, F]`, in place of `batch.inputs.frames`: masked, mixed or otherwise altered.
+
+        Returns:
+            The batch with new frames, bursts, embedding and logits, without views.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class MethodContext(BuildContext):
-    """What a method gets when it is built."""
+    """What a method gets when it is built: all of `BuildContext`, the resonance field and the losses of the config."""
 
-    backbone: Any = None
-    field: Any = None
+    field: ResonanceField | None = None
     losses: Mapping[str, WeightedLoss] = _field(default_factory=dict)
 
 
-@runtime_checkable
 class Method(Protocol):
     """A training recipe.  An `nn.Module` that holds `backbone`, so that its `state_dict` is all there is to save.
 
     Between stages the engine saves the state, drops the instance and builds a new one that has no handle on what the
     stage before could see.
 
-    Optional members: `diagnostics()`, as for a loss; `pseudo_classes(batch, support)`, as a loss's, or None where it makes
-    none; `needs_support` (bool): `predict` is also given `support`, the
-    whole of S_l, encoded (never for a method whose last stage may not see it); `prediction_backbone`: what encodes at
-    prediction, if not `backbone` (a moving average of it, say).
+    Attributes:
+        backbone: the network.
+        field: optional; the resonance field that phases read.
+        needs_support: optional; is `predict` also given `support`, the whole of S_l, encoded?  Never for a method whose
+            last stage may not see it.
     """
 
-    backbone: Any
+    backbone: Backbone
+    field: ResonanceField | None = None
+    needs_support: bool = False
 
-    def stages(self) -> Sequence[Stage]: ...
+    def stages(self) -> Sequence[Stage]:
+        """What happens, in order."""
+        ...
 
-    def parameters_by_group(self) -> Mapping[str, Group]: ...
+    def parameters_by_group(self) -> Mapping[str, Group]:
+        """Everything that gradients train, each parameter in one group."""
+        ...
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
         """Posteriors `[B, C]`."""
         ...
+
+    def prediction_backbone(self) -> Backbone:
+        """Optional: what encodes at prediction (a moving average, say); the backbone itself unless defined."""
+        return self.backbone
+
+    def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch) -> Tensor | None:
+        """Optional: as a loss's."""
+        return None
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """Optional: as a loss's."""
+        return {}
 
 
 @runtime_checkable
@@ -251,7 +328,40 @@ class Selector(Protocol):
     """Scores an epoch without target labels; the epoch with the highest score is kept (the last of equals).
 
     `score` names what it reads: any of `target` (posteriors on T_u, `[n, C]`), `embedding` (g of T_u, `[n, D]`),
-    `epoch` (int).  A selector with the attribute `keeps_last` set is not asked: it always keeps the last epoch.
+    `epoch` (int).
+
+    Attributes:
+        keeps_last: optional; if set, `score` is not asked: the last epoch is kept.
     """
 
-    score: Callable[..., float]
+    @property
+    def score(self) -> Callable[..., float]:
+        """The epoch's score."""
+        ...
+
+    keeps_last: bool = False
+
+
+#: protocol -> the members that a component may leave out
+OPTIONAL: Mapping[type, tuple[str, ...]] = {
+    Dynamics: ("diagnostics",),
+    ResonanceField: ("diagnostics",),
+    Loss: ("views", "predicts", "parameters_by_group", "after_step", "after_epoch", "predict", "pseudo_labels", "diagnostics"),
+    Method: ("field", "needs_support", "prediction_backbone", "pseudo_labels", "diagnostics"),
+    Selector: ("keeps_last",),
+}
+
+
+def completed(component: T, protocol: type) -> T:
+    """The component, with what it leaves out of the protocol's optional members filled in by the protocol's own.
+
+    >>> class Last:
+    ...     def score(self, epoch): return float(epoch)
+    >>> completed(Last(), Selector).keeps_last
+    False
+    """
+    for name in OPTIONAL[protocol]:
+        if not hasattr(component, name):
+            value = getattr(protocol, name)
+            setattr(component, name, MethodType(value, component) if callable(value) else value)
+    return component

@@ -2,24 +2,85 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from sere_registry.batches import LabelledBatch, UnlabelledBatch
+from sere_registry.batches import LabelledBatch, Progress, UnlabelledBatch
+from sere_registry.params import Params, param
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
+    from sere_registry.protocols import Loss
+
 Stream = Literal["labelled", "source", "target"]
+
+#: the streams a loss may read, each as a batch of the step
+STREAMS: tuple[Stream, ...] = ("labelled", "source", "target")
+#: all that a loss may read: beside the streams the whole of S_l (`support`), the resonance field, and how far the stage is
+READABLE = frozenset({*STREAMS, "support", "field", "progress"})
+
+
+def reads(loss: Loss | Phase) -> frozenset[str]:
+    """What a loss or a phase reads: its own `reads`, or else the names in its signature.
+
+    >>> reads(Phase("agree", lambda target: {}, trains=()))
+    frozenset({'target'})
+    """
+    named: frozenset[str] | None = getattr(loss, "reads", None)
+    function = loss.loss if isinstance(loss, Phase) else loss.forward
+    return frozenset(inspect.signature(function).parameters) if named is None else named
+
+
+def streams_of(names: frozenset[str]) -> frozenset[Stream]:
+    """The streams behind what is read: `support` is made of the labelled one.
+
+    >>> sorted(streams_of(frozenset({"support", "target", "field"})))
+    ['labelled', 'target']
+    """
+    return frozenset(name for name in STREAMS if name in names or (name == "labelled" and "support" in names))
+
+
+class Schedule(Params):
+    """The learning rate over a stage, as a factor of what the optimizer starts with.
+
+        constant       1
+        linear         1 - (1 - end) t
+        cosine         end + (1 - end) (1 + cos(pi t)) / 2
+        inverse_decay  (1 + alpha t)^-power        DANN (arXiv:1505.07818), SHOT, NRC
+
+    t in [0, 1) is the share of the stage that is done.  With `warm_up` w > 0 it is multiplied by min(1, t / w).
+
+    >>> Schedule(use="inverse_decay").factor(0.5)
+    0.26084743001221455
+    """
+
+    use: Literal["constant", "linear", "cosine", "inverse_decay"] = param("constant", "the shape")
+    warm_up: float = param(0.0, "share of the stage over which the rate is raised from 0", ge=0, lt=1)
+    end: float = param(0.0, "factor at the end, for linear and cosine", ge=0, le=1)
+    alpha: float = param(10.0, "how early inverse_decay falls", ge=0)
+    power: float = param(0.75, "how steeply inverse_decay falls", ge=0)
+
+    def factor(self, fraction: float) -> float:
+        """The factor when `fraction` of the stage is done."""
+        shape: float = {
+            "constant": 1.0,
+            "linear": 1.0 - (1.0 - self.end) * fraction,
+            "cosine": self.end + (1.0 - self.end) * (1.0 + math.cos(math.pi * fraction)) / 2.0,
+            "inverse_decay": (1.0 + self.alpha * fraction) ** -self.power,
+        }[self.use]
+        return shape * min(1.0, fraction / self.warm_up) if self.warm_up else shape
 
 
 @dataclass(frozen=True)
 class WeightedLoss:
     """A loss of the config, with its weight: a number, or a linear ramp from `start` to `end` over `until` of the stage."""
 
-    loss: Any
+    loss: Loss
     start: float
     end: float
     until: float = 1.0
@@ -33,10 +94,21 @@ class WeightedLoss:
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that are trained together, by an optimizer of their own; `scale` multiplies the learning rate."""
+    """Parameters that are trained together, by an optimizer of their own.
+
+    Args:
+        parameters: those that need no gradient are left out.
+        scale: multiplies the learning rate.
+        options: arguments of the optimizer that replace those of the config (`momentum`, `weight_decay`, `lr`, ...).
+        optimizer: a class of torch.optim; None: the config's.
+        schedule: of the learning rate; None: the config's (`train.schedule`).
+    """
 
     parameters: Sequence[Parameter]
     scale: float = 1.0
+    options: Mapping[str, object] = field(default_factory=dict)
+    optimizer: str | None = None
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True)
@@ -61,14 +133,17 @@ class Phase:
 
 
 class StageData(Protocol):
-    """The streams that a stage may see, as whole sets.  A stream that it may not see does not exist here."""
+    """The streams that a stage may see, as whole sets.  A stream that it may not see does not exist here (D611)."""
 
-    def size(self, stream: Stream) -> int: ...
+    def size(self, stream: Stream) -> int:
+        """How many utterances the stream has."""
+        ...
 
     def encoded(self, stream: Stream) -> LabelledBatch | UnlabelledBatch:
-        """A whole stream, encoded now without gradient, in the order of `index`.
+        """A whole stream, encoded now without gradient (evaluation mode), in the order of `index`.
 
-        `frames` and `bursts` of the result have zero frames: whole streams of frames do not fit into memory.
+        `frames` and `bursts` of the result have zero frames, and it has no `inputs`: whole streams of frames do not fit
+        into memory.
         """
         ...
 
@@ -77,7 +152,7 @@ class StageData(Protocol):
         ...
 
     def labels(self) -> Tensor:
-        """The labels of S_l, `[n]`; only where the stage sees "labelled"."""
+        """The labels of S_l, `[n]` long; only where the stage sees "labelled"."""
         ...
 
 
@@ -92,10 +167,11 @@ class Stage:
         name: for records.
         sees: the streams it may see.
         phases: what happens at each step, in order.
-        solve: the closed form, instead of phases.
+        solve: the closed form, instead of phases; called once without gradient.
         begin: called with the stage's data before the first step (banks, pseudo-labels); also after a resume, so it
             must only rebuild what `state_dict` does not hold.
-        after_step, after_epoch: called with the `Progress`; `after_epoch` also gets the stage's data.
+        after_step: called after the last phase of every step.
+        after_epoch: called after the last step of every epoch, before the epoch is scored and saved.
         budget: this stage's share of the epochs of the config.
     """
 
@@ -104,6 +180,6 @@ class Stage:
     phases: tuple[Phase, ...] = ()
     solve: Callable[[StageData], Mapping[str, Sequence[float]]] | None = None
     begin: Callable[[StageData], None] | None = None
-    after_step: Callable[[Any], None] | None = None
-    after_epoch: Callable[[Any, StageData], None] | None = None
+    after_step: Callable[[Progress], None] | None = None
+    after_epoch: Callable[[Progress, StageData], None] | None = None
     budget: float = 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +43,6 @@ class Utterance:
 
     recording: Recording
     emotion: str
-
-    def __post_init__(self) -> None:
-        sys.audit("sere.utterance")  # a listing of a corpus, which nobody has to do while a method is trained
 
     @property
     def id(self) -> str:

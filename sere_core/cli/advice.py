@@ -76,10 +76,6 @@ ADVICE: dict[str, str] = {
         "`Stage.sees`, if the method may see it at all."
     ),
     "D612": "Take the utterance out, or use an encoder that takes shorter ones.",
-    "D613": (
-        "The message names the file, the line and the way. A loss, method, selector or hook needs none of these: what it may see is "
-        "handed to it. Take the component out, or have its author take the call out; --fresh begins anew."
-    ),
     "T501": (
         "A term became NaN or infinite, or is no scalar. Lower the learning rate, set `train.clip`, and look at the utterances that the "
         "message names; the hook `divergence` tells earlier."

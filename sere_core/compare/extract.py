@@ -79,7 +79,6 @@ def _from_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "evidence": str(manifest["evidence"]),
         "digests": dict(_flat(manifest["digests"])),
         "warnings": tuple(map(str, notes.get("warnings", ()))),
-        "probes": tuple(map(str, notes.get("probes") or ())),
         "parameters": None if trained is None else int(trained),
     }
 

@@ -34,7 +34,6 @@ class RunFacts:
         seconds: by phase.
         peak_mib: the most memory that the process held; None if unknown.
         parameters: how many numbers were trained; None if unknown.
-        probes: what plugin code did that could have led it to sealed labels; empty in an honest run.
     """
 
     job: str
@@ -54,7 +53,6 @@ class RunFacts:
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_mib: float | None = None
     parameters: int | None = None
-    probes: tuple[str, ...] = ()
 
     @cached_property
     def uar(self) -> float:

@@ -12,7 +12,7 @@ import yaml
 from sere_core.compare.places import job_file
 from sere_core.config import load
 from sere_core.console import Speaker
-from sere_core.plan import Plan, make_plan
+from sere_core.plan import Plan, build_corpus, make_plan
 from sere_registry import BuildContext, Recording
 from sere_registry.errors import Problem, SereError
 
@@ -92,12 +92,12 @@ def _prepare(plans: Sequence[Plan], speaker: Speaker) -> None:
     """Make the audio of corpora that are made, each once."""
     prepared: set[tuple[str, str]] = set()
     for plan in plans:
-        for name, corpus in plan.corpora.items():
+        for name in plan.corpora:
             key = (name, plan.resolved.components[f"corpora.{name}"].params.model_dump_json())
             if key not in prepared:
                 prepared.add(key)
                 with speaker.bar(f"corpus {name}") as tell:
-                    corpus.prepare(tell)
+                    build_corpus(plan.resolved, name).prepare(tell)
 
 
 def _parts(plans: Sequence[Plan]) -> list[list[tuple[Recording, tuple[str, ...]]]]:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sere_registry.training import Schedule
+
 Identifier = str
 AtLeastOne = Annotated[int, Field(ge=1)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
@@ -92,6 +94,7 @@ class Train(Section):
     epochs: int = Field(default=20, ge=1, description="passes over the target stream (or `steps_per_epoch` steps each)")
     steps_per_epoch: int | None = Field(default=None, ge=1, description="steps that make an epoch; default: one pass over T_u")
     optimizer: Optimizer = Field(default_factory=Optimizer)
+    schedule: Schedule = Field(default_factory=Schedule, description="of the learning rate, for groups that bring none of their own")
     batch: Batch = Field(default_factory=Batch)
     clip: float | None = Field(default=None, gt=0, description="the largest norm of a gradient")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from sere_core.data.labels import SealedLabels
 from sere_registry.files import write_atomically
 from sere_registry.utterances import Recording
 
@@ -34,7 +32,7 @@ class Fold:
     target: tuple[Recording, ...]
     test: tuple[Recording, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Ids by stream; of labels only those of S_l."""
         return {
             "index": self.index,
@@ -52,7 +50,7 @@ class TaskPlan:
     Args:
         classes: in the order of the labels and of posteriors.
         folds: one training each.
-        sealed: the labels of every target utterance; see `sere_core.data.labels`.
+        label_digest: of the labels of every target utterance, which the plan does not hold; see `sere_core.data.labels`.
         protocol: the row's name, e.g. "emodb>emovo 5-shot inductive 5 folds speaker-disjoint norm=speaker".
         warnings: what may make the scores look better than they are, or noisier.
         notes: what a reader should know: classes dropped, sentences shared.
@@ -64,7 +62,7 @@ class TaskPlan:
 
     classes: tuple[str, ...]
     folds: tuple[Fold, ...]
-    sealed: SealedLabels = field(compare=False)
+    label_digest: str
     protocol: str
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -80,8 +78,8 @@ class TaskPlan:
         content = {"classes": self.classes, "folds": [fold.as_json() for fold in self.folds]}
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
-    def as_json(self) -> dict[str, Any]:
-        """Everything but the sealed labels."""
+    def as_json(self) -> dict[str, object]:
+        """Plain data; of the target's labels the digest."""
         return {
             "protocol": self.protocol,
             "source": self.source,
@@ -92,6 +90,7 @@ class TaskPlan:
             "classes": list(self.classes),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
+            "label_digest": self.label_digest,
             "sha256": self.digest,
             "folds": [fold.as_json() for fold in self.folds],
         }

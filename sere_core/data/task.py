@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sere_core.config.model import Task
 from sere_core.data.folds import check_partition, random_folds, rank, speaker_folds
-from sere_core.data.labels import Seal, SealedLabels
+from sere_core.data.labels import label_digest
 from sere_core.data.leakage import task_notes, task_warnings
 from sere_core.data.plan import Fold, TaskPlan
 from sere_registry.emotions import EMOTIONS, canonical
@@ -25,9 +25,8 @@ def make_task(
     target: Sequence[Utterance],
     seed: int,
     place: Placed = lambda path: Place(path=path),
-    seal: Seal | None = None,
 ) -> TaskPlan:
-    """Plan a task.  Everything that follows sees recordings without emotions, and the labels of S_l.
+    """Plan a task.  What is returned holds recordings without emotions, the labels of S_l, and a digest of the target's labels.
 
     * The k shots of a class are drawn uniformly at random from all of the source's utterances of that class, once per
       seed: the same for every fold and method, and the first k of any larger draw.
@@ -40,7 +39,6 @@ def make_task(
         source, target: all utterances of the two corpora; the same sequence twice for the ceiling.
         seed: of all draws.
         place: where a path like "task.shots" stands in the config, for messages.
-        seal: the key to the target's labels; without one nobody can ever open them, which is right for a dry run.
 
     Raises:
         SereError: D607 (fewer utterances than shots), D608 (fewer than two shared classes), D609 (folds that cannot be
@@ -76,11 +74,10 @@ def make_task(
     _raise(problems)
     if config.setting == "inductive":
         _check(config, folds, far, how)
-    labels = {each.recording.key: classes.index(each.emotion) for each in far}
     return TaskPlan(
         classes=classes,
         folds=tuple(folds),
-        sealed=SealedLabels(labels, seal or Seal()),
+        label_digest=label_digest(far),
         protocol=_protocol(config, len(folds), how, ceiling),
         warnings=task_warnings(near, far, folds, classes, how),
         notes=task_notes(config, source, target, folds, classes),

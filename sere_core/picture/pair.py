@@ -137,11 +137,12 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
 
     from sere_core.material import gather
     from sere_core.score.records import RunFolder
-    from sere_core.train.assemble import Assembler
+    from sere_core.train.build import Builder, fold_context
     from sere_core.train.checkpoint import Checkpoint
     from sere_core.train.fold import load_state
-    from sere_core.train.order import fold_seed
-    from sere_core.train.whole import prediction_backbone
+    from sere_core.train.network import network
+    from sere_core.train.streams import fold_seed
+    from sere_core.train.whole import evaluating
 
     folder = folder_of(resolved)
     held = RunFolder(folder.parent, folder.name)
@@ -150,22 +151,21 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
     checkpoint = Checkpoint.load(folder / "checkpoints" / f"fold-{fold.index}.safetensors")
     material = gather(plan, device, speaker)
     seed = fold_seed(resolved.config.seed, fold.index)
-    method = Assembler(resolved, plan.task.classes, material.input_dim, seed, plan.paths, device).method()
+    method = Builder(resolved, fold_context(plan, fold, material.input_dim), seed, plan.paths, device).method()
     load_state(method, checkpoint.under("method"))
-    method.eval()
-    field: Any = getattr(method, "field", None)
+    field: Any = method.field
     name = resolved.components["resonance"].full_name
     if not hasattr(field, "frame_map"):
         what = f"'{name}' has no map of frames to draw" if field is not None else "this method leaves the resonance field out"
         raise error("B403", what, "fields that have one: irf, cosine, attention, dtw, sinkhorn", resolved.place("resonance"))
     streams = material.preparer.streams(fold)
-    backbone = prediction_backbone(method)
+    backbone = network(method.prediction_backbone())
     sides = []
-    with torch.no_grad():
+    with evaluating(method):
         for stream, recording in chosen:
             held_by = streams[stream]
             place = getattr(fold, stream).index(recording)  # streams keep the order of the fold
-            sides.append(backbone.encode(held_by.path, held_by.collate([place], device)))
+            sides.append(backbone.encode(held_by.collate([place], device)))
         seen: FrameMap = field.frame_map(*sides)
         forth, back = (float(field.similarity(one, other)) for one, other in (sides, sides[::-1]))
     weights = (seen.strength_a, seen.strength_b)

@@ -129,9 +129,7 @@ def score(posteriors: NDArray[np.floating], labels: Sequence[int], classes: Sequ
 def count(posteriors: NDArray[np.floating], labels: Sequence[int], classes: int) -> list[list[int]]:
     """The confusion matrix `[C, C]` of posteriors `[N, C]`: rows true, columns predicted."""
     cells = np.asarray(labels, dtype=np.int64) * classes + posteriors.argmax(axis=1)
-    counts: list[list[int]] = (
-        np.bincount(cells, minlength=classes * classes).reshape(classes, classes).tolist()
-    )
+    counts: list[list[int]] = np.bincount(cells, minlength=classes * classes).reshape(classes, classes).tolist()
     return counts
 
 

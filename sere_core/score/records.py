@@ -129,6 +129,18 @@ class RunFolder:
         """Any file, atomically."""
         write_atomically(self.path / relative, data)
 
+    def checkpoint(self, fold: int) -> Path:
+        """The checkpoint file of a fold."""
+        return self.checkpoints / f"fold-{fold}.safetensors"
+
+    def write_arrays(self, relative: str, arrays: Mapping[str, NDArray[Any]]) -> Path:
+        """An .npz file, atomically."""
+        import numpy as np
+
+        with self.atomic(relative) as path, open(path, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        return self.path / relative
+
     def write_json(self, relative: str, data: Any) -> None:
         """Any JSON file: UTF-8, keys in the given order, non-finite numbers as null."""
         self.write(relative, json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")

@@ -1,16 +1,17 @@
-"""The scorer: the only part of the engine that holds the seal of the target's labels."""
+"""The scorer: the only part of the engine that reads the target's labels, once there are predictions on the disk."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sere_core.data.labels import Opening, Seal
+from sere_core.data.labels import labels_of
 from sere_core.data.plan import Fold, TaskPlan
 from sere_core.score.clustering import accuracy, clustering
 from sere_core.score.metrics import Scores, Summary, check_posteriors, count, score, summarise
 from sere_registry.errors import error
-from sere_registry.utterances import Recording
+from sere_registry.utterances import Recording, Utterance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,18 +20,27 @@ if TYPE_CHECKING:
 OPENER = "scorer"
 
 
-class Scorer:
-    """Scores folds and keeps the scores.
+@dataclass(frozen=True)
+class Opening:
+    """Who read how many of the target's labels."""
 
-    Posteriors are checked before labels are opened, so that a fold that cannot be scored costs no opening.
+    opener: str
+    count: int
+
+
+class Scorer:
+    """Scores folds and keeps the scores, not the labels.
+
+    Posteriors are checked before labels are read, so that a fold that cannot be scored costs no opening.
 
     Args:
         plan: the task.
-        seal: the key with which the plan was made.
+        target: lists the target corpus anew, with its emotions.
     """
 
-    def __init__(self, plan: TaskPlan, seal: Seal) -> None:
-        self._plan, self._seal = plan, seal
+    def __init__(self, plan: TaskPlan, target: Callable[[], Sequence[Utterance]]) -> None:
+        self._plan, self._target = plan, target
+        self._openings: list[Opening] = []
         self._folds: dict[int, Scores] = {}
         self._speakers: dict[int, list[dict[str, Any]]] = {}
         self._more: dict[int, dict[str, Any]] = {}
@@ -42,7 +52,7 @@ class Scorer:
         embeddings: NDArray[np.floating[Any]] | None = None,
         pseudo: Sequence[int] | None = None,
     ) -> Scores:
-        """Open the labels of `fold.test` once, and score with them whatever there is to score.
+        """Read the labels of `fold.test`, and score with them whatever there is to score.
 
         Args:
             fold: whose utterances.
@@ -51,10 +61,11 @@ class Scorer:
             pseudo: `[N]`, the classes that the method would have taken these utterances for in training.
 
         Raises:
-            SereError: B403 (no posteriors), D611 (not the plan's seal).
+            SereError: B403 (no posteriors), T505 (the labels are not those of the plan).
         """
         check_posteriors(posteriors, len(fold.test), len(self._plan.classes))
-        labels = self._plan.sealed.open(fold.test, OPENER, self._seal)
+        labels = labels_of(fold, self._plan, self._target())
+        self._openings.append(Opening(OPENER, len(labels)))
         self._folds[fold.index] = score(posteriors, labels, self._plan.classes)
         self._speakers[fold.index] = _by_speaker(fold.test, posteriors, labels, len(self._plan.classes))
         more = self._more[fold.index] = {}
@@ -79,7 +90,6 @@ class Scorer:
 
     def as_json(self) -> dict[str, Any]:
         """What scores.json holds; also between folds, for a run that is interrupted."""
-        openings = [{"opener": each.opener, "count": each.count} for each in self._plan.sealed.openings]
         return {
             "classes": list(self._plan.classes),
             "complete": len(self._folds) == len(self._plan.folds),
@@ -88,7 +98,7 @@ class Scorer:
                 for index, scores in sorted(self._folds.items())
             ],
             **(self.summary().as_json() if self._folds else {}),
-            "openings": openings,
+            "openings": [asdict(each) for each in self._openings],
         }
 
     def load(self, data: Mapping[str, Any]) -> None:
@@ -106,7 +116,7 @@ class Scorer:
                 int(each["fold"]): {name: each[name] for name in ("clustering", "pseudo_accuracy") if name in each}
                 for each in data["folds"]
             }
-            self._plan.sealed.remember([Opening(**each) for each in data["openings"]])
+            self._openings = [Opening(**each) for each in data["openings"]]
         except (KeyError, TypeError, ValueError) as cause:
             raise error("T505", f"scores.json cannot be used: {cause!r}", "start again with --fresh") from cause
 

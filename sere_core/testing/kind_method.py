@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,10 @@ from sere_core.testing.comparing import all_same, same
 from sere_core.testing.subject import Checks, Subject
 from sere_core.testing.toy import CLASSES, TESTED, Align, Classify, ToyAssembler, streams, trainer
 from sere_core.train.checkpoint import Checkpoint
-from sere_core.train.coder import reads
 from sere_core.train.fold import Listener, load_state
 from sere_core.train.whole import predict
 from sere_registry import Method, SereError
+from sere_registry.training import reads
 
 CHECKS = Checks()
 STREAMS = {"labelled", "source", "target"}
@@ -51,11 +51,11 @@ def fold(subject: Subject, made: ToyAssembler, **more: Any) -> tuple[Tensor, Any
 @CHECKS("method.declares", "build.defaults")
 def declares(subject: Subject) -> None:
     """It is a module with a backbone and stages, whose shares of the epochs make one."""
-    method = assembler(subject).method()
+    method: object = assembler(subject).method()
     missing = [name for name in ("backbone", "stages", "parameters_by_group", "predict") if not hasattr(method, name)]
-    assert not missing and isinstance(method, Method), f"it has no {', '.join(missing)}"
+    assert not missing, f"it has no {', '.join(missing)}"
     assert isinstance(method, nn.Module), f"its factory makes a {type(method).__name__}, not a torch.nn.Module"
-    stages = method.stages()
+    stages = cast(Method, method).stages()
     assert stages, "it has no stage"
     assert len({stage.name for stage in stages}) == len(stages), "two stages have the same name"
     budget = sum(stage.budget for stage in stages)

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from sere_core.config.model import Train
 from sere_core.rng import derive
-from sere_core.train.backbone import Backbone, Projection
-from sere_core.train.coder import ViewChains
+from sere_core.train.batches import ViewChains
 from sere_core.train.fold import FoldTrainer, Listener
+from sere_core.train.network import Backbone, Projection
 from sere_core.train.streams import Item, StreamSet
-from sere_registry import BuildContext, Frames, LabelledBatch, MethodContext, Place, UnlabelledBatch, WeightedLoss
+from sere_registry import BuildContext, Frames, LabelledBatch, Loss, Method, MethodContext, Place, UnlabelledBatch, WeightedLoss
+from sere_registry.protocols import ViewLevel, completed
 
 CLASSES = ("anger", "fear", "sadness")
 WIDTH, DIM, CONTOURS, TESTED = 6, 8, 2, 15
@@ -44,6 +45,9 @@ class Gated(nn.Module):
     def forward(self, static: Frames, context: Frames) -> Frames:
         return Frames(torch.sigmoid(self.gate(context.values)) * static.values, context.mask, context.rate)
 
+    def diagnostics(self) -> Mapping[str, float]:
+        return {}
+
 
 class Classify(nn.Module):
     """Cross-entropy on S_l."""
@@ -62,7 +66,7 @@ class Align(nn.Module):
 class Shift:
     """A view of frames: noise of a given size."""
 
-    level = "frames"
+    level: ViewLevel = "frames"
 
     def __init__(self, size: float) -> None:
         self.size = size
@@ -84,7 +88,7 @@ def stream(name: str, size: int, shift: float = 0.0) -> StreamSet:
         frames = torch.randn(length, WIDTH, generator=generator) + centre + shift
         items.append(Item(f"{name}/{number}", frames, torch.randn(length, CONTOURS, generator=generator), frames.mean(dim=0)))
         labels.append(label)
-    return StreamSet(name, "toy", tuple(items), 10.0, 10.0, labels=torch.tensor(labels) if name == "labelled" else None)
+    return StreamSet(name, "toy", tuple(items), 10.0, torch.tensor(labels) if name == "labelled" else None, int(name in ("target", "test")))
 
 
 def streams() -> dict[str, StreamSet]:
@@ -122,9 +126,11 @@ class ToyAssembler:
             self._seeded("dynamics", Gated),
             self._seeded("classifier", lambda: nn.Linear(context.embedding_dim, len(CLASSES))),
         )
-        losses = {name: WeightedLoss(self._seeded(name, build), weight, weight) for name, (build, weight) in self.losses.items()}
-        full = MethodContext(**vars(context), backbone=backbone, field=None, losses=losses)
-        return self._seeded("method", lambda: self.recipe(full))
+        losses = {
+            name: WeightedLoss(completed(self._seeded(name, build), Loss), weight, weight) for name, (build, weight) in self.losses.items()
+        }
+        full = MethodContext(**{**vars(context), "backbone": backbone}, field=None, losses=losses)
+        return completed(self._seeded("method", lambda: self.recipe(full)), Method)
 
     def _seeded(self, name: str, build: Any) -> Any:
         torch.manual_seed(derive(self.seed, "init", name))
@@ -133,6 +139,9 @@ class ToyAssembler:
 
 class _Last:
     keeps_last = True
+
+    def score(self, epoch: int) -> float:
+        return float(epoch)
 
 
 def trainer(
@@ -149,7 +158,7 @@ def trainer(
     )
     return FoldTrainer(
         index=0,
-        assembler=assembler,  # type: ignore[arg-type]
+        builder=assembler,  # type: ignore[arg-type]
         streams=streams() if streams_ is None else streams_,
         train=train,
         steps=3,

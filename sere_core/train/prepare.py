@@ -5,20 +5,27 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sere_core.data.folds import rank
 from sere_core.data.normalise import Normaliser
-from sere_core.data.task import Fold
+from sere_core.data.plan import Fold
 from sere_core.features.store import FeatureSet
 from sere_core.train.streams import Item, StreamSet
-from sere_registry import Recording
+from sere_registry import Dynamics, Encoder, Recording
 
 Array = NDArray[np.float32]
+
+
+def speaker_index(fold: Fold) -> dict[tuple[str, str], int]:
+    """(corpus, speaker) -> an index, in an order that tells nothing, of all speakers of the training streams; not of T_e's."""
+    known = {(each.corpus, each.speaker) for each in (*fold.labelled, *fold.source, *fold.target) if each.speaker}
+    return {name: index for index, name in enumerate(sorted(known, key=lambda name: rank("speakers", 0, "/".join(name))))}
 
 
 @dataclass
@@ -33,15 +40,17 @@ class Preparer:
         path_of: the encoder id of unlabelled speech in a language.
         mode: whose statistics standardise the features.
         setting: inductive or transductive.
+        languages: that are spoken; their positions are what batches carry.
     """
 
     features: FeatureSet
-    encoders: Mapping[str, Any]
-    dynamics: Any
+    encoders: Mapping[str, Encoder]
+    dynamics: Dynamics
     labelled_path: str
     path_of: Callable[[str], str]
     mode: Literal["none", "corpus", "speaker"]
     setting: Literal["inductive", "transductive"]
+    languages: tuple[str, ...] = ()
     statements: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,13 +69,21 @@ class Preparer:
             path: self._fit(path, members) for path in dict.fromkeys(path for path, _ in members.values()) if self.encoders[path].normalise
         }
         made: dict[str, StreamSet] = {}
+        speakers = speaker_index(fold)
         known: dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor]] = {}  # streams share recordings: each is normalised once
         for name, (path, members_here) in members.items():
             encoder = self.encoders[path]
             call = (lambda recording: recording.key) if name == "labelled" else self._opaque
-            items = tuple(self._item(call(recording), recording, path, normalisers.get(path), known) for recording in members_here)
+            items = tuple(
+                replace(
+                    self._item(call(recording), recording, path, normalisers.get(path), known),
+                    language=self.languages.index(recording.language) if self.languages else 0,
+                    speaker=-1 if name == "test" else speakers.get((recording.corpus, recording.speaker), -1),
+                )
+                for recording in members_here
+            )
             labels = torch.tensor(fold.labels, dtype=torch.long) if name == "labelled" else None
-            made[name] = StreamSet(name, path, items, rate=encoder.rate, static_rate=encoder.rate, labels=labels)
+            made[name] = StreamSet(name, path, items, encoder.rate, labels, domain=int(name in ("target", "test")))
         return made
 
     def _fit(self, path: str, members: Mapping[str, tuple[str, Sequence[Recording]]]) -> Normaliser:

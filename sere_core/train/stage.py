@@ -6,29 +6,47 @@ import inspect
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sere_core.config.model import Train
 from sere_core.rng import derive
-from sere_core.train.coder import Coder, reads
-from sere_core.train.seeding import reseed
+from sere_core.train.batches import BatchMaker
+from sere_core.train.device import autocast, reseed
+from sere_core.train.network import network
 from sere_core.train.streams import Raw
 from sere_core.train.whole import VisibleData
-from sere_registry import Phase, Progress, Stage, error, suggest
+from sere_registry import Group, Method, Phase, Place, Progress, Stage, error, suggest
+from sere_registry.training import READABLE, Schedule, reads, streams_of
+
+#: told where a path like "train.optimizer.use" stands in the config
+Placed = Callable[[str], Place]
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What an epoch's end reports: the means of its terms, and what the method says of itself."""
+    """The means of an epoch's terms, and the method's own diagnostics."""
 
     epoch: int
     losses: Mapping[str, float]
     diagnostics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A group's optimizer, what its learning rate starts with, and how that changes."""
+
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+
+    def step(self, fraction: float) -> None:
+        """One update, at the learning rate of this point of the stage."""
+        if self.schedule != Schedule():
+            for group in self.optimizer.param_groups:
+                group["lr"] = group.setdefault("initial_lr", group["lr"]) * self.schedule.factor(fraction)
+        self.optimizer.step()
 
 
 @dataclass
@@ -38,123 +56,124 @@ class StageRunner:
     Args:
         stage: what to run.
         method: whose stage it is.
-        coder: draws and encodes the streams that the stage sees.
+        batches: draws and encodes the streams that the stage sees.
         data: the same streams as whole sets.
         train: the config's section.
         steps: steps per epoch; the same for every method of a comparison.
-        autocast: makes the context of the forward passes.
-        step_end: told of every step's terms.
+        step_end: called with (epoch, step, terms).
+        place: where the config's paths stand, for messages.
         names: what an unlabelled item is called -> what messages to the user call it.
     """
 
     stage: Stage
-    method: Any
-    coder: Coder
+    method: Method
+    batches: BatchMaker
     data: VisibleData
     train: Train
     steps: int
-    autocast: Callable[[], AbstractContextManager[Any]]
-    step_end: Callable[[int, int, Mapping[str, float]], None]
-    place: Any = None
+    step_end: Callable[[int, int, Mapping[str, float]], None] = lambda epoch, step, terms: None
+    place: Placed = lambda path: Place(path=path)
     names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.epochs = 1 if self.stage.solve else max(1, round(self.train.epochs * self.stage.budget))
-        self.optimizers = {} if self.stage.solve else make_optimizers(self.method, self.train, self.place)
+        groups = {} if self.stage.solve else self.method.parameters_by_group()
+        self.trained = {name: made for name, group in groups.items() if (made := make_optimizer(group, self.train, self.place))}
+        self.reads = {phase: reads(phase) for phase in self.stage.phases}
         self._check()
 
     def _check(self) -> None:
         """A stage's phases may read only what it declares that it sees, and train only groups that exist."""
         for phase in self.stage.phases:
-            wanted = {"labelled" if name == "support" else name for name in reads(phase)} - {"field", "progress"}
-            unseen = wanted - set(self.stage.sees)
-            if unseen:
-                raise error(
-                    "D611",
-                    f"stage '{self.stage.name}', phase '{phase.name}' reads {sorted(unseen)}, which the stage does not declare to see",
-                )
-            if "field" in reads(phase) and getattr(self.method, "field", None) is None:
-                raise error(
-                    "C311", f"phase '{phase.name}' reads a resonance field, and the config has none", hint="add `resonance: {use: irf}`"
-                )
-            groups = set(self.method.parameters_by_group())
-            unknown = set(phase.trains) - groups
+            where, names = f"stage '{self.stage.name}', phase '{phase.name}'", self.reads[phase]
+            unknown = sorted(names - READABLE)
             if unknown:
-                raise error("B403", f"phase '{phase.name}' trains {sorted(unknown)}; the method's groups: {sorted(groups)}")
+                raise error("B403", f"{where} reads '{unknown[0]}'", suggest(unknown[0], READABLE, "a phase may read"))
+            unseen = sorted(streams_of(names) - self.stage.sees)
+            if unseen:
+                raise error("D611", f"{where} reads {unseen}, which the stage does not declare to see")
+            if "field" in names and self.method.field is None:
+                what = f"phase '{phase.name}' reads a resonance field, and the config has none"
+                raise error("C311", what, hint="add `resonance: {use: irf}`")
+            groups = set(self.method.parameters_by_group())
+            missing = sorted(set(phase.trains) - groups)
+            if missing:
+                raise error("B403", f"phase '{phase.name}' trains {missing}; the method's groups: {sorted(groups)}")
 
     def run(self, first_epoch: int) -> Iterator[EpochReport]:
         """Epochs from `first_epoch` on; yields after each."""
         if self.stage.begin is not None:
-            reseed(derive(self.coder.seed, "begin", self.stage.name))
+            self._reseed("begin")
             self.stage.begin(self.data)
         if self.stage.solve is not None:
-            yield self._solve()
+            yield self._solve(self.stage.solve)
             return
-        self.method.train()
+        self.method.train()  # type: ignore[attr-defined]  # a Module
         for epoch in range(first_epoch, self.epochs):
             sums: dict[str, float] = defaultdict(float)
-            for inner in range(self.steps):
-                step = epoch * self.steps + inner
-                terms = self._step(step, epoch)
+            for step in range(epoch * self.steps, (epoch + 1) * self.steps):
+                terms = self._step(self._progress(step, epoch))
                 self.step_end(epoch, step, terms)
                 for name, value in terms.items():
                     sums[name] += value
-            progress = self._progress((epoch + 1) * self.steps - 1, epoch)
             if self.stage.after_epoch is not None:
-                reseed(derive(self.coder.seed, "after_epoch", self.stage.name, epoch))
-                self.stage.after_epoch(progress, self.data)
-            diagnostics = self.method.diagnostics() if hasattr(self.method, "diagnostics") else {}
-            yield EpochReport(epoch, {name: value / self.steps for name, value in sums.items()}, dict(diagnostics))
+                self._reseed("after_epoch", epoch)
+                self.stage.after_epoch(self._progress((epoch + 1) * self.steps - 1, epoch), self.data)
+            means = {name: value / self.steps for name, value in sums.items()}
+            yield EpochReport(epoch, means, dict(self.method.diagnostics()))
 
-    def _solve(self) -> EpochReport:
-        assert self.stage.solve is not None
-        reseed(derive(self.coder.seed, "solve", self.stage.name))
+    def _solve(self, solve: Callable[[VisibleData], Mapping[str, object]]) -> EpochReport:
+        self._reseed("solve")
         with torch.no_grad():
-            trace = self.stage.solve(self.data)
+            trace = {name: [float(value) for value in series] for name, series in solve(self.data).items()}  # type: ignore[attr-defined]
         for name, series in trace.items():
             if not all(math.isfinite(value) for value in series):
                 raise error("T501", f"stage '{self.stage.name}': '{name}' of the closed form is not finite")
-        self.step_end(0, 0, {name: series[-1] for name, series in trace.items() if series})
-        return EpochReport(0, {name: series[-1] for name, series in trace.items() if series}, {})
+        last = {name: series[-1] for name, series in trace.items() if series}
+        self.step_end(0, 0, last)
+        return EpochReport(0, last, {})
+
+    def _reseed(self, *name: str | int) -> None:
+        reseed(derive(self.batches.seed, name[0], self.stage.name, *name[1:]))
 
     def _progress(self, step: int, epoch: int) -> Progress:
         return Progress(step=step, epoch=epoch, fraction=step / (self.epochs * self.steps))
 
-    def _step(self, step: int, epoch: int) -> dict[str, float]:
-        progress = self._progress(step, epoch)
-        names = frozenset().union(*(reads(phase) for phase in self.stage.phases))
-        raws = self.coder.draw(names, step)
+    def _step(self, progress: Progress) -> dict[str, float]:
+        raws = self.batches.draw(frozenset().union(*self.reads.values()), progress.step)
         reported: dict[str, float] = {}
         for phase in self.stage.phases:
-            wanted = {name: raw for name, raw in raws.items() if name in reads(phase)}
+            prefix = f"{phase.name}." if len(self.stage.phases) > 1 else ""
+            wanted = {name: raw for name, raw in raws.items() if name in self.reads[phase]}
             for repeat in range(phase.repeats):
                 terms = self._phase(phase, wanted, progress, repeat)
-                prefix = f"{phase.name}." if len(self.stage.phases) > 1 else ""
                 reported.update({prefix + name: value for name, value in terms.items()})
         if self.stage.after_step is not None:
-            reseed(derive(self.coder.seed, "after_step", self.stage.name, step))
+            self._reseed("after_step", progress.step)
             self.stage.after_step(progress)
         return reported
 
     def _phase(self, phase: Phase, raws: Mapping[str, Raw], progress: Progress, repeat: int) -> dict[str, float]:
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        with self.autocast():
-            batches = self.coder.encode(self.method.backbone, raws, phase.views, progress.step)
-            reseed(derive(self.coder.seed, "phase", phase.name, progress.step, repeat))
-            terms = phase.loss(**self.coder.inputs(phase, batches, self.method, progress))
+        for trained in self.trained.values():
+            trained.optimizer.zero_grad(set_to_none=True)
+        with autocast(self.train.precision, self.batches.device):
+            batches = self.batches.encode(network(self.method.backbone), raws, phase.views, progress.step)
+            given = {**batches, "field": self.method.field, "progress": progress}
+            reseed(derive(self.batches.seed, "phase", phase.name, progress.step, repeat))
+            terms = phase.loss(**{name: given[name] for name in self.reads[phase]})
         values = self._checked(phase, terms, raws, progress)
-        total = sum(terms.values(), start=torch.zeros((), device=self.coder.device))
+        total = sum(terms.values(), start=torch.zeros((), device=self.batches.device))
         if total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
-            trained = [self.optimizers[name] for name in phase.trains if name in self.optimizers]
+            chosen = [self.trained[name] for name in phase.trains if name in self.trained]
             if self.train.clip is not None:
-                torch.nn.utils.clip_grad_norm_([p for o in trained for g in o.param_groups for p in g["params"]], self.train.clip)
-            for optimizer in trained:
-                optimizer.step()
+                groups = [group for each in chosen for group in each.optimizer.param_groups]
+                torch.nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], self.train.clip)
+            for each in chosen:
+                each.step(progress.fraction)
         return values
 
-    def _checked(self, phase: Phase, terms: Mapping[str, Tensor], raws: Mapping[str, Raw], progress: Progress) -> dict[str, float]:
+    def _checked(self, phase: Phase, terms: object, raws: Mapping[str, Raw], progress: Progress) -> dict[str, float]:
         """The terms as numbers; anything that is not a finite scalar ends the run with its name and its utterances."""
         if not isinstance(terms, Mapping):
             raise error("B403", f"phase '{phase.name}' returns a {type(terms).__name__}, not a mapping from names to scalars")
@@ -179,52 +198,43 @@ class StageRunner:
 
     def _names(self, stream: str, raw: Raw) -> list[str]:
         """Real names for the user's eyes: losses only ever get the opaque ones."""
-        items = self.coder.streams["labelled" if stream == "support" else stream].items
+        items = self.batches.streams["labelled" if stream == "support" else stream].items
         return [self.names.get(items[i].name, items[i].name) for i in raw.index.tolist()]
 
 
-def optimizer_class(train: Train, place: Any = None) -> type[torch.optim.Optimizer]:
-    """The class of torch.optim that the config names, in upper or lower case.
+def optimizer_class(use: str, place: Placed = lambda path: Place(path=path)) -> type[torch.optim.Optimizer]:
+    """The class of torch.optim of that name, in upper or lower case.
 
     Raises:
-        SereError: C302 if there is none of that name.
+        SereError: C302 if there is none.
     """
-    known = {
-        name.lower(): value
-        for name, value in vars(torch.optim).items()
-        if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
-    }
-    known.pop("optimizer", None)
-    wanted = train.optimizer.use.lower()
-    if wanted not in known:
-        where = place("train.optimizer.use") if place else ""
-        raise error("C302", f"torch.optim has no optimizer '{train.optimizer.use}'", hint=suggest(wanted, known, "optimizers"), place=where)
-    return known[wanted]
+    classes = [value for value in vars(torch.optim).values() if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)]
+    known = {value.__name__.lower(): value for value in classes if value is not torch.optim.Optimizer}
+    if use.lower() not in known:
+        hint = suggest(use.lower(), known, "optimizers")
+        raise error("C302", f"torch.optim has no optimizer '{use}'", hint=hint, place=place("train.optimizer.use"))
+    return known[use.lower()]
 
 
-def make_optimizers(method: Any, train: Train, place: Any = None) -> dict[str, torch.optim.Optimizer]:
-    """One optimizer of the config's class for each of the method's groups.
+def make_optimizer(group: Group, train: Train, place: Placed) -> Trained | None:
+    """The optimizer of a group; None if nothing in it needs a gradient.
 
     Raises:
         SereError: C302 if the class does not exist or does not take the arguments.
     """
-    chosen = optimizer_class(train, place)
+    parameters = [parameter for parameter in group.parameters if parameter.requires_grad]
+    if not parameters:
+        return None
+    chosen = optimizer_class(group.optimizer or train.optimizer.use, place)
+    arguments = {**train.optimizer.params, **group.options}
     ways = {"fused", "foreach", "differentiable"}  # of doing the same: one loop over all parameters costs least
-    fused = "fused" in inspect.signature(chosen).parameters and ways.isdisjoint(train.optimizer.params)
-    made: dict[str, torch.optim.Optimizer] = {}
-    for name, group in method.parameters_by_group().items():
-        arguments = {**train.optimizer.params, **({"fused": True} if fused else {})}
+    if "fused" in inspect.signature(chosen).parameters and ways.isdisjoint(arguments):
+        arguments["fused"] = True
+    try:
         if "lr" in arguments:
-            arguments["lr"] = float(arguments["lr"]) * group.scale
-        parameters = [parameter for parameter in group.parameters if parameter.requires_grad]
-        if not parameters:
-            continue
-        try:
-            made[name] = chosen(parameters, **arguments)
-        except (TypeError, ValueError) as cause:
-            raise error(
-                "C302",
-                f"torch.optim.{chosen.__name__} does not take {train.optimizer.params}: {cause}",
-                place=place("train.optimizer.params") if place else "",
-            ) from cause
-    return made
+            arguments["lr"] = float(arguments["lr"]) * group.scale  # type: ignore[arg-type]
+        made = chosen(parameters, **arguments)
+    except (TypeError, ValueError) as cause:
+        what = f"torch.optim.{chosen.__name__} does not take {dict(train.optimizer.params) | dict(group.options)}: {cause}"
+        raise error("C302", what, place=place("train.optimizer.params")) from cause
+    return Trained(made, group.schedule or train.schedule)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from sere_core.config.model import Train
+from sere_core.data.plan import Fold
+from sere_core.functional import padded
 from sere_core.rng import derive
-from sere_core.train.packing import padded
-from sere_registry import Frames
+from sere_registry import Frames, Inputs, LabelledBatch, Recording, UnlabelledBatch
 from sere_registry.batches import Views
 
 
@@ -24,43 +27,58 @@ class Item:
         frames: the encoder's frozen output, standardised, `[T, F]`.
         static: the contours as the dynamics prepared them, on the encoder's output grid, `[T', S]`.
         vector: the mean of `frames`, `[F]`.
+        language, speaker: see `Encoded`.
     """
 
     name: str
     frames: Tensor
     static: Tensor
     vector: Tensor
+    language: int = 0
+    speaker: int = -1
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A padded batch before the network."""
+    """A padded batch before the network; its members are those of `Encoded`."""
 
-    frames: Frames
-    static: Frames
+    inputs: Inputs
     vectors: Tensor
     index: Tensor
     ids: tuple[str, ...]
+    domain: Tensor
+    language: Tensor
+    speaker: Tensor
     labels: Tensor | None = None
     views: Views | None = None
+
+    def encoded(self, frames: Frames, bursts: Tensor, embedding: Tensor, logits: Tensor) -> LabelledBatch | UnlabelledBatch:
+        """The batch with what the network makes of it: labelled where there are labels."""
+        parts = {name: value for name, value in vars(self).items() if name != "labels"}
+        parts |= {"frames": frames, "bursts": bursts, "embedding": embedding, "logits": logits}
+        return UnlabelledBatch(**parts) if self.labels is None else LabelledBatch(**parts, labels=self.labels)
 
 
 @dataclass(frozen=True)
 class StreamSet:
     """The utterances of one stream, and which encoder path they take.
 
-    `labels` is there for the labelled source stream only.
+    `labels` is there for the labelled source stream only; `domain` is 0 for the source corpus and 1 for the target.
     """
 
     name: str
     path: str
     items: tuple[Item, ...]
     rate: float
-    static_rate: float
     labels: Tensor | None = None
+    domain: int = 0
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def first(self, count: int) -> StreamSet:
+        """The first utterances of the stream; since it is in random order they are a random sample."""
+        return replace(self, items=self.items[:count], labels=None if self.labels is None else self.labels[:count])
 
     def names(self, index: Sequence[int]) -> tuple[str, ...]:
         """What a batch calls these utterances: opaque where there is no label, because file names tell the emotion."""
@@ -71,12 +89,22 @@ class StreamSet:
     def collate(self, index: Sequence[int], device: torch.device) -> Raw:
         """The utterances at `index`, padded with zeros to the longest of them."""
         items = [self.items[i] for i in index]
+
+        def numbers(values: Sequence[int]) -> Tensor:
+            return torch.tensor(list(values), dtype=torch.long, device=device)
+
         return Raw(
-            frames=pad([item.frames for item in items], self.rate, device),
-            static=pad([item.static for item in items], self.static_rate, device),
+            inputs=Inputs(
+                self.path,
+                frames=pad([item.frames for item in items], self.rate, device),
+                static=pad([item.static for item in items], self.rate, device),
+            ),
             vectors=torch.stack([item.vector for item in items]).to(device),
-            index=torch.tensor(list(index), dtype=torch.long, device=device),
+            index=numbers(index),
             ids=self.names(index),
+            domain=numbers([self.domain] * len(items)),
+            language=numbers([item.language for item in items]),
+            speaker=numbers([item.speaker for item in items]),
             labels=None if self.labels is None else self.labels[list(index)].to(device),
         )
 
@@ -103,6 +131,7 @@ class Sampler:
     def __init__(self, size: int, batch: int | str, seed: int, name: str) -> None:
         self.size, self.seed, self.name = size, seed, name
         self.batch = size if isinstance(batch, str) else min(batch, size)
+        self._turn, self._permutation = -1, [0]
 
     def __call__(self, step: int) -> list[int]:
         if self.batch == self.size:
@@ -111,19 +140,54 @@ class Sampler:
         return [self._order(position // self.size)[position % self.size] for position in range(first, first + self.batch)]
 
     def _order(self, turn: int) -> list[int]:
-        if getattr(self, "_turn", None) != turn:
+        if self._turn != turn:
             generator = torch.Generator().manual_seed(derive(self.seed, "order", self.name, turn))
             self._permutation = torch.randperm(self.size, generator=generator).tolist()
             self._turn = turn
         return self._permutation
 
 
-def make_samplers(lengths: Mapping[str, int], sizes: Mapping[str, int | str], seed: int) -> dict[str, Sampler]:
+def make_samplers(lengths: Mapping[str, int], train: Train, seed: int) -> dict[str, Sampler]:
     """A sampler for each stream that has utterances: what trains and what digests the order draw from the same ones.
 
     Args:
         lengths: stream -> how many utterances.
-        sizes: stream -> how many of them make a step.
+        train: how many of them make a step.
         seed: of the fold.
     """
-    return {name: Sampler(length, sizes[name], seed, name) for name, length in lengths.items() if length}
+    sizes = train.batch.model_dump()
+    return {name: Sampler(length, sizes[name], seed, name) for name, length in lengths.items() if length and name in sizes}
+
+
+def fold_seed(seed: int, fold: int) -> int:
+    """The seed of everything random in a fold."""
+    return derive(seed, "fold", fold)
+
+
+def steps_per_epoch(train: Train, fold: Fold) -> int:
+    """How many steps make an epoch of a fold: what the config says, or one pass over T_u."""
+    return train.steps_per_epoch or -(-len(fold.target) // train.batch.target)
+
+
+def order_digests(folds: Sequence[Fold], train: Train, seed: int) -> dict[str, str]:
+    """Stream -> SHA-256 of the utterances drawn, in order, in every step of the budget of every fold.
+
+    Known before training and the same for every method: all streams are there, whether or not the method reads them;
+    one without utterances is not.  A stage draws the steps of its share of the budget from the first on.
+
+    Args:
+        folds: who is in the streams.
+        train: batch sizes, and steps: epochs times `steps_per_epoch`.
+        seed: the run's.
+    """
+    made = {name: hashlib.sha256() for name in ("labelled", "source", "target")}
+    drawn: set[str] = set()
+    for fold in folds:
+        members: dict[str, Sequence[Recording]] = {"labelled": fold.labelled, "source": fold.source, "target": fold.target}
+        samplers = make_samplers({name: len(each) for name, each in members.items()}, train, fold_seed(seed, fold.index))
+        for name, sampler in samplers.items():
+            drawn.add(name)
+            made[name].update("\n".join(recording.key for recording in members[name]).encode() + b"\0")
+            for step in range(train.epochs * steps_per_epoch(train, fold)):
+                made[name].update(array("I", sampler(step)).tobytes())
+    return {name: digest.hexdigest() for name, digest in made.items() if name in drawn}

@@ -64,7 +64,7 @@ def make_comparison(
         protocol: of (row, pair); by default the one that the engine would write.
         evidence, selection, features: by row; else "confirmed", "last", and one digest for all.
         reference: the first row by default.
-        old: without the files' newer fields (speakers, streams, parameters, probes, peak memory).
+        old: without the files' newer fields (speakers, streams, parameters, peak memory).
         bulk: with the lines of history and predictions; else these files are there but short.
     """
     chosen = _rows(rows)
@@ -230,7 +230,7 @@ class _Maker:
             "digests": digests,
             "seeds": {"run": seed, "task": seed + 1},
             "machine": {"system": "Linux x86_64", "cpu": "made up", "cores": 2, "device": "cpu", "precision": "float32"},
-            "notes": {"normalisation": [], "warnings": [], **({} if self.old else {"probes": []})},
+            "notes": {"normalisation": [], "warnings": []},
             **newer,
         }
 

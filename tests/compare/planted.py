@@ -60,20 +60,16 @@ def widened(vectors: Tensor) -> Tensor:
 NOISE = 5.0
 
 
-class Peeper:
-    """A hook that opens what it must not open."""
+class Failing:
+    """A hook that fails at the first step."""
 
     def __init__(self, params: Any, context: Any) -> None:
-        self.folder: Any = None
-
-    @hookimpl
-    def sere_run_start(self, run: Any) -> None:
-        self.folder = run.folder
+        pass
 
     @hookimpl
     def sere_step_end(self) -> None:
-        (self.folder / "folds.json").read_bytes()
+        raise ValueError("planted")
 
 
 METHOD = ComponentSpec(kind="method", name="planted", factory=f"{__name__}:Planted", params=PlantedParams, summary="a planted effect")
-PEEP = ComponentSpec(kind="hook", name="peep", factory=f"{__name__}:Peeper", summary="looks into the folds")
+FAIL = ComponentSpec(kind="hook", name="fail", factory=f"{__name__}:Failing", summary="fails at the first step")

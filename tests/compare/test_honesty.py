@@ -1,4 +1,4 @@
-"""Does the harness say what is so?  Equal methods differ in nothing, planted effects are found in their direction, cheats are no result."""
+"""Equal methods differ in nothing, planted effects are found in their direction, what fails is no result."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ rows:
 reference: noisy
 """
 
-CHEAT = """\
+FAULTY = """\
 rows:
   floor: {losses: {adapt: null}}
   honest: {}
-  cheat: {hooks: {peep: {use: 'file:./planted.py:PEEP'}}, losses: {adapt: {weight: 0.5}}}
+  faulty: {hooks: {fail: {use: 'file:./planted.py:FAIL'}}, losses: {adapt: {weight: 0.5}}}
 floor: floor
 reference: honest
 """
@@ -114,18 +114,14 @@ def test_planted_effects_are_found_in_their_direction(compare: Compare) -> None:
     assert worse.interval is not None and worse.interval.high < 0
 
 
-def test_a_cheat_is_a_failed_row_and_the_others_have_their_table(compare: Compare, home: Path) -> None:
-    code, results, err = compare(CHEAT)
+def test_a_row_that_fails_leaves_the_others_their_table(compare: Compare, home: Path) -> None:
+    code, results, err = compare(FAULTY)
     assert code == 1
     assert {row for row, _, _ in results.runs} == {"floor", "honest"} and len(results.runs) == 4
     lines = [line for line in err.splitlines() if line.startswith("failed: ")]
-    assert [line.partition(" seed")[0] for line in lines] == ["failed: cheat xa>xb", "failed: cheat xb>xa"]
-    assert all("hooks.peep: [D613] plugin code reached for sealed labels" in line for line in lines)
+    assert [line.partition(" seed")[0] for line in lines] == ["failed: faulty xa>xb", "failed: faulty xb>xa"]
+    assert all("hooks.fail: [P106]" in line for line in lines)
     folder = home / "runs" / "controls"
-    for job in (job for job in ComparePlan.read(folder).jobs if job.row == "cheat"):
-        record = folder / "records" / job.job
-        assert json.loads((folder / "failures" / f"{job.job}.json").read_text())["code"] == "D613"
-        (probe,) = json.loads((record / "manifest.json").read_text())["notes"]["probes"]
-        assert "hooks.peep" in probe and "open of this run's record" in probe and "planted.py" in probe
-        assert not (record / "done").exists()
-    assert all(run.probes == () for run in results.runs.values())
+    for job in (job for job in ComparePlan.read(folder).jobs if job.row == "faulty"):
+        assert json.loads((folder / "failures" / f"{job.job}.json").read_text())["code"] == "P106"
+        assert not (folder / "records" / job.job / "done").exists()

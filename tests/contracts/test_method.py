@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sere_core.train.checkpoint import Checkpoint
-from sere_core.train.coder import reads
 from sere_core.train.fold import load_state
 from sere_core.train.whole import predict
-from sere_registry import Method, SereError
+from sere_registry import SereError
+from sere_registry.training import reads
 from tests.contracts.components import Case, cases
 from tests.train.toy import CLASSES, ToyAssembler, classify, streams, trainer
 
@@ -41,7 +41,7 @@ def closed_form(method: Any) -> bool:
 def test_stages(case: Case) -> None:
     """They say what they see, and what their phases read and train is in what they say."""
     method = assembler(case).method()
-    assert isinstance(method, torch.nn.Module) and isinstance(method, Method)
+    assert isinstance(method, torch.nn.Module)
     stages = method.stages()
     assert stages and len({stage.name for stage in stages}) == len(stages)
     assert sum(stage.budget for stage in stages) == pytest.approx(1.0), "the epochs of the config, all of them and no more"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sere_registry import ResonanceField, UnlabelledBatch
+from sere_registry import UnlabelledBatch
 from tests.contracts.batches import SHAPES, Shape, encoded, leaves
 from tests.contracts.components import Case, cases
 
@@ -38,7 +38,7 @@ def assert_close(shape: Shape, found: Tensor, expected: Tensor) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_shapes_bounds_and_finite_gradients(case: Case, shape: Shape) -> None:
     field = build(case, shape)
-    assert isinstance(field, ResonanceField) and isinstance(field.directed, bool)
+    assert isinstance(field.directed, bool)
     a, b = sides(shape)
     heard = field(a, b)
     assert heard.similarity.shape == (len(a), len(b))

@@ -1,130 +1,140 @@
-"""Components that look through everything they are given, and through the engine's modules, for anything of the target's labels."""
+"""Components that search the whole process for a map from target utterances to emotions.
+
+The target is a corpus whose file names tell nothing (`u00.wav`, ...), so that whatever ties one of them to an emotion is a leak.
+What is searched: every object that the garbage collector knows, every local of every frame of every thread, and all that
+these refer to, dicts, lists, tuples, sets, strings, arrays and tensors among them.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import gc
+import json
 import re
 import sys
-from collections import deque
-from collections.abc import Iterator, Mapping
-from functools import partial
-from types import CellType, FunctionType, MethodType, ModuleType
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sere_registry import BuildContext, ComponentSpec
+from sere_registry import BuildContext, ComponentSpec, Recording, Utterance
 from sere_registry.hookspecs import hookimpl
 
-#: a target utterance of the tiny config by its name, which tells the emotion
-TARGET = re.compile(r"\bxb\d\d/(anger|sadness)-t\d\d")
-GUARDED = ("Seal", "SealedLabels", "Scorer", "TaskPlan", "Plan", "Fold", "Run", "Utterance")
-LOOT = "loot.txt"
-COUNT = "walked.txt"
+EMOTIONS = ("anger", "neutral", "sadness")
+NAME = re.compile(r"u\d\d\b")
+#: what was found, and where; how many objects were looked at
+FOUND, COUNT = "found.txt", "searched.txt"
+#: id -> emotion, as the test wrote it; read after the objects are listed, so that it is not found itself
+TRUTH = "truth.json"
 
 
-def inside(thing: Any) -> Iterator[Any]:
-    """Whatever can be had from a thing without the interpreter's help."""
-    yield getattr(thing, "__dict__", None)
-    if isinstance(thing, Mapping):
-        yield from list(thing.keys())
-        yield from list(thing.values())
-    elif isinstance(thing, (list, tuple, set, frozenset, deque)):
-        yield from list(thing)
-    elif isinstance(thing, MethodType):
-        yield from (thing.__self__, thing.__func__)
-    elif isinstance(thing, partial):
-        yield from (thing.func, thing.args, thing.keywords)
-    elif isinstance(thing, CellType):
-        try:
-            yield thing.cell_contents
-        except ValueError:
-            return
-    elif isinstance(thing, FunctionType):
-        yield from (thing.__closure__, thing.__defaults__, thing.__kwdefaults__, thing.__dict__, thing.__globals__)
-    for kind in type(thing).__mro__:
-        slots = kind.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else tuple(slots):
-            yield getattr(thing, name, None)
-
-
-def walk(*starts: Any) -> None:
-    """Everything reachable from `starts`; what is loot goes into a file."""
-    seen: dict[int, Any] = {}
-    queue = deque(starts)
+def search(moment: str) -> None:
+    """Search everything; write what was found to `found.txt` of the working directory."""
+    gc.collect()
+    frames = list(sys._current_frames().values())
+    things: list[Any] = gc.get_objects()
+    for frame in frames:
+        while frame is not None:
+            things += [*frame.f_locals.values(), frame.f_globals]
+            frame = frame.f_back  # type: ignore[assignment]
+    seen = {id(thing): thing for thing in things}
+    queue = list(things)
     while queue:
-        thing = queue.popleft()
-        if thing is None or id(thing) in seen or isinstance(thing, (int, float, bytes, Tensor, re.Pattern)):
-            continue
-        if isinstance(thing, ModuleType) and not thing.__name__.startswith("sere"):
-            continue
-        if isinstance(thing, (type, FunctionType)) and not (thing.__module__ or "").startswith(("sere", "tests.")):
-            continue  # the code of other libraries
-        seen[id(thing)] = thing
-        if isinstance(thing, str):
-            if TARGET.search(thing):
-                note(LOOT, f"the name {thing}")
-            continue
-        if type(thing).__name__ in GUARDED and type(thing).__module__.startswith("sere_"):
-            note(LOOT, f"a {type(thing).__name__}")
-        with contextlib.suppress(Exception):  # whatever a foreign object answers to being looked at
-            queue.extend(inside(thing))
-    note(COUNT, str(len(seen)))
+        for thing in gc.get_referents(queue.pop()):
+            if id(thing) not in seen:
+                seen[id(thing)] = thing
+                queue.append(thing)
+    truth: dict[str, str] = json.loads(Path(TRUTH).read_text())
+    orders = [sorted(truth), *folds(seen.values())]
+    lines = {f"{moment}: {leak}" for thing in seen.values() if (leak := leaks(thing, truth, orders))}
+    with open(FOUND, "a") as file:
+        file.writelines(f"{line}\n" for line in sorted(lines))
+    with open(COUNT, "a") as file:
+        file.write(f"{moment} {len(seen)}\n")
 
 
-def note(name: str, line: str) -> None:
-    with open(name, "a") as file:
-        file.write(line + "\n")
+def folds(things: Iterable[Any]) -> list[list[str]]:
+    """The orders in which the engine holds target utterances."""
+    streams = [getattr(thing, name) for thing in things if type(thing).__name__ == "Fold" for name in ("target", "test")]
+    return [[recording.id for recording in stream] for stream in streams]
 
 
-def engine() -> list[Any]:
-    return [vars(module) for name, module in list(sys.modules.items()) if name.startswith("sere_")] + [vars(sys.modules["__main__"])]
+def leaks(thing: Any, truth: Mapping[str, str], orders: Sequence[Sequence[str]]) -> str:
+    """What the thing gives away; "" if nothing."""
+    if issubclass(type(thing), Utterance) and thing.id in truth:
+        return f"an Utterance, {thing.id}"
+    if issubclass(type(thing), str):
+        lines = [line for line in thing.splitlines() if NAME.search(line) and any(word in line for word in EMOTIONS)]
+        return f"a text, {lines[0]}" if lines else ""
+    if issubclass(type(thing), dict) and len(thing) > 3:
+        named = {name: value for key, value in list(thing.items()) if (name := identity(key)) in truth}
+        if len(named) > 3 and same_partition([plain(value) for value in named.values()], [truth[name] for name in named]):
+            return f"a dict with the keys {list(named)[:3]}"
+        return values(list(thing.values()), truth, orders, "a dict's values")
+    if issubclass(type(thing), (list, tuple)) and len(thing) in map(len, orders):
+        return values(thing, truth, orders, f"a {type(thing).__name__}")
+    if issubclass(type(thing), (np.ndarray, Tensor)) and thing.ndim == 1 and len(thing) in map(len, orders):
+        return values(thing.tolist(), truth, orders, f"a {type(thing).__name__}")
+    return ""
 
 
-class WalkingLoss(nn.Module):
+def values(found: Sequence[Any], truth: Mapping[str, str], orders: Sequence[Sequence[str]], what: str) -> str:
+    """Do values follow the labels in an order that is known?"""
+    for order in orders:
+        if len(order) == len(found) and same_partition([plain(each) for each in found], [truth[name] for name in order]):
+            return f"{what} in the order of {list(order[:3])}"
+    return ""
+
+
+def same_partition(found: Sequence[Any], labels: Sequence[str]) -> bool:
+    """Do the values tell the labels, whatever the code?"""
+    pairs = set(zip(found, labels, strict=True))
+    return len(set(labels)) > 1 and len(pairs) == len({label for _, label in pairs}) == len({value for value, _ in pairs})
+
+
+def identity(key: Any) -> str:
+    """The target utterance that a key names, if it does."""
+    key = key.id if isinstance(key, Recording) else key
+    found = NAME.search(" ".join(map(str, key)) if isinstance(key, tuple) else key if isinstance(key, str) else "")
+    return found.group() if found else ""
+
+
+def plain(value: Any) -> Any:
+    """Something to compare values by."""
+    value = value.emotion if isinstance(value, Utterance) else value
+    return (
+        value.item()
+        if isinstance(value, (np.generic, Tensor)) and np.size(value) == 1
+        else value
+        if isinstance(value, (str, int))
+        else id(value)
+    )
+
+
+class SearchingLoss(nn.Module):
     def __init__(self, params: Any, context: BuildContext) -> None:
         super().__init__()
-        self.context = context
+        search("build of a loss")
 
     def forward(self, labelled: Any, support: Any, source: Any, target: Any, field: Any, progress: Any) -> Mapping[str, Tensor]:
-        walk(self, labelled, support, source, target, field, progress)
+        if progress.step == 0:
+            search("step")
         return {"nothing": torch.zeros(())}
 
     def after_epoch(self, progress: Any, data: Any) -> None:
-        walk(self, progress, data, data.encoded("target"), engine())
+        search("end of an epoch")
 
 
-class WalkingHook:
+class SearchingHook:
     def __init__(self, params: Any, context: BuildContext) -> None:
-        self.context = context
+        search("build of a hook")
 
     @hookimpl
-    def sere_run_start(self, run: Any) -> None:
-        walk(self, run)
-
-    @hookimpl
-    def sere_step_end(self, run: Any, fold: int, stage: str, epoch: int, step: int, losses: Any) -> None:
-        walk(self, run, stage, losses)
-
-    @hookimpl
-    def sere_checkpoint_saved(self, run: Any, path: Any) -> None:
-        walk(self, run, torch.load if path is None else path)
-
-    @hookimpl
-    def sere_fold_scored(self, run: Any, scores: Any, confusion: Any, embeddings: Any) -> None:
-        walk(self, run, scores, confusion, embeddings, engine())
+    def sere_fold_scored(self, run: Any) -> None:
+        search("after scoring")
 
 
-class WalkingSelector:
-    def __init__(self, params: Any, context: BuildContext) -> None:
-        self.context = context
-
-    def score(self, target: Tensor, embedding: Tensor, epoch: int) -> float:
-        walk(self, target.__dict__, embedding.__dict__, engine())
-        return 0.0
-
-
-LOSS = ComponentSpec(kind="loss", name="walk", factory=f"{__name__}:WalkingLoss", summary="looks around")
-HOOK = ComponentSpec(kind="hook", name="walk", factory=f"{__name__}:WalkingHook", summary="looks around")
-SELECTOR = ComponentSpec(kind="selector", name="walk", factory=f"{__name__}:WalkingSelector", summary="looks around")
+LOSS = ComponentSpec(kind="loss", name="search", factory=f"{__name__}:SearchingLoss", summary="searches the process")
+HOOK = ComponentSpec(kind="hook", name="search", factory=f"{__name__}:SearchingHook", summary="searches the process")

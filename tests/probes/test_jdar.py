@@ -173,7 +173,7 @@ def test_the_same_input_gives_the_same_bits() -> None:
     assert torch.equal(solved(Toy.make()).method.projection, solved(Toy.make()).method.projection)
 
 
-def test_duplicates_a_single_target_and_missing_pseudo_classes() -> None:
+def test_duplicates_a_single_target_and_missing_pseudo_labels() -> None:
     toy = Toy.make()
     one = toy.vectors["target"][:1]
     for target in (one, one.repeat(7, 1), toy.vectors["target"][toy.truth == 0]):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from sere_core.config.model import Task
-from sere_core.data.labels import Seal
 from sere_core.data.task import TaskPlan, make_task
 from sere_core.score.manifest import Component
 from sere_core.score.records import RunFolder, manifest
@@ -28,15 +27,15 @@ def utterances(corpus: str, language: str) -> list[Utterance]:
     ]
 
 
-@pytest.fixture
-def seal() -> Seal:
-    return Seal()
+def target() -> list[Utterance]:
+    """The corpus that is scored."""
+    return utterances("emovo", "it")
 
 
 @pytest.fixture
-def plan(seal: Seal) -> TaskPlan:
+def plan() -> TaskPlan:
     config = Task(source="emodb", target="emovo", shots=2, folds=3)
-    return make_task(config, utterances("emodb", "de"), utterances("emovo", "it"), 0, seal=seal)
+    return make_task(config, utterances("emodb", "de"), target(), 0)
 
 
 def posteriors(rows: int, classes: int, seed: int) -> np.ndarray:
@@ -45,11 +44,11 @@ def posteriors(rows: int, classes: int, seed: int) -> np.ndarray:
 
 
 @pytest.fixture
-def write_run(plan: TaskPlan, seal: Seal) -> Callable[[Path], RunFolder]:
+def write_run(plan: TaskPlan) -> Callable[[Path], RunFolder]:
     """A run as an engine would make it, in one go."""
 
     def write(root: Path) -> RunFolder:
-        scorer = Scorer(plan, seal)
+        scorer = Scorer(plan, target)
         with RunFolder(root, "1f3a").claim("new") as run:
             run.write_config({"sere": 1, "name": "toy", "task": {"source": "emodb"}})
             run.write_folds(plan)

@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from sere_core.data.labels import Seal
 from sere_core.data.task import TaskPlan
 from sere_core.score.clustering import clustering
 from sere_core.score.scorer import Scorer
+from tests.score.conftest import target
 
 
 def in_loops(points: np.ndarray, labels: list[int], k: int) -> tuple[float, float]:
@@ -56,8 +56,8 @@ def test_what_cannot_be_told_is_not_made_up() -> None:
     assert clustering(points * np.nan, [0, 0, 1, 1])["knn_purity"] is None
 
 
-def test_the_scorer_opens_labels_once_for_all_of_it(plan: TaskPlan, seal: Seal) -> None:
-    scorer, fold = Scorer(plan, seal), plan.folds[0]
+def test_the_scorer_opens_labels_once_for_all_of_it(plan: TaskPlan) -> None:
+    scorer, fold = Scorer(plan, target), plan.folds[0]
     random = np.random.default_rng(0)
     posteriors = np.full((21, 7), 1 / 7)
     scorer.score(fold, posteriors, random.normal(size=(21, 3)), [0] * 21)
@@ -67,8 +67,8 @@ def test_the_scorer_opens_labels_once_for_all_of_it(plan: TaskPlan, seal: Seal) 
     assert scorer.as_json()["openings"] == [{"opener": "scorer", "count": 21}]
 
 
-def test_a_resumed_run_keeps_it(plan: TaskPlan, seal: Seal) -> None:
-    before, after = Scorer(plan, seal), Scorer(plan, seal)
+def test_a_resumed_run_keeps_it(plan: TaskPlan) -> None:
+    before, after = Scorer(plan, target), Scorer(plan, target)
     before.score(plan.folds[0], np.full((21, 7), 1 / 7), np.random.default_rng(0).normal(size=(21, 3)), [0] * 21)
     before.score(plan.folds[1], np.full((21, 7), 1 / 7))
     data = json.loads(json.dumps(before.as_json()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sere_plugins.specs import dynamics, losses, resonance
-from sere_registry import BuildContext, ComponentSpec, Dynamics, ResonanceField
+from sere_registry import BuildContext, ComponentSpec
 
 CONTEXT = BuildContext(id="x", classes=("anger", "fear"), dim=8, dynamics_dim=4)
 
@@ -16,13 +16,13 @@ DYNAMICS = [dynamics.IDFE, dynamics.STATIC, dynamics.DELTA, dynamics.DELTA_DELTA
 @pytest.mark.parametrize("spec", DYNAMICS, ids=lambda spec: spec.name)
 def test_dynamics(spec: ComponentSpec) -> None:
     built = spec.load()(spec.params(), CONTEXT)
-    assert isinstance(built, Dynamics)
+    assert built.dim >= 0
     assert built.dim == {"none": 0, "delta_delta": 8}.get(spec.name, 4)
 
 
 @pytest.mark.parametrize("spec", [resonance.IRF, resonance.COSINE, resonance.MEAN], ids=lambda spec: spec.name)
 def test_resonance(spec: ComponentSpec) -> None:
-    assert isinstance(spec.load()(spec.params(), CONTEXT), ResonanceField)
+    assert spec.load()(spec.params(), CONTEXT).directed in (True, False)
 
 
 @pytest.mark.parametrize("spec", [losses.CROSS_ENTROPY, losses.TRIC], ids=lambda spec: spec.name)

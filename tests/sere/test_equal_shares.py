@@ -107,11 +107,11 @@ def _rest() -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("balance", [True, False])
 @pytest.mark.parametrize("temperature", [0.25, 4.0])
-def test_pseudo_classes_of_utterances_that_took_no_part(temperature: float, balance: bool) -> None:
+def test_pseudo_labels_of_utterances_that_took_no_part(temperature: float, balance: bool) -> None:
     """Equal shares among themselves, or each one's most likely class."""
     support, asked = (batch(part, y) for part, y in zip(streams("lengths", 4, 5), (LABELS, None), strict=True))
     asked = replace(asked, logits=asked.logits + torch.tensor([3.0, 0.0, 0.0]))
     loss = build(TricBalancedParams(balance=balance, temperature=temperature, rounds=7), CONTEXT)
-    found = loss.pseudo_classes(asked, support, irf())
+    found = loss.pseudo_labels(asked, support, irf())
     assert found.tolist() == shares(asked, loss.params).argmax(dim=1).tolist()
     assert (len(set(found.tolist())) > 1) is balance

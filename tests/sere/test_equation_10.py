@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sere_core.train.backbone import Backbone
+from sere_core.train.network import Backbone
 from sere_core.train.streams import Raw
 from sere_plugins.dynamics.idfe import Idfe
 from sere_plugins.losses.cross_entropy import CrossEntropy
@@ -20,7 +20,8 @@ from sere_plugins.specs.dynamics import IdfeParams
 from sere_plugins.specs.losses import CrossEntropyParams, TricParams
 from sere_plugins.specs.methods import JointParams
 from sere_plugins.specs.resonance import IrfParams
-from sere_registry import BuildContext, Frames, MethodContext, Progress, WeightedLoss
+from sere_registry import BuildContext, Frames, Inputs, Loss, MethodContext, Progress, WeightedLoss
+from sere_registry.protocols import completed
 from tests.sere import reference
 from tests.sere.batches import gradients
 from tests.sere.situations import PRECISIONS, assert_equal
@@ -61,7 +62,8 @@ def raw(context: list[Tensor], static: list[Tensor], labels: list[int] | None) -
     count = len(context)
     ids = tuple(str(row) for row in range(count))
     given = None if labels is None else torch.tensor(labels)
-    return Raw(Frames(pad(context), mask, 50.0), Frames(pad(static), mask, 50.0), torch.zeros(count, 1), torch.arange(count), ids, given)
+    inputs, zeros = Inputs("any", Frames(pad(context), mask, 50.0), Frames(pad(static), mask, 50.0)), torch.zeros(count).long()
+    return Raw(inputs, torch.zeros(count, 1), torch.arange(count), ids, zeros, zeros, zeros, given)
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=["default", "others", "yet others"])
@@ -79,7 +81,11 @@ def test_equation_10(labelled: list[int], reading: dict[str, dict[str, Any]]) ->
     method = Joint(
         JointParams(),
         MethodContext(
-            id="m", classes=CLASSES, backbone=backbone, field=field, losses={k: WeightedLoss(v, 1.0, 1.0) for k, v in losses.items()}
+            id="m",
+            classes=CLASSES,
+            backbone=backbone,
+            field=field,
+            losses={k: WeightedLoss(completed(v, Loss), 1.0, 1.0) for k, v in losses.items()},
         ),
     )
 
@@ -116,7 +122,7 @@ def test_equation_10(labelled: list[int], reading: dict[str, dict[str, Any]]) ->
         batches = {}
         for stream in LENGTHS:
             static = [each.to(dtype) for each in f[stream]]
-            batches[stream] = backbone.encode("any", raw(context[stream], static, LABELS if stream == "support" else None))
+            batches[stream] = backbone.encode(raw(context[stream], static, LABELS if stream == "support" else None))
         batches["labelled"] = batches["support"].take(range(len(labelled)))
         terms = method.loss(progress=Progress(0, 0, 0.0), field=field, **batches)
         got = torch.stack([term.double() for term in terms.values()]).sum()

@@ -86,7 +86,7 @@ def test_small_and_empty_streams(source: int, target: int, reading: dict[str, An
     check(Streams(source, target), irf(), tric(**reading), 1e-10)
 
 
-def test_relay_without_a_source_has_no_pseudo_classes() -> None:
+def test_relay_without_a_source_has_no_pseudo_labels() -> None:
     assert float(Streams(0, 3)(tric(anchors_from="relay"), irf())["prototype"]) == 0.0
 
 
@@ -264,7 +264,7 @@ def test_a_class_without_labelled_utterances_is_never_predicted(predict: str) ->
 # -- what a run records ---------------------------------------------------------------------------------------------
 
 
-def test_diagnostics_tell_pseudo_classes_and_collapse() -> None:
+def test_diagnostics_tell_pseudo_labels_and_collapse() -> None:
     loss, streams = tric(), Streams()
     streams(loss, irf())
     found = loss.diagnostics()
@@ -321,11 +321,11 @@ def test_the_field_is_not_part_of_the_losss_state() -> None:
     assert not loss.state_dict() and not list(loss.parameters())
 
 
-def test_pseudo_classes_are_those_of_the_anchors() -> None:
+def test_pseudo_labels_are_those_of_the_anchors() -> None:
     """Asked at scoring, with nothing of the target's labels at hand."""
     streams = Streams(target=5)
     field = irf()
-    found = tric().pseudo_classes(streams.unlabelled[1], streams.support, field)
+    found = tric().pseudo_labels(streams.unlabelled[1], streams.support, field)
     closest = [
         max(
             range(len(LABELS)),

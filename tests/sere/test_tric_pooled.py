@@ -114,7 +114,7 @@ def test_shares_weights_and_answers_are_the_equations(epochs: int, temperature: 
     pooled = pool(network_of(target.logits, temperature), model.predict_proba(target.vectors.numpy()))
     answers = pooled * factors / (pooled * factors).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(loss.predict(target, given["support"]).numpy(), answers, atol=1e-6)
-    np.testing.assert_array_equal(loss.pseudo_classes(target, given["support"], field()).numpy(), answers.argmax(axis=1))
+    np.testing.assert_array_equal(loss.pseudo_labels(target, given["support"], field()).numpy(), answers.argmax(axis=1))
     plain = variant(correct=False, temperature=temperature)
     plain.load_state_dict(loss.state_dict())
     np.testing.assert_allclose(plain.predict(target, given["support"]).numpy(), pooled, atol=1e-6)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sere_core.config.model import Task
-from sere_core.data.labels import Seal
+from sere_core.data.labels import labels_of
 from sere_core.data.task import TaskPlan, make_task
 from sere_registry.errors import Place, SereError
 from sere_registry.utterances import Recording, Utterance
@@ -259,10 +259,25 @@ def test_planning_needs_neither_numpy_nor_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_seal_that_made_the_plan_opens_it(german: list[Utterance], italian: list[Utterance]) -> None:
-    seal = Seal()
-    plan = make_task(task(), german, italian, 0, seal=seal)
+def test_a_plan_holds_no_label_of_the_target_and_the_corpus_listed_again_gives_them(
+    german: list[Utterance], italian: list[Utterance]
+) -> None:
+    plan = make_task(task(), german, italian, 0)
     emotions = {each.id: each.emotion for each in italian}
     for fold in plan.folds:
-        assert [plan.classes[label] for label in plan.sealed.open(fold.test, "scorer", seal)] == [emotions[each.id] for each in fold.test]
-    assert [each.count for each in plan.sealed.openings] == [24, 24, 24]
+        labels = labels_of(fold, plan, italian[::-1])
+        assert [plan.classes[label] for label in labels] == [emotions[each.id] for each in fold.test]
+
+
+@pytest.mark.parametrize("change", ["relabelled", "missing", "added"])
+def test_labels_that_have_changed_are_refused(german: list[Utterance], italian: list[Utterance], change: str) -> None:
+    plan = make_task(task(), german, italian, 0)
+    first, *rest = [each for each in italian if each.emotion in plan.classes]
+    other = next(name for name in plan.classes if name != first.emotion)
+    now = {
+        "relabelled": [replace(first, emotion=other), *rest],
+        "missing": rest,
+        "added": [first, *rest, replace(first, recording=replace(first.recording, id="new"))],
+    }
+    with pytest.raises(SereError, match="T505"):
+        labels_of(plan.folds[0], plan, now[change])

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from sere_core.config.model import Train
 from sere_core.data.plan import Fold
 from sere_core.train.fold import FoldTrainer
-from sere_core.train.order import fold_seed, order_digests
-from sere_core.train.streams import StreamSet
+from sere_core.train.streams import StreamSet, fold_seed, order_digests
 from sere_registry import BuildContext, Recording
 from tests.train.toy import ToyAssembler, classify, joint, streams
 

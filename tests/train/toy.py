@@ -13,13 +13,14 @@ from torch import nn
 from sere_core.config.model import Train
 from sere_core.rng import derive
 from sere_core.testing.toy import CLASSES, CONTOURS, DIM, WIDTH, Gated, Identity, stream, streams
-from sere_core.train.backbone import Backbone, Projection
 from sere_core.train.fold import FoldTrainer, Listener
+from sere_core.train.network import Backbone, Projection
 from sere_plugins.losses.cross_entropy import CrossEntropy
 from sere_plugins.methods.joint import Joint
 from sere_plugins.specs.losses import CrossEntropyParams
 from sere_plugins.specs.methods import JointParams
-from sere_registry import BuildContext, MethodContext, Place, WeightedLoss
+from sere_registry import BuildContext, Loss, Method, MethodContext, Place, ResonanceField, Selector, WeightedLoss
+from sere_registry.protocols import completed
 
 __all__ = ["CLASSES", "ToyAssembler", "classify", "joint", "stream", "streams", "trainer"]
 
@@ -53,12 +54,12 @@ class ToyAssembler:
             seeded("classifier", lambda: nn.Linear(context.embedding_dim, len(CLASSES))),
         )
         losses = {
-            name: WeightedLoss(seeded(name, lambda build=build: build(context)), weight, weight)
+            name: WeightedLoss(completed(seeded(name, lambda build=build: build(context)), Loss), weight, weight)
             for name, (build, weight) in self.losses.items()
         }
-        made = None if self.resonance is None else seeded("field", lambda: self.resonance(context))
-        full = MethodContext(**vars(context), backbone=backbone, field=made, losses=losses)
-        return seeded("method", lambda: self.recipe(full))
+        made = None if self.resonance is None else completed(seeded("field", lambda: self.resonance(context)), ResonanceField)
+        full = MethodContext(**{**vars(context), "backbone": backbone}, field=made, losses=losses)
+        return completed(seeded("method", lambda: self.recipe(full)), Method)
 
 
 def classify(context: BuildContext) -> Any:
@@ -80,11 +81,11 @@ def trainer(
     train = Train(epochs=epochs, optimizer={"params": {"lr": 1e-2}}, batch={"labelled": "all", "source": 6, "target": 6})  # type: ignore[arg-type]
     return FoldTrainer(
         index=0,
-        assembler=assembler,  # type: ignore[arg-type]
+        builder=assembler,  # type: ignore[arg-type]
         streams=more.pop("streams", None) or streams(),
         train=train,
         steps=3,
-        selector=selector or Last(),
+        selector=completed(selector or Last(), Selector),
         path=folder / "fold-0.safetensors",
         listener=listener or Listener(),
         **more,

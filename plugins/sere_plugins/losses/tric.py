@@ -266,7 +266,7 @@ class _Tric(nn.Module):
         g, labels = self._scaled(support.embedding), support.labels
         return prototypes(g, labels, g[:0], labels[:0], len(self.classes))
 
-    def pseudo_classes(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField) -> Tensor:
+    def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField) -> Tensor:
         """y_{a(u)} `[B]`: the label of each utterance's anchor in S_l.
 
         `anchors_from: relay` reaches S_l by way of S_u, which is not there at scoring: it is asked directly.

@@ -114,7 +114,7 @@ class _Balanced(Given):
         linear = self_taught(params, self.given.shape[1], vectors, labels, [target.numpy(), *others]).linear
         return shared_out(linear, target).to(self.given)
 
-    def pseudo_classes(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField) -> Tensor:
+    def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField) -> Tensor:
         """What utterances that took no part in the balancing would be taken for: balanced among themselves."""
         logits = batch.logits / self.params.temperature
         return (balanced(logits, self.params.rounds) if self.params.balance else logits).argmax(dim=1)

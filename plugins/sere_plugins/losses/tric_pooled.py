@@ -102,7 +102,7 @@ class _Pooled(Given):
         scores = self.pooled(batch.logits, batch.vectors)
         return (scores + self.offsets if self.params.correct and len(self.offsets) else scores).softmax(dim=1)
 
-    def pseudo_classes(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField) -> Tensor:
+    def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField) -> Tensor:
         """What utterances that took no part in the balancing would be taken for: (C4) with v."""
         scores = self.pooled(batch.logits, batch.vectors)
         return (scores + self.offsets if len(self.offsets) else scores).argmax(dim=1)

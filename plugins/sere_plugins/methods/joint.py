@@ -9,48 +9,46 @@ trained predicts, as FixMatch and Mean Teacher ask for.
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from sere_core.functional import frozen_copy, update_average
 from sere_plugins.specs.methods import JointParams
-from sere_registry import Group, LabelledBatch, MethodContext, Phase, Progress, Stage, UnlabelledBatch
+from sere_registry import Backbone, Group, LabelledBatch, Loss, MethodContext, Phase, Progress, Stage, StageData, UnlabelledBatch
+from sere_registry.training import reads, streams_of
 
 
 class Joint(nn.Module):
-    """Minimises the weighted sum of the config's losses, each fed what its `forward` names."""
+    """Minimises the weighted sum of the config's losses, each fed what it reads."""
 
     def __init__(self, params: JointParams, context: MethodContext) -> None:
         super().__init__()
         self.backbone = context.backbone
         self.field = context.field
-        self.losses: Mapping[str, Any] = nn.ModuleDict({name: weighted.loss for name, weighted in context.losses.items()})  # type: ignore[assignment]
+        self.losses: Mapping[str, Loss] = nn.ModuleDict({name: each.loss for name, each in context.losses.items()})  # type: ignore
         self.weights = dict(context.losses)
-        self.reads = {name: frozenset(inspect.signature(loss.forward).parameters) for name, loss in self.losses.items()}
+        self.reads = {name: reads(loss) for name, loss in self.losses.items()}
         self.decay = params.ema
-        self.average = copy.deepcopy(self.backbone).requires_grad_(False) if self.decay else None
+        self.average = frozen_copy(self.backbone) if self.decay else None
 
-    @property
-    def prediction_backbone(self) -> Any:
+    def prediction_backbone(self) -> Backbone:
         """What encodes at prediction: the moving average where there is one."""
-        return self.backbone if self.average is None else self.average
+        encoder: Backbone = self.backbone if self.average is None else self.average
+        return encoder
 
     @property
     def needs_support(self) -> bool:
-        """True if a loss brings a classifier that compares with the labelled set."""
-        return any(getattr(loss, "predicts", False) for loss in self.losses.values())
+        """Does a loss bring a classifier that compares with the labelled set?"""
+        return any(loss.predicts for loss in self.losses.values())
 
     def stages(self) -> Sequence[Stage]:
-        reads = frozenset().union(*self.reads.values())
-        streams = {"labelled" if name == "support" else name for name in reads} & {"labelled", "source", "target"}
-        views: frozenset[str] = frozenset().union(*(getattr(loss, "views", frozenset()) for loss in self.losses.values()))
-        groups = tuple(self.parameters_by_group())
-        phase = Phase("joint", self.loss, trains=groups, views=views, reads=reads | {"progress"})
-        return [Stage("joint", sees=frozenset(streams), phases=(phase,), after_step=self._after_step, after_epoch=self._after_epoch)]  # type: ignore[arg-type]
+        names = frozenset().union(*self.reads.values())
+        views: frozenset[str] = frozenset().union(*(loss.views for loss in self.losses.values()))
+        phase = Phase("joint", self.loss, trains=tuple(self.parameters_by_group()), views=views, reads=names | {"progress"})
+        return [Stage("joint", streams_of(names), (phase,), after_step=self._after_step, after_epoch=self._after_epoch)]
 
     def loss(self, *, progress: Progress, **batches: Any) -> Mapping[str, Tensor]:
         """Every term of every loss, `<loss>.<term>`, times its weight."""
@@ -58,60 +56,47 @@ class Joint(nn.Module):
         for name, loss in self.losses.items():
             weight = self.weights[name].weight(progress.fraction)
             given = {key: progress if key == "progress" else batches[key] for key in self.reads[name]}
-            for term, value in loss(**given).items():
+            for term, value in loss(**given).items():  # type: ignore[operator]  # a Module
                 terms[f"{name}.{term}"] = weight * value
         return terms
 
     def parameters_by_group(self) -> Mapping[str, Group]:
-        groups: dict[str, Group] = {}
-        taken: set[int] = set()
-        for name, loss in self.losses.items():
-            if hasattr(loss, "parameters_by_group"):
-                for group, content in loss.parameters_by_group().items():
-                    groups[f"{name}.{group}"] = content
-                    taken |= {id(parameter) for parameter in content.parameters}
+        groups = {f"{name}.{group}": each for name, loss in self.losses.items() for group, each in loss.parameters_by_group().items()}
+        taken = {id(parameter) for group in groups.values() for parameter in group.parameters}
         rest = [parameter for parameter in self.parameters() if parameter.requires_grad and id(parameter) not in taken]
         return {"joint": Group(rest), **groups}
 
     def predict(self, batch: UnlabelledBatch, support: LabelledBatch | None = None) -> Tensor:
         """A loss's own classifier if one is configured, else the softmax of the classifier's logits."""
         for loss in self.losses.values():
-            if getattr(loss, "predicts", False):
+            if loss.predicts:
                 given = {"support": support, "field": self.field}
                 named = inspect.signature(loss.predict).parameters
-                posteriors: Tensor = loss.predict(batch, **{name: value for name, value in given.items() if name in named})
+                posteriors: Tensor = loss.predict(batch, **{name: value for name, value in given.items() if name in named})  # type: ignore
                 return posteriors
         return batch.logits.softmax(dim=-1)
 
-    def pseudo_classes(self, batch: UnlabelledBatch, support: LabelledBatch) -> Tensor | None:
-        """The classes `[B]` for which a loss would take these utterances in training; None where no loss makes any."""
+    def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch) -> Tensor | None:
+        """Of the first loss that assigns any."""
         for loss in self.losses.values():
-            if hasattr(loss, "pseudo_classes"):
-                found: Tensor = loss.pseudo_classes(batch, support, self.field)
+            found = loss.pseudo_labels(batch, support, self.field)
+            if found is not None:
                 return found
         return None
 
     def diagnostics(self) -> Mapping[str, float]:
-        found: dict[str, float] = {}
-        for name, loss in self.losses.items():
-            if hasattr(loss, "diagnostics"):
-                found.update({f"{name}.{key}": value for key, value in loss.diagnostics().items()})
-        for owner in (self.backbone.dynamics, self.field):
-            if hasattr(owner, "diagnostics"):
-                found.update(owner.diagnostics())
+        found = {f"{name}.{key}": value for name, loss in self.losses.items() for key, value in loss.diagnostics().items()}
+        found.update(self.backbone.dynamics.diagnostics())
+        if self.field is not None:
+            found.update(self.field.diagnostics())
         return found
 
     def _after_step(self, progress: Progress) -> None:
         if self.average is not None:
-            decay = min(self.decay, 1.0 - 1.0 / (progress.step + 2))  # else the first steps would be stuck at the start
-            with torch.no_grad():
-                for average, value in zip(self.average.parameters(), self.backbone.parameters(), strict=True):
-                    average.lerp_(value, 1.0 - decay)
+            update_average(self.average, self.backbone, self.decay, progress.step)
         for loss in self.losses.values():
-            if hasattr(loss, "after_step"):
-                loss.after_step(progress)
+            loss.after_step(progress)
 
-    def _after_epoch(self, progress: Progress, data: Any) -> None:
+    def _after_epoch(self, progress: Progress, data: StageData) -> None:
         for loss in self.losses.values():
-            if hasattr(loss, "after_epoch"):
-                loss.after_epoch(progress, data)
+            loss.after_epoch(progress, data)

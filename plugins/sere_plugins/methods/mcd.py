@@ -14,6 +14,7 @@ term of Transfer-Learning-Library to A and B, which assumes that the classes of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,8 @@ class Mcd(nn.Module):
         self.params = params
         self.backbone = context.backbone
         self.second = nn.Linear(context.embedding_dim, len(context.classes))
-        while torch.equal(self.second.weight, self.backbone.classifier.weight):  # twins would never disagree
+        first = cast(nn.Linear, self.backbone.classifier)
+        while torch.equal(self.second.weight, first.weight):  # twins would never disagree
             self.second.reset_parameters()
 
     def parameters_by_group(self) -> Mapping[str, Group]:

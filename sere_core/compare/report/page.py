@@ -99,7 +99,6 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         clusters=cluster_table(made),
         cost=cost(made),
         troubles=words.counted(facts.warnings for facts in runs),
-        probes=words.counted(facts.probes for facts in runs),
         failures=words.failures(results),
         friedman=None if ranks is None or ranks.friedman_p is None else words.chance(ranks.friedman_p, "p"),
     )

@@ -96,9 +96,6 @@ class Source:
             places = [f"{row}, {pair}, seed {seed}" for row, pair, seed in self.results.failures]
             more = f" and {len(places) - 3} more" if len(places) > 3 else ""
             lines.append(f"failed or damaged: {'; '.join(places[:3])}{more}")
-        probed = [f"{row}, {pair}, seed {seed}" for (row, pair, seed), run in self.results.runs.items() if run.probes]
-        if probed:
-            lines.append(f"NOT HONEST: plugin code tried what could have led it to target labels in {'; '.join(probed[:3])}")
         return tuple(lines)
 
     def notes(self) -> tuple[str, ...]:

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from sere_core.train.packing import on_real_frames
+from sere_core.functional import on_real_frames
 from sere_core.train.streams import Raw
-from sere_registry import Frames, LabelledBatch, UnlabelledBatch
-from sere_registry.batches import Views
+from sere_registry import Dynamics, Frames, Inputs, LabelledBatch, UnlabelledBatch
 
 
 class Projection(nn.Module):
@@ -48,7 +48,7 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, encoders: Mapping[str, nn.Module], projections: Mapping[str, nn.Module], dynamics: Any, classifier: nn.Module
+        self, encoders: Mapping[str, nn.Module], projections: Mapping[str, nn.Module], dynamics: Dynamics, classifier: nn.Module
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(dict(encoders))
@@ -61,35 +61,32 @@ class Backbone(nn.Module):
         own = {id(parameter) for parameter in self.classifier.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in own and parameter.requires_grad]
 
-    def enhance(self, path: str, frames: Frames, static: Frames) -> tuple[Frames, Tensor]:
+    def enhance(self, inputs: Inputs) -> tuple[Frames, Tensor]:
         """The enhanced frames z `[B, T, D]` and the bursts d `[B, T, K]` (equations 1 and 2)."""
-        encoded: Frames = self.encoders[path](frames)
-        context = Frames(on_real_frames(self.projections[path], encoded.values, encoded.mask), encoded.mask, encoded.rate)
-        steps = context.values.shape[1]
-        grid = Frames(_fit(static.values, steps), context.mask, context.rate)
-        bursts: Frames = self.dynamics(grid, context)
-        values = torch.cat([context.values, bursts.values], dim=-1) if bursts.values.shape[-1] else context.values
-        return Frames(values, context.mask, context.rate), bursts.values
+        encoded: Frames = self.encoders[inputs.path](inputs.frames)
+        values = on_real_frames(self.projections[inputs.path], encoded.values, encoded.mask)
+        context = replace(encoded, values=values)
+        grid = replace(context, values=_fit(inputs.static.values, values.shape[1]))
+        bursts = self.dynamics(grid, context).values
+        if bursts.shape[-1]:
+            context = replace(context, values=torch.cat([values, bursts], dim=-1))
+        return context, bursts
 
-    def encode(self, path: str, raw: Raw) -> LabelledBatch | UnlabelledBatch:
-        """A raw batch through the path: a labelled batch where the raw one has labels."""
-        frames, bursts = self.enhance(path, raw.frames, raw.static)
-        embedding = _mean(frames)
-        parts = {
-            "frames": frames,
-            "bursts": bursts,
-            "embedding": embedding,
-            "logits": self.classifier(embedding),
-            "vectors": raw.vectors,
-            "index": raw.index,
-            "ids": raw.ids,
-        }
-        views: Views | None = raw.views
-        if raw.labels is not None:
-            return LabelledBatch(**parts, labels=raw.labels, views=views)
-        return UnlabelledBatch(**parts, views=views)
+    def encode(self, batch: Raw | LabelledBatch | UnlabelledBatch, frames: Frames | None = None) -> LabelledBatch | UnlabelledBatch:
+        """A raw batch, or one that another network has encoded; see `sere_registry.protocols.Backbone.encode`."""
+        assert batch.inputs is not None, "the batch holds nothing to encode"
+        inputs = batch.inputs if frames is None else replace(batch.inputs, frames=frames)
+        enhanced, bursts = self.enhance(inputs)
+        embedding = _mean(enhanced)
+        logits: Tensor = self.classifier(embedding)
+        if isinstance(batch, Raw):
+            return batch.encoded(enhanced, bursts, embedding, logits)
+        return replace(batch, inputs=inputs, frames=enhanced, bursts=bursts, embedding=embedding, logits=logits, views=None)
 
-    forward = encode
+
+def network(backbone: object) -> Backbone:
+    """A method's backbone, which may be a copy, as what it is."""
+    return cast(Backbone, backbone)
 
 
 def _mean(frames: Frames) -> Tensor:

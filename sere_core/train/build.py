@@ -1,0 +1,217 @@
+"""Builds a method from a config: encoders, projections, dynamics, classifier, resonance field, losses, recipe.
+
+Each part is initialised under a seed of its own, named by its place in the config, so that adding a loss changes no
+other part's first weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from sere_core.config import Resolved
+from sere_core.config.model import LossBlock, Ramp
+from sere_core.config.resolved import Bound
+from sere_core.data.plan import Fold
+from sere_core.plan import Plan
+from sere_core.rng import derive
+from sere_core.train.batches import ViewChains
+from sere_core.train.device import reseed
+from sere_core.train.network import Backbone, Projection
+from sere_core.train.prepare import speaker_index
+from sere_core.train.streams import pad
+from sere_registry import (
+    BuildContext,
+    Dynamics,
+    Encoder,
+    Frames,
+    Loss,
+    Method,
+    MethodContext,
+    Place,
+    Problem,
+    SereError,
+    View,
+    WeightedLoss,
+    error,
+    suggest,
+)
+from sere_registry.protocols import ResonanceField, completed
+from sere_registry.training import READABLE, reads
+
+T = TypeVar("T")
+
+#: called with (kind, id, full name) of each component built
+Built = Callable[[str, str, str], None]
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Makes new instances of the config's method; every call gives the same first weights.
+
+    Args:
+        resolved: the checked config.
+        context: of the fold: classes, languages, speakers, width of the target path's frozen output.
+        seed: of the fold.
+        paths: the encoder ids in use.
+        device: where the method goes.
+        built: called for each component.
+    """
+
+    resolved: Resolved
+    context: BuildContext
+    seed: int
+    paths: tuple[str, ...]
+    device: torch.device
+    built: Built = field(default=lambda kind, id, name: None)
+
+    def method(self) -> Method:
+        """A new method on the device.
+
+        Raises:
+            SereError: B401 where a factory fails, B403 where what it returns is not a component of its kind.
+        """
+        config = self.resolved.config
+        encoders = {name: self._component(f"encoders.{name}", "encoder", BuildContext(id=name)) for name in self.paths}
+        dynamics = completed(self._component("dynamics", "dynamics", BuildContext(id="dynamics", dim=config.network.dim)), Dynamics)
+        context = replace(self.context, dim=config.network.dim, dynamics_dim=cast(int, dynamics.dim))
+        projections = {
+            name: self._seeded(
+                f"projection.{name}",
+                partial(Projection, cast(int, encoder.dim), config.network.dim, config.network.dropout),
+            )
+            for name, encoder in encoders.items()
+        }
+        classifier = self._seeded("classifier", lambda: nn.Linear(context.embedding_dim, len(context.classes)))
+        backbone = Backbone(encoders, projections, cast(Any, dynamics), classifier)
+        context = replace(context, backbone=cast(Any, backbone))
+        resonance = None
+        if config.resonance is not None:
+            component = self._component("resonance", "resonance", replace(context, id="resonance"))
+            resonance = completed(cast(ResonanceField, component), ResonanceField)
+        losses = {name: self._loss(name, block, replace(context, id=name)) for name, block in config.losses.items()}
+        full = MethodContext(**vars(replace(context, id="method")), field=resonance, losses=losses)
+        return completed(cast(Method, self._component("method", "method", full).to(self.device)), Method)
+
+    def _loss(self, name: str, block: LossBlock, context: BuildContext) -> WeightedLoss:
+        path = f"losses.{name}"
+        module = self._component(path, "loss", context)
+        loss = completed(cast(Loss, module), Loss)
+        _check_loss(module, loss, self.resolved.components[path], self.resolved.place(path))
+        weight = block.weight
+        if isinstance(weight, Ramp):
+            return WeightedLoss(loss, weight.start, weight.end, weight.until)
+        return WeightedLoss(loss, weight, weight)
+
+    def _component(self, path: str, kind: str, context: BuildContext) -> nn.Module:
+        bound = self.resolved.components[path]
+        component: object = self._seeded(path, lambda: bound.build(context))
+        if not isinstance(component, nn.Module):
+            raise error(
+                "B403",
+                f"{kind} '{bound.full_name}' of {bound.owner} builds a {type(component).__name__}, not a torch.nn.Module",
+                f"this is for the author of {bound.distribution}",
+                self.resolved.place(path),
+            )
+        self.built(kind, context.id, bound.full_name)
+        return component
+
+    def _seeded(self, name: str, build: Callable[[], T]) -> T:
+        reseed(derive(self.seed, "init", name))
+        return build()
+
+
+def fold_context(plan: Plan, fold: Fold, input_dim: int) -> BuildContext:
+    """What the components of a fold may know; `input_dim` is the width of the target path's frozen output."""
+    return BuildContext(id="", classes=plan.task.classes, input_dim=input_dim, languages=plan.languages, speakers=len(speaker_index(fold)))
+
+
+def _check_loss(module: nn.Module, loss: Loss, bound: Bound, place: Place) -> None:
+    """Check what the loss reads, and from now on that it returns a mapping.
+
+    Raises:
+        SereError: B403 for an argument of its `forward` that the engine does not offer.
+    """
+    what = f"loss '{bound.full_name}' of {bound.owner}"
+    unknown = sorted(reads(loss) - READABLE)
+    if unknown:
+        raise error("B403", f"{what}: its forward reads '{unknown[0]}'", suggest(unknown[0], READABLE, "a loss may read"), place)
+
+    def check(module: nn.Module, given: tuple[object, ...], terms: object) -> None:
+        if not isinstance(terms, Mapping):
+            message = f"{what}: its forward returns a {type(terms).__name__}, not a mapping from names to scalars"
+            raise error("B403", message, 'return {"name": term}', place)
+
+    module.register_forward_hook(check)
+
+
+def build_views(resolved: Resolved, encoders: Mapping[str, Encoder]) -> ViewChains:
+    """The config's views, built.
+
+    Views alter what the trained part of the network reads.  Behind an encoder whose frozen part is cached these are
+    frames, so a view of the waveform would alter nothing: that is an error, not a silent identity.
+
+    Raises:
+        SereError: C311 for every waveform view on a path that reads cached frames.
+    """
+    chains: dict[str, list[View]] = {"weak": [], "strong": []}
+    problems: list[Problem] = []
+    for kind, chain in chains.items():
+        for number, _ in enumerate(getattr(resolved.config.views, kind)):
+            path = f"views.{kind}.{number}"
+            bound = resolved.components[path]
+            view: View = bound.build(BuildContext(id=path))
+            if view.level == "waveform":
+                problems += [
+                    Problem(
+                        "C311",
+                        f"the view '{bound.spec.name}' alters waveforms, but the encoder '{name}' reads frames from the cache",
+                        hint="use frame-level views (frame_mask, feature_dropout, jitter, crop), or an encoder with `train: all`",
+                        place=resolved.place(path),
+                    )
+                    for name, encoder in encoders.items()
+                    if encoder.normalise
+                ]
+                view = _OnSamples(view)
+            chain.append(view)
+    if problems:
+        raise SereError(*problems)
+    return ViewChains(**chains)
+
+
+class _OnSamples:
+    """A waveform view over a padded batch of samples `[B, N, 1]`."""
+
+    level: Any = "frames"
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+
+    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
+        altered: Sequence[Tensor] = [
+            torch.as_tensor(self.view(values[mask][:, 0].cpu().numpy(), generator), dtype=values.dtype)[:, None]
+            for values, mask in zip(frames.values, frames.mask, strict=True)
+        ]
+        return pad(altered, frames.rate, frames.values.device)
+
+
+def count_parameters(method: Method) -> dict[str, int]:
+    """How many numbers a method trains by gradient in any of its stages, and how many parameters it has in all.
+
+    A closed form that writes its solution into the method's parameters trains none by gradient.
+    """
+    groups = method.parameters_by_group()
+    names = {name for stage in method.stages() for phase in stage.phases for name in phase.trains}
+    trained = {id(each): each for name in names & set(groups) for each in groups[name].parameters if each.requires_grad}
+    every = cast(nn.Module, method).parameters()
+    return {"trained": _numbers(trained.values()), "total": _numbers(every)}
+
+
+def _numbers(parameters: Any) -> int:
+    return sum(each.numel() for each in parameters if not isinstance(each, UninitializedParameter))
