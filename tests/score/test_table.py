@@ -41,7 +41,7 @@ def test_everything_is_there_in_80_columns(record: Record) -> None:
     ):  # fmt: skip
         assert expected in text, expected
     mean, std = record.scores["mean"]["uar"], record.scores["std"]["uar"]
-    assert f"{100 * mean:.1f} ± {100 * std:.1f}" in text
+    assert f"{100 * mean:.1f}±{100 * std:.1f}" in text
     row = next(line for line in text.splitlines() if "happiness" in line)
     counts = [int(word) for word in row.split()[2:]]
     assert counts == [9, *record.scores["pooled"]["confusion"][3]], "n, then the confusion matrix's row"
@@ -63,7 +63,7 @@ def test_twelve_classes_of_large_corpora_fit(record: Record) -> None:
 def test_titles_are_not_broken_by_narrow_tables(record: Record) -> None:
     record.scores.update(classes=list(EMOTIONS[:2]), pooled=from_confusion([[3, 1], [0, 4]], EMOTIONS[:2]).as_json())  # type: ignore[attr-defined]
     lines = printed(record).splitlines()
-    assert " rows true, columns answered, summed over folds" in map(str.rstrip, lines)
+    assert "rows true, columns predicted, summed over folds" in map(str.rstrip, lines)
 
 
 def test_ceilings_and_warnings_are_not_to_be_overlooked(record: Record) -> None:
