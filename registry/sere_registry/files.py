@@ -6,12 +6,14 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from sere_registry.errors import SereError, error
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_ELSEWHERE = "another folder (`output.dir` of records, `features.cache` or SERE_CACHE of the cache)"
 
 
 @contextlib.contextmanager
@@ -29,7 +31,7 @@ def writing(path: Path) -> Iterator[None]:
         if cause.errno in _FULL:
             raise _full(path) from cause
         what = f"{path} cannot be written: {cause.strerror or cause}"
-        raise error("X704", what, "choose another `output.dir`, or change its permissions") from cause
+        raise error("X704", what, f"name {_ELSEWHERE}, or change its permissions") from cause
     except Exception as cause:  # safetensors reports a full disk as an error of its own
         if "No space left on device" in str(cause):
             raise _full(path) from cause
@@ -37,38 +39,44 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _full(path: Path) -> SereError:
-    hint = "make room, then go on with --resume; what was there before is unharmed"
+    hint = f"make room or name {_ELSEWHERE}, then go on with --resume; what was there before is unharmed"
     return error("X705", f"the disk is full: {path} was not written", hint)
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, sync: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`, for a writer that wants a name; renamed to `path` if the block ends well.
+
+    Args:
+        path: the file.
+        sync: wait until it is on the disk; not needed for what is checked when it is read, and made again.
 
     Raises:
         SereError: X704 or X705.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # threads and machines may write the same file
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            _sync(temporary)
+            if sync:
+                _sync(temporary)
             os.replace(temporary, path)
-            _sync(path.parent)
+            if sync:
+                _sync(path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path`: afterwards the file holds all of it, or what it held before.
+def write_atomically(path: Path, data: bytes, sync: bool = True) -> None:
+    """Write `data` to `path`: afterwards the file holds all of it, or what it held before; for `sync` see `atomic_path`.
 
     Raises:
         SereError: X704 or X705.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             write_all(descriptor, data)

@@ -153,7 +153,7 @@ def _listen(utterances: Sequence[Utterance]) -> Any:
             waveform = read(utterance.recording, whole)
         except SereError as cause:
             return cause
-        return waveform.digest, waveform.seconds
+        return waveform.facts.digest, waveform.facts.seconds
 
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         yield from pool.map(listen, utterances)

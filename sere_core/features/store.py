@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from sere_core.features import cache, contours, index
-from sere_core.features.extraction import Extracted, Extractor, NamedEncoder
-from sere_registry import Problem, Recording, SereError
+from sere_core.features import audio, contours
+from sere_core.features.cache import Cache, Entry, folder, key
+from sere_registry import Encoder, Problem, Recording, SereError, error
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from sere_core.config.model import Features
     from sere_registry.protocols import ContourName
 
+#: an encoder, its name and the version of its distribution
+NamedEncoder = tuple[Encoder, str, str]
 Wanted = tuple[Recording, tuple[str, ...]]
 Progress = Callable[[int, int, str], None]
+Arrays = dict[str, NDArray[np.float32]]
+
+#: changes with how `audio.read` makes samples out of a file
+_READING = 1
 
 
 @dataclass(frozen=True)
 class Report:
-    """What extraction found and did: numbers of recordings, and their seconds after trimming and cutting.
-
-    A file whose time has changed is read again; where its samples are what they were, its arrays are `cached` all the same.
-    """
+    """What extraction found and did: numbers of recordings, and their seconds after trimming and cutting."""
 
     recordings: int
     seconds: float
@@ -39,6 +43,16 @@ class Report:
     cut: int
     cached: int
     extracted: int
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """One recording's entries by part (a contour group, or `encoder <id>`) and their keys; was any `made` just now?"""
+
+    facts: audio.Facts
+    entries: Mapping[str, Entry]
+    keys: Sequence[str]
+    made: bool
 
 
 @dataclass(frozen=True)
@@ -53,23 +67,23 @@ class FeatureSet:
     digest: str
     report: Report
     _found: Mapping[str, Extracted] = field(repr=False)
-    _encoders: Mapping[str, NamedEncoder] = field(repr=False)
-    _hop: float = field(repr=False)
+    _extractor: Extractor = field(repr=False)
 
     def frames(self, recording: Recording, encoder: str) -> NDArray[np.float32]:
         """What the encoder of this id extracted, `[T, F]`; not to be written to."""
-        return self._found[recording.key].frames[encoder]
+        return self._found[recording.key].entries[f"encoder {encoder}"].arrays["frames"]
 
     def audio_digest(self, recording: Recording) -> str:
         """The digest of the recording's samples: equal for identical audio."""
-        return self._found[recording.key].known.digest
+        return self._found[recording.key].facts.digest
 
-    def contours(self, recording: Recording, encoder: str) -> dict[str, NDArray[np.float32]]:
+    def contours(self, recording: Recording, encoder: str) -> Arrays:
         """The contours at the frame times of the encoder's output, each `[T']`."""
-        part = self._encoders[encoder][0]
+        part = self._extractor.encoders[encoder][0]
         count = int(part.lengths(torch.tensor([len(self.frames(recording, encoder))]))[0])
-        found = self._found[recording.key].contours
-        return {name: contours.on_grid(values, self._hop, part.rate, part.offset, count) for name, values in found.items()}
+        found = _rows(self._found[recording.key].entries, self._extractor.contour_names)
+        hop = self._extractor.options.hop
+        return {name: contours.on_grid(each, hop, part.rate, part.offset, count) for name, each in found.items()}
 
 
 def extract_all(
@@ -86,7 +100,7 @@ def extract_all(
     Args:
         wanted: recordings, each with the ids of the encoders that it needs.
         encoders: id -> (encoder, name, version).
-        contour_names: the contours that someone wants on the frame grid.
+        contour_names: the contours that are wanted on the frame grid.
         options: the config's `features`.
         progress: called with the recordings done, the recordings in all, and the key of the last one.
         workers: how many recordings are worked on at a time; default: as many as there are cores.
@@ -94,43 +108,137 @@ def extract_all(
     Raises:
         SereError: the problems of all files together (D603 to D606, D612, P108, B403); X704 or X705 at once.
     """
-    root = cache.folder(options)
-    extractor = Extractor(encoders, contour_names, options, cache.Cache(root), index.Index(root))
     jobs = _merged(wanted)
+    extractor = Extractor(encoders, contour_names, options)
     found: dict[str, Extracted] = {}
     problems: list[Problem] = []
-    missing: list[Wanted] = []
-
-    def tell(recording: Recording) -> None:
-        if progress is not None:
-            progress(len(found), len(jobs), recording.key)
-
-    for recording, ids in jobs:
-        cached = extractor.cached(recording, ids)
-        if cached is None:
-            missing.append((recording, ids))
-        else:
-            found[recording.key] = cached
-            tell(recording)
-    for recording, result in _work(extractor, missing, workers or os.cpu_count() or 1):
+    for recording, result in _work(extractor, jobs, workers or os.cpu_count() or 1):
         if isinstance(result, SereError):
             problems.extend(result.problems)
-        else:
-            found[recording.key] = result
-            tell(recording)
+            continue
+        found[recording.key] = result
+        if progress is not None:
+            progress(len(found), len(jobs), recording.key)
     if problems:
         raise SereError(*_in_order(problems))
-    known, made = [each.known for each in found.values()], sum(each.made for each in found.values())
+    facts, made = [found[name].facts for name in sorted(found)], sum(each.made for each in found.values())
     report = Report(
         recordings=len(jobs),
-        seconds=sum(item.seconds for item in known),
-        trimmed=sum(item.trimmed_seconds > 0 for item in known),
-        cut=sum(item.cut_seconds > 0 for item in known),
+        seconds=sum(each.seconds for each in facts),
+        trimmed=sum(each.trimmed_seconds > 0 for each in facts),
+        cut=sum(each.cut_seconds > 0 for each in facts),
         cached=len(jobs) - made,
         extracted=made,
     )
     text = "\n".join(f"{name} {' '.join(found[name].keys)}" for name in sorted(found))
-    return FeatureSet(hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), report, found, dict(encoders), options.hop)
+    digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return FeatureSet(digest, report, found, extractor)
+
+
+class Extractor:
+    """What is wanted of recordings; see `extract_all`.  Threads share it."""
+
+    def __init__(self, encoders: Mapping[str, NamedEncoder], contour_names: frozenset[ContourName], options: Features) -> None:
+        self.encoders, self.contour_names, self.options = encoders, contour_names, options
+        self.cache = Cache(folder(options))
+        self.digests: dict[Path, str] = {}  # of files' bytes
+        self.groups = _groups_of(contour_names)
+        prints = {group: contours.fingerprint(group, options) for group in contours.GROUPS}
+        #: what the arrays of each contour group and each encoder depend on beside the audio; weights may be hashed for it
+        self.fingerprints: dict[str, object] = dict(prints)
+        for id, (encoder, name, version) in encoders.items():
+            self.fingerprints[f"encoder {id}"] = {
+                "encoder": name,
+                "version": version,
+                "fingerprint": dict(encoder.fingerprint()),
+                "contours": [prints[group] for group in _groups_of(encoder.contours)],
+            }
+
+    def extract(self, recording: Recording, ids: tuple[str, ...]) -> Extracted:
+        """A recording's features; what the cache lacks, or holds damaged, is made from the audio and stored.
+
+        Raises:
+            SereError: what `audio.read` raises; D612 (too short for an encoder), B403 (an encoder breaks its contract), X704, X705.
+        """
+        work = _Work(self, recording)
+        entries = {part: work.entry(part) for part in (*self.groups, *(f"encoder {id}" for id in ids))}
+        facts = next((entry.facts for entry in entries.values()), None) or work.waveform.facts
+        return Extracted(facts, entries, [work.key(part) for part in entries], work.made)
+
+
+class _Work:
+    """Work on one recording, whose file is decoded only if the cache lacks an array."""
+
+    def __init__(self, extractor: Extractor, recording: Recording) -> None:
+        self._from, self._recording, self._options = extractor, recording, extractor.options
+        if recording.path not in extractor.digests:  # else it is another part of a file that was seen
+            extractor.digests[recording.path] = _digest(audio.load(recording))
+        self._digest = extractor.digests[recording.path]
+        self._entries: dict[str, Entry] = {}
+        self.made = False
+
+    @cached_property
+    def waveform(self) -> audio.Waveform:
+        content = audio.load(self._recording)
+        if _digest(content) != self._digest:
+            what = "the file was changed while features were extracted"
+            raise error("D603", what, "run again", str(self._recording.path))
+        return audio.read(self._recording, self._options, content)
+
+    def key(self, part: str) -> str:
+        """Where the arrays of a contour group or encoder are."""
+        return key(
+            file=self._digest,
+            segment=[self._recording.start, self._recording.end],
+            reading=[_READING, self._options.trim, self._options.max_seconds],
+            extractor=self._from.fingerprints[part],
+        )
+
+    def entry(self, part: str) -> Entry:
+        """From the cache, or made: at most once for all encoders that want a group of contours."""
+        if part not in self._entries:
+            name = self.key(part)
+            found = self._from.cache.load(name)
+            if found is None:
+                samples = self.waveform.samples
+                grouped = part in contours.GROUPS
+                arrays = contours.compute(part, samples, self._options) if grouped else {"frames": self._frames(part)}
+                found = Entry(arrays, self.waveform.facts)
+                self._from.cache.store(name, found)
+                self.made = True
+            self._entries[part] = found
+        return self._entries[part]
+
+    def _frames(self, part: str) -> NDArray[np.float32]:
+        id = part.removeprefix("encoder ")
+        encoder, name, _ = self._from.encoders[id]
+        given = _rows({group: self.entry(group) for group in _groups_of(encoder.contours)}, encoder.contours)
+        frames = np.asarray(encoder.extract(self.waveform.samples, given, self._options.hop))
+        place, who = str(self._recording.path), f"encoder '{id}' ({name})"
+        if frames.ndim != 2 or frames.shape[1] != encoder.input_dim:
+            what = f"{who} extracted an array {list(frames.shape)}, not [T, {encoder.input_dim}]"
+            raise error("B403", what, place=place)
+        if not len(frames):
+            what = f"{self.waveform.facts.seconds:.3f} s are too short for the {who}"
+            raise error("D612", what, place=place)
+        if not np.isfinite(frames).all():
+            raise error("B403", f"{who} extracted values that are not finite", place=place)
+        return np.ascontiguousarray(frames, dtype=np.float32)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=20).hexdigest()
+
+
+def _groups_of(names: Iterable[str]) -> list[str]:
+    """The groups that contours of these names are in."""
+    return [group for group, members in contours.GROUPS.items() if set(members).intersection(names)]
+
+
+def _rows(entries: Mapping[str, Entry], names: Collection[str]) -> Arrays:
+    """The contours of these names, in the order of the groups."""
+    groups = [entry for part, entry in entries.items() if part in contours.GROUPS]
+    return {name: row for entry in groups for name, row in entry.arrays.items() if name in names}
 
 
 def _merged(wanted: Sequence[Wanted]) -> list[Wanted]:
@@ -147,11 +255,13 @@ def _work(extractor: Extractor, jobs: Sequence[Wanted], workers: int) -> Iterato
     Threads, each with one torch thread: most of the time is spent in torch and numpy outside Python's lock; they start at
     once, share the encoders' weights, and cannot be orphaned by a killed run.
     """
-    if not jobs:
-        return
-    _ = extractor.prints  # weights may be hashed for it: once, not by each thread
     threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(min(workers, len(jobs)), thread_name_prefix="extract", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(
+        max(1, min(workers, len(jobs))),
+        thread_name_prefix="extract",
+        initializer=torch.set_num_threads,
+        initargs=(1,),
+    )
     try:
         futures = {pool.submit(extractor.extract, *job): job[0] for job in jobs}
         for future in as_completed(futures):
@@ -168,5 +278,5 @@ def _work(extractor: Extractor, jobs: Sequence[Wanted], workers: int) -> Iterato
 
 def _in_order(problems: Sequence[Problem]) -> list[Problem]:
     """By file; what is missing in the environment (P108) once, not once for each file."""
-    unique = {(problem.code, problem.message, "" if problem.code[0] == "P" else str(problem.place)): problem for problem in problems}
-    return sorted(unique.values(), key=lambda problem: (str(problem.place), problem.code))
+    unique = {(each.code, each.message, "" if each.code[0] == "P" else str(each.place)): each for each in problems}
+    return sorted(unique.values(), key=lambda each: (str(each.place), each.code))

@@ -165,12 +165,14 @@ def test_a_cache_that_cannot_be_written(sere: Sere) -> None:
 
 def test_no_room_for_the_cache(sere: Sere, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sere_core.features import cache
+    from sere_registry.files import writing
 
-    def full(*given: object, **more: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def full(path: Path, *given: object, **more: object) -> None:
+        with writing(path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     file = manifest(home)
-    monkeypatch.setattr(cache.tempfile, "mkstemp", full)
+    monkeypatch.setattr(cache, "write_atomically", full)
     words = (own(file), own(file).replace("corpora.xb", "corpora.xa"), f"features.cache={home / 'full'}")
     expect(sere("tiny.yaml", *words), "X705", 4, "SERE_CACHE")
 

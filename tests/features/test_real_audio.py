@@ -31,7 +31,7 @@ def test_every_rate_and_number_of_channels_comes_out_as_16_kilohertz_mono(origin
         info = soundfile.info(path)
         seen.add((info.samplerate, info.channels))
         waveform = audio.read(Recording(path.stem, path, "originals", "de", ""), Features(trim=False))
-        assert waveform.samples.ndim == 1 and waveform.seconds == pytest.approx(info.duration, abs=1e-3)
+        assert waveform.samples.ndim == 1 and waveform.facts.seconds == pytest.approx(info.duration, abs=1e-3)
         mixed = soundfile.read(path, always_2d=True)[0].mean(axis=1)
         assert np.sqrt(np.mean(waveform.samples**2)) == pytest.approx(np.sqrt(np.mean(mixed**2)), rel=0.05)
     assert len(seen) > 1

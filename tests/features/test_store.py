@@ -1,9 +1,13 @@
-"""Features of whole corpora: extracted once, found again without decoding, all problems at once."""
+"""Features of whole corpora: extracted once, found again without decoding, all problems at once; and their cache."""
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +17,13 @@ import soundfile
 import torch
 
 from sere_core.config.model import Features
-from sere_core.features import audio, store
+from sere_core.features import audio, cache, store
+from sere_core.features.cache import Cache, Entry
 from sere_registry import Recording, SereError
 
 CONTOURS = frozenset({"rms", "centroid"})
+KEY = cache.key(file="0", extractor="x")
+FACTS = audio.Facts("0", 1.0, 0.1, 0.0, 1, 16_000)
 
 
 class Blocks:
@@ -52,7 +59,6 @@ def corpus(folder: Path, count: int = 4, seconds: float = 0.5) -> list[Recording
     for number in range(count):
         path = folder / f"{number}.wav"
         soundfile.write(path, generator.normal(0, 0.05 * (number + 1), round(seconds * 16_000)), 16_000)
-        os.utime(path, ns=(10**18, 10**18))  # long ago
         recordings.append(Recording(path.stem, path, "corpus", "de", "speaker"))
     return recordings
 
@@ -98,24 +104,25 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     assert second.frames(recordings[0], "blocks")[:, 0].mean() == pytest.approx(0.3, rel=0.1)
 
 
-def test_a_moved_corpus_is_decoded_but_not_extracted_again(tmp_path: Path) -> None:
+def test_a_moved_corpus_is_found_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
-    first = extract(corpus(tmp_path / "here"), Blocks(), tmp_path / "cache")
-    encoder = Blocks()
-    second = extract(corpus(tmp_path / "there"), encoder, tmp_path / "cache")
-    assert second.digest == first.digest and encoder.calls == 0
-    assert (second.report.extracted, second.report.cached) == (0, 4), "what was only read again was not extracted"
-
-
-def test_only_what_is_made_counts_as_extracted(tmp_path: Path) -> None:
-    recordings = corpus(tmp_path)
-    extract(recordings[:1], Blocks(), tmp_path / "cache")
-    for recording in recordings:
-        os.utime(recording.path, ns=(2 * 10**17, 2 * 10**17))
-    assert extract(recordings, Blocks(), tmp_path / "cache").report.extracted == 3
-    only_frames = extract(recordings, Blocks(version=2), tmp_path / "cache").report
+    first = extract(corpus(tmp_path / "here", count=1), Blocks(), tmp_path / "cache")
+    moved = corpus(tmp_path / "there")
+    second = extract(moved, Blocks(), tmp_path / "cache")
+    assert (second.report.extracted, second.report.cached) == (3, 1), "only what is made counts as extracted"
+    assert extract(moved[:1], Blocks(), tmp_path / "cache").digest == first.digest
+    only_frames = extract(moved, Blocks(version=2), tmp_path / "cache").report
     assert (only_frames.extracted, only_frames.cached) == (4, 0), "another encoder makes arrays beside contours that were there"
+
+
+def test_parts_of_a_file_are_kept_apart(tmp_path: Path) -> None:
+    (whole,) = corpus(tmp_path, count=1, seconds=1.0)
+    parts = [replace(whole, id=str(at), start=at, end=at + 0.5) for at in (0.0, 0.5)]
+    found = extract(parts, Blocks(), tmp_path / "cache")
+    assert found.audio_digest(parts[0]) != found.audio_digest(parts[1])
+    again = extract(parts[::-1], Blocks(), tmp_path / "cache")
+    assert again.report.cached == 2 and again.digest == found.digest
 
 
 @pytest.mark.parametrize("change", ["fingerprint", "hop", "trim"])
@@ -137,11 +144,8 @@ def test_what_the_output_depends_on_is_in_the_key(tmp_path: Path, change: str) -
 def test_a_damaged_entry_is_extracted_again(tmp_path: Path) -> None:
     recordings = corpus(tmp_path)
     first = extract(recordings, Blocks(), tmp_path / "cache")
-    for path in (tmp_path / "cache" / "arrays").rglob("*"):
-        if path.is_file():
-            path.write_bytes(path.read_bytes()[:-1] + b"!")
-    with (tmp_path / "cache" / "audio.index").open("ab") as index:
-        index.write(b"deadbeef [torn li")
+    for path in (tmp_path / "cache").rglob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
     second = extract(recordings, Blocks(), tmp_path / "cache")
     assert second.report.extracted == 4 and second.digest == first.digest
     for recording in recordings:
@@ -149,37 +153,19 @@ def test_a_damaged_entry_is_extracted_again(tmp_path: Path) -> None:
     assert extract(recordings, Blocks(), tmp_path / "cache").report.cached == 4
 
 
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that are decoded from now on, by name."""
-    names: list[str] = []
-    read = audio.read
+def test_a_file_that_changes_while_it_is_worked_on_is_not_cached_as_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (one,) = corpus(tmp_path, count=1)
+    load = audio.load
 
-    def noting(recording: Recording, options: Features) -> audio.Waveform:
-        names.append(recording.path.name)
-        return read(recording, options)
+    def change(recording: Recording) -> bytes:
+        content = load(recording)
+        soundfile.write(recording.path, np.full(8000, 0.1), 16_000)
+        return content
 
-    monkeypatch.setattr(audio, "read", noting)
-    return names
-
-
-def test_a_damaged_index_line_never_leads_to_another_files_features(tmp_path: Path, decoded: list[str]) -> None:
-    recordings = corpus(tmp_path)
-    extract(recordings, Blocks(), tmp_path / "cache")
-    index = tmp_path / "cache" / "audio.index"
-    index.write_text(index.read_text().replace("0.wav", "1.wav"))
-    decoded.clear()
-    assert extract(recordings, Blocks(), tmp_path / "cache").report.extracted == 0
-    assert decoded == ["0.wav"]
-
-
-def test_a_file_written_a_moment_ago_is_not_remembered_by_its_time(tmp_path: Path, decoded: list[str]) -> None:
-    recordings = corpus(tmp_path, count=1)
-    os.utime(recordings[0].path)  # now: it could change again without a new time
-    extract(recordings, Blocks(), tmp_path / "cache")
-    encoder = Blocks()
-    extract(recordings, encoder, tmp_path / "cache")
-    assert decoded == ["0.wav", "0.wav"] and encoder.calls == 0  # decoded, but found under its content
+    monkeypatch.setattr(audio, "load", change)
+    with pytest.raises(SereError) as caught:
+        extract([one], Blocks(), tmp_path / "cache")
+    assert [problem.code for problem in caught.value.problems] == ["D603"] and not (tmp_path / "cache").exists()
 
 
 def test_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
@@ -199,7 +185,7 @@ def test_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
 def test_an_encoder_that_breaks_its_contract_is_named(tmp_path: Path) -> None:
     encoder = Blocks()
     encoder.input_dim = 3
-    with pytest.raises(SereError, match=r"encoder 'blocks' \(test.blocks\) extracted an array \[10, 2\], not \[T, 3\]"):
+    with pytest.raises(SereError, match=r"B403.*'blocks' \(test.blocks\).*\[10, 2\].*\[T, 3\]"):
         extract(corpus(tmp_path, count=1), encoder, tmp_path / "cache")
 
 
@@ -242,3 +228,78 @@ def test_the_threads_of_torch_are_as_before(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     extract(corpus(tmp_path, count=2), Blocks(), tmp_path / "cache")
     assert torch.get_num_threads() == before
+
+
+def test_what_is_stored_comes_back(tmp_path: Path) -> None:
+    arrays = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.zeros((0, 5), np.float32), "c": np.float32([[[1.5]]])}
+    Cache(tmp_path).store(KEY, Entry(arrays, FACTS))
+    back = Cache(tmp_path).load(KEY)
+    assert back is not None and back.facts == FACTS and back.arrays.keys() == arrays.keys()
+    for name, array in back.arrays.items():
+        assert array.dtype == np.float32 and array.flags.writeable
+        np.testing.assert_array_equal(array, arrays[name])
+    assert Cache(tmp_path).load(cache.key(file="1", extractor="x")) is None
+
+
+def test_a_key_is_that_of_all_that_matters_in_any_order() -> None:
+    assert cache.key(a={"x": 1, "y": 2}, b=1) == cache.key(b=1, a={"y": 2, "x": 1})
+    assert len({cache.key(a={"x": 1}), cache.key(a={"x": 2}), cache.key(b={"x": 1})}) == 3
+
+
+def test_no_damaged_byte_of_an_entry_goes_unnoticed(tmp_path: Path) -> None:
+    held, entry = Cache(tmp_path), Entry({"frames": np.arange(6, dtype=np.float32)}, FACTS)
+    held.store(KEY, entry)
+    path = held.path(KEY)
+    sound = path.read_bytes()
+    for at in range(len(sound)):
+        path.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
+        found = held.load(KEY)
+        assert found is None or (found.facts == FACTS and (found.arrays["frames"] == entry.arrays["frames"]).all()), at
+    for content in (b"", sound[:-4], sound + b"\0\0\0\0"):
+        path.write_bytes(content)
+        assert held.load(KEY) is None
+    other = cache.key(file="other")
+    held.store(other, entry)
+    path.write_bytes(held.path(other).read_bytes())  # a sound entry under the name of another
+    assert held.load(KEY) is None and held.load(other) is not None
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(SereError) as caught:
+        Cache(tmp_path).store(KEY, Entry({}, FACTS))
+    assert caught.value.problems[0].code == "X705" and "SERE_CACHE" in caught.value.problems[0].hint
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_the_folder_is_the_configs_or_the_environments_or_the_homes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERE_CACHE", "/from/environment")
+    assert cache.folder(Features(cache="/from/config")) == Path("/from/config")
+    assert cache.folder(Features()) == Path("/from/environment")
+    monkeypatch.delenv("SERE_CACHE")
+    assert cache.folder(Features()) == Path.home() / ".cache" / "sere"
+
+
+def test_two_processes_write_the_same_keys(tmp_path: Path) -> None:
+    script = """
+import sys, numpy as np
+from pathlib import Path
+from sere_core.features.audio import Facts
+from sere_core.features.cache import Cache, Entry, key
+store = Cache(Path(sys.argv[1]))
+for turn in range(10):
+    for number in range(20):
+        name = key(file=number)
+        found = store.load(name)
+        assert found is None or (found.arrays["x"] == number).all()
+        store.store(name, Entry({"x": np.full(5000, number, np.float32)}, Facts("", 0.0, 0.0, 0.0, 1, 1)))
+"""
+    running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(2)]
+    assert [process.wait() for process in running] == [0, 0]
+    for number in range(20):
+        found = Cache(tmp_path).load(cache.key(file=number))
+        assert found is not None and (found.arrays["x"] == number).all()
+    assert list(tmp_path.rglob("*.tmp")) == []
