@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sere_plugins.encoders.pretrained import SpeechEncoder
+from sere_plugins.encoders.speech import SpeechEncoder
 from sere_plugins.specs import transformers as specs
 from sere_registry import BuildContext, Encoder, Frames, SereError
 from tests.encoders.checkpoints import HIDDEN, LAYERS, tiny_hubert, tiny_wav2vec2, tiny_wavlm

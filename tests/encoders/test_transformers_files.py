@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sere_plugins.encoders import hub
+from sere_plugins.encoders import checkpoint
 from sere_plugins.specs import transformers as specs
 from sere_registry import BuildContext, SereError
 from tests.encoders.checkpoints import tiny_hubert, tiny_wav2vec2
@@ -256,9 +256,9 @@ def test_a_file_is_hashed_once_while_it_does_not_change(tmp_path: Path, monkeypa
     monkeypatch.setattr(hashlib, "file_digest", counted)
     path = tmp_path / "weights"
     path.write_bytes(b"one")
-    assert hub.digest(path) == hub.digest(path) == hashlib.sha256(b"one").hexdigest() and len(reads) == 1
+    assert checkpoint.digest(path) == checkpoint.digest(path) == hashlib.sha256(b"one").hexdigest() and len(reads) == 1
     path.write_bytes(b"other")
-    assert hub.digest(path) == hashlib.sha256(b"other").hexdigest() and len(reads) == 2
+    assert checkpoint.digest(path) == hashlib.sha256(b"other").hexdigest() and len(reads) == 2
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sere_plugins.encoders.log_mel import LogMel
-from sere_plugins.encoders.whisper import Whisper
+from sere_plugins.encoders.whisper import Whisper, WhisperLogMel
 from sere_plugins.specs.transformers import WHISPER
 from sere_registry import BuildContext, Encoder, Frames, SereError
 from tests.encoders.checkpoints import HIDDEN, LAYERS, tiny_whisper
@@ -69,7 +68,7 @@ def test_log_mel_is_that_of_the_feature_extractor(bands: int) -> None:
 
     padded = np.pad(LONG, (0, 480000 - len(LONG)))
     expected = WhisperFeatureExtractor(feature_size=bands)(LONG, sampling_rate=16000, return_tensors="pt").input_features
-    got = LogMel(bands, 400, 160)(torch.from_numpy(padded)[None])
+    got = WhisperLogMel(bands, 400, 160)(torch.from_numpy(padded)[None])
     assert got.shape == expected.shape == (1, bands, 3000)
     assert (got - expected).abs().max() < 1e-5
 

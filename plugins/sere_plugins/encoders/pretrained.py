@@ -1,112 +1,315 @@
-"""The encoders wav2vec2, hubert and wavlm."""
+"""What all pretrained encoders share: a frozen trunk beside the module tree, and a trained top on it.
+
+A network is taken apart into the convolutions, the front (which holds them, and all else before the first layer) and the
+stack of transformer layers.  `Network` builds these parts from disk; a subclass says what they are called and made of.
+"""
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Mapping
+import inspect
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import pad
-from torch.nn.utils.rnn import pad_sequence
+from torch import Tensor, nn
 
-from sere_plugins.encoders.hub import locate
-from sere_plugins.encoders.off_tree import OffTree
-from sere_plugins.encoders.pretrained_base import PretrainedEncoder
-from sere_plugins.encoders.speech_network import SpeechNetwork
+from sere_plugins.encoders.checkpoint import Checkpoint
+from sere_plugins.encoders.layer_mix import LayerMix
 from sere_plugins.specs.transformers import PretrainedParams
-from sere_registry import BuildContext, Frames
+from sere_registry import BuildContext, Frames, SereError, error
+from sere_registry.protocols import ContourName
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+#: changes when the same weights would give another output of `extract`
+VERSION = 1
 
 
-class SpeechEncoder(PretrainedEncoder):
-    """wav2vec 2.0 (arXiv:2006.11477), HuBERT (arXiv:2106.07447) or WavLM (arXiv:2110.13900).
+class OffTree:
+    """A frozen module beside the module tree: in no `parameters()`, no `state_dict()`, no optimizer and no checkpoint.
 
-    Frames stand every 320 samples (50 Hz); the first looks at samples 0 to 399, so its centre is at 12.5 ms.  An utterance
-    shorter than those 400 samples is padded with zeros to one frame.  What an utterance becomes never depends on its
-    batch: `extract` takes one at a time, and `forward` masks padding, or runs the convolutions at true lengths where their
-    group norm would see it.
+    It is not an `nn.Module`, so its owner does not register it.  It is built at its first use (a run whose features are
+    all on disk never loads it), follows the device of its input, stays in eval mode, and is shared by copies of its owner.
 
     Args:
-        kind: "wav2vec2", "hubert" or "wavlm".
-        params: the checkpoint, and which layers.
-        context: for messages.
+        build: makes the module.
 
-    Raises:
-        SereError: X703 (no such model), B401 (not a checkpoint of this kind), C302 (it has no such layer).
+    >>> frozen = OffTree(lambda: nn.Linear(2, 2))
+    >>> class Owner(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.frozen = frozen
+    >>> len(list(Owner().parameters())), frozen(torch.ones(3, 2)).requires_grad
+    (0, False)
     """
 
-    def __init__(self, kind: str, params: PretrainedParams, context: BuildContext) -> None:
-        network = SpeechNetwork(locate(params.model, params.revision, kind, f"encoders.{context.id}.params.model"), kind)
-        config = network.config()
-        super().__init__(params, context, network, config.hidden_size, config.num_hidden_layers)
-        self._convolutions = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
-        self.field = _field(self._convolutions)
-        self.rate = 16000 / math.prod(config.conv_stride)
-        self.offset = self.field / 2 / 16000
-        self._batchable = config.feat_extract_norm == "layer" and not getattr(config, "conv_pos_batch_norm", False)
-        self._trunk = OffTree(functools.partial(network.trunk, self.cut))
+    def __init__(self, build: Callable[[], nn.Module]) -> None:
+        self._build = build
+        self._module: nn.Module | None = None
+        self._failure: SereError | None = None
+        self._lock = threading.Lock()  # features are extracted by several threads
+
+    def on(self, device: torch.device) -> nn.Module:
+        """The module, on this device."""
+        with self._lock, torch.inference_mode(False):  # or its weights could never be used outside of inference mode again
+            if self._failure is not None:
+                raise self._failure
+            if self._module is None:
+                try:
+                    self._module = self._build().eval().requires_grad_(False)
+                except SereError as failure:  # the next utterance would only meet it again
+                    self._failure = failure
+                    raise
+            return self._module.to(device)
+
+    def __call__(self, values: Tensor) -> Any:
+        """What the module makes of an input, without gradient."""
+        with torch.no_grad():
+            return self.on(values.device)(values)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> OffTree:
+        return self
+
+    def __reduce__(self) -> tuple[type[OffTree], tuple[Callable[[], nn.Module]]]:
+        return type(self), (self._build,)
+
+
+class Stack(nn.Module):
+    """Some transformer layers in a row, and the network's final norm if they reach its end.
+
+    The layers are called one by one, so layer drop and SpecAugment, which live in the networks around them, do not occur;
+    dropout is the checkpoint's, and off in eval mode.
+
+    Args:
+        layers: of the network.
+        norm: the final norm, or None.
+    """
+
+    def __init__(self, layers: Iterable[nn.Module], norm: nn.Module | None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.norm = norm
+        # versions of transformers differ in whether Whisper's layers want a mask of heads
+        signature = inspect.signature(type(self.layers[0]).forward).parameters if len(self.layers) else {}
+        self._also = {"layer_head_mask": None} if "layer_head_mask" in signature else {}
+
+    def forward(self, values: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """All hidden states `[B, T, H]`: what enters, and what leaves each layer (the last after the norm, if there is one).
+
+        `mask` is `[B, T]`, True on frames that are attended to; None for all.
+        """
+        if mask is not None:  # attention weighs padding with 0, which does not silence NaN
+            values = values.masked_fill(~mask.unsqueeze(-1), 0.0)
+        states = [values, *self.run(values, mask)]
+        if self.norm is not None:
+            states[-1] = self.norm(states[-1])
+        return states
+
+    def run(self, values: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
+        """What leaves each layer."""
+        attended = None if mask is None else mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
+        for layer in self.layers:
+            out = layer(values, attention_mask=attended, **self._also)
+            values = out[0] if isinstance(out, tuple) else out
+            yield values
+
+
+class Trunk(nn.Module):
+    """The frozen part: samples `[B, N]` -> the hidden states, each `[B, T, H]`."""
+
+    def __init__(self, front: nn.Module, stack: Stack) -> None:
+        super().__init__()
+        self.front = front
+        self.stack = stack
+
+    def forward(self, samples: Tensor) -> list[Tensor]:
+        states: list[Tensor] = self.stack(self.front(samples, None), None)
+        return states
+
+
+@dataclass(frozen=True)
+class Network(ABC):
+    """A network on disk, and how to build parts of it; only the tensors of these parts are read."""
+
+    checkpoint: Checkpoint
+
+    #: beginnings of the tensors' names: of the trunk, the convolutions, the layers, what all layers share, the final norm
+    trunk_names: ClassVar[tuple[str, ...]]
+    cnn_names: ClassVar[tuple[str, ...]]
+    layer_names: ClassVar[str]
+    shared_names: ClassVar[tuple[str, ...]] = ()
+    norm_names: ClassVar[tuple[str, ...]]
+    #: what may stand before these in the files
+    prefixes: ClassVar[tuple[str, ...]]
 
     @property
-    def standardises(self) -> bool:
-        return bool(self.checkpoint.preprocessor.get("do_normalize", True))
+    @abstractmethod
+    def hidden(self) -> int:
+        """H, the network's width."""
+
+    @property
+    @abstractmethod
+    def layers(self) -> int:
+        """L, the number of its layers."""
+
+    @property
+    @abstractmethod
+    def front_names(self) -> tuple[str, ...]:
+        """Beginnings of the names of the front's tensors, without the convolutions'."""
+
+    @abstractmethod
+    def model(self, layers: int) -> PreTrainedModel:
+        """The network as transformers builds it, cut down to so many layers."""
+
+    @abstractmethod
+    def build_cnn(self, model: PreTrainedModel) -> nn.Module:
+        """The convolutions of a model."""
+
+    @abstractmethod
+    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
+        """The front of a model: samples `[B, N]` and a mask `[B, T]` or None -> `[B, T, H]`."""
+
+    @abstractmethod
+    def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
+        """The layers of a model from `cut` (counted from 0) up to `depth`, and the final norm where nothing is above."""
+
+    def trunk(self, cut: int) -> Trunk:
+        """Everything below layer `cut`, and the final norm where there is nothing above."""
+        model = self._read(cut, self.trunk_names)
+        return Trunk(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, cut))
+
+    def top(self, cut: int, depth: int) -> Stack:
+        """The layers from `cut` up to `depth`, to be trained."""
+        layers = [f"{self.layer_names}{i}." for i in range(cut, depth)]
+        norm = self.norm_names if depth == self.layers else ()
+        return self.build_stack(self._read(depth, (*layers, *norm, *self.shared_names)), cut, depth)
+
+    def front(self, train_cnn: bool) -> nn.Module:
+        """What stands before the layers, to be trained; the convolutions only with `train_cnn`."""
+        model = self._read(1, (*self.front_names, *(self.cnn_names if train_cnn else ())))
+        return self.build_front(model, self.build_cnn(model) if train_cnn else OffTree(self.cnn))
+
+    def cnn(self) -> nn.Module:
+        """The convolutions alone."""
+        return self.build_cnn(self._read(1, self.cnn_names))
+
+    def _read(self, layers: int, names: Iterable[str]) -> PreTrainedModel:
+        """The network with so many layers, of which only the tensors whose names begin so take memory."""
+        with torch.device("meta"):
+            model = self.model(layers)
+        self.checkpoint.fill(model, names, self.prefixes)
+        return model
+
+
+class PretrainedEncoder(nn.Module, ABC):
+    """A pretrained encoder: a frozen part off the module tree and a trained part on it.
+
+    ==========  ======================================  ==========================================
+    train       `extract` returns (cached)              `forward` runs
+    ==========  ======================================  ==========================================
+    frozen      the hidden states of `layer`, `[T, H]`  nothing
+    frozen mix  all hidden states, `[T, (L + 1) H]`     their learned sum
+    top         what enters the top layers, `[T, H]`    the top layers and the final norm
+    all         the normalised samples, `[N, 1]`        everything; the convolutions frozen or not
+    ==========  ======================================  ==========================================
+
+    Only trained parameters are in `parameters()` and `state_dict()`.  `extract` runs on the device that the encoder was
+    moved to.
+
+    Args:
+        params: which layers are trained.
+        context: for messages.
+        network: where the parts come from.
+
+    Raises:
+        SereError: C302 (the network has no such layer), B401 (a part cannot be read).
+    """
+
+    contours: tuple[ContourName, ...] = ()
+    rate: float
+    offset: float
+    where: Tensor
+    #: are waveforms standardised where the checkpoint's feature extractor does not say?
+    usually_standardises: ClassVar[bool]
+
+    def __init__(self, params: PretrainedParams, context: BuildContext, network: Network) -> None:
+        super().__init__()
+        layers = network.layers
+        self.checkpoint = network.checkpoint
+        self.train_mode = params.train
+        self.depth, self.cut = _split(params, layers, f"encoders.{context.id}.params")
+        self.mixing = params.layer == "mix"
+        self.standardises = bool(self.checkpoint.preprocessor.get("do_normalize", self.usually_standardises))
+        self.dim = network.hidden
+        self.input_dim = 1 if params.train == "all" else self.dim * (layers + 1 if self.mixing else 1)
+        self.normalise = params.train == "frozen"
+        self.register_buffer("where", torch.empty(0), persistent=False)
+        self.mix = LayerMix(layers + 1) if self.mixing else None
+        self.top = network.top(self.cut, self.depth) if params.train != "frozen" else None
+        self.front = network.front(params.train_cnn) if params.train == "all" else None
+        self._trunk = OffTree(functools.partial(network.trunk, self.cut))
+
+    @abstractmethod
+    def batched(self, samples: Tensor) -> Tensor:
+        """One utterance `[N]` -> what the trunk reads, `[B, N']`."""
+
+    def kept(self, rows: Tensor, samples: int) -> Tensor:
+        """What is cached of the trunk's output for so many samples, `[B * T, F]` -> `[T', F]`."""
+        return rows
+
+    def samples(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The waveform as the network wants it: zero mean and unit variance, if its checkpoint says so."""
+        values = np.asarray(waveform, dtype=np.float32)
+        if self.standardises:
+            values = (values - values.mean()) / np.sqrt(values.var() + 1e-7)
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+    def fingerprint(self) -> Mapping[str, object]:
+        """The digests of all files, the layer at which the frozen part ends; for `train: all` only how samples are made."""
+        kind = str(self.checkpoint.config["model_type"])
+        common = {"encoder": kind, "version": VERSION, "standardise": self.standardises}
+        if self.train_mode == "all":
+            return {**common, "output": "samples"}
+        return {**common, "output": "mix" if self.mixing else "layer", "layer": self.cut, "files": self.checkpoint.digests()}
 
     def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
         """16 kHz mono samples `[N]` -> what the frozen part makes of them, `[T, F]` (`[N, 1]` for `train: all`)."""
         values = self.samples(waveform)
-        values = np.pad(values, (0, max(0, self.field - len(values))))
         if self.train_mode == "all":
             return values[:, None]
         with torch.inference_mode():
-            states = self._trunk.on(self.where.device)(torch.from_numpy(values).to(self.where.device))
+            states = self._trunk(self.batched(torch.from_numpy(values).to(self.where.device)))
             out = torch.cat(states, dim=-1) if self.mixing else states[-1]
-            return out.cpu().numpy()  # type: ignore[no-any-return]
-
-    def lengths(self, lengths: Tensor) -> Tensor:
-        """Rows of `extract` -> frames: the same, or for `train: all` what the convolutions leave of so many samples."""
-        if self.train_mode != "all":
-            return lengths
-        lengths = lengths.clamp(min=self.field)
-        for kernel, stride in self._convolutions:
-            lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
-        return lengths
+            return self.kept(out.flatten(0, 1), len(values)).cpu().numpy()  # type: ignore[no-any-return]
 
     def forward(self, frames: Frames) -> Frames:
-        """`[B, T, F]` -> `[B, T', dim]`."""
-        if self.front is not None:
-            values, mask = self._embed(frames)
-        else:
-            values, mask = frames.values, frames.mask
+        """`[B, T, F]` -> `[B, T, dim]`, where `extract` returned frames."""
         if self.top is not None:
-            values = self.top(values, mask)[-1]
-        elif self.mix is not None:
-            values = self.mix(values)
-        return Frames(values, mask, self.rate)
-
-    def _embed(self, frames: Frames) -> tuple[Tensor, Tensor]:
-        """Samples `[B, N, 1]` -> what enters the first layer `[B, T, H]`, and its mask."""
-        assert self.front is not None
-        samples = frames.values[..., 0].masked_fill(~frames.mask, 0.0)
-        samples = pad(samples, (0, max(0, self.field - samples.shape[1])))
-        rows = frames.mask.sum(dim=1).clamp(min=self.field)
-        counts = self.lengths(rows)
-        mask = torch.arange(int(counts.max()), device=samples.device) < counts[:, None]
-        if self._batchable:
-            return self.front(samples, mask), mask
-        alone = [self.front(one[None, :n], None)[0] for one, n in zip(samples, rows.tolist(), strict=True)]
-        return pad_sequence(alone, batch_first=True), mask
+            return Frames(self.top(frames.values, frames.mask)[-1], frames.mask, self.rate)
+        return frames if self.mix is None else Frames(self.mix(frames.values), frames.mask, self.rate)
 
 
-def _field(convolutions: tuple[tuple[int, int], ...]) -> int:
-    """How many samples one frame looks at."""
-    field = 1
-    for kernel, stride in reversed(convolutions):
-        field = (field - 1) * stride + kernel
-    return field
+def _split(params: PretrainedParams, layers: int, place: str) -> tuple[int, int]:
+    """The layer whose output is wanted, and the layer at which the frozen part ends.
 
-
-Wav2Vec2 = functools.partial(SpeechEncoder, "wav2vec2")
-Hubert = functools.partial(SpeechEncoder, "hubert")
-WavLM = functools.partial(SpeechEncoder, "wavlm")
+    Raises:
+        SereError: C302 if the network has no such layer.
+    """
+    depth = params.layer if isinstance(params.layer, int) else layers
+    if depth > layers:
+        raise error("C302", f"there is no layer {depth}", f"{params.model!r} has {layers} layers", f"{place}.layer")
+    if params.train == "frozen":
+        return depth, depth
+    top = params.top_layers or depth
+    if not 1 <= top <= depth:
+        key = "top_layers" if params.train == "top" else "layer"
+        hint = f"up to layer {depth} of {params.model!r} there are {depth} layers to train"
+        raise error("C302", f"the top {top} layers cannot be trained" if top else "there is no layer to train", hint, f"{place}.{key}")
+    return depth, depth - top if params.train == "top" else 0

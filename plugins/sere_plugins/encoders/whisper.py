@@ -1,23 +1,144 @@
-"""The encoder whisper: the encoder half of Whisper."""
+"""The encoder whisper: the encoder half of Whisper, which reads windows of fixed length; the decoder is never read."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import pad
+from torch import Tensor, nn
+from torch.nn.functional import dropout, gelu, pad
 from torch.nn.utils.rnn import pad_sequence
 
-from sere_plugins.encoders.hub import locate
-from sere_plugins.encoders.off_tree import OffTree
-from sere_plugins.encoders.pretrained_base import PretrainedEncoder
-from sere_plugins.encoders.whisper_network import WhisperNetwork
+from sere_plugins.encoders.checkpoint import locate
+from sere_plugins.encoders.pretrained import Network, OffTree, PretrainedEncoder, Stack
 from sere_plugins.specs.transformers import WhisperParams
 from sere_registry import BuildContext, Frames, error
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+class WhisperLogMel(nn.Module):
+    """Whisper's log-mel spectrogram (arXiv:2212.04356, section 2.2), on any device and for whole batches.
+
+    The same numbers as transformers' `WhisperFeatureExtractor`, which works on one CPU array at a time: power spectrum under
+    a Hann window, Slaney mel filters, log10, at most 80 dB below the window's loudest point, scaled to about [-1, 1].
+
+    Args:
+        bands: how many mel bands.
+        size: of the Fourier transform, in samples.
+        hop: samples between two frames.
+    """
+
+    filters: Tensor
+    window: Tensor
+
+    def __init__(self, bands: int, size: int, hop: int) -> None:
+        super().__init__()
+        from transformers.models.whisper.feature_extraction_whisper import WhisperFeatureExtractor
+
+        filters = WhisperFeatureExtractor(feature_size=bands, n_fft=size, hop_length=hop).mel_filters
+        self.size, self.hop = size, hop
+        self.register_buffer("filters", torch.as_tensor(filters, dtype=torch.float32).T.contiguous(), persistent=False)
+        self.register_buffer("window", torch.hann_window(size), persistent=False)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """`[W, N]` -> `[W, bands, N / hop]`, in float32 whatever the autocast."""
+        with torch.autocast(samples.device.type, enabled=False):
+            spectrum = torch.stft(samples.float(), self.size, self.hop, window=self.window, return_complex=True)
+            mel = self.filters @ spectrum[..., :-1].abs().square()
+            level = mel.clamp(min=1e-10).log10()
+            level = torch.maximum(level, level.amax(dim=(-2, -1), keepdim=True) - 8.0)
+            return (level + 4.0) / 4.0
+
+
+class Convolutions(nn.Module):
+    """Log-mel `[W, bands, 2 P]` -> `[W, P, H]`."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.conv1 = model.conv1
+        self.conv2 = model.conv2
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return gelu(self.conv2(gelu(self.conv1(mel)))).transpose(1, 2)
+
+
+class WhisperFront(nn.Module):
+    """Windows of samples -> what enters the first layer.
+
+    Args:
+        mel: samples -> log-mel.
+        cnn: the two convolutions: a part of this module, or off its tree where they are frozen.
+        positions: the position embedding `[P, H]`, which Whisper does not train.
+        rate: of dropout, in train mode.
+    """
+
+    positions: Tensor
+
+    def __init__(self, mel: WhisperLogMel, cnn: nn.Module | OffTree, positions: Tensor, rate: float) -> None:
+        super().__init__()
+        self.mel = mel
+        self.cnn = cnn
+        self.rate = rate
+        self.register_buffer("positions", positions, persistent=False)
+
+    def forward(self, windows: Tensor, mask: None = None) -> Tensor:
+        """`[W, N]` -> `[W, P, H]`; a window is read whole, with its padding."""
+        with torch.no_grad():
+            mel = self.mel(windows)
+        return dropout(self.cnn(mel) + self.positions, self.rate, self.training)
+
+
+@dataclass(frozen=True)
+class WhisperNetwork(Network):
+    """Whisper's encoder on disk."""
+
+    trunk_names = ("",)
+    cnn_names = ("conv",)
+    layer_names = "layers."
+    norm_names = ("layer_norm.",)
+    front_names = ("embed_positions.",)
+    prefixes = ("model.encoder.", "encoder.", "")
+
+    @property
+    def hidden(self) -> int:
+        return int(self.config().d_model)
+
+    @property
+    def layers(self) -> int:
+        return int(self.config().encoder_layers)
+
+    @property
+    def hop(self) -> int:
+        """Samples between two frames of the spectrogram; a frame of the encoder takes two."""
+        return int(self.checkpoint.preprocessor.get("hop_length", 160))
+
+    def config(self, **changes: object) -> PretrainedConfig:
+        """The network's configuration, with some values changed."""
+        from transformers.models.whisper.configuration_whisper import WhisperConfig
+
+        return self.checkpoint.configuration(WhisperConfig, changes)
+
+    def model(self, layers: int) -> PreTrainedModel:
+        from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+        config = self.config(encoder_layers=max(layers, 1), num_hidden_layers=max(layers, 1))
+        config._attn_implementation = "sdpa"
+        return WhisperEncoder(config)
+
+    def build_cnn(self, model: PreTrainedModel) -> nn.Module:
+        return Convolutions(model)
+
+    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
+        size = int(self.checkpoint.preprocessor.get("n_fft", 400))
+        mel = WhisperLogMel(model.config.num_mel_bins, size, self.hop)
+        return WhisperFront(mel, cnn, model.embed_positions.weight.detach(), model.config.dropout)
+
+    def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
+        return Stack(model.layers[cut:depth], model.layer_norm if depth == self.layers else None)
 
 
 class Whisper(PretrainedEncoder):
@@ -41,56 +162,46 @@ class Whisper(PretrainedEncoder):
     """
 
     offset = 0.0
+    usually_standardises = False
 
     def __init__(self, params: WhisperParams, context: BuildContext) -> None:
-        network = WhisperNetwork(locate(params.model, params.revision, "whisper", f"encoders.{context.id}.params.model"))
-        config = network.config()
-        super().__init__(params, context, network, config.d_model, config.encoder_layers)
-        self.place = f"encoders.{context.id}"
+        place = f"encoders.{context.id}"
+        network = WhisperNetwork(locate(params.model, params.revision, "whisper", f"{place}.params.model"))
+        super().__init__(params, context, network)
+        self.place = place
         self.step = 2 * network.hop
         self.rate = 16000 / self.step
-        self.positions = int(config.max_source_positions)
+        self.positions = int(network.config().max_source_positions)
         self.whole = params.train == "top" and params.context == "window"
-        self._trunk = OffTree(functools.partial(network.trunk, self.cut))
-
-    @property
-    def standardises(self) -> bool:
-        return bool(self.checkpoint.preprocessor.get("do_normalize", False))
 
     def fingerprint(self) -> Mapping[str, object]:
         return {**super().fingerprint(), "whole": self.whole}
 
-    def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
-        """16 kHz mono samples `[N]` -> what the frozen part makes of them, `[T, F]` (`[N, 1]` for `train: all`)."""
-        values = self.samples(waveform)
-        if self.train_mode == "all":
-            return values[:, None]
-        with torch.inference_mode():
-            windows = self._windows(torch.from_numpy(values).to(self.where.device))
-            states = self._trunk.on(self.where.device)(windows)
-            out = (torch.cat(states, dim=-1) if self.mixing else states[-1]).flatten(0, 1)
-            real = -(-len(values) // self.step)
-            out = pad(out, (0, 0, 0, real)) if self.whole else out[:real]
-            return out.cpu().numpy()  # type: ignore[no-any-return]
+    def batched(self, samples: Tensor) -> Tensor:
+        """`[N]` -> `[W, P * step]`, the last window padded with silence."""
+        size = self.positions * self.step
+        return pad(samples, (0, -len(samples) % size)).reshape(-1, size)
+
+    def kept(self, rows: Tensor, samples: int) -> Tensor:
+        real = -(-samples // self.step)
+        return pad(rows, (0, 0, 0, real)) if self.whole else rows[:real]
 
     def lengths(self, lengths: Tensor) -> Tensor:
         """Rows of `extract` -> frames."""
         if self.train_mode == "all":
             return torch.div(lengths + self.step - 1, self.step, rounding_mode="floor")
-        return lengths - self._counts(lengths) * self.positions if self.whole else lengths
+        return lengths - self._windows(lengths) * self.positions if self.whole else lengths
 
     def forward(self, frames: Frames) -> Frames:
         """`[B, T, F]` -> `[B, T', dim]`."""
-        if self.top is None:
-            return frames if self.mix is None else Frames(self.mix(frames.values), frames.mask, self.rate)
-        if not (self.whole or self.front):
-            return Frames(self.top(frames.values, frames.mask)[-1], frames.mask, self.rate)
+        if self.top is None or not (self.whole or self.front):
+            return super().forward(frames)
         rows = frames.mask.sum(dim=1)
         if self.front is not None:
-            parts = [self._windows(one[:n, 0]) for one, n in zip(frames.values, rows.tolist(), strict=True)]
+            parts = [self.batched(one[:n, 0]) for one, n in zip(frames.values, rows.tolist(), strict=True)]
         else:
-            counts = self._counts(rows).tolist()
-            parts = [one[: n * self.positions].reshape(n, self.positions, -1) for one, n in zip(frames.values, counts, strict=True)]
+            sizes = (self._windows(rows) * self.positions).tolist()
+            parts = [one[:n].reshape(-1, self.positions, one.shape[-1]) for one, n in zip(frames.values, sizes, strict=True)]
         windows = torch.cat(parts)
         encoded = self.top(windows if self.front is None else self.front(windows), None)[-1]
         kept = self.lengths(rows)
@@ -98,13 +209,12 @@ class Whisper(PretrainedEncoder):
         values = pad_sequence([piece.flatten(0, 1)[:n] for piece, n in zip(pieces, kept.tolist(), strict=True)], batch_first=True)
         return Frames(values, torch.arange(values.shape[1], device=values.device) < kept[:, None], self.rate)
 
-    def _windows(self, samples: Tensor) -> Tensor:
-        """`[N]` -> `[W, P * step]`, the last padded with silence."""
-        size = self.positions * self.step
-        return pad(samples, (0, -len(samples) % size)).reshape(-1, size)
+    def _windows(self, rows: Tensor) -> Tensor:
+        """How many windows there are in so many rows: W P of windows and then between (W - 1) P + 1 and W P of zeros.
 
-    def _counts(self, rows: Tensor) -> Tensor:
-        """How many windows there are in so many rows: W P of windows and then between (W - 1) P + 1 and W P of zeros."""
+        Raises:
+            SereError: B402 where no number of windows fits, since a view took rows away.
+        """
         counts = torch.div(rows + 2 * self.positions - 1, 2 * self.positions, rounding_mode="floor")
         if bool((rows <= (2 * counts - 1) * self.positions).any()):
             hint = "use context: real, or leave out the views that cut utterances"

@@ -1,0 +1,241 @@
+"""The encoders wav2vec2, hubert and wavlm, which share their architecture and the names of its parts."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
+
+from sere_plugins.encoders.checkpoint import locate
+from sere_plugins.encoders.pretrained import Network, OffTree, PretrainedEncoder, Stack
+from sere_plugins.specs.transformers import PretrainedParams
+from sere_registry import BuildContext, Frames
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers.models.wavlm.modeling_wavlm import WavLMAttention
+
+#: what the classes of transformers are called
+CLASSES = {"wav2vec2": "Wav2Vec2", "hubert": "Hubert", "wavlm": "WavLM"}
+
+
+class SpeechFront(nn.Module):
+    """Samples -> what enters the first layer: convolutions, projection, position embedding.
+
+    Args:
+        cnn: the convolutions: a part of this module, or off its tree where they are frozen.
+        model: the network that the other parts come from.
+        norm: the norm before the first layer, which only some networks have.
+    """
+
+    def __init__(self, cnn: nn.Module | OffTree, model: PreTrainedModel, norm: nn.Module | None) -> None:
+        super().__init__()
+        self.cnn = cnn
+        self.projection = model.feature_projection
+        self.positions = model.encoder.pos_conv_embed
+        self.norm = norm
+        self.dropout = model.encoder.dropout
+
+    def forward(self, samples: Tensor, mask: Tensor | None) -> Tensor:
+        """`[B, N]` -> `[B, T, H]`; frames outside `mask` `[B, T]` are set to zero before the position embedding reads them."""
+        out = self.projection(self.cnn(samples).transpose(1, 2))
+        values: Tensor = out[0] if isinstance(out, tuple) else out
+        if mask is not None:
+            values = values[:, : mask.shape[1]].masked_fill(~mask.unsqueeze(-1), 0.0)
+        values = values + self.positions(values)
+        if self.norm is not None:
+            values = self.norm(values)
+        return self.dropout(values)  # type: ignore[no-any-return]
+
+
+class WavLMStack(Stack):
+    """Layers of WavLM, which take a relative position bias from the layer before, and hand it on.
+
+    Args:
+        layers: of the network.
+        norm: the final norm, or None.
+        bias: what the network's first layer would hand on, where that layer is not among these: `[heads, 2 M + 1]`, for
+            relative positions from -M to M, beyond which it is constant.
+    """
+
+    bias: Tensor | None
+
+    def __init__(self, layers: Iterable[nn.Module], norm: nn.Module | None, bias: Tensor | None) -> None:
+        super().__init__(layers, norm)
+        self.register_buffer("bias", bias, persistent=False)
+        # WavLM gives torch a mask of booleans and a bias of numbers, which is right, and warned of at every step
+        warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
+
+    def run(self, values: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
+        """What leaves each layer."""
+        bias = None
+        if self.bias is not None:  # `[B * heads, T, T]`, the same for every utterance
+            reach, steps = self.bias.shape[1] // 2, torch.arange(values.shape[1], device=values.device)
+            apart = (steps[None, :] - steps[:, None]).clamp(-reach, reach) + reach
+            bias = self.bias[:, apart].repeat(values.shape[0], 1, 1)
+        for layer in self.layers:
+            values, bias = layer(values, attention_mask=mask, position_bias=bias)[:2]
+            yield values
+
+
+@dataclass(frozen=True)
+class SpeechNetwork(Network):
+    """A network of one of the three kinds.
+
+    Args:
+        checkpoint: its files.
+        kind: "wav2vec2", "hubert" or "wavlm".
+    """
+
+    kind: str
+
+    trunk_names = ("feature_extractor.", "feature_projection.", "encoder.")
+    cnn_names = ("feature_extractor.",)
+    layer_names = "encoder.layers."
+    norm_names = ("encoder.layer_norm.",)
+    prefixes = ("wav2vec2.", "hubert.", "wavlm.", "")
+
+    @property
+    def hidden(self) -> int:
+        return int(self.config().hidden_size)
+
+    @property
+    def layers(self) -> int:
+        return int(self.config().num_hidden_layers)
+
+    @property
+    def front_names(self) -> tuple[str, ...]:
+        norm = () if self.config().do_stable_layer_norm else self.norm_names
+        return ("feature_projection.", "encoder.pos_conv_embed.", *norm)
+
+    def config(self, **changes: object) -> PretrainedConfig:
+        """The network's configuration, with some values changed."""
+        module = importlib.import_module(f"transformers.models.{self.kind}.configuration_{self.kind}")
+        changes["add_adapter"] = False  # an adapter on top would change the frame rate
+        return self.checkpoint.configuration(getattr(module, CLASSES[self.kind] + "Config"), changes)
+
+    def model(self, layers: int) -> PreTrainedModel:
+        module = importlib.import_module(f"transformers.models.{self.kind}.modeling_{self.kind}")
+        config = self.config(num_hidden_layers=max(layers, 1))
+        if self.kind != "wavlm":
+            config._attn_implementation = "sdpa"  # WavLM brings its own attention
+        return getattr(module, CLASSES[self.kind] + "Model")(config)
+
+    def build_cnn(self, model: PreTrainedModel) -> nn.Module:
+        cnn: nn.Module = model.feature_extractor
+        return cnn
+
+    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
+        return SpeechFront(cnn, model, None if model.config.do_stable_layer_norm else model.encoder.layer_norm)
+
+    def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
+        return Stack(model.encoder.layers[cut:depth], self.final_norm(model, depth))
+
+    def final_norm(self, model: PreTrainedModel, depth: int) -> nn.Module | None:
+        """The norm after layer `depth`: where it is the last, and the norm does not stand before the first."""
+        return model.encoder.layer_norm if model.config.do_stable_layer_norm and depth == self.layers else None
+
+
+class WavLMNetwork(SpeechNetwork):
+    """WavLM, whose layers share an embedding of relative positions, which stands in the first of them."""
+
+    shared_names = ("encoder.layers.0.attention.rel_attn_embed.",)
+
+    def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
+        layers = model.encoder.layers
+        bias = relative_bias(layers[0].attention, model.config.max_bucket_distance) if cut else None
+        return WavLMStack(layers[cut:depth], self.final_norm(model, depth), bias)
+
+
+def relative_bias(attention: WavLMAttention, reach: int) -> Tensor:
+    """The position bias of a WavLM attention for relative positions from -reach to reach, `[heads, 2 reach + 1]`.
+
+    The bias depends on the relative position alone and is constant beyond the network's largest distance, so one row and one
+    column of the network's own matrix say all of it.
+    """
+    with torch.no_grad():
+        ahead = attention.compute_bias(1, reach + 1)[:, 0, :]
+        behind = attention.compute_bias(reach + 1, 1)[:, 1:, 0].flip(-1)
+        return torch.cat([behind, ahead], dim=-1)
+
+
+class SpeechEncoder(PretrainedEncoder):
+    """wav2vec 2.0 (arXiv:2006.11477), HuBERT (arXiv:2106.07447) or WavLM (arXiv:2110.13900).
+
+    Frames stand every 320 samples (50 Hz); the first looks at samples 0 to 399, so its centre is at 12.5 ms.  An utterance
+    shorter than those 400 samples is padded with zeros to one frame.  What an utterance becomes never depends on its
+    batch: `extract` takes one at a time, and `forward` masks padding, or runs the convolutions at true lengths where their
+    group norm would see it.
+
+    Args:
+        kind: "wav2vec2", "hubert" or "wavlm".
+        params: the checkpoint, and which layers.
+        context: for messages.
+
+    Raises:
+        SereError: X703 (no such model), B401 (not a checkpoint of this kind), C302 (it has no such layer).
+    """
+
+    usually_standardises = True
+
+    def __init__(self, kind: str, params: PretrainedParams, context: BuildContext) -> None:
+        checkpoint = locate(params.model, params.revision, kind, f"encoders.{context.id}.params.model")
+        network = (WavLMNetwork if kind == "wavlm" else SpeechNetwork)(checkpoint, kind)
+        super().__init__(params, context, network)
+        config = network.config()
+        self._convolutions = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
+        self.field = 1  # how many samples one frame looks at
+        for kernel, stride in reversed(self._convolutions):
+            self.field = (self.field - 1) * stride + kernel
+        self.rate = 16000 / math.prod(config.conv_stride)
+        self.offset = self.field / 2 / 16000
+        self._batchable = config.feat_extract_norm == "layer" and not getattr(config, "conv_pos_batch_norm", False)
+
+    def samples(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The waveform as the network wants it, of at least one frame."""
+        values = super().samples(waveform)
+        return np.pad(values, (0, max(0, self.field - len(values))))
+
+    def batched(self, samples: Tensor) -> Tensor:
+        return samples[None]
+
+    def lengths(self, lengths: Tensor) -> Tensor:
+        """Rows of `extract` -> frames: the same, or for `train: all` what the convolutions leave of so many samples."""
+        if self.train_mode != "all":
+            return lengths
+        lengths = lengths.clamp(min=self.field)
+        for kernel, stride in self._convolutions:
+            lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
+        return lengths
+
+    def forward(self, frames: Frames) -> Frames:
+        """`[B, T, F]` -> `[B, T', dim]`."""
+        return super().forward(frames if self.front is None else self._embedded(self.front, frames))
+
+    def _embedded(self, front: nn.Module, frames: Frames) -> Frames:
+        """Samples `[B, N, 1]` -> what enters the first layer `[B, T, H]`."""
+        samples = frames.values[..., 0].masked_fill(~frames.mask, 0.0)
+        samples = pad(samples, (0, max(0, self.field - samples.shape[1])))
+        rows = frames.mask.sum(dim=1).clamp(min=self.field)
+        counts = self.lengths(rows)
+        mask = torch.arange(int(counts.max()), device=samples.device) < counts[:, None]
+        if self._batchable:
+            return Frames(front(samples, mask), mask, self.rate)
+        alone = [front(one[None, :n], None)[0] for one, n in zip(samples, rows.tolist(), strict=True)]
+        return Frames(pad_sequence(alone, batch_first=True), mask, self.rate)
+
+
+Wav2Vec2 = functools.partial(SpeechEncoder, "wav2vec2")
+Hubert = functools.partial(SpeechEncoder, "hubert")
+WavLM = functools.partial(SpeechEncoder, "wavlm")
