@@ -58,14 +58,16 @@ class Checkpoint:
     settings: tuple[Path, ...]
     weights: tuple[Path, ...]
 
-    def configuration(self, config_class: type[PretrainedConfig], changes: Mapping[str, object]) -> PretrainedConfig:
+    def configuration(self, **changes: object) -> PretrainedConfig:
         """The model's configuration as transformers wants it, with some values changed.
 
         Raises:
             SereError: B401 (transformers refuses it).
         """
+        from transformers import CONFIG_MAPPING
+
         try:
-            return config_class.from_dict({**self.config, **changes})
+            return CONFIG_MAPPING[self.config["model_type"]].from_dict({**self.config, **changes})
         except Exception as cause:  # transformers checks values in its own ways
             reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
             raise error("B401", f"the config.json of {self.name!r} is not usable: {reason}", place=self.place) from cause

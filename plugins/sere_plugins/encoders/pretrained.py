@@ -26,7 +26,7 @@ from sere_registry import BuildContext, Frames, SereError, error
 from sere_registry.protocols import ContourName
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 #: changes when the same weights would give another output of `extract`
 VERSION = 1
@@ -136,37 +136,45 @@ class Trunk(nn.Module):
 
 @dataclass(frozen=True)
 class Network(ABC):
-    """A network on disk, and how to build parts of it; only the tensors of these parts are read."""
+    """A network on disk, and how to build parts of it; only the tensors of these parts are read.
+
+    Names are those of transformers' model, `*_names` their beginnings.
+    """
 
     checkpoint: Checkpoint
 
-    #: beginnings of the tensors' names: of the trunk, the convolutions, the layers, what all layers share, the final norm
-    trunk_names: ClassVar[tuple[str, ...]]
     cnn_names: ClassVar[tuple[str, ...]]
-    layer_names: ClassVar[str]
-    shared_names: ClassVar[tuple[str, ...]] = ()
-    norm_names: ClassVar[tuple[str, ...]]
-    #: what may stand before these in the files
+    layers_name: ClassVar[str]
+    norm_name: ClassVar[str]
+    #: what may stand before a name in the files
     prefixes: ClassVar[tuple[str, ...]]
+    attention: ClassVar[str] = "sdpa"
 
-    @property
-    @abstractmethod
-    def hidden(self) -> int:
-        """H, the network's width."""
+    @functools.cached_property
+    def config(self) -> PretrainedConfig:
+        """The network's configuration."""
+        made = self.checkpoint.configuration(add_adapter=False)  # an adapter on top would change the frame rate
+        made._attn_implementation = self.attention
+        return made
 
     @property
     @abstractmethod
     def layers(self) -> int:
-        """L, the number of its layers."""
+        """L, the number of layers."""
+
+    @property
+    @abstractmethod
+    def norm_is_last(self) -> bool:
+        """Does the network's norm stand after the last layer, or before the first?"""
 
     @property
     @abstractmethod
     def front_names(self) -> tuple[str, ...]:
-        """Beginnings of the names of the front's tensors, without the convolutions'."""
+        """What the front needs beside the convolutions."""
 
     @abstractmethod
-    def model(self, layers: int) -> PreTrainedModel:
-        """The network as transformers builds it, cut down to so many layers."""
+    def model(self) -> PreTrainedModel:
+        """The network as transformers builds it."""
 
     @abstractmethod
     def build_cnn(self, model: PreTrainedModel) -> nn.Module:
@@ -176,34 +184,38 @@ class Network(ABC):
     def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
         """The front of a model: samples `[B, N]` and a mask `[B, T]` or None -> `[B, T, H]`."""
 
-    @abstractmethod
     def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
-        """The layers of a model from `cut` (counted from 0) up to `depth`, and the final norm where nothing is above."""
+        """The layers of a model from `cut` (counted from 0) up to `depth`, and the norm that stands after the last."""
+        norm = model.get_submodule(self.norm_name) if self.norm_is_last and depth == self.layers else None
+        return Stack(model.get_submodule(self.layers_name)[cut:depth], norm)
+
+    def stack_names(self, cut: int, depth: int) -> tuple[str, ...]:
+        """What these layers need."""
+        norm = (f"{self.norm_name}.",) if self.norm_is_last and depth == self.layers else ()
+        return (*(f"{self.layers_name}.{i}." for i in range(cut, depth)), *norm)
 
     def trunk(self, cut: int) -> Trunk:
-        """Everything below layer `cut`, and the final norm where there is nothing above."""
-        model = self._read(cut, self.trunk_names)
+        """Everything below layer `cut`, to be frozen."""
+        model = self._read(*self.cnn_names, *self.front_names, *self.stack_names(0, cut))
         return Trunk(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, cut))
 
     def top(self, cut: int, depth: int) -> Stack:
         """The layers from `cut` up to `depth`, to be trained."""
-        layers = [f"{self.layer_names}{i}." for i in range(cut, depth)]
-        norm = self.norm_names if depth == self.layers else ()
-        return self.build_stack(self._read(depth, (*layers, *norm, *self.shared_names)), cut, depth)
+        return self.build_stack(self._read(*self.stack_names(cut, depth)), cut, depth)
 
     def front(self, train_cnn: bool) -> nn.Module:
         """What stands before the layers, to be trained; the convolutions only with `train_cnn`."""
-        model = self._read(1, (*self.front_names, *(self.cnn_names if train_cnn else ())))
+        model = self._read(*self.front_names, *(self.cnn_names if train_cnn else ()))
         return self.build_front(model, self.build_cnn(model) if train_cnn else OffTree(self.cnn))
 
     def cnn(self) -> nn.Module:
         """The convolutions alone."""
-        return self.build_cnn(self._read(1, self.cnn_names))
+        return self.build_cnn(self._read(*self.cnn_names))
 
-    def _read(self, layers: int, names: Iterable[str]) -> PreTrainedModel:
-        """The network with so many layers, of which only the tensors whose names begin so take memory."""
+    def _read(self, *names: str) -> PreTrainedModel:
+        """The network, of which only the tensors whose names begin so take memory."""
         with torch.device("meta"):
-            model = self.model(layers)
+            model = self.model()
         self.checkpoint.fill(model, names, self.prefixes)
         return model
 
@@ -247,7 +259,7 @@ class PretrainedEncoder(nn.Module, ABC):
         self.depth, self.cut = _split(params, layers, f"encoders.{context.id}.params")
         self.mixing = params.layer == "mix"
         self.standardises = bool(self.checkpoint.preprocessor.get("do_normalize", self.usually_standardises))
-        self.dim = network.hidden
+        self.dim = int(network.config.hidden_size)
         self.input_dim = 1 if params.train == "all" else self.dim * (layers + 1 if self.mixing else 1)
         self.normalise = params.train == "frozen"
         self.register_buffer("where", torch.empty(0), persistent=False)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import math
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +21,8 @@ from sere_plugins.specs.transformers import PretrainedParams
 from sere_registry import BuildContext, Frames
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
     from transformers.models.wavlm.modeling_wavlm import WavLMAttention
-
-#: what the classes of transformers are called
-CLASSES = {"wav2vec2": "Wav2Vec2", "hubert": "Hubert", "wavlm": "WavLM"}
 
 
 class SpeechFront(nn.Module):
@@ -89,73 +84,52 @@ class WavLMStack(Stack):
             yield values
 
 
-@dataclass(frozen=True)
 class SpeechNetwork(Network):
-    """A network of one of the three kinds.
+    """A network of one of the three kinds."""
 
-    Args:
-        checkpoint: its files.
-        kind: "wav2vec2", "hubert" or "wavlm".
-    """
-
-    kind: str
-
-    trunk_names = ("feature_extractor.", "feature_projection.", "encoder.")
     cnn_names = ("feature_extractor.",)
-    layer_names = "encoder.layers."
-    norm_names = ("encoder.layer_norm.",)
+    layers_name = "encoder.layers"
+    norm_name = "encoder.layer_norm"
     prefixes = ("wav2vec2.", "hubert.", "wavlm.", "")
 
     @property
-    def hidden(self) -> int:
-        return int(self.config().hidden_size)
+    def layers(self) -> int:
+        return int(self.config.num_hidden_layers)
 
     @property
-    def layers(self) -> int:
-        return int(self.config().num_hidden_layers)
+    def norm_is_last(self) -> bool:
+        return bool(self.config.do_stable_layer_norm)
 
     @property
     def front_names(self) -> tuple[str, ...]:
-        norm = () if self.config().do_stable_layer_norm else self.norm_names
+        norm = () if self.norm_is_last else (f"{self.norm_name}.",)
         return ("feature_projection.", "encoder.pos_conv_embed.", *norm)
 
-    def config(self, **changes: object) -> PretrainedConfig:
-        """The network's configuration, with some values changed."""
-        module = importlib.import_module(f"transformers.models.{self.kind}.configuration_{self.kind}")
-        changes["add_adapter"] = False  # an adapter on top would change the frame rate
-        return self.checkpoint.configuration(getattr(module, CLASSES[self.kind] + "Config"), changes)
+    def model(self) -> PreTrainedModel:
+        from transformers import MODEL_MAPPING
 
-    def model(self, layers: int) -> PreTrainedModel:
-        module = importlib.import_module(f"transformers.models.{self.kind}.modeling_{self.kind}")
-        config = self.config(num_hidden_layers=max(layers, 1))
-        if self.kind != "wavlm":
-            config._attn_implementation = "sdpa"  # WavLM brings its own attention
-        return getattr(module, CLASSES[self.kind] + "Model")(config)
+        return MODEL_MAPPING[type(self.config)](self.config)
 
     def build_cnn(self, model: PreTrainedModel) -> nn.Module:
-        cnn: nn.Module = model.feature_extractor
-        return cnn
+        return model.feature_extractor  # type: ignore[no-any-return]
 
     def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
-        return SpeechFront(cnn, model, None if model.config.do_stable_layer_norm else model.encoder.layer_norm)
-
-    def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
-        return Stack(model.encoder.layers[cut:depth], self.final_norm(model, depth))
-
-    def final_norm(self, model: PreTrainedModel, depth: int) -> nn.Module | None:
-        """The norm after layer `depth`: where it is the last, and the norm does not stand before the first."""
-        return model.encoder.layer_norm if model.config.do_stable_layer_norm and depth == self.layers else None
+        return SpeechFront(cnn, model, None if self.norm_is_last else model.encoder.layer_norm)
 
 
 class WavLMNetwork(SpeechNetwork):
-    """WavLM, whose layers share an embedding of relative positions, which stands in the first of them."""
+    """WavLM: its first layer holds an embedding of relative positions for all of them, and attention is its own."""
 
-    shared_names = ("encoder.layers.0.attention.rel_attn_embed.",)
+    attention = "eager"
+
+    def stack_names(self, cut: int, depth: int) -> tuple[str, ...]:
+        return (*super().stack_names(cut, depth), "encoder.layers.0.attention.rel_attn_embed.")
 
     def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
-        layers = model.encoder.layers
-        bias = relative_bias(layers[0].attention, model.config.max_bucket_distance) if cut else None
-        return WavLMStack(layers[cut:depth], self.final_norm(model, depth), bias)
+        plain = super().build_stack(model, cut, depth)
+        first = model.encoder.layers[0].attention
+        bias = relative_bias(first, model.config.max_bucket_distance) if cut else None
+        return WavLMStack(plain.layers, plain.norm, bias)
 
 
 def relative_bias(attention: WavLMAttention, reach: int) -> Tensor:
@@ -191,9 +165,9 @@ class SpeechEncoder(PretrainedEncoder):
 
     def __init__(self, kind: str, params: PretrainedParams, context: BuildContext) -> None:
         checkpoint = locate(params.model, params.revision, kind, f"encoders.{context.id}.params.model")
-        network = (WavLMNetwork if kind == "wavlm" else SpeechNetwork)(checkpoint, kind)
+        network = (WavLMNetwork if kind == "wavlm" else SpeechNetwork)(checkpoint)
         super().__init__(params, context, network)
-        config = network.config()
+        config = network.config
         self._convolutions = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
         self.field = 1  # how many samples one frame looks at
         for kernel, stride in reversed(self._convolutions):

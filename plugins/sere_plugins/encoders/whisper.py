@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,12 +11,12 @@ from torch.nn.functional import dropout, gelu, pad
 from torch.nn.utils.rnn import pad_sequence
 
 from sere_plugins.encoders.checkpoint import locate
-from sere_plugins.encoders.pretrained import Network, OffTree, PretrainedEncoder, Stack
+from sere_plugins.encoders.pretrained import Network, OffTree, PretrainedEncoder
 from sere_plugins.specs.transformers import WhisperParams
 from sere_registry import BuildContext, Frames, error
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 
 class WhisperLogMel(nn.Module):
@@ -92,42 +91,29 @@ class WhisperFront(nn.Module):
         return dropout(self.cnn(mel) + self.positions, self.rate, self.training)
 
 
-@dataclass(frozen=True)
 class WhisperNetwork(Network):
     """Whisper's encoder on disk."""
 
-    trunk_names = ("",)
     cnn_names = ("conv",)
-    layer_names = "layers."
-    norm_names = ("layer_norm.",)
     front_names = ("embed_positions.",)
+    layers_name = "layers"
+    norm_name = "layer_norm"
+    norm_is_last = True
     prefixes = ("model.encoder.", "encoder.", "")
 
     @property
-    def hidden(self) -> int:
-        return int(self.config().d_model)
-
-    @property
     def layers(self) -> int:
-        return int(self.config().encoder_layers)
+        return int(self.config.encoder_layers)
 
     @property
     def hop(self) -> int:
         """Samples between two frames of the spectrogram; a frame of the encoder takes two."""
         return int(self.checkpoint.preprocessor.get("hop_length", 160))
 
-    def config(self, **changes: object) -> PretrainedConfig:
-        """The network's configuration, with some values changed."""
-        from transformers.models.whisper.configuration_whisper import WhisperConfig
-
-        return self.checkpoint.configuration(WhisperConfig, changes)
-
-    def model(self, layers: int) -> PreTrainedModel:
+    def model(self) -> PreTrainedModel:
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-        config = self.config(encoder_layers=max(layers, 1), num_hidden_layers=max(layers, 1))
-        config._attn_implementation = "sdpa"
-        return WhisperEncoder(config)
+        return WhisperEncoder(self.config)
 
     def build_cnn(self, model: PreTrainedModel) -> nn.Module:
         return Convolutions(model)
@@ -136,9 +122,6 @@ class WhisperNetwork(Network):
         size = int(self.checkpoint.preprocessor.get("n_fft", 400))
         mel = WhisperLogMel(model.config.num_mel_bins, size, self.hop)
         return WhisperFront(mel, cnn, model.embed_positions.weight.detach(), model.config.dropout)
-
-    def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
-        return Stack(model.layers[cut:depth], model.layer_norm if depth == self.layers else None)
 
 
 class Whisper(PretrainedEncoder):
@@ -171,7 +154,7 @@ class Whisper(PretrainedEncoder):
         self.place = place
         self.step = 2 * network.hop
         self.rate = 16000 / self.step
-        self.positions = int(network.config().max_source_positions)
+        self.positions = int(network.config.max_source_positions)
         self.whole = params.train == "top" and params.context == "window"
 
     def fingerprint(self) -> Mapping[str, object]:
