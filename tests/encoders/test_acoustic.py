@@ -8,9 +8,9 @@ import torch
 
 from sere_core.config.model import Features
 from sere_core.features import contours
-from sere_plugins.encoders import acoustic_context, acoustic_voice
+from sere_plugins.encoders import acoustic, acoustic_descriptors
 from sere_plugins.encoders.acoustic import NAMES, Acoustic, masks
-from sere_plugins.encoders.acoustic_spectrum import spectral
+from sere_plugins.encoders.acoustic_descriptors import spectral
 from sere_plugins.specs.encoders import ACOUSTIC, AcousticParams
 from sere_registry import BuildContext, Encoder, Frames
 
@@ -115,8 +115,8 @@ def test_statistics_by_cumulative_sums_are_those_of_the_definition() -> None:
     generator = np.random.default_rng(0)
     values = (generator.normal(size=(57, 3)) + 1000).astype(np.float32)
     mask = generator.random(57) > 0.4
-    mean, spread = acoustic_context.around(values, mask, size=4, reach=6)
-    gathered = acoustic_context.grouped(values, mask, size=4)
+    mean, spread = acoustic.around(values, mask, size=4, reach=6)
+    gathered = acoustic.grouped(values, mask, size=4)
     assert mean.shape == spread.shape == gathered.shape == (15, 3)
     for row in range(15):
         near = np.flatnonzero(mask & (np.abs(np.arange(57) + 0.5 - (4 * row + 2)) < 6))
@@ -136,7 +136,7 @@ def test_formants_of_a_synthetic_vowel() -> None:
         radius, angle = np.exp(-np.pi * width / RATE), 2 * np.pi * hz / RATE
         sound = lfilter([1], [1, -2 * radius * np.cos(angle), radius**2], sound)
     sound = (0.1 * sound / np.abs(sound).max()).astype(np.float32)
-    found = acoustic_voice.voice(sound, np.full(100, 120, np.float32), np.ones(100, np.float32))
+    found = acoustic_descriptors.voice(sound, np.full(100, 120, np.float32), np.ones(100, np.float32))
     for number, hz in ((1, 500), (2, 1500), (3, 2500)):
         assert np.median(found[f"formant{number}"]) == pytest.approx(hz, rel=0.1)
 
@@ -144,7 +144,7 @@ def test_formants_of_a_synthetic_vowel() -> None:
 def test_every_descriptor_has_its_column() -> None:
     samples = voice(0.2)
     count = 20
-    found = {**spectral(samples), **acoustic_voice.voice(samples, np.full(count, 200, np.float32), np.ones(count, np.float32))}
+    found = {**spectral(samples), **acoustic_descriptors.voice(samples, np.full(count, 200, np.float32), np.ones(count, np.float32))}
     assert {values.shape for values in found.values()} == {(count,)}
     assert {name.split(",")[0] for name in NAMES} >= set(found) - {"periodicity"}
 

@@ -7,22 +7,19 @@ frames differ.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import find_peaks
 from torch import Tensor, nn
 
 from sere_core.public import SAMPLE_RATE, on_grid
-from sere_plugins.encoders import acoustic_context as context_of
-from sere_plugins.encoders.acoustic_spectrum import SPECTRAL, STEP, spectral
-from sere_plugins.encoders.acoustic_voice import VOICE, voice
+from sere_plugins.encoders.acoustic_descriptors import SPECTRAL, STEP, VOICE, Array, spectral, voice
 from sere_plugins.specs.encoders import AcousticParams
 from sere_registry import BuildContext, Frames
 from sere_registry.protocols import ContourName
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+Mask = NDArray[np.bool_]
 #: changes whenever `extract` returns other numbers for the same audio
 VERSION = 1
 #: descriptors per second before they are gathered into frames
@@ -31,6 +28,10 @@ BASE = SAMPLE_RATE // STEP
 RANGE, VOICED = 35.0, 0.5
 #: descriptors (10 ms each) to both sides of a frame that make its surroundings
 REACH = 25
+#: fewer frames than this have no spread
+FEW = 3
+#: by how much the loudness must fall on both sides of a peak: 3 dB of level are about 1
+PROMINENCE = 1.0
 
 _PERCENTILES = ("p5", "p20", "p50", "p80", "p95", "p20-80", "p5-95")
 _SLOPES = ("rise", "rise_spread", "fall", "fall_spread")
@@ -71,11 +72,11 @@ class Acoustic(nn.Module):
         self.offset = 0.5 / params.rate
         self._size = BASE // params.rate
 
-    def fingerprint(self) -> Mapping[str, Any]:
+    def fingerprint(self) -> Mapping[str, object]:
         """The version of the descriptors, their number and the frame rate."""
         return {"version": VERSION, "columns": self.input_dim, "rate": self.rate}
 
-    def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
+    def extract(self, waveform: Array, contours: Mapping[str, Array], hop: float) -> Array:
         """`[ceil(seconds * rate), F]`, the columns as in `NAMES`."""
         count = -(-len(waveform) // STEP)
         f0, periodicity = (on_grid(contours[name], hop, BASE, 0.5 / BASE, count) for name in self.contours)
@@ -86,19 +87,19 @@ class Acoustic(nn.Module):
         active, voiced = masks(sound["level"], periodicity)
         voice_only = both[:, len(SPECTRAL) :]
         frames = [
-            context_of.grouped(spectrum, active, self._size),
-            context_of.grouped(both, voiced, self._size),
-            context_of.around(spectrum, active, self._size, REACH)[1],
-            *context_of.around(voice_only, voiced, self._size, REACH),
+            grouped(spectrum, active, self._size),
+            grouped(both, voiced, self._size),
+            around(spectrum, active, self._size, REACH)[1],
+            *around(voice_only, voiced, self._size, REACH),
         ]
         whole = [
             *spectrum[active].std(axis=0),
             *both[voiced].std(axis=0),
-            *context_of.percentiles(speaking["f0"][voiced]),
-            *context_of.slopes(speaking["f0"][voiced], BASE),
-            *context_of.percentiles(sound["loudness"][active]),
-            *context_of.slopes(sound["loudness"][active], BASE),
-            *context_of.rhythm(sound["loudness"], active, voiced, BASE),
+            *percentiles(speaking["f0"][voiced]),
+            *slopes(speaking["f0"][voiced], BASE),
+            *percentiles(sound["loudness"][active]),
+            *slopes(sound["loudness"][active], BASE),
+            *rhythm(sound["loudness"], active, voiced, BASE),
         ]
         rows = np.broadcast_to(np.array(whole, dtype=np.float32), (len(frames[0]), len(whole)))
         return np.concatenate([*frames, rows], axis=1)
@@ -112,14 +113,103 @@ class Acoustic(nn.Module):
         return frames
 
 
-def masks(level: NDArray[np.float32], periodicity: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def masks(level: Array, periodicity: Array) -> tuple[Mask, Mask]:
     """Which descriptors belong to speech, and which of these to voice; never none, so that every mean exists.
 
     A pause does not describe an emotion but a corpus: some cut their recordings tightly, some leave seconds of silence.
     """
     active = level > np.percentile(level, 95) - RANGE
     voiced = active & (periodicity > VOICED)
-    if voiced.sum() < context_of.FEW:  # whispered, or too short: what comes nearest to a voice
+    if voiced.sum() < FEW:  # whispered, or too short: what comes nearest to a voice
         voiced = np.zeros_like(active)
-        voiced[np.argsort(-np.where(active, periodicity, -1.0), kind="stable")[: context_of.FEW]] = True
+        voiced[np.argsort(-np.where(active, periodicity, -1.0), kind="stable")[:FEW]] = True
     return active | voiced, voiced
+
+
+def grouped(values: Array, mask: Mask, size: int) -> Array:
+    """The mean of each `size` frames in a row, `[T, L]` -> `[ceil(T / size), L]`, over frames of the mask.
+
+    A group without one gets the mean over the mask: a neutral value, so that the mean over all groups stays near that over
+    the mask.
+    """
+    missing = -len(values) % size
+    chosen = np.pad(np.where(mask[:, None], values, 0).astype(np.float64), ((0, missing), (0, 0)))
+    sums = chosen.reshape(-1, size, values.shape[1]).sum(axis=1)
+    counts = np.pad(mask.astype(np.float64), (0, missing)).reshape(-1, size).sum(axis=1)
+    whole = values[mask].mean(axis=0)
+    return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], whole).astype(np.float32)
+
+
+def around(values: Array, mask: Mask, size: int, reach: int) -> tuple[Array, Array]:
+    """Mean and standard deviation of the frames within `reach` of each group's centre, two `[ceil(T / size), L]`.
+
+    Computed by cumulative sums.  Where fewer than three frames of the mask are near, the mean over the mask and the mean of the
+    other spreads stand.
+    """
+    centre = values[mask].mean(axis=0).astype(np.float64)
+    shifted = (values - centre) * mask[:, None]  # small numbers, so that the difference of squares stays exact
+    count = -(-len(values) // size)
+    middles = np.arange(count) * size + size // 2
+    low, high = np.clip(middles - reach, 0, len(values)), np.clip(middles + reach, 0, len(values))
+    parts = (shifted, shifted**2, mask[:, None].astype(np.float64))
+    totals = [np.concatenate([np.zeros((1, part.shape[1])), np.cumsum(part, axis=0)]) for part in parts]
+    sums, squares, weights = (total[high] - total[low] for total in totals)
+    enough = weights[:, 0] >= FEW
+    mean = sums / np.maximum(weights, 1)
+    spread = np.sqrt(np.maximum(squares / np.maximum(weights, 1) - mean**2, 0))
+    usual = spread[enough].mean(axis=0) if enough.any() else np.zeros(values.shape[1])
+    return (
+        np.where(enough[:, None], mean + centre, centre).astype(np.float32),
+        np.where(enough[:, None], spread, usual).astype(np.float32),
+    )
+
+
+def percentiles(values: Array) -> list[float]:
+    """The 5th, 20th, 50th, 80th and 95th percentile, and the ranges 20-80 and 5-95."""
+    found = np.percentile(values, [5, 20, 50, 80, 95])
+    return [*found, found[3] - found[1], found[4] - found[0]]
+
+
+def slopes(values: Array, rate: float) -> list[float]:
+    """Mean and standard deviation (per second) of the rises and of the falls of a smoothed contour."""
+    if len(values) < FEW:
+        return [0.0] * 4
+    change = np.diff(smooth(values, 5)) * rate
+    found = []
+    for part in (change[change > 0], change[change < 0]):
+        found += [float(part.mean()), float(part.std())] if len(part) else [0.0, 0.0]
+    return found
+
+
+def smooth(values: Array, width: int) -> Array:
+    """A moving average; the ends are held."""
+    padded = np.pad(values.astype(np.float64), width // 2, mode="edge")
+    return np.convolve(padded, np.full(width, 1 / width), mode="valid").astype(np.float32)
+
+
+def rhythm(loudness: Array, active: Mask, voiced: Mask, rate: float) -> list[float]:
+    """Syllable-like rates and lengths, in seconds.
+
+    Loudness peaks per second, voiced stretches per second, mean and spread of the lengths of voiced stretches and of the gaps
+    between them, the voiced share of speech, the length of speech and its logarithm.
+    """
+    seconds = active.sum() / rate
+    quiet = loudness[active].min() - PROMINENCE  # what lies around speech, so that a peak at its edge is one
+    level = np.pad(np.where(active, smooth(loudness, 7), quiet), 1, constant_values=quiet)
+    peaks, _ = find_peaks(level, prominence=PROMINENCE)
+    edges = np.diff(np.concatenate([[0], voiced.astype(np.int8), [0]]))
+    starts, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
+    lengths, gaps = (ends - starts) / rate, (starts[1:] - ends[:-1]) / rate
+    if not len(gaps):
+        gaps = np.full(1, 0.1)
+    return [
+        len(peaks) / seconds,
+        len(starts) / seconds,
+        lengths.mean(),
+        lengths.std(),
+        gaps.mean(),
+        gaps.std(),
+        voiced.sum() / active.sum(),
+        seconds,
+        float(np.log(seconds)),
+    ]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sere_core.public import SAMPLE_RATE, centred, decibels, mel_filters, power
 from sere_plugins.specs.encoders import LogMelParams
 from sere_registry import BuildContext, Frames
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 #: samples between two rows that `extract` returns (50 per second), and in a window (32 ms)
 STEP, WINDOW = 320, 512
@@ -48,7 +45,7 @@ class LogMel(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(params.dim) for _ in range(params.layers + 1))
         self.dropout = nn.Dropout(params.dropout)
 
-    def fingerprint(self) -> Mapping[str, Any]:
+    def fingerprint(self) -> Mapping[str, object]:
         """The bands and the frames of `extract`; the network is trained, and not part of it."""
         return {"bands": self.input_dim, "step": STEP, "window": WINDOW}
 
