@@ -32,10 +32,10 @@ State = Mapping[str, Tensor]
 class Listener:
     """What is called when something happens in a fold."""
 
-    stage_start: Callable[[str, int, int, int], None] = lambda stage, epochs, steps, first: None
-    step_end: Callable[[str, int, int, Mapping[str, float]], None] = lambda stage, epoch, step, losses: None
+    stage_start: Callable[[str, int, int, int], object] = lambda stage, epochs, steps, first: None
+    step_end: Callable[[str, int, int, Mapping[str, float]], object] = lambda stage, epoch, step, losses: None
     epoch_end: Callable[[str, EpochReport, float | None], int] = lambda stage, report, score: 0
-    checkpoint_saved: Callable[[Path], None] = lambda path: None
+    checkpoint_saved: Callable[[Path], object] = lambda path: None
     should_stop: Callable[[str, int], str | None] = lambda stage, epoch: None
 
 
