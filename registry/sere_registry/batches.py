@@ -145,33 +145,35 @@ class UnlabelledBatch(Encoded):
 
 @dataclass(frozen=True)
 class Resonance:
-    """What a resonance field says of every pair of `A` and `B` utterances (or of `P` aligned pairs).
+    """What a resonance field finds for `P` pairs of an utterance of a and one of b.
 
     Args:
-        similarity: S(a, b), `[A, B]` (aligned: `[P]`), equation 6.
-        told: the resonance-aware representation of a, told by b, `[A, B, D]` (aligned: `[P, D]`), equation 5.
+        similarity: S(a, b), `[P]`, equation 6.
+        aligned: zt_{a<-b}, the aligned representation of a: what of b resonates with its frames, `[P, D]`, equation 5.
+        reverse: zt_{b<-a}, the aligned representation of the utterances of b, `[P, D]`; None unless it was asked for.
     """
 
     similarity: Tensor
-    told: Tensor
+    aligned: Tensor
+    reverse: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class FrameMap:
-    """What a field sees between the `T_a` real frames of one utterance and the `T_b` of another.
+    """What a field finds between the `T_a` real frames of one utterance and the `T_b` of another.
 
-        S = sum_i shares_i sum_j heard_ij R_ij,  told = mean_i sum_j heard_ij z_j^b
+        S = sum_i weights_i sum_j alignment_ij R_ij,  aligned = mean_i sum_j alignment_ij z_j^b
 
     Args:
         resonance: R_ij, `[T_a, T_b]`, equation 4.
-        heard: how frame i of a hears the frames of b, `[T_a, T_b]`; each row sums to 1 (a best match: a single 1).
-        shares: `[T_a]`, what each frame of a counts in S: 0 for one that is no highlight; they sum to 1.
+        alignment: how much frame i of a is matched with each frame of b, `[T_a, T_b]`; each row sums to 1 (a best match: a single 1).
+        weights: `[T_a]`, what each frame of a counts in S: 0 for one that is no highlight; they sum to 1.
         strength_a, strength_b: the burst strengths e, `[T_a]` and `[T_b]`, equation 3; None where there is no burst term.
     """
 
     resonance: Tensor
-    heard: Tensor
-    shares: Tensor
+    alignment: Tensor
+    weights: Tensor
     strength_a: Tensor | None = None
     strength_b: Tensor | None = None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from sere_registry.batches import Encoded, Frames, LabelledBatch, Progress, Resonance, UnlabelledBatch
+from sere_registry.batches import Encoded, FrameMap, Frames, LabelledBatch, Progress, Resonance, UnlabelledBatch
 from sere_registry.training import Group, Stage, StageData, WeightedLoss
 from sere_registry.utterances import Finding, Utterance
 
@@ -154,29 +154,40 @@ class Dynamics(Protocol):
 
 
 class ResonanceField(Protocol):
-    """Aligns the frames of two utterances and says how much they resonate (equations 3 to 6).
+    """Aligns the frames of two utterances and measures how much they resonate (equations 3 to 6).  An `nn.Module`.
+
+    `similarity` searches, `aligned` is what losses differentiate.
 
     Attributes:
         directed: True if S(a, b) need not equal S(b, a).
-
-    Optional members:
-        frame_map(a, b): the `FrameMap` of the first utterance of a with the first of b, for pictures (`sere resonance`);
-            without gradient.  A field that does not compare frames has none.
     """
 
     directed: bool
 
-    def __call__(self, a: Encoded, b: Encoded) -> Resonance:
-        """Every pair: similarity `[A, B]`, told `[A, B, D]`; differentiable."""
-        ...
-
     def similarity(self, a: Encoded, b: Encoded) -> Tensor:
-        """Every pair's similarity alone, `[A, B]`."""
+        """S of every pair, `[A, B]`; never with gradient."""
         ...
 
-    def aligned(self, a: Encoded, b: Encoded) -> Resonance:
-        """Row i of a with row i of b: similarity `[P]`, told `[P, D]`; differentiable."""
+    def aligned(self, a: Encoded, b: Encoded, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+        """S `[P]` and the aligned representations `[P, D]` of row i of a with row `picks[i]` of b, for every row of a.
+
+        Differentiable in z and e of the matched frames, not through the choice of matches.
+
+        Args:
+            picks: `[P]` long, repeats allowed; None: row i of b.
+            both: fill `reverse` too.
+
+        Raises:
+            SereError: B402 if there is not one row of b for each of a, or widths differ.
+        """
         ...
+
+    def frame_map(self, a: Encoded, b: Encoded) -> FrameMap | None:
+        """Optional: the map of the first utterance of a with the first of b, for pictures (`sere resonance`), without gradient.
+
+        None of a field that compares no frames.
+        """
+        return None
 
     def diagnostics(self) -> Mapping[str, float]:
         """Optional: numbers about the last step, for the history."""
@@ -345,7 +356,7 @@ class Selector(Protocol):
 #: protocol -> the members that a component may leave out
 OPTIONAL: Mapping[type, tuple[str, ...]] = {
     Dynamics: ("diagnostics",),
-    ResonanceField: ("diagnostics",),
+    ResonanceField: ("frame_map", "diagnostics"),
     Loss: ("views", "predicts", "parameters_by_group", "after_step", "after_epoch", "predict", "pseudo_labels", "diagnostics"),
     Method: ("field", "needs_support", "prediction_backbone", "pseudo_labels", "diagnostics"),
     Selector: ("keeps_last",),

@@ -153,11 +153,8 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
     seed = fold_seed(resolved.config.seed, fold.index)
     method = Builder(resolved, fold_context(plan, fold, material.input_dim), seed, plan.paths, device).method()
     load_state(method, checkpoint.under("method"))
-    field: Any = method.field
+    field = method.field
     name = resolved.components["resonance"].full_name
-    if not hasattr(field, "frame_map"):
-        what = f"'{name}' has no map of frames to draw" if field is not None else "this method leaves the resonance field out"
-        raise error("B403", what, "fields that have one: irf, cosine, attention, dtw, sinkhorn", resolved.place("resonance"))
     streams = material.preparer.streams(fold)
     backbone = network(method.prediction_backbone())
     sides = []
@@ -166,7 +163,10 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
             held_by = streams[stream]
             place = getattr(fold, stream).index(recording)  # streams keep the order of the fold
             sides.append(backbone.encode(held_by.collate([place], device)))
-        seen: FrameMap = field.frame_map(*sides)
+        seen: FrameMap | None = None if field is None else field.frame_map(*sides)
+        if field is None or seen is None:
+            what = f"'{name}' has no map of frames to draw" if field is not None else "this method leaves the resonance field out"
+            raise error("B403", what, "fields that have one: irf, cosine, attention, dtw, sinkhorn", resolved.place("resonance"))
         forth, back = (float(field.similarity(one, other)) for one, other in (sides, sides[::-1]))
     weights = (seen.strength_a, seen.strength_b)
     voices = []
@@ -176,7 +176,7 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
         if strength is None and side.bursts.shape[-1]:
             strength = side.bursts[0][mask].abs().sum(dim=1)
         voices.append(_voice(recording, stream, resolved, encoder, int(mask.sum()), None if strength is None else strength.numpy()))
-    resonance, heard, shares = (part.float().numpy() for part in (seen.resonance, seen.heard, seen.shares))
+    resonance, heard, shares = (part.float().numpy() for part in (seen.resonance, seen.alignment, seen.weights))
     title = f"{resolved.config.name}, fold {fold.index}, {name}"
     return Pair(voices[0], voices[1], resonance, heard, shares, forth, back, weights[0] is not None, title)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from sere_registry import UnlabelledBatch
 from tests.contracts.batches import SHAPES, Shape, encoded, leaves
 from tests.contracts.components import Case, cases
+from tests.sere.batches import every_pair
 
 CASES = cases("resonance")
 #: a cosine, and whatever factor of at most 1 it meets
@@ -39,59 +40,68 @@ def assert_close(shape: Shape, found: Tensor, expected: Tensor) -> None:
 def test_shapes_bounds_and_finite_gradients(case: Case, shape: Shape) -> None:
     field = build(case, shape)
     assert isinstance(field.directed, bool)
+    assert all(isinstance(value, float) for value in field.diagnostics().values())
     a, b = sides(shape)
-    heard = field(a, b)
-    assert heard.similarity.shape == (len(a), len(b))
-    assert heard.told.shape == (len(a), len(b), a.embedding.shape[1])
+    similarity = field.similarity(a, b)
+    assert similarity.shape == (len(a), len(b)) and not similarity.requires_grad
     low, high = WIDER.get((case.name, case.values.get("combine", "")), BOUNDS)
-    assert torch.isfinite(heard.told).all()
-    assert (heard.similarity >= low - 1e-6).all() and (heard.similarity <= high + 1e-6).all()
+    assert (similarity >= low - 1e-6).all() and (similarity <= high + 1e-6).all()
+    found = field.aligned(a, b, similarity.argmax(dim=1), both=True)
+    assert found.similarity.shape == (len(a),)
+    assert found.aligned.shape == found.reverse.shape == (len(a), a.embedding.shape[1])
+    assert torch.isfinite(found.aligned).all() and torch.isfinite(found.reverse).all()
     inputs = [leaf for side in (a, b) for leaf in leaves(side).values()]
-    for grad in torch.autograd.grad(heard.similarity.sum() + heard.told.square().sum(), inputs, allow_unused=True):
+    total = found.similarity.sum() + found.aligned.square().sum() + found.reverse.square().sum()
+    for grad in torch.autograd.grad(total, inputs, allow_unused=True):
         assert grad is None or torch.isfinite(grad).all()
+    assert all(isinstance(value, float) and value == value for value in field.diagnostics().values())
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("case", CASES)
-def test_three_ways_to_ask_give_one_answer(case: Case, shape: Shape) -> None:
-    """`forward`, `similarity` and `aligned`, with and without gradient."""
+def test_search_and_alignment_agree(case: Case, shape: Shape) -> None:
+    """With picks and without, in both directions, with and without gradient."""
     field = build(case, shape)
-    a, b = sides(shape, same=True)
-    heard, pairs = field(a, b), field.aligned(a, b)
+    a, b = sides(shape)
+    picks = torch.arange(len(a)) % len(b)
+    partners, similarity = b.take(picks), field.similarity(a, b)[torch.arange(len(a)), picks]
+    found, plain, turned = field.aligned(a, b, picks, both=True), field.aligned(a, partners), field.aligned(partners, a)
     with torch.no_grad():
-        quiet, quiet_pairs = field(a, b), field.aligned(a, b)
-        assert_close(shape, field.similarity(a, b), heard.similarity)
-    assert_close(shape, field.similarity(a, b), heard.similarity)
-    rows = torch.arange(len(a))
-    for similarity, told in ((heard.similarity, heard.told), (quiet.similarity, quiet.told)):
-        for other in (pairs, quiet_pairs):
-            assert_close(shape, other.similarity, similarity[rows, rows])
-            assert_close(shape, other.told, told[rows, rows])
+        quiet = field.aligned(a, b, picks, both=True)
+    assert plain.reverse is None
+    for other in (found.similarity, quiet.similarity, plain.similarity):
+        assert_close(shape, other, similarity)
+    for aligned in (found.aligned, quiet.aligned):
+        assert_close(shape, aligned, plain.aligned)
+    for reverse in (found.reverse, quiet.reverse):
+        assert_close(shape, reverse, turned.aligned)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_told_lies_among_the_teller_s_frames(case: Case) -> None:
+def test_an_aligned_representation_lies_among_the_partner_s_frames(case: Case) -> None:
     """zt is a mean of frames of b: in each dimension between their least and their largest value."""
     shape = SHAPES[0]
     a, b = sides(shape)
-    told = build(case, shape)(a, b).told
+    found = every_pair(build(case, shape), a, b).aligned
     outside = ~b.frames.mask.unsqueeze(-1)
     low, high = b.frames.values.masked_fill(outside, torch.inf).amin(1), b.frames.values.masked_fill(outside, -torch.inf).amax(1)
-    assert (told >= low - 1e-9).all() and (told <= high + 1e-9).all()
+    assert (found >= low - 1e-9).all() and (found <= high + 1e-9).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("case", CASES)
 def test_padding_and_company_change_nothing(case: Case, shape: Shape) -> None:
     field = build(case, shape)
-    clean, dirty = (field(*sides(shape, padding=padding, extra=extra)) for padding, extra in ((0.0, 0), (1e3, 3)))
-    assert_close(shape, clean.similarity, dirty.similarity)
-    assert_close(shape, clean.told, dirty.told)
+    clean, dirty = (sides(shape, padding=padding, extra=extra) for padding, extra in ((0.0, 0), (1e3, 3)))
+    similarity, found = field.similarity(*clean), every_pair(field, *clean)
+    assert_close(shape, similarity, field.similarity(*dirty))
+    for name in ("similarity", "aligned"):
+        assert_close(shape, getattr(found, name), getattr(every_pair(field, *dirty), name))
     a, b = sides(shape)
     for row in range(len(a)):
-        alone = field(a.take([row]), b)
-        assert_close(shape, alone.similarity[0], clean.similarity[row])
-        assert_close(shape, alone.told[0], clean.told[row])
+        alone = every_pair(field, a.take([row]), b)
+        assert_close(shape, field.similarity(a.take([row]), b)[0], similarity[row])
+        assert_close(shape, alone.aligned[0], found.aligned[row])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -103,21 +113,30 @@ def test_an_undirected_field_is_symmetric(case: Case) -> None:
     assert torch.allclose(there, back, atol=1e-9) != field.directed
 
 
+class _Aligned(torch.nn.Module):
+    def __init__(self, field: Any) -> None:
+        super().__init__()
+        self.field = field
+
+    def forward(self, a: Any, b: Any) -> tuple[Tensor, Tensor, Tensor]:
+        found = self.field.aligned(a, b, torch.tensor([1, 1]), both=True)
+        return found.similarity, found.aligned.square(), found.reverse.square()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_are_those_of_the_function(case: Case) -> None:
-    """Finite differences in float64: similarity and told, of both sides and of the field's parameters."""
-    field = build(case, SMALL)
+    """Finite differences in float64: S and both representations, of both sides and of the field's parameters."""
+    field = _Aligned(build(case, SMALL))
     a, b = encoded(2, SMALL, 1, padding=0.0), encoded(2, SMALL, 2, padding=0.0)
     names = list(dict(field.named_parameters()))
 
-    def heard(za: Tensor, zb: Tensor, da: Tensor, db: Tensor, ga: Tensor, gb: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+    def found(za: Tensor, zb: Tensor, da: Tensor, db: Tensor, ga: Tensor, gb: Tensor, *weights: Tensor) -> Any:
         left = replace(a, frames=replace(a.frames, values=za), bursts=da, embedding=ga)
         right = replace(b, frames=replace(b.frames, values=zb), bursts=db, embedding=gb)
-        found = torch.func.functional_call(field, dict(zip(names, weights, strict=True)), (left, right))
-        return found.similarity, found.told.square()
+        return torch.func.functional_call(field, dict(zip(names, weights, strict=True)), (left, right))
 
     inputs = [leaf for pair in zip(*(list(leaves(side).values())[:3] for side in (a, b)), strict=True) for leaf in pair]
-    assert torch.autograd.gradcheck(heard, (*inputs, *field.parameters()), fast_mode=True)
+    assert torch.autograd.gradcheck(found, (*inputs, *field.parameters()), fast_mode=True)
 
 
 @pytest.mark.parametrize("case", CASES)

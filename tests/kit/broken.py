@@ -132,21 +132,23 @@ class ReadsLabels(GoodLoss):
 class GoodField(Plain):
     directed = False
 
-    def forward(self, a: Any, b: Any) -> Resonance:
-        return Resonance(self.similarity(a, b), self.tell(b).unsqueeze(0).expand(len(a), -1, -1))
-
-    def tell(self, batch: Any) -> Tensor:
-        told: Tensor = batch.embedding
-        return told
+    def representation(self, batch: Any) -> Tensor:
+        found: Tensor = batch.embedding
+        return found
 
     def unit(self, batch: Any) -> Tensor:
         return nn.functional.normalize(batch.embedding, dim=1)
 
-    def similarity(self, a: Any, b: Any) -> Tensor:
+    def every(self, a: Any, b: Any) -> Tensor:
         return self.unit(a) @ self.unit(b).T
 
-    def aligned(self, a: Any, b: Any) -> Resonance:
-        return Resonance(self.similarity(a, b).diagonal(), self.tell(b))
+    def similarity(self, a: Any, b: Any) -> Tensor:
+        return self.every(a, b).detach()
+
+    def aligned(self, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+        picks = torch.arange(len(a)) if picks is None else picks
+        similarity = self.every(a, b)[torch.arange(len(a)), picks]
+        return Resonance(similarity, self.representation(b)[picks], self.representation(a) if both else None)
 
 
 class Unbounded(GoodField):
@@ -156,18 +158,18 @@ class Unbounded(GoodField):
 
 
 class NotSymmetric(GoodField):
-    def similarity(self, a: Any, b: Any) -> Tensor:
-        return 0.5 * super().similarity(a, b) + 0.1 * torch.tanh(a.embedding.sum(dim=1, keepdim=True))
+    def every(self, a: Any, b: Any) -> Tensor:
+        return 0.5 * super().every(a, b) + 0.1 * torch.tanh(a.embedding.sum(dim=1, keepdim=True))
 
 
 class FieldIgnoresMask(GoodField):
-    def tell(self, batch: Any) -> Tensor:
-        told: Tensor = batch.frames.values.sum(dim=1)
-        return told
+    def representation(self, batch: Any) -> Tensor:
+        found: Tensor = batch.frames.values.sum(dim=1)
+        return found
 
 
 class WrongMap(GoodField):
-    """A map of frames of another field than the one that answers."""
+    """A map of frames of another field."""
 
     def frame_map(self, a: Any, b: Any) -> FrameMap:
         rows, columns = (side.frames.mask[0].sum() for side in (a, b))
@@ -176,8 +178,23 @@ class WrongMap(GoodField):
 
 
 class WrongDiagonal(GoodField):
-    def aligned(self, a: Any, b: Any) -> Resonance:
-        return Resonance(self.similarity(a, b).diagonal(), self.tell(a))
+    """Without picks it looks at other pairs than with them."""
+
+    def aligned(self, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+        return super().aligned(a, b, torch.arange(len(a)).roll(1) if picks is None else picks, both=both)
+
+
+class WrongReverse(GoodField):
+    """Both directions get the same representation."""
+
+    def aligned(self, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+        found = super().aligned(a, b, picks)
+        return Resonance(found.similarity, found.aligned, found.aligned if both else None)
+
+
+class GradedSearch(GoodField):
+    def similarity(self, a: Any, b: Any) -> Tensor:
+        return self.every(a, b)
 
 
 class DependsOnCompany(GoodField):
@@ -189,14 +206,14 @@ class DependsOnCompany(GoodField):
 class SteepField(GoodField):
     """Adds the distance of each embedding from itself: 0, where the gradient of a root is not finite."""
 
-    def tell(self, batch: Any) -> Tensor:
-        told = super().tell(batch)
-        return told + (told - told.detach()).square().sum(dim=1, keepdim=True).sqrt()
+    def representation(self, batch: Any) -> Tensor:
+        found = super().representation(batch)
+        return found + (found - found.detach()).square().sum(dim=1, keepdim=True).sqrt()
 
 
 class FieldWrongGradient(GoodField):
-    def similarity(self, a: Any, b: Any) -> Tensor:
-        right = super().similarity(a, b)
+    def every(self, a: Any, b: Any) -> Tensor:
+        right = super().every(a, b)
         return 2 * right - right.detach()
 
 
@@ -205,8 +222,8 @@ class FieldWavers(GoodField):
 
     counter = itertools.count(1)
 
-    def similarity(self, a: Any, b: Any) -> Tensor:
-        return super().similarity(a, b) * (0.5 + 1e-6 * next(self.counter))
+    def every(self, a: Any, b: Any) -> Tensor:
+        return super().every(a, b) * (0.5 + 1e-6 * next(self.counter))
 
 
 class FieldForgets(GoodField):
@@ -216,8 +233,8 @@ class FieldForgets(GoodField):
         super().__init__(params, context)
         self.scale = float(torch.rand(()))
 
-    def similarity(self, a: Any, b: Any) -> Tensor:
-        return self.scale * super().similarity(a, b)
+    def every(self, a: Any, b: Any) -> Tensor:
+        return self.scale * super().every(a, b)
 
 
 # --- encoders: a linear map of frames of 320 samples --------------------------------------------------------------------

@@ -37,6 +37,8 @@ BROKEN: dict[str, dict[str, str]] = {
         "NotSymmetric": "resonance.symmetry",
         "FieldIgnoresMask": "resonance.padding",
         "WrongDiagonal": "resonance.aligned",
+        "WrongReverse": "resonance.aligned",
+        "GradedSearch": "resonance.shapes",
         "WrongMap": "resonance.map",
         "DependsOnCompany": "resonance.company",
         "GoodLoss": "resonance.shapes",

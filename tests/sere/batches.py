@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sere_registry import Frames, LabelledBatch, UnlabelledBatch
+from sere_registry import Frames, LabelledBatch, Resonance, UnlabelledBatch
 
 Utterance = tuple[Tensor, Tensor]
 WIDTH, BURSTS = 6, 4
@@ -73,3 +73,10 @@ def gradients(value: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
 
 def leaves(*sides: Sequence[Utterance]) -> list[Tensor]:
     return [part for side in sides for utterance in side for part in utterance]
+
+
+def every_pair(field: Any, a: Any, b: Any) -> Resonance:
+    """S `[A, B]` and the aligned representations `[A, B, D]` of every pair, with gradient."""
+    rows, picks = torch.arange(len(a)).repeat_interleave(len(b)), torch.arange(len(b)).repeat(len(a))
+    found = field.aligned(a.take(rows), b, picks)
+    return Resonance(found.similarity.view(len(a), len(b)), found.aligned.view(len(a), len(b), -1))

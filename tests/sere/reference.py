@@ -126,15 +126,15 @@ def cosine(left: Tensor, right: Tensor) -> Tensor:
     return (left * right).sum() / ((left * left).sum().sqrt() * (right * right).sum().sqrt())
 
 
-def resonate(a: Utterance, b: Utterance, alpha: Tensor, p: Any, sent: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+def resonate(a: Utterance, b: Utterance, alpha: Tensor, p: Any, moved: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
     """Equations 3 to 6 for one pair: S(a, b) and zt_{a<-b}.  `p` has the names of `irf`'s parameters.
 
-    Under the shuffled control, who resonates with frame j of b is told frame `sent[j]` of it.
+    Under the shuffled control, what resonates with frame j of b is matched with frame `moved[j]` of it.
     """
     (za, da), (zb, db) = a, b
     ea, eb = strengths(da, alpha, p.burst), strengths(db, alpha, p.burst)
     best: list[Tensor] = []
-    told = torch.zeros(zb.shape[1], dtype=torch.float64)
+    aligned = torch.zeros(zb.shape[1], dtype=torch.float64)
     for i in range(len(za)):
         row = []
         for j in range(len(zb)):
@@ -142,15 +142,15 @@ def resonate(a: Utterance, b: Utterance, alpha: Tensor, p: Any, sent: Sequence[i
             sync = torch.exp(-abs(gap) / p.temperature) if p.sync == "exp_abs" else torch.exp(-gap * gap / p.temperature)
             row.append(cosine(za[i], zb[j]) * sync if p.combine == "product" else cosine(za[i], zb[j]) + sync)
         j = max(range(len(row)), key=lambda place: float(row[place].detach()))  # the first of equals
-        j = j if sent is None else sent[j]
+        j = j if moved is None else moved[j]
         best.append(row[j])
-        told = told + zb[j]
+        aligned = aligned + zb[j]
     chosen = highlights(ea, p.highlight, p.quantile)
-    return sum((best[i] for i in chosen), torch.zeros((), dtype=torch.float64)) / len(chosen), told / len(za)
+    return sum((best[i] for i in chosen), torch.zeros((), dtype=torch.float64)) / len(chosen), aligned / len(za)
 
 
 def similarity(a: Utterance, b: Utterance, alpha: Tensor, p: Any) -> float:
-    """S(a, b), where nobody asks for its gradient."""
+    """S(a, b), without gradient."""
     with torch.no_grad():
         return float(resonate(a, b, alpha, p)[0])
 
@@ -207,23 +207,23 @@ def tric(
     for u, label in zip(support, labels, strict=True):
         sums[label] = sums[label] + scaled(embedding(u[0]))
         counts[label] += 1
-    heard = []
+    found = []
     for u, anchor, label in members:
-        resonance, told = resonate(u, anchor, alpha, field)
+        resonance, aligned = resonate(u, anchor, alpha, field)
         share = torch.ones((), dtype=torch.float64) if p.mix == "mean" else torch.clamp(resonance, min=0)
         sums[label] = sums[label] + (scaled(embedding(u[0])) + share * scaled(embedding(anchor[0]))) / (1 + share)
         counts[label] += 1
-        heard.append((scaled(told), label))
+        found.append((scaled(aligned), label))
     centres = [total / max(count, 1) for total, count in zip(sums, counts, strict=True)]
     prototype = zero
-    for told, label in heard:
+    for aligned, label in found:
         if p.prototype_loss == "euclidean":
-            prototype = prototype + euclidean(told - centres[label])
+            prototype = prototype + euclidean(aligned - centres[label])
         else:
-            exponentials = [torch.exp(cosine(told, centres[c]) / p.contrast_temperature) for c in range(classes) if counts[c]]
-            own = torch.exp(cosine(told, centres[label]) / p.contrast_temperature)
+            exponentials = [torch.exp(cosine(aligned, centres[c]) / p.contrast_temperature) for c in range(classes) if counts[c]]
+            own = torch.exp(cosine(aligned, centres[label]) / p.contrast_temperature)
             prototype = prototype - torch.log(own / sum(exponentials[1:], exponentials[0]))
-    prototype = prototype / max(len(heard), 1)
+    prototype = prototype / max(len(found), 1)
 
     dual = zero
     pairs = [(u, support[r]) for u, r in zip(source, intra, strict=True)]

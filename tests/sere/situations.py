@@ -1,6 +1,6 @@
 """What utterances may look like: the situations in which every reading of an equation is held against its loops.
 
-Numbers are float32's, so that one answer of the loops judges the plugins in both precisions.  What stands in padding is NaN.
+Numbers are float32's, so that one result of the loops judges the plugins in both precisions.  What stands in padding is NaN.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.sere.batches import Utterance, batch, utterances
+from tests.sere import reference
+from tests.sere.batches import Utterance, batch, leaves, utterances
 
 LENGTHS = [4, 1, 3, 2, 5]
 SITUATIONS = [
@@ -24,7 +25,7 @@ SITUATIONS = [
     "identical utterances",
     "silence",
 ]
-#: (precision, what an answer may be off by, relative to the largest entry)
+#: (precision, what a result may be off by, relative to the largest entry)
 PRECISIONS = [(torch.float64, 1e-9), (torch.float32, 1e-5)]
 
 
@@ -65,7 +66,26 @@ def assert_equal(found: Sequence[Tensor], expected: Sequence[Tensor], tolerance:
     assert got.shape == want.shape
     if not len(want):
         return
-    assert torch.isfinite(want).all(), "the loops themselves must have an answer"
+    assert torch.isfinite(want).all(), "the loops themselves must have a result"
     allowed = tolerance * max(float(want.abs().max()), 0.1)
     worst = float((got - want).abs().max())
     assert worst <= allowed, f"{about}: off by {worst:.2e} where {allowed:.2e} is allowed"  # NaN is refused too
+
+
+def irf_in_loops(field: Any, a: Sequence[Utterance], b: Sequence[Utterance], params: Any = None, moved: Any = None) -> Any:
+    """S `[A, B]` and zt_{a<-b} `[A, B, D]` of every pair as the reference computes them, and the leaves, alpha's first.
+
+    Args:
+        params: `field.params`, if not given.
+        moved: number of frames -> the permutation of the shuffled control.
+    """
+    weights = field.weights.detach().double().requires_grad_()
+    alpha, params = torch.log1p(weights.exp()) if field.params.alpha == "softplus" else weights, params or field.params
+    grid = [[reference.resonate(u, v, alpha, params, moved and moved[len(v[0])]) for v in b] for u in a]
+    similarity, aligned = (torch.stack([torch.stack([cell[part] for cell in row]) for row in grid]) for part in (0, 1))
+    return similarity, aligned, [weights, *leaves(a, b)]
+
+
+def probe(found: Tensor) -> Tensor:
+    """A scalar in which every entry counts differently."""
+    return (found.double() * torch.randn(found.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)).sum()

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sere_plugins.resonance.adaptive import AdaptiveIrf
 from sere_plugins.resonance.irf import Irf
+from sere_plugins.resonance.variants import AdaptiveIrf
 from sere_plugins.specs.resonance import IrfAdaptiveParams
 from sere_registry import BuildContext
 from tests.sere import reference
-from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, gradients, leaves, utterances
-from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, padded, streams
+from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, every_pair, gradients, leaves, utterances
+from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, irf_in_loops, padded, probe, streams
 
 CONTEXT = BuildContext(id="field", dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
 
@@ -38,15 +38,14 @@ def standardised(u: Utterance, alpha: Tensor, burst: str) -> Utterance:
 
 
 def in_loops(field: AdaptiveIrf, a: Sequence[Utterance], b: Sequence[Utterance]) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """S and told of every pair, and the leaves."""
+    """S `[A, B]` and zt `[A, B, D]` of every pair, and the leaves."""
     weights = field.weights.detach().double().requires_grad_()
     alpha = torch.log1p(weights.exp()) if field.params.alpha == "softplus" else weights
     p = SimpleNamespace(**{**field.params.model_dump(), "burst": "signed"})  # e' has its sign already
-    one = torch.ones(1, dtype=torch.float64)
+    one = SimpleNamespace(weights=torch.ones(1), params=SimpleNamespace(alpha="free"))
     left, right = ([standardised(u, alpha, field.params.burst) for u in side] for side in (a, b))
-    grid = [[reference.resonate(u, v, one, p) for v in right] for u in left]
-    similarity, told = (torch.stack([torch.stack([cell[part] for cell in row]) for row in grid]) for part in (0, 1))
-    return similarity, told, [weights, *leaves(a, b)]
+    similarity, aligned, _ = irf_in_loops(one, left, right, p)
+    return similarity, aligned, [weights, *leaves(a, b)]
 
 
 READINGS: list[dict[str, Any]] = [
@@ -63,20 +62,16 @@ READINGS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_it_is_the_equation(situation: str, reading: dict[str, Any]) -> None:
     a, b = streams(situation, 2, 2)
-    similarity, told, theirs = in_loops(field(**reading), a, b)
-    probe = torch.randn(similarity.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-    want = gradients((similarity * probe).sum(), theirs)
+    similarity, aligned, theirs = in_loops(field(**reading), a, b)
+    want = gradients(probe(similarity), theirs)
     for dtype, tolerance in PRECISIONS:
         mine, ours = field(**reading).to(dtype), (cast(a, dtype), cast(b, dtype))
         left, right = padded(ours[0], situation), padded(ours[1], situation, extra=3)
-        found, rows = mine(left, right), mine.aligned(left, right)
-        for got, expected in ((found.similarity, similarity), (rows.similarity, similarity.diagonal())):
-            assert_equal([got], [expected], tolerance, "S")
-        assert_equal([found.told], [told], tolerance, "told")
-        assert_equal([rows.told], [torch.stack([told[i, i] for i in range(len(a))])], tolerance, "told of rows")
-        with torch.no_grad():
-            assert_equal([mine.similarity(left, right)], [similarity], tolerance, "S without gradient")
-        got = gradients((found.similarity.double() * probe).sum(), [mine.weights, *leaves(*ours)])
+        found = every_pair(mine, left, right)
+        assert_equal([mine.similarity(left, right)], [similarity], tolerance, "the search")
+        assert_equal([found.similarity], [similarity], tolerance, "S")
+        assert_equal([found.aligned], [aligned], tolerance, "zt")
+        got = gradients(probe(found.similarity), [mine.weights, *leaves(*ours)])
         assert_equal(got, want, tolerance, "gradient of S")
 
 
@@ -86,16 +81,15 @@ def test_louder_bursts_on_one_side_change_nothing_here_and_silence_irf() -> None
         louder = [(z, factor * d) for z, d in b]
         torch.testing.assert_close(field().similarity(batch(a), batch(louder)), field().similarity(batch(a), batch(b)))
     plain = field(Irf)
-    with torch.no_grad():
-        heard, before = (plain.similarity(batch(a), batch(side)).abs().max() for side in (louder, b))
-    assert heard < 0.2 * before
+    found, before = (plain.similarity(batch(a), batch(side)).abs().max() for side in (louder, b))
+    assert found < 0.2 * before
 
 
 @pytest.mark.parametrize("level", [0.0, 0.1, 1e6])
 def test_a_constant_strength_is_no_burst_and_breaks_no_gradient(level: float) -> None:
     z, d = utterances([6], 3)[0]
     still = (z, torch.full_like(d, level).requires_grad_())
-    found = field().similarity(batch([still]), batch([still]))
+    found = field().aligned(batch([still]), batch([still])).similarity
     torch.testing.assert_close(found, torch.ones_like(found))
     assert all(torch.isfinite(value).all() for value in gradients(found.sum(), leaves([still])))
 
@@ -107,7 +101,7 @@ def test_what_rounding_leaves_of_a_constant_strength_is_no_spread(level: float, 
     (z, d), (other_z, other_d) = (tuple(part.detach() for part in utterances([7], seed)[0]) for seed in (3, 4))
     side = [(z.to(dtype), torch.full_like(d, level).to(dtype)), (z.to(dtype), torch.zeros_like(d).to(dtype))]
     mine = field().to(torch.promote_types(dtype, torch.float32))
-    found = mine.similarity(batch(side), batch([(other_z.to(dtype), other_d.to(dtype))])).detach()
+    found = mine.similarity(batch(side), batch([(other_z.to(dtype), other_d.to(dtype))]))
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
-    strengths = mine.strength(batch(side, extra=2)).detach()
-    assert not strengths.any()
+    long = batch(side, extra=2)
+    assert not mine.strength(long.bursts, long.frames.mask).any()

@@ -1,25 +1,23 @@
-"""Section 4, IRF: equations 3 to 6 in values and gradients, for every reading, in every situation, however the field is asked."""
+"""Section 4, IRF: equations 3 to 6 in values and gradients, for every reading, in every situation."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from sere_plugins.resonance import base, short
+from sere_plugins.resonance import search
 from sere_plugins.resonance.irf import Irf
-from sere_plugins.resonance.short import SHORT
 from sere_plugins.specs.resonance import IrfParams
-from sere_registry import BuildContext, Resonance
+from sere_registry import BuildContext
 from tests.sere import reference
-from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, gradients, leaves, utterances
-from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, padded, streams
+from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, every_pair, gradients, leaves, utterances
+from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, irf_in_loops, padded, probe, streams
 
 CONTEXT = BuildContext(id="field", dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
 CHOICES = {
@@ -42,82 +40,34 @@ def irf(dtype: torch.dtype = torch.float64, **params: Any) -> Irf:
     return field.to(dtype)
 
 
-def in_loops(field: Irf, a: Sequence[Utterance], b: Sequence[Utterance]) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """S `[A, B]` and told `[A, B, D]` of every pair, and the leaves."""
-    weights = field.weights.detach().double().requires_grad_()
-    alpha = torch.log1p(weights.exp()) if field.params.alpha == "softplus" else weights
-    grid = [[reference.resonate(u, v, alpha, field.params) for v in b] for u in a]
-    similarity, told = (torch.stack([torch.stack([cell[part] for cell in row]) for row in grid]) for part in (0, 1))
-    return similarity, told, [weights, *leaves(a, b)]
-
-
-def scalar(found: Tensor) -> Tensor:
-    """Every entry counts differently."""
-    return (found.double() * torch.randn(found.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)).sum()
-
-
-def ways(field: Irf, a: Any, b: Any) -> Iterator[tuple[str, Tensor, bool]]:
-    """(what is found, how it was asked for, is it of row i with row i)."""
-    found: Resonance = field(a, b)
-    yield "S of every pair", found.similarity, False
-    yield "told of every pair", found.told, False
-    yield "S alone", field.similarity(a, b), False
-    with torch.no_grad():
-        yield "S without gradient", field.similarity(a, b), False
-    for size in ("short", "long"):
-        rows = field.aligned(a, b)
-        yield f"S of {size} rows", rows.similarity, True
-        yield f"told of {size} rows", rows.told, True
-        forth, back = field.exchange(a, b, torch.arange(len(a)), back=True)
-        yield f"told in a {size} exchange", forth, True
-        assert back is not None
-        yield f"told back in a {size} exchange", back, True
-        base.__dict__["SHORT"] = 0  # the caller puts it back
-
-
 def check(field: Irf, a: Sequence[Utterance], b: Sequence[Utterance], situation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    similarity, told, theirs = in_loops(field, a, b)
-    rows = range(len(a))
-    answers: dict[tuple[str, bool], tuple[Tensor, list[Tensor]]] = {}
-    for name, every in (("S", similarity), ("told", told)):
-        for aligned in (False, True):
-            value = torch.stack([every[i, i] for i in rows]) if aligned else every
-            answers[name, aligned] = value, gradients(scalar(value), theirs)
-    _, told_back, leaves_back = in_loops(field, b, a)
-    value = torch.stack([told_back[i, i] for i in rows])
-    found = gradients(scalar(value), leaves_back)
-    answers["back", True] = value, [found[0], *found[1 + 2 * len(b) :], *found[1 : 1 + 2 * len(b)]]
-    for dtype, tolerance in PRECISIONS:
-        mine, ours = field.to(dtype), (cast(a, dtype), cast(b, dtype))
-        monkeypatch.setitem(base.__dict__, "SHORT", SHORT)
-        for way, got, aligned in ways(mine, padded(ours[0], situation), padded(ours[1], situation, extra=3)):
-            want, grads = answers["back" if "back" in way else way.split()[0], aligned]
-            assert got.dtype == dtype
-            assert_equal([got], [want], tolerance, way)
-            if "without" not in way:
-                assert_equal(gradients(scalar(got), [mine.weights, *leaves(*ours)]), grads, tolerance, f"gradient of {way}")
-        monkeypatch.undo()
+    """The search, and every pair aligned in both directions: all at once, and by one row of one matrix after the other."""
+    (similarity, aligned, theirs), (_, reverse, leaves_back) = irf_in_loops(field, a, b), irf_in_loops(field, b, a)
+    first = 1 + 2 * len(b)
+    rows = torch.arange(len(a))
+    for partners in {(*range(len(a)),), (len(b) - 1,) * len(a)}:
+        picks = torch.tensor(partners)
+        wanted = {"similarity": similarity[rows, picks], "aligned": aligned[rows, picks], "reverse": reverse[picks, rows]}
+        grads = {name: gradients(probe(value), theirs) for name, value in wanted.items() if name != "reverse"}
+        back = gradients(probe(wanted["reverse"]), leaves_back)
+        grads["reverse"] = [back[0], *back[first:], *back[1:first]]
+        for (dtype, tolerance), together in itertools.product(PRECISIONS, (search.TOGETHER, 1)):
+            monkeypatch.setattr(search, "TOGETHER", together)
+            mine, ours = field.to(dtype), (cast(a, dtype), cast(b, dtype))
+            left, right = padded(ours[0], situation), padded(ours[1], situation, extra=3)
+            assert_equal([mine.similarity(left, right)], [similarity], tolerance, "the search")
+            found = vars(mine.aligned(left, right, picks, both=True))
+            for name, value in wanted.items():
+                assert found[name].dtype == dtype
+                assert_equal([found[name]], [value], tolerance, name)
+                got = gradients(probe(found[name]), [mine.weights, *leaves(*ours)])
+                assert_equal(got, grads[name], tolerance, f"gradient of {name}")
+            monkeypatch.undo()
 
 
 @pytest.mark.parametrize(("situation", "reading"), CELLS, ids=lambda value: value if isinstance(value, str) else "-".join(value.values()))
 def test_equations_3_to_6(situation: str, reading: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    a, b = streams(situation, 2, 2)
-    check(irf(**reading), a, b, situation, monkeypatch)
-
-
-@pytest.mark.parametrize("reading", READINGS[::19], ids=lambda reading: "-".join(reading.values()))
-def test_so_many_pairs_that_they_are_looked_at_one_by_one(reading: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(short, "_TOGETHER", 1)
-    a, b = streams("lengths", 3, 3)
-    field = irf(**reading)
-    similarity, told, _ = in_loops(field, a, b)
-    rows, (forth, back) = field.aligned(batch(a), batch(b)), field.exchange(batch(a), batch(b), torch.arange(3), back=True)
-    assert back is not None
-    assert_equal([rows.similarity], [similarity.diagonal()], 1e-9)
-    for found in (rows.told, forth):
-        assert_equal([found], [torch.stack([told[i, i] for i in range(3)])], 1e-9)
-    told_back = in_loops(field, b, a)[1]
-    assert_equal([back], [torch.stack([told_back[i, i] for i in range(3)])], 1e-9)
+    check(irf(**reading), *streams(situation, 2, 2), situation, monkeypatch)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -132,12 +82,12 @@ def test_so_many_pairs_that_they_are_looked_at_one_by_one(reading: dict[str, Any
 def test_any_lengths(rows: list[tuple[int, int]], reading: dict[str, Any], numbers: dict[str, Any], seed: int) -> None:
     a, b = (utterances(lengths, seed + place) for place, lengths in enumerate(zip(*rows, strict=True)))
     field = irf(**reading, **numbers)
-    found, (similarity, told, theirs) = field(batch(a), batch(b)), in_loops(field, a, b)
-    assert_equal([found.similarity], [similarity], 1e-9, "S")
-    assert_equal([found.told], [told], 1e-9, "told")
-    mine = [field.weights, *leaves(a, b)]
-    assert_equal(gradients(scalar(found.similarity), mine), gradients(scalar(similarity), theirs), 1e-9, "gradient of S")
-    assert_equal(gradients(scalar(found.told), mine), gradients(scalar(told), theirs), 1e-9, "gradient of told")
+    found, (similarity, aligned, theirs) = every_pair(field, batch(a), batch(b)), irf_in_loops(field, a, b)
+    assert_equal([field.similarity(batch(a), batch(b))], [similarity], 1e-9, "the search")
+    for name, value in (("similarity", similarity), ("aligned", aligned)):
+        got = getattr(found, name)
+        assert_equal([got], [value], 1e-9, name)
+        assert_equal(gradients(probe(got), [field.weights, *leaves(a, b)]), gradients(probe(value), theirs), 1e-9, f"gradient of {name}")
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -165,8 +115,8 @@ def test_a_quiet_frame_has_a_direction_like_any_other() -> None:
         a[0][0].mul_(1e-9)
         b[0][0][1:].mul_(1e-7)
     field = irf()
-    found, (similarity, _, theirs) = field(batch(a), batch(b)), in_loops(field, a, b)
-    assert_equal([found.similarity], [similarity], 1e-9)
+    found, (similarity, _, theirs) = field.aligned(batch(a), batch(b)), irf_in_loops(field, a, b)
+    assert_equal([found.similarity, field.similarity(batch(a), batch(b))[0]], [similarity, similarity[0]], 1e-9)
     mine, want = gradients(found.similarity.sum(), leaves(a, b)), gradients(similarity.sum(), theirs[1:])
     for got, expected in zip(mine, want, strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=0)
@@ -179,26 +129,9 @@ def test_every_alpha_starts_where_it_is_told_to(reading: dict[str, Any], start: 
     torch.testing.assert_close(field.alpha.detach(), torch.full((BURSTS,), start))
 
 
-@pytest.mark.parametrize("reading", READINGS[::19], ids=lambda reading: "-".join(reading.values()))
-def test_gradients_of_rows_are_those_of_finite_differences(reading: dict[str, Any]) -> None:
-    field = irf(**reading)
-    sides = [utterances(lengths, 11 + place) for place, lengths in enumerate(([3, 2], [4, 1]))]
-
-    def answer(weights: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
-        rows = list(zip(parts[::2], parts[1::2], strict=True))
-        found = torch.func.functional_call(_Rows(field), {"field.weights": weights}, (batch(rows[:2]), batch(rows[2:])))
-        return tuple(found)
-
-    assert torch.autograd.gradcheck(answer, (field.weights, *leaves(*sides)), fast_mode=True)
-
-
-class _Rows(torch.nn.Module):
-    def __init__(self, field: Irf) -> None:
-        super().__init__()
-        self.field = field
-
-    def forward(self, a: Any, b: Any) -> list[Tensor]:
-        rows = self.field.aligned(a, b)
-        forth, back = self.field.exchange(a, b, torch.tensor([1, 1]), back=True)
-        assert back is not None
-        return [rows.similarity, rows.told, forth, back]
+def test_alpha_is_reached_through_similarity_alone() -> None:
+    field = irf()
+    found = field.aligned(batch(utterances([3, 5], 1)), batch(utterances([4, 2], 2)), both=True)
+    assert gradients(found.similarity.sum(), [field.weights])[0].all()
+    (found.aligned.sum() + found.reverse.sum()).backward()
+    assert field.weights.grad is None

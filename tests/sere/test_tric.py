@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from sere_plugins.losses.tric import Tric, TricWithoutSource, build
-from sere_plugins.resonance.cosine import Cosine
 from sere_plugins.resonance.irf import Irf
-from sere_plugins.resonance.mean import Mean
+from sere_plugins.resonance.neighbours import Cosine, Mean
 from sere_plugins.specs.losses import TricParams
 from sere_plugins.specs.resonance import IrfParams
 from sere_registry import BuildContext, NoParams, Resonance, SereError
@@ -124,7 +123,7 @@ def test_identical_streams_have_no_dual_loss_and_a_finite_gradient(reading: dict
 
 
 class Counted(Irf):
-    """Notes how often, and with gradient or without, it is asked."""
+    """Notes how often it is called."""
 
     def __init__(self) -> None:
         super().__init__(IrfParams(), CONTEXT)
@@ -132,27 +131,21 @@ class Counted(Irf):
         self.double()
 
     def similarity(self, a: Any, b: Any) -> Tensor:
-        self.calls.append(("similarity", torch.is_grad_enabled()))
+        self.calls.append(("similarity", False))
         return super().similarity(a, b)
 
-    def aligned(self, a: Any, b: Any) -> Resonance:
-        self.calls.append(("aligned", torch.is_grad_enabled()))
-        return super().aligned(a, b)
-
-    def forward(self, a: Any, b: Any) -> Resonance:
-        raise AssertionError("every pair with gradient is what TRIC need not pay for")
+    def aligned(self, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+        self.calls.append(("aligned", both))
+        return super().aligned(a, b, picks, both=both)
 
 
-@pytest.mark.parametrize(
-    ("weights", "searches", "pairs"),
-    [((1.0, 1.0), 3, 5), ((1.0, 0.0), 1, 1), ((0.0, 1.0), 2, 4), ((0.0, 0.0), 0, 0)],
-)
-def test_searches_are_without_gradient_and_a_weight_of_0_costs_nothing(weights: tuple[float, float], searches: int, pairs: int) -> None:
+@pytest.mark.parametrize(("weights", "one", "both"), [((1.0, 1.0), 1, 2), ((1.0, 0.0), 1, 0), ((0.0, 1.0), 0, 2), ((0.0, 0.0), 0, 0)])
+def test_each_search_is_for_one_alignment_and_a_weight_of_0_costs_nothing(weights: tuple[float, float], one: int, both: int) -> None:
     field = Counted()
     terms = Streams()(tric(prototype_weight=weights[0], dual_weight=weights[1]), field)
-    assert field.calls.count(("similarity", False)) == searches
-    assert field.calls.count(("aligned", True)) == pairs
-    assert len(field.calls) == searches + pairs
+    assert field.calls.count(("aligned", False)) == one
+    assert field.calls.count(("aligned", True)) == both
+    assert len(field.calls) == 2 * (one + both)
     assert [term.requires_grad for term in (terms["prototype"], terms["dual"])] == [weight > 0 for weight in weights]
 
 

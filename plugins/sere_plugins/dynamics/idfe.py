@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sere_plugins.resonance.packing import layout
+from sere_core.public import pack_rows, pad_rows
 from sere_plugins.specs.dynamics import ContourParams, IdfeParams
 from sere_registry import BuildContext, Frames, error
 from sere_registry.protocols import ContourName
@@ -142,10 +142,12 @@ class Idfe(ContourFeatures):
         contours, mask = self.real(static, context)
         steps = normalised(*differences(contours, mask), self.params.eps)
         # what stands in padded frames of h must not even reach the gate's gradient
-        where = layout(mask)
-        gate = torch.sigmoid(self.gate(where.pack(context.values))).expand(-1, self.dim)
+        real = mask.flatten()
+        slots = real.nonzero().squeeze(1)
+        h, steps = (pack_rows(values.flatten(0, 1), slots, real) for values in (context.values, steps))
+        gate = torch.sigmoid(self.gate(h)).expand(-1, self.dim)
         self._gates = gate.detach()
-        return Frames(where.unpack(gate * where.pack(steps).to(gate.dtype)), mask, context.rate)
+        return Frames(pad_rows(gate * steps.to(gate.dtype), slots, real).view(*mask.shape, self.dim), mask, context.rate)
 
     def diagnostics(self) -> Mapping[str, float]:
         """The mean of each contour's gate over the real frames of the last batch, the share of gates that are all but closed

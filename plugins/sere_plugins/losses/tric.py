@@ -45,37 +45,27 @@ class Matched:
     """Items u, each with the partner that resonates with it most, r(u) or a(u): rows `picks` of a pool.
 
     Args:
-        heard: what each item is told by its partner, and S of the two.
-        back: what each partner is told by its item, `[n, D]`, where that was asked for.
+        resonance: S of each item and its partner, the aligned representation of the item and, where that was asked for, of the partner.
     """
 
     items: Encoded
     pool: Encoded
     picks: Tensor
-    heard: Resonance
-    back: Tensor | None
+    resonance: Resonance
 
     @classmethod
-    def find(
-        cls, items: Encoded, pool: Encoded, field: ResonanceField, back: bool, graded: bool = True, among: Tensor | None = None
-    ) -> Matched | None:
-        """The best partner of every item, and what they tell each other; None where a side is empty.
+    def find(cls, items: Encoded, pool: Encoded, field: ResonanceField, both: bool, among: Tensor | None = None) -> Matched | None:
+        """The best partner of every item; None where a side is empty.
 
         Args:
-            back: shall the partners be told too?
-            graded: will the gradient of S be asked for?
+            both: align the partners with their items too?
             among: `[items, pool]` bool, who may be whose partner; None: everybody.
         """
         if not len(items) or not len(pool):
             return None
-        with torch.no_grad():
-            similarity = field.similarity(items, pool)
-            picks = (similarity if among is None else similarity.masked_fill(~among, -torch.inf)).argmax(dim=1)
-        if hasattr(field, "exchange") and not graded:
-            told, heard_back = field.exchange(items, pool, picks, back=back)
-            return cls(items, pool, picks, Resonance(similarity.gather(1, picks.unsqueeze(1)).squeeze(1), told), heard_back)
-        partners = pool.take(picks)
-        return cls(items, pool, picks, field.aligned(items, partners), field.aligned(partners, items).told if back else None)
+        similarity = field.similarity(items, pool)
+        picks = (similarity if among is None else similarity.masked_fill(~among, -torch.inf)).argmax(dim=1)
+        return cls(items, pool, picks, field.aligned(items, pool, picks, both=both))
 
     @property
     def partners(self) -> Tensor:
@@ -142,11 +132,6 @@ class _Tric(nn.Module):
         self._anchors = Anchors()
         self._field: tuple[Any, ...] = ()  # in a tuple, so that the field's parameters do not become this loss's
 
-    @property
-    def _graded(self) -> bool:
-        """Does equation 7 read S?"""
-        return self.params.mix == "resonance"
-
     # -- equations 7 to 9 -------------------------------------------------------------------------------------------
 
     def terms(
@@ -160,9 +145,9 @@ class _Tric(nn.Module):
         with torch.autocast(support.embedding.device.type, enabled=False):
             intra = cross = None
             if source is not None and (use_dual or (use_prototypes and p.anchors_from != "target")):
-                intra = Matched.find(source, support, field, back=use_dual, graded=self._graded)
+                intra = Matched.find(source, support, field, both=use_dual)
             if source is not None and (use_dual or (use_prototypes and p.anchors_from == "relay")):
-                cross = Matched.find(target, source, field, back=use_dual, graded=self._graded)
+                cross = Matched.find(target, source, field, both=use_dual)
             members = self._members(support, target, intra, cross, field) if use_prototypes else []
             for pairs in [each for each, _ in members] or ([intra] if intra else []):
                 if pairs.pool is support:
@@ -192,15 +177,15 @@ class _Tric(nn.Module):
 
     def _anchored(self, support: LabelledBatch, target: UnlabelledBatch, field: ResonanceField) -> tuple[Matched, Tensor] | None:
         """T_u with a(j) and y_{a(j)}."""
-        found = Matched.find(target, support, field, back=False, graded=self._graded)
+        found = Matched.find(target, support, field, both=False)
         return None if found is None else (found, support.labels[found.picks])
 
     def _prototype(self, support: LabelledBatch, members: Sequence[tuple[Matched, Tensor]]) -> Tensor:
         """L_PR, equations 7 and 8."""
         own = torch.cat([self._scaled(pairs.items.embedding) for pairs, _ in members])
         anchors = torch.cat([self._scaled(pairs.partners) for pairs, _ in members])
-        similarity = torch.cat([pairs.heard.similarity for pairs, _ in members])
-        told = torch.cat([self._scaled(pairs.heard.told) for pairs, _ in members])
+        similarity = torch.cat([pairs.resonance.similarity for pairs, _ in members])
+        told = torch.cat([self._scaled(pairs.resonance.aligned) for pairs, _ in members])
         pseudo = torch.cat([classes for _, classes in members])
         if self.params.mix == "mean":
             mixed = (own + anchors) / 2
@@ -215,9 +200,9 @@ class _Tric(nn.Module):
         return self._euclidean(told - centres[pseudo]).mean()
 
     def _dual(self, matches: Sequence[Matched]) -> Tensor:
-        """L_DR, equation 9: what each tells the other should be one thing."""
-        forth = torch.cat([self._scaled(pairs.heard.told) for pairs in matches])
-        back = torch.cat([self._scaled(pairs.back) for pairs in matches if pairs.back is not None])
+        """L_DR, equation 9: the aligned representations of both should be one."""
+        forth = torch.cat([self._scaled(pairs.resonance.aligned) for pairs in matches])
+        back = torch.cat([self._scaled(found) for pairs in matches if (found := pairs.resonance.reverse) is not None])
         if self.params.distance == "cosine":
             return (1 - (_unit(forth) * _unit(back)).sum(dim=1)).mean()
         return self._euclidean(forth - back).mean()

@@ -79,7 +79,7 @@ class Given(_Tric):
         classes = self.given[target.index].argmax(dim=1)
         among = classes.unsqueeze(1) == support.labels
         among |= ~among.any(dim=1, keepdim=True)
-        found = Matched.find(target, support, field, back=False, graded=self._graded, among=among)
+        found = Matched.find(target, support, field, both=False, among=among)
         return None if found is None else (found, support.labels[found.picks])
 
     def diagnostics(self) -> Mapping[str, float]:

@@ -1,148 +1,173 @@
-"""What fields over frames share: pack the real frames, resonate, return in the caller's shapes."""
+"""What fields over frames share: pairs of utterances compared by whole matrices of frames, a few pairs at a time.
+
+    S(a, b)          = sum_i w_i sum_j A_ij R_ij        w: the weights of a's frames, they sum to 1
+    zt_{a<-b}        = mean_i sum_j A_ij z_j^b          A: the alignment, each row sums to 1
+
+Equations 5 and 6 of SERE (arXiv 2604.07417) are the case in which each row of A is a single 1; `irf` has a search of its own for it
+that never keeps a whole matrix.  Here each block of pairs is computed again in the backward pass, so that what is kept grows with T.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from sere_plugins.resonance import pairwise
-from sere_plugins.resonance.kernel import Kernel
-from sere_plugins.resonance.known import full_precision, known, needs_gradient
-from sere_plugins.resonance.packing import Layout, layout
-from sere_plugins.resonance.recipe import Recipe
-from sere_plugins.resonance.resonate import by_utterance, resonate
-from sere_plugins.resonance.search import Plan
-from sere_plugins.resonance.short import SHORT, Pairs, exchange, meet
-from sere_plugins.resonance.strongest import strongest
 from sere_registry import Encoded, Resonance, error
 from sere_registry.batches import FrameMap
+
+#: frame pairs in a block
+_BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a field: packed frames z `[N, D]`, burst strengths e `[B, T]` and packed `[N]`, or None, and where they stand."""
+    """Utterances with their real frames first: z `[B, T, D]`, which are real `[B, T]`, their weights in S and e `[B, T]` (or None)."""
 
     frames: Tensor
+    real: Tensor
+    weights: Tensor
     strength: Tensor | None
-    packed: Tensor | None
-    layout: Layout
+
+    def take(self, rows: Tensor) -> Side:
+        """The utterances at `rows`."""
+        strength = None if self.strength is None else self.strength[rows]
+        return Side(self.frames[rows], self.real[rows], self.weights[rows], strength)
 
 
 class FrameField(nn.Module):
-    """A directed field over frames: best match for each frame of a, mean resonance over a's highlights.
-
-    By itself it has no burst term and every frame is a highlight; a subclass changes `kernel`, `strength` and `highlights`.
-    """
+    """A directed field over frames; by itself R is the cosine, the best match is the alignment and all frames of a weigh alike."""
 
     directed = True
-    kernel = Kernel()
 
-    def strength(self, batch: Encoded) -> Tensor | None:
-        """e `[B, T]`, equation 3; None where there is no burst term."""
+    def strength(self, bursts: Tensor, mask: Tensor) -> Tensor | None:
+        """e `[B, T]` of d `[B, T, K]`, equation 3, 0 in padding; None where there is no burst term."""
         return None
 
     def highlights(self, strength: Tensor | None, mask: Tensor) -> Tensor:
-        """H, equation 6: `[B, T]` bool within the mask, at least one frame of every utterance."""
+        """H of equation 6: `[B, T]` bool within the mask, at least one frame of every utterance."""
         return mask
 
-    def forward(self, a: Encoded, b: Encoded) -> Resonance:
-        """Every pair of a and b: S `[A, B]` and zt_{a<-b} `[A, B, D]`, equations 3 to 6; differentiable."""
-        similarity, told = self._resonate(a, b, aligned=False, told=True)
-        assert told is not None
-        return Resonance(similarity, told)
+    def resonance(self, cosine: Tensor, gap: Tensor | None) -> Tensor:
+        """R, equation 4, from cosines and gaps e_i - e_j of the same shape; both may be overwritten."""
+        return cosine
+
+    def alignment(self, scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """A `[P, T_a, T_b]` from R, for real frames `[P, T_a]` of a and `[P, T_b]` of b; its values in padding are ignored."""
+        top = scores.detach().masked_fill(~columns.unsqueeze(1), -torch.inf).argmax(dim=2, keepdim=True)
+        return torch.zeros_like(scores).scatter_(2, top, 1.0)
 
     def similarity(self, a: Encoded, b: Encoded) -> Tensor:
-        """S of every pair, `[A, B]`; without gradient it costs the search alone."""
-        if torch.is_grad_enabled() and needs_gradient(a.frames.values, b.frames.values, a.bursts, b.bursts, *self.parameters()):
-            return self._resonate(a, b, aligned=False, told=False)[0]
-        return self._search(a, b)
+        """S of every pair, `[A, B]`, without gradient."""
+        first, second = (torch.arange(len(side), device=side.frames.values.device) for side in (a, b))
+        with torch.no_grad():
+            every = first.repeat_interleave(len(b)), second.repeat(len(a))
+            return self._in_blocks(a, b, *every, both=False).similarity.view(len(a), len(b))
 
-    def aligned(self, a: Encoded, b: Encoded) -> Resonance:
-        """Row i of a with row i of b: S `[P]` and zt `[P, D]`; differentiable.
+    def aligned(self, a: Encoded, b: Encoded, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+        """Row i of a with row `picks[i]` of b, differentiable; see `ResonanceField.aligned`."""
+        return self._in_blocks(a, b, torch.arange(len(a), device=a.frames.values.device), partners(a, b, picks), both)
 
-        Raises:
-            SereError: B402 if the batches differ in size.
-        """
-        if len(a) != len(b):
-            raise error("B402", f"a field was asked to align {len(a)} utterances with {len(b)}")
-        if self._short(a, b):
-            return self._meet(a, b)
-        similarity, told = self._resonate(a, b, aligned=True, told=True)
-        assert told is not None
-        return Resonance(similarity.squeeze(1), told.squeeze(1))
+    def frame_map(self, a: Encoded, b: Encoded) -> FrameMap | None:
+        """R and its alignment between the real frames of the first utterance of a and those of the first of b."""
+        check_widths(a, b)
+        with torch.no_grad(), full_precision(a):
+            left, right = self._side(a.take([0])), self._side(b.take([0]))
+            scores = self._scores(left, right)
+            strengths = (None if side.strength is None else side.strength[0] for side in (left, right))
+            return FrameMap(scores[0], self.alignment(scores, left.real, right.real)[0], left.weights[0], *strengths)
 
-    def exchange(self, a: Encoded, b: Encoded, picks: Tensor, *, back: bool) -> tuple[Tensor, Tensor | None]:
-        """What row i of a is told by row `picks[i]` of b, and (`back`) the latter by the former, `[P, D]`; differentiable.
+    def diagnostics(self) -> Mapping[str, float]:
+        """Numbers about the last step."""
+        return {}
 
-        What two calls of `aligned` say, for less: b's utterances are not copied, and both ways share one matrix.
-        """
-        if self._short(a, b) and type(self).aligned is FrameField.aligned:
-            pairwise.same_width(a, b)
-            with full_precision(a.frames.values):
-                ours, theirs = known(a.frames), known(b.frames)
-                ea, eb = ours.strength(a, self), theirs.strength(b, self)
-                pairs = Pairs(picks, a.frames.mask, b.frames.mask, ours.norms, theirs.norms, ea, eb, self.kernel)
-                wide = ours.norms.dtype
-                return exchange(a.frames.values.to(wide), b.frames.values.to(wide), pairs, back)
-        met = b.take(picks)
-        return self.aligned(a, met).told, self.aligned(met, a).told if back else None
-
-    def side(self, batch: Encoded) -> pairwise.Side:
-        """One side with its padding, for what needs whole matrices."""
-        strength = self.strength(batch)
-        return pairwise.Side.of(batch.frames, strength, self.highlights(None if strength is None else strength.detach(), batch.frames.mask))
-
-    def frame_map(self, a: Encoded, b: Encoded) -> FrameMap:
-        """R and j* between the frames of the first utterance of a and those of the first of b; costs T_a x T_b memory."""
-        pairwise.same_width(a, b)
-        return pairwise.frame_map(self.side(a.take([0])), self.side(b.take([0])), self.kernel, pairwise.best)
-
-    def _short(self, a: Encoded, b: Encoded) -> bool:
-        return len(a) > 0 and len(b) > 0 and a.frames.mask.shape[1] * b.frames.mask.shape[1] <= SHORT
-
-    def _meet(self, a: Encoded, b: Encoded) -> Resonance:
-        """`aligned` for short pairs."""
-        pairwise.same_width(a, b)
-        with full_precision(a.frames.values):
-            ours, theirs = known(a.frames), known(b.frames)
-            wide = ours.norms.dtype
-            ea, eb = (None if e is None else e.to(wide) for e in (self.strength(a), self.strength(b)))
-            pairs = Pairs(None, a.frames.mask, b.frames.mask, ours.norms, theirs.norms, ea, eb, self.kernel)
-            shares = self._shares(ea, a.frames.mask, wide)
-            return Resonance(*meet(a.frames.values.to(wide), b.frames.values.to(wide), pairs, shares))
-
-    def _shares(self, strength: Tensor | None, mask: Tensor, dtype: torch.dtype) -> Tensor:
-        """What each frame counts in equation 6, `[B, T]`."""
+    def frame_weights(self, strength: Tensor | None, mask: Tensor, dtype: torch.dtype) -> Tensor:
+        """What each frame counts in S, `[B, T]`: 1 / |H| of a highlight, else 0."""
         chosen = self.highlights(None if strength is None else strength.detach(), mask)
         return chosen.to(dtype) / chosen.sum(dim=1, keepdim=True).clamp(min=1)
 
-    def _resonate(self, a: Encoded, b: Encoded, aligned: bool, told: bool) -> tuple[Tensor, Tensor | None]:
-        pairwise.same_width(a, b)
-        # argmax over bfloat16 products would be decided by rounding
-        with full_precision(a.frames.values):
-            left, right = self._side(a), self._side(b)
-            shares = left.layout.pack(self._shares(left.strength, a.frames.mask, left.frames.dtype))
-            recipe = Recipe(Plan(left.layout, right.layout, aligned), self.kernel, shares, told)
-            return resonate(left.frames, right.frames, left.packed, right.packed, recipe)
-
-    def _search(self, a: Encoded, b: Encoded) -> Tensor:
-        """S without gradient: of a the highlights alone are searched, since nothing else of it counts in equation 6."""
-        pairwise.same_width(a, b)
-        with full_precision(a.frames.values):
-            left, right = known(a.frames), known(b.frames)
-            ea, eb = left.strength(a, self), right.strength(b, self)
-            chosen = self.highlights(ea, a.frames.mask)
-            where, columns = layout(chosen), right.layout.grouping
-            if ea is not None and eb is not None:
-                ea, eb = where.pack(ea), eb.flatten().index_select(0, columns.rows)
-            best = strongest(left.units(a.frames, where.slots), right.grouped(b.frames), ea, eb, columns, self.kernel)
-            return by_utterance(best, where, best.new_tensor(where.lengths).reciprocal()[where.owner])
-
     def _side(self, batch: Encoded) -> Side:
-        where = layout(batch.frames.mask)
-        wide = torch.promote_types(batch.frames.values.dtype, torch.float32)
-        strength = self.strength(batch)
-        strength = None if strength is None else strength.to(wide)
-        return Side(where.pack(batch.frames.values.to(wide)), strength, None if strength is None else where.pack(strength), where)
+        mask, values = batch.frames.mask, batch.frames.values
+        wide, longest = wide_type(values), int(mask.sum(dim=1).max()) if len(mask) else 1
+        order = (~mask).to(torch.uint8).argsort(dim=1, stable=True)[:, :longest]
+        real = mask.gather(1, order)
+        frames = values.to(wide).gather(1, order.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+        strength = self.strength(batch.bursts, mask)
+        weights = self.frame_weights(strength, mask, wide).gather(1, order)
+        strength = None if strength is None else strength.to(wide).gather(1, order)
+        return Side(frames.masked_fill(~real.unsqueeze(-1), 0.0), real, weights, strength)
+
+    def _scores(self, a: Side, b: Side) -> Tensor:
+        """R of row i with row i, `[P, T_a, T_b]`."""
+        gap = None if a.strength is None or b.strength is None else a.strength.unsqueeze(2) - b.strength.unsqueeze(1)
+        return self.resonance(unit(a.frames) @ unit(b.frames).transpose(1, 2), gap)
+
+    def _in_blocks(self, a: Encoded, b: Encoded, rows: Tensor, picks: Tensor, both: bool) -> Resonance:
+        """Row `rows[i]` of a with row `picks[i]` of b."""
+        check_widths(a, b)
+        with full_precision(a):
+            left, right = self._side(a), self._side(b)
+            step = max(1, _BLOCK // max(left.real.shape[1] * right.real.shape[1], 1))
+            blocks = [
+                checkpoint(self._block, left, right, *part, both, use_reentrant=False, preserve_rng_state=False)
+                for part in zip(rows.split(step), picks.split(step), strict=True)
+            ]
+            similarity, aligned, *reverse = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+            return Resonance(similarity, aligned, *reverse)
+
+    def _block(self, a: Side, b: Side, rows: Tensor, picks: Tensor, both: bool) -> tuple[Tensor, ...]:
+        a, b = a.take(rows), b.take(picks)
+        scores, real = self._scores(a, b), a.real.unsqueeze(2) & b.real.unsqueeze(1)
+        forth = self.alignment(scores, a.real, b.real).masked_fill(~real, 0.0)
+        found = ((forth * scores).sum(dim=2) * a.weights).sum(dim=1), _mean(forth, b.frames, a.real)
+        if not both:
+            return found
+        scores, real = scores.transpose(1, 2), real.transpose(1, 2)
+        return *found, _mean(self.alignment(scores, b.real, a.real).masked_fill(~real, 0.0), a.frames, b.real)
+
+
+def _mean(alignment: Tensor, frames: Tensor, real: Tensor) -> Tensor:
+    """mean_i sum_j A_ij z_j over real i, `[P, D]`."""
+    weights = alignment.sum(dim=1) / real.sum(dim=1, keepdim=True)
+    return torch.einsum("pt,ptd->pd", weights, frames)
+
+
+def check_widths(a: Encoded, b: Encoded) -> None:
+    """Raises:
+    SereError: B402 if the frames of a and b have different widths.
+    """
+    left, right = a.frames.values.shape[-1], b.frames.values.shape[-1]
+    if left != right:
+        raise error("B402", f"a resonance field cannot compare frames of width {left} with frames of width {right}")
+
+
+def partners(a: Encoded, b: Encoded, picks: Tensor | None) -> Tensor:
+    """The row of b for each row of a, `[P]` long.
+
+    Raises:
+        SereError: B402 if there is not one for each, or if widths differ.
+    """
+    check_widths(a, b)
+    found = torch.arange(len(b), device=b.frames.values.device) if picks is None else picks
+    if len(found) != len(a):
+        raise error("B402", f"a resonance field cannot align {len(a)} utterances with {len(found)}")
+    return found
+
+
+def full_precision(batch: Encoded) -> torch.autocast:
+    """No autocast: the best of bfloat16 products would be decided by rounding."""
+    return torch.autocast(batch.frames.values.device.type, enabled=False)
+
+
+def wide_type(values: Tensor) -> torch.dtype:
+    """At least float32."""
+    return torch.promote_types(values.dtype, torch.float32)
+
+
+def unit(rows: Tensor) -> Tensor:
+    """`[..., D]` at length 1; a zero row stays one and gets gradient 0: it has no direction."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / norms.masked_fill(norms == 0, torch.inf)

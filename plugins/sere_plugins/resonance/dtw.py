@@ -1,4 +1,4 @@
-"""Dynamic time warping (Sakoe & Chiba 1978, doi:10.1109/TASSP.1978.1163055): frames meet in the order of time.
+"""Dynamic time warping (Sakoe & Chiba 1978, doi:10.1109/TASSP.1978.1163055): frames are aligned in the order of time.
 
 The path from the first pair of frames to the last, in steps (1, 1), (1, 0) and (0, 1), whose summed 1 - cos is least.  It is
 found for all pairs of a block at once, one anti-diagonal after the other.  (librosa's takes one pair per call, on the CPU:
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sere_plugins.resonance.pairwise import PairwiseField
+from sere_plugins.resonance.base import FrameField
 from sere_plugins.specs.resonance import DtwParams
 from sere_registry import BuildContext
 
@@ -18,8 +18,8 @@ from sere_registry import BuildContext
 _OUTSIDE = 1e4
 
 
-class Dtw(PairwiseField):
-    """heard_ij = 1 / (frames of b on the path at i) on the path, else 0; gradients flow through the aligned frames alone.
+class Dtw(FrameField):
+    """A_ij = 1 / (frames of b on the path at i) on the path, else 0; gradients flow through the aligned frames alone.
 
     Use it to ask whether order matters: it is `cosine` with matches that may not jump, so it suits two readings of one sentence and
     should lose to `cosine` where the sentences differ.
@@ -29,7 +29,7 @@ class Dtw(PairwiseField):
         super().__init__()
         self.params = params
 
-    def hear(self, scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def alignment(self, scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         with torch.no_grad():
             cost = 1 - scores.detach()
             if self.params.band < 1:

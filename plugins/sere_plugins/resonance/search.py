@@ -1,141 +1,179 @@
-"""Equation 5's search: for each frame of a the best frame of b, block by block, without gradient.
+"""The searches of equations 4 and 5, which keep no T_a x T_b matrix, and what of their results has a gradient.
 
-The T_a x T_b matrix of a pair never stands in memory as a whole.  One block is one matrix product of all frames of one b
-with as many frames of the a's as keep the block near a core; the burst term is applied in place while it is there, and
-only each column's best value and where it stands leave the block.
+max_j R_ij of every pair of utterances comes from blocks of one matrix product each; j*(i) is read off for chosen pairs alone.
+`resonance` is always equation 4, from cosines and gaps of burst strengths: it may overwrite both.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
-from sere_plugins.resonance.kernel import Kernel
-from sere_plugins.resonance.packing import Layout
-from sere_plugins.resonance.workers import run_everywhere, taken
+from sere_registry import Frames
 
-#: values in a block: in smaller ones threads wait more often for each other between operations, larger ones leave the cache
-CPU_BLOCK = 1 << 19
-#: a GPU wants fewer and larger products
-GPU_BLOCK = 1 << 25
+Resonance = Callable[[Tensor, Tensor | None], Tensor]
+#: z `[B, T, D]`, real frames `[B, T]`, e `[B, T]` or None
+Padded = tuple[Tensor, Tensor, Tensor | None]
+
+#: frame pairs in a block: on a CPU it stays near the core, a GPU wants fewer and larger products
+CPU_BLOCK, GPU_BLOCK = 1 << 19, 1 << 25
 #: frame pairs from which on threads are worth starting
 THREADS_FROM = 1 << 20
-
-#: (first and last + 1 utterance of a, utterance of b, lane)
-Job = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which utterances of a meet which of b.
-
-    In a plan of every pair, lane l of the results is utterance l of b; in an aligned plan (row i with row i) there is one lane.
-    """
-
-    a: Layout
-    b: Layout
-    aligned: bool
-
-    @property
-    def lanes(self) -> int:
-        return 1 if self.aligned else len(self.b)
-
-    @property
-    def pairs(self) -> int:
-        """How many pairs of frames meet, in an aligned plan about."""
-        return self.a.frames * self.b.frames // (max(len(self.b), 1) if self.aligned else 1)
-
-    def jobs(self) -> Iterator[Job]:
-        """Each utterance of b with all that it meets."""
-        for b in range(len(self.b)):
-            yield (b, b + 1, b, 0) if self.aligned else (0, len(self.a), b, b)
+#: frame pairs of all chosen pairs that are looked at together
+TOGETHER = 1 << 20
 
 
-def search(ua: Tensor, ub: Tensor, ea: Tensor | None, eb: Tensor | None, plan: Plan, kernel: Kernel) -> tuple[Tensor, Tensor]:
-    """max_j R_ij and j*(i), equations 4 and 5, for every real frame i of a in every lane.
+def highest(a: Frames, chosen: Tensor, ea: Tensor | None, b: Frames, eb: Tensor | None, resonance: Resonance) -> Tensor:
+    """The mean over chosen frames i of a of max_j R_ij, for every utterance of a and of b: `[A, B]`, without gradient.
 
     Args:
-        ua, ub: packed frames of a and b, `[N_a, D]`, `[N_b, D]`, of norm 1 (or 0).
-        ea, eb: burst strengths `[N_a]`, `[N_b]`; None for a kernel without burst term.
-
-    Returns:
-        R_{i, j*(i)} `[lanes, N_a]`, and j*(i) as packed frames of b `[lanes, N_a]` (the first of equals).
+        chosen: `[A, T_a]`; an utterance without any has S = 0.
+        ea, eb: burst strengths `[A, T_a]`, `[B, T_b]`, or None.
     """
-    best = ua.new_empty(plan.lanes, plan.a.frames)
-    winner = torch.empty(best.shape, dtype=torch.long, device=ua.device)
-    tasks = deque(_blocks(plan, block_size(plan.pairs, ua.device)))
-    largest = max((plan.b.lengths[b] * (part.stop - part.start) for b, _, part in tasks), default=0)
-    top = Top(max(plan.b.lengths, default=0), ua)
+    ua, ub = _units(a.values, chosen), _units(b.values, b.mask)
+    ea, eb = (None if e is None else e[mask].to(ua.dtype) for e, mask in ((ea, chosen), (eb, b.mask)))
+    lengths = b.mask.sum(dim=1)
+    starts = lengths.cumsum(0) - lengths
+    if not len(ua) or not len(ub):
+        return ua.new_zeros(len(chosen), len(lengths))
+    pairs, threads = len(ua) * len(ub), torch.get_num_threads()
+    many = ua.device.type == "cpu" and pairs >= THREADS_FROM and threads > 1
+    size = GPU_BLOCK if ua.device.type != "cpu" else min(CPU_BLOCK, pairs // (2 * threads) + 1) if many else CPU_BLOCK
+    best = ua.new_empty(len(lengths), len(ua))
 
-    def work() -> None:
-        memory = ua.new_empty(2, largest)
-        for b, lane, part in taken(tasks):
-            columns = plan.b.rows(b, b + 1)
-            scores = resonance(ua, ub, ea, eb, part, columns, kernel, memory)
-            best[lane, part], at = top(scores)
-            torch.add(at, columns.start, out=winner[lane, part])
+    def work(group: Tensor, rows: Tensor, part: slice) -> None:
+        columns = rows.flatten()
+        with torch.no_grad():  # a new thread begins with gradients on
+            gap = None if ea is None or eb is None else ea[part] - eb[columns].unsqueeze(1)
+            scores = resonance(ub[columns] @ ua[part].T, gap)
+            best[group, part] = scores.view(*rows.shape, -1).amax(dim=1)
 
-    run_everywhere(work, enough=worth_threads(plan.pairs, ua.device))
-    return best, winner
-
-
-def resonance(
-    ua: Tensor, ub: Tensor, ea: Tensor | None, eb: Tensor | None, part: slice, columns: slice, kernel: Kernel, memory: Tensor
-) -> Tensor:
-    """R of the frames `columns` of b and `part` of a, equation 4, transposed: `[columns, part]`, a view of `memory` `[2, size]`."""
-    shape = (columns.stop - columns.start, part.stop - part.start)
-    scores, gap = memory[:, : shape[0] * shape[1]].view(2, *shape).unbind()
-    torch.mm(ub[columns], ua[part].T, out=scores)
-    if kernel.sync is None or ea is None or eb is None:
-        return scores
-    torch.sub(ea[part], eb[columns].unsqueeze(1), out=gap)
-    synchrony = kernel.synchrony(gap)
-    return scores.mul_(synchrony) if kernel.combine == "product" else scores.add_(synchrony)
-
-
-def worth_threads(pairs: int, device: torch.device) -> bool:
-    """Are there pairs of frames enough for threads to be started?"""
-    return device.type == "cpu" and pairs >= THREADS_FROM
+    tasks = []
+    together = max(1, size // (int(lengths.max()) * len(ua)))
+    for group in lengths.argsort(stable=True).split(together):  # about equally long: the last frame of shorter ones is repeated
+        length = torch.arange(int(lengths[group].max()), device=ua.device)
+        rows = starts[group].unsqueeze(1) + torch.minimum(length, lengths[group].unsqueeze(1) - 1)
+        step = max(64, size // rows.numel())
+        tasks += [(group, rows, slice(first, first + step)) for first in range(0, len(ua), step)]
+    _run(work, tasks, threads if many else 1)
+    counts = chosen.sum(dim=1)
+    share = (1.0 / counts.to(ua.dtype)).repeat_interleave(counts)
+    frames = torch.arange(len(ua), device=ua.device)
+    return embedding_bag(frames, best.T.contiguous(), counts.cumsum(0) - counts, mode="sum", per_sample_weights=share)
 
 
-def block_size(pairs: int, device: torch.device) -> int:
-    """How many pairs of frames a block has, at least two blocks for each thread."""
-    if device.type != "cpu":
-        return GPU_BLOCK
-    return min(CPU_BLOCK, pairs // (2 * torch.get_num_threads()) + 1) if worth_threads(pairs, device) else CPU_BLOCK
+def _run(work: Callable[..., None], tasks: list[Any], threads: int) -> None:
+    """All tasks, each whole in one thread: operations this short lose more by waiting for each other than they gain."""
+    if threads == 1:
+        for task in tasks:
+            work(*task)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(lambda task: work(*task), tasks))
+    finally:
+        torch.set_num_threads(threads)  # the setting is partly the process's
 
 
-def _blocks(plan: Plan, size: int) -> Iterator[tuple[int, int, slice]]:
-    """(utterance of b, lane, frames of a), each with about `size` frame pairs."""
-    for first, last, b, lane in plan.jobs():
-        rows = plan.a.rows(first, last)
-        step = max(64, size // max(plan.b.lengths[b], 1))
-        for start in range(rows.start, rows.stop, step):
-            yield b, lane, slice(start, min(start + step, rows.stop))
+def best_matches(a: Padded, b: Padded, picks: Tensor, resonance: Resonance, both: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """R_{i, j*(i)} and j*(i) `[P, T_a]` of row i of a and row `picks[i]` of b; with `both` also the best i of each j, `[P, T_b]`.
 
-
-class Top:
-    """Each column's maximum and its first row, in scores `[T_b, n]` that are written over.
-
-    On a CPU a maximum is vectorised and one that returns places is not (several times slower, measured): so they are read
-    off with a product, `[0, 1, 2, ...; 1, 1, 1, ...] @ (scores == maximum)`, whose second row tells the rare ties.
+    R is symmetric, only S is directed: one matrix serves both.  Of equals the first is best.  Values in padding never matter.
     """
+    (za, real, ea), (zb, other, eb) = a, b
+    frames, others = real.shape[1], other.shape[1]
+    best, j = za.new_zeros(len(picks), frames), torch.zeros(len(picks), frames, dtype=torch.long, device=za.device)
+    i = torch.zeros(len(picks), others, dtype=torch.long, device=za.device) if both else None
+    together = max(1, TOGETHER // max(frames * others, 1))
+    step = max(1, TOGETHER // max(others, 1))  # of rows: more than there are, unless two utterances alone exceed a block
+    with torch.no_grad():
+        for part in torch.arange(len(picks), device=picks.device).split(together):
+            partner, columns = zb[picks[part]], other[picks[part]].unsqueeze(1)
+            norms = _inverse_norms(partner).unsqueeze(1)
+            top = None
+            for first in range(0, frames, step):
+                rows = slice(first, first + step)
+                own = za[part, rows]
+                cosine = torch.bmm(own, partner.transpose(1, 2)).mul_(_inverse_norms(own).unsqueeze(2)).mul_(norms)
+                gap = None if ea is None or eb is None else ea[part, rows].unsqueeze(2) - eb[picks[part]].unsqueeze(1)
+                scores = resonance(cosine, gap).masked_fill_(~columns, -torch.inf)
+                best[part, rows], j[part, rows] = scores.max(dim=2)
+                if i is not None:
+                    value, place = scores.masked_fill_(~real[part, rows].unsqueeze(2), -torch.inf).max(dim=1)
+                    better = value > top if top is not None else torch.ones_like(value, dtype=torch.bool)
+                    top = value if top is None else torch.maximum(top, value)
+                    i[part] = torch.where(better, place + first, i[part])
+    return best, j, i
 
-    def __init__(self, longest: int, like: Tensor) -> None:
-        self._rows = torch.stack([torch.arange(longest, dtype=like.dtype), torch.ones(longest, dtype=like.dtype)])
 
-    def __call__(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        if scores.device.type != "cpu":
-            return tuple(scores.max(dim=0))  # type: ignore[return-value]
-        top = scores.amax(dim=0)
-        same = torch.eq(scores, top, out=scores)
-        row, count = self._rows[:, : len(same)] @ same
-        at = row.long()
-        if int(count.amax()) > 1:
-            tied = (count > 1).nonzero().squeeze(1)
-            at[tied] = same[:, tied].argmax(dim=0)
-        return top, at
+def _units(values: Tensor, chosen: Tensor) -> Tensor:
+    """z / |z| of the chosen frames, `[n, D]`, in at least float32."""
+    rows = values.detach().flatten(0, 1)[chosen.flatten().nonzero().squeeze(1)]
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    return rows * _inverse_norms(rows).unsqueeze(1)
+
+
+def _inverse_norms(rows: Tensor) -> Tensor:
+    """1 / |row|, and 0 for a zero row, whose cosine with anything is 0: `[..., D]` -> `[...]`."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=-1)
+    return norms.masked_fill_(norms == 0, torch.inf).reciprocal_()
+
+
+# -- with gradient ----------------------------------------------------------------------------------------------------
+
+
+def mean_of_matches(frames: Tensor, place: Tensor, real: Tensor, rows: Tensor) -> Tensor:
+    """Equation 5: the mean over real i of frame `place[p, i]` of utterance `rows[p]`, `[P, D]`; differentiable in the frames.
+
+    Args:
+        frames: `[B, T, D]`; those that nothing was matched with never matter.
+        place, real: `[P, T']`.
+    """
+    return _MeanOfMatches.apply(frames, place, real, rows)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _MeanOfMatches(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, place: Tensor, real: Tensor, rows: Tensor) -> Tensor:
+        cell = place + (rows * frames.shape[1]).unsqueeze(1)
+        ctx.shape = frames.shape
+        ctx.save_for_backward(cell, real)
+        counts = real.sum(dim=1)
+        return embedding_bag(cell[real], frames.flatten(0, 1), counts.cumsum(0) - counts, mode="mean")
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        """zt = A @ z with A `[P, B * T]`, how often each frame was matched over T': the gradient of z is A^T @ that of zt."""
+        cell, real = ctx.saved_tensors
+        share = real.to(grad.dtype) / real.sum(dim=1, keepdim=True).clamp(min=1)
+        alignment = grad.new_zeros(len(cell), ctx.shape[0] * ctx.shape[1]).scatter_add_(1, cell, share)
+        return (alignment.T @ grad).view(ctx.shape), None, None, None
+
+
+def deferred(value: Tensor, function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
+    """`value`, which is what `function(*inputs)` returns; the function runs in the backward pass only, if a gradient comes."""
+    return _Deferred.apply(value, function, *inputs)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Deferred(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
+        ctx.function = function
+        ctx.save_for_backward(*inputs)
+        return value.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        needed = ctx.needs_input_grad[2:]
+        inputs = [None if each is None else each.detach().requires_grad_(on) for each, on in zip(ctx.saved_tensors, needed, strict=True)]
+        with torch.enable_grad():
+            value = ctx.function(*inputs)
+        grads = iter(torch.autograd.grad(value, [each for each, on in zip(inputs, needed, strict=True) if on], grad))
+        return None, None, *(next(grads) if on else None for on in needed)

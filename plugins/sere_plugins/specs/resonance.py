@@ -40,7 +40,7 @@ class IrfParams(BurstFieldParams):
     """Parameters of `irf`."""
 
     control: Literal["none", "shuffled"] = param(
-        "none", "`shuffled`: a negative control, each frame is told another frame of b than the one that resonates with it"
+        "none", "`shuffled`: a negative control, each frame is matched with another frame of b than the one that resonates with it"
     )
 
 
@@ -63,7 +63,7 @@ class DtwParams(Params):
 
     band: float = param(
         1.0,
-        "how far matched frames may stand apart, as a share of their utterances; 1: anywhere",
+        "how far apart matched frames may be, as a share of their utterances; 1: anywhere",
         gt=0,
         le=1,
         search=("uniform", 0.1, 1.0),
@@ -76,7 +76,7 @@ class SinkhornParams(Params):
     epsilon: float = param(0.1, "weight of the plan's entropy, in units of the cosine", gt=0, search=("log", 0.02, 1.0))
     balance: float = param(
         0.5,
-        "rho / (rho + epsilon), how evenly b's frames must be heard: at 0 it is `attention`, towards 1 all are heard alike",
+        "rho / (rho + epsilon), how evenly b's frames must be matched: at 0 it is `attention`, towards 1 all are matched alike",
         ge=0,
         lt=1,
         search=("uniform", 0.0, 0.95),
@@ -87,7 +87,7 @@ class SinkhornParams(Params):
 IRF = ComponentSpec(
     kind="resonance",
     name="irf",
-    factory="sere_plugins.resonance.control:build",
+    factory="sere_plugins.resonance.variants:build",
     params=IrfParams,
     summary="SERE's instantaneous resonance field: frame cosine times burst synchrony, best match for each frame",
     cite=_CITE,
@@ -98,7 +98,7 @@ IRF = ComponentSpec(
 IRF_ADAPTIVE = ComponentSpec(
     kind="resonance",
     name="irf_adaptive",
-    factory="sere_plugins.resonance.adaptive:AdaptiveIrf",
+    factory="sere_plugins.resonance.variants:AdaptiveIrf",
     params=IrfAdaptiveParams,
     summary="a variant of `irf`, not the paper's: burst strengths in units of each utterance; use it where languages or "
     "speakers differ in how strong their bursts are",
@@ -110,7 +110,7 @@ IRF_ADAPTIVE = ComponentSpec(
 COSINE = ComponentSpec(
     kind="resonance",
     name="cosine",
-    factory="sere_plugins.resonance.cosine:Cosine",
+    factory="sere_plugins.resonance.neighbours:Cosine",
     params=NoParams,
     summary="the field without its burst term: best frame cosine, every frame a highlight",
     tags=("ablation",),
@@ -119,7 +119,7 @@ COSINE = ComponentSpec(
 MEAN = ComponentSpec(
     kind="resonance",
     name="mean",
-    factory="sere_plugins.resonance.mean:Mean",
+    factory="sere_plugins.resonance.neighbours:Mean",
     params=NoParams,
     summary="the field switched off: cosine of utterance embeddings",
     tags=("ablation",),
@@ -128,7 +128,7 @@ MEAN = ComponentSpec(
 ATTENTION = ComponentSpec(
     kind="resonance",
     name="attention",
-    factory="sere_plugins.resonance.attention:Attention",
+    factory="sere_plugins.resonance.neighbours:Attention",
     params=AttentionParams,
     summary="soft argmax over frame cosines; use it to ask whether the hard choice of the best frame matters",
     cite="arXiv:1706.03762",
@@ -148,7 +148,7 @@ DTW = ComponentSpec(
 SINKHORN = ComponentSpec(
     kind="resonance",
     name="sinkhorn",
-    factory="sere_plugins.resonance.sinkhorn:Sinkhorn",
+    factory="sere_plugins.resonance.neighbours:Sinkhorn",
     params=SinkhornParams,
     summary="relaxed optimal transport between frames; use it where a few frames would win most of the matches",
     cite="arXiv:1306.0895",

@@ -16,20 +16,18 @@ class Chamfer(nn.Module):
     def __init__(self, params: NoParams, context: BuildContext) -> None:
         super().__init__()
 
-    def forward(self, a: Encoded, b: Encoded) -> Resonance:
-        """Every pair: similarity `[A, B]`, and the mean of the frames of b that a's frames chose, `[A, B, D]`."""
-        rows = [[self._pair(a, i, b, j) for j in range(len(b))] for i in range(len(a))]
-        similarity = torch.stack([torch.stack([pair[0] for pair in row]) for row in rows])
-        return Resonance(similarity, torch.stack([torch.stack([pair[1] for pair in row]) for row in rows]))
-
     def similarity(self, a: Encoded, b: Encoded) -> Tensor:
-        """Every pair's similarity alone, `[A, B]`."""
-        return self.forward(a, b).similarity
+        """S of every pair, `[A, B]`, without gradient."""
+        with torch.no_grad():
+            return torch.stack([torch.stack([self._pair(a, i, b, j)[0] for j in range(len(b))]) for i in range(len(a))])
 
-    def aligned(self, a: Encoded, b: Encoded) -> Resonance:
-        """Row i of a with row i of b."""
-        pairs = [self._pair(a, row, b, row) for row in range(len(a))]
-        return Resonance(torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs]))
+    def aligned(self, a: Encoded, b: Encoded, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+        """Row i of a with row `picks[i]` of b: S `[P]`, and the mean of the frames of b that a's frames chose, `[P, D]`."""
+        partners = range(len(b)) if picks is None else picks.tolist()
+        pairs = [self._pair(a, i, b, j) for i, j in zip(range(len(a)), partners, strict=True)]
+        similarity, aligned = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+        reverse = torch.stack([self._pair(b, j, a, i)[1] for i, j in enumerate(partners)]) if both else None
+        return Resonance(similarity, aligned, reverse)
 
     def _pair(self, a: Encoded, i: int, b: Encoded, j: int) -> tuple[Tensor, Tensor]:
         """The mask comes first: what stands in padded frames is never looked at."""
