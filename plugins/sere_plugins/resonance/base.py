@@ -113,7 +113,7 @@ class FrameField(nn.Module):
             step = max(1, _BLOCK // max(left.real.shape[1] * right.real.shape[1], 1))
             blocks = [
                 checkpoint(self._block, left, right, *part, both, use_reentrant=False, preserve_rng_state=False)
-                for part in zip(rows.split(step), picks.split(step), strict=True)
+                for part in zip(torch.split(rows, step), torch.split(picks, step), strict=True)
             ]
             similarity, aligned, *reverse = (torch.cat(parts) for parts in zip(*blocks, strict=True))
             return Resonance(similarity, aligned, *reverse)

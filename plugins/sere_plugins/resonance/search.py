@@ -55,7 +55,7 @@ def highest(a: Frames, chosen: Tensor, ea: Tensor | None, b: Frames, eb: Tensor 
 
     tasks = []
     together = max(1, size // (int(lengths.max()) * len(ua)))
-    for group in lengths.argsort(stable=True).split(together):  # about equally long: the last frame of shorter ones is repeated
+    for group in torch.split(lengths.argsort(stable=True), together):  # about equally long: the last frame of shorter ones is repeated
         length = torch.arange(int(lengths[group].max()), device=ua.device)
         rows = starts[group].unsqueeze(1) + torch.minimum(length, lengths[group].unsqueeze(1) - 1)
         step = max(64, size // rows.numel())
@@ -92,7 +92,7 @@ def best_matches(a: Padded, b: Padded, picks: Tensor, resonance: Resonance, both
     together = max(1, TOGETHER // max(frames * others, 1))
     step = max(1, TOGETHER // max(others, 1))  # of rows: more than there are, unless two utterances alone exceed a block
     with torch.no_grad():
-        for part in torch.arange(len(picks), device=picks.device).split(together):
+        for part in torch.split(torch.arange(len(picks), device=picks.device), together):
             partner, columns = zb[picks[part]], other[picks[part]].unsqueeze(1)
             norms = _inverse_norms(partner).unsqueeze(1)
             top = None
@@ -172,8 +172,8 @@ class _Deferred(torch.autograd.Function):
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> Any:
         needed = ctx.needs_input_grad[2:]
-        inputs = [None if each is None else each.detach().requires_grad_(on) for each, on in zip(ctx.saved_tensors, needed, strict=True)]
+        inputs = [each if each is None else each.detach().requires_grad_(on) for each, on in zip(ctx.saved_tensors, needed, strict=True)]
         with torch.enable_grad():
-            value = ctx.function(*inputs)
-        grads = iter(torch.autograd.grad(value, [each for each, on in zip(inputs, needed, strict=True) if on], grad))
-        return None, None, *(next(grads) if on else None for on in needed)
+            value: Tensor = ctx.function(*inputs)
+        value.backward(grad)  # type: ignore[no-untyped-call]
+        return None, None, *(None if each is None else each.grad for each in inputs)
