@@ -137,7 +137,8 @@ def grouped(values: Array, mask: Mask, size: int) -> Array:
     sums = chosen.reshape(-1, size, values.shape[1]).sum(axis=1)
     counts = np.pad(mask.astype(np.float64), (0, missing)).reshape(-1, size).sum(axis=1)
     whole = values[mask].mean(axis=0)
-    return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], whole).astype(np.float32)
+    means: Array = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], whole).astype(np.float32)
+    return means
 
 
 def around(values: Array, mask: Mask, size: int, reach: int) -> tuple[Array, Array]:

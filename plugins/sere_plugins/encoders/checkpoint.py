@@ -113,7 +113,7 @@ class Checkpoint:
             try:
                 if path.suffix == ".safetensors":
                     file = safe_open(path, framework="pt")
-                    found = set(file.keys()), file.get_tensor
+                    found = set(file.keys()), file.get_tensor  # type: ignore[no-untyped-call]
                 else:
                     state = _unpickle(path)
                     found = set(state), state.__getitem__
