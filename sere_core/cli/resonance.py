@@ -27,8 +27,8 @@ def add_parser(subparsers: Any) -> None:
         epilog=_EXAMPLES,
     )
     add_config_arguments(parser)
-    parser.add_argument("a", metavar="ID_A", help="the utterance that is told")
-    parser.add_argument("b", metavar="ID_B", help="the utterance that tells")
+    parser.add_argument("a", metavar="ID_A", help="utterance a, whose frames are aligned with those of b")
+    parser.add_argument("b", metavar="ID_B", help="utterance b")
     parser.add_argument("-o", "--output", metavar="FILE", default="resonance.png", help="a .png, .svg or .pdf (default: %(default)s)")
     parser.add_argument("--fold", type=int, default=None, help="which fold's network (default: the last that is trained)")
     parser.add_argument(

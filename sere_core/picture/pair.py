@@ -6,7 +6,6 @@ import difflib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sere_core.config import Resolved
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sere_core.console import Speaker
     from sere_registry.batches import FrameMap
+    from sere_registry.protocols import Encoder
 
     Array = NDArray[np.float32]
 
@@ -56,9 +57,10 @@ class Voice:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two utterances and the field between them; arrays as in `FrameMap`.
+    """Two utterances and the field between them.
 
     Args:
+        resonance, alignment, weights: as in `FrameMap`.
         similarity: S(a, b), and `back` S(b, a).
         weighed: does the field weigh bursts?
         title: the run, its fold, its field.
@@ -67,8 +69,8 @@ class Pair:
     a: Voice
     b: Voice
     resonance: Array
-    heard: Array
-    shares: Array
+    alignment: Array
+    weights: Array
     similarity: float
     back: float
     weighed: bool
@@ -84,7 +86,9 @@ def trained_folds(resolved: Resolved, plan: Plan, command: Sequence[str]) -> lis
     if resolved.config.resonance is None:
         raise error("C311", "this config has no resonance field", "add `resonance: {use: irf}`", resolved.place("resonance"))
     folder = folder_of(resolved)
-    found = [fold.index for fold in plan.task.folds if _final(folder, fold.index)]
+    # a fold's embeddings are written when its training is over
+    ends = ("checkpoints/fold-{}.safetensors", "embeddings/fold-{}.npz")
+    found = [fold.index for fold in plan.task.folds if all((folder / end.format(fold.index)).is_file() for end in ends)]
     if not found:
         begun = any((folder / "checkpoints").glob("fold-*"))
         what = f"no fold of this config is trained: there is no final checkpoint in {folder / 'checkpoints'}"
@@ -92,12 +96,7 @@ def trained_folds(resolved: Resolved, plan: Plan, command: Sequence[str]) -> lis
     return found
 
 
-def _final(folder: Path, fold: int) -> bool:
-    """A fold's embeddings are written when its training is over, or nothing is."""
-    return (folder / "checkpoints" / f"fold-{fold}.safetensors").is_file() and (folder / "embeddings" / f"fold-{fold}.npz").is_file()
-
-
-def find(fold: Fold, asked: Iterable[str]) -> list[tuple[str, Recording]]:
+def find(fold: Fold, names: Iterable[str]) -> list[tuple[str, Recording]]:
     """(stream, recording) of each id, which may stand behind its corpus: `emodb/03a01Wa`.
 
     Raises:
@@ -106,11 +105,11 @@ def find(fold: Fold, asked: Iterable[str]) -> list[tuple[str, Recording]]:
     known: dict[str, dict[str, tuple[str, Recording]]] = {}
     for stream in STREAMS:
         for recording in getattr(fold, stream):
-            for name in (recording.key, recording.id):
-                known.setdefault(name, {}).setdefault(recording.key, (stream, recording))
+            for each in (recording.key, recording.id):
+                known.setdefault(each, {}).setdefault(recording.key, (stream, recording))
     found: list[tuple[str, Recording]] = []
     problems: list[Problem] = []
-    for name in asked:
+    for name in names:
         matches = known.get(name, {})
         if len(matches) == 1:
             found += matches.values()
@@ -127,7 +126,7 @@ def find(fold: Fold, asked: Iterable[str]) -> list[tuple[str, Recording]]:
     return found
 
 
-def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str, Recording]], speaker: Any) -> Pair:
+def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str, Recording]], speaker: Speaker) -> Pair:
     """Encode two utterances with a fold's final network, and ask its field.
 
     Raises:
@@ -168,20 +167,19 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
             what = f"'{name}' has no map of frames to draw" if field is not None else "this method leaves the resonance field out"
             raise error("B403", what, "fields that have one: irf, cosine, attention, dtw, sinkhorn", resolved.place("resonance"))
         forth, back = (float(field.similarity(one, other)) for one, other in (sides, sides[::-1]))
-    weights = (seen.strength_a, seen.strength_b)
     voices = []
-    for (stream, recording), side, strength in zip(chosen, sides, weights, strict=True):
+    for (stream, recording), side, strength in zip(chosen, sides, (seen.strength_a, seen.strength_b), strict=True):
         encoder = material.preparer.encoders[streams[stream].path]
         mask = side.frames.mask[0]
         if strength is None and side.bursts.shape[-1]:
             strength = side.bursts[0][mask].abs().sum(dim=1)
         voices.append(_voice(recording, stream, resolved, encoder, int(mask.sum()), None if strength is None else strength.numpy()))
-    resonance, heard, shares = (part.float().numpy() for part in (seen.resonance, seen.alignment, seen.weights))
+    resonance, alignment, weights = (part.float().numpy() for part in (seen.resonance, seen.alignment, seen.weights))
     title = f"{resolved.config.name}, fold {fold.index}, {name}"
-    return Pair(voices[0], voices[1], resonance, heard, shares, forth, back, weights[0] is not None, title)
+    return Pair(voices[0], voices[1], resonance, alignment, weights, forth, back, seen.strength_a is not None, title)
 
 
-def _voice(recording: Recording, stream: str, resolved: Resolved, encoder: Any, frames: int, strength: Array | None) -> Voice:
+def _voice(recording: Recording, stream: str, resolved: Resolved, encoder: Encoder, frames: int, strength: Array | None) -> Voice:
     import numpy as np
 
     from sere_core.features import audio, contours

@@ -169,7 +169,7 @@ def verdict_table(summary: Summary) -> Table | None:
 
 
 def cluster_table(source: Source) -> Table | None:
-    """Does the scored target cluster by its true emotions, and are pseudo-labels right?  None where no record tells."""
+    """Does the scored target cluster by its true emotions, and are pseudo-labels right?  None where no record says."""
     titles = {
         "knn_purity": "same emotion nearby",
         "purity_chance": "by chance",

@@ -1,14 +1,15 @@
-"""Resonance maps of a comparison's reference row, one for each of a few pairs; unlike the rest of a report they hear the audio again."""
+"""Resonance maps of a comparison's reference row, one for each of a few pairs; unlike the rest of a report they need the audio."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sere_core.compare.plan import ComparePlan
 from sere_registry.errors import SereError
+from sere_registry.files import write_atomically
 
 if TYPE_CHECKING:
     from sere_core.picture.pair import Pair
@@ -21,37 +22,35 @@ def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list
 
     Args:
         folder: of the comparison.
-        count: for how many pairs, in the order of the table; where a map cannot be drawn, `say` is told why and none is.
+        count: for how many pairs, in the order of the table.
+        say: called with the reason where a map cannot be drawn.
     """
-    plan = ComparePlan.read(folder)
-    return [path for pair in plan.pairs[:count] for path in _drawn(folder, plan, pair, say)]
-
-
-def _drawn(folder: Path, plan: ComparePlan, pair: str, say: Callable[[str], None]) -> Iterator[Path]:
     from sere_core.picture.files import save
     from sere_core.picture.resonance import draw
-    from sere_registry.files import write_atomically
 
-    path = folder / "figures" / f"resonance-{re.sub('[^A-Za-z0-9_]+', '-', pair)}.png"
-    job = next((job.job for job in plan.jobs if (job.row, job.pair) == (plan.reference, pair)), None)
-    forms = (path, path.with_suffix(".svg"))
-    if job is None or not (folder / "records" / job / "done").exists() or all(each.exists() for each in forms):
-        return
-    try:
-        seen = _look(folder, job)
-    except SereError as cause:
-        say(f"no resonance map of {pair}: {cause.problems[0].message}")
-        return
-    path.parent.mkdir(exist_ok=True)
-    words = f"{plan.reference}, {pair}: {seen.a.recording.id} of S_l is told by {seen.b.recording.id} of T_e; "
-    write_atomically(path.with_suffix(".txt"), f"{words}S(a, b) = {seen.similarity:.3f}, S(b, a) = {seen.back:.3f}\n".encode())
-    figure = draw(seen, 40)
-    for each in forms:
-        save(figure, each)
-        yield each
+    plan, written = ComparePlan.read(folder), []
+    for pair in plan.pairs[:count]:
+        path = folder / "figures" / f"resonance-{re.sub('[^A-Za-z0-9_]+', '-', pair)}.png"
+        job = next((job.job for job in plan.jobs if (job.row, job.pair) == (plan.reference, pair)), "")
+        forms = (path, path.with_suffix(".svg"))
+        if not (folder / "records" / job / "done").exists() or all(each.exists() for each in forms):
+            continue
+        try:
+            seen = _look(folder / "jobs" / f"{job}.yaml")
+        except SereError as cause:
+            say(f"no resonance map of {pair}: {cause.problems[0].message}")
+            continue
+        words = f"{plan.reference}, {pair}: {seen.a.recording.id} of S_l, aligned with {seen.b.recording.id} of T_e; "
+        words += f"S(a, b) = {seen.similarity:.3f}, S(b, a) = {seen.back:.3f}\n"
+        write_atomically(path.with_suffix(".txt"), words.encode())
+        figure = draw(seen)
+        for each in forms:
+            save(figure, each)
+            written.append(each)
+    return written
 
 
-def _look(folder: Path, job: str) -> Pair:
+def _look(config: Path) -> Pair:
     """The two utterances and what the trained field sees between them.
 
     Raises:
@@ -62,8 +61,8 @@ def _look(folder: Path, job: str) -> Pair:
     from sere_core.picture.pair import look, trained_folds
     from sere_core.plan import make_plan
 
-    resolved = load(folder / "jobs" / f"{job}.yaml")
+    resolved = load(config)
     plan = make_plan(resolved)
-    fold = plan.task.folds[max(trained_folds(resolved, plan, ["sere-run", str(folder / "jobs" / f"{job}.yaml")]))]
-    told, tells = (min(stream, key=lambda recording: recording.id) for stream in (fold.labelled, fold.test))
-    return look(resolved, plan, fold, [("labelled", told), ("test", tells)], Speaker(quiet=True))
+    fold = plan.task.folds[max(trained_folds(resolved, plan, ["sere-run", str(config)]))]
+    a, b = (min(stream, key=lambda recording: recording.id) for stream in (fold.labelled, fold.test))
+    return look(resolved, plan, fold, [("labelled", a), ("test", b)], Speaker(quiet=True))
