@@ -21,10 +21,9 @@ from torch import nn
 
 from sere_core.config.model import Train
 from sere_core.hookbus import HookBus
-from sere_core.train.batches import BatchMaker
 from sere_core.train.network import Backbone, Projection
 from sere_core.train.stage import StageRunner
-from sere_core.train.streams import Item, StreamSet
+from sere_core.train.streams import BatchMaker, Item, StreamSet
 from sere_core.train.whole import VisibleData
 from sere_plugins.specs import dynamics, losses, methods, resonance
 from sere_registry import BuildContext, Frames, Loss, Method, MethodContext, ResonanceField, WeightedLoss

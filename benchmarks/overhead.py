@@ -20,11 +20,10 @@ from step import CLASSES, NAMES, SIZES, stream
 
 from sere_core.config import load
 from sere_core.score.records import RunFolder
-from sere_core.train.batches import BatchMaker
 from sere_core.train.build import Builder
 from sere_core.train.fold import FoldTrainer, Listener
 from sere_core.train.stage import EpochReport
-from sere_core.train.streams import StreamSet
+from sere_core.train.streams import BatchMaker, StreamSet
 from sere_core.train.whole import predict
 from sere_registry import BuildContext
 

@@ -22,11 +22,10 @@ from typing import Any
 import torch
 
 from sere_core.config import load
-from sere_core.train.batches import BatchMaker
 from sere_core.train.build import Builder
 from sere_core.train.network import network
 from sere_core.train.stage import StageRunner
-from sere_core.train.streams import Item, StreamSet
+from sere_core.train.streams import BatchMaker, Item, StreamSet
 from sere_core.train.whole import VisibleData
 from sere_plugins.encoders.acoustic import NAMES
 from sere_registry import BuildContext

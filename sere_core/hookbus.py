@@ -84,8 +84,8 @@ class HookBus:
                 return reason
         error = arguments.get("error")
         if isinstance(error, BaseException):
-            for failure in failures:
-                error.add_note(str(failure))
+            for each in failures:
+                error.add_note(str(each))
         elif failures:
             raise failures[0]
         return None

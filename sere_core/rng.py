@@ -18,3 +18,19 @@ def derive(seed: int, *name: str | int) -> int:
     """
     text = "\x1f".join([str(seed), *(str(part) for part in name)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def reseed(seed: int, *name: str | int) -> None:
+    """Seed torch's global generators for the draw called `name`.
+
+    As `torch.manual_seed`, for the devices that are in use: that also queues a call, with a formatted stack, for every
+    accelerator that was never touched, which costs a tenth of a step and memory that is never given back.
+    """
+    import torch
+
+    drawn = derive(seed, *name)
+    torch.default_generator.manual_seed(drawn)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(drawn)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(drawn)

@@ -14,21 +14,9 @@ if TYPE_CHECKING:
     from sere_registry.errors import Place, Problem, SereError, error, suggest
     from sere_registry.kinds import API, GROUPS, Kind
     from sere_registry.params import NoParams, Params, param
-    from sere_registry.protocols import (
-        Backbone,
-        BuildContext,
-        Corpus,
-        Dynamics,
-        Encoder,
-        Loss,
-        Method,
-        MethodContext,
-        ResonanceField,
-        Selector,
-        View,
-    )
+    from sere_registry.protocols import BuildContext, Corpus, Dynamics, Encoder, MethodContext, ResonanceField, Selector, View
     from sere_registry.spec import ComponentSpec
-    from sere_registry.training import Group, Phase, Schedule, Stage, StageData, WeightedLoss
+    from sere_registry.training import Backbone, Group, Loss, Method, Phase, Schedule, Stage, StageData, WeightedLoss
     from sere_registry.utterances import Finding, Recording, Utterance
 
 __all__ = [
@@ -80,9 +68,9 @@ _MODULES = {
     "errors": "Place Problem SereError error suggest",
     "kinds": "API GROUPS Kind",
     "params": "NoParams Params param",
-    "protocols": "Backbone BuildContext Corpus Dynamics Encoder Loss Method MethodContext ResonanceField Selector View",
+    "protocols": "BuildContext Corpus Dynamics Encoder MethodContext ResonanceField Selector View",
     "spec": "ComponentSpec",
-    "training": "Group Phase Schedule Stage StageData WeightedLoss",
+    "training": "Backbone Group Loss Method Phase Schedule Stage StageData WeightedLoss",
     "utterances": "Finding Recording Utterance",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -7,26 +7,23 @@ the ones of the protocol, so that nobody has to ask whether they are there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as _field
 from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from sere_registry.batches import Encoded, FrameMap, Frames, LabelledBatch, Progress, Resonance, UnlabelledBatch
-from sere_registry.training import Group, Stage, StageData, WeightedLoss
+from sere_registry.batches import Encoded, FrameMap, Frames, Resonance
+from sere_registry.training import Backbone, Loss, Method, WeightedLoss
 from sere_registry.utterances import Finding, Utterance
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Generator, Tensor
-    from torch.nn import Module, Parameter
 
 T = TypeVar("T")
-AnyBatch = TypeVar("AnyBatch", LabelledBatch, UnlabelledBatch)
-
 ContourName = Literal["f0", "periodicity", "rms", "mfcc2", "centroid"]
 ViewLevel = Literal["waveform", "frames"]
 
@@ -194,131 +191,12 @@ class ResonanceField(Protocol):
         return {}
 
 
-class Loss(Protocol):
-    """A named set of scalar terms.  An `nn.Module`.
-
-    `forward` returns a mapping from the names of its terms to scalars.  It gets what `reads` lists, or without that what
-    its signature names, and nothing else is encoded for it: any of `labelled` (a `LabelledBatch`), `support` (the whole of
-    S_l, encoded now), `source`, `target` (`UnlabelledBatch`es), `field` (the `ResonanceField`) and `progress`.
-
-    Attributes:
-        reads: optional; what `forward` gets, where that depends on parameters.  Ask for it with `training.reads(loss)`.
-        views: optional; the streams whose batches it wants with two `views`, e.g. `frozenset({"target"})`.
-        predicts: optional; does it bring a classifier, so that `predict` is asked instead of the network's?
-    """
-
-    @property
-    def forward(self) -> Callable[..., Mapping[str, Tensor]]:
-        """The terms."""
-        ...
-
-    views: frozenset[str] = frozenset()
-    predicts: bool = False
-
-    def parameters_by_group(self) -> Mapping[str, Group]:
-        """Optional: parameters that are trained in groups of their own; all others join those of the method."""
-        return {}
-
-    def after_step(self, progress: Progress) -> None:
-        """Optional: moving averages and the like."""
-
-    def after_epoch(self, progress: Progress, data: StageData) -> None:
-        """Optional: banks, pseudo-labels.  Called without gradient being needed, before the epoch is saved."""
-
-    def predict(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None) -> Tensor | None:
-        """Optional: posteriors `[B, C]`, if `predicts`."""
-        return None
-
-    def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None) -> Tensor | None:
-        """Optional: the classes `[B]` that it would assign to unlabelled utterances in training; None if it assigns none.
-
-        Asked once, of the scored utterances, so that the scorer can say how often they are right.
-        """
-        return None
-
-    def diagnostics(self) -> Mapping[str, float]:
-        """Optional: numbers about the last step, for the history."""
-        return {}
-
-
-class Backbone(Protocol):
-    """The engine's network: encoders' trained parts, projections, dynamics and the classifier.  An `nn.Module`.
-
-    Methods train it, copy it (`sere_core.functional.frozen_copy`) and may replace its `classifier`.
-    """
-
-    classifier: Module
-    dynamics: Dynamics
-
-    def features(self) -> Iterable[Parameter]:
-        """All parameters but the classifier's."""
-        ...
-
-    def parameters(self) -> Iterator[Parameter]:
-        """All parameters."""
-        ...
-
-    def encode(self, batch: AnyBatch, frames: Frames | None = None) -> AnyBatch:
-        """The same utterances, encoded by this network: a moving average or a frozen copy encodes what the student has encoded.
-
-        Args:
-            batch: one with `inputs`; also one of its `views`.
-            frames: `[B, T, F]`, in place of `batch.inputs.frames`: masked, mixed or otherwise altered.
-
-        Returns:
-            The batch with new frames, bursts, embedding and logits, without views.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class MethodContext(BuildContext):
     """What a method gets when it is built: all of `BuildContext`, the resonance field and the losses of the config."""
 
     field: ResonanceField | None = None
     losses: Mapping[str, WeightedLoss] = _field(default_factory=dict)
-
-
-class Method(Protocol):
-    """A training recipe.  An `nn.Module` that holds `backbone`, so that its `state_dict` is all there is to save.
-
-    Between stages the engine saves the state, drops the instance and builds a new one that has no handle on what the
-    stage before could see.
-
-    Attributes:
-        backbone: the network.
-        field: optional; the resonance field that phases read.
-        needs_support: optional; is `predict` also given `support`, the whole of S_l, encoded?  Never for a method whose
-            last stage may not see it.
-    """
-
-    backbone: Backbone
-    field: ResonanceField | None = None
-    needs_support: bool = False
-
-    def stages(self) -> Sequence[Stage]:
-        """What happens, in order."""
-        ...
-
-    def parameters_by_group(self) -> Mapping[str, Group]:
-        """Everything that gradients train, each parameter in one group."""
-        ...
-
-    def predict(self, batch: UnlabelledBatch) -> Tensor:
-        """Posteriors `[B, C]`."""
-        ...
-
-    def prediction_backbone(self) -> Backbone:
-        """Optional: what encodes at prediction (a moving average, say); the backbone itself unless defined."""
-        return self.backbone
-
-    def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch) -> Tensor | None:
-        """Optional: as a loss's."""
-        return None
-
-    def diagnostics(self) -> Mapping[str, float]:
-        """Optional: as a loss's."""
-        return {}
 
 
 @runtime_checkable

@@ -1,21 +1,24 @@
-"""What a method's training is made of: stages with what they may see, phases, groups of parameters, weighted losses."""
+"""What training is made of: losses, the network, methods with their stages, phases and groups of parameters."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from sere_registry.batches import LabelledBatch, Progress, UnlabelledBatch
+from sere_registry.batches import Frames, LabelledBatch, Progress, UnlabelledBatch
+from sere_registry.errors import Place
 from sere_registry.params import Params, param
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Parameter
+    from torch.nn import Module, Parameter
 
-    from sere_registry.protocols import Loss
+    from sere_registry.protocols import Dynamics, ResonanceField
+
+AnyBatch = TypeVar("AnyBatch", LabelledBatch, UnlabelledBatch)
 
 Stream = Literal["labelled", "source", "target"]
 
@@ -78,12 +81,17 @@ class Schedule(Params):
 
 @dataclass(frozen=True)
 class WeightedLoss:
-    """A loss of the config, with its weight: a number, or a linear ramp from `start` to `end` over `until` of the stage."""
+    """A loss of the config, with its weight: a number, or a linear ramp from `start` to `end` over `until` of the stage.
+
+    `title` and `place` are for messages: what it is and whose, and where it stands in the config.
+    """
 
     loss: Loss
     start: float
     end: float
     until: float = 1.0
+    title: str = ""
+    place: Place = field(default_factory=Place)
 
     def weight(self, fraction: float) -> float:
         """The weight when `fraction` of the stage is done."""
@@ -183,3 +191,122 @@ class Stage:
     after_step: Callable[[Progress], None] | None = None
     after_epoch: Callable[[Progress, StageData], None] | None = None
     budget: float = 1.0
+
+
+class Loss(Protocol):
+    """A named set of scalar terms.  An `nn.Module`.
+
+    `forward` returns a mapping from the names of its terms to scalars.  It gets what `reads` lists, or without that what
+    its signature names, and nothing else is encoded for it: any of `labelled` (a `LabelledBatch`), `support` (the whole of
+    S_l, encoded now), `source`, `target` (`UnlabelledBatch`es), `field` (the `ResonanceField`) and `progress`.
+
+    Attributes:
+        reads: optional; what `forward` gets, where that depends on parameters.  Ask for it with `training.reads(loss)`.
+        views: optional; the streams whose batches it wants with two `views`, e.g. `frozenset({"target"})`.
+        predicts: optional; does it bring a classifier, so that `predict` is asked instead of the network's?
+    """
+
+    @property
+    def forward(self) -> Callable[..., Mapping[str, Tensor]]:
+        """The terms."""
+        ...
+
+    views: frozenset[str] = frozenset()
+    predicts: bool = False
+
+    def parameters_by_group(self) -> Mapping[str, Group]:
+        """Optional: parameters that are trained in groups of their own; all others join those of the method."""
+        return {}
+
+    def after_step(self, progress: Progress) -> None:
+        """Optional: moving averages and the like."""
+
+    def after_epoch(self, progress: Progress, data: StageData) -> None:
+        """Optional: banks, pseudo-labels.  Called without gradient being needed, before the epoch is saved."""
+
+    def predict(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None) -> Tensor | None:
+        """Optional: posteriors `[B, C]`, if `predicts`."""
+        return None
+
+    def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None) -> Tensor | None:
+        """Optional: the classes `[B]` that it would assign to unlabelled utterances in training; None if it assigns none.
+
+        Asked once, of the scored utterances, so that the scorer can say how often they are right.
+        """
+        return None
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """Optional: numbers about the last step, for the history."""
+        return {}
+
+
+class Backbone(Protocol):
+    """The engine's network: encoders' trained parts, projections, dynamics and the classifier.  An `nn.Module`.
+
+    Methods train it, copy it (`sere_core.functional.frozen_copy`) and may replace its `classifier`.
+    """
+
+    classifier: Module
+    dynamics: Dynamics
+
+    def features(self) -> Iterable[Parameter]:
+        """All parameters but the classifier's."""
+        ...
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters."""
+        ...
+
+    def encode(self, batch: AnyBatch, frames: Frames | None = None) -> AnyBatch:
+        """The same utterances, encoded by this network: a moving average or a frozen copy encodes what the student has encoded.
+
+        Args:
+            batch: one with `inputs`; also one of its `views`.
+            frames: `[B, T, F]`, in place of `batch.inputs.frames`: masked, mixed or otherwise altered.
+
+        Returns:
+            The batch with new frames, bursts, embedding and logits, without views.
+        """
+        ...
+
+
+class Method(Protocol):
+    """A training recipe.  An `nn.Module` that holds `backbone`, so that its `state_dict` is all there is to save.
+
+    Between stages the engine saves the state, drops the instance and builds a new one that has no handle on what the
+    stage before could see.
+
+    Attributes:
+        backbone: the network.
+        field: optional; the resonance field that phases read.
+        needs_support: optional; is `predict` also given `support`, the whole of S_l, encoded?  Never for a method whose
+            last stage may not see it.
+    """
+
+    backbone: Backbone
+    field: ResonanceField | None = None
+    needs_support: bool = False
+
+    def stages(self) -> Sequence[Stage]:
+        """What happens, in order."""
+        ...
+
+    def parameters_by_group(self) -> Mapping[str, Group]:
+        """Everything that gradients train, each parameter in one group."""
+        ...
+
+    def predict(self, batch: UnlabelledBatch) -> Tensor:
+        """Posteriors `[B, C]`."""
+        ...
+
+    def prediction_backbone(self) -> Backbone:
+        """Optional: what encodes at prediction (a moving average, say); the backbone itself unless defined."""
+        return self.backbone
+
+    def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch) -> Tensor | None:
+        """Optional: as a loss's."""
+        return None
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """Optional: as a loss's."""
+        return {}

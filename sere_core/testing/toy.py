@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from sere_core.config.model import Train
 from sere_core.rng import derive
-from sere_core.train.batches import ViewChains
 from sere_core.train.fold import FoldTrainer, Listener
 from sere_core.train.network import Backbone, Projection
-from sere_core.train.streams import Item, StreamSet
+from sere_core.train.streams import Item, StreamSet, ViewChains
 from sere_registry import BuildContext, Frames, LabelledBatch, Loss, Method, MethodContext, Place, UnlabelledBatch, WeightedLoss
 from sere_registry.protocols import ViewLevel, completed
 

@@ -17,15 +17,12 @@ from torch.nn.parameter import UninitializedParameter
 
 from sere_core.config import Resolved
 from sere_core.config.model import LossBlock, Ramp
-from sere_core.config.resolved import Bound
 from sere_core.data.plan import Fold
 from sere_core.plan import Plan
-from sere_core.rng import derive
-from sere_core.train.batches import ViewChains
-from sere_core.train.device import reseed
+from sere_core.rng import reseed
 from sere_core.train.network import Backbone, Projection
 from sere_core.train.prepare import speaker_index
-from sere_core.train.streams import pad
+from sere_core.train.streams import ViewChains, pad
 from sere_registry import (
     BuildContext,
     Dynamics,
@@ -34,7 +31,6 @@ from sere_registry import (
     Loss,
     Method,
     MethodContext,
-    Place,
     Problem,
     SereError,
     View,
@@ -100,14 +96,20 @@ class Builder:
         return completed(cast(Method, self._component("method", "method", full).to(self.device)), Method)
 
     def _loss(self, name: str, block: LossBlock, context: BuildContext) -> WeightedLoss:
+        """A loss with its weight.
+
+        Raises:
+            SereError: B403 if it reads what the engine does not offer.
+        """
         path = f"losses.{name}"
-        module = self._component(path, "loss", context)
-        loss = completed(cast(Loss, module), Loss)
-        _check_loss(module, loss, self.resolved.components[path], self.resolved.place(path))
-        weight = block.weight
-        if isinstance(weight, Ramp):
-            return WeightedLoss(loss, weight.start, weight.end, weight.until)
-        return WeightedLoss(loss, weight, weight)
+        bound, place, weight = self.resolved.components[path], self.resolved.place(path), block.weight
+        loss = completed(cast(Loss, self._component(path, "loss", context)), Loss)
+        title = f"loss '{bound.full_name}' of {bound.owner}"
+        unknown = sorted(reads(loss) - READABLE)
+        if unknown:
+            raise error("B403", f"{title}: its forward reads '{unknown[0]}'", suggest(unknown[0], READABLE, "a loss may read"), place)
+        ramp = weight if isinstance(weight, Ramp) else Ramp(start=weight, end=weight)
+        return WeightedLoss(loss, ramp.start, ramp.end, ramp.until, title, place)
 
     def _component(self, path: str, kind: str, context: BuildContext) -> nn.Module:
         bound = self.resolved.components[path]
@@ -123,32 +125,13 @@ class Builder:
         return component
 
     def _seeded(self, name: str, build: Callable[[], T]) -> T:
-        reseed(derive(self.seed, "init", name))
+        reseed(self.seed, "init", name)
         return build()
 
 
 def fold_context(plan: Plan, fold: Fold, input_dim: int) -> BuildContext:
     """What the components of a fold may know; `input_dim` is the width of the target path's frozen output."""
     return BuildContext(id="", classes=plan.task.classes, input_dim=input_dim, languages=plan.languages, speakers=len(speaker_index(fold)))
-
-
-def _check_loss(module: nn.Module, loss: Loss, bound: Bound, place: Place) -> None:
-    """Check what the loss reads, and from now on that it returns a mapping.
-
-    Raises:
-        SereError: B403 for an argument of its `forward` that the engine does not offer.
-    """
-    what = f"loss '{bound.full_name}' of {bound.owner}"
-    unknown = sorted(reads(loss) - READABLE)
-    if unknown:
-        raise error("B403", f"{what}: its forward reads '{unknown[0]}'", suggest(unknown[0], READABLE, "a loss may read"), place)
-
-    def check(module: nn.Module, given: tuple[object, ...], terms: object) -> None:
-        if not isinstance(terms, Mapping):
-            message = f"{what}: its forward returns a {type(terms).__name__}, not a mapping from names to scalars"
-            raise error("B403", message, 'return {"name": term}', place)
-
-    module.register_forward_hook(check)
 
 
 def build_views(resolved: Resolved, encoders: Mapping[str, Encoder]) -> ViewChains:

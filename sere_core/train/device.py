@@ -1,10 +1,9 @@
-"""Which device a run computes on and in which precision, torch's global generators, and what a run costs."""
+"""Which device a run computes on, in which precision, and how much memory it takes."""
 
 from __future__ import annotations
 
 import resource
 import sys
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -41,28 +40,9 @@ def computes_in(wanted: str, device: torch.device) -> str:
     return wanted
 
 
-def autocast(wanted: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context of the forward passes."""
-    bfloat16 = computes_in(wanted, device) == "bfloat16"
-    return torch.autocast(device.type, dtype=torch.bfloat16) if bfloat16 else nullcontext()
-
-
 def describe(device: torch.device) -> str:
     """What was computed on, for the record."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def reseed(seed: int) -> None:
-    """As `torch.manual_seed`, for the devices that are in use.
-
-    `torch.manual_seed` also queues a call, with a formatted stack, for every accelerator that was never touched; called
-    several times a step, that costs a tenth of a step and memory that is never given back.
-    """
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.manual_seed_all(seed)
-    if torch.backends.mps.is_available():
-        torch.mps.manual_seed(seed)
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:

@@ -16,12 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from sere_core.config.model import Train
-from sere_core.train.batches import BatchMaker, ViewChains
 from sere_core.train.build import Builder
 from sere_core.train.checkpoint import Checkpoint, Position, optimizer_tensors, restore_optimizer
 from sere_core.train.network import network
 from sere_core.train.stage import EpochReport, StageRunner
-from sere_core.train.streams import StreamSet
+from sere_core.train.streams import BatchMaker, StreamSet, ViewChains
 from sere_core.train.whole import VisibleData, encode_whole, predict, pseudo_labels
 from sere_registry import Method, Selector, Stage, error
 

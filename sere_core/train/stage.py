@@ -6,17 +6,17 @@ import inspect
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from sere_core.config.model import Train
-from sere_core.rng import derive
-from sere_core.train.batches import BatchMaker
-from sere_core.train.device import autocast, reseed
+from sere_core.rng import reseed
+from sere_core.train.device import computes_in
 from sere_core.train.network import network
-from sere_core.train.streams import Raw
+from sere_core.train.streams import BatchMaker, Raw
 from sere_core.train.whole import VisibleData
 from sere_registry import Group, Method, Phase, Place, Progress, Stage, error, suggest
 from sere_registry.training import READABLE, Schedule, reads, streams_of
@@ -71,11 +71,12 @@ class StageRunner:
     data: VisibleData
     train: Train
     steps: int
-    step_end: Callable[[int, int, Mapping[str, float]], None] = lambda epoch, step, terms: None
+    step_end: Callable[[int, int, Mapping[str, float]], object] = lambda epoch, step, terms: None
     place: Placed = lambda path: Place(path=path)
     names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.half = computes_in(self.train.precision, self.batches.device) == "bfloat16"
         self.epochs = 1 if self.stage.solve else max(1, round(self.train.epochs * self.stage.budget))
         groups = {} if self.stage.solve else self.method.parameters_by_group()
         self.trained = {name: made for name, group in groups.items() if (made := make_optimizer(group, self.train, self.place))}
@@ -134,7 +135,7 @@ class StageRunner:
         return EpochReport(0, last, {})
 
     def _reseed(self, *name: str | int) -> None:
-        reseed(derive(self.batches.seed, name[0], self.stage.name, *name[1:]))
+        reseed(self.batches.seed, name[0], self.stage.name, *name[1:])
 
     def _progress(self, step: int, epoch: int) -> Progress:
         return Progress(step=step, epoch=epoch, fraction=step / (self.epochs * self.steps))
@@ -156,10 +157,10 @@ class StageRunner:
     def _phase(self, phase: Phase, raws: Mapping[str, Raw], progress: Progress, repeat: int) -> dict[str, float]:
         for trained in self.trained.values():
             trained.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.train.precision, self.batches.device):
+        with torch.autocast(self.batches.device.type, torch.bfloat16) if self.half else nullcontext():
             batches = self.batches.encode(network(self.method.backbone), raws, phase.views, progress.step)
             given = {**batches, "field": self.method.field, "progress": progress}
-            reseed(derive(self.batches.seed, "phase", phase.name, progress.step, repeat))
+            reseed(self.batches.seed, "phase", phase.name, progress.step, repeat)
             terms = phase.loss(**{name: given[name] for name in self.reads[phase]})
         values = self._checked(phase, terms, raws, progress)
         total = sum(terms.values(), start=torch.zeros((), device=self.batches.device))

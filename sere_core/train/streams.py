@@ -1,11 +1,12 @@
-"""Streams of utterances: what is in them, in which order they come, and how they become padded batches."""
+"""Streams of utterances: what is in them, in which order they come, and how they become encoded batches."""
 
 from __future__ import annotations
 
 import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,9 +14,10 @@ from torch import Tensor
 from sere_core.config.model import Train
 from sere_core.data.plan import Fold
 from sere_core.functional import padded
-from sere_core.rng import derive
-from sere_registry import Frames, Inputs, LabelledBatch, Recording, UnlabelledBatch
+from sere_core.rng import derive, reseed
+from sere_registry import Frames, Inputs, LabelledBatch, Recording, UnlabelledBatch, View
 from sere_registry.batches import Views
+from sere_registry.training import STREAMS
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,85 @@ def make_samplers(lengths: Mapping[str, int], train: Train, seed: int) -> dict[s
     """
     sizes = train.batch.model_dump()
     return {name: Sampler(length, sizes[name], seed, name) for name, length in lengths.items() if length and name in sizes}
+
+
+class Network(Protocol):
+    """What encodes a raw batch; see `sere_core.train.network.Backbone`."""
+
+    def encode(self, batch: Raw) -> LabelledBatch | UnlabelledBatch: ...
+
+
+Batches = dict[str, LabelledBatch | UnlabelledBatch]
+
+
+@dataclass(frozen=True)
+class ViewChains:
+    """The frame-level alterations of the config, in order."""
+
+    weak: Sequence[View] = ()
+    strong: Sequence[View] = ()
+
+    def apply(self, kind: str, frames: Frames, generator: torch.Generator) -> Frames:
+        """The frames, altered by every view of the chain `kind`."""
+        for view in self.weak if kind == "weak" else self.strong:
+            frames = view(frames, generator)
+        return frames
+
+
+@dataclass
+class BatchMaker:
+    """Draws raw batches of the streams that a stage sees, and encodes them.
+
+    Every stream has its own generators: what one stream draws never depends on whether another is read.
+    """
+
+    streams: Mapping[str, StreamSet]
+    train: Train
+    seed: int
+    device: torch.device
+    views: ViewChains = field(default_factory=ViewChains)
+
+    def __post_init__(self) -> None:
+        self.samplers = make_samplers({name: len(stream) for name, stream in self.streams.items()}, self.train, self.seed)
+        self._whole: dict[str, Raw] = {}
+
+    def draw(self, names: frozenset[str], step: int) -> dict[str, Raw]:
+        """The raw batches of a step for the streams among `names`, and the whole labelled set as `support`.
+
+        A batch that is a whole stream is padded once, so nothing may write to a raw batch.
+        """
+        raws: dict[str, Raw] = {}
+        for name in (*STREAMS, "support"):
+            if name not in names:
+                continue
+            stream = self.streams["labelled" if name == "support" else name]
+            if name != "support" and self.samplers[name].batch < len(stream):
+                raws[name] = stream.collate(self.samplers[name](step), self.device)
+                continue
+            if stream.name not in self._whole:
+                self._whole[stream.name] = stream.collate(range(len(stream)), self.device)
+            raws[name] = self._whole[stream.name]
+        return raws
+
+    def encode(self, network: Network, raws: Mapping[str, Raw], views: frozenset[str], step: int) -> Batches:
+        """Every raw batch through its path; streams in `views` also as a weak and a strong view."""
+        batches: Batches = {}
+        for name, raw in raws.items():
+            if name == "support" and raw is raws.get("labelled"):
+                batches["support"] = batches["labelled"]
+                continue
+            if name in views:
+                weak, strong = (self._view(network, kind, name, raw, step) for kind in ("weak", "strong"))
+                raw = replace(raw, views=Views(weak, strong))
+            reseed(self.seed, "dropout", name, step)
+            batches[name] = network.encode(raw)
+        return batches
+
+    def _view(self, network: Network, kind: str, name: str, raw: Raw, step: int) -> LabelledBatch | UnlabelledBatch:
+        generator = torch.Generator().manual_seed(derive(self.seed, "views", name, kind, step))
+        frames = self.views.apply(kind, raw.inputs.frames, generator)
+        reseed(self.seed, "dropout", name, kind, step)
+        return network.encode(replace(raw, inputs=replace(raw.inputs, frames=frames)))
 
 
 def fold_seed(seed: int, fold: int) -> int:

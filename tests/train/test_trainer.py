@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from sere_core.train.batches import ViewChains
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.fold import Listener
-from sere_core.train.streams import Sampler
+from sere_core.train.streams import Sampler, ViewChains
 from sere_plugins.losses.coral import Coral
 from sere_plugins.losses.fixmatch import FixMatch
 from sere_plugins.losses.tric import Tric

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sere_core.functional import frozen_copy, update_average
 from sere_plugins.specs.methods import JointParams
-from sere_registry import Backbone, Group, LabelledBatch, Loss, MethodContext, Phase, Progress, Stage, StageData, UnlabelledBatch
+from sere_registry import Backbone, Group, LabelledBatch, Loss, MethodContext, Phase, Progress, Stage, StageData, UnlabelledBatch, error
 from sere_registry.training import reads, streams_of
 
 
@@ -54,10 +54,13 @@ class Joint(nn.Module):
         """Every term of every loss, `<loss>.<term>`, times its weight."""
         terms: dict[str, Tensor] = {}
         for name, loss in self.losses.items():
-            weight = self.weights[name].weight(progress.fraction)
-            given = {key: progress if key == "progress" else batches[key] for key in self.reads[name]}
-            for term, value in loss(**given).items():  # type: ignore[operator]  # a Module
-                terms[f"{name}.{term}"] = weight * value
+            weighted = self.weights[name]
+            found = loss(**{key: progress if key == "progress" else batches[key] for key in self.reads[name]})  # type: ignore[operator]
+            if not isinstance(found, Mapping):
+                what = f"{weighted.title}: its forward returns a {type(found).__name__}, not a mapping from names to scalars"
+                raise error("B403", what, 'return {"name": term}', weighted.place)
+            weight = weighted.weight(progress.fraction)
+            terms.update({f"{name}.{term}": weight * value for term, value in found.items()})
         return terms
 
     def parameters_by_group(self) -> Mapping[str, Group]:
