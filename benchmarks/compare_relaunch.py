@@ -20,7 +20,7 @@ from sere_core.compare.asking import plan_of
 from sere_core.compare.grammar import Flags
 from sere_core.compare.jobs import run_job
 from sere_core.compare.places import job_file, record_of
-from sere_core.score.reading import digest_files
+from sere_core.score.records import digest_files
 
 CALL = "import sys; from sere_core.cli import main; sys.exit(main(sys.argv[1:]))"
 LIMIT = 1.0

@@ -51,11 +51,10 @@ def engine(made: dict[str, StreamSet], epochs: int, steps: int, folder: Path) ->
     with RunFolder(folder, "job").claim("fresh") as record:
 
         def epoch_end(stage: str, report: EpochReport, score: float | None) -> int:
-            record.append_history({"epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics})
-            return record.history_position()
+            return record.append_history({"epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics})
 
         selector = resolved.components["select"].build(BuildContext(id="select", classes=CLASSES))
-        listener, path = Listener(epoch_end=epoch_end), record.checkpoints / "fold-0.safetensors"
+        listener, path = Listener(epoch_end=epoch_end), record.checkpoint(0)
         trainer = FoldTrainer(0, parts, made, resolved.config.train, steps, selector, path, listener=listener)
         trainer.run()
 

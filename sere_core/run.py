@@ -64,8 +64,7 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
         SereError: whatever is wrong, in coded lines.
     """
     from sere_core.console import Speaker
-    from sere_core.score.reading import Record
-    from sere_core.score.records import RunFolder
+    from sere_core.score.records import Record, RunFolder
     from sere_core.score.table import print_summary
 
     speaker, clock = Speaker(quiet), Clock()
@@ -140,10 +139,7 @@ def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> 
         with clock.timed("train and score"):
             for fold in task.folds:
                 training.fold(fold)
-        for phase, seconds in clock.times.items():
-            folder.add_time(phase, seconds)
-        for what, mebibytes in peak_memory(device).items():
-            folder.note_peak(what, mebibytes)
+        folder.add_timing(clock.times, peak_memory(device))
         folder.finish()
     except BaseException as caught:
         failure = caught
@@ -158,7 +154,7 @@ def _begin(plan: Plan, folder: RunFolder, scorer: Scorer, speaker: Speaker) -> d
     from sere_core.train.checkpoint import Checkpoint
 
     folder.write("config.yaml", plan.resolved.dump().encode())
-    folder.write_folds(plan.task)
+    plan.task.write(folder.path)
     paths = {fold.index: folder.checkpoint(fold.index) for fold in plan.task.folds}
     checkpoints = {index: Checkpoint.load(path) for index, path in paths.items() if path.exists()}
     folder.truncate_history(max((checkpoint.position.history for checkpoint in checkpoints.values()), default=0))
@@ -188,7 +184,7 @@ class Training:
     def write_manifest(self) -> None:
         """What the run is made of."""
         from sere_core.data.leakage import checked
-        from sere_core.score.manifest import Component, manifest, manifest_changes
+        from sere_core.score.manifest import Component, engine, machine, made_of, manifest_changes
         from sere_core.train.build import count_parameters
         from sere_core.train.device import computes_in, describe
         from sere_core.train.streams import order_digests
@@ -201,32 +197,34 @@ class Training:
         leakage = checked(folds, digests, material.preparer.statements)
         self.speaker.say("checked: " + "\n         ".join(f"{what}: {found}" for what, found in leakage.items()))
         old = self.folder.read_json("manifest.json")
-        new = manifest(
-            name=config.name,
-            job=self.folder.path.name,
-            protocol=plan.task.protocol,
-            selection=config.select.use,
-            components=[Component.of(path, bound) for path, bound in resolved.components.items()],
-            corpora=plan.digests(),
-            folds=plan.task.digest,
-            features={"all": material.features.digest},
-            seeds={"run": config.seed, "task": plan.task.seed},
-            device=describe(self.device),
-            precision=computes_in(config.train.precision, self.device),
-            streams=order_digests(folds, config.train, config.seed),
-            parameters=count_parameters(self._builder(folds[0]).method()),
-            notes={
+        new = {
+            "name": config.name,
+            "job": self.folder.path.name,
+            "protocol": plan.task.protocol,
+            "selection": config.select.use,
+            **made_of([Component.of(path, bound) for path, bound in resolved.components.items()]),
+            "digests": {
+                "corpora": plan.digests(),
+                "folds": plan.task.digest,
+                "features": {"all": material.features.digest},
+                "streams": order_digests(folds, config.train, config.seed),
+                "engine": engine(),
+            },
+            "parameters": count_parameters(self._builder(folds[0]).method()),
+            "seeds": {"run": config.seed, "task": plan.task.seed},
+            "machine": machine(describe(self.device), computes_in(config.train.precision, self.device)),
+            "notes": {
                 "leakage": leakage,
                 "normalisation": material.preparer.statements,
                 "warnings": [*odd, *plan.warnings, *material.warnings],
                 "trimmed": material.features.report.trimmed,
                 "cut": material.features.report.cut,
             },
-        )
+        }
         if old is not None:  # an interrupted run goes on
             plan.check_unchanged(old["digests"]["corpora"], self.folder.path)
             self.speaker.warn(tuple(f"not as when this run began: {change}" for change in manifest_changes(old, new)))
-        self.folder.write_manifest(new)
+        self.folder.write_json("manifest.json", new)
 
     def fold(self, fold: Fold) -> None:
         """Train on one fold (or take up what an interrupted run left), predict, and score what is on the disk."""
@@ -237,7 +235,7 @@ class Training:
         if fold.index not in self.scorer.scored:
             pseudo = None if result.pseudo is None else result.pseudo.tolist()
             self.scorer.score(fold, posteriors, result.embeddings.numpy(), pseudo)
-        self.folder.write_scores(self.scorer.as_json())
+        self.folder.write_json("scores.json", self.scorer.as_json())
         embeddings = self._write_embeddings(fold, result)
         if fold.index == 0:
             self._write_picture(fold, trainer)
@@ -294,9 +292,10 @@ class Training:
 
         def epoch_end(stage: str, report: EpochReport, score: float | None) -> int:
             said = {"stage": stage, "epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics}
-            self.folder.append_history({"fold": fold, **said} if score is None else {"fold": fold, **said, "selection": score})
+            entry = {"fold": fold, **said}
+            position = self.folder.append_history(entry if score is None else {**entry, "selection": score})
             call("sere_epoch_end", **said)
-            return self.folder.history_position()
+            return position
 
         return Listener(
             stage_start=lambda stage, epochs, steps, first: call(

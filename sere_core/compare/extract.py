@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sere_core.compare.facts import RunFacts
-from sere_core.score.reading import RECORD_FILES
+from sere_core.score.records import RECORD_FILES
 from sere_registry.errors import error
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sere_core.score.reading import RECORD_FILES
+from sere_core.score.records import RECORD_FILES
 
 Identity = tuple[tuple[int, ...], ...]
 

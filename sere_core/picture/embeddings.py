@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sere_core.score.reading import Record
+from sere_core.score.records import Record
 from sere_registry.errors import Place, error
 
 if TYPE_CHECKING:

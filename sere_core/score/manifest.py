@@ -1,17 +1,30 @@
-"""manifest.json: what a run was made of, so that it can be made again.  No wall-clock, no user names, no paths of the machine."""
+"""Parts of manifest.json, which says what a run was made of, so that it can be made again.
+
+It holds no wall-clock, no user names and no paths of the machine:
+
+    name, job, protocol (`TaskPlan.protocol`), selection (the rule that chose the checkpoint, e.g. "last")
+    evidence, versions, components: see `made_of`
+    digests: of each corpus's list of files, of the folds (`TaskPlan.digest`), of the features, of the order of each stream,
+        of the engine's code
+    parameters: how many numbers of the method are "trained" by gradient, and how many there are in "total"
+    seeds by stream, machine: see `machine`; notes: normalisation statements, warnings, numbers of utterances cut
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import importlib.util
+import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sere_core.config.leaves import leaves
 
 if TYPE_CHECKING:
     from sere_core.config.resolved import Bound
@@ -32,7 +45,7 @@ class Component:
     name: str
     distribution: str
     version: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, object] = field(default_factory=dict)
     evidence: str = "confirmed"
     cite: str = ""
     code: str = ""
@@ -75,58 +88,12 @@ def engine() -> dict[str, str]:
     return {name: code_digest(name) for name in ("sere_core", "sere_registry")}
 
 
-def manifest(
-    *,
-    name: str,
-    job: str,
-    protocol: str,
-    selection: str,
-    components: Sequence[Component],
-    corpora: Mapping[str, str],
-    folds: str,
-    features: Mapping[str, str],
-    seeds: Mapping[str, int],
-    device: str,
-    precision: str = "float32",
-    streams: Mapping[str, str] | None = None,
-    parameters: Mapping[str, int] | None = None,
-    notes: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The content of manifest.json.
-
-    Args:
-        name, job: of the run.
-        protocol: `TaskPlan.protocol`.
-        selection: the rule that chose the checkpoint, e.g. "last".
-        components: everything that was built, in the order of the config.
-        corpora: id -> digest of the corpus's list of files and their audio.
-        folds: `TaskPlan.digest`.
-        features: encoder id -> digest of the features that were used.
-        seeds: stream -> seed.
-        device: what was computed on, e.g. "cpu" or "NVIDIA H200".
-        streams: stream -> digest of the order in which it is drawn; see `sere_core.train.order`.
-        parameters: how many numbers of the method are "trained" by gradient, and how many there are in "total".
-        notes: anything else, e.g. normalisation statements, utterances cut.
-    """
+def made_of(components: Sequence[Component]) -> dict[str, object]:
+    """What a manifest says of the components: the evidence of the whole, versions, and each of them."""
     return {
-        "name": name,
-        "job": job,
-        "protocol": protocol,
-        "selection": selection,
         "evidence": weakest(each.evidence for each in components),
         "versions": versions(each.distribution for each in components),
         "components": [asdict(each) for each in components],
-        "digests": {
-            "corpora": dict(corpora),
-            "folds": folds,
-            "features": dict(features),
-            "streams": dict(streams or {}),
-            "engine": engine(),
-        },
-        "parameters": dict(parameters or {}),
-        "seeds": dict(seeds),
-        "machine": {**machine(), "device": device, "precision": precision},
-        "notes": dict(notes or {}),
     }
 
 
@@ -150,30 +117,21 @@ def versions(distributions: Iterable[str] = ()) -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, Any]:
-    """What the machine is, without its name."""
-    return {"system": f"{platform.system()} {platform.machine()}", "cpu": _cpu(), "cores": os.cpu_count()}
+def machine(device: str, precision: str) -> dict[str, object]:
+    """What the machine is, without its name; and what is computed on (e.g. "cpu" or "NVIDIA H200"), and in which precision."""
+    system = f"{platform.system()} {platform.machine()}"
+    return {"system": system, "cpu": _cpu(), "cores": os.cpu_count(), "device": device, "precision": precision}
 
 
-def manifest_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def manifest_changes(old: object, new: object) -> list[str]:
     """What differs between the manifest of an interrupted run and the one it would have now, as lines `what: old -> new`.
 
     >>> manifest_changes({"versions": {"torch": "2.6"}}, {"versions": {"torch": "2.13"}})
     ['versions.torch: 2.6 -> 2.13']
     """
-    before, after = (dict(_leaves(data)) for data in (old, new))
+    read_back = (json.loads(json.dumps(data)) for data in (old, new))
+    before, after = ({".".join(path): value for path, value in leaves(data)} for data in read_back)
     return [f"{key}: {before.get(key)} -> {after.get(key)}" for key in sorted(before | after) if before.get(key) != after.get(key)]
-
-
-def _leaves(data: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    if isinstance(data, Mapping):
-        for key, value in data.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(data, (list, tuple)):
-        for index, value in enumerate(data):
-            yield from _leaves(value, f"{path}[{index}]")
-    else:
-        yield path, data
 
 
 def _cpu() -> str:

@@ -1,4 +1,4 @@
-"""UAR and its companions, for one fold and over folds.
+"""UAR and its companions, for one fold and over folds; and whether embeddings cluster by emotion.
 
 Counts are whole numbers and ratios are taken in float64, so that 2/3 is written as 2/3 is; the tests hold them against
 scikit-learn.  Classes that do not occur among the labels are left out of every mean and named.  Tables and intervals of a
@@ -7,6 +7,7 @@ comparison take their UAR from here, too.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
@@ -22,6 +23,10 @@ Floats = NDArray[np.float64]
 
 #: the numbers that have a mean and a deviation over folds
 MEASURES = ("uar", "war", "f1")
+#: neighbours of an utterance that purity looks at
+NEIGHBOURS = 5
+#: decimals of what is summed over distances: beyond them it may differ with the number of threads, and records must not
+DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -179,3 +184,48 @@ def summarise(folds: Sequence[Scores], classes: Sequence[str]) -> Summary:
         values=values,
         pooled=from_confusion(np.sum([fold.confusion for fold in folds], axis=0), classes),
     )
+
+
+def clustering(embeddings: NDArray[np.floating], labels: Sequence[int], k: int = NEIGHBOURS) -> dict[str, float | int | None]:
+    """How well embeddings are clustered by label, in Euclidean distance; None where there are too few utterances.
+
+    Args:
+        embeddings: `[N, D]`; where one is not finite, everything is None.
+        labels: `[N]`.
+        k: neighbours; fewer where there are not so many others.
+
+    Returns:
+        silhouette: mean silhouette coefficient (Rousseeuw 1987), -1 to 1, 0 where the classes lie in each other.
+        knn_purity: the mean share of an utterance's k nearest others that have its label.
+        purity_chance: what `knn_purity` is expected to be if the embedding says nothing.
+        k: neighbours looked at.
+
+    >>> import numpy as np
+    >>> clustering(np.array([[0.0], [0.1], [5.0], [5.1]]), [0, 0, 1, 1], k=1)
+    {'silhouette': 0.979998, 'knn_purity': 1.0, 'purity_chance': 0.333333333, 'k': 1}
+    """
+    from sklearn.metrics import silhouette_score
+    from sklearn.neighbors import NearestNeighbors
+
+    points, given = np.asarray(embeddings, dtype=np.float64), np.asarray(labels)
+    n, k = len(given), min(k, len(given) - 1)
+    if k < 1 or not np.isfinite(points).all():
+        return {"silhouette": None, "knn_purity": None, "purity_chance": None, "k": 0}
+    near = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
+    counts = Counter(given.tolist())
+    apart = float(silhouette_score(points, given)) if 1 < len(counts) < n else None
+    return {
+        "silhouette": None if apart is None else round(apart, DIGITS),
+        "knn_purity": round(float((given[near] == given[:, None]).mean()), DIGITS),
+        "purity_chance": round(sum(count * (count - 1) for count in counts.values()) / (n * (n - 1)), DIGITS),
+        "k": k,
+    }
+
+
+def accuracy(predicted: Sequence[int], labels: Sequence[int]) -> float:
+    """The share of predictions that are right.
+
+    >>> accuracy([0, 1, 1, 2], [0, 1, 2, 2])
+    0.75
+    """
+    return sum(one == label for one, label in zip(predicted, labels, strict=True)) / len(labels)

@@ -1,4 +1,4 @@
-"""The record of a run: `runs/<name>/<job>/`, written whole file by whole file, with `done` last.
+"""The record of a run: `runs/<name>/<job>/`, written whole file by whole file, with `done` last, and read back.
 
 Every file but `timing.json`, the checkpoints and what hooks leave behind is a function of the resolved config, the data
 and the machine, so that the records of an unbroken and of a resumed run can be compared byte by byte.
@@ -7,19 +7,20 @@ and the machine, so that the records of an unbroken and of a resumed run can be 
 from __future__ import annotations
 
 import contextlib
+import csv
+import hashlib
+import io
 import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from sere_core.data.plan import TaskPlan
-from sere_core.score.manifest import manifest
-from sere_core.score.reading import Prediction, Record, digest_files, format_predictions, parse_predictions
 from sere_registry.errors import error
 from sere_registry.files import FolderLock, append, atomic_path, write_atomically, writing
 
@@ -27,13 +28,27 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Prediction", "Record", "RunFolder", "manifest"]
+#: the files whose digests `done` holds
+RECORD_FILES = ("config.yaml", "manifest.json", "folds.json", "history.jsonl", "predictions.csv", "scores.json")
+_ANEW = "run again with --fresh"
 
 Mode = Literal["new", "resume", "fresh"]
+#: what a JSON or YAML file holds
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One scored utterance: its id in the target corpus, its fold, the posteriors in the order of the classes, and the class."""
+
+    id: str
+    fold: int
+    posteriors: tuple[float, ...]
+    prediction: str
 
 
 class RunFolder:
-    """The folder of one job, and everything that is written into it.  Use as a context manager: the lock ends with it.
+    """The folder of one job, and everything that is written into it.
 
     Args:
         root: `runs/<name>`.
@@ -43,29 +58,20 @@ class RunFolder:
     >>> root = Path(tempfile.mkdtemp())
     >>> with RunFolder(root, "1f3a").claim("new") as run:
     ...     run.append_history({"epoch": 0, "losses": {"classify": 0.5}})
-    ...     run.history_position()
     38
     """
 
     def __init__(self, root: Path, job: str) -> None:
         self.path = root / job
-        self._lock: FolderLock | None = None
-
-    # who may write
 
     @property
     def done(self) -> bool:
         """Is there a finished record?"""
         return (self.path / "done").exists()
 
-    @property
-    def started(self) -> bool:
-        """Is there anything of a run that took training, finished or not?  What a run writes before costs nothing to write again."""
-        trained = ("history.jsonl", "predictions.csv", "scores.json", "done")
-        return any((self.path / name).exists() for name in trained) or any(self.checkpoints.glob("*"))
-
-    def claim(self, mode: Mode = "new") -> RunFolder:
-        """Lock the folder and make it ready to be written.
+    @contextlib.contextmanager
+    def claim(self, mode: Mode = "new") -> Iterator[RunFolder]:
+        """Lock the folder for the block, and make it ready to be written.
 
         Args:
             mode: "new" wants no run here; "resume" goes on with what is here, or starts if there is nothing; "fresh"
@@ -74,34 +80,22 @@ class RunFolder:
         Raises:
             SereError: T504 (another process is at work), T503 (a run is in the way), X704.
         """
-        self._lock = FolderLock(self.path)
+        lock = FolderLock(self.path)
         try:
-            if mode == "new" and self.started:
+            if mode == "new" and self._started():
                 what = "a finished" if self.done else "an unfinished"
                 hint = "--fresh does it anew" if self.done else "--resume goes on with it, --fresh does it anew"
                 raise error("T503", f"{what} run is in {self.path}", hint)
             if mode != "resume":
                 self._clear()  # where nothing was trained too: what is left there may be of other data
-            with writing(self.checkpoints):
-                self.checkpoints.mkdir(exist_ok=True)
-        except BaseException:
-            self.release()
-            raise
-        return self
+            yield self
+        finally:
+            lock.release()
 
-    def release(self) -> None:
-        """Let other processes in."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-
-    def __enter__(self) -> RunFolder:
-        if self._lock is None:
-            self.claim()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.release()
+    def _started(self) -> bool:
+        """Is there anything of a run that took training?  What a run writes before costs nothing to write again."""
+        trained = ("history.jsonl", "predictions.csv", "scores.json", "done")
+        return any((self.path / name).exists() for name in trained) or any(self.path.glob("checkpoints/*"))
 
     def _clear(self) -> None:
         with writing(self.path):
@@ -112,36 +106,23 @@ class RunFolder:
                 elif entry.name != ".lock":
                     entry.unlink()
 
-    # what is written
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of checkpoints."""
-        return self.path / "checkpoints"
-
-    @contextlib.contextmanager
-    def atomic(self, relative: str) -> Iterator[Path]:
-        """A temporary path for a writer that wants a name: `with run.atomic("checkpoints/fold0.safetensors") as path: ...`."""
-        with atomic_path(self.path / relative) as temporary:
-            yield temporary
+    def checkpoint(self, fold: int) -> Path:
+        """The checkpoint file of a fold."""
+        return self.path / "checkpoints" / f"fold-{fold}.safetensors"
 
     def write(self, relative: str, data: bytes) -> None:
         """Any file, atomically."""
         write_atomically(self.path / relative, data)
 
-    def checkpoint(self, fold: int) -> Path:
-        """The checkpoint file of a fold."""
-        return self.checkpoints / f"fold-{fold}.safetensors"
-
-    def write_arrays(self, relative: str, arrays: Mapping[str, NDArray[Any]]) -> Path:
+    def write_arrays(self, relative: str, arrays: Mapping[str, NDArray[np.generic]]) -> Path:
         """An .npz file, atomically."""
         import numpy as np
 
-        with self.atomic(relative) as path, open(path, "wb") as file:
+        with atomic_path(self.path / relative) as path, open(path, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         return self.path / relative
 
-    def write_json(self, relative: str, data: Any) -> None:
+    def write_json(self, relative: str, data: object) -> None:
         """Any JSON file: UTF-8, keys in the given order, non-finite numbers as null."""
         self.write(relative, json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
@@ -155,36 +136,29 @@ class RunFolder:
         try:
             return json.loads(path.read_bytes()) if path.exists() else None
         except ValueError as cause:
-            raise error("T505", f"{path} is damaged: {cause}", "start again with --fresh") from cause
+            raise error("T505", f"{path} is damaged: {cause}", _ANEW) from cause
 
-    def write_config(self, resolved: Mapping[str, Any]) -> None:
-        """`config.yaml`: the resolved config."""
-        self.write("config.yaml", yaml.safe_dump(dict(resolved), sort_keys=False, allow_unicode=True, width=140).encode())
-
-    def write_manifest(self, data: Mapping[str, Any]) -> None:
-        """`manifest.json`; see `sere_core.score.manifest`."""
-        self.write_json("manifest.json", data)
-
-    def write_folds(self, plan: TaskPlan) -> None:
-        """`folds.json`."""
-        plan.write(self.path)
-
-    def write_scores(self, data: Mapping[str, Any]) -> None:
-        """`scores.json`; see `Scorer.as_json`.  Written after every fold, so that a resumed run need not score again."""
-        self.write_json("scores.json", data)
-
-    def write_predictions(self, fold: int, ids: Sequence[str], posteriors: NDArray[np.floating[Any]], classes: Sequence[str]) -> None:
+    def write_predictions(self, fold: int, ids: Sequence[str], posteriors: NDArray[np.floating], classes: Sequence[str]) -> None:
         """Put a fold's posteriors into `predictions.csv`, in place of what it held of that fold; true labels are not written.
 
-        Numbers are written so that they read back to the same bits; rows are sorted by fold and id.
+        Columns are `id, fold, <one per class>, prediction`.  Numbers are written as their shortest exact decimal, so that they
+        read back to the same bits; rows are sorted by fold and id.
 
         Args:
+            fold: its index.
+            ids: of the utterances.
             posteriors: `[N, C]`, in the order of `ids`.
+            classes: C names.
         """
         rows = [row for row in self.predictions() if row.fold != fold]
         for id, row in zip(ids, posteriors.astype("float64").tolist(), strict=True):
             rows.append(Prediction(id, fold, tuple(row), classes[max(range(len(row)), key=row.__getitem__)]))
-        self.write("predictions.csv", format_predictions(rows, classes))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["id", "fold", *classes, "prediction"])
+        for each in sorted(rows, key=lambda each: (each.fold, each.id)):
+            writer.writerow([each.id, each.fold, *map(repr, each.posteriors), each.prediction])
+        self.write("predictions.csv", text.getvalue().encode())
 
     def predictions(self) -> list[Prediction]:
         """The rows of `predictions.csv` so far.
@@ -193,17 +167,18 @@ class RunFolder:
             SereError: T505 if it is damaged.
         """
         path = self.path / "predictions.csv"
-        return parse_predictions(path) if path.exists() else []
+        return _read_predictions(path) if path.exists() else []
 
-    def append_history(self, entry: Mapping[str, Any]) -> None:
-        """Add one line to `history.jsonl` and wait until it is on the disk.  No wall-clock in here: see `add_time`."""
-        line = json.dumps(_plain(entry), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        append(self.path / "history.jsonl", line.encode() + b"\n")
+    def append_history(self, entry: Mapping[str, object]) -> int:
+        """Add one line to `history.jsonl` and wait until it is on the disk.  No wall-clock in here: see `add_timing`.
 
-    def history_position(self) -> int:
-        """How many bytes of history there are: a checkpoint remembers it."""
+        Returns:
+            How many bytes of history there are: a checkpoint remembers it.
+        """
         path = self.path / "history.jsonl"
-        return path.stat().st_size if path.exists() else 0
+        line = json.dumps(_plain(entry), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        append(path, line.encode() + b"\n")
+        return path.stat().st_size
 
     def truncate_history(self, position: int) -> None:
         """Forget what was written after a checkpoint that remembered `position`.
@@ -211,23 +186,25 @@ class RunFolder:
         Raises:
             SereError: T505 if the history is shorter than that, or `position` is not the end of a line.
         """
-        path, size = self.path / "history.jsonl", self.history_position()
-        kept = path.read_bytes()[:position] if size else b""
-        if size < position or (kept and not kept.endswith(b"\n")):
-            raise error("T505", f"{path} does not reach to the checkpoint ({size} of {position} bytes)", "start again with --fresh")
-        if size > position:
+        path = self.path / "history.jsonl"
+        whole = path.read_bytes() if path.exists() else b""
+        kept = whole[:position]
+        if len(whole) < position or (kept and not kept.endswith(b"\n")):
+            what = f"{path} does not reach to the checkpoint ({len(whole)} of {position} bytes)"
+            raise error("T505", what, _ANEW)
+        if len(whole) > position:
             self.write("history.jsonl", kept)
 
-    def add_time(self, name: str, seconds: float) -> None:
-        """Add to one of the sums of `timing.json`, the only file that knows of wall-clock."""
-        times = self.read_json("timing.json") or {}
-        times[name] = times.get(name, 0.0) + seconds
-        self.write_json("timing.json", times)
+    def add_timing(self, seconds: Mapping[str, float], peaks: Mapping[str, float]) -> None:
+        """Add to `timing.json`, the only file that knows of wall-clock.
 
-    def note_peak(self, name: str, mebibytes: float) -> None:
-        """Put the most memory held so far, in MiB, into `timing.json`: the larger of what stands there and this."""
+        Args:
+            seconds: are added to the sums that stand there.
+            peaks: the most memory held, in MiB; the larger of what stands there and this is kept.
+        """
         times = self.read_json("timing.json") or {}
-        times[name] = max(times.get(name, 0.0), round(mebibytes, 1))
+        times |= {name: times.get(name, 0.0) + value for name, value in seconds.items()}
+        times |= {name: max(times.get(name, 0.0), round(value, 1)) for name, value in peaks.items()}
         self.write_json("timing.json", times)
 
     def finish(self) -> None:
@@ -239,7 +216,7 @@ class RunFolder:
         self.write_json("done", {"sha256": digest_files(self.path)})
 
 
-def _plain(data: Any) -> Any:
+def _plain(data: object) -> object:
     """JSON data: tuples as lists, non-finite numbers as None, paths as text, numpy scalars as numbers."""
     if isinstance(data, Mapping):
         return {str(key): _plain(value) for key, value in data.items()}
@@ -250,3 +227,98 @@ def _plain(data: Any) -> Any:
     if hasattr(data, "item") and not isinstance(data, (str, bytes)):
         data = data.item()
     return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def digest_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of every record file."""
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in RECORD_FILES}
+
+
+def read_verified(folder: Path) -> dict[str, bytes]:
+    """The contents of a record's files, which are those whose digests its `done` holds.
+
+    Raises:
+        SereError: T505 if the run is not finished, or a file is missing, damaged or was changed afterwards.
+    """
+    try:
+        done = dict(json.loads((folder / "done").read_bytes())["sha256"])
+    except FileNotFoundError as cause:
+        what = "is not finished" if any((folder / name).exists() for name in RECORD_FILES) else "holds no record"
+        raise error("T505", f"{folder} {what}", "--resume finishes an unfinished run") from cause
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        raise error("T505", f"{folder / 'done'} is damaged: {cause}", _ANEW) from cause
+    contents = {}
+    for name in RECORD_FILES:
+        try:
+            contents[name] = (folder / name).read_bytes()
+        except OSError as cause:
+            raise error("T505", f"{folder / name} is missing: {cause.strerror}", _ANEW) from cause
+        if hashlib.sha256(contents[name]).hexdigest() != done.get(name):
+            raise error("T505", f"{folder / name} was changed after the run was finished", _ANEW)
+    return contents
+
+
+def load_yaml(data: bytes) -> Any:
+    """YAML by libyaml where it is there, ten times as fast."""
+    return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _read_predictions(path: Path) -> list[Prediction]:
+    """What `RunFolder.write_predictions` wrote.
+
+    Raises:
+        SereError: T505.
+    """
+    try:
+        header, *lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+        if header[:2] != ["id", "fold"] or header[-1] != "prediction" or any(len(line) != len(header) for line in lines):
+            raise ValueError("not the columns of a predictions file")
+        return [Prediction(line[0], int(line[1]), tuple(map(float, line[2:-1])), line[-1]) for line in lines]
+    except (ValueError, OSError) as cause:
+        raise error("T505", f"{path} is damaged: {cause}", _ANEW) from cause
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run, read from its folder.
+
+    Args:
+        path: the folder.
+        config: the resolved config.
+        manifest: versions, components, digests, seeds, machine.
+        folds: what `TaskPlan.as_json` gave.
+        scores: what `Scorer.as_json` gave.
+    """
+
+    path: Path
+    config: Data
+    manifest: Data
+    folds: Data
+    scores: Data
+
+    @classmethod
+    def read(cls, folder: Path) -> Record:
+        """Read a record and check it against its `done`.  Nothing is written and no plugin imported.
+
+        Raises:
+            SereError: T505 if the run is not finished, or a file is missing, damaged or was changed afterwards.
+        """
+        contents = read_verified(folder)
+        parts = {name: json.loads(contents[f"{name}.json"]) for name in ("manifest", "folds", "scores")}
+        return cls(path=folder, config=load_yaml(contents["config.yaml"]), **parts)
+
+    @cached_property
+    def history(self) -> list[Data]:
+        """The lines of history.jsonl."""
+        return [json.loads(line) for line in (self.path / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    @cached_property
+    def predictions(self) -> list[Prediction]:
+        """The rows of predictions.csv."""
+        return _read_predictions(self.path / "predictions.csv")
+
+    @cached_property
+    def timing(self) -> dict[str, float]:
+        """Seconds by name; empty where there is no timing.json, which `done` does not vouch for."""
+        path = self.path / "timing.json"
+        return json.loads(path.read_bytes()) if path.exists() else {}

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sere_core.data.labels import labels_of
 from sere_core.data.plan import Fold, TaskPlan
-from sere_core.score.clustering import accuracy, clustering
-from sere_core.score.metrics import Scores, Summary, check_posteriors, count, score, summarise
+from sere_core.score.metrics import Scores, Summary, accuracy, check_posteriors, clustering, count, score, summarise
 from sere_registry.errors import error
 from sere_registry.utterances import Recording, Utterance
 

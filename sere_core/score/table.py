@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from sere_core.score.reading import Record
+from sere_core.score.records import Record
 from sere_core.tables import Cell, Column, Line, Table, print_tables
 from sere_core.tables.model import number
 

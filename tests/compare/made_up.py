@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sere_core.compare.plan import ComparePlan, Job, Row
 from sere_core.score.metrics import from_confusion, summarise
-from sere_core.score.reading import digest_files
+from sere_core.score.records import digest_files
 
 CLASSES = ("anger", "fear", "happiness", "neutral", "sadness")
 ROWS = ("source-only", "ours", "theirs")

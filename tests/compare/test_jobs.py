@@ -14,8 +14,8 @@ from sere_core.compare import local
 from sere_core.compare.jobs import Outcome, run_job
 from sere_core.compare.local import LocalProcesses
 from sere_core.compare.running import missing_jobs, run_all
-from sere_core.score.reading import Record
-from sere_core.score.records import RunFolder
+from sere_core.score.records import Record, RunFolder
+from sere_registry.files import FolderLock
 from tests.compare.tiny import COMPARISON, Here, made
 
 #: three rows: one with a bug, one whose process is killed once, one that is sound
@@ -73,15 +73,15 @@ def test_a_job_that_another_process_works_on_is_left_to_it(home: Path) -> None:
 def test_what_others_work_on_is_waited_for_and_taken_over_if_they_give_up(home: Path) -> None:
     plan, folder = made(COMPARISON)
     theirs, given_up, mine = (job.job for job in plan.jobs)
-    locks = [RunFolder(folder / "records", job).claim("new") for job in (theirs, given_up)]
+    locks = {job: FolderLock(folder / "records" / job) for job in (theirs, given_up)}
     told: list[str] = []
 
     def sleep(seconds: float) -> None:
         """Meanwhile the other process finishes one of its jobs, then loses the other."""
-        lock = locks.pop(0)
-        if lock.path.name == theirs:
-            (lock.path / "done").write_text("{}")
-        lock.release()
+        job = next(iter(locks))
+        if job == theirs:
+            (folder / "records" / job / "done").write_text("{}")
+        locks.pop(job).release()
 
     here = Here()
     outcomes = list(run_all(here, folder, [theirs, given_up, mine], told.append, sleep))

@@ -21,7 +21,7 @@ from sere_core.compare.facts import Results, RunFacts
 from sere_core.compare.index import INDEX
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.reading import read_results
-from sere_core.score.reading import Record, digest_files
+from sere_core.score.records import Record, digest_files
 from sere_registry.errors import SereError, error
 from tests.compare.made_up import make_comparison
 

@@ -18,7 +18,7 @@ from sere_core.compare.plan import ComparePlan
 from sere_core.compare.reading import read_results
 from sere_core.compare.sweep.choosing import choose, plan_of_choices
 from sere_core.compare.sweep.planning import Sweep
-from sere_core.score.reading import digest_files
+from sere_core.score.records import digest_files
 from sere_registry.errors import SereError
 from tests.compare.test_sweep_plan import TUNED, sweep
 from tests.compare.tiny import Here

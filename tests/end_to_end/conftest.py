@@ -109,6 +109,6 @@ def record(folder: Path) -> Path:
 
 def content(job: Path) -> dict[str, bytes]:
     """The bytes of all record files."""
-    from sere_core.score.reading import RECORD_FILES
+    from sere_core.score.records import RECORD_FILES
 
     return {name: (job / name).read_bytes() for name in RECORD_FILES}

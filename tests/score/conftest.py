@@ -10,8 +10,8 @@ import pytest
 
 from sere_core.config.model import Task
 from sere_core.data.task import TaskPlan, make_task
-from sere_core.score.manifest import Component
-from sere_core.score.records import RunFolder, manifest
+from sere_core.score.manifest import Component, machine, made_of
+from sere_core.score.records import RunFolder
 from sere_core.score.scorer import Scorer
 from sere_registry.utterances import Recording, Utterance
 
@@ -43,6 +43,24 @@ def posteriors(rows: int, classes: int, seed: int) -> np.ndarray:
     return draws.astype(np.float32)
 
 
+def manifest(plan: TaskPlan) -> dict[str, object]:
+    """Of a run with two components."""
+    components = [
+        Component("loss", "adapt", "sere.tric", "sere", "0.1.0", {"weight": 1.0}),
+        Component("method", "method", "sere.jdar", "sere", "0.1.0", {}, "reconstructed"),
+    ]
+    return {
+        "name": "toy",
+        "job": "1f3a",
+        "protocol": plan.protocol,
+        "selection": "last",
+        **made_of(components),
+        "digests": {"folds": plan.digest, "features": {"anchor": "ef" * 32}},
+        "machine": machine("cpu", "float32"),
+        "notes": {},
+    }
+
+
 @pytest.fixture
 def write_run(plan: TaskPlan) -> Callable[[Path], RunFolder]:
     """A run as an engine would make it, in one go."""
@@ -50,32 +68,16 @@ def write_run(plan: TaskPlan) -> Callable[[Path], RunFolder]:
     def write(root: Path) -> RunFolder:
         scorer = Scorer(plan, target)
         with RunFolder(root, "1f3a").claim("new") as run:
-            run.write_config({"sere": 1, "name": "toy", "task": {"source": "emodb"}})
-            run.write_folds(plan)
-            run.write_manifest(
-                manifest(
-                    name="toy",
-                    job="1f3a",
-                    protocol=plan.protocol,
-                    selection="last",
-                    components=[
-                        Component("loss", "adapt", "sere.tric", "sere", "0.1.0", {"weight": 1.0}),
-                        Component("method", "method", "sere.jdar", "sere", "0.1.0", {}, "reconstructed"),
-                    ],
-                    corpora={"emodb": "ab" * 32, "emovo": "cd" * 32},
-                    folds=plan.digest,
-                    features={"anchor": "ef" * 32},
-                    seeds={"run": 0},
-                    device="cpu",
-                )
-            )
+            run.write("config.yaml", b"sere: 1\nname: toy\ntask: {source: emodb}\n")
+            plan.write(run.path)
+            run.write_json("manifest.json", manifest(plan))
             for fold in plan.folds:
                 run.append_history({"fold": fold.index, "epoch": 0, "losses": {"classify": 0.1 + fold.index}, "rho": float("nan")})
                 rows = posteriors(len(fold.test), len(plan.classes), fold.index)
                 run.write_predictions(fold.index, [each.id for each in fold.test], rows, plan.classes)
                 scorer.score(fold, rows)
-                run.write_scores(scorer.as_json())
-                run.add_time("train", 0.5)
+                run.write_json("scores.json", scorer.as_json())
+                run.add_timing({"train": 0.5}, {"peak_mib": 100.04 - fold.index})
             run.finish()
         return run
 

@@ -90,3 +90,24 @@ def test_an_interrupted_run_ends_with_the_scores_of_an_unbroken_one(plan: TaskPl
 def test_scores_of_another_task_are_refused(plan: TaskPlan, damage: dict[str, object]) -> None:
     with pytest.raises(SereError, match="T505"):
         Scorer(plan, target).load(damage)
+
+
+def test_the_scorer_opens_labels_once_for_all_of_it(plan: TaskPlan) -> None:
+    scorer, fold = Scorer(plan, target), plan.folds[0]
+    random = np.random.default_rng(0)
+    posteriors = np.full((21, 7), 1 / 7)
+    scorer.score(fold, posteriors, random.normal(size=(21, 3)), [0] * 21)
+    (written,) = scorer.as_json()["folds"]
+    assert set(written["clustering"]) == {"silhouette", "knn_purity", "purity_chance", "k"}
+    assert written["pseudo_accuracy"] == pytest.approx(1 / 7)
+    assert scorer.as_json()["openings"] == [{"opener": "scorer", "count": 21}]
+
+
+def test_a_resumed_run_keeps_it(plan: TaskPlan) -> None:
+    before, after = Scorer(plan, target), Scorer(plan, target)
+    before.score(plan.folds[0], np.full((21, 7), 1 / 7), np.random.default_rng(0).normal(size=(21, 3)), [0] * 21)
+    before.score(plan.folds[1], np.full((21, 7), 1 / 7))
+    data = json.loads(json.dumps(before.as_json()))
+    after.load(data)
+    assert json.loads(json.dumps(after.as_json()))["folds"] == data["folds"]
+    assert "clustering" not in data["folds"][1] and "pseudo_accuracy" not in data["folds"][1]

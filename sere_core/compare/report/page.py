@@ -196,7 +196,7 @@ def cluster_table(source: Source) -> Table | None:
 
 
 def _clustering(record: Path) -> list[dict[str, float]]:
-    """By fold what the scorer said of the embeddings of the scored utterances; see `sere_core.score.clustering`."""
+    """By fold what the scorer said of the embeddings of the scored utterances; see `sere_core.score.metrics`."""
     try:
         folds = json.loads((record / "scores.json").read_bytes())["folds"]
         said = [{**(fold.get("clustering") or {}), "pseudo_accuracy": fold.get("pseudo_accuracy")} for fold in folds]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sere_core.compare.plan import ComparePlan
-from sere_core.score.reading import digest_files
+from sere_core.score.records import digest_files
 
 #: as the engine names them
 DIAGNOSTICS = ("adapt.prototype_spread", "adapt.similarity", "adapt.pseudo_entropy", "gate/f0", "gate/rms", "gate/mfcc2", "burst_spread")
