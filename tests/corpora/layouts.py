@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sere_plugins.corpora.official import ENTERFACE_CODES, Casia, EmoDB, Emovo, Ravdess
+from sere_plugins.corpora.official import CASIA_SPEAKERS, ENTERFACE_CODES, Casia, EmoDB, Emovo, Ravdess
 
 RATE = 16000
 ORDER = ("neutral", "anger", "sadness", "fear", "happiness", "disgust", "surprise", "boredom", "calm")
@@ -28,9 +29,19 @@ def sound(emotion: str, speaker: str, text: str, seconds: float = 0.3) -> NDArra
 
 
 def write(path: Path, samples: NDArray[np.float32], rate: int = RATE) -> Path:
-    """Write a file, and the folders that lead to it."""
+    """Write a file, and the folders that lead to it; an AVI file holds nothing but 16-bit audio, and needs PyAV."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, rate)
+    if path.suffix != ".avi":
+        soundfile.write(path, samples, rate)
+        return path
+    import av
+
+    with av.open(str(path), "w", format="avi") as file:
+        stream = file.add_stream("pcm_s16le", rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None, :], format="s16", layout="mono")
+        frame.sample_rate = rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
     return path
 
 
@@ -38,10 +49,8 @@ def make_emodb(
     root: Path, *, speakers: Sequence[str] = tuple(EmoDB.layout.speakers), texts: Sequence[str] = ("a01", "b02"), suffix: str = ".wav"
 ) -> Path:
     """`wav/03a01Fa.wav`: 7 emotions of each speaker and text."""
-    for speaker in speakers:
-        for text in texts:
-            for letter, emotion in EmoDB.layout.emotions.items():
-                write(root / "wav" / f"{speaker}{text}{letter.upper()}a{suffix}", sound(emotion, speaker, text))
+    for speaker, text, (letter, emotion) in product(speakers, texts, EmoDB.layout.emotions.items()):
+        write(root / "wav" / f"{speaker}{text}{letter.upper()}a{suffix}", sound(emotion, speaker, text))
     return root
 
 
@@ -49,25 +58,17 @@ def make_emovo(
     root: Path, *, speakers: Sequence[str] = tuple(Emovo.layout.speakers), texts: Sequence[str] = ("b1", "n2"), suffix: str = ".wav"
 ) -> Path:
     """`f1/dis-f1-b1.wav`: 7 emotions of each speaker and text."""
-    for speaker in speakers:
-        for text in texts:
-            for code, emotion in Emovo.layout.emotions.items():
-                write(root / speaker / f"{code}-{speaker}-{text}{suffix}", sound(emotion, speaker, text))
+    for speaker, text, (code, emotion) in product(speakers, texts, Emovo.layout.emotions.items()):
+        write(root / speaker / f"{code}-{speaker}-{text}{suffix}", sound(emotion, speaker, text))
     return root
 
 
 def make_casia(
-    root: Path,
-    *,
-    speakers: Sequence[str] = tuple(Casia.layout.speakers),
-    texts: Sequence[str] = ("201", "202", "250"),
-    suffix: str = ".wav",
+    root: Path, *, speakers: Sequence[str] = CASIA_SPEAKERS, texts: Sequence[str] = ("201", "202", "250"), suffix: str = ".wav"
 ) -> Path:
     """`liuchanhg/angry/201.wav`: 6 emotions of each speaker and text, and two stray files at the top, as in the copies around."""
-    for speaker in speakers:
-        for folder, emotion in Casia.layout.emotions.items():
-            for text in texts:
-                write(root / speaker / folder / f"{text}{suffix}", sound(emotion, speaker, text))
+    for speaker, text, (folder, emotion) in product(speakers, texts, Casia.layout.emotions.items()):
+        write(root / speaker / folder / f"{text}{suffix}", sound(emotion, speaker, text))
     for stray in ("angry", "201"):
         write(root / f"{stray}{suffix}", sound("anger", "nobody", stray))
     return root
@@ -77,54 +78,27 @@ def make_enterface(
     root: Path, *, subjects: Sequence[int] = (1, 2, 11, 12), sentences: Sequence[int] = (1, 2), suffix: str = ".wav", avi: bool = False
 ) -> Path:
     """`subject 1/anger/sentence 1/s1_an_1.wav`, with the names of the real release: subject 11 is called s12, 6 is not cut."""
-    for subject in subjects:
-        for code, emotion in ENTERFACE_CODES.items():
-            for sentence in sentences:
-                name = f"s{12 if subject == 11 else subject}_{code}_{sentence}"
-                folder = root / f"subject {subject}" / emotion / f"sentence {sentence}"
-                samples = sound(emotion, f"subject {subject}", f"{code}{sentence}")
-                if avi:
-                    write_avi(folder / f"{name}.avi", samples)
-                else:
-                    write(folder / f"{name}{suffix}", samples)
+    suffix = ".avi" if avi else suffix
     for code, emotion in ENTERFACE_CODES.items():
-        uncut = sound(emotion, "subject 6", code, 0.5)
-        target = root / "subject 6" / emotion / f"s6_{code}"
-        if avi:
-            write_avi(target.with_suffix(".avi"), uncut)
-        else:
-            write(target.with_suffix(suffix), uncut)
+        for subject, sentence in product(subjects, sentences):
+            name = f"s{12 if subject == 11 else subject}_{code}_{sentence}"
+            folder = root / f"subject {subject}" / emotion / f"sentence {sentence}"
+            write(folder / f"{name}{suffix}", sound(emotion, f"subject {subject}", f"{code}{sentence}"))
+        write(root / "subject 6" / emotion / f"s6_{code}{suffix}", sound(emotion, "subject 6", code, 0.5))
     return root
 
 
 def make_ravdess(
     root: Path,
     *,
-    actors: Sequence[str] = tuple(Ravdess.layout.speakers)[:4],
+    actors: Sequence[str] = ("01", "02", "03", "04"),
     statements: Sequence[str] = ("01", "02"),
     repetitions: Sequence[str] = ("01",),
     suffix: str = ".wav",
 ) -> Path:
     """`Actor_12/03-01-06-01-02-01-12.wav`: 8 emotions, all but neutral at two intensities."""
-    for actor in actors:
-        for code, emotion in Ravdess.layout.emotions.items():
-            for intensity in ("01",) if emotion == "neutral" else ("01", "02"):
-                for statement in statements:
-                    for repetition in repetitions:
-                        name = f"03-01-{code}-{intensity}-{statement}-{repetition}-{actor}"
-                        write(root / f"Actor_{actor}" / f"{name}{suffix}", sound(emotion, actor, name))
+    for actor, (code, emotion), *parts in product(actors, Ravdess.layout.emotions.items(), ("01", "02"), statements, repetitions):
+        if (emotion, parts[0]) != ("neutral", "02"):
+            name = f"03-01-{code}-{'-'.join(parts)}-{actor}"
+            write(root / f"Actor_{actor}" / f"{name}{suffix}", sound(emotion, actor, name))
     return root
-
-
-def write_avi(path: Path, samples: NDArray[np.float32]) -> Path:
-    """An AVI file that holds nothing but 16-bit audio; needs PyAV."""
-    import av
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", format="avi") as file:
-        stream = file.add_stream("pcm_s16le", rate=RATE, layout="mono")
-        frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None, :], format="s16", layout="mono")
-        frame.sample_rate = RATE
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            file.mux(packet)
-    return path
