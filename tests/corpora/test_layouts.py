@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from sere_registry import Corpus
-from sere_registry.emotions import EMOTIONS
 from tests.corpora.layouts import make_casia, make_emodb, make_emovo, make_enterface, make_ravdess
 
 Build = Callable[..., Any]
@@ -40,15 +38,11 @@ def test_labels_come_from_the_layout(name: str, suffix: str, tmp_path: Path, bui
     corpus = build(name, root=MAKERS[name](tmp_path, suffix=suffix))
     number, language, expected = EXPECTED[name]
     utterances = corpus.utterances()
-    by_id = {utterance.id: utterance for utterance in utterances}
-    found = by_id[expected[0]]
-    assert isinstance(corpus, Corpus)
+    found = {utterance.id: utterance for utterance in utterances}[expected[0]]
     assert corpus.languages == (language,)
-    assert len(by_id) == len(utterances) == number
-    assert list(by_id) == sorted(by_id)
+    assert len(utterances) == number
     assert (found.id, found.speaker, found.recording.gender, found.recording.text, found.emotion) == expected
     assert found.recording.key == f"mine/{expected[0]}"
-    assert {utterance.emotion for utterance in utterances} <= set(EMOTIONS)
     assert all(utterance.recording.path.suffix == suffix and utterance.recording.path.is_file() for utterance in utterances)
 
 
@@ -57,11 +51,8 @@ def test_a_root_one_folder_above_gives_the_same_ids(name: str, tmp_path: Path, b
     root = MAKERS[name](tmp_path / "official name")
     ids = [utterance.id for utterance in build(name, root=root).utterances()]
     assert [utterance.id for utterance in build(name, root=tmp_path).utterances()] == ids
-
-
-def test_the_folder_of_audio_files_will_do_for_emodb(tmp_path: Path, build: Build) -> None:
-    root = make_emodb(tmp_path)
-    assert build("emodb", root=root / "wav").utterances() == build("emodb", root=root).utterances()
+    if name == "emodb":  # the folder of audio files will do
+        assert [utterance.id for utterance in build(name, root=root / "wav").utterances()] == ids
 
 
 def test_names_that_carry_all_labels_may_stand_in_one_folder(tmp_path: Path, build: Build) -> None:

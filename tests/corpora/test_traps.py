@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +30,17 @@ def refusal(corpus: Any) -> tuple[str, str]:
     return problem.code, str(problem)
 
 
-def test_a_folder_that_is_not_there_is_d601_and_says_what_is_near(tmp_path: Path, build: Build) -> None:
-    (tmp_path / "emobd").mkdir()
-    code, line = refusal(build("emodb", root=tmp_path / "emodb"))
-    assert code == "D601"
-    assert "does not exist" in line and "emobd" in line
-
-
-def test_a_file_as_root_is_d601(tmp_path: Path, build: Build) -> None:
+def test_a_place_without_the_corpus_is_refused_and_says_what_is_there(tmp_path: Path, build: Build) -> None:
+    (tmp_path / "near" / "emobd").mkdir(parents=True)
+    code, line = refusal(build("emodb", root=tmp_path / "near" / "emodb"))
+    assert code == "D601" and "emobd" in line
     path = write(tmp_path / "a.wav", sound("anger", "s", "t"))
     code, line = refusal(build("casia", root=path))
-    assert code == "D601" and "is a file" in line
-
-
-def test_an_empty_folder_is_d602(tmp_path: Path, build: Build) -> None:
-    code, line = refusal(build("casia", root=tmp_path))
-    assert code == "D602"
-    assert "it is empty" in line and "liuchanhg/angry/201.wav" in line
-
-
-def test_folders_of_the_layout_without_files_are_d602(tmp_path: Path, build: Build) -> None:
-    (tmp_path / "Actor_01").mkdir()
-    assert refusal(build("ravdess", root=tmp_path))[0] == "D602"
+    assert code == "D601" and str(path) in line
+    code, line = refusal(build("casia", root=tmp_path / "near" / "emobd"))
+    assert code == "D602" and "liuchanhg/angry/201.wav" in line
+    (tmp_path / "empty" / "Actor_01").mkdir(parents=True)
+    assert refusal(build("ravdess", root=tmp_path / "empty"))[0] == "D602"
 
 
 MAKERS = [("emodb", make_emodb), ("emovo", make_emovo), ("casia", make_casia), ("enterface", make_enterface), ("ravdess", make_ravdess)]
@@ -74,52 +65,51 @@ def test_two_copies_below_the_root_are_not_guessed_between(tmp_path: Path, build
     assert code == "D602" and "2 times" in line
 
 
-def test_the_songs_of_ravdess_beside_its_speech_are_not_in_the_way(tmp_path: Path, build: Build) -> None:
-    make_ravdess(tmp_path / "Audio_Speech_Actors_01-24", actors=("01",))
-    write(tmp_path / "Audio_Song_Actors_01-24" / "Actor_01" / "03-02-03-01-01-01-01.wav", sound("happiness", "01", "song"))
-    assert len(build("ravdess", root=tmp_path).utterances()) == 30
+def add(name: str, root: Path) -> None:
+    write(root / name, sound("anger", "s", name))
 
 
-def test_the_second_copy_inside_a_download_of_ravdess_is_left_out(tmp_path: Path, build: Build) -> None:
-    make_ravdess(tmp_path, actors=("01", "02"))
-    make_ravdess(tmp_path / "audio_speech_actors_01-24", actors=("01", "02"))
-    corpus = build("ravdess", root=tmp_path)
-    assert len(corpus.utterances()) == 60
-    assert "60 files left out, they do not stand in their actor's folder" in said(corpus, "surplus")
+def copy_of_speech(root: Path) -> None:
+    make_ravdess(root / "audio_speech_actors_01-24", actors=("01", "02"), statements=("01",))
 
 
-def test_a_file_in_another_speaker_s_folder_is_left_out(tmp_path: Path, build: Build) -> None:
-    root = make_emovo(tmp_path)
-    shutil.copy(root / "f1" / "dis-f1-b1.wav", root / "m1" / "dis-f1-b1.wav")
-    corpus = build("emovo", root=root)
-    assert len(corpus.utterances()) == 84
-    assert "m1/dis-f1-b1" in said(corpus, "surplus")
-
-
-def test_names_that_cannot_be_read_are_named(tmp_path: Path, build: Build) -> None:
-    root = make_emodb(tmp_path)
-    for name in ("03a01Xa", "99a01Fa", "copy of 03a01Fa"):
-        write(root / "wav" / f"{name}.wav", sound("anger", "s", name))
-    corpus = build("emodb", root=root)
-    assert len(corpus.utterances()) == 140
-    assert "3 files left out" in said(corpus, "surplus") and "copy of 03a01Fa" in said(corpus, "surplus")
-
-
-def test_resource_files_of_macos_and_other_suffixes_are_ignored(tmp_path: Path, build: Build) -> None:
-    root = make_emodb(tmp_path)
+def mac(root: Path) -> None:
     (root / "wav" / "._03a01Fa.wav").write_bytes(b"\0" * 82)
     (root / "wav" / "03a01Fa.lab").write_text("x")
-    corpus = build("emodb", root=root)
-    assert len(corpus.utterances()) == 140
-    assert not said(corpus, "surplus")
 
 
-def test_the_same_name_with_two_suffixes_counts_once(tmp_path: Path, build: Build) -> None:
-    root = make_emodb(tmp_path)
-    write(root / "wav" / "03a01Fa.flac", sound("happiness", "03", "a01"))
-    corpus = build("emodb", root=root)
-    assert len(corpus.utterances()) == 140
-    assert "03a01Fa.flac" in said(corpus, "surplus")
+#: corpus, what stands beside the official files, how many utterances stay, what the findings of surplus files name
+BESIDE: list[tuple[str, Callable[[Path], None], int, tuple[str, ...]]] = [
+    ("ravdess", copy_of_speech, 120, ("30 files left out", "their actor's folder")),
+    ("ravdess", partial(add, "Actor_01/03-02-03-01-01-01-01.wav"), 120, ("1 file left out", "03-02-03-01-01-01-01")),
+    ("emovo", partial(add, "m1/dis-f1-b1.wav"), 84, ("m1/dis-f1-b1",)),
+    ("emovo", partial(add, "dis-f1-b2.wav"), 84, ("dis-f1-b2",)),
+    ("emodb", partial(add, "wav/03a01Xa.wav"), 140, ("1 file left out", "03a01Xa")),
+    ("emodb", partial(add, "wav/99a01Fa.wav"), 140, ("99a01Fa",)),
+    ("emodb", partial(add, "wav/copy of 03a01Fa.wav"), 140, ("copy of 03a01Fa",)),
+    ("emodb", partial(add, "wav/more/03a01Fb.wav"), 140, ("more/03a01Fb",)),
+    ("emodb", partial(add, "wav/03a01Fa.flac"), 140, ("03a01Fa.flac",)),
+    ("emodb", mac, 140, ()),
+    ("casia", partial(add, "nobody/angry/201.wav"), 72, ("3 files left out", "<speaker>/<emotion>/", "201, angry", "nobody/angry/201")),
+    ("casia", partial(add, "wangzhe/angry/first.wav"), 72, ("wangzhe/angry/first",)),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "kept", "named"), BESIDE)
+def test_what_stands_beside_is_left_out_and_named(
+    name: str, change: Callable[[Path], None], kept: int, named: tuple[str, ...], tmp_path: Path, build: Build
+) -> None:
+    change(dict(MAKERS)[name](tmp_path))
+    corpus = build(name, root=tmp_path)
+    assert len(corpus.utterances()) == kept
+    surplus = said(corpus, "surplus")
+    assert all(part in surplus for part in named) and bool(surplus) == bool(named)
+
+
+def test_the_songs_of_ravdess_beside_its_speech_are_not_in_the_way(tmp_path: Path, build: Build) -> None:
+    make_ravdess(tmp_path / "Audio_Speech_Actors_01-24", actors=("01",))
+    add("Audio_Song_Actors_01-24/Actor_01/03-02-03-01-01-01-01.wav", tmp_path)
+    assert len(build("ravdess", root=tmp_path).utterances()) == 30
 
 
 def test_missing_files_are_counted_or_named(tmp_path: Path, build: Build) -> None:
@@ -141,50 +131,27 @@ def test_a_complete_corpus_has_no_findings(tmp_path: Path, build: Build) -> None
     assert not corpus.findings()
 
 
-def test_stray_wavs_at_the_top_of_casia_are_left_out(tmp_path: Path, build: Build) -> None:
-    corpus = build("casia", root=make_casia(tmp_path))
-    assert len(corpus.utterances()) == 72
-    assert "2 files left out, they do not stand in <speaker>/<emotion>/: 201, angry" in said(corpus, "surplus")
-
-
 def test_casia_says_when_it_is_more_than_the_subset(tmp_path: Path, build: Build) -> None:
     corpus = build("casia", root=make_casia(tmp_path, texts=("1", "201")))
     assert "24 files have other texts than 201 to 250" in said(corpus, "note")
 
 
-def test_enterface_s_folders_tell_the_subject_not_its_names(tmp_path: Path, build: Build) -> None:
+def test_enterface_s_folders_tell_the_labels_not_its_names(tmp_path: Path, build: Build) -> None:
     root = make_enterface(tmp_path)
-    utterances = build("enterface", root=root).utterances()
-    eleven = [utterance for utterance in utterances if utterance.speaker == "11"]
-    assert len(eleven) == 12
-    assert all("/s12_" in utterance.id for utterance in eleven)
+    corpus = build("enterface", root=root)
+    utterances = corpus.utterances()
+    speakers = Counter(utterance.speaker for utterance in utterances)
+    assert speakers == {"1": 12, "2": 12, "11": 12, "12": 12}
+    assert all("/s12_" in utterance.id for utterance in utterances if utterance.speaker == "11")
+    assert "6 files left out, subject 6" in said(corpus, "surplus")
+    assert "48 files of 4 subjects" in said(corpus, "note")
+    texts = {(utterance.recording.text, utterance.emotion) for utterance in utterances}
+    assert len(texts) == len({text for text, _ in texts}) == 12, "a text belongs to one emotion"
     odd = root / "subject 2" / "surprise" / "sentence 1"
     (odd / "s2_su_1.wav").rename(odd / "s_2_su_1avi.wav")
-    assert len(build("enterface", root=root).utterances()) == len(utterances)
-
-
-def test_enterface_s_subject_6_is_not_cut_and_left_out(tmp_path: Path, build: Build) -> None:
-    corpus = build("enterface", root=make_enterface(tmp_path))
-    assert {utterance.speaker for utterance in corpus.utterances()} == {"1", "2", "11", "12"}
-    assert "6 files left out, subject 6 is not cut into sentences" in said(corpus, "surplus")
-    assert "48 files of 4 subjects; releases differ" in said(corpus, "note")
-
-
-def test_enterface_s_texts_belong_to_their_emotion(tmp_path: Path, build: Build) -> None:
-    utterances = build("enterface", root=make_enterface(tmp_path)).utterances()
-    emotions_of: dict[str, set[str]] = {}
-    for utterance in utterances:
-        emotions_of.setdefault(utterance.recording.text, set()).add(utterance.emotion)
-    assert all(len(emotions) == 1 for emotions in emotions_of.values())
-
-
-def test_enterface_s_folder_and_name_must_agree_on_the_emotion(tmp_path: Path, build: Build) -> None:
-    root = make_enterface(tmp_path)
-    odd = root / "subject 2" / "surprise" / "sentence 1"
-    (odd / "s2_su_1.wav").rename(odd / "s2_an_1.wav")
-    corpus = build("enterface", root=root)
-    assert len(corpus.utterances()) == 47
-    assert "s2_an_1" in said(corpus, "surplus")
+    assert len(corpus.utterances()) == 48, "a name of the official release"
+    (odd / "s_2_su_1avi.wav").rename(odd / "s2_an_1.wav")
+    assert len(corpus.utterances()) == 47 and "s2_an_1" in said(corpus, "surplus"), "folder and name must agree on the emotion"
 
 
 def test_flat_enterface_says_that_subject_11_is_lost(tmp_path: Path, build: Build) -> None:
