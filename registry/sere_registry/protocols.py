@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as _field
+from functools import partial
 from pathlib import Path
-from types import MethodType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from sere_registry.batches import Encoded, FrameMap, Frames, Resonance
@@ -252,5 +252,5 @@ def completed(component: T, protocol: type) -> T:
     for name in OPTIONAL[protocol]:
         if not hasattr(component, name):
             value = getattr(protocol, name)
-            setattr(component, name, MethodType(value, component) if callable(value) else value)
+            setattr(component, name, partial(value, None) if callable(value) else value)  # no default needs its object
     return component

@@ -299,9 +299,9 @@ class Method(Protocol):
         """Posteriors `[B, C]`."""
         ...
 
-    def prediction_backbone(self) -> Backbone:
-        """Optional: what encodes at prediction (a moving average, say); the backbone itself unless defined."""
-        return self.backbone
+    def prediction_backbone(self) -> Backbone | None:
+        """Optional: what encodes at prediction (a moving average, say); None: `backbone`."""
+        return None
 
     def pseudo_labels(self, batch: UnlabelledBatch, support: LabelledBatch) -> Tensor | None:
         """Optional: as a loss's."""

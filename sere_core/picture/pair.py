@@ -6,7 +6,7 @@ import difflib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sere_core.config import Resolved
 from sere_core.data.plan import Fold
@@ -139,7 +139,7 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
     from sere_core.train.build import Builder, fold_context
     from sere_core.train.checkpoint import Checkpoint
     from sere_core.train.fold import load_state
-    from sere_core.train.network import network
+    from sere_core.train.network import predicting
     from sere_core.train.streams import fold_seed
     from sere_core.train.whole import evaluating
 
@@ -155,7 +155,7 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
     field = method.field
     name = resolved.components["resonance"].full_name
     streams = material.preparer.streams(fold)
-    backbone = network(method.prediction_backbone())
+    backbone = predicting(method)
     sides = []
     with evaluating(method):
         for stream, recording in chosen:

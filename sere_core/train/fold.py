@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sere_core.config.model import Train
 from sere_core.train.build import Builder
 from sere_core.train.checkpoint import Checkpoint, Position, optimizer_tensors, restore_optimizer
-from sere_core.train.network import network
+from sere_core.train.network import network, predicting
 from sere_core.train.stage import EpochReport, StageRunner
 from sere_core.train.streams import BatchMaker, StreamSet, ViewChains
 from sere_core.train.whole import VisibleData, encode_whole, predict, pseudo_labels
@@ -121,7 +121,7 @@ class FoldTrainer:
         if "target" in self.streams:  # what settings may be chosen by, without a label and without T_e
             result["target"] = predict(method, self.streams["target"], support, device)[0]
         if support is not None:
-            result["support"] = encode_whole(support, network(method.prediction_backbone()), device).embedding.float().cpu()
+            result["support"] = encode_whole(support, predicting(method), device).embedding.float().cpu()
             pseudo = pseudo_labels(method, test, support, device)
             result |= {} if pseudo is None else {"pseudo": pseudo}
         return result

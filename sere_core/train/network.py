@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sere_core.functional import on_real_frames
 from sere_core.train.streams import Raw
-from sere_registry import Dynamics, Frames, Inputs, LabelledBatch, UnlabelledBatch
+from sere_registry import Dynamics, Frames, Inputs, LabelledBatch, Method, UnlabelledBatch
 
 
 class Projection(nn.Module):
@@ -87,6 +87,12 @@ class Backbone(nn.Module):
 def network(backbone: object) -> Backbone:
     """A method's backbone, which may be a copy, as what it is."""
     return cast(Backbone, backbone)
+
+
+def predicting(method: Method) -> Backbone:
+    """What encodes at prediction: the method's moving average, if it has one."""
+    average = method.prediction_backbone()
+    return network(method.backbone if average is None else average)
 
 
 def _mean(frames: Frames) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from sere_core.train.network import Backbone, network
+from sere_core.train.network import Backbone, predicting
 from sere_core.train.streams import StreamSet
 from sere_registry import Frames, LabelledBatch, Method, UnlabelledBatch, error
 from sere_registry.training import Stream
@@ -76,7 +76,7 @@ def encode_support(stream: StreamSet, backbone: Backbone, device: torch.device) 
 
 def predict(method: Method, stream: StreamSet, support: StreamSet | None, device: torch.device) -> tuple[Tensor, Tensor]:
     """Posteriors `[n, C]` and embeddings `[n, D]` of a stream, in its order, on the CPU."""
-    backbone = network(method.prediction_backbone())
+    backbone = predicting(method)
     ask: Callable[..., Tensor] = method.predict
     extra: dict[str, LabelledBatch] = {}
     if method.needs_support:
@@ -93,7 +93,7 @@ def predict(method: Method, stream: StreamSet, support: StreamSet | None, device
 
 def pseudo_labels(method: Method, stream: StreamSet, support: StreamSet, device: torch.device) -> Tensor | None:
     """The pseudo-labels `[n]` of a stream, in its order, on the CPU; None for a method that assigns none."""
-    backbone = network(method.prediction_backbone())
+    backbone = predicting(method)
     labelled = encode_support(support, backbone, device)
     index, pieces = [], []
     with evaluating(method):

@@ -34,10 +34,9 @@ class Joint(nn.Module):
         self.decay = params.ema
         self.average = frozen_copy(self.backbone) if self.decay else None
 
-    def prediction_backbone(self) -> Backbone:
-        """What encodes at prediction: the moving average where there is one."""
-        encoder: Backbone = self.backbone if self.average is None else self.average
-        return encoder
+    def prediction_backbone(self) -> Backbone | None:
+        """The moving average, where there is one."""
+        return self.average
 
     @property
     def needs_support(self) -> bool:
