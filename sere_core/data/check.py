@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sere_registry.errors import Problem, SereError
 from sere_registry.protocols import Corpus
-from sere_registry.utterances import Finding, Utterance
+from sere_registry.utterances import Finding, Recording, Utterance
+
+if TYPE_CHECKING:
+    from sere_core.features.audio import Facts
 
 Tell = Callable[[int, int], None]
 
@@ -23,12 +26,7 @@ QUANTILES = {"min": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "max": 1.0}
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Utterances with the same samples.
-
-    Args:
-        ids: theirs.
-        differ: which of their labels are not the same: "emotion", "speaker".
-    """
+    """Ids of utterances with the same samples, and which of their labels `differ`: "emotion", "speaker"."""
 
     ids: tuple[str, ...]
     differ: tuple[str, ...]
@@ -70,12 +68,9 @@ class Report:
     @property
     def emotions(self) -> Mapping[str, int]:
         """Emotion -> number of utterances."""
-        total: Counter[str] = Counter()
-        for by_emotion in self.counts.values():
-            total.update(by_emotion)
-        return dict(sorted(total.items()))
+        return dict(sorted(sum(map(Counter, self.counts.values()), Counter[str]()).items()))
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> dict[str, object]:
         """As plain data, for JSON."""
         problems = [{"code": one.code, "file": str(one.place), "message": one.message, "hint": one.hint} for one in self.unusable]
         return {"utterances": self.utterances, "emotions": self.emotions, **asdict(self), "unusable": problems}
@@ -86,36 +81,36 @@ def check(corpus: Corpus, preparing: Tell | None = None, reading: Tell | None = 
 
     Args:
         corpus: any corpus.
-        preparing, reading: told of (done, total) while files are made and read.
+        preparing, reading: called with (done, total) while files are made and read.
 
     Raises:
         SereError: what listing or preparing raises (D601, D602, D610, P108); an unusable file is not raised but reported.
     """
-    utterances = tuple(corpus.utterances())
+    utterances = sorted(corpus.utterances(), key=lambda each: each.speaker)
+    recordings = [each.recording for each in utterances]
     findings = tuple(corpus.findings())
     corpus.prepare(preparing)
     seconds: list[float] = []
-    alike: dict[str, list[Utterance]] = {}
+    alike: dict[str, list[Utterance]] = defaultdict(list)
     unusable: list[Problem] = []
-    for done, (utterance, heard) in enumerate(zip(utterances, _listen(utterances), strict=True), start=1):
-        if isinstance(heard, SereError):
-            unusable += heard.problems
+    for done, (utterance, found) in enumerate(zip(utterances, _read_all(recordings), strict=True), start=1):
+        if isinstance(found, SereError):
+            unusable += found.problems
         else:
-            digest, duration = heard
-            seconds.append(duration)
-            alike.setdefault(digest, []).append(utterance)
+            seconds.append(found.seconds)
+            alike[found.digest].append(utterance)
         if reading is not None:
             reading(done, len(utterances))
-    counts: dict[str, Counter[str]] = {}
-    for utterance in utterances:
-        counts.setdefault(utterance.speaker, Counter())[utterance.emotion] += 1
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for each in utterances:
+        counts[each.speaker][each.emotion] += 1
     return Report(
         digest=file_list_digest(utterances),
-        files=len({utterance.recording.path for utterance in utterances}),
-        languages=tuple(sorted({utterance.recording.language for utterance in utterances})),
-        counts={speaker: dict(sorted(number.items())) for speaker, number in sorted(counts.items())},
-        genders={utterance.speaker: utterance.recording.gender for utterance in sorted(utterances, key=lambda one: one.speaker)},
-        texts=len({utterance.recording.text for utterance in utterances} - {None}),
+        files=len({each.path for each in recordings}),
+        languages=tuple(sorted({each.language for each in recordings})),
+        counts={speaker: dict(sorted(number.items())) for speaker, number in counts.items()},
+        genders={each.speaker: each.gender for each in recordings},
+        texts=len({each.text for each in recordings} - {None}),
         seconds=_quantiles(seconds),
         duplicates=tuple(_duplicates(same) for same in alike.values() if len(same) > 1),
         unusable=tuple(unusable),
@@ -141,22 +136,21 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _listen(utterances: Sequence[Utterance]) -> Any:
-    """For each utterance: (digest of its samples, seconds), or what is wrong with its audio; several files at once."""
+def _read_all(recordings: Sequence[Recording]) -> Iterator[Facts | SereError]:
+    """What there is to know of each waveform, or what is wrong with its audio; several files at once."""
     from sere_core.config.model import Features
     from sere_core.features.audio import read
 
     whole = Features(trim=False, max_seconds=1e6)
 
-    def listen(utterance: Utterance) -> tuple[str, float] | SereError:
+    def facts(recording: Recording) -> Facts | SereError:
         try:
-            waveform = read(utterance.recording, whole)
+            return read(recording, whole).facts
         except SereError as cause:
             return cause
-        return waveform.facts.digest, waveform.facts.seconds
 
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        yield from pool.map(listen, utterances)
+        yield from pool.map(facts, recordings)
 
 
 def _quantiles(seconds: Sequence[float]) -> dict[str, float]:

@@ -19,6 +19,8 @@ from sere_registry.utterances import Recording
 K = TypeVar("K", bound=Hashable)
 Mode = Literal["none", "corpus", "speaker"]
 Vectors = Sequence[tuple[Recording, NDArray[np.floating]]]
+#: mean and divisor, each `[F]`
+Statistics = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 #: a speaker's deviation counts as at least this share of its corpus's: two utterances may agree by chance
 SPEAKER_FLOOR = 0.1
@@ -27,16 +29,8 @@ CONSTANT = 1e-6
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Mean and divisor, each `[F]` float64."""
-
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class Normaliser:
-    """Standardises frames by the statistics of their corpus or speaker.
+    """Standardises frames by the statistics of their speaker or corpus.
 
     Args:
         mode: "none", "corpus" or "speaker".
@@ -79,19 +73,24 @@ class Normaliser:
         if setting == "transductive":
             target_train, test = (*target_train, *test), ()
         seen = _unique((*source, *target_train))
-        corpora = {name: _corpus_statistics(vectors) for name, vectors in _grouped(seen, lambda each: each.corpus).items()}
+        origins = {"the source, S_l and S_u": source, "T_u": target_train}
+        corpora = {name: _statistics(vectors) for name, vectors in _grouped(seen, lambda each: each.corpus).items()}
         if mode == "corpus":
-            return cls(mode, corpora, {}, _corpus_statement(source, target_train))
-        speakers: dict[tuple[str, str], Statistics] = {}
-        poor: set[tuple[str, str]] = set()
+            statement = f"corpus statistics of {' and of '.join(_listed(origins))}; T_e is standardised by those of T_u"
+            return cls(mode, corpora, {}, statement)
         known = {_speaker(each) for each, _ in seen}
-        own = [(each, vector) for each, vector in _unique(test) if _speaker(each) not in known]
-        for (corpus, speaker), vectors in _grouped((*seen, *own), _speaker).items():
-            if speaker and len(vectors) > 1:
-                speakers[corpus, speaker] = _speaker_statistics(vectors, corpora.get(corpus))
-            else:
-                poor.add((corpus, speaker))
-        return cls(mode, corpora, speakers, _speaker_statement(source, target_train, test, own, poor))
+        tested = _unique(test)
+        own = [(each, vector) for each, vector in tested if _speaker(each) not in known]
+        groups = _grouped((*seen, *own), _speaker)
+        rich = {name: vectors for name, vectors in groups.items() if name[1] and len(vectors) > 1}
+        speakers = {name: _statistics(vectors, corpora.get(name[0])) for name, vectors in rich.items()}
+        parts = _listed({**origins, "the test speakers' own unlabelled utterances in T_e": own})
+        statement = f"speaker statistics of {', of '.join(parts)}"
+        if len(own) < len(tested):
+            statement += "; speakers who are also in T_u by their utterances there"
+        if poor := len(groups) - len(rich):
+            statement += f"; {poor} speakers with fewer than two utterances (or no name) by those of their corpus"
+        return cls(mode, corpora, speakers, statement)
 
     def apply(self, recording: Recording, frames: NDArray[np.floating]) -> NDArray[np.float32]:
         """Standardise the frames `[T, F]` of one recording; float32.
@@ -101,8 +100,8 @@ class Normaliser:
         """
         if self.mode == "none":
             return frames.astype(np.float32, copy=False)
-        found = self.speakers.get(_speaker(recording)) or self.corpora[recording.corpus]
-        return ((frames - found.mean) / found.std).astype(np.float32)
+        mean, std = self.speakers.get(_speaker(recording)) or self.corpora[recording.corpus]
+        return ((frames - mean) / std).astype(np.float32)
 
 
 def _speaker(recording: Recording) -> tuple[str, str]:
@@ -121,35 +120,16 @@ def _grouped(vectors: Vectors, key: Callable[[Recording], K]) -> dict[K, NDArray
     return {name: np.stack(group).astype(np.float64) for name, group in groups.items()}
 
 
-def _corpus_statistics(vectors: NDArray[np.float64]) -> Statistics:
+def _statistics(vectors: NDArray[np.float64], corpus: Statistics | None = None) -> Statistics:
+    """Of a corpus; or of a speaker of it, or of a corpus that is not known otherwise."""
     mean, std = vectors.mean(axis=0), vectors.std(axis=0)
-    return Statistics(mean, np.where(std > CONSTANT * (1 + np.abs(mean)), std, 1.0))
-
-
-def _speaker_statistics(vectors: NDArray[np.float64], corpus: Statistics | None) -> Statistics:
     if corpus is None:
-        return _corpus_statistics(vectors)
-    return Statistics(vectors.mean(axis=0), np.maximum(vectors.std(axis=0), SPEAKER_FLOOR * corpus.std))
+        return mean, np.where(std > CONSTANT * (1 + np.abs(mean)), std, 1.0)
+    return mean, np.maximum(std, SPEAKER_FLOOR * corpus[1])
 
 
-def _count(vectors: Vectors) -> str:
-    unique = _unique(vectors)
-    speakers = {_speaker(each) for each, _ in unique if each.speaker}
-    return f"{len(unique)} utterances, {len(speakers)} speakers"
-
-
-def _corpus_statement(source: Vectors, target_train: Vectors) -> str:
-    parts = [f"{name} ({_count(vectors)})" for name, vectors in (("the source, S_l and S_u", source), ("T_u", target_train)) if vectors]
-    return f"corpus statistics of {' and of '.join(parts)}; T_e is standardised by those of T_u"
-
-
-def _speaker_statement(source: Vectors, target_train: Vectors, test: Vectors, own: Vectors, poor: set[tuple[str, str]]) -> str:
-    parts = [f"{name} ({_count(vectors)})" for name, vectors in (("the source, S_l and S_u", source), ("T_u", target_train)) if vectors]
-    if own:
-        parts.append(f"the test speakers' own unlabelled utterances in T_e ({_count(own)})")
-    words = f"speaker statistics of {', of '.join(parts)}"
-    if test and len(own) < len(_unique(test)):
-        words += "; speakers who are also in T_u by their utterances there"
-    if poor:
-        words += f"; {len(poor)} speakers with fewer than two utterances (or no name) by those of their corpus"
-    return words
+def _listed(origins: Mapping[str, Vectors]) -> list[str]:
+    """Where statistics come from, with the numbers of utterances and speakers."""
+    unique = {name: [each for each, _ in _unique(vectors)] for name, vectors in origins.items() if vectors}
+    speakers = {name: {_speaker(each) for each in members if each.speaker} for name, members in unique.items()}
+    return [f"{name} ({len(members)} utterances, {len(speakers[name])} speakers)" for name, members in unique.items()]

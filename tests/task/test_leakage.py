@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sere_core.config.model import Task
-from sere_core.data.leakage import audio_warnings, checked, shared_speakers, text_tells_emotion
+from sere_core.data.leakage import audio_warnings, checked, shared_speakers, confounded_texts
 from sere_core.data.task import make_task
 from sere_registry.utterances import Utterance
 
@@ -20,14 +20,14 @@ def retext(side: list[Utterance], text: str) -> list[Utterance]:
 
 def test_sentences_that_belong_to_one_emotion_are_warned_of(make: Make) -> None:
     side = make("enterface", ["s1", "s2", "s3"], EMOTIONS, language="en")
-    assert text_tells_emotion(retext(side, "{emotion}-{take}")) == [
+    assert confounded_texts(retext(side, "{emotion}-{take}")) == [
         "enterface: the sentence tells the emotion (100% of 36 utterances): a recogniser of words would score"
     ]
-    assert text_tells_emotion(retext(side, "{take}")) == [], "sentences that all emotions share"
-    assert text_tells_emotion(side) == [], "unknown sentences"
-    assert text_tells_emotion(retext(side, "{emotion}")[:4]) == [], "one emotion only"
+    assert confounded_texts(retext(side, "{take}")) == [], "sentences that all emotions share"
+    assert confounded_texts(side) == [], "unknown sentences"
+    assert confounded_texts(retext(side, "{emotion}")[:4]) == [], "one emotion only"
     single = [replace(each, recording=replace(each.recording, text=each.id)) for each in side]
-    assert text_tells_emotion(single) == [], "every sentence is spoken once: nothing can be learnt of it"
+    assert confounded_texts(single) == [], "every sentence is spoken once: nothing can be learnt of it"
 
 
 def test_speakers_are_shared_within_a_language_only(make: Make) -> None:
