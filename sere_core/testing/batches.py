@@ -7,12 +7,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sere_registry import BuildContext, Encoded, Frames, LabelledBatch, Progress, UnlabelledBatch, Views
+from sere_core.train.network import Backbone, Projection
+from sere_registry import BuildContext, Encoded, Frames, Inputs, LabelledBatch, Progress, UnlabelledBatch, Views
 
 CLASSES = ("anger", "fear", "sadness")
 DIM = 5
+
+
+class _AsTheyAre(nn.Module):
+    """Dynamics: the contours are the bursts."""
+
+    def forward(self, static: Frames, context: Frames) -> Frames:
+        return replace(static, values=static.values.masked_fill(~static.mask[..., None], 0.0))
+
+    def diagnostics(self) -> Mapping[str, float]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,13 @@ class Shape:
 
     @property
     def context(self) -> BuildContext:
-        return BuildContext("mine", classes=CLASSES, dim=DIM, dynamics_dim=self.bursts, input_dim=DIM)
+        """With a network of the engine that encodes the `inputs` of the batches; the same weights every time."""
+        context = BuildContext("mine", classes=CLASSES, dim=DIM, dynamics_dim=self.bursts, input_dim=DIM)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            classifier = nn.Linear(context.embedding_dim, len(CLASSES))
+            network = Backbone({"mine": nn.Identity()}, {"mine": Projection(DIM, DIM, 0.0)}, _AsTheyAre(), classifier)
+        return replace(context, backbone=network.to(self.dtype))  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         sizes = f"{self.labelled}-{self.source}-{self.target}"
@@ -68,6 +85,8 @@ def encoded(size: int, shape: Shape, seed: int, *, labels: bool = False, padding
         "index": torch.arange(size),
         "ids": tuple(f"u{row}" for row in range(size)),
     }
+    raw = (torch.nn.functional.pad(draw(size, shape.frames, width), (0, 0, 0, extra)) for width in (DIM, shape.bursts))
+    given["inputs"] = Inputs("mine", *(Frames(part.masked_fill(outside[..., None], padding), ~outside, 50.0) for part in raw))
     if labels:
         return LabelledBatch(**given, labels=torch.arange(size) % len(CLASSES))
     return UnlabelledBatch(**given)

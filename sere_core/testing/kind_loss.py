@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,9 +14,9 @@ from sere_core.testing.slopes import check_slope
 from sere_core.testing.softfield import SoftField
 from sere_core.testing.subject import Checks, NotRun, Subject
 from sere_registry import Encoded
+from sere_registry.training import READABLE, reads
 
 CHECKS = Checks()
-READABLE = {"labelled", "support", "source", "target", "field", "progress"}
 STREAMS = ("labelled", "support", "source", "target")
 SHAPE, SINGLE = Shape(), Shape(labelled=1, source=1, target=1)
 
@@ -26,15 +25,11 @@ def build(subject: Subject, shape: Shape, seed: int = 0) -> Any:
     return subject.build(shape.context, seed=seed).to(shape.dtype)
 
 
-def reads(loss: Any) -> set[str]:
-    return set(inspect.signature(loss.forward).parameters)
-
-
 def given(loss: Any, shape: Shape, **more: Any) -> dict[str, Any]:
-    """What the loss's `forward` names; zeros in the padding unless `more` says otherwise."""
+    """What the loss reads; zeros in the padding unless `more` says otherwise."""
     views = tuple(getattr(loss, "views", ()))
     everything = {**streams(shape, views=views, **{"padding": 0.0, **more}), "field": SoftField().to(shape.dtype)}
-    return {name: everything[name] for name in inspect.signature(loss.forward).parameters}
+    return {name: everything[name] for name in reads(loss)}
 
 
 def terms_of(loss: Any, parts: Mapping[str, Any], seed: int = 0) -> dict[str, Tensor]:
@@ -57,7 +52,7 @@ def gradients(value: Tensor, batch: Encoded) -> Sequence[Tensor | None]:
 
 @CHECKS("loss.reads", "build.defaults")
 def signature(subject: Subject) -> None:
-    """Its `forward` names what it reads, and nothing that does not exist."""
+    """It says what it reads, in `reads` or in the signature of its `forward`, and nothing that does not exist."""
     loss = build(subject, SHAPE)
     named = reads(loss)
     assert named, "its forward reads nothing"

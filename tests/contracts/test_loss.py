@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from sere_registry import Encoded
+from sere_registry.training import READABLE, reads
 from tests.contracts.batches import SHAPES, Shape, leaves, streams
 from tests.contracts.components import Case, cases, entries
 
 CASES = cases("loss")
-READABLE = {"labelled", "support", "source", "target", "field", "progress"}
 #: (loss, stream) -> variants ("" is the defaults) in which nothing of the stream that the loss reads gets a gradient, and why
 UNMOVED: dict[tuple[str, str], tuple[set[str], str]] = {
     ("sere.tric", "support"): ({"dual_weight=0.0,prototype_weight=0.0"}, "both terms are switched off"),
@@ -36,9 +35,9 @@ def irf(shape: Shape) -> Any:
 
 
 def given(loss: Any, shape: Shape, **more: Any) -> dict[str, Any]:
-    """What the loss's `forward` names."""
+    """What the loss reads."""
     everything = {**streams(shape, views=tuple(getattr(loss, "views", ())), **more), "field": irf(shape)}
-    return {name: everything[name] for name in inspect.signature(loss.forward).parameters}
+    return {name: everything[name] for name in reads(loss)}
 
 
 def build(case: Case, shape: Shape, seed: int = 0) -> Any:
@@ -63,10 +62,10 @@ def gradients(value: Tensor, batch: Encoded) -> Sequence[Tensor | None]:
 def test_signature_and_views(case: Case) -> None:
     loss: Any = build(case, SHAPES[0])
     assert issubclass(type(loss), nn.Module)
-    reads = set(inspect.signature(loss.forward).parameters)
-    assert reads and reads <= READABLE
-    assert set(getattr(loss, "views", frozenset())) <= reads & {"labelled", "source", "target"}
-    assert "labelled" not in reads or "support" not in reads, "the whole of S_l holds the batch of it"
+    names = reads(loss)
+    assert names and names <= READABLE
+    assert set(getattr(loss, "views", frozenset())) <= names & {"labelled", "source", "target"}
+    assert "labelled" not in names or "support" not in names, "the whole of S_l holds the batch of it"
     if hasattr(loss, "parameters_by_group"):
         grouped = [id(parameter) for group in loss.parameters_by_group().values() for parameter in group.parameters]
         assert len(set(grouped)) == len(grouped) and set(grouped) <= {id(parameter) for parameter in loss.parameters()}

@@ -46,6 +46,27 @@ FIXMATCH = ComponentSpec(
 )
 
 
+class MeanTeacherParams(Params):
+    """Parameters of `mean_teacher`."""
+
+    ema: float = param(0.999, "a: decay of the teacher, smaller in the first steps", ge=0, lt=1, search=("choice", [0.9, 0.99, 0.999]))
+    ramp: float = param(0.4, "share of the stage over which the weight rises", gt=0, le=1, search=("uniform", 0.1, 1.0))
+    student: Literal["weak", "strong"] = param("strong", "the view that the student gets; the teacher gets the other")
+    use_source: bool = param(False, "student and teacher agree on S_u too; false: on T_u alone")
+    predict: Literal["teacher", "student"] = param("teacher", "who predicts")
+
+
+MEAN_TEACHER = ComponentSpec(
+    kind="loss",
+    name="mean_teacher",
+    factory="sere_plugins.losses.mean_teacher:MeanTeacher",
+    params=MeanTeacherParams,
+    summary="Mean Teacher: on one view of T_u the student agrees with its moving average on the other",
+    cite="arXiv:1703.01780",
+    tags=("consistency",),
+)
+
+
 class CrossEntropyParams(Params):
     """Parameters of `cross_entropy`."""
 

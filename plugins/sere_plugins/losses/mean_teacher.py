@@ -1,0 +1,70 @@
+"""Mean Teacher (arXiv:1703.01780): what the student says of one view agrees with what its moving average says of the other.
+
+    L        = w(t) 1/(B C) sum_j || softmax(z_j^{student, view 1}) - sg softmax(z_j^{teacher, view 2}) ||^2
+    theta'  <- a theta' + (1 - a) theta,  a = min(ema, 1 - 1 / (step + 2))       after every step
+    w(t)     = exp(-5 (1 - t / ramp)^2), 1 from `ramp` on;  t is the share of the stage that is done
+
+sg: no gradient.  The largest weight is that of the config.  Cross-entropy on S_l is the loss `cross_entropy`.  Loss and average are
+those of the authors' code (`pytorch/mean_teacher/losses.py`, `main.py`); buffers of the teacher, which the authors' keeps apart, are
+copied from the student.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sere_core.functional import frozen_copy, update_average
+from sere_plugins.specs.losses import MeanTeacherParams
+from sere_registry import Backbone, BuildContext, LabelledBatch, Progress, ResonanceField, UnlabelledBatch, error
+
+
+class MeanTeacher(nn.Module):
+    """Consistency on T_u, and on S_u if `use_source`; the teacher is part of the state, the student is the method's."""
+
+    def __init__(self, params: MeanTeacherParams, context: BuildContext) -> None:
+        super().__init__()
+        self.params = params
+        self.views = frozenset({"target", "source"} if params.use_source else {"target"})
+        self.reads = self.views | {"progress"}
+        self.predicts = params.predict == "teacher"
+        self.teacher: Backbone = frozen_copy(context.backbone)
+        self._student = (context.backbone,)  # in a tuple, so that its parameters do not become this loss's
+        self._agreement: Tensor | None = None
+
+    def forward(self, progress: Progress, target: UnlabelledBatch, source: UnlabelledBatch | None = None) -> Mapping[str, Tensor]:
+        batches = [batch for batch in (target, source) if batch is not None]
+        student, teacher = (torch.cat(rows) for rows in zip(*map(self._posteriors, batches), strict=True))
+        self._agreement = (student.argmax(dim=1) == teacher.argmax(dim=1)).float().mean().detach()
+        return {"consistency": self.ramp(progress.fraction) * functional.mse_loss(student, teacher)}
+
+    def ramp(self, fraction: float) -> float:
+        """w(t), in [exp(-5), 1]."""
+        return math.exp(-5 * (1 - fraction / self.params.ramp) ** 2) if fraction < self.params.ramp else 1.0
+
+    def _posteriors(self, batch: UnlabelledBatch) -> tuple[Tensor, Tensor]:
+        if batch.views is None:
+            raise error("B402", "mean_teacher got a batch without views", "give `views.weak` or `views.strong` a view")
+        mine, other = batch.views.strong, batch.views.weak
+        if self.params.student == "weak":
+            mine, other = other, mine
+        with torch.no_grad():
+            taught = self.teacher.encode(other).logits
+        wide = torch.promote_types(mine.logits.dtype, torch.float32)
+        return mine.logits.to(wide).softmax(dim=1), taught.to(wide).softmax(dim=1)
+
+    def after_step(self, progress: Progress) -> None:
+        """The teacher follows."""
+        update_average(self.teacher, self._student[0], self.params.ema, progress.step)
+
+    def predict(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None) -> Tensor | None:
+        """The teacher's posteriors `[B, C]`; None for `predict: student`."""
+        return self.teacher.encode(batch).logits.softmax(dim=1) if self.predicts else None
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """`agreement`: the share of the last batch that student and teacher put into the same class."""
+        return {} if self._agreement is None else {"agreement": float(self._agreement)}
