@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,13 @@ class ToyAssembler:
             seeded("dynamics", Gated),
             seeded("classifier", lambda: nn.Linear(context.embedding_dim, len(CLASSES))),
         )
+        context = replace(context, backbone=backbone)  # type: ignore[arg-type]
         losses = {
             name: WeightedLoss(completed(seeded(name, lambda build=build: build(context)), Loss), weight, weight)
             for name, (build, weight) in self.losses.items()
         }
         made = None if self.resonance is None else completed(seeded("field", lambda: self.resonance(context)), ResonanceField)
-        full = MethodContext(**{**vars(context), "backbone": backbone}, field=made, losses=losses)
+        full = MethodContext(**vars(context), field=made, losses=losses)
         return completed(seeded("method", lambda: self.recipe(full)), Method)
 
 
