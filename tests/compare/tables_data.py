@@ -27,7 +27,7 @@ def by_hand(folder: Path) -> tuple[Results, Summary]:
     results = read_results(folder)
     rows = tuple(_row(name, *value) for name, value in VALUES.items())
     verdicts = tuple(_verdict(name) for name in list(VALUES)[1:])
-    return results, Summary("small", "source-only", rows, verdicts, None, {"aa>bb": 0.2, "bb>aa": 0.2}, notes=("A note on 5 % & more.",))
+    return results, Summary("source-only", rows, verdicts, None, {"aa>bb": 0.2, "bb>aa": 0.2}, notes=("A note on 5 % & more.",))
 
 
 def _row(name: str, role: str, uars: tuple[float, ...], mean: float) -> RowSummary:
@@ -38,7 +38,7 @@ def _row(name: str, role: str, uars: tuple[float, ...], mean: float) -> RowSumma
         n = 2 - len(missing)
         interval = Interval(uar - 0.05, uar + 0.05, "speakers", 10)
         spread = Spread(uar, 0.0125 if n > 1 else None, n)
-        pairs[pair] = PairSummary(pair, spread, {}, interval, {}, {}, missing)
+        pairs[pair] = PairSummary(spread, {}, interval, {}, {}, missing)
     return RowSummary(
         row=name,
         role=role,

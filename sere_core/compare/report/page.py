@@ -90,9 +90,10 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         settings=words.settings(results),
         protocols=words.counted([facts.protocol] for facts in runs),
         digests=words.digests(results),
+        varied=words.varied(results),
         machines=words.machines(results),
         headline=words.headline(summary),
-        conclusions=words.conclusions(summary),
+        sentence=words.sentence,
         main=main_table(made),
         details=[classes(made), gender(made)],
         verdicts=verdict_table(summary),
@@ -147,7 +148,6 @@ def verdict_table(summary: Summary) -> Table | None:
     for each in summary.verdicts:
         ends = "-" if each.interval is None else f"{words.points(each.interval.low)} to {words.points(each.interval.high)}"
         cells = (
-            each.row,
             words.points(each.difference),
             ends,
             *map(words.chance, (each.p, each.p_holm, each.p_least, each.p_wilcoxon, each.p_pairs)),
@@ -157,7 +157,7 @@ def verdict_table(summary: Summary) -> Table | None:
             f"{each.units} (draw)",
             number(each.smallest_detectable),
         )
-        lines.append(Line(tuple(map(Cell, cells)), {"row": each.row, "role": summary.row(each.row).role}))
+        lines.append(words.line(each.row, *cells, role=summary.row(each.row).role))
     numbers = ("difference", "interval", "p", "p (Holm)", "least p", "p (Wilcoxon)", "p (pairs)", "d_z", "rank-biserial")
     caption = (
         f"Every row minus {summary.reference}, in points of UAR. p: sign-flip permutation test over the units; least p: the smallest "
@@ -223,7 +223,7 @@ def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, 
         "critical": summary.ranking and draw_critical(studio, summary.ranking, reference),
         "confusions": _found(matrices[name] for name in shown),
         "more_confusions": _found(picture for name, picture in matrices.items() if name not in shown),
-        "losses": _found(draw_losses(studio, row.row, _history(results, row.row).losses) for row in summary.rows),
+        "losses": _found(draw_losses(studio, row.row, _history(results, row.row)["losses"]) for row in summary.rows),
         "diagnostics": draw_diagnostics(studio, reference, {pair: _history(results, reference, pair) for pair in plan.pairs}),
         "mapped": [mapped for row, pair in places if (mapped := _mapped(studio, results, row, pair))],
         "resonance": given(studio.folder, "resonance-"),
@@ -246,7 +246,10 @@ def _mapped(studio: Studio, results: Results, row: str, pair: str) -> dict[str, 
         return None
     title = f"{row}, {pair}"
     pictures = draw_maps(studio, title, taken, facts.classes)
-    return {"title": title, "pictures": pictures, "agreements": agreements(taken, facts.classes)}
+    lines = [words.line(what, *(f"{100 * share:.0f} %" for share in shares)) for what, shares in agreements(taken, facts.classes).items()]
+    columns = tuple(map(Column, ("neighbours of", "before", "after", "by chance")))
+    caption = "Share of the ten nearest neighbours (all dimensions, no map) that have the same property. Emotion as in the map."
+    return {"title": title, "pictures": pictures, "neighbours": Table("neighbours", caption, columns, (tuple(lines),))}
 
 
 def given(folder: Path, prefix: str) -> list[Picture]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 #: one quantity over the epochs: `[runs, epochs]`, a run being a fold of a seed; NaN where it has no value
 Curve = Floats
+History = Mapping[str, Mapping[str, Curve]]
 
 #: lines in one panel of losses, panels of diagnostics
 LINES, PANELS = 6, 12
@@ -39,16 +40,8 @@ SPEAKERS = 8
 # curves
 
 
-@dataclass(frozen=True)
-class History:
-    """Curves of one row (in one pair, or in all) by name."""
-
-    losses: Mapping[str, Curve]
-    diagnostics: Mapping[str, Curve]
-
-
 def history(records: Iterable[Path]) -> History:
-    """The curves of several runs of one row; what cannot be read is left out.
+    """The curves of several runs of one row, "losses" and "diagnostics" by name; what cannot be read is left out.
 
     The epochs of a recipe's stages stand one after the other; a stage that has no such term leaves a gap.
     """
@@ -62,7 +55,7 @@ def history(records: Iterable[Path]) -> History:
                         mine.setdefault(name, {})[position] = float(value)
             for name, values in mine.items():
                 found.setdefault(name, []).append(values)
-    return History(**{part: {name: _matrix(runs) for name, runs in found.items()} for part, found in parts.items()})
+    return {part: {name: _matrix(runs) for name, runs in found.items()} for part, found in parts.items()}
 
 
 def _folds(record: Path) -> list[list[dict[str, dict[str, float | None]]]]:
@@ -104,10 +97,10 @@ def draw_losses(studio: Studio, row: str, curves: Mapping[str, Curve]) -> Pictur
 
 def draw_diagnostics(studio: Studio, row: str, by_pair: Mapping[str, History]) -> list[Picture]:
     """One panel for each diagnostic of a row, a line for each pair.  `name/part` share a panel, over all pairs."""
-    names = dict.fromkeys(name for found in by_pair.values() for name in found.diagnostics)
+    names = dict.fromkeys(name for found in by_pair.values() for name in found["diagnostics"])
     panels: dict[str, dict[str, Curve]] = {}
     for name in sorted(names, key=lambda name: "/" in name):
-        lines = {pair: found.diagnostics[name] for pair, found in by_pair.items() if name in found.diagnostics}
+        lines = {pair: found["diagnostics"][name] for pair, found in by_pair.items() if name in found["diagnostics"]}
         family, _, part = name.partition("/")
         panels.setdefault(family, {}).update({part: _joined(list(lines.values()))} if part else lines)
     pictures = []
@@ -192,18 +185,11 @@ def sample(record: Path) -> Sample | None:
     return found if sound and len(found.emotion) == len(found.initial) >= 10 else None
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How often one of the ten nearest neighbours shares a property, before and after training, and by chance."""
+def agreements(sample: Sample, classes: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """How often one of the ten nearest neighbours in the original space shares a property: before and after training, by chance.
 
-    what: str
-    before: float
-    after: float
-    chance: float
-
-
-def agreements(sample: Sample, classes: Sequence[str]) -> list[Agreement]:
-    """Neighbours of the same language, of the same speaker, of the same emotion, and of each emotion, in the original space."""
+    Properties are language, speaker and emotion, and the emotion of the utterances of each emotion.
+    """
     from sklearn.neighbors import NearestNeighbors
 
     count = min(NEIGHBOURS, len(sample.emotion) - 1)
@@ -211,18 +197,16 @@ def agreements(sample: Sample, classes: Sequence[str]) -> list[Agreement]:
         NearestNeighbors(n_neighbors=count).fit(points).kneighbors(return_distance=False) for points in (sample.initial, sample.trained)
     )
 
-    def agreement(what: str, words: NDArray[np.str_] | NDArray[np.int64], asked: NDArray[np.bool_] | slice) -> Agreement:
+    def shares(words: NDArray[np.str_] | NDArray[np.int64], of: NDArray[np.bool_] | slice = slice(None)) -> tuple[float, float, float]:
         same = words[:, None] == words
-        chance = float((same[asked].sum(axis=1) - 1).mean() / (len(words) - 1))  # everybody is like himself
-        one, other = (float((words[found[asked]] == words[asked][:, None]).mean()) for found in (before, after))
-        return Agreement(what, one, other, chance)
+        chance = float((same[of].sum(axis=1) - 1).mean() / (len(words) - 1))  # everybody is like himself
+        one, other = (float((words[found[of]] == words[of][:, None]).mean()) for found in (before, after))
+        return one, other, chance
 
-    everybody = slice(None)
-    rows = [agreement("same language", sample.language, everybody), agreement("same speaker", sample.speaker, everybody)]
-    rows.append(agreement("same emotion", sample.emotion, everybody))
+    found = {f"same {what}": shares(getattr(sample, what)) for what in ("language", "speaker", "emotion")}
     for place in np.unique(sample.emotion):
-        rows.append(agreement(f"{classes[place]}: same emotion", sample.emotion, sample.emotion == place))
-    return rows
+        found[f"{classes[place]}: same emotion"] = shares(sample.emotion, sample.emotion == place)
+    return found
 
 
 def draw_maps(studio: Studio, title: str, sample: Sample, classes: Sequence[str]) -> list[Picture]:

@@ -5,33 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sere_core.compare.facts import Results
 from sere_core.compare.stats.summary import ALPHA, Summary, Verdict
+from sere_core.tables import Cell, Column, Line, Table
 
 MINUS = "−"
 
 
 # verdicts
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """What is said of one row: its name and role, its verdict, and the sentences after the name."""
-
-    row: str
-    role: str
-    shown: str
-    text: str
-
-
-def conclusions(summary: Summary) -> list[Conclusion]:
-    """One for each row but the reference, in the order of the plan."""
-    return [
-        Conclusion(each.row, summary.row(each.row).role, each.shown, sentence(each, len(summary.verdicts))) for each in summary.verdicts
-    ]
 
 
 def headline(summary: Summary) -> list[str]:
@@ -129,25 +112,6 @@ def count(number: int, one: str, many: str) -> str:
 # what was compared and how
 
 
-@dataclass(frozen=True)
-class Digest:
-    """One digest over the comparison.
-
-    Args:
-        name: what is digested.
-        runs: how many records hold it.
-        values: how many different ones there are.
-        alike: in how many (pair, seed) all rows but ceilings have the same, of how many with two such rows or more.
-        different: the rows that differ from the reference somewhere.
-    """
-
-    name: str
-    runs: int
-    values: int
-    alike: tuple[int, int]
-    different: tuple[str, ...]
-
-
 def settings(results: Results) -> dict[str, str]:
     """The lines of "what and how"."""
     plan, runs = results.plan, results.runs.values()
@@ -186,11 +150,11 @@ def counted(runs: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
     return sorted(found.items(), key=lambda item: (-item[1], item[0]))
 
 
-def digests(results: Results) -> list[Digest]:
-    """What can be seen of equality in the records themselves."""
+def digests(results: Results) -> Table:
+    """What can be seen of equality in the records themselves, by digest."""
     plan, runs = results.plan, results.runs
     fair = {row.name for row in plan.rows if row.role != "ceiling"}
-    found = []
+    lines = []
     for name in sorted({name for facts in runs.values() for name in facts.digests}):
         held = {place: facts.digests[name] for place, facts in runs.items() if name in facts.digests}
         same, places, different = 0, 0, set[str]()
@@ -204,9 +168,24 @@ def digests(results: Results) -> list[Digest]:
                 if here:
                     usual = here.get(plan.reference) or Counter(here.values()).most_common(1)[0][0]
                     different |= {row for row, value in here.items() if value != usual}
-        ordered = tuple(row.name for row in plan.rows if row.name in different)
-        found.append(Digest(name, len(held), len(set(held.values())), (same, places), ordered))
-    return found
+        rows = ", ".join(row.name for row in plan.rows if row.name in different) or "none"
+        counts = (str(len(held)), str(len(set(held.values()))), f"{same} of {places}")
+        lines.append(line(name, *counts, rows))
+    heads = ("runs that hold it", "different values", "pairs and seeds where all agree")
+    columns = (Column("digest of"), *map(Column, heads), Column("rows that differ", text=True))
+    return Table("digests", "Digests in the records. “All” are the rows that are no ceilings.", columns, (tuple(lines),))
+
+
+def varied(results: Results) -> Table:
+    """What each row may vary."""
+    lines = [line(row.name, row.role, ", ".join(row.varied) or "nothing", row.tuning, role=row.role) for row in results.plan.rows]
+    columns = (Column("row"), *(Column(head, text=True) for head in ("role", "may vary", "tuning")))
+    return Table("varied", "Paths of the config in which a row may differ from the others.", columns, (tuple(lines),))
+
+
+def line(*texts: str, role: str = "") -> Line:
+    """A line of a table of words, named by the first."""
+    return Line(tuple(map(Cell, texts)), {"row": texts[0], "role": role})
 
 
 def failures(results: Results) -> list[str]:

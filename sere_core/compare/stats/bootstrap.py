@@ -35,10 +35,7 @@ _ROUNDING = 1e-12
 def draw_speakers(speakers: int, replicates: int, seed: int, target: str) -> Array:
     """How often each speaker was drawn: `[B, S]`, S draws with replacement in each of B replicates.
 
-    Args:
-        speakers: S.
-        replicates: B.
-        seed, target: name the draw; the same name gives the same draw.
+    `seed` and `target` name the draw; the same name gives the same draw.
 
     >>> draw_speakers(4, 3, 0, "emovo").sum(axis=1)
     array([4., 4., 4.])
@@ -193,15 +190,7 @@ class Replicates:
                 self._resample(target, places)
 
     def interval(self, row: str, places: Places) -> Interval | None:
-        """Of the mean over pairs of the mean over seeds.
-
-        Args:
-            row: its name.
-            places: those to average over, all of which have a record.
-
-        Returns:
-            None where a target corpus has a single speaker.
-        """
+        """Of the mean over pairs of the mean over seeds, all of which have a record; None where a target has a single speaker."""
         return _interval([self._cell(row, pair, seeds) for pair, seeds in places.items()])
 
     def difference(self, row: str, reference: str, places: Places) -> Interval | None:

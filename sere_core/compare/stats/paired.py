@@ -38,14 +38,12 @@ class Paired:
 
     Args:
         difference: mean over pairs of the mean over runs; None without runs.
-        p: sign-flip permutation test, two-sided.
-        p_wilcoxon: Wilcoxon signed-rank test over units, two-sided.
+        p, p_wilcoxon: two-sided, of the sign-flip and the signed-rank test over units.
         p_least: the smallest `p` that so many units can give.
         std: of the units' differences, with n - 1; None below two units.
         effect: Cohen's d_z, difference / std; None where there is no std, or none but zero.
-        rank_biserial: matched-pairs rank-biserial correlation over units, in [-1, 1]; 0 without differences.
-        n, units, pairs: how many runs, units and pairs.
-        wins, ties, losses: among runs.
+        rank_biserial: of the units, in [-1, 1]; 0 without differences.
+        n, units, pairs: how many runs, units and pairs; `wins`, `ties` and `losses` are among runs.
     """
 
     difference: float | None = None
@@ -70,9 +68,7 @@ def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[H
     to that mean, times the number of units: the plain mean of its runs where no run is missing.
 
     Args:
-        differences: `[n]`, row minus reference of each run, n at least 1.
-        pairs: `[n]`, the pair of each run.
-        units: `[n]`, the unit of each run.
+        differences, pairs, units: of each of n runs, n at least 1; a difference is row minus reference.
 
     Raises:
         ValueError: no differences, different lengths, or a difference that is not finite.
@@ -114,9 +110,6 @@ def sign_flip(values: Array) -> float:
 
     Null hypothesis: each value is as likely as its negative, independently (R. A. Fisher, The Design of Experiments, 1935,
     section 21).  All 2^n patterns for up to 20 values that are not zero, else `FLIPS` random ones and the observed one.
-
-    Args:
-        values: `[n]`.
 
     >>> sign_flip(np.array([1.0, 2.0, 3.0]))
     0.25
@@ -191,9 +184,6 @@ def holm(values: Sequence[float]) -> tuple[float, ...]:
     The k-th smallest of m is multiplied by m - k + 1, made monotone, and cut at 1 (S. Holm, A Simple Sequentially Rejective
     Multiple Test Procedure, Scandinavian Journal of Statistics 6, 1979).  It assumes nothing about how the tests depend on
     each other.
-
-    Args:
-        values: `[m]` p-values in [0, 1].
 
     Raises:
         ValueError: a value outside of [0, 1].

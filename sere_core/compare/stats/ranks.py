@@ -20,9 +20,7 @@ def rank_rows(scores: NDArray[np.float64], rows: Sequence[str], blocks: Sequence
     JMLR 7, 2006, section 3.2.2).  Blocks are taken as independent; pairs that share a corpus are not quite.
 
     Args:
-        scores: `[k, N]`, finite; k at least 2, N at least 1.
-        rows, blocks: their names.
-        left_out: lines to hand on.
+        scores: `[k, N]`, finite; k at least 2, N at least 1; `rows` and `blocks` are their names.
 
     Raises:
         ValueError: shapes that do not fit, or scores that are not finite.

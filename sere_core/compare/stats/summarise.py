@@ -29,7 +29,6 @@ def summarise(results: Results) -> Summary:
     ranks = dict(zip(ranking.rows, ranking.average, strict=True)) if ranking else {}
     classes = {pair: len(run.classes) for (_, pair, _), run in results.runs.items()}
     found = Summary(
-        name=results.plan.name,
         reference=results.plan.reference,
         rows=tuple(_row(results, row, replicates, ranks.get(row.name)) for row in results.plan.rows),
         verdicts=verdicts(results, replicates),
@@ -80,7 +79,6 @@ def _row(results: Results, row: Row, replicates: Replicates, rank: float | None)
 
 def _pair(results: Results, row: str, pair: str, seeds: Sequence[int], runs: Sequence[RunFacts], replicates: Replicates) -> PairSummary:
     return PairSummary(
-        pair=pair,
         uar=spread([run.uar for run in runs]),
         by_seed={seed: run.uar for seed, run in zip(seeds, runs, strict=True)},
         interval=replicates.interval(row, {pair: seeds}),

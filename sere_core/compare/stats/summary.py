@@ -64,16 +64,14 @@ class PairSummary:
     """One row in one pair: a cell of the table.
 
     Args:
-        pair: its name.
-        uar: mean over seeds (of the mean over folds) with its spread over seeds.
+        uar: over seeds, of the mean over folds.
         by_seed: seed -> UAR, in the order of the plan.
-        interval: of the mean over seeds; what it covers is the choice of test speakers.  None with a single speaker.
+        interval: of the mean over seeds; None with a single speaker.
         recall: class -> recall over the summed folds, mean over seeds; classes that were not scored are missing.
         genders: "female", "male" -> UAR of those speakers' utterances over the summed folds, mean over seeds; empty where unknown.
         missing: the seeds that have no record.
     """
 
-    pair: str
     uar: Spread
     by_seed: Mapping[int, float]
     interval: Interval | None
@@ -87,16 +85,11 @@ class RowSummary:
     """One row of the table.
 
     Args:
-        row, role: as in the plan.
         pairs: pair -> its cell, in the order of the plan; pairs without any record are missing.
-        mean: over pairs (of means over seeds); n is the number of pairs.  None if the row has no run.
-        interval: of that mean.
-        recall: class -> mean over the pairs that score it.
-        genders: "female", "male" -> mean over the pairs where genders are known.
+        mean, interval: over pairs, of means over seeds; None if the row has no run.
+        recall, genders: means over the pairs where they are known.
         rank: average rank over pairs, 1 is best; None if it is not ranked (see `Ranking.left_out`).
-        seconds: median over runs of all phases' seconds.
-        phases: phase -> median seconds.
-        peak_mib, parameters: medians over the runs where they are known.
+        seconds, phases, peak_mib, parameters: medians over the runs where they are known.
         missing: (pair, seed) without a record.
     """
 
@@ -125,7 +118,6 @@ class Verdict(Paired):
     """A row against the reference, over the (pair, seed) that have a record of both; the tests' units are draws.
 
     Args:
-        row, reference: their names.
         interval: of the difference; test speakers resampled, paired.
         p_holm: p after Holm's correction over all rows of the comparison.  Where `p_least` times the family is above alpha
             nothing could have been shown.
@@ -150,9 +142,8 @@ class Ranking:
     """Average ranks over pairs: the data of a critical-difference diagram.
 
     Args:
-        rows: from the best average rank to the worst; ceilings are not ranked.
-        average: the average rank of each, 1 is best.
-        blocks: the pairs that were ranked; each with the mean over the seeds that all `rows` share.
+        rows, average: from the best average rank to the worst; ceilings are not ranked.
+        blocks: the pairs that were ranked, each by the mean over the seeds that all `rows` share.
         friedman_p: Friedman's test that all rows are alike; None with fewer than three rows or two blocks.
         critical: Nemenyi's critical difference of average ranks at `ALPHA`.
         groups: maximal sets of neighbours in `rows` that differ by less than `critical`: the bars of the diagram.
@@ -173,16 +164,12 @@ class Summary:
     """A comparison, computed.
 
     Args:
-        name: of the comparison.
-        reference: the row that the others are tested against.
-        rows: in the order of the plan.
-        verdicts: every other row against the reference, in the order of the plan.
+        rows, verdicts: in the order of the plan; verdicts on every row but the reference.
         ranking: None if fewer than two rows have a pair in common.
         chance: pair -> 1/C.
         notes: what the numbers mean and what they do not cover, as sentences for the reader.
     """
 
-    name: str
     reference: str
     rows: tuple[RowSummary, ...]
     verdicts: tuple[Verdict, ...]
@@ -191,7 +178,6 @@ class Summary:
     notes: tuple[str, ...] = ()
 
     def row(self, name: str) -> RowSummary:
-        """The row of that name."""
         return next(row for row in self.rows if row.row == name)
 
     def verdict(self, name: str) -> Verdict | None:

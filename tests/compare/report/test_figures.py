@@ -76,7 +76,7 @@ def test_curves_put_stages_one_after_the_other(tmp_path: Path) -> None:
     ]
     lines.append({"fold": 1, "stage": "adapt", "epoch": 3, "losses": {"pull": None}, "diagnostics": {}})
     (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = history([tmp_path, tmp_path / "no record"]).losses
+    found = history([tmp_path, tmp_path / "no record"])["losses"]
     mean, low, high = over_runs(found["classify"], 0, 100)
     assert (mean.tolist(), low.tolist(), high.tolist()) == ([5.0, 6.0], [0.0, 1.0], [10.0, 11.0])
     np.testing.assert_array_equal(over_runs(found["pull"])[0], [np.nan, np.nan, 5.0, 6.0, 7.0])
@@ -88,11 +88,10 @@ def test_neighbours_agree_where_groups_lie_apart() -> None:
     initial = draw.normal(size=(60, 4))
     words = np.array(["a"] * 60)
     sample = Sample(initial, initial + 50 * emotion[:, None], words, words, np.tile(["s", "t"], 30), emotion)
-    found = {each.what: each for each in agreements(sample, ("anger", "fear"))}
-    assert found["same emotion"].after == 1 and found["same emotion"].before < 0.7
-    assert found["same emotion"].chance == pytest.approx(29 / 59)
-    assert found["same language"].before == found["same language"].chance == 1
-    assert found["fear: same emotion"].after == 1
+    found = agreements(sample, ("anger", "fear"))
+    before, after, chance = found["same emotion"]
+    assert before < 0.7 and after == 1 and chance == pytest.approx(29 / 59)
+    assert found["same language"] == (1, 1, 1) and found["fear: same emotion"][1] == 1
 
 
 def test_a_drawing_takes_the_colours_of_the_page_and_the_file_keeps_its_own(tmp_path: Path) -> None:
