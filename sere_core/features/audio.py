@@ -53,15 +53,12 @@ class Facts:
         seconds: how long it is now.
         trimmed_seconds: digital silence (below -90 dBFS) taken off both ends.
         cut_seconds: taken off the end because the utterance was longer than `max_seconds`.
-        channels, original_rate: of the file.
     """
 
     digest: str
     seconds: float
     trimmed_seconds: float
     cut_seconds: float
-    channels: int
-    original_rate: int
 
 
 @dataclass(frozen=True)
@@ -135,8 +132,6 @@ def read(recording: Recording, options: Features, content: bytes | None = None) 
         seconds=len(samples) / SAMPLE_RATE,
         trimmed_seconds=trimmed / rate,
         cut_seconds=cut / rate,
-        channels=channels.shape[1],
-        original_rate=rate,
     )
     return Waveform(samples, facts)
 

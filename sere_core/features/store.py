@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,16 +43,6 @@ class Report:
     cut: int
     cached: int
     extracted: int
-
-
-@dataclass(frozen=True)
-class Extracted:
-    """One recording's entries by part (a contour group, or `encoder <id>`) and their keys; was any `made` just now?"""
-
-    facts: audio.Facts
-    entries: Mapping[str, Entry]
-    keys: Sequence[str]
-    made: bool
 
 
 @dataclass(frozen=True)
@@ -93,41 +83,38 @@ def extract_all(
     options: Features,
     *,
     progress: Progress | None = None,
-    workers: int | None = None,
 ) -> FeatureSet:
     """The features of recordings: from the cache, or made now and stored at once, so that an interrupted call loses nothing.
 
     Args:
-        wanted: recordings, each with the ids of the encoders that it needs.
+        wanted: recordings, each once, with the ids of the encoders that it needs.
         encoders: id -> (encoder, name, version).
         contour_names: the contours that are wanted on the frame grid.
         options: the config's `features`.
         progress: called with the recordings done, the recordings in all, and the key of the last one.
-        workers: how many recordings are worked on at a time; default: as many as there are cores.
 
     Raises:
         SereError: the problems of all files together (D603 to D606, D612, P108, B403); X704 or X705 at once.
     """
-    jobs = _merged(wanted)
     extractor = Extractor(encoders, contour_names, options)
     found: dict[str, Extracted] = {}
     problems: list[Problem] = []
-    for recording, result in _work(extractor, jobs, workers or os.cpu_count() or 1):
+    for recording, result in _work(extractor, wanted):
         if isinstance(result, SereError):
             problems.extend(result.problems)
             continue
         found[recording.key] = result
         if progress is not None:
-            progress(len(found), len(jobs), recording.key)
+            progress(len(found), len(wanted), recording.key)
     if problems:
         raise SereError(*_in_order(problems))
     facts, made = [found[name].facts for name in sorted(found)], sum(each.made for each in found.values())
     report = Report(
-        recordings=len(jobs),
+        recordings=len(wanted),
         seconds=sum(each.seconds for each in facts),
         trimmed=sum(each.trimmed_seconds > 0 for each in facts),
         cut=sum(each.cut_seconds > 0 for each in facts),
-        cached=len(jobs) - made,
+        cached=len(wanted) - made,
         extracted=made,
     )
     text = "\n".join(f"{name} {' '.join(found[name].keys)}" for name in sorted(found))
@@ -141,8 +128,8 @@ class Extractor:
     def __init__(self, encoders: Mapping[str, NamedEncoder], contour_names: frozenset[ContourName], options: Features) -> None:
         self.encoders, self.contour_names, self.options = encoders, contour_names, options
         self.cache = Cache(folder(options))
-        self.digests: dict[Path, str] = {}  # of files' bytes
         self.groups = _groups_of(contour_names)
+        self._digests: dict[Path, str] = {}
         prints = {group: contours.fingerprint(group, options) for group in contours.GROUPS}
         #: what the arrays of each contour group and each encoder depend on beside the audio; weights may be hashed for it
         self.fingerprints: dict[str, object] = dict(prints)
@@ -154,73 +141,79 @@ class Extractor:
                 "contours": [prints[group] for group in _groups_of(encoder.contours)],
             }
 
-    def extract(self, recording: Recording, ids: tuple[str, ...]) -> Extracted:
-        """A recording's features; what the cache lacks, or holds damaged, is made from the audio and stored.
+    def digest(self, recording: Recording) -> str:
+        """Of the bytes of a recording's file, which is read once for all its parts."""
+        if recording.path not in self._digests:
+            self._digests[recording.path] = _digest(audio.load(recording))
+        return self._digests[recording.path]
 
-        Raises:
-            SereError: what `audio.read` raises; D612 (too short for an encoder), B403 (an encoder breaks its contract), X704, X705.
-        """
-        work = _Work(self, recording)
-        entries = {part: work.entry(part) for part in (*self.groups, *(f"encoder {id}" for id in ids))}
-        facts = next((entry.facts for entry in entries.values()), None) or work.waveform.facts
-        return Extracted(facts, entries, [work.key(part) for part in entries], work.made)
+    def waveform(self, recording: Recording) -> audio.Waveform:
+        """Of the file that had the digest."""
+        content = audio.load(recording)
+        if _digest(content) != self.digest(recording):
+            raise error("D603", "the file was changed while features were extracted", "run again", str(recording.path))
+        return audio.read(recording, self.options, content)
 
 
-class _Work:
-    """Work on one recording, whose file is decoded only if the cache lacks an array."""
+class Extracted:
+    """One recording's features: what the cache lacks, or holds damaged, is made from the audio and stored.
 
-    def __init__(self, extractor: Extractor, recording: Recording) -> None:
-        self._from, self._recording, self._options = extractor, recording, extractor.options
-        if recording.path not in extractor.digests:  # else it is another part of a file that was seen
-            extractor.digests[recording.path] = _digest(audio.load(recording))
-        self._digest = extractor.digests[recording.path]
-        self._entries: dict[str, Entry] = {}
+    Attributes:
+        entries: by part: a contour group, or `encoder <id>`.
+        keys: where those that are wanted are in the cache.
+        facts: of the waveform.
+        made: was anything not in the cache?
+
+    Raises:
+        SereError: what `audio.read` raises; D612 (too short for an encoder), B403 (an encoder breaks its contract), X704, X705.
+    """
+
+    def __init__(self, extractor: Extractor, recording: Recording, ids: Sequence[str]) -> None:
+        self._from, self._recording = extractor, recording
+        self.entries: dict[str, Entry] = {}
         self.made = False
+        waveform = cache(lambda: extractor.waveform(recording))
+        wanted = (*extractor.groups, *(f"encoder {id}" for id in ids))
+        for part in wanted:
+            self._entry(part, waveform)
+        self.keys = [self._key(part) for part in wanted]
+        self.facts = self.entries[wanted[0]].facts if wanted else waveform().facts
 
-    @cached_property
-    def waveform(self) -> audio.Waveform:
-        content = audio.load(self._recording)
-        if _digest(content) != self._digest:
-            what = "the file was changed while features were extracted"
-            raise error("D603", what, "run again", str(self._recording.path))
-        return audio.read(self._recording, self._options, content)
-
-    def key(self, part: str) -> str:
-        """Where the arrays of a contour group or encoder are."""
+    def _key(self, part: str) -> str:
+        options = self._from.options
         return key(
-            file=self._digest,
+            file=self._from.digest(self._recording),
             segment=[self._recording.start, self._recording.end],
-            reading=[_READING, self._options.trim, self._options.max_seconds],
+            reading=[_READING, options.trim, options.max_seconds],
             extractor=self._from.fingerprints[part],
         )
 
-    def entry(self, part: str) -> Entry:
+    def _entry(self, part: str, waveform: Callable[[], audio.Waveform]) -> Entry:
         """From the cache, or made: at most once for all encoders that want a group of contours."""
-        if part not in self._entries:
-            name = self.key(part)
+        if part not in self.entries:
+            name = self._key(part)
             found = self._from.cache.load(name)
             if found is None:
-                samples = self.waveform.samples
-                grouped = part in contours.GROUPS
-                arrays = contours.compute(part, samples, self._options) if grouped else {"frames": self._frames(part)}
-                found = Entry(arrays, self.waveform.facts)
+                if part in contours.GROUPS:
+                    arrays = contours.compute(part, waveform().samples, self._from.options)
+                else:
+                    arrays = {"frames": self._frames(part.removeprefix("encoder "), waveform)}
+                found = Entry(arrays, waveform().facts)
                 self._from.cache.store(name, found)
                 self.made = True
-            self._entries[part] = found
-        return self._entries[part]
+            self.entries[part] = found
+        return self.entries[part]
 
-    def _frames(self, part: str) -> NDArray[np.float32]:
-        id = part.removeprefix("encoder ")
+    def _frames(self, id: str, waveform: Callable[[], audio.Waveform]) -> NDArray[np.float32]:
         encoder, name, _ = self._from.encoders[id]
-        given = _rows({group: self.entry(group) for group in _groups_of(encoder.contours)}, encoder.contours)
-        frames = np.asarray(encoder.extract(self.waveform.samples, given, self._options.hop))
+        given = _rows({group: self._entry(group, waveform) for group in _groups_of(encoder.contours)}, encoder.contours)
+        frames = np.asarray(encoder.extract(waveform().samples, given, self._from.options.hop))
         place, who = str(self._recording.path), f"encoder '{id}' ({name})"
         if frames.ndim != 2 or frames.shape[1] != encoder.input_dim:
             what = f"{who} extracted an array {list(frames.shape)}, not [T, {encoder.input_dim}]"
             raise error("B403", what, place=place)
         if not len(frames):
-            what = f"{self.waveform.facts.seconds:.3f} s are too short for the {who}"
-            raise error("D612", what, place=place)
+            raise error("D612", f"{waveform().facts.seconds:.3f} s are too short for the {who}", place=place)
         if not np.isfinite(frames).all():
             raise error("B403", f"{who} extracted values that are not finite", place=place)
         return np.ascontiguousarray(frames, dtype=np.float32)
@@ -241,29 +234,16 @@ def _rows(entries: Mapping[str, Entry], names: Collection[str]) -> Arrays:
     return {name: row for entry in groups for name, row in entry.arrays.items() if name in names}
 
 
-def _merged(wanted: Sequence[Wanted]) -> list[Wanted]:
-    """Each recording once, with all encoders that any of its mentions needs."""
-    merged: dict[str, tuple[Recording, dict[str, None]]] = {}
-    for recording, ids in wanted:
-        merged.setdefault(recording.key, (recording, {}))[1].update(dict.fromkeys(ids))
-    return [(recording, tuple(sorted(ids))) for recording, ids in merged.values()]
-
-
-def _work(extractor: Extractor, jobs: Sequence[Wanted], workers: int) -> Iterator[tuple[Recording, Extracted | SereError]]:
+def _work(extractor: Extractor, wanted: Sequence[Wanted]) -> Iterator[tuple[Recording, Extracted | SereError]]:
     """The jobs' results as they come.  What ends the whole run (a cache that cannot be written, Ctrl-C) is raised.
 
     Threads, each with one torch thread: most of the time is spent in torch and numpy outside Python's lock; they start at
     once, share the encoders' weights, and cannot be orphaned by a killed run.
     """
     threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(
-        max(1, min(workers, len(jobs))),
-        thread_name_prefix="extract",
-        initializer=torch.set_num_threads,
-        initargs=(1,),
-    )
+    pool = ThreadPoolExecutor(os.cpu_count(), "extract", initializer=torch.set_num_threads, initargs=(1,))
     try:
-        futures = {pool.submit(extractor.extract, *job): job[0] for job in jobs}
+        futures = {pool.submit(Extracted, extractor, *each): each[0] for each in wanted}
         for future in as_completed(futures):
             try:
                 yield futures[future], future.result()

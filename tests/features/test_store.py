@@ -23,7 +23,7 @@ from sere_registry import Recording, SereError
 
 CONTOURS = frozenset({"rms", "centroid"})
 KEY = cache.key(file="0", extractor="x")
-FACTS = audio.Facts("0", 1.0, 0.1, 0.0, 1, 16_000)
+FACTS = audio.Facts("0", 1.0, 0.1, 0.0)
 
 
 class Blocks:
@@ -66,7 +66,7 @@ def corpus(folder: Path, count: int = 4, seconds: float = 0.5) -> list[Recording
 def extract(recordings: list[Recording], encoder: Blocks, cache: Path, **more: Any) -> store.FeatureSet:
     wanted = [(recording, ("blocks",)) for recording in recordings]
     options = Features(cache=str(cache), **more.pop("options", {}))
-    return store.extract_all(wanted, {"blocks": (encoder, "test.blocks", "1.0")}, CONTOURS, options, workers=2, **more)
+    return store.extract_all(wanted, {"blocks": (encoder, "test.blocks", "1.0")}, CONTOURS, options, **more)
 
 
 def test_frames_and_contours_on_the_encoders_output_grid(tmp_path: Path) -> None:
@@ -217,13 +217,6 @@ def test_trimmed_and_cut_files_are_counted(tmp_path: Path) -> None:
     assert (report.recordings, report.trimmed, report.cut) == (3, 1, 1)
 
 
-def test_a_recording_named_twice_is_worked_on_once(tmp_path: Path) -> None:
-    recordings = corpus(tmp_path, count=1)
-    encoder = Blocks()
-    assert extract(recordings * 3, encoder, tmp_path / "cache").report.recordings == 1
-    assert encoder.calls == 1
-
-
 def test_the_threads_of_torch_are_as_before(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     extract(corpus(tmp_path, count=2), Blocks(), tmp_path / "cache")
@@ -295,7 +288,7 @@ for turn in range(10):
         name = key(file=number)
         found = store.load(name)
         assert found is None or (found.arrays["x"] == number).all()
-        store.store(name, Entry({"x": np.full(5000, number, np.float32)}, Facts("", 0.0, 0.0, 0.0, 1, 1)))
+        store.store(name, Entry({"x": np.full(5000, number, np.float32)}, Facts("", 0.0, 0.0, 0.0)))
 """
     running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(2)]
     assert [process.wait() for process in running] == [0, 0]
