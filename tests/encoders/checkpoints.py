@@ -11,7 +11,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sere_registry import Frames
 
 HIDDEN = 16
 LAYERS = 3
@@ -28,23 +33,17 @@ _LAYERS: dict[str, Any] = {"hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "
 
 def tiny_wav2vec2(folder: Path, group_norm: bool = True, **changes: Any) -> Path:
     """Like wav2vec2-base (group norm, norm after each layer), or like wav2vec2-large-lv60 (layer norm, norm before)."""
-    from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-    return _speech(folder, Wav2Vec2Config, Wav2Vec2Model, group_norm, changes)
+    return _speech(folder, "Wav2Vec2", group_norm, changes)
 
 
 def tiny_hubert(folder: Path, group_norm: bool = True, **changes: Any) -> Path:
     """Like hubert-base, or like hubert-large."""
-    from transformers import HubertConfig, HubertModel
-
-    return _speech(folder, HubertConfig, HubertModel, group_norm, changes)
+    return _speech(folder, "Hubert", group_norm, changes)
 
 
 def tiny_wavlm(folder: Path, group_norm: bool = False, **changes: Any) -> Path:
     """Like wavlm-large, or like wavlm-base; few and near buckets of relative positions, so that short audio reaches them all."""
-    from transformers import WavLMConfig, WavLMModel
-
-    return _speech(folder, WavLMConfig, WavLMModel, group_norm, {"num_buckets": 16, "max_bucket_distance": 20, **changes})
+    return _speech(folder, "WavLM", group_norm, {"num_buckets": 16, "max_bucket_distance": 20, **changes})
 
 
 def tiny_whisper(folder: Path, positions: int = 60, **changes: Any) -> Path:
@@ -58,28 +57,38 @@ def tiny_whisper(folder: Path, positions: int = 60, **changes: Any) -> Path:
         pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=3, suppress_tokens=None, begin_suppress_tokens=None,
         **changes,
     )  # fmt: skip
-    model = WhisperForConditionalGeneration(config)
-    _shake(model)
-    model.save_pretrained(folder)
-    wanted = {"feature_size": 20, "hop_length": 160, "n_fft": 400, "sampling_rate": 16000, "chunk_length": 30, "padding_value": 0.0}
-    (folder / "preprocessor_config.json").write_text(json.dumps({"feature_extractor_type": "WhisperFeatureExtractor", **wanted}))
-    return folder
+    wanted = {"feature_size": 20, "hop_length": 160, "n_fft": 400, "chunk_length": 30}
+    return _save(folder, WhisperForConditionalGeneration(config), "WhisperFeatureExtractor", wanted)
 
 
-def _speech(folder: Path, config_class: Any, model_class: Any, group_norm: bool, changes: dict[str, Any]) -> Path:
+def encode(encoder: Any, *waveforms: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """Extract each, pad with rubbish, run the trained part on the batch: `[B, T, H]` and the mask."""
+    rows = [torch.from_numpy(encoder.extract(waveform, {}, 0.02)) for waveform in waveforms]
+    counts = torch.tensor([len(row) for row in rows])
+    values = torch.full((len(rows), int(counts.max()), encoder.input_dim), 1e3)
+    for at, row in enumerate(rows):
+        values[at, : len(row)] = row
+    out = encoder(Frames(values, torch.arange(values.shape[1]) < counts[:, None], encoder.rate))
+    assert out.mask.sum(dim=1).tolist() == encoder.lengths(counts).tolist()
+    assert out.values.shape == (*out.mask.shape, encoder.dim)
+    return out.values, out.mask
+
+
+def _speech(folder: Path, name: str, group_norm: bool, changes: dict[str, Any]) -> Path:
+    import transformers
+
     torch.manual_seed(0)
     norm = {"feat_extract_norm": "group" if group_norm else "layer", "do_stable_layer_norm": not group_norm, "conv_bias": not group_norm}
-    model = model_class(config_class(**{**_CONVOLUTIONS, **_LAYERS, **norm, **changes}))
+    config = getattr(transformers, f"{name}Config")(**{**_CONVOLUTIONS, **_LAYERS, **norm, **changes})
+    wanted = {"do_normalize": True, "return_attention_mask": not group_norm, "feature_size": 1}
+    return _save(folder, getattr(transformers, f"{name}Model")(config), "Wav2Vec2FeatureExtractor", wanted)
+
+
+def _save(folder: Path, model: Any, extractor: str, wanted: dict[str, object]) -> Path:
     _shake(model)
     model.save_pretrained(folder)
-    wanted = {
-        "do_normalize": True,
-        "return_attention_mask": not group_norm,
-        "feature_size": 1,
-        "padding_value": 0.0,
-        "sampling_rate": 16000,
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps({"feature_extractor_type": "Wav2Vec2FeatureExtractor", **wanted}))
+    settings = {"feature_extractor_type": extractor, "sampling_rate": 16000, "padding_value": 0.0, **wanted}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
     return folder
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sere_plugins.encoders.whisper import Whisper, WhisperLogMel
 from sere_plugins.specs.transformers import WHISPER
-from sere_registry import BuildContext, Encoder, Frames, SereError
-from tests.encoders.checkpoints import HIDDEN, LAYERS, tiny_whisper
+from sere_registry import BuildContext, Frames, SereError
+from tests.encoders.checkpoints import HIDDEN, LAYERS, encode, tiny_whisper
 
 POSITIONS = 60
 WINDOW = POSITIONS * 320
@@ -31,19 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(folder: Path, **params: Any) -> Whisper:
     made = WHISPER.load()(WHISPER.params(**{"model": str(folder), **params}), BuildContext(id="german"))
-    assert isinstance(made, Whisper) and isinstance(made, Encoder)
+    assert isinstance(made, Whisper)
     return made.eval()
-
-
-def encode(encoder: Whisper, *waveforms: np.ndarray) -> tuple[Tensor, Tensor]:
-    rows = [torch.from_numpy(encoder.extract(waveform, {}, 0.02)) for waveform in waveforms]
-    counts = torch.tensor([len(row) for row in rows])
-    values = torch.full((len(rows), int(counts.max()), encoder.input_dim), 1e3)
-    for at, row in enumerate(rows):
-        values[at, : len(row)] = row
-    out = encoder(Frames(values, torch.arange(values.shape[1]) < counts[:, None], encoder.rate))
-    assert out.mask.sum(dim=1).tolist() == encoder.lengths(counts).tolist() == [-(-len(waveform) // 320) for waveform in waveforms]
-    return out.values, out.mask
 
 
 def theirs(folder: Path, waveform: np.ndarray) -> tuple[Tensor, list[Tensor]]:
@@ -89,6 +78,7 @@ def test_trained_in_part_equals_the_whole_network(folder: Path, params: dict[str
     assert not encoder.normalise
     waveforms = (SHORT, LONG, FULL, SHORT[:5])
     values, mask = encode(encoder, *waveforms)
+    assert mask.sum(dim=1).tolist() == [-(-len(waveform) // 320) for waveform in waveforms]
     for row, waveform in enumerate(waveforms):
         assert (values[row][mask[row]] - theirs(folder, waveform)[0]).abs().max() < 1e-5
 
@@ -164,8 +154,3 @@ def test_windows_that_a_view_has_cut_are_refused(folder: Path) -> None:
     rows = torch.from_numpy(encoder.extract(SHORT, {}, 0.02))[None, :40]
     with pytest.raises(SereError, match=r"encoders.german: \[B402\]"):
         encoder(Frames(rows, torch.ones(1, 40, dtype=torch.bool), 50.0))
-
-
-def test_layers_that_are_not_there(folder: Path) -> None:
-    with pytest.raises(SereError, match=r"encoders.german.params.layer: \[C302\] there is no layer 4"):
-        build(folder, layer=4)
