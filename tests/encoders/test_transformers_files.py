@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,54 +87,59 @@ def test_a_hub_name_in_the_cache_needs_no_network(folder: Path, no_network: Path
 
 @pytest.mark.parametrize(
     ("failure", "words"),
-    [("RepositoryNotFoundError", "no such model"), ("GatedRepoError", "login"), ("RevisionNotFoundError", "no revision 'x'")],
+    [
+        ("RepositoryNotFoundError", "no such model"),
+        ("GatedRepoError", "login"),
+        ("RevisionNotFoundError", "no revision 'x'"),
+        ("ConnectionResetError", "failed: ConnectionResetError"),
+    ],
 )
-def test_what_the_hub_may_answer(failure: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_hub_may_reply(failure: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
     from huggingface_hub import errors
 
-    def answer(model: str, name: str, revision: str | None, local_files_only: bool = False) -> str:
-        kind = errors.LocalEntryNotFoundError if local_files_only else getattr(errors, failure)
+    def reply(model: str, name: str, revision: str | None, local_files_only: bool = False) -> str:
+        kind = errors.LocalEntryNotFoundError if local_files_only else getattr(errors, failure, ConnectionResetError)
         raise kind.__new__(kind)
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", reply)
     assert words in complaint("facebook/wav2vec2-base", revision="x")
 
 
-def test_any_other_failure_of_the_client_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-    from huggingface_hub import errors
+def rewritten(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        content = (folder / name).read_text()
+        assert old in content
+        (folder / name).write_text(content.replace(old, new))
 
-    def answer(model: str, name: str, revision: str | None, local_files_only: bool = False) -> str:
-        raise errors.LocalEntryNotFoundError("x") if local_files_only else ConnectionResetError("peer\nreset")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
-    assert "fetching it failed: ConnectionResetError" in complaint("facebook/wav2vec2-base")
+    return change
 
 
-@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors"])
-def test_a_file_is_missing(folder: Path, name: str) -> None:
-    (folder / name).unlink()
+def without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def other_kind(folder: Path) -> None:
+    shutil.rmtree(folder)
+    tiny_hubert(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (without("config.json"), "X703", "has no config.json"),
+        (without("preprocessor_config.json"), "X703", "has no preprocessor_config.json"),
+        (without("model.safetensors"), "X703", "has no model.safetensors"),
+        (other_kind, "B401", "use: hubert"),
+        (rewritten("preprocessor_config.json", "16000", "8000"), "B401", "8000 Hz"),
+        (rewritten("config.json", "{", ""), "B401", "config.json cannot be read as JSON"),
+        (rewritten("config.json", '"hidden_size": 16', '"hidden_size": "many"'), "B401", "config.json of"),
+    ],
+)
+def test_a_folder_that_holds_no_such_model(folder: Path, change: Callable[[Path], None], code: str, words: str) -> None:
+    change(folder)
     said = complaint(folder)
-    assert "[X703]" in said and f"has no {name}" in said
-
-
-def test_another_kind_of_model(tmp_path: Path) -> None:
-    said = complaint(tiny_hubert(tmp_path / "hubert"))
-    assert "[B401]" in said and "of type 'hubert', not 'wav2vec2'" in said and "use: hubert" in said
-
-
-def test_another_sampling_rate(folder: Path) -> None:
-    wanted = folder / "preprocessor_config.json"
-    wanted.write_text(wanted.read_text().replace("16000", "8000"))
-    assert "8000 Hz" in complaint(folder)
-
-
-def test_broken_settings(folder: Path) -> None:
-    (folder / "config.json").write_text("{")
-    assert "config.json cannot be read as JSON" in complaint(folder)
-    (folder / "config.json").write_text(json.dumps({"model_type": "wav2vec2", "hidden_size": "many"}))
-    assert "is not usable" in complaint(folder)
+    assert f"[{code}]" in said and words in said
 
 
 def test_weights_in_every_form_that_checkpoints_have(original: Path, tmp_path: Path) -> None:
@@ -148,13 +154,9 @@ def test_weights_in_every_form_that_checkpoints_have(original: Path, tmp_path: P
         (folder / "model.safetensors").unlink()
         return folder
 
-    pickled = copy("pickled")
-    torch.save(tensors, pickled / "pytorch_model.bin")
-    assert np.array_equal(extract(pickled), expected)
-
-    old = copy("old")
-    torch.save(tensors, old / "pytorch_model.bin", _use_new_zipfile_serialization=False)
-    assert np.array_equal(extract(old), expected)
+    for name, form in (("pickled", True), ("old", False)):
+        torch.save(tensors, copy(name) / "pytorch_model.bin", _use_new_zipfile_serialization=form)
+        assert np.array_equal(extract(tmp_path / name), expected)
 
     divided = copy("divided")
     Wav2Vec2Model.from_pretrained(original).save_pretrained(divided, max_shard_size="20KB")
@@ -163,27 +165,27 @@ def test_weights_in_every_form_that_checkpoints_have(original: Path, tmp_path: P
     next(divided.glob("*.safetensors")).unlink()
     assert "a part of its weights" in complaint(divided)
 
-    renamed = copy("renamed")
-    names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
-
     def older(name: str) -> str:
-        for new, then in names.items():
+        for new, then in (("parametrizations.weight.original0", "weight_g"), ("parametrizations.weight.original1", "weight_v")):
             name = name.replace(new, then)
         return f"wav2vec2.{name}"
 
-    save_file(
-        {**{older(name): tensor for name, tensor in tensors.items()}, "lm_head.weight": torch.zeros(2)}, renamed / "model.safetensors"
-    )
-    assert np.array_equal(extract(renamed), expected)
+    renamed = {older(name): tensor for name, tensor in tensors.items()}
+    save_file({**renamed, "lm_head.weight": torch.zeros(2)}, copy("renamed") / "model.safetensors")
+    assert np.array_equal(extract(tmp_path / "renamed"), expected)
 
-    half = copy("half")
-    save_file({name: tensor.half() for name, tensor in tensors.items()}, half / "model.safetensors")
-    assert 0 < np.abs(extract(half) - expected).max() < 0.05 and extract(half).dtype == np.float32
+    save_file({name: tensor.half() for name, tensor in tensors.items()}, copy("half") / "model.safetensors")
+    half = extract(tmp_path / "half")
+    assert 0 < np.abs(half - expected).max() < 0.05 and half.dtype == np.float32
 
 
-def test_safetensors_are_preferred(folder: Path) -> None:
+def test_which_files_are_read(folder: Path) -> None:
+    """Safetensors before a pickle; settings also where newer versions of transformers write them."""
     expected = extract(folder)
     (folder / "pytorch_model.bin").write_bytes(b"never looked at")
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": settings, "processor_class": "Wav2Vec2Processor"}))
     assert np.array_equal(extract(folder), expected)
 
 
@@ -236,29 +238,14 @@ def test_damaged_missing_and_misshapen_weights(original: Path, tmp_path: Path) -
     assert "does not fit its own config.json: size mismatch for feature_projection.projection.weight" in complaint(wrong)
 
 
-def test_the_settings_of_a_processor(folder: Path) -> None:
-    """Newer versions of transformers write the feature extractor's settings into processor_config.json."""
-    expected = extract(folder)
-    settings = json.loads((folder / "preprocessor_config.json").read_text())
-    (folder / "preprocessor_config.json").unlink()
-    (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": settings, "processor_class": "Wav2Vec2Processor"}))
-    assert np.array_equal(extract(folder), expected)
-
-
 def test_a_file_is_hashed_once_while_it_does_not_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
     real = hashlib.file_digest
-
-    def counted(file: Any, name: str) -> Any:
-        reads.append(name)
-        return real(file, name)
-
-    monkeypatch.setattr(hashlib, "file_digest", counted)
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: reads.append(name) or real(file, name))
     path = tmp_path / "weights"
-    path.write_bytes(b"one")
-    assert checkpoint.digest(path) == checkpoint.digest(path) == hashlib.sha256(b"one").hexdigest() and len(reads) == 1
-    path.write_bytes(b"other")
-    assert checkpoint.digest(path) == hashlib.sha256(b"other").hexdigest() and len(reads) == 2
+    for count, content in enumerate((b"one", b"other"), start=1):
+        path.write_bytes(content)
+        assert checkpoint.digest(path) == checkpoint.digest(path) == hashlib.sha256(content).hexdigest() and len(reads) == count
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:

@@ -46,8 +46,9 @@ def test_a_term_that_stays_far_above_its_minimum_is_noted_once(run: RunInfo, cap
     assert watch(run, {"adapt.dual": [1.0, 0.5, 4.0, 6.0, 7.0, 8.0, 9.0]}, epochs=3) is None
     (note,) = notes(run)
     assert (note["fold"], note["stage"], note["epoch"], note["name"], note["value"]) == (0, "joint", 5, "adapt.dual", 8.0)
-    line = "warning: fold 1 of 2, stage joint, epoch 6: the loss term 'adapt.dual' is 8 and far above its smallest value 0.5 for 3 epochs\n"
-    assert capsys.readouterr().err == line
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: fold 1 of 2, stage joint, epoch 6: ") and line.endswith(note["message"])
+    assert {"'adapt.dual'", "8", "0.5", "3"} <= set(line.split())
 
 
 def test_a_single_peak_is_not_a_divergence(run: RunInfo) -> None:
@@ -67,14 +68,14 @@ def test_a_diagnostic_that_collapses_is_noted_and_one_that_is_not_watched_is_not
     falls: list[float | None] = [10.0, 2.0, 0.4, 0.1]
     watch(run, {"adapt.prototype_spread": falls, "burst_spread": falls, "adapt.embedding_norm": [10.0, 8.0, 6.0, 5.0]})
     assert [(note["name"], note["epoch"]) for note in notes(run)] == [("adapt.prototype_spread", 2)]
-    assert "'adapt.prototype_spread' has collapsed from 10 to 0.4" in capsys.readouterr().err
+    assert {"'adapt.prototype_spread'", "10", "0.4"} <= set(capsys.readouterr().err.split())
 
 
 def test_what_is_to_be_ignored_is_and_missing_values_are_passed_over(run: RunInfo) -> None:
     watch(run, {"ramped": [0.1, 5.0, 9.0], "a.spread": [1.0, 0.0, 0.0], "b": [None, 1.0, None]}, epochs=1, ignore=["ramped", "a.spread"])
     assert notes(run) == []
     watch(run, {"c": [1.0, 2.0, 3.0], "a.spread": [1.0, float("nan"), 1.0]})
-    assert [note["message"] for note in notes(run)] == ["'a.spread' is nan"]
+    assert [(note["name"], note["epoch"]) for note in notes(run)] == [("a.spread", 1)]
 
 
 def test_it_stops_the_stage_only_when_asked_to(run: RunInfo) -> None:
