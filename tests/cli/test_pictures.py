@@ -86,7 +86,7 @@ def test_what_is_not_trained(call: Call, trained: Path, change: list[str], code:
 
 
 def test_a_field_without_frames_has_no_map(call: Call, trained: Path, tmp_path: Path) -> None:
-    change = ["--set", "resonance.use=mean", "--set", "train.epochs=1"]
+    change = ["--set", "resonance.use=mean", "--set", "train.epochs=1", "--set", "output.dir=switched-off"]
     assert run_main(["tiny.yaml", "--quiet", *change]) == 0
     code, _, err = call("resonance", "tiny.yaml", *ids(trained), *change, "-o", tmp_path / "map.png")
     assert code == 3 and "[B403] 'sere.mean' has no map of frames" in err, err
