@@ -7,10 +7,10 @@ at before a choice is made.  Squares are S_l, whose labels are known.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from sere_core.score.records import Record
 from sere_registry.errors import Place, error
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -31,20 +32,19 @@ class Panel:
     """One run's fold.
 
     Args:
-        title: of the panel.
-        subtitle: what distinguishes the run, and its score.
-        classes: names, in the order of the numbers below.
+        title, subtitle: the run; its score, and what else tells it from others.
+        classes: names.
         points: `[N, D]` embeddings, the scored utterances first.
-        classes_of: `[N]`, the prediction, or for S_l the label.
+        emotion: `[N]`, the position in `classes` of the prediction, or for S_l of the label.
         language: `[N]`.
         scored: how many of N are scored utterances.
     """
 
     title: str
     subtitle: str
-    classes: tuple[str, ...]
-    points: NDArray[np.floating[Any]]
-    classes_of: NDArray[np.integer[Any]]
+    classes: Sequence[str]
+    points: NDArray[np.float64]
+    emotion: NDArray[np.int64]
     language: NDArray[np.str_]
     scored: int
 
@@ -63,32 +63,23 @@ def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
         raise error("T505", f"{folder} has no embeddings of fold {fold}", hint, Place(path="--fold"))
     try:
         with np.load(path, allow_pickle=False) as held:
-            parts = {key: held[key] for key in held.files}
-        points, emotions = [parts["embedding"]], [parts["predicted"]]
-        languages = [parts["language"] if "language" in parts else np.full(len(points[0]), "")]
+            parts = dict(held)
+        scored = len(parts["embedding"])
+        parts.setdefault("language", np.full(scored, ""))  # an older record does not tell
+        kinds = [("embedding", "predicted", "language")]
         if "support_embedding" in parts:
-            points.append(parts["support_embedding"])
-            emotions.append(parts["support_label"])
-            languages.append(parts["support_language"])
+            kinds.append(("support_embedding", "support_label", "support_language"))
+        points, emotion, language = (np.concatenate([parts[each] for each in names]) for names in zip(*kinds, strict=True))
     except (OSError, ValueError, KeyError) as cause:
         raise error("T505", f"{path} is damaged: {cause}", "run again with --fresh") from cause
     scores = next(each for each in record.scores["folds"] if each["fold"] == fold)
-    subtitle = f"UAR {100 * scores['uar']:.1f} %"
-    if (scores.get("clustering") or {}).get("silhouette") is not None:
-        subtitle += f", silhouette {scores['clustering']['silhouette']:.2f}, {scores['clustering']['k']}-NN purity "
-        subtitle += f"{100 * scores['clustering']['knn_purity']:.0f} %"
-    return Panel(
-        name or record.manifest["name"],
-        subtitle,
-        tuple(record.scores["classes"]),
-        np.concatenate(points),
-        np.concatenate(emotions),
-        np.concatenate(languages),
-        len(points[0]),
-    )
+    subtitle, found = f"UAR {100 * scores['uar']:.1f} %", scores.get("clustering") or {}
+    if found.get("silhouette") is not None:
+        subtitle += f", silhouette {found['silhouette']:.2f}, {found['k']}-NN purity {100 * found['knn_purity']:.0f} %"
+    return Panel(name or record.manifest["name"], subtitle, record.scores["classes"], points, emotion, language, scored)
 
 
-def flat(points: NDArray[np.floating[Any]], seed: int = 0) -> NDArray[np.float64]:
+def flat(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float64]:
     """t-SNE (van der Maaten & Hinton 2008) of standardised embeddings to `[N, 2]`; the same for the same points and seed."""
     from sklearn.manifold import TSNE
     from sklearn.preprocessing import StandardScaler
@@ -110,46 +101,36 @@ def draw(panels: Sequence[Panel], seed: int = 0) -> Figure:
 
     columns = min(len(panels), 4)
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(3.9 * columns + 0.4, 4.25 * rows + 1.15))
-    grid = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(
-        left=0.012, right=0.988, top=1 - 0.62 / figure.get_figheight(), bottom=1.0 / figure.get_figheight(), wspace=0.05, hspace=0.2
-    )
+    figure = Figure(figsize=(3.9 * columns + 0.4, 4.25 * rows + 1.15), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flat
     classes = list(dict.fromkeys(name for panel in panels for name in panel.classes))
     colour = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(classes)}
-    for axes, panel in zip(grid.flat, panels, strict=False):
+    for panel, axes in zip(panels, grid, strict=False):
         _panel(axes, panel, flat(panel.points, seed), colour)
-    for axes in list(grid.flat)[len(panels) :]:
+    for axes in grid:  # places without a panel
         axes.set_axis_off()
     marks = [Line2D([], [], marker="o", linestyle="", markersize=8, color=colour[name], label=name) for name in classes]
-    figure.legend(
-        handles=marks,
-        loc="lower center",
-        ncols=len(marks),
-        frameon=False,
-        fontsize=10.5,
-        bbox_to_anchor=(0.5, 0.36 / figure.get_figheight()),
-        handletextpad=0.1,
-    )
-    figure.text(0.5, 0.2 / figure.get_figheight(), _caption(panels), ha="center", va="center", fontsize=9, color=GREY)
+    style = {"frameon": False, "fontsize": 10.5, "handletextpad": 0.1, "title": _caption(panels), "title_fontsize": 9}
+    legend = figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), **style)
+    legend.get_title().set_color(GREY)
     return figure
 
 
 def _caption(panels: Sequence[Panel]) -> str:
     scored = "/".join(sorted({name for panel in panels for name in panel.language[: panel.scored] if name}))
     known = "/".join(sorted({name for panel in panels for name in panel.language[panel.scored :] if name}))
-    text = f"circles: scored utterances{f' ({scored})' if scored else ''}, coloured by the prediction; their true emotions are sealed"
+    languages = f" ({scored})" if scored else ""
+    text = f"circles: scored utterances{languages}, coloured by the prediction; their true emotions are sealed"
     return text + (f".  squares: labelled utterances ({known}), coloured by label" if known else "")
 
 
-def _panel(axes: Any, panel: Panel, places: NDArray[np.floating[Any]], colour: dict[str, str]) -> None:
-    shades = np.array([colour[panel.classes[int(number)]] for number in panel.classes_of])
-    test, support = slice(0, panel.scored), slice(panel.scored, None)
-    axes.scatter(*places[test].T, s=20, c=shades[test], alpha=0.8, linewidths=0)
-    axes.scatter(*places[support].T, s=52, c=shades[support], marker="s", edgecolors="#222222", linewidths=0.9)
+def _panel(axes: Axes, panel: Panel, places: NDArray[np.float64], colour: Mapping[str, str]) -> None:
+    shades = [colour[panel.classes[number]] for number in panel.emotion]
+    (x, y), n = places.T, panel.scored
+    axes.scatter(x[:n], y[:n], 20, shades[:n], alpha=0.8, linewidths=0)
+    axes.scatter(x[n:], y[n:], 52, shades[n:], marker="s", edgecolors="#222222", linewidths=0.9)
     axes.set_title(panel.title, fontsize=12.5, loc="left", pad=20)
     axes.text(0, 1.025, panel.subtitle, transform=axes.transAxes, fontsize=9, color=GREY, va="bottom")
     axes.set(xticks=[], yticks=[])
     axes.margins(0.06)
-    for spine in axes.spines.values():
-        spine.set_color("#d0d0d0")
+    axes.spines[:].set_color("#d0d0d0")

@@ -133,7 +133,7 @@ def test_a_panel_holds_predictions_and_the_labels_of_the_source(trained: Path) -
     folds = json.loads((job(trained) / "folds.json").read_text())
     assert panel.scored == len(folds["folds"][0]["test"]) and len(panel.points) == panel.scored + 4
     assert set(panel.language[: panel.scored]) == {"xb"} and set(panel.language[panel.scored :]) == {"xa"}
-    assert panel.classes_of[panel.scored :].tolist() == list(folds["folds"][0]["labelled"].values())
+    assert panel.emotion[panel.scored :].tolist() == list(folds["folds"][0]["labelled"].values())
     figure = draw([panel] * 5)
     assert sum(axes.axison for axes in figure.axes) == 5
 
