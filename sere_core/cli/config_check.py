@@ -24,7 +24,7 @@ def run(arguments: Any) -> int:
     Raises:
         SereError: every mistake in the config.
     """
-    from sere_core.config.factories import check_factories
+    from sere_core.config.source_code import check_factories
     from sere_registry.catalog import Catalog
     from sere_registry.errors import SereError
 

@@ -25,7 +25,7 @@ def run(arguments: Any) -> int:
         SereError: every mistake in either config.
     """
     from sere_core.config import load
-    from sere_core.config.writer import flow
+    from sere_core.config.yaml_text import flow
 
     first, second = load(arguments.first), load(arguments.second)
     rows = differences(first, second)
@@ -44,9 +44,9 @@ def run(arguments: Any) -> int:
 
 def differences(first: Resolved, second: Resolved) -> list[dict[str, Any]]:
     """Rows of path, `a` and `b` (left out on the side that has no such value) and their origins."""
-    from sere_core.config.leaves import leaves
+    from sere_core.config.nodes import leaves
     from sere_core.config.nodes import dotted
-    from sere_core.config.origins import origin
+    from sere_core.cli.origins import origin
 
     sides = [dict(leaves(config.config.model_dump(mode="json"))) for config in (first, second)]
     rows: list[dict[str, Any]] = []

@@ -25,7 +25,7 @@ def run(arguments: Any) -> int:
     Raises:
         SereError: every mistake in the config; C302 if nothing stands at PATH.
     """
-    from sere_core.config.writer import flow
+    from sere_core.config.yaml_text import flow
 
     rows = list(explained(read_config(arguments), arguments.path))
     if arguments.json:
@@ -49,8 +49,8 @@ def explained(resolved: Resolved, path: str = "") -> Iterator[dict[str, Any]]:
     """
     from sere_core.config.model import RunConfig
     from sere_core.config.nodes import dotted
-    from sere_core.config.origins import component, meaning, origin
-    from sere_core.config.schema import keys, walk
+    from sere_core.cli.origins import component, meaning, origin
+    from sere_core.config.validation import keys, walk
     from sere_registry.errors import error, suggest
 
     data: Any = resolved.config.model_dump(mode="json")
@@ -81,7 +81,7 @@ def explained(resolved: Resolved, path: str = "") -> Iterator[dict[str, Any]]:
 def _choices(resolved: Resolved, path: tuple[str, ...]) -> str:
     """The type, bounds and default of a parameter."""
     from sere_core.cli.parameters import parameters
-    from sere_core.config.origins import component
+    from sere_core.cli.origins import component
 
     found = component(resolved, path)
     if found is None or found[1][:1] != ("params",):

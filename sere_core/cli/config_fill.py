@@ -22,9 +22,9 @@ def run(arguments: Any) -> int:
     Raises:
         SereError: every mistake in the config; C304 (FILE exists), X704 or X705 (it cannot be written).
     """
-    from sere_core.config.leaves import leaves
+    from sere_core.config.nodes import leaves
     from sere_core.config.nodes import dotted
-    from sere_core.config.origins import DEFAULT, origin
+    from sere_core.cli.origins import DEFAULT, origin
 
     arguments.sets = [*_head(arguments), *arguments.sets]
     resolved = read_config(arguments)
@@ -43,7 +43,7 @@ def run(arguments: Any) -> int:
 
 def _head(arguments: Any) -> list[str]:
     """What every config begins with, where this one does not say it."""
-    from sere_core.config.sources import Sources
+    from sere_core.config.files import Sources
 
     root = Sources([]).tree(arguments.config)
     if root is None or not isinstance(root.value, dict):

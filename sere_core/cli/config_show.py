@@ -40,19 +40,21 @@ def run(arguments: Any) -> int:
 
 def origins(resolved: Resolved) -> dict[str, str]:
     """Dotted path of each value -> who set it."""
-    from sere_core.config.leaves import leaves
+    from sere_core.config.nodes import leaves
     from sere_core.config.nodes import dotted
-    from sere_core.config.origins import origin
+    from sere_core.cli.origins import origin
 
     return {dotted(path): origin(resolved, path) for path, _ in leaves(resolved.config.model_dump(mode="json"))}
 
 
 def dropped(resolved: Resolved) -> dict[str, list[dict[str, str]]]:
     """Component -> the parameters that went when its `use` was changed, and who had set them."""
-    from sere_core.config.origins import spot
+    from sere_core.cli.origins import spot
 
-    found = resolved.dropped.items()
-    return {path: [{"param": one.name, "of": one.of, "origin": spot(one.place)} for one in gone] for path, gone in found}
+    from sere_core.cli.origins import lost
+
+    found = {path: lost(resolved, tuple(path.split("."))) for path in resolved.components}
+    return {path: [{"param": one.name, "of": one.of, "origin": spot(one.place)} for one in gone] for path, gone in found.items() if gone}
 
 
 def annotated(resolved: Resolved) -> str:
@@ -63,8 +65,8 @@ def annotated(resolved: Resolved) -> str:
 
 
 def _lines(resolved: Resolved, data: Any, path: tuple[str, ...], indent: str) -> Iterator[tuple[str, str]]:
-    from sere_core.config import origins as known
-    from sere_core.config.writer import flow
+    from sere_core.cli import origins as known
+    from sere_core.config.yaml_text import flow
 
     for name, child in data.items():
         here = (*path, name)

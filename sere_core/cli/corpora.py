@@ -64,7 +64,7 @@ def run(arguments: Any, catalog: Any = None) -> int:
 
 
 def _corpus(arguments: Any, catalog: Any) -> Any:
-    from sere_core.config.messages import validate
+    from sere_core.config.validation import validate
     from sere_core.config.resolved import Bound
     from sere_registry.catalog import Catalog
     from sere_registry.errors import Place, SereError, error
@@ -87,7 +87,7 @@ def _corpus(arguments: Any, catalog: Any) -> Any:
 
 
 def _parameters(sets: list[str]) -> dict[str, Any]:
-    from sere_core.config.reader import read
+    from sere_core.config.yaml_text import read
     from sere_registry.errors import Place, Problem, SereError
 
     problems: list[Problem] = []
@@ -98,7 +98,7 @@ def _parameters(sets: list[str]) -> dict[str, Any]:
         if not equals or not name.strip():
             problems.append(Problem("C305", "--set needs a name and a value", "such as --set language=pl", place))
             continue
-        node = read(value, lambda line, column, place=place: place, problems)  # type: ignore[misc]
+        node = read(value, place, problems, lines=False)
         data[name.strip()] = None if node is None else node.data()
     if problems:
         raise SereError(*problems)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from sere_core.config.schema import fields, is_model, members
+from sere_core.config.validation import fields, members, models
 
 _SIGNS = {"gt": "> {}", "ge": ">= {}", "lt": "< {}", "le": "<= {}", "multiple_of": "a multiple of {}"}
 _LENGTHS = {"min_length": "length >= {}", "max_length": "length <= {}", "pattern": "matches {}"}
@@ -67,12 +67,11 @@ def parameters(model: type[BaseModel], above: str = "") -> Iterator[Parameter]:
             search=tuple(search) if isinstance(search, (list, tuple)) else (),
             description=field.description or "",
         )
-        for member in members(field.annotation):
-            if is_model(member):
-                yield from parameters(member, f"{above}{key}.")
+        for inner in models(field.annotation):
+            yield from parameters(inner, f"{above}{key}.")
 
 
-def kind_of(annotation: Any) -> str:
+def kind_of(annotation: object) -> str:
     """A type as a reader of YAML would say it.
 
     >>> kind_of(Literal["a", 5]), kind_of(int | None), kind_of(tuple[str, ...]), kind_of(dict[str, float])
@@ -92,7 +91,7 @@ def kind_of(annotation: Any) -> str:
     if one is NoneType or one is None:
         return "null"
     if isinstance(one, type):
-        return "path" if issubclass(one, PurePath) else "map" if is_model(one) else one.__name__
+        return "path" if issubclass(one, PurePath) else "map" if models(one) else one.__name__
     return str(one)
 
 
@@ -102,14 +101,14 @@ def _default(field: FieldInfo) -> Any:
     return to_jsonable_python(field.get_default(call_default_factory=True), fallback=repr)
 
 
-def _annotated(annotation: Any) -> list[Any]:
+def _annotated(annotation: object) -> list[Any]:
     """`Annotated` alternatives, whose metadata pydantic leaves where it is."""
     if hasattr(annotation, "__metadata__"):
         return [annotation]
     return [part for argument in get_args(annotation) for part in _annotated(argument)] if get_origin(annotation) is not Literal else []
 
 
-def _metadata(annotation: Any) -> list[Any]:
+def _metadata(annotation: object) -> list[Any]:
     return [part for one in annotation.__metadata__ for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
 
 

@@ -55,7 +55,7 @@ def diagnose(catalog: Catalog) -> list[tuple[dict[str, str], Problem]]:
 
 
 def _of(entry: Any) -> Iterator[Problem]:
-    from sere_core.config.factories import missing_factory
+    from sere_core.config.source_code import missing_factory
 
     problem = entry.problem or missing_factory(entry.spec, entry.full_name, entry.distribution, entry.version)
     if problem is not None:

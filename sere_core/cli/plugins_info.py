@@ -35,7 +35,7 @@ def run(arguments: Any, catalog: Any) -> int:
 def describe(entry: Any) -> dict[str, Any]:
     """All about a loaded entry, as JSON data."""
     from sere_core.cli.parameters import parameters
-    from sere_core.cli.reads import reads
+    from sere_core.config.source_code import reads
     from sere_core.config.source_code import module_file
 
     spec = entry.spec

@@ -67,7 +67,7 @@ def run(arguments: Any) -> int:
     """Run, or say what would run."""
     resolved = read_config(arguments, arguments.quiet)
     from sere_core import run as engine
-    from sere_core.config.factories import check_factories
+    from sere_core.config.source_code import check_factories
 
     check_factories(resolved)  # now, not after hours of extraction
     if arguments.dry_run:

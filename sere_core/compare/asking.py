@@ -11,7 +11,7 @@ from typing import Any
 from sere_core.compare.asked import Inputs
 from sere_core.compare.grammar import Flags, Request, read_request
 from sere_core.compare.plan import ComparePlan
-from sere_core.config.writer import write
+from sere_core.config.yaml_text import write
 from sere_registry.errors import SereError, error
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from sere_core.compare.identity import Identity
-from sere_core.config.leaves import leaves
+from sere_core.config.nodes import leaves
 from sere_registry.errors import error
 
 Evidence = Mapping[str, str]

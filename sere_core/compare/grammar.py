@@ -9,12 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from sere_core.config.files import find, shown, text_of
-from sere_core.config.messages import validate
+from sere_core.config.files import Sources, find, shown, text_of
 from sere_core.config.model import Block, Section
 from sere_core.config.nodes import Node, place_of, tidy
-from sere_core.config.reader import read
-from sere_core.config.sources import Sources
+from sere_core.config.validation import validate
+from sere_core.config.yaml_text import read
 from sere_registry.errors import Place, Problem, SereError, suggest
 
 GRAMMAR = 1
@@ -152,7 +151,7 @@ def read_request(config: str, flags: Flags) -> Request:
 
 def _tree(path: Path, problems: list[Problem]) -> Node | None:
     file = shown(path)
-    root = read(text_of(path, Place(file)), lambda line, column: Place(file, line, column), problems)
+    root = read(text_of(path, Place(file)), Place(file), problems)
     if root is not None and not isinstance(root.value, dict):
         problems.append(Problem("C310", "a comparison is a mapping", "write `key: value` lines", root.start))
         return None
@@ -212,7 +211,7 @@ def _flag(flag: str, text: str, words: str, problems: list[Problem]) -> Node:
     """The value of a flag, read as YAML, each part standing at the flag."""
     place = Place(f"{flag} {text}")
     found: list[Problem] = []
-    node = read(words, lambda line, column: place, found)
+    node = read(words, place, found, lines=False)
     problems += [replace(problem, code="C305", place=place) for problem in found]
     return Node(None, place, place) if node is None else replace(node, key=place)
 

@@ -16,10 +16,11 @@ from sere_core.compare.places import is_done, job_file, read_json, record_of, wr
 from sere_core.compare.plan import ComparePlan, Job, Row
 from sere_core.compare.portable import anchored, data_paths, job_text, with_seed
 from sere_core.compare.rows import Overlay, Pair, checked, laid, pairs_of, plain, rows_of
-from sere_core.config import Resolved, overrides
-from sere_core.config.factories import check_factories
+from sere_core.config import Resolved
 from sere_core.config.loader import resolve
+from sere_core.config.merge import apply
 from sere_core.config.nodes import Node, at, tidy
+from sere_core.config.source_code import check_factories
 from sere_core.plan import Plan, make_plan
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place, Problem, SereError
@@ -172,7 +173,7 @@ class Planner:
         """The base with what every run gets."""
         request = self.request
         tree = laid(request.base, request.root.child("set") or Node({}, request.root.start))
-        tree = overrides.apply(tree, request.flags.sets, request.flags.unsets, self.problems)
+        tree = apply(tree, request.flags.sets, request.flags.unsets, self.problems)
         budget = request.root.child("budget")
         if budget is not None and budget.value:
             tree = laid(tree, Node({"train": budget}, budget.start))

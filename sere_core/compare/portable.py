@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 from sere_core.config import Resolved
 from sere_core.config.nodes import Node
-from sere_core.config.schema import below
-from sere_core.config.writer import write
+from sere_core.config.validation import below
+from sere_core.config.yaml_text import write
 
 _SEED = re.compile(r"(?m)^seed: [0-9]+$")
 

@@ -9,10 +9,9 @@ from typing import Any
 
 from sere_core.compare.grammar import Request
 from sere_core.compare.plan import Role
-from sere_core.config import overrides
-from sere_core.config.merge import merge
+from sere_core.config.merge import merge, put
 from sere_core.config.nodes import Node, Path, at, dotted
-from sere_core.config.writer import flow
+from sere_core.config.yaml_text import flow
 from sere_registry.errors import Place, Problem, SereError, suggest
 
 #: sections whose parts are named: an axis below one of them needs a row that has that part
@@ -60,7 +59,7 @@ class Overlay:
         """
         tree = laid(tree, self.layer)
         for value in self.values:
-            tree = laid(tree, value.node) if value.path is None else overrides.put(tree, value.path, value.node)
+            tree = laid(tree, value.node) if value.path is None else put(tree, value.path, value.node)
         return tree
 
 

@@ -1,14 +1,19 @@
-"""Finding and reading config files: those of the user, and those that come with sere."""
+"""Config files: finding them, reading them, and laying each over the files that it extends."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import sere_core
-from sere_registry.errors import Place, error, suggest
+from sere_core.config.merge import merge
+from sere_core.config.nodes import Node
+from sere_core.config.yaml_text import read
+from sere_registry.errors import Place, Problem, SereError, error, suggest
 
 MAX_BYTES = 1_000_000
+MAX_FILES = 64
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -32,22 +37,23 @@ def find(name: str, folder: Path, place: Place) -> Path:
     Raises:
         SereError: C304.
     """
-    if not name.strip():
-        raise error("C304", "the name of the config is empty", _hint(name), place)
-    path = folder / Path(name)
-    try:
-        if path.is_dir() and not name.endswith(_SUFFIXES) and _bare(name) in bundled():
-            return bundled()[_bare(name)]
-        if path.is_dir():
-            raise error("C304", f"'{name}' is a folder, not a config file", _hint(name), place)
-        if path.exists():
-            return path
-    except (OSError, ValueError) as cause:
-        raise error("C304", f"'{name}' cannot be read: {getattr(cause, 'strerror', None) or cause}", "", place) from None
     known = bundled()
-    if _bare(name) in known:
-        return known[_bare(name)]
-    raise error("C304", f"there is no config file '{name}'", _hint(name), place)
+    bare = (Path(name).with_suffix("") if name.endswith(_SUFFIXES) else Path(name)).as_posix()
+    bare = bare.removeprefix("./").removeprefix("configs/")
+    message = f"there is no config file '{name}'" if name.strip() else "the name of the config is empty"
+    path = folder / name
+    try:
+        if name.strip() and path.is_dir():
+            if bare in known and not name.endswith(_SUFFIXES):
+                return known[bare]
+            message = f"'{name}' is a folder, not a config file"
+        elif name.strip() and path.exists():
+            return path
+        elif bare in known:
+            return known[bare]
+    except (OSError, ValueError) as cause:
+        raise _unreadable(name, cause, place) from None
+    raise error("C304", message, suggest(bare, known, "configs that come with sere"), place)
 
 
 def shown(path: Path) -> str:
@@ -67,25 +73,103 @@ def text_of(path: Path, place: Place) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as cause:
-        raise error("C304", f"'{name}' cannot be read: {getattr(cause, 'strerror', None) or cause}", "", place) from None
+        raise _unreadable(name, cause, place) from None
     if len(data) > MAX_BYTES:
-        raise error("C310", f"the file is larger than {MAX_BYTES // 1_000_000} MB; that is not a config", "", Place(name))
+        message = f"the file is larger than {MAX_BYTES // 1_000_000} MB; that is not a config"
+        raise error("C310", message, "", Place(name))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
         before = data[: cause.start]
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
-        spot = Place(name, before.count(b"\n") + 1, column)
         message = f"the file is not UTF-8 text: byte 0x{data[cause.start]:02x}"
+        spot = Place(name, before.count(b"\n") + 1, column)
         raise error("C310", message, "save it with the encoding UTF-8", spot) from None
 
 
-def _bare(name: str) -> str:
-    """A bundled config's name, as `sere_default`, `sere_default.yaml` or `configs/sere_default.yaml`."""
-    path = Path(name)
-    bare = path.with_suffix("") if path.suffix in _SUFFIXES else path
-    return bare.as_posix().removeprefix("./").removeprefix("configs/")
+class Sources:
+    """Reads a config and what it extends.
+
+    Args:
+        problems: gets what is wrong with the files.
+
+    Attributes:
+        files: those read, the one asked for first.
+        folders: file as shown in messages -> its folder.
+    """
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        self.files: list[Path] = []
+        self.folders: dict[str, Path] = {}
+        self._reads = 0
+
+    def tree(self, name: str, folder: Path = Path(), place: Place | None = None, above: tuple[Path, ...] = ()) -> Node | None:
+        """The merged tree of the config `name`, relative to `folder`; None if it cannot be read.
+
+        Args:
+            name: a file, or a config that comes with sere.
+            folder: default: the working directory.
+            place: where the name was written, for messages.
+            above: the files that extend this one.
+        """
+        place = place or Place(name)
+        try:
+            path = find(name, folder, place)
+            real = path.resolve()
+            if real in above:
+                circle = " -> ".join(shown(file) for file in [*above[above.index(real) :], real])
+                hint = "remove one of these `extends`"
+                raise error("C304", f"the config extends itself: {circle}", hint, place)
+            self._reads += 1
+            if self._reads > MAX_FILES:
+                message = f"the config extends more than {MAX_FILES} files"
+                raise error("C304", message, "merge some of the files", place)
+            text = text_of(path, place)
+        except (SereError, OSError, RuntimeError) as cause:  # or a circle of symbolic links
+            coded = cause if isinstance(cause, SereError) else _unreadable(name, cause, place)
+            self.problems.extend(coded.problems)
+            return None
+        file = shown(path)
+        if real not in self.files:
+            self.files.append(real)
+        self.folders[file] = real.parent
+        root = self._root(text, file)
+        if root is None:
+            return None
+        merged: Node | None = Node({}, root.start)
+        for base in self._bases(root):
+            spot = replace(base.start, path="extends")
+            tree = self.tree(str(base.value), real.parent, spot, (*above, real))
+            merged = merge(merged, tree) if tree is not None else merged
+        return merge(merged, Node({key: child for key, child in root.value.items() if key != "extends"}, root.start))
+
+    def _root(self, text: str, file: str) -> Node | None:
+        found: list[Problem] = []
+        root = read(text, Place(file), found)
+        if root is None or root.value is None:
+            empty = Problem("C310", "the file is empty", "a config begins with `sere: 1`", Place(file))
+            self.problems.extend(found or [empty])
+            return None
+        self.problems.extend(found)
+        if isinstance(root.value, dict):
+            return Node(root.value, Place(file, 1, 1))
+        what = "a list" if isinstance(root.value, list) else "a single value"
+        message = f"a config is a mapping, this is {what}"
+        self.problems.append(Problem("C310", message, "write `key: value` lines", root.start))
+        return None
+
+    def _bases(self, root: Node) -> list[Node]:
+        extends = root.child("extends")
+        if extends is None or extends.value is None:
+            return []
+        items = extends.value if isinstance(extends.value, list) else [extends]
+        for item in items:
+            if not isinstance(item.value, str):
+                place = replace(item.place, path="extends")
+                self.problems.append(Problem("C302", "should be the name of a file, or a list of names", "", place))
+        return [item for item in items if isinstance(item.value, str)]
 
 
-def _hint(name: str) -> str:
-    return suggest(_bare(name), bundled(), "configs that come with sere")
+def _unreadable(name: str, cause: Exception, place: Place) -> SereError:
+    return error("C304", f"'{name}' cannot be read: {getattr(cause, 'strerror', None) or cause}", "", place)

@@ -1,27 +1,33 @@
-"""From a file and the command line to a checked config; every mistake found is reported, all in one error."""
+"""From files and the command line to a checked config: read -> merge -> replace references -> check -> `Resolved`.
+
+Every mistake found is reported, all in one error.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from sere_core.config import overrides
-from sere_core.config.blocks import Binder, blocks
 from sere_core.config.checks import Checks
-from sere_core.config.interpolate import Interpolation
-from sere_core.config.messages import show, validate
+from sere_core.config.files import Sources
+from sere_core.config.merge import apply
 from sere_core.config.model import Output, RunConfig
-from sere_core.config.nodes import Dropped, Node, Path, at, dotted, place_of, tidy
+from sere_core.config.nodes import Data, Node, Path, at, dotted, noted, place_of, tidy
+from sere_core.config.references import References
 from sere_core.config.resolved import Bound, Resolved
-from sere_core.config.sources import Sources
+from sere_core.config.validation import allows_null, fields, show, validate
 from sere_registry.catalog import Catalog
-from sere_registry.errors import Place, Problem, SereError
+from sere_registry.entries import WORDS, noun
+from sere_registry.errors import Place, Problem, SereError, error
+from sere_registry.kinds import Kind
 
 GRAMMAR = 1
-_DEFAULTS = {"dynamics": "sere.none", "method": "sere.joint", "select": "sere.last"}
+#: where component blocks stand: those of a section, and a section that is one
+MAPS: dict[str, Kind] = {"corpora": "corpus", "encoders": "encoder", "losses": "loss", "hooks": "hook"}
+SINGLE: dict[str, Kind] = {"dynamics": "dynamics", "resonance": "resonance", "method": "method", "select": "selector"}
 
 
 def load(
@@ -41,152 +47,173 @@ def load(
         unsets: paths to remove.
         seed: replaces the config's.
         catalog: where components are found; default: the installed ones.
-        environ: what `${env:X}` reads.
+        environ: what `${env:X}` reads; default: the environment.
 
     Raises:
         SereError: with every problem that was found.
     """
-    loader = _Loader(Catalog() if catalog is None else catalog, os.environ if environ is None else environ)
-    return loader.load(str(path), sets, unsets, seed)
+    problems: list[Problem] = []
+    sources = Sources(problems)
+    root = sources.tree(str(path))
+    if root is None or any(problem.code in ("C304", "C310") for problem in problems):
+        _stop(problems)  # what else is wrong cannot be told without the text
+    root = apply(root, sets, unsets, problems)
+    if seed is not None:
+        here = Place(file=f"--seed {seed}")
+        root = replace(root, value={**root.value, "seed": Node(seed, here, here)})
+    return resolve(root, sources, catalog or Catalog(), os.environ if environ is None else environ, problems)
 
 
-def resolve(root: Node, sources: Sources, catalog: Catalog, environ: Mapping[str, str]) -> Resolved:
-    """Check a tree that was merged by other means than `extends`.
+def resolve(root: Node, sources: Sources, catalog: Catalog, environ: Mapping[str, str], problems: Sequence[Problem] = ()) -> Resolved:
+    """Check a merged tree.
 
     Args:
         root: the whole config.
         sources: which files it came from, and their folders.
         catalog: where components are found.
         environ: what `${env:X}` reads.
+        problems: what was wrong before.
 
     Raises:
         SereError: with every problem that was found.
     """
-    return _Loader(catalog, environ).resolve(root, sources)
+    problems = list(problems)
+    _check_grammar(root, problems)
+    root = _with_defaults(root)
+    references = References(root, environ, problems)
+    try:
+        root = references.resolve(root)
+    except SereError as unbounded:
+        _stop([*problems, *unbounded.problems])
+    root = replace(root, value={name: child for name, child in root.value.items() if name != "vars"})
 
-
-class _Loader:
-    def __init__(self, catalog: Catalog, environ: Mapping[str, str]) -> None:
-        self.catalog, self.environ = catalog, environ
-        self.problems: list[Problem] = []
-
-    def load(self, path: str, sets: Sequence[str], unsets: Sequence[str], seed: int | None) -> Resolved:
-        sources = Sources(self.problems)
-        root = sources.tree(path)
-        if root is None or any(problem.code in ("C304", "C310") for problem in self.problems):
-            self.stop()  # what else is wrong cannot be told without the text
-        root = overrides.apply(root, sets, unsets, self.problems)
-        if seed is not None:
-            here = Place(file=f"--seed {seed}")
-            root = replace(root, value={**root.value, "seed": Node(seed, here, here)})
-        return self.resolve(root, sources)
-
-    def resolve(self, root: Node, sources: Sources) -> Resolved:
-        self.grammar(root)
-        root = _with_defaults(root)
-        interpolation = Interpolation(root, self.environ, self.problems)
+    found: list[Problem] = []
+    disable = _check_plugins(root, catalog, found)
+    data, components, cause = root.data(), dict[str, Bound](), None
+    for path, kind in blocks(root):
         try:
-            root = interpolation.resolve(root)
-        except SereError as error:
-            self.problems.extend(error.problems)
-            self.stop()
-        root = replace(root, value={name: child for name, child in root.value.items() if name != "vars"})
+            bound = _bind(root, path, kind, catalog, disable, sources.folders)
+        except SereError as wrong:
+            cause = cause or wrong.__cause__
+            found.extend(wrong.problems)
+            continue
+        if bound is not None:
+            components[dotted(path)] = bound
+            block_of(data, path).update(use=bound.use, params=bound.params.model_dump(mode="json", by_alias=True))
+    config, wrongs = validate(RunConfig, data, lambda path, key: place_of(root, path, key), "a config", ("extends", "vars"))
+    checks = Checks(root, components)
+    everything = [*found, *wrongs, *checks.problems()]
+    problems += [problem for problem in everything if not references.hides(problem.place)]
+    if problems or config is None:
+        _stop(problems, cause)
+    return Resolved(config, components, tuple(tidy(list(checks.warnings()))), tuple(sources.files), root)
 
-        found: list[Problem] = []
-        binder = Binder(root, self.catalog, self.plugins(root, found), sources.folders, found)
-        components: dict[str, Bound] = {}
-        for where, kind in blocks(root):
-            bound = binder.bind(where, kind)
-            if bound is not None:
-                components[dotted(where)] = bound
 
-        def place(below: Path, key: bool) -> Place:
-            return place_of(root, below, key)
+def blocks(root: Node) -> Iterator[tuple[Path, Kind]]:
+    """The paths of all component blocks, with the kind that each must be."""
+    for section, kind in MAPS.items():
+        node = root.child(section)
+        if node is not None and isinstance(node.value, dict):
+            yield from (((section, name), kind) for name in node.value)
+    yield from (((section,), kind) for section, kind in SINGLE.items() if root.child(section) is not None)
+    for strength in ("weak", "strong"):
+        node = at(root, ("views", strength))
+        if node is not None and isinstance(node.value, list):
+            yield from ((("views", strength, name), "view") for name, _ in node.children())
 
-        _, problems = validate(RunConfig, root.data(), place, "a config", also=("extends", "vars"))
-        checks = Checks(root, components)
-        checks.run()
-        noise = interpolation.unresolved
-        for problem in [*found, *problems, *checks.problems]:
-            spot = problem.place.path
-            if not any(spot == path or spot.startswith(path + ".") for path in noise):
-                self.problems.append(problem)
-        if self.problems:
-            self.stop(binder.cause)
-        warnings, files = tuple(tidy(checks.warnings)), tuple(sources.files)
-        return Resolved(_filled(root, components), components, warnings, files, _places(root), _dropped(root, components))
 
-    def stop(self, cause: BaseException | None = None) -> NoReturn:
-        raise SereError(*tidy(self.problems)) from cause
+def block_of(data: Data, path: Path) -> dict[str, Data]:
+    """The block of a component in plain data."""
+    for part in path:
+        data = data[int(part)] if isinstance(data, list) else data[part]
+    block: dict[str, Data] = data
+    return block
 
-    def grammar(self, root: Node) -> None:
-        version = root.child("sere")
-        place = place_of(root, ("sere",))
-        if version is None:
-            self.problems.append(Problem("C309", "the config does not say its grammar version", f"add the line `sere: {GRAMMAR}`", place))
-        elif type(version.value) is not int or version.value != GRAMMAR:
-            message = f"the grammar version {show(version.data())} is unknown"
-            self.problems.append(Problem("C309", message, f"this sere reads `sere: {GRAMMAR}`", place))
-            self.stop()
 
-    def plugins(self, root: Node, problems: list[Problem]) -> tuple[str, ...]:
-        """Check what the config requires; return what it disables."""
-        required = at(root, ("plugins", "require"))
-        for index, item in enumerate(required.value if required is not None and isinstance(required.value, list) else ()):
-            if isinstance(item.value, str):
-                try:
-                    self.catalog.require(item.value, place_of(root, ("plugins", "require", str(index))))
-                except SereError as error:
-                    problems.extend(error.problems)
-        disabled = at(root, ("plugins", "disable"))
-        items = disabled.value if disabled is not None and isinstance(disabled.value, list) else ()
-        return tuple(item.value for item in items if isinstance(item.value, str))
+def _stop(problems: list[Problem], cause: BaseException | None = None) -> NoReturn:
+    raise SereError(*tidy(problems)) from cause
+
+
+def _check_grammar(root: Node, problems: list[Problem]) -> None:
+    version, place = root.child("sere"), place_of(root, ("sere",))
+    if version is None:
+        message, hint = "the config does not say its grammar version", f"add the line `sere: {GRAMMAR}`"
+        problems.append(Problem("C309", message, hint, place))
+    elif type(version.value) is not int or version.value != GRAMMAR:
+        message = f"the grammar version {show(version.data())} is unknown"
+        _stop([*problems, Problem("C309", message, f"this sere reads `sere: {GRAMMAR}`", place)])
 
 
 def _with_defaults(root: Node) -> Node:
-    """Components that every run has, and the folder of the record, which refers to the name."""
+    """With the components that every run has, and the folder of the record, which refers to the name."""
     start = replace(root.start, line=None, column=None)
     value = dict(root.value)
-    for section, use in _DEFAULTS.items():
-        value.setdefault(section, Node({"use": Node(use, start, start)}, start, start))
+    for section in SINGLE:
+        block = RunConfig.model_fields[section].get_default(call_default_factory=True)
+        if block is not None:
+            value.setdefault(section, Node({"use": Node(block.use, start, start)}, start, start))
     output = value.get("output", Node({}, start, start))
     if isinstance(output.value, dict) and "dir" not in output.value:
         value["output"] = replace(output, value={**output.value, "dir": Node(Output().dir, start, start)})
     return replace(root, value=value)
 
 
-def _filled(root: Node, components: Mapping[str, Bound]) -> RunConfig:
-    """The config with full names and every parameter of every component."""
-    data: Any = root.data()
-    for path, bound in components.items():
-        block = data
-        for part in path.split("."):
-            block = block[int(part)] if isinstance(block, list) else block[part]
-        block["use"] = bound.use
-        block["params"] = bound.params.model_dump(mode="json", by_alias=True)
-    return RunConfig.model_validate(data)
+def _check_plugins(root: Node, catalog: Catalog, problems: list[Problem]) -> tuple[str, ...]:
+    """Check what the config requires; what it disables."""
+    names: dict[str, dict[str, str]] = {}
+    for section in ("require", "disable"):
+        node = at(root, ("plugins", section))
+        items = node.children() if node is not None and isinstance(node.value, list) else ()
+        names[section] = {index: item.value for index, item in items if isinstance(item.value, str)}
+    for index, requirement in names["require"].items():
+        with noted(problems):
+            catalog.require(requirement, place_of(root, ("plugins", "require", index)))
+    return tuple(names["disable"].values())
 
 
-def _dropped(root: Node, components: Mapping[str, Bound]) -> dict[str, tuple[Dropped, ...]]:
-    """The parameters that changed `use`s dropped and nobody gave again, by component."""
-    found: dict[str, tuple[Dropped, ...]] = {}
-    for path in components:
-        block = at(root, tuple(path.split(".")))
-        params = None if block is None else block.child("params")
-        given = {} if params is None else dict(params.children())
-        gone = () if block is None else tuple(one for one in block.dropped if one.name not in given)
-        if gone:
-            found[path] = gone
-    return found
-
-
-def _places(root: Node) -> dict[str, Place]:
-    places: dict[str, Place] = {"": root.place}
-
-    def visit(node: Node, path: Path) -> None:
-        for name, child in node.children():
-            places[dotted((*path, name))] = replace(child.place, path=dotted((*path, name)))
-            visit(child, (*path, name))
-
-    visit(root, ())
-    return places
+def _bind(
+    root: Node,
+    path: Path,
+    kind: Kind,
+    catalog: Catalog,
+    disable: tuple[str, ...],
+    folders: Mapping[str, FilePath],
+) -> Bound | None:
+    """The component of the block at `path` with its checked parameters; None where the config's model says what is wrong."""
+    node = at(root, path)
+    where = place_of(root, (*path, "use"))
+    if node is None:
+        return None
+    if not isinstance(node.value, dict):
+        hint = f"write {{use: {node.value}}}" if isinstance(node.value, str) else ""
+        raise error("C302", f"should be a mapping, not {show(node.data())}", hint, place_of(root, path))
+    use = node.child("use")
+    if use is None:
+        hint = f"add `use: NAME`; {noun(kind)} names: {', '.join(catalog.names(kind)) or 'none'}"
+        raise error("C303", f"this block does not say which {noun(kind)} to use", hint, where)
+    if not isinstance(use.value, str) or not use.value:
+        raise error("C302", f"should be the name of {WORDS[kind]}, not {show(use.data())}", "", where)
+    name = use.value
+    file, _, attribute = name.removeprefix("file:").rpartition(":")
+    if name.startswith("file:") and file:  # from the folder of the file in which it stands
+        name = f"file:{(folders.get(use.start.file, FilePath.cwd()) / file).resolve()}:{attribute}"
+    entry = catalog.find(kind, name, where, disable)
+    spec = entry.spec
+    full_name = f"local.{spec.name}" if entry.local else entry.full_name
+    params = node.child("params")
+    given = {} if params is None or params.value is None else params.data()
+    if not isinstance(given, dict):
+        return None
+    known = fields(spec.params)
+    given = {key: value for key, value in given.items() if value is not None or key not in known or allows_null(known[key])}
+    try:
+        checked, problems = validate(spec.params, given, lambda below, key: place_of(root, (*path, "params", *below), key), full_name)
+    except Exception as cause:  # a validator of the plugin is broken
+        what = f"{spec.kind} '{full_name}' of {entry.owner} could not check its parameters"
+        place = place_of(root, (*path, "params"))
+        raise error("B401", f"{what}: {type(cause).__name__}: {cause}", "--traceback shows where", place) from cause
+    if checked is None:
+        raise SereError(*problems)
+    here = replace(node.place, path=dotted(path))
+    said = name if entry.local else full_name
+    return Bound(spec, full_name, entry.distribution, entry.version, checked, dotted(path), said, here)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sere_registry.training import Schedule
 
 Identifier = str
+Id = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 AtLeastOne = Annotated[int, Field(ge=1)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
 
@@ -97,7 +98,7 @@ class Train(Section):
     schedule: Schedule = Field(default_factory=Schedule, description="of the learning rate, for groups that bring none of their own")
     batch: Batch = Field(default_factory=Batch)
     clip: float | None = Field(default=None, gt=0, description="the largest norm of a gradient")
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto: bfloat16 where the GPU has it")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; default: all where an encoder is trained, else 1")
     checkpoint_every: int = Field(default=1, ge=1, description="epochs between two checkpoints")
@@ -120,7 +121,7 @@ class Paths(Section):
 class Output(Section):
     """Where the record goes."""
 
-    dir: str = Field(default="runs/${name}", description="the folder; each job makes one of its own below it")
+    dir: str = Field(default="runs/${name}", pattern=r"\S", description="the folder; each job makes one of its own below it")
 
 
 class Plugins(Section):
@@ -134,22 +135,22 @@ class RunConfig(Section):
     """A whole run."""
 
     sere: int = Field(description="the grammar version")
-    name: str = Field(description="the run's name")
+    name: str = Field(pattern=r"^\w[\w.+ -]*$", description="the run's name: letters, digits and . _ + -")
     seed: int = Field(default=0, ge=0, lt=2**32, description="of everything random; a whole number below 2**32")
     plugins: Plugins = Field(default_factory=Plugins)
-    corpora: dict[Identifier, Block] = Field(description="id -> corpus")
+    corpora: dict[Id, Block] = Field(description="id -> corpus")
     task: Task = Field(description="from which corpus to which, and under which protocol")
     features: Features = Field(default_factory=Features)
-    encoders: dict[Identifier, Block] = Field(description="id -> encoder")
+    encoders: dict[Id, Block] = Field(description="id -> encoder")
     paths: Paths = Field(description="which encoder takes which stream: {labelled: ID, unlabelled: ID}")
     network: Network = Field(default_factory=Network)
     # defaults by full name: a short one could become ambiguous with a plugin that the run does not name
     dynamics: Block = Field(default_factory=lambda: Block(use="sere.none"))
     resonance: Block | None = None
     method: Block = Field(default_factory=lambda: Block(use="sere.joint"))
-    losses: dict[Identifier, LossBlock] = Field(default={})
+    losses: dict[Id, LossBlock] = Field(default={})
     train: Train = Field(default_factory=Train)
     views: ViewSets = Field(default_factory=ViewSets)
     select: Block = Field(default_factory=lambda: Block(use="sere.last"))
-    hooks: dict[Identifier, Block] = Field(default={})
+    hooks: dict[Id, Block] = Field(default={})
     output: Output = Field(default_factory=Output)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sere_registry.errors import Place, Problem
+from sere_registry.errors import Place, Problem, SereError
 
 Path = tuple[str, ...]
+#: what YAML and JSON hold: scalars, and mappings and lists of them
+Data = Any
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Node:
         dropped: of a component's block, the parameters that a changed `use` dropped.
     """
 
-    value: Any
+    value: Data
     start: Place
     key: Place | None = None
     dropped: tuple[Dropped, ...] = ()
@@ -43,22 +46,24 @@ class Node:
 
     def children(self) -> Iterator[tuple[str, Node]]:
         """The named children of a mapping, or the numbered ones of a list."""
-        if isinstance(self.value, dict):
-            yield from self.value.items()
-        elif isinstance(self.value, list):
-            yield from ((str(index), item) for index, item in enumerate(self.value))
+        return children(self.value)
 
     def child(self, name: str) -> Node | None:
-        """The child of this name, None if there is none."""
         return dict(self.children()).get(name)
 
-    def data(self) -> Any:
+    def data(self) -> Data:
         """The value without places."""
         if isinstance(self.value, dict):
             return {name: child.data() for name, child in self.value.items()}
-        if isinstance(self.value, list):
-            return [child.data() for child in self.value]
-        return self.value
+        return [child.data() for child in self.value] if isinstance(self.value, list) else self.value
+
+
+def children(value: Data) -> Iterator[tuple[str, Data]]:
+    """The children of a mapping with their keys, of a list with their numbers; none of a single value."""
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from ((str(index), item) for index, item in enumerate(value))
 
 
 def dotted(path: Path) -> str:
@@ -84,10 +89,37 @@ def place_of(root: Node, path: Path, key: bool = False) -> Place:
     return replace(node.key if key and node.key is not None else node.place, path=dotted(path))
 
 
+@contextmanager
+def noted(problems: list[Problem]) -> Iterator[None]:
+    """Add the problems of a `SereError` raised inside to `problems`, and go on."""
+    try:
+        yield
+    except SereError as error:
+        problems.extend(error.problems)
+
+
 def tidy(problems: list[Problem]) -> list[Problem]:
-    """The problems in the order of file, line and column, and at each place only the first that was found."""
-    first: dict[Place, Problem] = {}
+    """The problems in the order of file, line and column: the first at each place, and one for each package of another api."""
+    first: dict[Place | str, Problem] = {}
     for problem in problems:
-        first.setdefault(problem.place, problem)
+        first.setdefault(problem.message if problem.code == "P105" else problem.place, problem)
     files = list(dict.fromkeys(problem.place.file for problem in problems))
-    return sorted(first.values(), key=lambda problem: (files.index(problem.place.file), problem.place.line or 0, problem.place.column or 0))
+
+    def order(problem: Problem) -> tuple[int, int, int]:
+        return files.index(problem.place.file), problem.place.line or 0, problem.place.column or 0
+
+    return sorted(first.values(), key=order)
+
+
+def leaves(data: Data, path: Path = ()) -> Iterator[tuple[Path, Data]]:
+    """The values of plain data with their paths; empty mappings and lists of single values count as one value.
+
+    >>> list(leaves({"a": {"b": 1, "c": [2, 3]}}))
+    [(('a', 'b'), 1), (('a', 'c'), [2, 3])]
+    """
+    nested = isinstance(data, list) and any(isinstance(item, (dict, list)) for item in data)
+    if nested or (isinstance(data, dict) and data):
+        for name, child in children(data):
+            yield from leaves(child, (*path, str(name)))
+    else:
+        yield path, data

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sere_core.config.model import RunConfig
-from sere_core.config.nodes import Dropped
-from sere_core.config.schema import without_paths
+from sere_core.config.nodes import Node, place_of
+from sere_core.config.validation import without_paths
+from sere_core.config.yaml_text import write
 from sere_registry.errors import Place, Problem, SereError, error, reason, suggest
 from sere_registry.params import Params
 from sere_registry.spec import ComponentSpec
@@ -54,8 +55,8 @@ class Bound:
         try:
             factory = self.spec.load()
         except SereError as cause:
-            way_out = f"repair or update {self.distribution}; --traceback shows where"
-            problems = [replace(one, message=f"{what}: {one.message}", hint=way_out, place=self.place) for one in cause.problems]
+            hint = f"repair or update {self.distribution}; --traceback shows where"
+            problems = [replace(one, message=f"{what}: {one.message}", hint=hint, place=self.place) for one in cause.problems]
             raise SereError(*problems) from (cause.__cause__ or cause)
         try:
             return factory(self.params, context)
@@ -75,23 +76,18 @@ class Resolved:
             "views.weak.0", "hooks.progress", ...
         warnings: what is odd but no error.
         sources: the files that were read, the one asked for first.
-        places: dotted path -> where it was written.
-        dropped: path of a component -> the parameters that went with an earlier `use`, and are not given again.
+        root: the merged tree, which knows where each value was written, and what a changed `use` dropped.
     """
 
     config: RunConfig
     components: Mapping[str, Bound]
     warnings: tuple[Problem, ...]
     sources: tuple[Path, ...]
-    places: Mapping[str, Place] = field(repr=False)
-    dropped: Mapping[str, tuple[Dropped, ...]] = field(repr=False, default_factory=dict)
+    root: Node = field(repr=False)
 
     def place(self, path: str) -> Place:
         """Where `path` was written, or the nearest thing above it that was."""
-        above = path
-        while above and above not in self.places:
-            above = above.rpartition(".")[0]
-        return replace(self.places.get(above, Place()), path=path)
+        return replace(place_of(self.root, tuple(path.split("."))), path=path)
 
     @property
     def disabled(self) -> list[tuple[str, Place]]:
@@ -114,8 +110,6 @@ class Resolved:
 
     def dump(self) -> str:
         """The config as YAML with every default written out; loading it gives the same config."""
-        from sere_core.config.writer import write
-
         return write(self.config.model_dump(mode="json"))
 
     def digest(self) -> str:

@@ -1,4 +1,4 @@
-"""A module's source file, and what stands in it, read by `ast`: nothing is imported."""
+"""What a component's source file says, read by `ast`: nothing of it is imported."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ import ast
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from dataclasses import replace
 from pathlib import Path
+
+from sere_core.config.resolved import Resolved
+from sere_registry.entries import noun
+from sere_registry.errors import Problem, SereError
+from sere_registry.spec import ComponentSpec
+
+#: kind -> the method whose arguments say what a component is given
+_ASKS = {"loss": "forward", "selector": "score"}
+_HOPS = 3
 
 
 def module_file(module: str) -> Path | None:
@@ -66,3 +76,93 @@ def _defined(node: ast.AST) -> Iterator[str]:
         yield from ((alias.asname or alias.name).partition(".")[0] for alias in node.names)
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id
+
+
+def missing_factory(spec: ComponentSpec, full_name: str, distribution: str, version: str) -> Problem | None:
+    """What is wrong with a spec whose factory nothing defines; None where it is there, or where that cannot be told."""
+    if has_attribute(spec.factory) is not False:
+        return None
+    message = f"{noun(spec.kind)} '{full_name}' of {distribution} {version}: its factory {spec.factory} does not exist"
+    hint = f"this is for the author of {distribution}, or leave it out: SERE_DISABLE={distribution}"
+    return Problem("P104", message, hint)
+
+
+def check_factories(resolved: Resolved, known: Container[str] = ()) -> None:
+    """Check the factories of all components of a resolved config.
+
+    Args:
+        known: factories that were looked for before.
+
+    Raises:
+        SereError: P104 for each that does not exist, with the place that names its component.
+    """
+    problems = []
+    for path, bound in resolved.components.items():
+        if bound.spec.factory in known:
+            continue
+        problem = missing_factory(bound.spec, bound.full_name, bound.distribution, bound.version)
+        if problem is not None:
+            hint = f"correct `factory` in {bound.distribution}" if bound.use.startswith("file:") else problem.hint
+            problems.append(replace(problem, hint=hint, place=resolved.place(f"{path}.use")))
+    if problems:
+        raise SereError(*problems)
+
+
+def reads(kind: str, factory: str) -> dict[str, tuple[str, ...]]:
+    """What each class that `factory` may build asks for: class -> the arguments of its `forward` (loss), of its `score`
+    (selector), or the hooks it listens to (hook).  Empty where that cannot be told from the file.
+    """
+    module, _, attribute = factory.partition(":")
+    found: dict[str, tuple[str, ...]] = {}
+    for node, tree in _built(module, attribute.partition(".")[0], _HOPS):
+        if kind == "hook":
+            names = tuple(method.name for method in _methods(node) if method.name.startswith("sere_"))
+        else:
+            names = _arguments(node, tree, _ASKS.get(kind, "")) or ()
+        if names:
+            found[node.name] = names
+    return found
+
+
+def _built(module: str, name: str, hops: int) -> Iterator[tuple[ast.ClassDef, ast.Module]]:
+    """The classes that `module:name` is or returns, each with the tree of its file."""
+    path = module_file(module)
+    tree = None if path is None or hops < 0 else tree_of(path)
+    if tree is None:
+        return
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            yield node, tree
+        elif isinstance(node, ast.FunctionDef) and node.name == name:
+            called = {
+                call.func.id
+                for line in ast.walk(node)
+                if isinstance(line, ast.Return) and line.value is not None
+                for call in ast.walk(line.value)
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id != name
+            }
+            for each in sorted(called):
+                yield from _built(module, each, hops - 1)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    yield from _built(node.module, alias.name, hops - 1)
+
+
+def _methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    return [child for child in node.body if isinstance(child, ast.FunctionDef)]
+
+
+def _arguments(node: ast.ClassDef, tree: ast.Module, method: str, hops: int = _HOPS) -> tuple[str, ...] | None:
+    """The arguments of a method of a class, or of the base in the same file that has it."""
+    for child in _methods(node):
+        if child.name == method:
+            given = [*child.args.posonlyargs, *child.args.args, *child.args.kwonlyargs]
+            return tuple(argument.arg for argument in given if argument.arg != "self")
+    bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    for other in tree.body if hops > 0 else ():
+        if isinstance(other, ast.ClassDef) and other.name in bases:
+            found = _arguments(other, tree, method, hops - 1)
+            if found is not None:
+                return found
+    return None

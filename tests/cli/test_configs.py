@@ -186,10 +186,10 @@ def made() -> dict[str, Any]:
 
 def plain(path: Path) -> Any:
     """A shipped config as YAML 1.2 readers see it: `1e-3` is a number, as in the engine's own reader."""
-    from sere_core.config.reader import read
+    from sere_core.config.yaml_text import read
     from sere_registry import Place
 
-    node = read(path.read_text(encoding="utf-8"), lambda line, column: Place(), [])
+    node = read(path.read_text(encoding="utf-8"), Place(), [])
     assert node is not None
     return node.data()
 

@@ -13,8 +13,7 @@ import pytest
 
 from sere_core.cli import main, plugins
 from sere_core.cli.parameters import kind_of, parameters
-from sere_core.cli.reads import reads
-from sere_core.config.source_code import has_attribute, module_file
+from sere_core.config.source_code import has_attribute, module_file, reads
 from sere_registry import ComponentSpec, Params, SereError, param
 from sere_registry.catalog import Announced, Catalog
 from sere_registry.kinds import GROUPS

@@ -17,7 +17,7 @@ from sere_core.compare.jobs import run_job
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.proof import Proof, prove
 from sere_core.compare.running import missing_jobs
-from sere_core.config.writer import write
+from sere_core.config.yaml_text import write
 from tests.compare.tiny import BASE, COMPARISON, made
 
 Edit = Callable[[str, str, Callable[[Any], None]], None]

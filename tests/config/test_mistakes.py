@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from textwrap import dedent
 
 import pytest
@@ -13,152 +13,67 @@ Read = Callable[..., Resolved]
 Lines = Callable[..., list[str]]
 
 
+def marks(lines: Iterable[str]) -> list[str]:
+    """The place and the code of each line."""
+    return [line.partition("]")[0] + "]" for line in lines]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        # keys
-        (
-            "name: small",
-            "name: small\nnmae: x",
-            "a.yaml:3:1: nmae: [C302] unknown key | did you mean 'name'? known keys of a config: corpora, dynamics, e",
-        ),
-        (
-            "weight: 0.5",
-            "weigth: 0.5",
-            "a.yaml:14:5: losses.adapt.weigth: [C302] unknown key | did you mean 'weight'? known keys of losses.adapt",
-        ),
-        (
-            "temperature",
-            "temprature",
-            "a.yaml:15:14: losses.adapt.params.temprature: [C302] unknown key | did you mean 'temperature'? known keys",
-        ),
-        ("weight: 0.5", "weight: {strt: 1}", "a.yaml:14:14: losses.adapt.weight.strt: [C302] unknown key | did you mean 'start'?"),
-        ("source: german, ", "", "a.yaml:6:1: task.source: [C302] 'source' is missing | source: the id of the labelled corpus"),
-        ("params: {root: /data/de}", "params: {}", "a.yaml:4:25: corpora.german.params.root: [C302] 'root' is missing | root: the folder"),
-        (", params: {root: /data/de}", "", "a.yaml:4:3: corpora.german.params.root: [C302] 'root' is missing | root: the folder"),
-        # values
-        (
-            "weight: 0.5",
-            "weight: heavy",
-            "a.yaml:14:13: losses.adapt.weight: [C302] should be a number or a mapping, not 'heavy' | weight: a num",
-        ),
-        (
-            "weight: 0.5",
-            "weight: {end: x}",
-            "a.yaml:14:19: losses.adapt.weight.end: [C302] should be a number, not 'x' | end: the weight from",
-        ),
-        ("weight: 0.5", "weight: true", "a.yaml:14:13: losses.adapt.weight: [C302] should be a number or a mapping, not true"),
-        ("weight: 0.5", "weight: .inf", "a.yaml:14:13: losses.adapt.weight: [C302] should be a finite number or a mapping, not Infinity"),
-        (
-            "ture: 0.1",
-            "ture: 0",
-            "a.yaml:15:27: losses.adapt.params.temperature: [C302] should be greater than 0.0, not 0 | temperature: how sharp",
-        ),
-        (
-            "temperature: 0.1",
-            "steps: 1.5",
-            "a.yaml:15:21: losses.adapt.params.steps: [C302] should be a whole number, not 1.5 | steps: how m",
-        ),
-        ("temperature: 0.1", "steps: '5'", "a.yaml:15:21: losses.adapt.params.steps: [C302] should be a whole number, not '5'"),
-        (
-            "temperature: 0.1",
-            "sharp: 1",
-            "a.yaml:15:21: losses.adapt.params.sharp: [C302] should be true or false, not 1 | sharp: sharp or not",
-        ),
-        ("temperature: 0.1", "mode: sot", "should be 'soft' or 'hard', not 'sot' | did you mean 'soft'? one of: hard, soft"),
-        (
-            "{root: /data/de}",
-            "{root: /d, speakers: 3}",
-            "corpora.german.params.speakers: [C302] should be a list, not 3 | speakers: only these",
-        ),
-        ("{root: /data/de}", "{root: /d, speakers: [3]}", "a.yaml:4:55: corpora.german.params.speakers.0: [C302] should be text, not 3"),
-        ("{root: /data/de}", "/data/de", "a.yaml:4:33: corpora.german.params: [C302] should be a mapping, not '/data/de'"),
-        ("name: small", "name: 5", "a.yaml:2:7: name: [C302] should be text, not 5 | name: the run's name"),
-        ("name: small", "name: a/b", "a.yaml:2:7: name: [C302] 'a/b' cannot be the name of a folder"),
-        ("name: small", "name: ..", "a.yaml:2:7: name: [C302] '..' cannot be the name of a folder"),
-        ("name: small", "name: small\nseed: 4294967296", "a.yaml:3:7: seed: [C302] should be less than 4294967296, not 4294967296"),
-        ("target: italian", "target: italian, shots: 0", "task.shots: [C302] should be at least 1 or 'all', not 0 | shots: labelled utter"),
-        ("target: italian", "target: italian, folds: 1", "task.folds: [C302] should be at least 2 or 'speakers', not 1"),
-        (
-            "target: italian",
-            "target: italian, classes: [angre, fear]",
-            "[C302] 'angre' is not an emotion of the vocabulary | did you mean 'anger'",
-        ),
-        ("target: italian", "target: italian, classes: [happy, fear]", "'happy' is not an emotion of the vocabulary | write 'happiness'"),
-        ("target: italian", "target: italian, classes: [fear, fear]", "task.classes.1: [C302] 'fear' stands twice | remove one"),
-        ("name: small", "name: small\ntrain: {device: gpu}", "train.device: [C302] 'gpu' is not a device | did you mean 'cuda'? devices:"),
-        ("name: small", "name: small\ntrain: {batch: {labelled: 0}}", "train.batch.labelled: [C302] should be at least 1 or 'all', not 0"),
-        ("name: small", "name: small\ntrain: {batch: {source: 0}}", "train.batch.source: [C302] should be at least 1, not 0"),
-        (
-            "name: small",
-            "name: small\ntrain: {optimizer: {params: {lr: .nan}}}",
-            "a.yaml:3:34: train.optimizer.params.lr: [C302] should be a fin",
-        ),
-        ("name: small", "name: small\noutput: {dir: ' '}", "output.dir: [C302] the folder of the record has no name"),
-        ("name: small", "name: small\ntrain: 5", "a.yaml:3:8: train: [C302] should be a mapping, not 5"),
-        ("name: small", "name: small\nmethod: joint", "a.yaml:3:9: method: [C302] should be a mapping, not 'joint' | write {use: joint}"),
-        ("losses:", "losses:\n  a b: {use: plain}", "a.yaml:11:3: losses.a b: [C302] 'a b' cannot be an id | use letters, digits, _ and -"),
-        # names of components
-        (
-            "use: tiny",
-            "use: tinny",
-            "a.yaml:8:17: encoders.anchor.use: [R201] no encoder named 'tinny' | did you mean 'tiny'? encoders: tiny",
-        ),
-        ("use: tiny", "use: tric", "a.yaml:8:17: encoders.anchor.use: [R201] 'tric' is a loss, not an encoder | encoders: tiny"),
-        (
-            "use: tiny",
-            "params: {}",
-            "a.yaml:8:3: encoders.anchor.use: [C303] this block does not say which encoder to use | add `use: NAME`; encoder",
-        ),
-        ("use: tiny", "use: 3", "a.yaml:8:17: encoders.anchor.use: [C302] should be the name of an encoder, not 3"),
-        (
-            "use: tric",
-            "use: odd\n    params: {size: 13}\n  c:\n    use: tric",
-            "[B401] loss 'sere.odd' of sere 1.0 could not check its parameters: Runti",
-        ),
-        # ids
-        (
-            "source: german",
-            "source: germany",
-            "a.yaml:6:16: task.source: [C308] there is no 'germany' in corpora | did you mean 'german'? corpora: germ",
-        ),
-        (
-            "labelled: anchor, un",
-            "labelled: ankor, un",
-            "a.yaml:9:19: paths.labelled: [C308] there is no 'ankor' in encoders | did you mean 'anchor'",
-        ),
-        (
-            "unlabelled: anchor",
-            "unlabelled: {de: x}",
-            "a.yaml:9:44: paths.unlabelled.de: [C308] there is no 'x' in encoders | encoders: anchor",
-        ),
-        # what does not fit
-        (
-            "unlabelled: anchor",
-            "unlabelled: {}",
-            "a.yaml:9:27: paths.unlabelled: [C311] no language has an encoder | write one id, or one for each",
-        ),
-        ("target: italian", "target: italian, classes: [fear]", "task.classes: [C311] a classifier needs at least two classes"),
-        (
-            "target: italian",
-            "target: italian, folds: speakers, disjoint: none",
-            "task.disjoint: [C311] `folds: speakers` leaves one speaker o",
-        ),
-        ("sere: 1", "sere: 2", "a.yaml:1:7: sere: [C309] the grammar version 2 is unknown | this sere reads `sere: 1`"),
-        ("sere: 1", "sere: true", "a.yaml:1:7: sere: [C309] the grammar version true is unknown"),
-        ("sere: 1\n", "", "a.yaml:1:1: sere: [C309] the config does not say its grammar version | add the line `sere: 1`"),
-        # plugins
-        (
-            "name: small",
-            "name: small\nplugins: {require: ['x-y>=2']}",
-            "a.yaml:3:21: plugins.require.0: [P101] x-y is not installed | pip install",
-        ),
+        ("name: small", "name: small\nnmae: x", "a.yaml:3:1: nmae: [C302] name"),
+        ("weight: 0.5", "weigth: 0.5", "a.yaml:14:5: losses.adapt.weigth: [C302] weight"),
+        ("temperature", "temprature", "a.yaml:15:14: losses.adapt.params.temprature: [C302] temperature"),
+        ("weight: 0.5", "weight: {strt: 1}", "a.yaml:14:14: losses.adapt.weight.strt: [C302] start"),
+        ("source: german, ", "", "a.yaml:6:1: task.source: [C302] source"),
+        ("params: {root: /data/de}", "params: {}", "a.yaml:4:25: corpora.german.params.root: [C302] root"),
+        (", params: {root: /data/de}", "", "a.yaml:4:3: corpora.german.params.root: [C302] root"),
+        ("weight: 0.5", "weight: heavy", "a.yaml:14:13: losses.adapt.weight: [C302] heavy"),
+        ("weight: 0.5", "weight: {end: x}", "a.yaml:14:19: losses.adapt.weight.end: [C302] x"),
+        ("weight: 0.5", "weight: true", "a.yaml:14:13: losses.adapt.weight: [C302] true"),
+        ("weight: 0.5", "weight: .inf", "a.yaml:14:13: losses.adapt.weight: [C302] Infinity"),
+        ("ture: 0.1", "ture: 0", "a.yaml:15:27: losses.adapt.params.temperature: [C302] 0"),
+        ("temperature: 0.1", "steps: 1.5", "a.yaml:15:21: losses.adapt.params.steps: [C302] 1.5"),
+        ("temperature: 0.1", "steps: '5'", "a.yaml:15:21: losses.adapt.params.steps: [C302] 5"),
+        ("temperature: 0.1", "sharp: 1", "a.yaml:15:21: losses.adapt.params.sharp: [C302] 1"),
+        ("temperature: 0.1", "mode: sot", "losses.adapt.params.mode: [C302] soft, hard, sot"),
+        ("{root: /data/de}", "{root: /d, speakers: 3}", "corpora.german.params.speakers: [C302] 3"),
+        ("{root: /data/de}", "{root: /d, speakers: [3]}", "a.yaml:4:55: corpora.german.params.speakers.0: [C302] 3"),
+        ("{root: /data/de}", "/data/de", "a.yaml:4:33: corpora.german.params: [C302] /data/de"),
+        ("name: small", "name: 5", "a.yaml:2:7: name: [C302] 5"),
+        ("name: small", "name: a/b", "a.yaml:2:7: name: [C302] a/b"),
+        ("name: small", "name: ..", "a.yaml:2:7: name: [C302] .."),
+        ("name: small", "name: small\nseed: 4294967296", "a.yaml:3:7: seed: [C302] 4294967296"),
+        ("target: italian", "target: italian, shots: 0", "task.shots: [C302] 1, all, 0"),
+        ("target: italian", "target: italian, folds: 1", "task.folds: [C302] 2, speakers, 1"),
+        ("target: italian", "target: italian, classes: [angre, fear]", "[C302] angre, anger"),
+        ("target: italian", "target: italian, classes: [happy, fear]", "task.classes.0: [C302] happy, happiness"),
+        ("target: italian", "target: italian, classes: [fear, fear]", "task.classes.1: [C302] fear"),
+        ("name: small", "name: small\ntrain: {device: gpu}", "train.device: [C302] gpu, cuda"),
+        ("name: small", "name: small\ntrain: {batch: {labelled: 0}}", "train.batch.labelled: [C302] 1, all, 0"),
+        ("name: small", "name: small\ntrain: {batch: {source: 0}}", "train.batch.source: [C302] 1, 0"),
+        ("name: small", "name: small\ntrain: {optimizer: {params: {lr: .nan}}}", "a.yaml:3:34: train.optimizer.params.lr: [C302]"),
+        ("name: small", "name: small\noutput: {dir: ' '}", "output.dir: [C302]"),
+        ("name: small", "name: small\ntrain: 5", "a.yaml:3:8: train: [C302] 5"),
+        ("name: small", "name: small\nmethod: joint", "a.yaml:3:9: method: [C302] joint"),
+        ("losses:", "losses:\n  a b: {use: plain}", "a.yaml:11:3: losses.a b: [C302] a b"),
+        ("use: tiny", "use: tinny", "a.yaml:8:17: encoders.anchor.use: [R201] tinny, tiny"),
+        ("use: tiny", "use: tric", "a.yaml:8:17: encoders.anchor.use: [R201] tric"),
+        ("use: tiny", "params: {}", "a.yaml:8:3: encoders.anchor.use: [C303] use: NAME"),
+        ("use: tiny", "use: 3", "a.yaml:8:17: encoders.anchor.use: [C302] 3"),
+        ("use: tric", "use: odd\n    params: {size: 13}\n  c:\n    use: tric", "[B401] sere.odd"),
+        ("source: german", "source: germany", "a.yaml:6:16: task.source: [C308] germany, german"),
+        ("labelled: anchor, un", "labelled: ankor, un", "a.yaml:9:19: paths.labelled: [C308] ankor, anchor"),
+        ("unlabelled: anchor", "unlabelled: {de: x}", "a.yaml:9:44: paths.unlabelled.de: [C308] x"),
+        ("unlabelled: anchor", "unlabelled: {}", "a.yaml:9:27: paths.unlabelled: [C311]"),
+        ("target: italian", "target: italian, classes: [fear]", "task.classes: [C311]"),
+        ("target: italian", "target: italian, folds: speakers, disjoint: none", "task.disjoint: [C311] folds: speakers"),
+        ("sere: 1", "sere: 2", "a.yaml:1:7: sere: [C309] sere: 1"),
+        ("sere: 1", "sere: true", "a.yaml:1:7: sere: [C309]"),
+        ("sere: 1\n", "", "a.yaml:1:1: sere: [C309] sere: 1"),
+        ("name: small", "name: small\nplugins: {require: ['x-y>=2']}", "a.yaml:3:21: plugins.require.0: [P101]"),
         ("use: tric", "use: focal\n  c:\n    use: tric", None),
-        (
-            "use: tric",
-            "use: focal\n  c:\n    use: tric\nplugins: {disable: [sere-plugin-xyz]}",
-            "[P107] loss 'xyz.focal' of sere-plugin-xyz 1.0",
-        ),
+        ("use: tric", "use: focal\n  c:\n    use: tric\nplugins: {disable: [sere-plugin-xyz]}", "[P107] xyz.focal"),
     ],
 )
 def test_one_mistake_is_one_line_at_its_place(lines: Lines, read: Read, good: str, old: str, new: str, says: str | None) -> None:
@@ -171,52 +86,49 @@ def test_one_mistake_is_one_line_at_its_place(lines: Lines, read: Read, good: st
         assert read(text).components["losses.adapt"].full_name == "xyz.focal"
         return
     (line,) = lines(text)
-    assert says in line
+    mark, _, named = says.partition("]")
+    assert f"{mark}]" in line and all(name in line.partition("]")[2] for name in named.strip().split(", "))
 
 
 def test_a_joint_method_without_losses_does_not_fit_but_another_method_may_do_without(lines: Lines, read: Read, good: str) -> None:
     text = good[: good.index("losses:")]
     (line,) = lines(text)
-    assert line == (
-        "a.yaml:1:1: losses: [C311] the method `joint` trains on losses, and there are none | e.g. losses: {classify: {use: cross_entropy}}"
-    )
+    assert line.startswith("a.yaml:1:1: losses: [C311]")
     assert read(text + "method: {use: alone}").config.losses == {}
 
 
 def test_an_empty_section_of_corpora_says_what_a_run_needs(lines: Lines, good: str) -> None:
     text = good.replace("  german: {use: folder, params: {root: /data/de}}\n  italian: {use: folder, params: {root: /data/it}}\n", "")
-    assert lines(text.replace("corpora:", "corpora: {}")) == ["a.yaml:3:1: corpora: [C311] there are no corpora | a run needs at least one"]
-    assert lines(text) == ["a.yaml:1:1: corpora: [C302] 'corpora' is missing | corpora: id -> corpus"]
+    assert marks(lines(text.replace("corpora:", "corpora: {}"))) == ["a.yaml:3:1: corpora: [C311]"]
+    assert marks(lines(text)) == ["a.yaml:1:1: corpora: [C302]"]
 
 
 def test_all_mistakes_are_reported_together_in_the_order_of_the_file(lines: Lines, good: str) -> None:
     text = good.replace("sere: 1", "sere: 1\nseed: -1").replace("use: tiny", "use: tinny").replace("labelled: anchor, ", "labelled: b, ")
     text = text.replace("weight: 0.5", "weight: x").replace("temperature: 0.1", "temperature: -1, foo: ${vars.y}")
-    assert [line.split(" | ")[0] for line in lines(text, "train.epochs=0")] == [
-        "a.yaml:2:7: seed: [C302] should be at least 0, not -1",
-        "a.yaml:9:17: encoders.anchor.use: [R201] no encoder named 'tinny'",
-        "a.yaml:10:19: paths.labelled: [C308] there is no 'b' in encoders",
-        "a.yaml:15:13: losses.adapt.weight: [C302] should be a number or a mapping, not 'x'",
-        "a.yaml:16:27: losses.adapt.params.temperature: [C302] should be greater than 0.0, not -1",
-        "a.yaml:16:36: losses.adapt.params.foo: [C306] ${vars.y} is not defined",
-        "--set train.epochs=0: train.epochs: [C302] should be at least 1, not 0",
+    assert marks(lines(text, "train.epochs=0")) == [
+        "a.yaml:2:7: seed: [C302]",
+        "a.yaml:9:17: encoders.anchor.use: [R201]",
+        "a.yaml:10:19: paths.labelled: [C308]",
+        "a.yaml:15:13: losses.adapt.weight: [C302]",
+        "a.yaml:16:27: losses.adapt.params.temperature: [C302]",
+        "a.yaml:16:36: losses.adapt.params.foo: [C306]",
+        "--set train.epochs=0: train.epochs: [C302]",
     ]
 
 
 def test_unused_corpora_and_encoders_are_warnings(read: Read, good: str) -> None:
     text = good.replace("encoders:", "encoders:\n  spare: {use: tiny}")
     text = text.replace("corpora:", "corpora:\n  third: {use: folder, params: {root: /x}}")
-    assert [str(warning).split("\n")[0] for warning in read(text).warnings] == [
-        "a.yaml:4:3: corpora.third: [C308] 'third' is used nowhere",
-        "a.yaml:9:3: encoders.spare: [C308] 'spare' is used nowhere",
-    ]
+    found = marks(str(warning) for warning in read(text).warnings)
+    assert found == ["a.yaml:4:3: corpora.third: [C308]", "a.yaml:9:3: encoders.spare: [C308]"]
 
 
 def test_a_batch_larger_than_the_labelled_set_is_a_warning(read: Read, good: str) -> None:
     text = good.replace("target: italian", "target: italian, classes: [fear, anger], shots: 5") + "train: {batch: {labelled: %d}}\n"
     assert read(text % 10).warnings == ()
     (warning,) = read(text % 11).warnings
-    assert "a batch of 11 is larger than the labelled set (5 shots of 2 classes)" in str(warning)
+    assert (warning.code, warning.place.path) == ("C311", "train.batch.labelled")
 
 
 def test_a_component_in_a_file_is_named_from_the_folder_of_the_config(read: Read, lines: Lines, good: str) -> None:
@@ -231,7 +143,6 @@ def test_a_component_in_a_file_is_named_from_the_folder_of_the_config(read: Read
     bound = read(text, files={"sub/b.yaml": base, "sub/mine.py": dedent(component)}).components["losses.classify"]
     assert (bound.full_name, bound.params.model_dump(), bound.distribution[-11:]) == ("local.mine", {"power": 3}, "sub/mine.py")
     (line,) = lines(text, "losses.classify.params.power=0")
-    assert line.startswith("--set losses.classify.params.power=0: losses.classify.params.power: [C302] should be at least 1, not 0")
+    assert line.startswith("--set losses.classify.params.power=0: losses.classify.params.power: [C302]")
     (line,) = lines(text, "losses.classify.use='file:./mine.py:SPEC'")
-    assert "[C304] the file of 'file:" in line, "the command line's folder is the working directory"
-    assert "cannot be read: No such file or directory" in line
+    assert "[C304]" in line and "mine.py" in line, "the command line's folder is the working directory"

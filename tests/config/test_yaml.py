@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from sere_core.config.reader import read as parse
-from sere_core.config.scalars import Ambiguous, plain
-from sere_core.config.writer import write
+from sere_core.config.yaml_text import Ambiguous, plain, write
+from sere_core.config.yaml_text import read as parse
 from sere_registry import Place, Problem
 
 Lines = Callable[..., list[str]]
@@ -18,7 +17,7 @@ Lines = Callable[..., list[str]]
 
 def data(text: str) -> Any:
     problems: list[Problem] = []
-    node = parse(text, lambda line, column: Place("a.yaml", line, column), problems)
+    node = parse(text, Place("a.yaml"), problems)
     assert not problems, problems
     return None if node is None else node.data()
 

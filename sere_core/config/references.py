@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sere_core.config.nodes import Node, Path, at, dotted
-from sere_core.config.reader import MAX_DEPTH, MAX_NODES, MAX_TEXT
-from sere_core.config.scalars import Ambiguous, Scalar, plain
-from sere_registry.errors import Place, Problem, SereError, suggest
+from sere_core.config.yaml_text import MAX_DEPTH, MAX_NODES, MAX_TEXT, Ambiguous, Scalar, plain
+from sere_registry.errors import Place, Problem, error, suggest
 
 MAX_CHAIN = 30
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
@@ -20,7 +19,7 @@ class _Unresolved(Exception):
     """A reference failed, and the problem is noted where its cause is."""
 
 
-class Interpolation:
+class References:
     """Resolves the references of one config.
 
     Args:
@@ -29,33 +28,40 @@ class Interpolation:
         problems: gets what cannot be resolved (C306).
 
     Attributes:
-        unresolved: the dotted paths whose values still hold a reference; what is said of them otherwise is noise.
+        unresolved: the paths whose values still hold a reference; what is said of them otherwise is noise.
     """
 
     def __init__(self, root: Node, environ: Mapping[str, str], problems: list[Problem]) -> None:
         self.root, self.environ, self.problems = root, environ, problems
-        self.unresolved: set[str] = set()
+        self.unresolved: set[Path] = set()
         self._vars: dict[Path, tuple[Node, int]] = {}
         self._active: list[Path] = []
         self._count = 0
 
     def resolve(self, node: Node, path: Path = ()) -> Node:
-        """`node` with its references replaced.  A text that is one reference alone takes the type of what it names."""
+        """`node` with its references replaced.  A text that is one reference alone takes the type of what it names.
+
+        Raises:
+            SereError: C310 where variables unfold without bound.
+        """
         self._count += 1
         if isinstance(node.value, dict):
-            return replace(node, value={name: self.resolve(child, (*path, name)) for name, child in node.value.items()})
+            return replace(node, value={name: self.resolve(child, (*path, name)) for name, child in node.children()})
         if isinstance(node.value, list):
-            return replace(node, value=[self.resolve(child, (*path, str(index))) for index, child in enumerate(node.value)])
+            return replace(node, value=[self.resolve(child, (*path, name)) for name, child in node.children()])
         if not isinstance(node.value, str) or "${" not in node.value:
             return node
         place = replace(node.start, path=dotted(path))
         try:
-            if path[:1] == ("vars",):
-                return self._variable(path, place)
-            return self._text(node, path, place)
+            return self._variable(path, place) if path[:1] == ("vars",) else self._text(node, path, place)
         except _Unresolved:
-            self.unresolved.add(dotted(path))
+            self.unresolved.add(path)
             return node
+
+    def hides(self, place: Place) -> bool:
+        """Is this at or below a value that could not be resolved?"""
+        path = tuple(place.path.split("."))
+        return any(path[: len(one)] == one for one in self.unresolved)
 
     def _text(self, node: Node, path: Path, place: Place) -> Node:
         text = str(node.value)
@@ -64,7 +70,7 @@ class Interpolation:
         whole = _REFERENCE.fullmatch(text)
         if whole is not None:
             value = self._value(whole[1], path, place)
-            if len(path) + _depth(value) > 2 * MAX_DEPTH:
+            if len(path) + _measure(value)[1] > 2 * MAX_DEPTH:
                 raise self._failure(f"this becomes nested more than {2 * MAX_DEPTH} deep", "", place)
             return replace(value, start=node.start, key=node.key)
         result = _REFERENCE.sub(lambda match: self._words(match[1], path, place), text)
@@ -77,7 +83,8 @@ class Interpolation:
             return self._environment(reference.removeprefix("env:"), place)
         value = self._value(reference, path, place).value
         if isinstance(value, (dict, list)) or value is None:
-            raise self._failure(f"${{{reference}}} is not a single value", "it can only stand alone, without text around it", place)
+            hint = "it can only stand alone, without text around it"
+            raise self._failure(f"${{{reference}}} is not a single value", hint, place)
         return value if isinstance(value, str) else str(value).lower()
 
     def _value(self, reference: str, path: Path, place: Place) -> Node:
@@ -87,13 +94,11 @@ class Interpolation:
             return self._variable(tuple(reference.split(".")), place)
         if reference in ("name", "seed"):
             if path != _OUTPUT_DIR:
-                raise self._failure(f"${{{reference}}} may only stand in output.dir", "elsewhere use ${vars.x} or ${env:X}", place)
-            found = self.root.child(reference)
-            return found if found is not None else Node(0 if reference == "seed" else "unnamed", place)
-        variables = self.root.child("vars")
-        known = [name for name, _ in variables.children()] if variables is not None else []
+                hint = "elsewhere use ${vars.x} or ${env:X}"
+                raise self._failure(f"${{{reference}}} may only stand in output.dir", hint, place)
+            return self.root.child(reference) or Node(0 if reference == "seed" else "unnamed", place)
         hint = "only ${vars.x} and ${env:X} are known; there are no expressions"
-        if reference in known:
+        if at(self.root, ("vars", reference)) is not None:
             hint = f"did you mean ${{vars.{reference}}}?"
         raise self._failure(f"${{{reference}}} cannot be resolved", hint, place)
 
@@ -101,7 +106,8 @@ class Interpolation:
         value = self.environ.get(name, "") if name and "=" not in name and "\0" not in name else ""
         if not value:
             state = "empty" if name in self.environ else "not set"
-            raise self._failure(f"the environment variable {name} is {state}", f"set it before the run: export {name}=...", place)
+            hint = f"set it before the run: export {name}=..."
+            raise self._failure(f"the environment variable {name} is {state}", hint, place)
         if not value.isprintable():
             raise self._failure(f"the environment variable {name} holds characters that are not text", "", place)
         return value
@@ -111,9 +117,9 @@ class Interpolation:
             node, size = self._vars[path]
             self._count += size
             if self._count > MAX_NODES:
-                raise SereError(Problem("C310", f"the variables unfold to more than {MAX_NODES} values", "", place))
+                raise error("C310", f"the variables unfold to more than {MAX_NODES} values", "", place)
             return node
-        if dotted(path) in self.unresolved:
+        if path in self.unresolved:
             raise _Unresolved
         if path in self._active:
             circle = " -> ".join(dotted(step) for step in [*self._active[self._active.index(path) :], path])
@@ -124,19 +130,20 @@ class Interpolation:
         if raw is None:
             above = at(self.root, path[:-1])
             known = [name for name, _ in above.children()] if above is not None else []
-            raise self._failure(f"${{{dotted(path)}}} is not defined", suggest(path[-1], known, dotted(path[:-1])), place)
+            hint = suggest(path[-1], known, dotted(path[:-1]))
+            raise self._failure(f"${{{dotted(path)}}} is not defined", hint, place)
         self._active.append(path)
         try:
             spot = replace(raw.start, path=dotted(path))
             node = self._text(raw, path, spot) if isinstance(raw.value, str) else self.resolve(raw, path)
+            if any(one[: len(path)] == path for one in self.unresolved):
+                raise _Unresolved
         except _Unresolved:
-            self.unresolved.add(dotted(path))
+            self.unresolved.add(path)
             raise
         finally:
             self._active.pop()
-        if any(name == dotted(path) or name.startswith(dotted(path) + ".") for name in self.unresolved):
-            raise _Unresolved
-        self._vars[path] = (node, _size(node))
+        self._vars[path] = (node, _measure(node)[0])
         return node
 
     def _failure(self, message: str, hint: str, place: Place) -> _Unresolved:
@@ -144,12 +151,10 @@ class Interpolation:
         return _Unresolved()
 
 
-def _depth(node: Node) -> int:
-    return 1 + max((_depth(child) for _, child in node.children()), default=0)
-
-
-def _size(node: Node) -> int:
-    return 1 + sum(_size(child) for _, child in node.children())
+def _measure(node: Node) -> tuple[int, int]:
+    """How many values there are, and how deep they are nested."""
+    inner = [_measure(child) for _, child in node.children()]
+    return 1 + sum(size for size, _ in inner), 1 + max((depth for _, depth in inner), default=0)
 
 
 def _typed(text: str) -> Scalar:

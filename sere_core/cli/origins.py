@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sere_core.config.model import RunConfig
-from sere_core.config.nodes import Path, dotted
+from sere_core.config.nodes import Dropped, Path, at, dotted
 from sere_core.config.resolved import Bound, Resolved
-from sere_core.config.schema import description, is_model, members, walk
+from sere_core.config.validation import description, models, walk
 from sere_registry.errors import Place
 
 DEFAULT = "default"
@@ -13,8 +13,8 @@ DEFAULT = "default"
 
 def origin(resolved: Resolved, path: Path) -> str:
     """Who set this value: `file:line:column`, `--set ...`, or `default`."""
-    place = resolved.places.get(dotted(path))
-    return spot(place) if place is not None and path else DEFAULT
+    node = at(resolved.root, path) if path else None
+    return DEFAULT if node is None else spot(node.place)
 
 
 def spot(place: Place) -> str:
@@ -26,8 +26,7 @@ def spot(place: Place) -> str:
 
 def dropped(resolved: Resolved, path: Path) -> str:
     """What a changed `use` dropped, for the comment at this `use`; "" where nothing was."""
-    gone = resolved.dropped.get(dotted(path[:-1]), ()) if path[-1:] == ("use",) else ()
-    return "; ".join(f"drops {one.name} of {one.of} ({spot(one.place)})" for one in gone)
+    return "; ".join(f"drops {one.name} of {one.of} ({spot(one.place)})" for one in lost(resolved, path[:-1]) if path[-1:] == ("use",))
 
 
 def component(resolved: Resolved, path: Path) -> tuple[Bound, Path] | None:
@@ -53,7 +52,15 @@ def meaning(resolved: Resolved, path: Path) -> str:
     about = description(RunConfig, path)
     if about:
         return about
-    for member in members(walk(RunConfig, path)):
-        if is_model(member) and member.__doc__:
-            return str(member.__doc__).strip().splitlines()[0]
+    for member in models(walk(RunConfig, path)):
+        if member.__doc__:
+            return member.__doc__.strip().splitlines()[0]
     return meaning(resolved, path[:-1]) if len(path) > 1 else ""
+
+
+def lost(resolved: Resolved, path: Path) -> list[Dropped]:
+    """The parameters of the component at `path` that a changed `use` dropped and nobody gave again."""
+    block = at(resolved.root, path)
+    params = None if block is None else block.child("params")
+    given = {} if params is None else dict(params.children())
+    return [] if block is None else [one for one in block.dropped if one.name not in given]
