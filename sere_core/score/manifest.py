@@ -24,7 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sere_core.config.leaves import leaves
+from sere_core.config.nodes import leaves
 
 if TYPE_CHECKING:
     from sere_core.config.resolved import Bound
