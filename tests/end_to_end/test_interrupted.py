@@ -8,11 +8,15 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
+from sere_core.features import audio
+from sere_core.train import checkpoint
+from sere_registry import files
 from tests.end_to_end.conftest import TINY, Sere, command, content, record
 
 #: hooks that stand in for a slow machine and for the user's Ctrl-C
@@ -26,16 +30,13 @@ class Where(Params):
     fold: int = param(0, "in which fold")
 
 class Sleeper:
-    def __init__(self, params, context):
-        pass
+    def __init__(self, params, context): pass
 
     @hookimpl
-    def sere_step_end(self):
-        time.sleep(0.2)
+    def sere_step_end(self): time.sleep(0.2)
 
 class CtrlC:
-    def __init__(self, params, context):
-        self.params, self.calls = params, 0
+    def __init__(self, params, context): self.params, self.calls = params, 0
 
     def press(self, event, fold):
         if (event, fold) == (self.params.event, self.params.fold):
@@ -44,46 +45,46 @@ class CtrlC:
                 signal.raise_signal(signal.SIGINT)
 
     @hookimpl
-    def sere_step_end(self, fold):
-        self.press("step", fold)
+    def sere_step_end(self, fold): self.press("step", fold)
 
     @hookimpl
-    def sere_epoch_end(self, fold):
-        self.press("epoch", fold)
+    def sere_epoch_end(self, fold): self.press("epoch", fold)
 
     @hookimpl
-    def sere_checkpoint_saved(self, fold):
-        self.press("checkpoint", fold)
+    def sere_checkpoint_saved(self, fold): self.press("checkpoint", fold)
 
     @hookimpl
-    def sere_fold_scored(self, fold):
-        self.press("scored", fold)
+    def sere_fold_scored(self, fold): self.press("scored", fold)
 
 SLOW = ComponentSpec(kind="hook", name="slow", factory=f"{__name__}:Sleeper", summary="sleeps after each step")
 CTRL_C = ComponentSpec(kind="hook", name="ctrl_c", factory=f"{__name__}:CtrlC", params=Where, summary="presses Ctrl-C")
 """
 
+GoesOn = Callable[..., str]
+
 
 @pytest.fixture
-def away(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Another working directory, for the run that nobody breaks; afterwards the first one is current again."""
+def goes_on(sere: Sere, home: Path, monkeypatch: pytest.MonkeyPatch) -> GoesOn:
+    """Resumes the broken run, whose record must then have the bytes of the same run left alone; returns what was printed."""
     (home / "hooks.py").write_text(HOOKS)
-    folder = home / "unbroken"
-    folder.mkdir()
-    (folder / "tiny.yaml").write_text(TINY)
-    return folder
+    away = home / "unbroken"
+    away.mkdir()
+    (away / "tiny.yaml").write_text(TINY)
 
+    def resume(*words: str) -> str:
+        told = sere("tiny.yaml", "--resume", *words)
+        assert (told.code, told.problems) == (0, []), told.err
+        with monkeypatch.context() as patch:
+            patch.chdir(away)
+            assert sere("tiny.yaml", *words).code == 0
+        assert content(record(home / "runs")) == content(record(away / "runs"))
+        return told.out
 
-def unbroken(sere: Sere, away: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, bytes]:
-    """The record files of the same run, left alone."""
-    with monkeypatch.context() as patch:
-        patch.chdir(away)
-        assert sere("tiny.yaml", *words).code == 0
-        return content(record(away / "runs"))
+    return resume
 
 
 @pytest.fixture
-def slow(home: Path, away: Path) -> Iterator[subprocess.Popen[str]]:
+def slow(home: Path, goes_on: GoesOn) -> Iterator[subprocess.Popen[str]]:
     """A process that has saved its first checkpoint and is in the middle of a later epoch."""
     words = command("tiny.yaml", "train.epochs=3", "hooks.slow.use='file:hooks.py:SLOW'")
     process = subprocess.Popen(words, cwd=home, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -99,9 +100,7 @@ def slow(home: Path, away: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes(
-    slow: subprocess.Popen[str], sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_run_goes_on_to_the_same_bytes(slow: subprocess.Popen[str], sere: Sere, home: Path, goes_on: GoesOn) -> None:
     told = sere("tiny.yaml", "train.epochs=3")
     assert (told.code, len(told.problems)) == (1, 1) and "[T504]" in told.err and str(slow.pid) in told.err
     assert slow.poll() is None
@@ -112,82 +111,55 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert all(json.loads(line) for line in (job / "history.jsonl").read_text().splitlines())
     told = sere("tiny.yaml", "train.epochs=3")
     assert (told.code, len(told.problems)) == (1, 1) and "[T503]" in told.err and "--resume" in told.err
-    told = sere("tiny.yaml", "train.epochs=3", "--resume")
-    assert (told.code, told.problems) == (0, []), told.err
-    assert "going on: " in told.out and " of 2 folds are done" in told.out
-    assert content(job) == unbroken(sere, away, monkeypatch, "train.epochs=3")
+    assert " of 2 folds are done" in goes_on("train.epochs=3")
 
 
-@pytest.mark.parametrize(("event", "fold"), [("step", 0), ("epoch", 0), ("checkpoint", 0), ("scored", 0), ("step", 1), ("checkpoint", 1)])
-def test_ctrl_c_says_how_to_go_on_and_loses_nothing(
-    event: str, fold: int, sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    press = f"hooks.press={{use: 'file:hooks.py:CTRL_C', params: {{event: {event}, fold: {fold}}}}}"
-    told = sere("tiny.yaml", press)
+@pytest.mark.parametrize(
+    ("event", "fold", "words"),
+    [
+        *((event, fold, ()) for event, fold in (("step", 0), ("epoch", 0), ("scored", 0), ("step", 1), ("checkpoint", 1))),
+        ("checkpoint", 0, ()),
+        ("epoch", 0, ("method.use=mcd", "losses=null", "train.epochs=4")),
+        ("epoch", 0, ("method.use=nrc", "losses=null", "train.epochs=4")),
+        ("scored", 0, ("method.use=jdar", "losses=null", "train.epochs=4")),  # one report, no second epoch
+    ],
+)
+def test_ctrl_c_says_how_to_go_on_and_loses_nothing(event: str, fold: int, words: tuple[str, ...], sere: Sere, goes_on: GoesOn) -> None:
+    told = sere("tiny.yaml", f"hooks.press={{use: 'file:hooks.py:CTRL_C', params: {{event: {event}, fold: {fold}}}}}", *words)
     assert told.code == 130
-    assert told.err.strip().startswith("interrupted; to go on: sere-run tiny.yaml") and told.err.rstrip().endswith("--resume")
-    assert len(told.err.strip().splitlines()) == 1
-    told = sere("tiny.yaml", "--resume")
-    assert (told.code, told.problems) == (0, []), told.err
-    assert content(record(home / "runs")) == unbroken(sere, away, monkeypatch)
+    (line,) = told.err.strip().splitlines()
+    assert line.startswith("interrupted") and "sere-run tiny.yaml" in line and line.endswith("--resume")
+    goes_on(*words)
 
 
-@pytest.mark.parametrize("method", ["mcd", "nrc", "jdar"])
-def test_methods_with_phases_and_stages_go_on_too(method: str, sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = (f"method.use={method}", "losses=null", "train.epochs=4")
-    press = "hooks.press={use: 'file:hooks.py:CTRL_C', params: {event: epoch, fold: 0}}"
-    if method == "jdar":  # one report, no second epoch
-        press = "hooks.press={use: 'file:hooks.py:CTRL_C', params: {event: scored, fold: 0}}"
-    assert sere("tiny.yaml", press, *words).code == 130
-    told = sere("tiny.yaml", "--resume", *words)
-    assert (told.code, told.problems) == (0, []), told.err
-    assert content(record(home / "runs")) == unbroken(sere, away, monkeypatch, *words)
-
-
-@pytest.mark.parametrize("call", [1, 4, 5, 6, 9])
+@pytest.mark.parametrize("call", [1, 4, 5, 6, 9, "checkpoint"])
 def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(
-    call: int, sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch
+    call: int | str, sere: Sere, goes_on: GoesOn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sere_registry import files
-
     real, calls = files.write_all, []
 
     def full(descriptor: int, data: bytes) -> None:
         calls.append(len(data))
-        if len(calls) == call + 1:  # the first is the lock's
+        if len(calls) == call + 1:  # type: ignore[operator]  # the first is the lock's
             real(descriptor, data[: len(data) // 2])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(descriptor, data)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "write_all", full)
-        told = sere("tiny.yaml")
-    assert (told.code, len(told.problems)) == (4, 1), told.err
-    assert "[X705]" in told.err and "runs/" in told.err and "Traceback" not in told.err
-    told = sere("tiny.yaml", "--resume")
-    assert (told.code, told.problems) == (0, []), told.err
-    assert content(record(home / "runs")) == unbroken(sere, away, monkeypatch)
-
-
-def test_a_full_disk_under_a_checkpoint(sere: Sere, home: Path, away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from safetensors import SafetensorError
-
-    from sere_core.train import checkpoint
-
-    def full(*given: object, **more: object) -> None:
+    def full_for_safetensors(*given: object, **more: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", full)
+        if call == "checkpoint":
+            patch.setattr(checkpoint, "save_file", full_for_safetensors)
+        else:
+            patch.setattr(files, "write_all", full)
         told = sere("tiny.yaml")
-    assert (told.code, len(told.problems)) == (4, 1) and "[X705]" in told.err
-    assert sere("tiny.yaml", "--resume").code == 0
-    assert content(record(home / "runs")) == unbroken(sere, away, monkeypatch)
+    assert (told.code, len(told.problems)) == (4, 1), told.err
+    assert "[X705]" in told.err and "runs/" in told.err and "Traceback" not in told.err
+    goes_on()
 
 
 def test_ctrl_c_while_features_are_extracted(sere: Sere, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sere_core.features import audio
-
     real, calls = audio.read, []
 
     def read(*given: object) -> object:

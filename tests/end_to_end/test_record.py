@@ -1,12 +1,15 @@
-"""A run leaves a whole record, shows it again, and can be made again to the same bytes."""
+"""A run leaves a whole record, shows it again, and can be made again to the same bytes; it belongs to its files."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
+import soundfile
+
+from sere_core.score.records import Record
 from tests.end_to_end.conftest import Sere, content, process, record, records
 
 
@@ -15,30 +18,22 @@ def test_a_run_leaves_a_whole_record(sere: Sere, home: Path) -> None:
     assert (told.code, told.problems) == (0, []), told.err
     for word in ("UAR", "macro F1", "anger", "sadness", "xa>xb 2-shot inductive 2 folds", "record: runs/"):
         assert word in told.out
-    job = record(home / "runs")
-    assert "checked: speakers of T_e: none of 3 in S_l or S_u; none of 3 in T_u\n" in told.out
-    assert list(json.loads((job / "manifest.json").read_text())["notes"]["leakage"]) == [
-        "speakers of T_e",
-        "identical audio",
-        "sentences of T_e",
-        "normalisation",
-    ]
-    done = json.loads((job / "done").read_text())["sha256"]
-    assert done == {name: hashlib.sha256(data).hexdigest() for name, data in content(job).items()}
-    folds = json.loads((job / "folds.json").read_text())
-    manifest = json.loads((job / "manifest.json").read_text())
-    history = [json.loads(line) for line in (job / "history.jsonl").read_text().splitlines()]
-    assert [(line["fold"], line["epoch"]) for line in history] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert {"classify.loss", "adapt.loss"} & set(history[0]["losses"]) or len(history[0]["losses"]) >= 2
-    rows = list(csv.DictReader((job / "predictions.csv").open()))
-    assert {(row["id"], int(row["fold"])) for row in rows} == {(id, fold["index"]) for fold in folds["folds"] for id in fold["test"]}
-    assert len(rows) == 12
-    assert all(abs(float(row["anger"]) + float(row["sadness"]) - 1) < 1e-6 for row in rows)
-    assert {row["prediction"] for row in rows} <= {"anger", "sadness"}
-    scores = json.loads((job / "scores.json").read_text())
+    found = Record.read(record(home / "runs"))
+    manifest, folds, scores = found.manifest, found.folds["folds"], found.scores
+    leakage = ["speakers of T_e", "identical audio", "sentences of T_e", "normalisation"]
+    assert list(manifest["notes"]["leakage"]) == leakage and all(name in told.out for name in leakage)
+    assert [(line["fold"], line["epoch"]) for line in found.history] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert len(found.history[0]["losses"]) >= 2
+    rows = found.predictions
+    assert {(row.id, row.fold) for row in rows} == {(id, fold["index"]) for fold in folds for id in fold["test"]}
+    assert len(rows) == 12 and all(abs(sum(row.posteriors) - 1) < 1e-6 for row in rows)
+    assert {row.prediction for row in rows} <= {"anger", "sadness"}
     assert scores["complete"] and len(scores["folds"]) == 2
-    assert manifest["digests"]["folds"] == folds["sha256"]
-    assert manifest["versions"]["torch"]
+    for fold in scores["folds"]:
+        names = [each["speaker"] for each in fold["speakers"]]
+        assert names == sorted(set(names)) and {each["gender"] for each in fold["speakers"]} <= {"female", "male"}
+        assert np.sum([each["confusion"] for each in fold["speakers"]], axis=0).tolist() == fold["confusion"]
+    assert manifest["digests"]["folds"] == found.folds["sha256"] and manifest["versions"]["torch"]
     assert {component["name"] for component in manifest["components"]} >= {"sere.logmel", "sere.idfe", "sere.irf", "sere.tric"}
     assert set(manifest["digests"]["corpora"]) == {"xa", "xb"}
 
@@ -52,27 +47,16 @@ def test_the_record_holds_what_runs_are_compared_by(sere: Sere, home: Path) -> N
     found = {}
     for name, words in methods.items():
         assert sere("tiny.yaml", "train.epochs=1", f"output.dir={name}", *words).code == 0
-        found[name] = json.loads((record(home / name) / "manifest.json").read_text())
-        timing = json.loads((record(home / name) / "timing.json").read_text())
+        made = Record.read(record(home / name))
+        found[name], timing = made.manifest, made.timing
         assert timing["train and score"] > 0 and 20 < timing["peak_mib"] < 100_000
         assert found[name]["parameters"]["total"] >= found[name]["parameters"]["trained"] > 1000
     assert set(found["sere"]["digests"]["streams"]) == {"labelled", "source", "target"}
     for part in ("streams", "folds", "features", "corpora"):
         assert len({json.dumps(each["digests"][part], sort_keys=True) for each in found.values()}) == 1, part
     assert sere("tiny.yaml", "train.epochs=1", "train.batch.target=3", "output.dir=other", "--seed=1").code == 0
-    other = json.loads((record(home / "other") / "manifest.json").read_text())["digests"]["streams"]
+    other = Record.read(record(home / "other")).manifest["digests"]["streams"]
     assert all(other[name] != digest for name, digest in found["sere"]["digests"]["streams"].items())
-
-
-def test_speakers_are_counted_with_their_genders(sere: Sere, home: Path) -> None:
-    assert sere("tiny.yaml", "train.epochs=1").code == 0
-    folds = json.loads((record(home / "runs") / "scores.json").read_text())["folds"]
-    assert {each["gender"] for fold in folds for each in fold["speakers"]} == {"female", "male"}
-    for fold in folds:
-        names = [each["speaker"] for each in fold["speakers"]]
-        assert names == sorted(set(names))
-        summed = [[sum(each["confusion"][i][j] for each in fold["speakers"]) for j in range(2)] for i in range(2)]
-        assert summed == fold["confusion"]
 
 
 def test_a_second_call_shows_the_record_and_a_third_makes_the_same(sere: Sere, home: Path) -> None:
@@ -80,8 +64,7 @@ def test_a_second_call_shows_the_record_and_a_third_makes_the_same(sere: Sere, h
     job = record(home / "runs")
     before, stamp = content(job), (job / "history.jsonl").stat().st_mtime_ns
     again = sere("tiny.yaml", "train.epochs=1")
-    assert again.code == 0
-    assert "was done before" in again.out
+    assert again.code == 0 and str(job.name) in again.out
     assert again.out.splitlines()[-3:-1] == first.out.splitlines()[-3:-1]
     assert (job / "history.jsonl").stat().st_mtime_ns == stamp
     fresh = sere("tiny.yaml", "train.epochs=1", "--fresh")
@@ -98,10 +81,9 @@ def test_another_seed_is_another_job(sere: Sere, home: Path) -> None:
 
 
 def test_quiet_prints_nothing(sere: Sere) -> None:
-    told = sere("tiny.yaml", "train.epochs=1", "hooks.progress.use=progress", "--quiet")
-    assert (told.code, told.out, told.err) == (0, "", "")
-    told = sere("tiny.yaml", "train.epochs=1", "hooks.progress.use=progress", "--quiet")
-    assert (told.code, told.out, told.err) == (0, "", "")
+    for _ in range(2):
+        told = sere("tiny.yaml", "train.epochs=1", "hooks.progress.use=progress", "--quiet")
+        assert (told.code, told.out, told.err) == (0, "", "")
 
 
 def test_tensorboard_holds_scalars_the_confusion_matrix_and_embeddings(sere: Sere, home: Path) -> None:
@@ -128,3 +110,21 @@ def test_the_command_in_a_process_of_its_own_makes_the_same_record(sere: Sere, h
     assert content(record(home / "theirs")).keys() == mine.keys()
     for name in mine.keys() - {"config.yaml"}:
         assert content(record(home / "theirs"))[name] == mine[name], name
+
+
+@pytest.mark.parametrize("how", ["finished", "unfinished"])
+def test_a_record_is_not_taken_up_for_changed_files(how: str, sere: Sere, home: Path) -> None:
+    """Same config, same names, another recording: neither shown nor gone on with, until asked to begin anew."""
+    lines, noise = ["path,speaker,language,emotion"], np.random.default_rng(0)
+    for number in range(12):
+        soundfile.write(home / f"{number:02d}.wav", 0.1 * noise.standard_normal(6400 + 400 * number), 16000)
+        lines.append(f"{number:02d}.wav,s{number % 3},de,{('anger', 'sadness')[number // 3 % 2]}")
+    (home / "all.csv").write_text("\n".join(lines) + "\n")
+    own = f"corpora.xb={{use: manifest, params: {{file: {home / 'all.csv'}}}}}"
+    assert sere("tiny.yaml", own).code == 0
+    if how == "unfinished":
+        next(home.glob("runs/*/done")).unlink()
+    soundfile.write(home / "00.wav", np.sin(np.arange(9000) / 5), 16000)
+    told = sere("tiny.yaml", own, *(["--resume"] if how == "unfinished" else []))
+    assert told.code == 1 and "[T505]" in told.err and "'xb'" in told.err and "--fresh" in told.err
+    assert sere("tiny.yaml", own, "--fresh").code == 0
