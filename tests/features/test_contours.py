@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from sere_core.config.model import Features
-from sere_core.features import contours, pitch
+from sere_core.features import audio, contours, pitch
+from sere_registry import Recording
 
 RATE = 16_000
 
@@ -102,3 +107,23 @@ def test_the_same_audio_gives_the_same_bits() -> None:
     first, second = (contours.contours(samples, Features()) for _ in range(2))
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name])
+
+
+@pytest.mark.real
+def test_untouched_files_come_out_as_16_kilohertz_mono_and_real_voices_have_a_pitch() -> None:
+    """Needs SERE_DATA with a folder `originals` of WAV files: 48 kHz, stereo, 16 kHz."""
+    files = sorted(Path(os.environ["SERE_DATA"], "originals").glob("*.wav")) if "SERE_DATA" in os.environ else []
+    if not files:
+        pytest.skip("SERE_DATA names no folder with originals/*.wav")
+    seen = set()
+    for path in files:
+        info, recording = soundfile.info(path), Recording(path.stem, path, "originals", "de", "")
+        seen.add((info.samplerate, info.channels))
+        waveform = audio.read(recording, Features(trim=False))
+        assert waveform.samples.ndim == 1 and waveform.facts.seconds == pytest.approx(info.duration, abs=1e-3)
+        mixed = soundfile.read(path, always_2d=True)[0].mean(axis=1)
+        assert np.sqrt(np.mean(waveform.samples**2)) == pytest.approx(np.sqrt(np.mean(mixed**2)), rel=0.05)
+        found = contours.contours(audio.read(recording, Features()).samples, Features())
+        voiced = found["periodicity"] > 0.5
+        assert 0.1 < voiced.mean() < 0.95 and 80 < np.median(found["f0"][voiced]) < 500
+    assert len(seen) > 1

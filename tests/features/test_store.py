@@ -6,7 +6,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,98 +63,101 @@ def corpus(folder: Path, count: int = 4, seconds: float = 0.5) -> list[Recording
     return recordings
 
 
-def extract(recordings: list[Recording], encoder: Blocks, cache: Path, **more: Any) -> store.FeatureSet:
-    wanted = [(recording, ("blocks",)) for recording in recordings]
-    options = Features(cache=str(cache), **more.pop("options", {}))
-    return store.extract_all(wanted, {"blocks": (encoder, "test.blocks", "1.0")}, CONTOURS, options, **more)
+Extract = Callable[..., store.FeatureSet]
 
 
-def test_frames_and_contours_on_the_encoders_output_grid(tmp_path: Path) -> None:
+@pytest.fixture
+def extract(tmp_path: Path) -> Extract:
+    """Extracts with one encoder and a cache below the test's folder; keywords become options."""
+
+    def call(recordings: Sequence[Recording], encoder: Blocks | None = None, tell: Any = None, **options: Any) -> store.FeatureSet:
+        wanted = [(recording, ("blocks",)) for recording in recordings]
+        encoders = {"blocks": (encoder or Blocks(), "test.blocks", "1.0")}
+        return store.extract_all(wanted, encoders, CONTOURS, Features(cache=str(tmp_path / "cache"), **options), progress=tell)
+
+    return call
+
+
+def codes(extract: Extract, recordings: Sequence[Recording]) -> list[tuple[str, str]]:
+    """The problems of an extraction, with the names of their files."""
+    with pytest.raises(SereError) as caught:
+        extract(recordings)
+    return [(problem.code, Path(str(problem.place)).name) for problem in caught.value.problems]
+
+
+def test_frames_and_contours_on_the_encoders_output_grid(tmp_path: Path, extract: Extract) -> None:
     recordings = corpus(tmp_path)
-    found = extract(recordings, Blocks(), tmp_path / "cache")
-    frames = found.frames(recordings[3], "blocks")
+    found = extract(recordings)
+    frames, contours = found.frames(recordings[3], "blocks"), found.contours(recordings[3], "blocks")
     assert frames.shape == (10, 2) and frames.dtype == np.float32
-    contours = found.contours(recordings[3], "blocks")
-    assert set(contours) == CONTOURS
-    assert contours["rms"].shape == (5,)  # ten rows, and the encoder halves them
+    assert set(contours) == CONTOURS and contours["rms"].shape == (5,)  # ten rows, and the encoder halves them
     np.testing.assert_allclose(contours["rms"], 0.2, rtol=0.15)
 
 
-def test_the_second_time_nothing_is_decoded_or_extracted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recordings = corpus(tmp_path)
-    first = extract(recordings, Blocks(), tmp_path / "cache")
+def test_the_second_time_nothing_is_decoded_unless_an_entry_is_damaged(
+    tmp_path: Path, extract: Extract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings, before, encoder = corpus(tmp_path), torch.get_num_threads(), Blocks()
+    first = extract(recordings, encoder)
     assert (first.report.extracted, first.report.cached, first.report.seconds) == (4, 0, pytest.approx(2.0))
-    monkeypatch.setattr(audio, "read", lambda *_: pytest.fail("decoded again"))
-    encoder = Blocks()
-    second = extract(recordings, encoder, tmp_path / "cache")
-    assert encoder.calls == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "read", lambda *_: pytest.fail("decoded again"))
+        second = extract(recordings, encoder)
     assert (second.report.extracted, second.report.cached, second.report.seconds) == (0, 4, pytest.approx(2.0))
-    assert second.digest == first.digest
-    for recording in recordings:
-        np.testing.assert_array_equal(first.frames(recording, "blocks"), second.frames(recording, "blocks"))
+    assert encoder.calls == 4 and torch.get_num_threads() == before
+    for path in (tmp_path / "cache").rglob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+    third = extract(recordings)
+    assert third.report.extracted == 4 and extract(recordings).report.cached == 4
+    for again in (second, third):
+        assert again.digest == first.digest
+        for recording in recordings:
+            np.testing.assert_array_equal(first.frames(recording, "blocks"), again.frames(recording, "blocks"))
 
 
-def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
-    recordings = corpus(tmp_path)
-    first = extract(recordings, Blocks(), tmp_path / "cache")
+def test_a_changed_file_is_noticed(tmp_path: Path, extract: Extract) -> None:
+    recordings, encoder = corpus(tmp_path), Blocks()
+    first = extract(recordings)
     soundfile.write(recordings[0].path, np.random.default_rng(9).normal(0, 0.3, 8000), 16_000)  # of the same size
-    encoder = Blocks()
-    second = extract(recordings, encoder, tmp_path / "cache")
+    second = extract(recordings, encoder)
     assert encoder.calls == 1 and second.digest != first.digest
     assert second.frames(recordings[0], "blocks")[:, 0].mean() == pytest.approx(0.3, rel=0.1)
 
 
-def test_a_moved_corpus_is_found_by_its_content(tmp_path: Path) -> None:
-    (tmp_path / "here").mkdir()
-    (tmp_path / "there").mkdir()
-    first = extract(corpus(tmp_path / "here", count=1), Blocks(), tmp_path / "cache")
+def test_a_moved_corpus_is_found_by_its_content(tmp_path: Path, extract: Extract) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    first = extract(corpus(tmp_path / "here", count=1))
     moved = corpus(tmp_path / "there")
-    second = extract(moved, Blocks(), tmp_path / "cache")
-    assert (second.report.extracted, second.report.cached) == (3, 1), "only what is made counts as extracted"
-    assert extract(moved[:1], Blocks(), tmp_path / "cache").digest == first.digest
-    only_frames = extract(moved, Blocks(version=2), tmp_path / "cache").report
+    second = extract(moved).report
+    assert (second.extracted, second.cached) == (3, 1), "only what is made counts as extracted"
+    assert extract(moved[:1]).digest == first.digest
+    only_frames = extract(moved, Blocks(version=2)).report
     assert (only_frames.extracted, only_frames.cached) == (4, 0), "another encoder makes arrays beside contours that were there"
 
 
-def test_parts_of_a_file_are_kept_apart(tmp_path: Path) -> None:
+def test_parts_of_a_file_are_kept_apart(tmp_path: Path, extract: Extract) -> None:
     (whole,) = corpus(tmp_path, count=1, seconds=1.0)
     parts = [replace(whole, id=str(at), start=at, end=at + 0.5) for at in (0.0, 0.5)]
-    found = extract(parts, Blocks(), tmp_path / "cache")
+    found = extract(parts)
     assert found.audio_digest(parts[0]) != found.audio_digest(parts[1])
-    again = extract(parts[::-1], Blocks(), tmp_path / "cache")
+    again = extract(parts[::-1])
     assert again.report.cached == 2 and again.digest == found.digest
 
 
-@pytest.mark.parametrize("change", ["fingerprint", "hop", "trim"])
-def test_what_the_output_depends_on_is_in_the_key(tmp_path: Path, change: str) -> None:
+def test_what_the_output_depends_on_is_in_the_key(tmp_path: Path, extract: Extract) -> None:
     recordings = corpus(tmp_path, count=1)
     soundfile.write(recordings[0].path, np.concatenate([np.zeros(4000), np.full(8000, 0.1)]), 16_000)
-    options = {"trim": False} if change == "trim" else {}
-    first = extract(recordings, Blocks(), tmp_path / "cache")
-    if change == "hop":
-        wanted = [(recordings[0], ())]
-        digests = {store.extract_all(wanted, {}, CONTOURS, Features(cache=str(tmp_path / "cache"), hop=hop)).digest for hop in (0.01, 0.02)}
-        assert len(digests) == 2
-        return
-    encoder = Blocks(version=2 if change == "fingerprint" else 1)
-    second = extract(recordings, encoder, tmp_path / "cache", options=options)
-    assert encoder.calls == 1 and second.digest != first.digest
+    digests = {extract(recordings).digest, extract(recordings, Blocks(version=2)).digest, extract(recordings, trim=False).digest}
+    for hop in (0.01, 0.02):
+        options = Features(cache=str(tmp_path / "cache"), hop=hop)
+        digests.add(store.extract_all([(recordings[0], ())], {}, CONTOURS, options).digest)
+    assert len(digests) == 5
 
 
-def test_a_damaged_entry_is_extracted_again(tmp_path: Path) -> None:
-    recordings = corpus(tmp_path)
-    first = extract(recordings, Blocks(), tmp_path / "cache")
-    for path in (tmp_path / "cache").rglob("*.safetensors"):
-        path.write_bytes(path.read_bytes()[:-1] + b"!")
-    second = extract(recordings, Blocks(), tmp_path / "cache")
-    assert second.report.extracted == 4 and second.digest == first.digest
-    for recording in recordings:
-        np.testing.assert_array_equal(first.frames(recording, "blocks"), second.frames(recording, "blocks"))
-    assert extract(recordings, Blocks(), tmp_path / "cache").report.cached == 4
-
-
-def test_a_file_that_changes_while_it_is_worked_on_is_not_cached_as_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (one,) = corpus(tmp_path, count=1)
+def test_a_file_that_changes_while_it_is_worked_on_is_not_cached_as_what_it_was(
+    tmp_path: Path, extract: Extract, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load = audio.load
 
     def change(recording: Recording) -> bytes:
@@ -163,40 +166,30 @@ def test_a_file_that_changes_while_it_is_worked_on_is_not_cached_as_what_it_was(
         return content
 
     monkeypatch.setattr(audio, "load", change)
-    with pytest.raises(SereError) as caught:
-        extract([one], Blocks(), tmp_path / "cache")
-    assert [problem.code for problem in caught.value.problems] == ["D603"] and not (tmp_path / "cache").exists()
+    assert codes(extract, corpus(tmp_path, count=1)) == [("D603", "0.wav")] and not (tmp_path / "cache").exists()
 
 
-def test_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
+def test_all_problems_of_all_files_at_once(tmp_path: Path, extract: Extract) -> None:
     recordings = corpus(tmp_path, seconds=0.5)
     soundfile.write(recordings[0].path, np.zeros(100), 16_000)
     recordings[1].path.unlink()
     soundfile.write(recordings[2].path, np.full(100, 0.1), 16_000)
-    with pytest.raises(SereError) as caught:
-        extract(recordings, Blocks(), tmp_path / "cache")
-    assert [(problem.code, Path(str(problem.place)).name) for problem in caught.value.problems] == [
-        ("D605", "0.wav"),
-        ("D603", "1.wav"),
-        ("D612", "2.wav"),
-    ]
+    assert codes(extract, recordings) == [("D605", "0.wav"), ("D603", "1.wav"), ("D612", "2.wav")]
 
 
-def test_an_encoder_that_breaks_its_contract_is_named(tmp_path: Path) -> None:
+def test_an_encoder_that_breaks_its_contract_is_named(tmp_path: Path, extract: Extract) -> None:
     encoder = Blocks()
     encoder.input_dim = 3
     with pytest.raises(SereError, match=r"B403.*'blocks' \(test.blocks\).*\[10, 2\].*\[T, 3\]"):
-        extract(corpus(tmp_path, count=1), encoder, tmp_path / "cache")
+        extract(corpus(tmp_path, count=1), encoder)
 
 
-def test_a_cache_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_said_once(tmp_path: Path, extract: Extract) -> None:
     (tmp_path / "cache").write_text("a file, not a folder")
-    with pytest.raises(SereError) as caught:
-        extract(corpus(tmp_path), Blocks(), tmp_path / "cache")
-    assert [problem.code for problem in caught.value.problems] == ["X704"]
+    assert [code for code, _ in codes(extract, corpus(tmp_path))] == ["X704"]
 
 
-def test_an_interrupted_extraction_keeps_what_is_done(tmp_path: Path) -> None:
+def test_an_interrupted_extraction_keeps_what_is_done(tmp_path: Path, extract: Extract) -> None:
     recordings = corpus(tmp_path, count=8)
 
     def stop(done: int, total: int, what: str) -> None:
@@ -205,22 +198,16 @@ def test_an_interrupted_extraction_keeps_what_is_done(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        extract(recordings, Blocks(), tmp_path / "cache", progress=stop)
-    assert extract(recordings, Blocks(), tmp_path / "cache").report.cached >= 3
+        extract(recordings, tell=stop)
+    assert extract(recordings).report.cached >= 3
 
 
-def test_trimmed_and_cut_files_are_counted(tmp_path: Path) -> None:
+def test_trimmed_and_cut_files_are_counted(tmp_path: Path, extract: Extract) -> None:
     recordings = corpus(tmp_path, count=3)
     soundfile.write(recordings[0].path, np.concatenate([np.zeros(1600), np.full(8000, 0.1)]), 16_000)
     soundfile.write(recordings[1].path, np.full(16_000, 0.1), 16_000)
-    report = extract(recordings, Blocks(), tmp_path / "cache", options={"max_seconds": 0.8}).report
+    report = extract(recordings, max_seconds=0.8).report
     assert (report.recordings, report.trimmed, report.cut) == (3, 1, 1)
-
-
-def test_the_threads_of_torch_are_as_before(tmp_path: Path) -> None:
-    before = torch.get_num_threads()
-    extract(corpus(tmp_path, count=2), Blocks(), tmp_path / "cache")
-    assert torch.get_num_threads() == before
 
 
 def test_what_is_stored_comes_back(tmp_path: Path) -> None:
