@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sere_core.data.labels import labels_of
 from sere_core.data.plan import Fold, TaskPlan
 from sere_core.score.metrics import Scores, Summary, accuracy, check_posteriors, clustering, count, score, summarise
+from sere_core.score.records import Data
 from sere_registry.errors import error
 from sere_registry.utterances import Recording, Utterance
 
@@ -41,14 +42,14 @@ class Scorer:
         self._plan, self._target = plan, target
         self._openings: list[Opening] = []
         self._folds: dict[int, Scores] = {}
-        self._speakers: dict[int, list[dict[str, Any]]] = {}
-        self._more: dict[int, dict[str, Any]] = {}
+        self._speakers: dict[int, list[dict[str, object]]] = {}
+        self._more: dict[int, dict[str, object]] = {}
 
     def score(
         self,
         fold: Fold,
-        posteriors: NDArray[np.floating[Any]],
-        embeddings: NDArray[np.floating[Any]] | None = None,
+        posteriors: NDArray[np.floating],
+        embeddings: NDArray[np.floating] | None = None,
         pseudo: Sequence[int] | None = None,
     ) -> Scores:
         """Read the labels of `fold.test`, and score with them whatever there is to score.
@@ -87,7 +88,7 @@ class Scorer:
         """Over the folds scored so far, at least one."""
         return summarise([self._folds[index] for index in sorted(self._folds)], self._plan.classes)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """What scores.json holds; also between folds, for a run that is interrupted."""
         return {
             "classes": list(self._plan.classes),
@@ -100,7 +101,7 @@ class Scorer:
             "openings": [asdict(each) for each in self._openings],
         }
 
-    def load(self, data: Mapping[str, Any]) -> None:
+    def load(self, data: Data) -> None:
         """Take up the scores and the count of openings of an interrupted run.
 
         Raises:
@@ -121,8 +122,8 @@ class Scorer:
 
 
 def _by_speaker(
-    test: Sequence[Recording], posteriors: NDArray[np.floating[Any]], labels: Sequence[int], classes: int
-) -> list[dict[str, Any]]:
+    test: Sequence[Recording], posteriors: NDArray[np.floating], labels: Sequence[int], classes: int
+) -> list[dict[str, object]]:
     """Each speaker's own confusion matrix, in the order of their names; utterances without a speaker are in none."""
     rows: dict[str, list[int]] = {}
     for row, recording in enumerate(test):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sere_core.config.model import Task
-from sere_core.data.leakage import audio_warnings, checked, shared_speakers, confounded_texts
+from sere_core.data.leakage import audio_warnings, checked, confounded_texts, shared_speakers
 from sere_core.data.task import make_task
 from sere_registry.utterances import Utterance
 
