@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -76,6 +77,11 @@ def printed(
     return "\n".join(line.rstrip() for line in buffer.read().splitlines())
 
 
+def made(folder: Path, *shape: Any, **more: Any) -> Results:
+    make_comparison(folder, *shape, **more)
+    return read_results(folder)
+
+
 def line(text: str, begin: str) -> str:
     return next(each for each in text.splitlines() if each.startswith(begin))
 
@@ -131,8 +137,7 @@ def test_six_pairs_and_twelve_rows_in_80_columns(tmp_path: Path) -> None:
     corpora = ("emodb", "emovo", "ravdess")
     pairs = [f"{source}_to_{target}" for source in corpora for target in corpora if source != target]
     rows = ["source-only", *(f"method-number-{n}" for n in range(10)), "ceiling-all-labels"]
-    make_comparison(tmp_path, rows, pairs, 2, folds=2, speakers=4, per_class=4, evidence={"method-number-3": "stand-in"})
-    results = read_results(tmp_path)
+    results = made(tmp_path, rows, pairs, 2, folds=2, speakers=4, per_class=4, evidence={"method-number-3": "stand-in"})
     text = printed(results, width=80)
     assert all(len(each) <= 80 for each in text.splitlines()) and "…" not in text
     head, below = text.splitlines()[4:6]
@@ -144,8 +149,7 @@ def test_six_pairs_and_twelve_rows_in_80_columns(tmp_path: Path) -> None:
 
 
 def test_one_seed_and_one_pair(tmp_path: Path) -> None:
-    make_comparison(tmp_path, ["source-only", "ours"], ["aa>bb"], 1)
-    results = read_results(tmp_path)
+    results = made(tmp_path, ["source-only", "ours"], ["aa>bb"], 1)
     text = printed(results)
     assert "±" not in text.split("one seed, so no deviation")[1].split("UAR is the mean")[0]
     assert "n = 2 of 2 runs" in text and line(text, "ours").count("*") == 0, "a method alone is not best"
@@ -154,29 +158,25 @@ def test_one_seed_and_one_pair(tmp_path: Path) -> None:
 
 def test_missing_runs_are_a_dash_with_their_n(tmp_path: Path) -> None:
     missing = [("ours", "aa>bb", seed) for seed in range(3)] + [("theirs", "bb>aa", 1)]
-    make_comparison(tmp_path, missing=missing, accuracy={"ours": 0.9, "theirs": 0.8})
-    results = read_results(tmp_path)
+    results = made(tmp_path, missing=missing, accuracy={"ours": 0.9, "theirs": 0.8})
     text = printed(results, width=160)
     ours, theirs = line(text, "ours").split(), line(text, "theirs").split()
     assert ours[1] == "-" and ours[3].startswith("(") and ours[5] == "3/6" and "n = 14 of 18 runs" in text
     assert theirs[2].endswith("(2)") and theirs[5] == "5/6"
     assert "*" not in line(text, "ours") + line(text, "theirs"), "values over other seeds do not compete"
     everything = [(row, pair, seed) for row in ("source-only", "ours") for pair in ("aa>bb", "bb>aa") for seed in range(3)]
-    make_comparison(tmp_path / "none", ["source-only", "ours"], missing=everything)
-    assert "no run yet" in printed(read_results(tmp_path / "none"), width=160)
+    assert "no run yet" in printed(made(tmp_path / "none", ["source-only", "ours"], missing=everything), width=160)
 
 
 def test_a_line_says_that_there_is_no_floor_or_ceiling(tmp_path: Path) -> None:
-    make_comparison(tmp_path, [Row("ours", "method", ()), Row("theirs", "method", ())], seeds=1)
-    text = printed(read_results(tmp_path), width=160)
+    text = printed(made(tmp_path, [Row("ours", "method", ()), Row("theirs", "method", ())], seeds=1), width=160)
     assert line(text, "no floor ").split()[2:4] == ["-", "-"] and line(text, "no ceiling ").split()[2:4] == ["-", "-"]
     assert "no floor: without" in text and "no ceiling: without" in text
 
 
 def test_values_that_look_the_same_are_equally_good(small: tuple[Results, Summary], tmp_path: Path) -> None:
     rows = [Row("floor", "floor", ()), *(Row(name, "method", ()) for name in ("x", "y", "z"))]
-    make_comparison(tmp_path, rows, seeds=1, accuracy=lambda row, pair, seed: {"floor": 1.0, "z": 0.0}.get(row, 1.0))
-    text = printed(read_results(tmp_path), width=160)
+    text = printed(made(tmp_path, rows, seeds=1, accuracy=lambda row, pair, seed: {"floor": 1.0, "z": 0.0}.get(row, 1.0)), width=160)
     assert "*100.0" in line(text, "x") and "*100.0" in line(text, "y") and "_" not in line(text, "z")
     assert "*" not in line(text, "floor"), "a floor is not best"
 
@@ -185,49 +185,45 @@ def test_values_that_look_the_same_are_equally_good(small: tuple[Results, Summar
 
 
 def test_other_features_and_weaker_evidence_are_in_the_name(tmp_path: Path) -> None:
-    make_comparison(tmp_path, features={"theirs": "abcdef0123456789" * 4}, evidence={"ours": "stand-in"}, seeds=1)
-    results = read_results(tmp_path)
+    results = made(tmp_path, features={"theirs": "abcdef0123456789" * 4}, evidence={"ours": "stand-in"}, seeds=1)
     for text in (printed(results, width=160), render(build(results), "latex")):
         assert "theirs [abcdef01]" in text and "ours (stand-in)" in text and "other features than the reference's" in text
     by_row = {row["row"]: row for row in records(build(results))}
     assert by_row["theirs"]["features"] == "abcdef01" and by_row["ours"]["evidence"] == "stand-in"
 
 
-def test_other_protocols_are_refused_with_the_rows(tmp_path: Path) -> None:
-    def protocol(row: str, pair: str) -> str:
-        usual = default_protocol(Row(row, "method", ()), pair)
-        return usual.replace("5-shot", "full") if row == "ours" else usual
+def regime(row: str, pair: str) -> str:
+    usual = default_protocol(Row(row, "method", ()), pair)
+    return usual.replace("5-shot", "full") if row == "ours" else usual
 
-    make_comparison(tmp_path, protocol=protocol)
+
+def cheating(row: str, pair: str) -> str:
+    return default_protocol(Row(row, "ceiling" if row == "ours" else "floor", ()), pair)
+
+
+TUNED = [Row("a", "floor", ()), Row("b", "method", (), "20 trials on source_val"), Row("c", "method", ())]
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ({"protocol": regime}, [("aa>bb", "full inductive", "(ours)", "(source-only, theirs)"), ("bb>aa", "(ours)")]),
+        ({"protocol": cheating}, [("target-supervised", "(ours)"), ("target-supervised", "(ours)")]),
+        ({"rows": TUNED, "selection": {"c": "dev"}}, [("selection rules", "'dev' (c)"), ("tuning", "(b)", "'none' (a, c)")]),
+    ],
+    ids=["regime", "a method with a ceiling's protocol", "selection and tuning"],
+)
+def test_what_differs_is_refused_at_once_with_the_rows(tmp_path: Path, shape: dict[str, Any], words: list[tuple[str, ...]]) -> None:
     with pytest.raises(SereError) as caught:
-        build(read_results(tmp_path))
-    lines = [str(problem).splitlines()[0] for problem in caught.value.problems]
-    assert len(lines) == 2 and all("[T508]" in each and "full inductive" in each and "(ours)" in each for each in lines)
-    assert "aa>bb" in lines[0] and "(source-only, theirs)" in lines[0]
-
-
-def test_only_a_ceiling_may_have_a_protocol_of_its_own(tmp_path: Path) -> None:
-    make_comparison(tmp_path, ["source-only", "ours", "ceiling-all"], seeds=1)
-    assert "target-supervised" in printed(read_results(tmp_path), width=160)
-    rows = [Row("source-only", "floor", ()), Row("cheat", "method", ())]
-    make_comparison(tmp_path / "b", rows, seeds=1, protocol=lambda row, pair: default_protocol(Row(row, _role(row), ()), pair))
-    with pytest.raises(SereError, match=r"T508.*target-supervised.*cheat"):
-        build(read_results(tmp_path / "b"))
-
-
-def _role(row: str) -> object:
-    return "ceiling" if row == "cheat" else "floor"
-
-
-def test_other_selection_and_tuning_are_refused_at_once(tmp_path: Path) -> None:
-    rows = [Row("a", "floor", ()), Row("b", "method", (), "20 trials on source_val"), Row("c", "method", ())]
-    make_comparison(tmp_path, rows, selection={"c": "dev"})
-    with pytest.raises(SereError) as caught:
-        write_tables(read_results(tmp_path), tmp_path / "tables")
-    text = str(caught.value)
-    assert len(caught.value.problems) == 2 and "selection rules" in text and "'dev' (c)" in text
-    assert "tuning" in text and "(b)" in text and "'none' (a, c)" in text
+        write_tables(made(tmp_path, **shape), tmp_path / "tables")
+    assert [problem.code for problem in caught.value.problems] == ["T508"] * len(words)
+    for problem, each in zip(caught.value.problems, words, strict=True):
+        assert all(word in problem.message for word in each), problem
     assert not (tmp_path / "tables").exists()
+
+
+def test_a_ceiling_may_have_a_protocol_of_its_own(tmp_path: Path) -> None:
+    assert "target-supervised" in printed(made(tmp_path, ["source-only", "ours", "ceiling-all"], seeds=1), width=160)
 
 
 # the other shapes
@@ -247,23 +243,21 @@ def test_recalls_genders_and_cost(small: tuple[Results, Summary]) -> None:
 
 def test_an_ablation_tells_its_parts(tmp_path: Path) -> None:
     rows = ["source-only", "ours", "ours -dual", "ours -dual -proto"]
-    make_comparison(tmp_path, rows, ["aa>bb"], 2, reference="ours")
-    results = read_results(tmp_path)
+    results = made(tmp_path, rows, ["aa>bb"], 2, reference="ours")
     table = records(build(results, "ablation"))
     assert [(row["dual"], row["proto"]) for row in table[:4]] == [("off", "off"), ("on", "on"), ("off", "on"), ("off", "off")]
     assert "✓" in printed(results, shape="ablation") and r"\checkmark{}" in render(build(results, "ablation"), "latex")
     assert line(printed(results, encoding="ascii", shape="ablation"), "ours -dual ").split()[2:4] == ["-", "x"]
-    make_comparison(tmp_path / "more", ["source-only", "ours", "ours without dual", "theirs"], ["aa>bb"], 2, reference="ours")
-    more = records(build(read_results(tmp_path / "more"), "ablation"))
+    more = records(
+        build(made(tmp_path / "more", ["source-only", "ours", "ours without dual", "theirs"], ["aa>bb"], 2, reference="ours"), "ablation")
+    )
     assert [row["dual"] for row in more[:4]] == ["off", "on", "off", ""], "nothing is known of another method's parts"
-    make_comparison(tmp_path / "plain", seeds=1)
-    plain = records(build(read_results(tmp_path / "plain"), "ablation"))
+    plain = records(build(made(tmp_path / "plain", seeds=1), "ablation"))
     assert [row["row"] for row in plain] == ["source-only", "ours", "theirs", "no ceiling", "chance"], "simply rows"
 
 
 def test_combinations_of_encoders_pair_by_pair(tmp_path: Path) -> None:
-    make_comparison(tmp_path, ["one", "two", "one>two", "two/one"], ["B>C", "C>B"], 2)
-    results = read_results(tmp_path)
+    results = made(tmp_path, ["one", "two", "one>two", "two/one"], ["B>C", "C>B"], 2)
     table = records(build(results, "encoders"))
     assert [(row["pair"], row["source encoder"], row["target encoder"]) for row in table[:4]] == [
         ("B>C", "one", ""), ("B>C", "two", ""), ("B>C", "one", "two"), ("B>C", "two", "one"),
@@ -280,8 +274,9 @@ def test_all_tables_are_written_in_all_formats(small: tuple[Results, Summary], t
     assert (tmp_path / "tables" / "main.md").read_text() == MAIN_MARKDOWN
     before = {path: path.read_bytes() for path in paths}
     assert {path: path.read_bytes() for path in write_tables(results, tmp_path / "tables", summary)} == before
-    make_comparison(tmp_path / "b", ["one", "one -x", "two>three"], ["a>b"], 1)
-    names = {path.name for path in write_tables(read_results(tmp_path / "b"), tmp_path / "b" / "tables")}
+    names = {
+        path.name for path in write_tables(made(tmp_path / "b", ["one", "one -x", "two>three"], ["a>b"], 1), tmp_path / "b" / "tables")
+    }
     assert names == {f"{shape}.{ending}" for shape in SHAPES for ending in ("md", "csv", "tex")}
 
 
@@ -294,8 +289,7 @@ UGLY = (r"a & b_c % <d> \e{} $f$ #g ~h ^i |j| `k` *l* [m] “n” 中", "x\x1b[3
 @pytest.fixture(scope="module")
 def ugly(tmp_path_factory: pytest.TempPathFactory) -> Results:
     folder = tmp_path_factory.mktemp("ugly")
-    make_comparison(folder, ["source-only", *UGLY, "ceiling {"], ["a_&>b%", "{c>d}"], 1, name="50 % & more_{")
-    return read_results(folder)
+    return made(folder, ["source-only", *UGLY, "ceiling {"], ["a_&>b%", "{c>d}"], 1, name="50 % & more_{")
 
 
 @pytest.mark.parametrize("shape", list(SHAPES))
