@@ -1,8 +1,7 @@
-"""One made-up comparison with its report, and a browser to look at it."""
+"""One made-up comparison with its report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 from sere_core.compare.report import write_report
 from tests.compare.made_up import make_comparison
-from tests.compare.report.browser import chromium, missing
 from tests.compare.report.furnished import furnish
 
 #: what a user may call a row
@@ -45,13 +43,3 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(comparison: Path) -> str:
     """The text of the report."""
     return (comparison / "report.html").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A headless Chromium; where there is none, the tests that look at pages are skipped."""
-    why = missing()
-    if why:
-        pytest.skip(f"the page cannot be looked at: {why}")
-    with chromium(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
