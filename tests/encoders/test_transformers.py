@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sere_plugins.encoders.speech import SpeechEncoder
-from sere_plugins.specs import transformers as specs
+from sere_plugins.specs import encoders as specs
 from sere_registry import BuildContext, SereError
 from tests.encoders.checkpoints import HIDDEN, LAYERS, encode, tiny_hubert, tiny_wav2vec2, tiny_wavlm
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sere_plugins.encoders import checkpoint
-from sere_plugins.specs import transformers as specs
+from sere_plugins.specs import encoders as specs
 from sere_registry import BuildContext, SereError
 from tests.encoders.checkpoints import tiny_hubert, tiny_wav2vec2
 
@@ -250,7 +250,7 @@ def test_a_file_is_hashed_once_while_it_does_not_change(tmp_path: Path, monkeypa
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     script = (
-        "import sys, sere_plugins.specs.transformers as s\n"
+        "import sys, sere_plugins.specs.encoders as s\n"
         "assert not {'torch', 'numpy', 'transformers'} & set(sys.modules), 'the specs'\n"
         "[spec.load() for spec in (s.WAV2VEC2, s.HUBERT, s.WAVLM, s.WHISPER)]\n"
         "assert not {'transformers', 'huggingface_hub'} & set(sys.modules), 'the encoders'\n"

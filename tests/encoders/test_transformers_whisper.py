@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sere_plugins.encoders.whisper import Whisper, WhisperLogMel
-from sere_plugins.specs.transformers import WHISPER
+from sere_plugins.specs.encoders import WHISPER
 from sere_registry import BuildContext, Frames, SereError
 from tests.encoders.checkpoints import HIDDEN, LAYERS, encode, tiny_whisper
 

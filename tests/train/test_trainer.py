@@ -24,7 +24,7 @@ from sere_plugins.specs import losses as loss_specs
 from sere_plugins.specs import methods as method_specs
 from sere_plugins.specs import resonance as field_specs
 from sere_plugins.specs import views as view_specs
-from sere_plugins.views.frames import FeatureDropout, FrameMask
+from sere_plugins.views import FeatureDropout, FrameMask
 from sere_registry import BuildContext, SereError, Stage
 from tests.train.toy import ToyAssembler, classify, joint, stream, streams, trainer
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from sere_plugins.specs import views
-from sere_plugins.views.draw import spans, uniform
+from sere_plugins.views import spans, uniform
 from sere_registry import BuildContext, ComponentSpec
 
 RATE = 16000

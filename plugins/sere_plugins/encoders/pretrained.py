@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sere_plugins.encoders.checkpoint import Checkpoint
 from sere_plugins.encoders.layer_mix import LayerMix
-from sere_plugins.specs.transformers import PretrainedParams
+from sere_plugins.specs.encoders import PretrainedParams
 from sere_registry import BuildContext, Frames, SereError, error
 from sere_registry.protocols import ContourName
 

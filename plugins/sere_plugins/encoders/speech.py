@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sere_plugins.encoders.checkpoint import locate
 from sere_plugins.encoders.pretrained import Network, OffTree, PretrainedEncoder, Stack
-from sere_plugins.specs.transformers import PretrainedParams
+from sere_plugins.specs.encoders import PretrainedParams
 from sere_registry import BuildContext, Frames
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sere_plugins.encoders.checkpoint import locate
 from sere_plugins.encoders.pretrained import Network, OffTree, PretrainedEncoder
-from sere_plugins.specs.transformers import WhisperParams
+from sere_plugins.specs.encoders import WhisperParams
 from sere_registry import BuildContext, Frames, error
 
 if TYPE_CHECKING:

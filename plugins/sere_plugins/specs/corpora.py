@@ -16,21 +16,15 @@ SYNTHETIC_EMOTIONS = ("anger", "boredom", "disgust", "fear", "happiness", "neutr
 
 
 class FolderParams(Params):
-    """Parameters of every corpus that is a folder in its official layout."""
-
     root: Path = param(..., "the corpus folder; one folder above it, or its folder of audio files, will do")
     language: str = param("", "ISO 639-1 code; default: the corpus's own", pattern=r"^([a-z]{2,3})?$")
 
 
 class RavdessParams(FolderParams):
-    """Parameters of RAVDESS."""
-
     intensity: Literal["all", "normal", "strong"] = param("all", "which intensity; strong leaves no neutral, which has none")
 
 
 class ManifestParams(Params):
-    """Parameters of a corpus that a CSV or JSONL file lists."""
-
     file: Path = param(..., "a .csv, .tsv or .jsonl file: path, speaker, emotion, language [, id, gender, text, start, end]")
     language: str = param("", "ISO 639-1 code of the lines that give none", pattern=r"^([a-z]{2,3})?$")
     labels: dict[str, str | None] = param({}, "label of the file -> emotion of the vocabulary, or null to leave its lines out")
@@ -45,8 +39,6 @@ class ManifestParams(Params):
 
 
 class SyntheticParams(Params):
-    """Parameters of the synthetic corpus; each set of values is a corpus of its own."""
-
     language: Literal["xa", "xb", "xc", "xd"] = param("xa", "one of four made-up languages")
     speakers: int = param(8, "how many speakers, half of them female", ge=1, le=99)
     per_class: int = param(4, "utterances of each speaker in each emotion, each another sentence", ge=1, le=99)

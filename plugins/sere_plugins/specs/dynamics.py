@@ -25,8 +25,6 @@ class ContourParams(Params):
 
 
 class IdfeParams(ContourParams):
-    """Parameters of `idfe`."""
-
     gate: Literal["contour", "shared"] = param(
         "contour", "[R] one gate for each contour, or one for all four", search=("choice", ["contour", "shared"])
     )

@@ -1,26 +1,72 @@
-"""The encoders that need no download: acoustic descriptors, and a small network on log-mel bands."""
+"""Encoders: acoustic descriptors, a small network on log-mel bands, and pretrained networks for speech."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
 
 from sere_registry import ComponentSpec, Params, param
 
+_MODEL = "a name on the Hugging Face hub, or a local folder with the same files"
+
 
 class AcousticParams(Params):
-    """Parameters of acoustic."""
-
     rate: Literal[10, 20, 25, 50, 100] = param(25, "frames per second", search=("choice", [10, 25, 50]))
 
 
 class LogMelParams(Params):
-    """Parameters of logmel."""
-
     bands: int = param(64, "mel bands", ge=8, le=128)
     dim: int = param(128, "channels of the network, and its output's width", ge=1, search=("int", 32, 256))
     layers: int = param(3, "convolutions after the first", ge=0, le=12, search=("int", 1, 5))
     kernel: Literal[3, 5, 7, 9, 11] = param(5, "frames that a convolution sees", search=("choice", [3, 5, 9]))
     dropout: float = param(0.1, "dropout of channels after each convolution", ge=0, lt=1, search=("uniform", 0.0, 0.5))
+
+
+class PretrainedParams(Params):
+    """Which checkpoint, which of its layers, and how much of it is trained."""
+
+    model: str = param(..., _MODEL, min_length=1)
+    revision: str | None = param(None, "branch, tag or commit of a hub name; a local folder has none")
+    layer: Literal["last", "mix"] | Annotated[int, Field(strict=True, ge=0)] = param(
+        "last", "whose output: a layer from 1 (0: what enters the first), `last` (with the final norm), or `mix`: a learned sum of all"
+    )
+    train: Literal["frozen", "top", "all"] = param("frozen", "what is trained: nothing, the top layers, or all layers")
+    top_layers: int | None = param(None, "how many layers `train: top` trains", ge=1, search=("int", 1, 6))
+    train_cnn: bool = param(False, "with `train: all`: is the convolutional front trained too?")
+
+    @model_validator(mode="after")
+    def _fits(self) -> PretrainedParams:
+        if self.train == "top" and self.top_layers is None:
+            raise ValueError("train: top needs top_layers, the number of layers to train")
+        if self.train != "top" and self.top_layers is not None:
+            raise ValueError(f"top_layers is only for train: top, not for train: {self.train}")
+        if self.train_cnn and self.train != "all":
+            raise ValueError(f"train_cnn is only for train: all, not for train: {self.train}")
+        if self.layer == "mix" and self.train != "frozen":
+            raise ValueError(f"layer: mix is a sum of frozen layers, and needs train: frozen, not train: {self.train}")
+        return self
+
+
+class Wav2Vec2Params(PretrainedParams):
+    model: str = param("facebook/wav2vec2-base", _MODEL, min_length=1)
+
+
+class HubertParams(PretrainedParams):
+    model: str = param("facebook/hubert-base-ls960", _MODEL, min_length=1)
+
+
+class WavLMParams(PretrainedParams):
+    model: str = param("microsoft/wavlm-base-plus", _MODEL, min_length=1)
+
+
+class WhisperParams(PretrainedParams):
+    model: str = param("openai/whisper-base", _MODEL, min_length=1)
+    context: Literal["window", "real"] = param(
+        "window",
+        "what the layers of `train: top` attend to: the whole padded window, as in Whisper itself, or the real frames only, "
+        "which makes the cache and the step smaller by the share of padding",
+    )
 
 
 ACOUSTIC = ComponentSpec(
@@ -36,4 +82,36 @@ LOGMEL = ComponentSpec(
     factory="sere_plugins.encoders.logmel:LogMel",
     params=LogMelParams,
     summary="a small convolutional network, trained from scratch on log-mel bands",
+)
+WAV2VEC2 = ComponentSpec(
+    kind="encoder",
+    name="wav2vec2",
+    factory="sere_plugins.encoders.speech:Wav2Vec2",
+    params=Wav2Vec2Params,
+    summary="wav2vec 2.0: frozen, a mix of layers, or trained in part",
+    cite="arXiv:2006.11477",
+)
+HUBERT = ComponentSpec(
+    kind="encoder",
+    name="hubert",
+    factory="sere_plugins.encoders.speech:Hubert",
+    params=HubertParams,
+    summary="HuBERT: frozen, a mix of layers, or trained in part",
+    cite="arXiv:2106.07447",
+)
+WAVLM = ComponentSpec(
+    kind="encoder",
+    name="wavlm",
+    factory="sere_plugins.encoders.speech:WavLM",
+    params=WavLMParams,
+    summary="WavLM: frozen, a mix of layers, or trained in part",
+    cite="arXiv:2110.13900",
+)
+WHISPER = ComponentSpec(
+    kind="encoder",
+    name="whisper",
+    factory="sere_plugins.encoders.whisper:Whisper",
+    params=WhisperParams,
+    summary="the encoder half of Whisper: frozen, a mix of layers, or trained in part",
+    cite="arXiv:2212.04356",
 )

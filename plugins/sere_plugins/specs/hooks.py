@@ -13,8 +13,6 @@ PROGRESS = ComponentSpec(
 
 
 class TensorBoardParams(Params):
-    """Parameters of `tensorboard`."""
-
     embeddings: bool = param(True, "write the embeddings of T_e for the projector, coloured by predicted class")
 
 
@@ -28,8 +26,6 @@ TENSORBOARD = ComponentSpec(
 
 
 class CheckpointParams(Params):
-    """Parameters of `checkpoint`."""
-
     every: int = param(1, "keep the checkpoint of every so many epochs of a stage", ge=1)
     keep: int | None = param(None, "how many copies of a stage stay, the newest; null: all", ge=1)
 
@@ -44,8 +40,6 @@ CHECKPOINT = ComponentSpec(
 
 
 class DivergenceParams(Params):
-    """Parameters of `divergence`."""
-
     growth: float = param(10.0, "a loss term this many times its smallest value so far has grown", gt=1)
     epochs: int = param(3, "for so many epochs in a row", ge=1)
     floor: float = param(0.05, "a smallest value nearer to 0 than this counts as this", gt=0)

@@ -26,36 +26,26 @@ class Between(Params):
 
 
 class CropParams(Between):
-    """Parameters of `crop`."""
-
     low: float = param(0.7, "the least share that is kept", gt=0, le=1, search=("uniform", 0.5, 1.0))
     high: float = param(1.0, "the largest share that is kept", gt=0, le=1)
     level: Literal["waveform", "frames"] = param("frames", "what is cropped: samples, or encoder frames")
 
 
 class GainParams(Params):
-    """Parameters of `gain`."""
-
     decibels: float = param(3.0, "the gain is drawn from -decibels to +decibels", ge=0, le=60, search=("uniform", 0.0, 6.0))
 
 
 class NoiseParams(Between):
-    """Parameters of `noise`."""
-
     low: float = param(10.0, "the least signal-to-noise ratio, dB", ge=-20, le=100, search=("uniform", 0.0, 20.0))
     high: float = param(20.0, "the largest signal-to-noise ratio, dB", ge=-20, le=100)
 
 
 class SpeedParams(Between):
-    """Parameters of `speed`."""
-
     low: float = param(0.9, "the slowest speed, as a multiple", ge=0.5, le=2)
     high: float = param(1.1, "the fastest speed, as a multiple", ge=0.5, le=2)
 
 
 class FrameMaskParams(Params):
-    """Parameters of `frame_mask`."""
-
     time_share: float = param(0.2, "the largest share of an utterance's frames that is masked", ge=0, lt=1, search=("uniform", 0.0, 0.5))
     time_span: int = param(10, "frames of a time mask", ge=1)
     feature_share: float = param(0.1, "the largest share of the features that is masked", ge=0, lt=1, search=("uniform", 0.0, 0.3))
@@ -64,15 +54,11 @@ class FrameMaskParams(Params):
 
 
 class FeatureDropoutParams(Params):
-    """Parameters of `feature_dropout`."""
-
     share: float = param(0.1, "the chance of a feature to be dropped; 0.4 for a strong view", ge=0, lt=1, search=("uniform", 0.05, 0.5))
     rescale: bool = param(True, "multiply the features that stay by 1 / (1 - share)")
 
 
 class JitterParams(Params):
-    """Parameters of `jitter`."""
-
     sigma: float = param(0.1, "standard deviation of the noise, in units of the (standardised) features", ge=0, search=("log", 0.01, 1.0))
     draw: Literal["frame", "utterance"] = param(
         "frame", "fresh noise for every frame, or one vector for all frames of an utterance, which the mean over frames cannot average out"
@@ -82,21 +68,21 @@ class JitterParams(Params):
 CROP = ComponentSpec(
     kind="view",
     name="crop",
-    factory="sere_plugins.views.frames:crop",
+    factory="sere_plugins.views:crop",
     params=CropParams,
     summary="a contiguous part of the utterance, at a random place",
 )
 
-GAIN = ComponentSpec(kind="view", name="gain", factory="sere_plugins.views.waveform:Gain", params=GainParams, summary="louder or softer")
+GAIN = ComponentSpec(kind="view", name="gain", factory="sere_plugins.views:Gain", params=GainParams, summary="louder or softer")
 
 NOISE = ComponentSpec(
-    kind="view", name="noise", factory="sere_plugins.views.waveform:Noise", params=NoiseParams, summary="white noise at a random level"
+    kind="view", name="noise", factory="sere_plugins.views:Noise", params=NoiseParams, summary="white noise at a random level"
 )
 
 SPEED = ComponentSpec(
     kind="view",
     name="speed",
-    factory="sere_plugins.views.waveform:Speed",
+    factory="sere_plugins.views:Speed",
     params=SpeedParams,
     summary="faster or slower by resampling, which moves the pitch along",
 )
@@ -104,7 +90,7 @@ SPEED = ComponentSpec(
 FRAME_MASK = ComponentSpec(
     kind="view",
     name="frame_mask",
-    factory="sere_plugins.views.frames:FrameMask",
+    factory="sere_plugins.views:FrameMask",
     params=FrameMaskParams,
     summary="masks spans of frames and of features, like SpecAugment",
     cite="arXiv:1904.08779",
@@ -113,11 +99,11 @@ FRAME_MASK = ComponentSpec(
 FEATURE_DROPOUT = ComponentSpec(
     kind="view",
     name="feature_dropout",
-    factory="sere_plugins.views.frames:FeatureDropout",
+    factory="sere_plugins.views:FeatureDropout",
     params=FeatureDropoutParams,
     summary="drops features of an utterance, in all its frames",
 )
 
 JITTER = ComponentSpec(
-    kind="view", name="jitter", factory="sere_plugins.views.frames:Jitter", params=JitterParams, summary="Gaussian noise on the features"
+    kind="view", name="jitter", factory="sere_plugins.views:Jitter", params=JitterParams, summary="Gaussian noise on the features"
 )
