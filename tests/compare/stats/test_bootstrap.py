@@ -43,12 +43,6 @@ def test_weights_of_one_give_the_score_of_the_run():
     assert fold_mean_uar(np.ones((1, 6)), run.by_speaker[None], run.speaker_folds)[0, 0] == pytest.approx(run.uar)
 
 
-def test_runs_on_other_utterances_are_refused():
-    other = np.array([[[1, 1], [0, 2]]])
-    with pytest.raises(ValueError, match="same utterances"):
-        fold_mean_uar(np.ones((1, 1)), np.stack([other, other + 1]), [0])
-
-
 def test_a_draw_depends_on_its_name_alone():
     assert (draw_speakers(9, 50, 0, "emovo") == draw_speakers(9, 50, 0, "emovo")).all()
     assert (draw_speakers(9, 50, 0, "emovo") != draw_speakers(9, 50, 0, "emodb")).any()
@@ -75,16 +69,10 @@ def coverage(speakers, sets=300):
     return found / sets
 
 
-def test_the_interval_covers_the_population_of_speakers_about_as_often_as_it_says():
-    ours, plain, _ = coverage(24)
-    assert 0.91 <= ours <= 0.99
-    assert ours >= plain
-
-
-def test_with_six_speakers_it_covers_less_but_more_than_plain_percentiles_and_than_resampled_utterances():
-    ours, plain, utterances = coverage(6)
-    assert 0.82 <= ours <= 0.98
-    assert ours > plain + 0.03
+@pytest.mark.parametrize(("speakers", "least", "most", "gain"), [(24, 0.91, 0.99, 0.0), (6, 0.82, 0.98, 0.03)])
+def test_the_interval_covers_the_population_of_speakers_about_as_often_as_it_says(speakers, least, most, gain):
+    ours, plain, utterances = coverage(speakers)
+    assert least <= ours <= most and ours >= plain + gain
     assert utterances < 0.8, "utterances of a speaker are not independent, or this test shows nothing"
 
 
@@ -109,8 +97,6 @@ def test_two_corpora_add_their_variances():
 def test_a_single_speaker_has_no_interval_and_equal_replicates_have_no_width():
     assert expanded_percentile([np.zeros(10)], [1]) is None
     assert expanded_percentile([np.full(10, 0.25)], [4]) == (0.25, 0.25)
-    with pytest.raises(ValueError, match="at least one"):
-        expanded_percentile([], [])
 
 
 def test_binomial_recalls_have_the_moments_of_resampled_utterances():

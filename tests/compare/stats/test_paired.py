@@ -122,10 +122,3 @@ def test_scale_does_not_matter(numbers, factor):
     assert other.p == pytest.approx(one.p, abs=1e-12) and other.p_wilcoxon == pytest.approx(one.p_wilcoxon, abs=1e-9)
     assert other.difference == pytest.approx(factor * one.difference)
     assert (one.effect is None) == (other.effect is None)
-
-
-@pytest.mark.parametrize("wrong", [([], []), ([0.1], []), ([float("nan")], ["a"])])
-def test_what_is_no_difference_is_refused(wrong):
-    numbers, pairs = wrong
-    with pytest.raises(ValueError, match="at least one"):
-        paired(numbers, pairs, range(len(pairs)))
