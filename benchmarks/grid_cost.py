@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from sere_core.compare.estimate import duration, job_seconds
-from sere_core.compare.places import is_done, read_json, record_of
-from sere_core.compare.plan import ComparePlan
+from sere_core.compare.plan import ComparePlan, is_done, record_of, run_seconds
+from sere_core.compare.progress import duration
 
 
 def measured(source: Path) -> dict[str, list[float]]:
@@ -34,12 +33,8 @@ def measured(source: Path) -> dict[str, list[float]]:
     if (source / "plan.json").exists():
         plan = ComparePlan.read(source)
         jobs = {job.job: job.row for job in reversed(plan.jobs)}
-        return _grouped(
-            (row, job_seconds(read_json(record_of(source, job) / "timing.json"))) for job, row in jobs.items() if is_done(source, job)
-        )
-    return _grouped(
-        (path.parents[1].name, job_seconds(read_json(path.with_name("timing.json")))) for path in sorted(source.glob("*/*/*/done"))
-    )
+        return _grouped((row, run_seconds(record_of(source, job))) for job, row in jobs.items() if is_done(source, job))
+    return _grouped((path.parents[1].name, run_seconds(path.parent)) for path in sorted(source.glob("*/*/*/done")))
 
 
 def _grouped(pairs: object) -> dict[str, list[float]]:

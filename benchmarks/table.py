@@ -1,9 +1,8 @@
 """How long the table of a large comparison takes, beside reading its JSON: `python benchmarks/table.py [--keep FOLDER]`.
 
-Makes records up (42 rows, 12 pairs, 10 seeds, ten speakers each; this takes a while) and times `sere table` as a whole process, for a
-first reading (no index, no proof) and for a second; then its steps in one process: reading without and with index, statistics, table.
+Makes records up (42 rows, 12 pairs, 10 seeds, ten speakers each; this takes a while) and times `sere table` as a whole process, then its
+steps in one process: reading and proof, statistics, table.
 Seconds of wall and of processor time, and the wall time as a multiple of `json.loads` of all their JSON files in the same process.
-The whole process also starts Python, imports, and proves from the records that the rows may stand in one table; steps leave that out.
 """
 
 from __future__ import annotations
@@ -35,16 +34,11 @@ def timed(title: str, work: Callable[[], Any], unit: float | None = None) -> tup
     return wall, found
 
 
-def command(title: str, folder: Path, runs: int, first: bool) -> None:
-    """Time `sere table`, each run a process; medians and the least.  A first reading finds neither index nor proof."""
-    from sere_core.compare.index import INDEX
-    from sere_core.compare.proved import PROOF
-
+def command(title: str, folder: Path, runs: int) -> None:
+    """Time `sere table`, each run a process; medians and the least."""
     words = [sys.executable, "-c", "import sys; from sere_core.cli import main; sys.exit(main())", "table", str(folder)]
     wall, processor = [], []
     for _ in range(runs):
-        for name in (INDEX, PROOF) if first else ():
-            (folder / name).unlink(missing_ok=True)
         start = time.perf_counter()
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
         _, status, usage = os.wait4(process.pid, 0)
@@ -67,19 +61,15 @@ def measure(folder: Path, runs: int) -> None:
     """All steps, on records that are there."""
     from rich.console import Console
 
-    from sere_core.compare.index import INDEX
     from sere_core.compare.reading import read_results
     from sere_core.compare.stats.summarise import summarise
     from sere_core.compare.tables import build
     from sere_core.tables import print_tables, render
 
     load_all(folder)  # the files are in memory from here on: a disk is not what is measured
-    command("`sere table`, first reading", folder, runs, first=True)
-    command("`sere table`, second reading", folder, runs, first=False)
-    (folder / INDEX).unlink(missing_ok=True)
+    command("`sere table`", folder, runs)
     unit, _ = timed("json.loads of every JSON file", lambda: load_all(folder))
-    timed("records -> results, no index", lambda: read_results(folder), unit)
-    _, results = timed("records -> results, index", lambda: read_results(folder), unit)
+    _, results = timed("records -> results", lambda: read_results(folder), unit)
     _, summary = timed("results -> statistics", lambda: summarise(results), unit)
     timed(
         "main table for the terminal", lambda: print_tables(Console(file=io.StringIO(), width=160), build(results, "main", summary)), unit

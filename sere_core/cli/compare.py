@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sere_core.cli.many_runs import add_arguments, check_executor, executor_of, run_missing
-
-if TYPE_CHECKING:
-    from sere_core.compare.jobs import Outcome
+from sere_core.cli.many_runs import add_arguments, check_executor, run_missing
 
 _EXAMPLES = """\
 examples:
@@ -57,7 +54,6 @@ def add_parser(subparsers: Any) -> None:
         help="a difference between runs that is allowed and told below the table, e.g. versions.torch",
     )
     parser.add_argument("--out", metavar="DIR", help="the comparison's folder; default: runs/NAME")
-    parser.add_argument("--yes", action="store_true", help="do not ask before starting")
     add_arguments(parser)
 
 
@@ -67,9 +63,9 @@ def run(arguments: Any) -> int:
     Raises:
         SereError: what is wrong with the comparison, or why its runs do not share a table.
     """
-    from sere_core.compare.asking import plan_of
     from sere_core.compare.grammar import Flags
-    from sere_core.compare.running import missing_jobs
+    from sere_core.compare.planning import plan_comparison
+    from sere_core.compare.progress import finish
     from sere_core.console import Speaker
 
     check_executor(arguments)
@@ -86,37 +82,16 @@ def run(arguments: Any) -> int:
         reference=arguments.reference,
         out=arguments.out,
     )
-    plan, folder, warnings = plan_of(arguments.config, flags, dry=arguments.dry_run)
-    missing = missing_jobs(plan, folder)
-    failures: list[Outcome] = []
-    if missing or arguments.dry_run:
-        from sere_core.compare.estimate import Pace
-        from sere_core.compare.showing import show_plan
-
-        speaker.warn(warnings)
-        executor = executor_of(arguments, folder)
-        pace = Pace.of_records(plan, folder)
-        workers = min(executor.workers, len(missing) or 1)
-        show_plan(plan, folder, missing, pace.words(missing, workers) if missing else "nothing is missing", workers, speaker)
-        if arguments.dry_run:
+    planned = plan_comparison(arguments.config, flags)
+    if not arguments.dry_run:
+        planned.write()
+    try:
+        if not run_missing(arguments, planned, speaker):
             return 0
-        if speaker.interactive and sys.stdin.isatty() and not arguments.yes and not _agreed(len(missing)):
-            return 0
-        try:
-            failures = run_missing(executor, plan, folder, missing, pace, speaker)
-        except KeyboardInterrupt:
-            print(f"\ninterrupted; what is done is kept; to go on: {_command(arguments)}", file=sys.stderr)
-            return 130
-    elif not arguments.quiet:
-        speaker.say(f"all {len({job.job for job in plan.jobs})} runs were done before; records: {folder / 'records'}")
-    from sere_core.compare.ending import finish
-
-    return finish(plan, folder, failures, speaker.console)
-
-
-def _agreed(count: int) -> bool:
-    answer = input(f"start {count} runs? [Y/n] ").strip().lower()
-    return answer in ("", "y", "yes")
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; what is done is kept; to go on: {_command(arguments)}", file=sys.stderr)
+        return 130
+    return finish(planned.folder, speaker.console)
 
 
 def _command(arguments: Any) -> str:

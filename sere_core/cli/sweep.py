@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from sere_core.cli.many_runs import add_arguments, check_executor, executor_of, run_missing
+from sere_core.cli.many_runs import add_arguments, check_executor, run_missing
 
 _EXAMPLES = """\
 examples:
@@ -47,11 +47,10 @@ def run(arguments: Any) -> int:
     Raises:
         SereError: what is wrong with the sweep, or why its chosen runs do not share a table.
     """
-    from sere_core.compare.estimate import Pace
     from sere_core.compare.grammar import Flags
-    from sere_core.compare.running import missing_jobs
-    from sere_core.compare.sweep.planning import plan_sweep
-    from sere_core.compare.sweep.telling import show_sweep
+    from sere_core.compare.progress import finish
+    from sere_core.compare.reading import read_results
+    from sere_core.compare.sweep import choose, plan_of_choices, plan_sweep, show_choices, write_choices
     from sere_core.console import Speaker
 
     check_executor(arguments)
@@ -67,37 +66,18 @@ def run(arguments: Any) -> int:
         select=arguments.select,
     )
     sweep = plan_sweep(arguments.config, flags)
-    missing = missing_jobs(sweep.plan, sweep.folder)
-    speaker.warn(sweep.warnings)
     if not arguments.dry_run:
         sweep.write()
-    if missing or arguments.dry_run:
-        executor = executor_of(arguments, sweep.folder)
-        pace = Pace.of_records(sweep.plan, sweep.folder)
-        workers = min(executor.workers, len(missing) or 1)
-        show_sweep(sweep, missing, pace.words(missing, workers) if missing else "nothing is missing", workers, speaker)
-        if arguments.dry_run:
+    try:
+        if not run_missing(arguments, sweep.planned, speaker, sweep.tune.trials):
             return 0
-        try:
-            run_missing(executor, sweep.plan, sweep.folder, missing, pace, speaker)
-        except KeyboardInterrupt:
-            print("\ninterrupted; what is done is kept; the same command goes on", file=sys.stderr)
-            return 130
-    return _finish(sweep, speaker)
-
-
-def _finish(sweep: Any, speaker: Any) -> int:
-    """Choose, write the plan of the table, and print it."""
-    from sere_core.compare.ending import finish
-    from sere_core.compare.reading import read_results
-    from sere_core.compare.sweep.choosing import choose, plan_of_choices, write_choices
-    from sere_core.compare.sweep.telling import show_choices
-
+    except KeyboardInterrupt:
+        print("\ninterrupted; what is done is kept; the same command goes on", file=sys.stderr)
+        return 130
     choices, without = choose(sweep)
     write_choices(sweep, choices)
-    plan = plan_of_choices(sweep, choices)
-    plan.write(sweep.folder)
-    code = finish(plan, sweep.folder, (), speaker.console)
+    plan_of_choices(sweep, choices).write(sweep.folder)
+    code = finish(sweep.folder, speaker.console)
     show_choices(sweep, choices, read_results(sweep.folder), speaker)
     for place, why in without:
         print(f"nothing chosen for {place.row} {place.pair} seed {place.seed}: {why}", file=sys.stderr)

@@ -50,29 +50,16 @@ def run(arguments: Any) -> int:
             be written.
     """
     import sys
-    from dataclasses import replace
 
     from rich.console import Console
 
-    from sere_core.compare.evidence import Conditions
-    from sere_core.compare.kept import state_of
-    from sere_core.compare.proved import proof_of
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables import build
     from sere_core.tables import FORMATS, print_tables, render
-    from sere_registry.errors import SereError
     from sere_registry.files import write_atomically
 
-    conditions = Conditions()
-    results = read_results(arguments.folder, conditions)
-    if results.runs:
-        jobs = dict.fromkeys(job.job for job in results.plan.jobs)
-        shown = dict.fromkeys(facts.job for facts in results.runs.values())
-        state = state_of(arguments.folder, jobs, conditions.seen)
-        proof = proof_of(arguments.folder, results.plan, state, shown, conditions)
-        if proof.refused:
-            raise SereError(*proof.refused)
-        results = replace(results, allowed=proof.allowed)
+    results = read_results(arguments.folder)
+    results.check()
     for place, line in results.failures.items():
         print(f"failed: {' '.join(map(str, place))}: {line}", file=sys.stderr)
     if not results.runs:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.compare.plan import ComparePlan
 from sere_core.score.metrics import uar
+from sere_registry.errors import Problem, SereError
 
 Counts = NDArray[np.int64]
 
@@ -25,6 +25,7 @@ class RunFacts:
         job, path: its record.
         classes: C names.
         protocol, selection, evidence: parts of the row's full name; see `sere_core.score.manifest`.
+        conditions: of the run, flat, for the proof; see `sere_core.compare.proof`.
         digests: flat, e.g. {"folds": ..., "features.all": ..., "corpora.emodb": ..., "streams.labelled": ...}.
         confusion: `[F, C, C]` by fold; rows true, columns predicted.
         speakers: the S scored speakers, with `genders` ("female", "male" or None) and `speaker_folds` (the fold that scored each).
@@ -44,6 +45,7 @@ class RunFacts:
     evidence: str
     digests: Mapping[str, str]
     confusion: Counts
+    conditions: Mapping[str, str] = field(default_factory=dict)
     speakers: tuple[str, ...] = ()
     genders: tuple[str | None, ...] = ()
     speaker_folds: tuple[int, ...] = ()
@@ -69,6 +71,7 @@ class Results:
         runs: (row, pair, seed) -> facts; places without a finished record are missing.
         failures: (row, pair, seed) -> the one line of why.
         allowed: differences between records that were found and had been allowed by name, as lines.
+        refused: all other differences, which forbid a table (T506).
         config: the reference row's resolved config, for "what was compared and how".
     """
 
@@ -76,4 +79,14 @@ class Results:
     runs: Mapping[tuple[str, str, int], RunFacts]
     failures: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
     allowed: tuple[str, ...] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
+    refused: tuple[Problem, ...] = ()
+    config: Mapping[str, object] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """May its rows share a table?
+
+        Raises:
+            SereError: T506 for every difference that nothing explains and nobody allowed.
+        """
+        if self.refused:
+            raise SereError(*self.refused)

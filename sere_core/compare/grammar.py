@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,14 +13,14 @@ from sere_core.config.files import Sources, find, shown, text_of
 from sere_core.config.model import Block, Section
 from sere_core.config.nodes import Node, place_of, tidy
 from sere_core.config.validation import validate
-from sere_core.config.yaml_text import read
+from sere_core.config.yaml_text import read, write
 from sere_registry.errors import Place, Problem, SereError, suggest
 
 GRAMMAR = 1
 #: what an overlay may not say, since the comparison says it
 RESERVED = ("sere", "name", "seed", "extends", "output", "compare")
-#: what a name in `allow` may begin with: see `sere_core.compare.evidence`
-EVIDENCE = ("config", "digests", "components", "versions", "seeds", "machine", "classes", "selection")
+#: what a name in `allow` may begin with: see `sere_core.compare.reading`
+CONDITIONS = ("config", "digests", "components", "versions", "seeds", "machine", "classes", "selection")
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Names = str | list[str]
 
@@ -47,10 +47,10 @@ class Comparison(Section):
     sere: int = Field(description="the grammar version")
     compare: str = Field(description="the comparison's name", pattern=r"^\w[\w.+ -]*$")
     base: str = Field(description="the config of every run: a file relative to this one, or a config that comes with sere")
-    overlay: dict[str, Any] = Field(default_factory=dict, alias="set", description="laid over the base for every run")
-    rows: dict[str, dict[str, Any] | None] = Field(default_factory=dict, description="name -> what is laid over the base for that row")
-    vary: dict[str, list[Any]] = Field(default_factory=dict, description="path -> its values; crossed with the rows and with each other")
-    pairs: Literal["all"] | list[str] | dict[str, dict[str, Any]] | None = Field(
+    overlay: dict[str, object] = Field(default_factory=dict, alias="set", description="laid over the base for every run")
+    rows: dict[str, dict[str, object] | None] = Field(default_factory=dict, description="name -> what is laid over the base for that row")
+    vary: dict[str, list[object]] = Field(default_factory=dict, description="path -> its values; crossed with the rows and with each other")
+    pairs: Literal["all"] | list[str] | dict[str, dict[str, object]] | None = Field(
         default=None, description="SOURCE>TARGET by the ids of the base's corpora, `all`, or name -> what is laid over the base"
     )
     seeds: Annotated[int, Field(ge=1, le=10_000)] | list[Seed] = Field(default=1, description="how many, counted from 0, or a list")
@@ -116,6 +116,12 @@ class Request:
     def place(self, *path: str) -> Place:
         """Where a part was written."""
         return place_of(self.root, path)
+
+    def text(self) -> str:
+        """The comparison as a file that can be called again: flags are in it, the base by its whole path."""
+        data = self.root.data() | {"base": str(self.sources.files[0]), "output": str(self.output)}
+        flags = [f"--set {text}" for text in self.flags.sets] + [f"--unset {text}" for text in self.flags.unsets]
+        return "".join(f"# called with {flag}\n" for flag in flags) + write(data)
 
 
 def read_request(config: str, flags: Flags) -> Request:
@@ -234,9 +240,9 @@ def _check(root: Node, problems: list[Problem]) -> Comparison | None:
     problems += found
     problems += list(_reserved(root))
     for index, name in enumerate(comparison.allow if comparison is not None else ()):
-        if name.partition(".")[0] not in EVIDENCE:
+        if name.partition(".")[0] not in CONDITIONS:
             place = place_of(root, ("allow", str(index)))
-            hint = suggest(name, EVIDENCE, "what is compared")
+            hint = suggest(name, CONDITIONS, "what is compared")
             problems.append(Problem("C308", f"nothing is compared under the name '{name}'", hint, place))
     return comparison
 

@@ -1,21 +1,31 @@
-"""One job: run its config, and leave either a finished record or the one line of why there is none."""
+"""One job: run its config, and leave either a finished record or the one line of why there is none.
+
+`python -m sere_core.compare.jobs FOLDER` is the process that executors start: names of jobs on standard input, a line of JSON with
+the outcome of each on standard output.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
+import queue
+import signal
+import sys
+import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from sere_core.compare.places import failure_file, is_done, job_file, record_of, write_json
+from sere_core.compare.plan import failure_file, is_done, job_file, record_of, write_json
 from sere_registry.errors import Problem, SereError
 from sere_registry.files import write_atomically
 
 State = Literal["done", "failed", "elsewhere"]
+IDLE = 60.0  # seconds without a job after which a process ends and gives its memory back
 
 
 @dataclass(frozen=True)
@@ -43,33 +53,26 @@ def run_job(folder: Path, job: str) -> Outcome:
     Only Ctrl-C ends it otherwise.
     """
     started = time.perf_counter()
-
-    def outcome(state: State, problem: Problem | None = None, trace: str = "") -> Outcome:
-        seconds = time.perf_counter() - started
-        if problem is None:
-            return Outcome(job, state, seconds)
-        return failed(folder, job, problem, trace, seconds)
-
     if is_done(folder, job):
-        forget_failure(folder, job)
-        return outcome("done")
+        _forget_failure(folder, job)
+        return Outcome(job, "done")
     if at_work(record_of(folder, job)):
-        return outcome("elsewhere")
+        return Outcome(job, "elsewhere")
     try:
         _run(folder, job)
     except SereError as cause:
-        if cause.problems[0].code == "T504":
-            return outcome("elsewhere")
-        more = f" (and {len(cause.problems) - 1} more)" if len(cause.problems) > 1 else ""
-        first = cause.problems[0]
-        trace = "".join(traceback.format_exception(cause)) if more or cause.__cause__ else ""
-        return outcome("failed", Problem(first.code, f"{first.message}{more}", first.hint, first.place), trace)
+        first, count = cause.problems[0], len(cause.problems)
+        if first.code == "T504":
+            return Outcome(job, "elsewhere")
+        problem = replace(first, message=first.message + (f" (and {count - 1} more)" if count > 1 else ""))
+        trace = "".join(traceback.format_exception(cause)) if count > 1 or cause.__cause__ else ""
+        return failed(folder, job, problem, trace, time.perf_counter() - started)
     except Exception as cause:  # a bug, of a plugin or of the engine: the other jobs go on
         what = f"{type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
-        hint = f"its traceback: {failure_file(folder, job).with_suffix('.txt')}"
-        return outcome("failed", Problem("T507", what, hint), "".join(traceback.format_exception(cause)))
-    forget_failure(folder, job)
-    return outcome("done")
+        problem = Problem("T507", what, f"its traceback: {failure_file(folder, job).with_suffix('.txt')}")
+        return failed(folder, job, problem, "".join(traceback.format_exception(cause)), time.perf_counter() - started)
+    _forget_failure(folder, job)
+    return Outcome(job, "done", time.perf_counter() - started)
 
 
 def _run(folder: Path, job: str) -> None:
@@ -95,7 +98,7 @@ def failed(folder: Path, job: str, problem: Problem, trace: str = "", seconds: f
     return Outcome(job, "failed", seconds, problem.code, line)
 
 
-def forget_failure(folder: Path, job: str) -> None:
+def _forget_failure(folder: Path, job: str) -> None:
     """A job that is done has not failed."""
     for path in (failure_file(folder, job), failure_file(folder, job).with_suffix(".txt")):
         path.unlink(missing_ok=True)
@@ -114,3 +117,30 @@ def at_work(record: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _serve(folder: Path) -> None:
+    """Run the jobs that are named on standard input, until there is none for a while; die at once with the process that names them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one stops the others
+    outcomes = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a plugin prints is no outcome
+    jobs: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            jobs.put(line.strip())
+        os.kill(os.getpid(), signal.SIGKILL)  # records are safe against that
+
+    threading.Thread(target=read, daemon=True).start()
+    import torch
+
+    threads = torch.get_num_threads()
+    with contextlib.suppress(queue.Empty):
+        while job := jobs.get(timeout=IDLE):
+            torch.set_num_threads(threads)  # the job before may have left another number
+            print(json.dumps(asdict(run_job(folder, job))), file=outcomes, flush=True)
+    os._exit(0)  # the thread that reads cannot be joined
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]))

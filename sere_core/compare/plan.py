@@ -1,4 +1,4 @@
-"""What a comparison runs: rows, pairs, seeds, and one job for each; `plan.json` in the comparison's folder.
+"""What a comparison runs: rows, pairs, seeds, and one job for each; and where the parts of its folder are.
 
 runs/NAME/compare.yaml       the comparison as it was asked for
 runs/NAME/plan.json          this
@@ -14,7 +14,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import TypeAdapter
 
 from sere_registry.errors import error
 from sere_registry.files import write_atomically
@@ -50,6 +52,11 @@ class Job:
     seed: int
     job: str
 
+    @property
+    def place(self) -> str:
+        """In words."""
+        return f"{self.row} {self.pair} seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class ComparePlan:
@@ -62,7 +69,6 @@ class ComparePlan:
         reference: the row that all others are tested against.
         allow: differences between records that were allowed by name, e.g. "digests.features".
         budget: what every run was given, e.g. {"epochs": 10, "steps_per_epoch": 8}.
-        asked: a digest of everything that the plan was made of.
     """
 
     name: str
@@ -72,12 +78,16 @@ class ComparePlan:
     jobs: tuple[Job, ...]
     reference: str
     allow: tuple[str, ...]
-    budget: Mapping[str, Any]
-    asked: str
+    budget: Mapping[str, int | None]
 
     def row(self, name: str) -> Row:
         """The row of that name."""
         return next(row for row in self.rows if row.name == name)
+
+    def missing_jobs(self, folder: Path) -> list[str]:
+        """The jobs without a finished record: the first seed of all rows and pairs first, so that a table is there early."""
+        jobs = sorted(self.jobs, key=lambda job: self.seeds.index(job.seed))
+        return [job for job in dict.fromkeys(job.job for job in jobs) if not is_done(folder, job)]
 
     def write(self, folder: Path) -> None:
         """Write `plan.json`.
@@ -85,7 +95,7 @@ class ComparePlan:
         Raises:
             SereError: X704 or X705.
         """
-        write_atomically(folder / "plan.json", json.dumps(asdict(self), indent=1, ensure_ascii=False).encode() + b"\n")
+        write_json(folder / "plan.json", asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> ComparePlan:
@@ -96,12 +106,50 @@ class ComparePlan:
         """
         path = folder / "plan.json"
         try:
-            data = json.loads(path.read_bytes())
-            rows = tuple(Row(**{**row, "varied": tuple(row["varied"]), "tuned": tuple(row.get("tuned", ()))}) for row in data["rows"])
-            jobs = tuple(Job(**job) for job in data["jobs"])
-            lists = {name: tuple(data[name]) for name in ("pairs", "seeds", "allow")}
-            return cls(data["name"], rows, jobs=jobs, reference=data["reference"], budget=data["budget"], asked=data["asked"], **lists)
+            return TypeAdapter(cls).validate_json(path.read_bytes())
         except FileNotFoundError as cause:
             raise error("T505", f"{folder} holds no comparison (no plan.json)", "`sere compare` makes one") from cause
-        except (OSError, ValueError, KeyError, TypeError) as cause:
-            raise error("T505", f"{path} is damaged: {cause!r}", "`sere compare` writes it again") from cause
+        except (OSError, ValueError) as cause:
+            raise error("T505", f"{path} is damaged: {' '.join(str(cause).split())}", "`sere compare` writes it again") from cause
+
+
+def job_file(folder: Path, job: str) -> Path:
+    """The complete config of a job."""
+    return folder / "jobs" / f"{job}.yaml"
+
+
+def record_of(folder: Path, job: str) -> Path:
+    """The record of a job, finished or not."""
+    return folder / "records" / job
+
+
+def is_done(folder: Path, job: str) -> bool:
+    """Is there a finished record?"""
+    return (folder / "records" / job / "done").exists()
+
+
+def failure_file(folder: Path, job: str) -> Path:
+    """Why a job failed the last time."""
+    return folder / "failures" / f"{job}.json"
+
+
+def read_timing(record: Path) -> dict[str, float]:
+    """Seconds by phase and `peak_` memory in MiB; empty where a record does not have them."""
+    try:
+        return {str(name): float(value) for name, value in json.loads((record / "timing.json").read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def run_seconds(record: Path) -> float | None:
+    """What a run took; None if it is not known."""
+    return sum(value for name, value in read_timing(record).items() if not name.startswith("peak")) or None
+
+
+def write_json(path: Path, data: object) -> None:
+    """JSON, whole or not at all.
+
+    Raises:
+        SereError: X704 or X705.
+    """
+    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False).encode() + b"\n")

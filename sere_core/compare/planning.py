@@ -1,31 +1,47 @@
-"""From a request to a plan: every job's complete config, checked before the first one starts."""
+"""From a comparison file to its plan: every job's complete config, checked before the first one starts."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
 
-from sere_core.compare.asked import Inputs, Watched
-from sere_core.compare.explain import allowed_by, below
-from sere_core.compare.grammar import Request
-from sere_core.compare.places import is_done, job_file, read_json, record_of, write_if_new
-from sere_core.compare.plan import ComparePlan, Job, Row
-from sere_core.compare.portable import anchored, data_paths, job_text, with_seed
-from sere_core.compare.rows import Overlay, Pair, checked, laid, pairs_of, plain, rows_of
+from pydantic import BaseModel
+
+from sere_core.compare.grammar import Flags, Request, read_request
+from sere_core.compare.plan import ComparePlan, Job, Row, is_done, job_file, record_of
+from sere_core.compare.proof import is_below
+from sere_core.compare.rows import Overlay, Pair, laid, pairs_of, plain, rows_of
 from sere_core.config import Resolved
 from sere_core.config.loader import resolve
 from sere_core.config.merge import apply
-from sere_core.config.nodes import Node, at, tidy
+from sere_core.config.nodes import Node, at, noted, tidy
 from sere_core.config.source_code import check_factories
+from sere_core.config.yaml_text import write
 from sere_core.plan import Plan, make_plan
 from sere_registry.catalog import Catalog
-from sere_registry.errors import Place, Problem, SereError
+from sere_registry.errors import Place, Problem, SereError, error
+from sere_registry.files import write_atomically
 
-_BUDGET_PATHS = ("train.epochs", "train.steps_per_epoch")
+_SEED = re.compile(r"(?m)^seed: [0-9]+$")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the runs of a comparison are made of, beside their configs.
+
+    Args:
+        packages: packages of code.
+        files: single-file components.
+        data: folders and files of corpora.
+    """
+
+    packages: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,44 +50,81 @@ class Planned:
 
     Args:
         plan: rows, pairs, seeds and jobs.
+        folder: where the comparison goes.
+        resolved: job -> its config.
         configs: job -> its config's text.
+        text: the comparison as a file that can be called again.
         warnings: what is odd but no error.
-        inputs: what all of it was made of.
+        needs: what its runs are made of.
     """
 
     plan: ComparePlan
+    folder: Path
+    resolved: Mapping[str, Resolved] = field(repr=False)
     configs: Mapping[str, str] = field(repr=False)
+    text: str = field(repr=False)
     warnings: tuple[str, ...]
-    inputs: Inputs = field(repr=False)
+    needs: Needs
 
-    def write(self, folder: Path, text: str) -> None:
-        """Write the configs of the jobs, and `plan.json` last.
-
-        Args:
-            folder: the comparison's.
-            text: the comparison as it was asked for.
+    def write_configs(self) -> None:
+        """Write the configs of the jobs, and the comparison as it was asked for.
 
         Raises:
             SereError: X704 or X705.
         """
         for job, config in self.configs.items():
-            write_if_new(job_file(folder, job), config.encode())
-        write_if_new(folder / "compare.yaml", text.encode())
-        self.inputs.write(folder)
-        self.plan.write(folder)
+            _write_if_new(job_file(self.folder, job), config.encode())
+        _write_if_new(self.folder / "compare.yaml", self.text.encode())
+
+    def write(self) -> None:
+        """Write the configs of the jobs, and `plan.json` last.
+
+        Raises:
+            SereError: X704 or X705.
+        """
+        self.write_configs()
+        self.plan.write(self.folder)
 
 
-def make_plans(request: Request, command: Mapping[str, Any]) -> Planned:
-    """Plan every job.
+def _write_if_new(path: Path, data: bytes) -> None:
+    """Write a file unless it holds just that: hundreds of configs cost hundreds of waits for the disk."""
+    if not path.is_file() or path.read_bytes() != data:
+        write_atomically(path, data)
+
+
+def plan_comparison(config: str, flags: Flags) -> Planned:
+    """Plan every job of a comparison; nothing is written.
 
     Args:
-        request: the comparison.
-        command: what of the command line the plan depends on.
+        config: a comparison file, a run's config, or the name of one that comes with sere.
+        flags: what the command line adds.
 
     Raises:
-        SereError: the problems of all jobs together.
+        SereError: the problems of the file, or of all jobs together.
     """
-    return Planner(request).whole(command)
+    request = read_request(config, flags)
+    if request.comparison.tune is not None:
+        hint = "`sere sweep` does that and prints their table; to compare the rows as they are, take `tune` away"
+        raise error("C311", "the settings of these rows are to be searched", hint, request.place("tune"))
+    return Planner(request).comparison()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row and pair.
+
+    Args:
+        row, layer: the row, and what is laid over the base for the pair.
+        pair: its name.
+        resolved: its config.
+        task: the corpora and folds of the pair.
+    """
+
+    row: Overlay
+    layer: Pair
+    pair: str
+    resolved: Resolved
+    task: Plan
 
 
 class Planner:
@@ -79,72 +132,61 @@ class Planner:
 
     Args:
         request: the comparison.
+        catalog: the components; default: those that are installed.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, catalog: Catalog | None = None) -> None:
         self.request = request
+        self.catalog = catalog or Catalog()
         self.problems: list[Problem] = []
-        self.environ = Watched(os.environ)
-        self.catalog = Catalog()
         self.warnings: dict[str, None] = dict.fromkeys(map(str, self.catalog.left_out_in_vain()))
-        self.factories: set[str] = set()
-        self.tasks: dict[str, Plan] = {}
-        self.read: dict[str, set[str]] = {"files": set(), "packages": {"sere_core", "sere_registry"}, "data": set()}
-
-    def whole(self, command: Mapping[str, Any]) -> Planned:
-        request, comparison = self.request, self.request.comparison
-        tree = self.common()
-        rows = rows_of(request, tree, self.problems)
-        pairs = pairs_of(request, tree, self.problems)
-        if not rows:
+        self.resolved: dict[str, Resolved] = {}
+        self.configs: dict[str, str] = {}
+        self._factories: set[str] = set()
+        self._tasks: dict[str, Plan | None] = {}
+        self._text: tuple[Resolved, str] | None = None
+        self.tree = self._common()
+        self.rows = rows_of(request, self.tree, self.problems)
+        self.pairs = pairs_of(request, self.tree, self.problems) or [Pair("", Node({}, request.root.start))]
+        if not self.rows:
             self.stop()
-        self.check_budget(rows, tree)
-        own = [Pair("", Node({}, request.root.start))]
-        jobs: list[Job] = []
-        configs: dict[str, str] = {}
-        names: dict[str, None] = {}
-        budget: dict[str, Any] = {}
-        for row in rows:
-            for pair in pairs or own:
-                resolved = self.resolved(tree, row, pair)
-                if resolved is None:
-                    continue
-                name = pair.name or f"{resolved[1].config.task.source}>{resolved[1].config.task.target}"
-                names[name] = None
-                budget = budget or {key: getattr(resolved[0].config.train, key) for key in ("epochs", "steps_per_epoch")}
-                text = job_text(resolved[0])
-                for seed in request.seeds:
-                    one = seeded(resolved[0], seed)
-                    job = one.digest()
-                    jobs.append(Job(row.name, name, seed, job))
-                    configs.setdefault(job, with_seed(text, seed))
-                    self.check_task(one, job)
+        self._check_budget()
+
+    def comparison(self) -> Planned:
+        """One job for each row, pair and seed.
+
+        Raises:
+            SereError: everything that is wrong.
+        """
+        jobs = [Job(cell.row.name, cell.pair, seed, self.job(cell.resolved, seed)) for cell in self.cells() for seed in self.request.seeds]
+        return self.planned([Row(row.name, row.role, row.varied) for row in self.rows], jobs)
+
+    def planned(self, rows: Sequence[Row], jobs: Sequence[Job]) -> Planned:
+        """The whole, of these jobs.
+
+        Raises:
+            SereError: everything that is wrong.
+        """
         self.stop()
-        self.check_roles(rows)
-        inputs = self.inputs(command)
+        request, comparison = self.request, self.request.comparison
+        for role, hint in (
+            ("floor", "name a row that adapts to nothing in `floor`"),
+            ("ceiling", "name a row in `ceiling`, and it learns from the target's own labels"),
+        ):
+            if not any(row.role == role for row in rows):
+                self.warnings[f"this table has no {role}: {hint}"] = None
+        train = next(iter(self.resolved.values())).config.train
         plan = ComparePlan(
             name=comparison.compare,
-            rows=tuple(Row(row.name, row.role, row.varied) for row in rows),
-            pairs=tuple(names),
+            rows=tuple(rows),
+            pairs=tuple(dict.fromkeys(job.pair for job in jobs)),
             seeds=request.seeds,
             jobs=tuple(jobs),
-            reference=self.reference(rows),
+            reference=self._reference(),
             allow=tuple(comparison.allow),
-            budget=budget,
-            asked=inputs.digest(),
+            budget={"epochs": train.epochs, "steps_per_epoch": train.steps_per_epoch},
         )
-        return Planned(plan, configs, tuple(self.warnings), inputs)
-
-    def inputs(self, command: Mapping[str, Any]) -> Inputs:
-        """What everything that was planned so far depends on."""
-        request = self.request
-        return Inputs(
-            dict(command),
-            tuple(sorted({str(file) for file in request.sources.files} | {str(request.file)} | self.read["files"])),
-            tuple(sorted(self.environ.read)),
-            tuple(sorted(self.read["packages"])),
-            tuple(sorted(self.read["data"])),
-        )
+        return Planned(plan, request.output, self.resolved, self.configs, request.text(), tuple(self.warnings), self._needs())
 
     def stop(self) -> None:
         """End with the problems, if there are any.
@@ -155,39 +197,111 @@ class Planner:
         if self.problems:
             raise SereError(*tidy(self.problems))
 
-    def check_roles(self, rows: list[Overlay]) -> None:
-        """A table should have a floor and a ceiling."""
-        if not any(row.role == "floor" for row in rows):
-            self.warnings["this table has no floor: name a row that adapts to nothing in `floor`"] = None
-        if not any(row.role == "ceiling" for row in rows):
-            self.warnings["this table has no ceiling: name a row in `ceiling`, and it learns from the target's own labels"] = None
+    def cells(self) -> Iterator[Cell]:
+        """Every row and pair whose config is sound."""
+        for row in self.rows:
+            for pair in self.pairs:
+                cell = self.cell(row, pair)
+                if cell is not None:
+                    yield cell
 
-    def reference(self, rows: list[Overlay]) -> str:
-        """The row that was named, or the first method."""
-        wanted = self.request.comparison.reference
-        methods = [row.name for row in rows if row.role == "method"] or [row.name for row in rows]
-        chosen = [row.name for row in rows if wanted == row.name] or [row.name for row in rows if wanted in row.called]
-        return (chosen or methods)[0]
+    def cell(self, row: Overlay, pair: Pair) -> Cell | None:
+        """A row and pair; None if something is wrong.  A ceiling's config names the target as its source."""
+        try:
+            tree = row.lay(laid(self.tree, pair.layer))
+        except SereError as cause:
+            self.problems += cause.problems
+            return None
+        resolved = self.resolve(tree)
+        task = None if resolved is None else self._task(resolved)
+        if resolved is None or task is None:
+            return None
+        name = pair.name or f"{resolved.config.task.source}>{resolved.config.task.target}"
+        if row.role == "ceiling":
+            place = next(iter(pair.layer.value.values())).start if pair.layer.value else self.request.root.start
+            own = {"task": {"source": task.task.target, "classes": list(task.task.classes)}}
+            resolved = self.resolve(laid(tree, plain(own, place)))
+        return None if resolved is None else Cell(row, pair, name, resolved, task)
 
-    def common(self) -> Node:
+    def resolve(self, tree: Node) -> Resolved | None:
+        """A tree as a checked config, with the corpora of its own pair; None if something is wrong."""
+        request = self.request
+        here = replace(request.root.start, line=None, column=None)
+        ends = {getattr(at(tree, ("task", end)), "value", None) for end in ("source", "target")}
+        corpora = tree.child("corpora")
+        more = {
+            "name": Node(request.comparison.compare, here),
+            "seed": Node(request.seeds[0], here),
+            "output": Node({"dir": Node(str(request.output / "records"), here)}, here),
+        }
+        if corpora is not None and isinstance(corpora.value, dict) and ends <= set(corpora.value):
+            more["corpora"] = replace(corpora, value={name: child for name, child in corpora.value.items() if name in ends})
+        try:
+            resolved = resolve(_anchored(replace(tree, value={**tree.value, **more})), request.sources, self.catalog, os.environ)
+            check_factories(resolved, self._factories)  # now, not in every job
+        except SereError as cause:
+            self.problems += cause.problems
+            return None
+        self.warnings |= dict.fromkeys(f"{each.place}: {each.message}" for each in resolved.warnings)
+        self.warnings |= dict.fromkeys(map(str, self.catalog.left_out_in_vain(resolved.disabled)))
+        self._factories |= {bound.spec.factory for bound in resolved.components.values()}
+        return resolved
+
+    def job(self, resolved: Resolved, seed: int) -> str:
+        """The job of a config and seed.
+
+        Its folds must be possible; and if there is a record, its corpora must still be those on disk.
+        """
+        one = replace(resolved, config=resolved.config.model_copy(update={"seed": seed}))
+        job = one.digest()
+        if job in self.resolved:
+            return job
+        if self._text is None or self._text[0] is not resolved:  # YAML is slow: the seeds of a row and pair share their text
+            self._text = (resolved, _job_text(resolved))
+        self.configs[job] = _SEED.sub(f"seed: {seed}", self._text[1], count=1)
+        self.resolved[job] = one
+        plan = self._task(one)
+        record = record_of(self.request.output, job)
+        if plan is not None and is_done(self.request.output, job):
+            try:
+                manifest = json.loads((record / "manifest.json").read_bytes())
+                plan.check_unchanged(manifest["digests"]["corpora"], record)
+            except SereError as cause:
+                self.problems += cause.problems
+            except (OSError, ValueError, KeyError, TypeError):
+                return job  # a damaged record is told of by `read_results`
+        return job
+
+    def _task(self, resolved: Resolved) -> Plan | None:
+        """The corpora and folds of a config, made once for all configs that share them; None if there are none."""
+        data = resolved.config.model_dump(mode="json", include={"task", "corpora", "paths", "seed"})
+        key = json.dumps(data, sort_keys=True)
+        if key not in self._tasks:
+            self._tasks[key] = None
+            try:
+                self._tasks[key] = made = make_plan(resolved)
+                self.warnings |= dict.fromkeys(made.warnings)
+            except SereError as cause:
+                self.problems += cause.problems
+        return self._tasks[key]
+
+    def _common(self) -> Node:
         """The base with what every run gets."""
         request = self.request
         tree = laid(request.base, request.root.child("set") or Node({}, request.root.start))
         tree = apply(tree, request.flags.sets, request.flags.unsets, self.problems)
         budget = request.root.child("budget")
-        if budget is not None and budget.value:
-            tree = laid(tree, Node({"train": budget}, budget.start))
-        return tree
+        return laid(tree, Node({"train": budget}, budget.start)) if budget is not None and budget.value else tree
 
-    def check_budget(self, rows: list[Overlay], tree: Node) -> None:
-        """Rows with other budgets are not comparable, and nobody should learn that after hours."""
-        paths = dict.fromkeys(_BUDGET_PATHS, "set it for all rows in `budget`")
-        if at(tree, ("train", "steps_per_epoch")) is None:
+    def _check_budget(self) -> None:
+        """Rows with other budgets are not comparable, which is said before hours of work."""
+        paths = dict.fromkeys(("train.epochs", "train.steps_per_epoch"), "set it for all rows in `budget`")
+        if at(self.tree, ("train", "steps_per_epoch")) is None:
             paths["train.batch.target"] = "an epoch is one pass over T_u: say `budget: {steps_per_epoch: N}`"
-        for row in rows:
-            for path, way_out in paths.items():
-                if any(below(path, one) for one in row.varied) and not allowed_by(f"config.{path}", self.request.comparison.allow):
-                    hint = f"{way_out}, or allow the difference: `allow: [config.{path}]`"
+        for row in self.rows:
+            for path, remedy in paths.items():
+                if is_below(path, *row.varied) and not is_below(f"config.{path}", *self.request.comparison.allow):
+                    hint = f"{remedy}, or allow the difference: `allow: [config.{path}]`"
                     message = f"the row '{row.name}' has another budget than the others"
                     self.problems.append(Problem("C311", message, hint, self._place_of(row, path)))
 
@@ -197,75 +311,57 @@ class Planner:
             return replace(found.place, path=path)
         return next((replace(value.node.place, path=path) for value in row.values if value.path == path), self.request.root.start)
 
-    def resolved(self, tree: Node, row: Overlay, pair: Pair) -> tuple[Resolved, Resolved] | None:
-        """The config of a row and pair, and the config that names the pair's own corpora; None if something is wrong."""
-        laid_row = checked(row, laid(tree, pair.layer), self.problems)
-        if laid_row is None:
-            return None
-        plain_one = self.resolve(laid_row)
-        if plain_one is None or row.role != "ceiling":
-            return (plain_one, plain_one) if plain_one is not None else None
-        task = self.task(plain_one)
-        if task is None:
-            return None
-        place = next(iter(pair.layer.value.values())).start if pair.layer.value else self.request.root.start
-        own = {"task": {"source": task.task.target, "classes": list(task.task.classes)}}
-        ceiling = self.resolve(laid(laid_row, plain(own, place)))
-        return (ceiling, plain_one) if ceiling is not None else None
+    def _reference(self) -> str:
+        """The row that was named, or the first method."""
+        wanted = self.request.comparison.reference
+        named = [row.name for row in self.rows if wanted == row.name] + [row.name for row in self.rows if wanted in row.called]
+        methods = [row.name for row in self.rows if row.role == "method"]
+        return [*named, *methods, self.rows[0].name][0]
 
-    def resolve(self, tree: Node) -> Resolved | None:
-        request = self.request
-        here = replace(request.root.start, line=None, column=None)
-        ends = {getattr(at(tree, ("task", end)), "value", None) for end in ("source", "target")}
-        corpora = tree.child("corpora")
-        more: dict[str, Any] = {
-            "name": Node(request.comparison.compare, here),
-            "seed": Node(request.seeds[0], here),
-            "output": Node({"dir": Node(str(request.output / "records"), here)}, here),
-        }
-        if corpora is not None and isinstance(corpora.value, dict) and ends <= set(corpora.value):
-            more["corpora"] = replace(corpora, value={name: child for name, child in corpora.value.items() if name in ends})
-        try:
-            resolved = resolve(anchored(replace(tree, value={**tree.value, **more})), request.sources, self.catalog, self.environ)
-            check_factories(resolved, self.factories)  # now, not in every job
-        except SereError as cause:
-            self.problems += cause.problems
-            return None
-        self.warnings.update(dict.fromkeys(f"{each.place}: {each.message}" for each in resolved.warnings))
-        self.warnings.update(dict.fromkeys(map(str, self.catalog.left_out_in_vain(resolved.disabled))))
-        self.factories |= {bound.spec.factory for bound in resolved.components.values()}
-        for bound in resolved.components.values():
-            self.read["packages"].add(bound.spec.factory.partition(":")[0].partition(".")[0])
-            if bound.use.startswith("file:"):
-                self.read["files"].add(bound.distribution)
-        self.read["data"] |= data_paths(resolved)
-        return resolved
-
-    def task(self, resolved: Resolved) -> Plan | None:
-        """The corpora and folds of a config, made once for all configs that share them."""
-        data = resolved.config.model_dump(mode="json", include={"task", "corpora", "paths", "seed"})
-        key = json.dumps(data, sort_keys=True)
-        if key not in self.tasks:
-            try:
-                self.tasks[key] = make_plan(resolved)
-            except SereError as cause:
-                self.problems += cause.problems
-                return None
-            self.warnings.update(dict.fromkeys(self.tasks[key].warnings))
-        return self.tasks[key]
-
-    def check_task(self, resolved: Resolved, job: str) -> None:
-        """The folds can be made; and if the job has a record, its corpora are still those on disk."""
-        plan = self.task(resolved)
-        folder = self.request.output
-        if plan is not None and is_done(folder, job):
-            recorded = (read_json(record_of(folder, job) / "manifest.json") or {}).get("digests", {}).get("corpora", {})
-            try:
-                plan.check_unchanged(recorded, record_of(folder, job))
-            except SereError as cause:
-                self.problems += cause.problems
+    def _needs(self) -> Needs:
+        """What the components of all configs are made of."""
+        bounds = [(path, bound) for one in self.resolved.values() for path, bound in one.components.items()]
+        single = {bound.distribution for _, bound in bounds if bound.use.startswith("file:")}
+        packages = {bound.spec.factory.partition(":")[0].partition(".")[0] for _, bound in bounds if not bound.use.startswith("file:")}
+        params = [bound.params for path, bound in bounds if path.startswith("corpora.")]
+        values = {getattr(each, name) for each in params for name in type(each).model_fields if isinstance(getattr(each, name), Path)}
+        data = {os.path.abspath(value.expanduser()) for value in values}
+        return Needs(tuple(sorted(packages | {"sere_core", "sere_registry"})), tuple(sorted(single)), tuple(sorted(data)))
 
 
-def seeded(resolved: Resolved, seed: int) -> Resolved:
-    """The config with another seed."""
-    return replace(resolved, config=resolved.config.model_copy(update={"seed": seed}))
+def _anchored(node: Node, path: tuple[str, ...] = ()) -> Node:
+    """The tree with every existing `./...` or `../...` among the parameters of its components as an absolute path."""
+    value = node.value
+    if isinstance(value, dict):
+        return Node({name: _anchored(child, (*path, name)) for name, child in value.items()}, node.start, node.key)
+    if isinstance(value, list):
+        return Node([_anchored(child, (*path, str(index))) for index, child in enumerate(value)], node.start, node.key)
+    if isinstance(value, str) and "params" in path and value.startswith(("./", "../")) and os.path.exists(value):
+        return Node(os.path.abspath(value), node.start, node.key)
+    return node
+
+
+def _job_text(resolved: Resolved) -> str:
+    """The config as a file that means the same from every folder: every default written out and every path absolute."""
+
+    def portable(dumped: object, path: str) -> object:
+        if isinstance(dumped, dict):
+            bound = resolved.components.get(path)
+            params = {} if bound is None else {"params": _absolute(dumped["params"], bound.params)}
+            return {key: portable(child, f"{path}.{key}".lstrip(".")) for key, child in dumped.items()} | params
+        if isinstance(dumped, list):
+            return [portable(child, f"{path}.{index}") for index, child in enumerate(dumped)]
+        return _absolute(dumped, PurePath()) if path in ("features.cache", "output.dir") else dumped
+
+    return write(portable(resolved.config.model_dump(mode="json"), ""))
+
+
+def _absolute(dumped: object, value: object) -> object:
+    """Dumped parameters with those that are paths made absolute; a text that may be a name or a path stays as it is."""
+    if isinstance(dumped, dict):
+        inner = dict(value) if isinstance(value, (BaseModel, Mapping)) else {}
+        return {key: _absolute(child, inner.get(key)) for key, child in dumped.items()}
+    if isinstance(dumped, list) and isinstance(value, (list, tuple)):
+        return [_absolute(child, each) for child, each in zip(dumped, value, strict=True)]
+    is_path = isinstance(value, PurePath) and isinstance(dumped, str) and not dumped.startswith("~")
+    return os.path.abspath(str(dumped)) if is_path else dumped

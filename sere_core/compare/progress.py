@@ -1,81 +1,189 @@
-"""What is said while jobs run: a bar with the time left on a terminal, a line for each job elsewhere."""
+"""What is printed before, while and after the jobs of a comparison run."""
 
 from __future__ import annotations
 
 import contextlib
-import time
+import json
+import sys
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
-from sere_core.compare.estimate import Pace, duration, job_seconds
 from sere_core.compare.jobs import Outcome
-from sere_core.compare.places import read_json, record_of
-from sere_core.compare.plan import ComparePlan
+from sere_core.compare.plan import ComparePlan, record_of, run_seconds
 from sere_core.console import Speaker
 
+_MANY_PAIRS = 12
 
-class Reporter:
-    """Tells of jobs as they end.
+
+def grid(*titles: str) -> Table:
+    """A table of columns without lines."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row(*(Text(title, style="bold") for title in titles))
+    return table
+
+
+def duration(seconds: float) -> str:
+    """Roughly, as words.
+
+    >>> duration(12.4), duration(100), duration(9000)
+    ('12 s', '2 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+class JobProgress:
+    """How far the missing jobs are, and how long they will take, from what finished jobs of their rows took; nothing is guessed.
 
     Args:
-        plan: which places the jobs have in the table.
+        plan: of the comparison.
         folder: the comparison's.
-        jobs: that are to be run.
-        pace: what is known of their cost.
+        missing: the jobs without a record.
         workers: how many run at a time.
         speaker: the terminal.
     """
 
-    def __init__(self, plan: ComparePlan, folder: Path, jobs: Collection[str], pace: Pace, workers: int, speaker: Speaker) -> None:
-        self.folder, self.pace, self.workers, self.speaker = folder, pace, workers, speaker
-        self.missing = dict.fromkeys(jobs)
-        self.total, self.started = len(self.missing), time.perf_counter()
-        self.places = {job.job: f"{job.row} {job.pair} seed {job.seed}" for job in reversed(plan.jobs)}
-        self._bar: tuple[Progress, Any] | None = None
+    def __init__(self, plan: ComparePlan, folder: Path, missing: Collection[str], workers: int, speaker: Speaker) -> None:
+        self._folder, self._workers, self._speaker = folder, max(1, min(workers, len(missing))), speaker
+        self._jobs = {job.job: job for job in reversed(plan.jobs)}
+        self._missing = dict.fromkeys(missing)
+        self._total = len(missing)
+        self._seconds: dict[str, list[float]] = defaultdict(list)
+        self._bar: tuple[Progress, TaskID] | None = None
+        for job in self._jobs.keys() - self._missing.keys():
+            self._note(job)
+
+    def show(self, plan: ComparePlan, trials: int | None = None) -> None:
+        """Rows, pairs, seeds, budget, what is there, and how long the rest will take.
+
+        Args:
+            plan: of the comparison; of a sweep, all trials are its jobs.
+            trials: of a sweep, for each row, pair and seed.
+        """
+        if self._speaker.quiet:
+            return
+        say, jobs = self._speaker.say, len(self._jobs)
+        axes = f"{len(plan.rows)} rows x {len(plan.pairs)} pairs x {len(plan.seeds)} seeds"
+        axes += "" if trials is None else f", {trials} trials each"
+        runs = f"{jobs} runs" if jobs == len(plan.jobs) else f"{len(plan.jobs)} places, {jobs} runs"  # ceilings may share theirs
+        what = "comparison" if trials is None else "sweep"
+        say(f"{what} {plan.name}: {axes} = {runs}; {jobs - self._total} there, {self._total} missing")
+        table = grid("row", "role", "varies" if trials is None else "varies and searches", "runs")
+        for row in plan.rows:
+            mine = {job.job for job in plan.jobs if job.row == row.name}
+            role = row.role + (", reference" if row.name == plan.reference else "")
+            there = f"{len(mine - self._missing.keys())}/{len(mine)}"
+            table.add_row(Text(row.name), Text(role), Text(", ".join(row.varied) or "nothing", overflow="fold"), Text(there))
+        self._speaker.console.print(table)
+        more = f" and {len(plan.pairs) - _MANY_PAIRS} more" if len(plan.pairs) > _MANY_PAIRS else ""
+        tuning = [row.tuning for row in plan.rows if row.tuning != "none"]
+        if tuning:
+            say(f"tuning:  {tuning[0]}")
+        say(f"pairs:   {', '.join(plan.pairs[:_MANY_PAIRS])}{more}")
+        say(f"seeds:   {', '.join(map(str, plan.seeds))}")
+        budget = ", ".join(f"{name} {'one pass over T_u' if value is None else value}" for name, value in plan.budget.items())
+        say(f"budget:  {budget}")
+        if plan.allow:
+            say(f"allowed: differences in {', '.join(plan.allow)}")
+        say(f"time:    {self.estimate()}")
+        say(f"folder:  {self._folder}")
+
+    def estimate(self) -> str:
+        """How long the missing jobs will take, in words."""
+        if not self._missing:
+            return "nothing is missing"
+        seconds, unknown = self._left()
+        words = f"about {duration(seconds)}" if seconds else "unknown until the first runs are done"
+        if seconds and unknown:
+            words += f", and the rows of which no run is done yet: {', '.join(unknown)}"
+        return f"{words} ({self._workers} at a time)"
 
     @contextlib.contextmanager
-    def showing(self) -> Iterator[None]:
-        """With a bar, where there is a terminal."""
-        if not self.speaker.interactive:
+    def bar(self) -> Iterator[None]:
+        """A bar with the time left, where there is a terminal."""
+        if not self._speaker.interactive:
             yield
             return
         columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=self.speaker.console, transient=True) as progress:
-            self._bar = (progress, progress.add_task(self._left(), total=self.total))
+        with Progress(*columns, console=self._speaker.console, transient=True) as progress:
+            self._bar = (progress, progress.add_task(self._time_left(), total=self._total))
             yield
         self._bar = None
 
     def ended(self, outcome: Outcome) -> None:
-        """A job is done or has failed."""
-        self.missing.pop(outcome.job, None)
+        """Print a line for a job that is done or has failed."""
+        self._missing.pop(outcome.job, None)
         if outcome.state == "done":
-            whole = job_seconds(read_json(record_of(self.folder, outcome.job) / "timing.json"))  # also where another process did it
-            outcome = replace(outcome, seconds=whole or outcome.seconds)
-            self.pace.add(outcome.job, outcome.seconds)
-        number = self.total - len(self.missing)
-        left = f"; {self._left()}" if self.missing and self._bar is None else ""
-        place = self.places.get(outcome.job, outcome.job)
-        if outcome.state == "failed":
-            self.speaker.say(f"{number}/{self.total} {place} FAILED: {outcome.line}{left}")
+            outcome = replace(outcome, seconds=self._note(outcome.job) or outcome.seconds)  # also where another process did it
+            ending = f": {self._score(outcome.job)} ({duration(outcome.seconds)})"
         else:
-            self.speaker.say(f"{number}/{self.total} {place}: {self._score(outcome.job)} ({duration(outcome.seconds)}){left}")
+            ending = f" FAILED: {outcome.line}"
+        number = self._total - len(self._missing)
+        left = f"; {self._time_left()}" if self._missing and self._bar is None else ""
+        self._speaker.say(f"{number}/{self._total} {self._jobs[outcome.job].place}{ending}{left}")
         if self._bar is not None:
             progress, task = self._bar
-            progress.update(task, completed=number, description=self._left())
+            progress.update(task, completed=number, description=self._time_left())
 
-    def _left(self) -> str:
-        seconds, unknown = self.pace.left(self.missing, self.workers)
-        if unknown and seconds and len(unknown) < len(self.missing):
-            return f"more than {duration(seconds)} left"
-        return f"{duration(seconds)} left" if seconds else "time left: unknown until the first runs are done"
+    def _note(self, job: str) -> float | None:
+        """Remember what a finished job took."""
+        seconds = run_seconds(record_of(self._folder, job))
+        if seconds is not None:
+            self._seconds[self._jobs[job].row].append(seconds)
+        return seconds
+
+    def _left(self) -> tuple[float, tuple[str, ...]]:
+        """Seconds that the missing jobs will take, and the rows of which nothing is known, whose jobs are not in the sum."""
+        rows = [self._jobs[job].row for job in self._missing]
+        total = sum(fmean(self._seconds[row]) for row in rows if self._seconds[row])
+        return total / self._workers, tuple(dict.fromkeys(row for row in rows if not self._seconds[row]))
+
+    def _time_left(self) -> str:
+        seconds, unknown = self._left()
+        if not seconds:
+            return "time left: unknown until the first runs are done"
+        return f"{'more than ' if unknown else ''}{duration(seconds)} left"
 
     def _score(self, job: str) -> str:
-        scores = read_json(record_of(self.folder, job) / "scores.json")
         try:
+            scores = json.loads((record_of(self._folder, job) / "scores.json").read_bytes())
             return f"UAR {100 * scores['mean']['uar']:.1f} %"
-        except (TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError):
             return "done"
+
+
+def finish(folder: Path, console: Console) -> int:
+    """Prove that the runs are comparable, print the table of what there is, and each failure as a line.
+
+    Args:
+        folder: the comparison's.
+        console: where the table is printed.
+
+    Returns:
+        The exit code: 0 if every run is done.
+
+    Raises:
+        SereError: T506 for every difference that nothing explains and nobody allowed.
+    """
+    from sere_core.compare.reading import read_results
+    from sere_core.compare.tables import build
+    from sere_core.tables import print_tables
+
+    results = read_results(folder)
+    try:
+        results.check()
+        if results.runs:
+            print_tables(console, build(results))
+    finally:
+        for place, line in results.failures.items():
+            print(f"failed: {' '.join(map(str, place))}: {line}", file=sys.stderr)
+    return 0 if len(results.runs) == len(results.plan.jobs) else 1

@@ -9,17 +9,40 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from sere_core.compare.explain import allow_name, allowed_by, below, explained
 from sere_core.compare.plan import ComparePlan, Row
 from sere_registry.errors import Problem
 
-if TYPE_CHECKING:
-    from sere_core.compare.evidence import Evidence
+#: what a record says of the conditions of its run, flat: name -> value; see `sere_core.compare.reading`
+Conditions = Mapping[str, str]
 
-Places = tuple[str, int]
+_BUDGET = ("train.epochs", "train.steps_per_epoch")  # itself never explained, see below
+_SOURCE = ("task.source", "task.classes", "task.shots", "corpora")
+_FRAMES = ("encoders", "dynamics", "features", "paths", "task.normalise", "task.target")
 
+#: what is compared -> the config paths, or what lies below or above them, that explain a difference in it
+EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {
+    "digests.features": (*_FRAMES, *_SOURCE),
+    "digests.corpora": ("corpora",),
+    "digests.folds.labelled": _SOURCE,
+    "digests.folds.source": _SOURCE,
+    "digests.streams.labelled": (*_BUDGET, "train.batch.labelled", *_SOURCE),
+    "digests.streams.source": (*_BUDGET, "train.batch.source", *_SOURCE),
+    "digests.streams.target": (*_BUDGET, "train.batch.target"),  # no row trains on another target
+    "selection": ("select",),
+    "machine.device": ("train.device",),
+    "machine.precision": ("train.precision",),
+}
+#: never explained by a row: who is scored, in which classes, from which draw, with which budget and which libraries
+NEVER_EXPLAINED = (
+    "digests.folds.test",
+    "digests.folds.target",
+    "classes",
+    *(f"config.{path}" for path in _BUDGET),
+    "config.task.target",
+    "seeds",
+    "versions",
+)
 #: what is not there, where that is no difference: a ceiling has no source corpus, another row not this one's plugin
 _OPTIONAL = ("config.corpora", "digests.corpora", "digests.features", "digests.streams", "components", "versions")
 #: of one row, what may change from pair to pair: languages have their own corpora, protocols and encoders
@@ -40,7 +63,7 @@ class Proof:
 
 
 @dataclass(frozen=True)
-class Difference:
+class _Difference:
     """Rows that are not as the others in one thing, at one place; or a row that is not everywhere the same."""
 
     name: str
@@ -49,8 +72,13 @@ class Difference:
     values: tuple[str, str]
     where: str
 
+    @property
+    def kind(self) -> tuple[str, tuple[str, ...]]:
+        """What makes one line of many places."""
+        return allow_name(self.name), self.rows
 
-def prove(plan: ComparePlan, records: Mapping[str, Evidence]) -> Proof:
+
+def prove(plan: ComparePlan, records: Mapping[str, Conditions]) -> Proof:
     """Compare what records say of their runs.
 
     Args:
@@ -60,15 +88,15 @@ def prove(plan: ComparePlan, records: Mapping[str, Evidence]) -> Proof:
     Returns:
         Equal runs give no line at all.
     """
-    found = [*_within(plan, records), *_across(plan, records)]
     allowed, refused = [], []
-    for (name, _), group in groupby(sorted(found, key=_kind), key=_kind):
-        same = list(group)
-        first, more = same[0], len({one.where for one in same}) - 1
+    found = sorted([*_within(plan, records), *_across(plan, records)], key=lambda one: one.kind)
+    for (name, _), group in groupby(found, key=lambda one: one.kind):
+        first, *rest = group
+        more = len({one.where for one in (first, *rest)}) - 1
         where = first.where + (f" and {more} more" if more else "")
-        old, new = first.values
+        old, new = map(_short, first.values)
         what = f"{first.name}: {', '.join(first.rows)}: {new}, {first.against}: {old}, at {where}"
-        if allowed_by(first.name, plan.allow):
+        if is_below(first.name, *plan.allow):
             allowed.append(f"allowed difference in {what}")
         else:
             hint = f"run them again under the same conditions, or allow it by name: `allow: [{name}]`"
@@ -76,19 +104,14 @@ def prove(plan: ComparePlan, records: Mapping[str, Evidence]) -> Proof:
     return Proof(tuple(allowed), tuple(refused))
 
 
-def _kind(difference: Difference) -> tuple[str, tuple[str, ...]]:
-    """What makes one line of many places."""
-    return allow_name(difference.name), difference.rows
-
-
-def _within(plan: ComparePlan, records: Mapping[str, Evidence]) -> Iterator[Difference]:
+def _within(plan: ComparePlan, records: Mapping[str, Conditions]) -> Iterator[_Difference]:
     """Rows that differ, by pair and seed."""
-    places: dict[Places, list[tuple[Row, Evidence]]] = {}
+    places: dict[tuple[str, int], list[tuple[str, Conditions]]] = {}
     rows = {row.name: row for row in plan.rows}
     for job in plan.jobs:
         if job.job in records:
-            places.setdefault((job.pair, job.seed), []).append((rows[job.row], records[job.job]))
-    explanations: dict[tuple[str, str], bool] = {}
+            places.setdefault((job.pair, job.seed), []).append((job.row, records[job.job]))
+    explained: dict[tuple[str, str], bool] = {}
     for (pair, seed), members in places.items():
         for name in dict.fromkeys(name for _, seen in members for name in seen):
             if len({seen.get(name) for _, seen in members}) == 1:
@@ -96,63 +119,52 @@ def _within(plan: ComparePlan, records: Mapping[str, Evidence]) -> Iterator[Diff
             values: dict[str, list[str]] = {}
             for row, seen in members:
                 value = _value(name, seen)
-                if value is None:
-                    continue
-                if (name, row.name) not in explanations:
-                    explanations[name, row.name] = explained(name, row)
-                if not explanations[name, row.name]:
-                    values.setdefault(value, []).append(row.name)
+                if (name, row) not in explained:
+                    explained[name, row] = is_explained(name, rows[row])
+                if value is not None and not explained[name, row]:
+                    values.setdefault(value, []).append(row)
             if len(values) > 1 and not _only_paths(values):
                 yield from _odd(name, values, plan.reference, f"{pair} seed {seed}")
 
 
-def _odd(name: str, values: Mapping[str, Sequence[str]], reference: str, where: str) -> Iterator[Difference]:
+def _odd(name: str, values: Mapping[str, Sequence[str]], reference: str, where: str) -> Iterator[_Difference]:
     """The rows that do not have the value of the reference row (or of most rows, where the reference may vary it)."""
     common = next((value for value, rows in values.items() if reference in rows), max(values, key=lambda value: len(values[value])))
     against = reference if reference in values[common] else values[common][0]
     for value, rows in values.items():
         if value != common:
-            yield Difference(name, tuple(rows), against, (_short(common), _short(value)), where)
+            yield _Difference(name, tuple(rows), against, (common, value), where)
 
 
-def _across(plan: ComparePlan, records: Mapping[str, Evidence]) -> Iterator[Difference]:
+def _across(plan: ComparePlan, records: Mapping[str, Conditions]) -> Iterator[_Difference]:
     """Rows that are not the same row everywhere."""
     for row in plan.rows:
         places = [(f"{job.pair} seed {job.seed}", records[job.job]) for job in plan.jobs if job.row == row.name and job.job in records]
-        if not places:
-            continue
-        first_place, first = places[0]
-        constant = [name for name in dict.fromkeys(name for _, seen in places for name in seen) if _constant(name, row)]
+        constant = [name for name in dict.fromkeys(name for _, seen in places for name in seen) if _is_constant(name, row)]
         for where, seen in places[1:]:
+            first_place, first = places[0]
             for name in constant:
                 if first.get(name) == seen.get(name):
                     continue
                 old, new = _value(name, first), _value(name, seen)
-                if old == new or old is None or new is None or _only_paths([old, new]):
-                    continue
-                yield Difference(name, (row.name,), first_place, (_short(old), _short(new)), where)
+                if old != new and old is not None and new is not None and not _only_paths((old, new)):
+                    yield _Difference(name, (row.name,), first_place, (old, new), where)
 
 
-def _constant(name: str, row: Row) -> bool:
+def _is_constant(name: str, row: Row) -> bool:
     """Must a row have the same value of this over all pairs and seeds?"""
     section, _, path = name.partition(".")
     if section in ("versions", "selection", "machine"):
         return True
-    if section not in ("config", "components"):
-        return False
-    if section == "config" and any(below(path, one) for one in row.tuned):
-        return False
     ends = ("task.source", "task.target", "task.classes")  # the pair's own, also where a ceiling varies them
-    if any(below(path, one) for one in ends):
+    if section not in ("config", "components") or is_below(path, *ends) or (section == "config" and is_below(path, *row.tuned)):
         return False
-    return not any(below(path, one) for one in _OF_PAIRS) or any(below(path, one) for one in row.varied)
+    return not is_below(path, *_OF_PAIRS) or is_below(path, *row.varied)
 
 
-def _value(name: str, seen: Evidence) -> str | None:
+def _value(name: str, seen: Conditions) -> str | None:
     """None where this says nothing of the run."""
-    if name in seen:
-        return seen[name]
-    return None if any(below(name, one) for one in _OPTIONAL) else "nothing"
+    return seen.get(name, None if is_below(name, *_OPTIONAL) else "nothing")
 
 
 def _only_paths(values: Mapping[str, object] | Sequence[str]) -> bool:
@@ -162,3 +174,36 @@ def _only_paths(values: Mapping[str, object] | Sequence[str]) -> bool:
 
 def _short(value: str) -> str:
     return value if len(value) <= 40 else f"{value[:12]}..." if " " not in value else f"{value[:37]}..."
+
+
+def is_below(path: str, *others: str) -> bool:
+    """Is a dotted path one of the others, or below one?"""
+    return any(path == other or path.startswith(other + ".") for other in others)
+
+
+def is_explained(name: str, row: Row) -> bool:
+    """May this row differ from the others in `name`?
+
+    >>> row = Row("ours", "method", ("losses.adapt.params.margin", "train.batch.target"))
+    >>> names = ("config.losses.adapt.params.margin", "digests.streams.target", "components.losses.adapt.code")
+    >>> [is_explained(name, row) for name in names]
+    [True, True, False]
+    """
+    if is_below(name, *NEVER_EXPLAINED):
+        return False
+    if name.startswith("components."):
+        return is_below(name.removeprefix("components.").removesuffix(".code"), *row.varied)
+    causes = [cause for what, causes in EXPLAINED_BY.items() if is_below(name, what) for cause in causes]
+    causes += [name.removeprefix("config.")] if name.startswith("config.") else []
+    return any(is_below(path, cause) or is_below(cause, path) for cause in causes for path in row.varied)
+
+
+def allow_name(name: str) -> str:
+    """The name by which a difference is allowed: coarse where the parts belong together.
+
+    >>> allow_name("digests.features.all"), allow_name("components.losses.adapt.code"), allow_name("config.train.epochs")
+    ('digests.features', 'components.losses.adapt', 'config.train.epochs')
+    """
+    if is_below(name, "digests.features", "digests.corpora"):
+        return ".".join(name.split(".")[:2])
+    return name.removesuffix(".code") if name.startswith("components.") else name

@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sere_core.compare.grammar import Request
 from sere_core.compare.plan import Role
 from sere_core.config.merge import merge, put
 from sere_core.config.nodes import Node, Path, at, dotted
 from sere_core.config.yaml_text import flow
-from sere_registry.errors import Place, Problem, SereError, suggest
+from sere_registry.errors import Place, Problem, suggest
 
 #: sections whose parts are named: an axis below one of them needs a row that has that part
 _NAMED = ("corpora", "encoders", "losses", "hooks")
@@ -150,7 +149,7 @@ def pairs_of(request: Request, tree: Node, problems: list[Problem]) -> list[Pair
     return list(found.values())
 
 
-def plain(data: Any, place: Place) -> Node:
+def plain(data: object, place: Place) -> Node:
     """Plain data as a tree that stands at one place."""
     if isinstance(data, Mapping):
         return Node({str(name): plain(child, place) for name, child in data.items()}, place, place)
@@ -256,12 +255,3 @@ def _name_problems(request: Request, bases: Sequence[str], rows: Sequence[Overla
                 yield Problem("C308", f"there is no row '{name}'", suggest(name, known, "rows and values"), place)
             elif name in both and key == "ceiling":
                 yield Problem("C311", f"'{name}' is both floor and ceiling", "a ceiling learns from the target's labels", place)
-
-
-def checked(row: Overlay, tree: Node, problems: list[Problem]) -> Node | None:
-    """The row laid over a pair's tree, or None with its problems noted."""
-    try:
-        return row.lay(tree)
-    except SereError as cause:
-        problems += cause.problems
-        return None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sere_core.testing.integration import Config, catalog_of, config
 from sere_core.testing.subject import EVERYTHING, Checks, Subject, shared_folder
 from sere_registry import SereError
 from sere_registry.catalog import Catalog
+
+if TYPE_CHECKING:
+    from sere_core.compare.planning import Planned
 
 CHECKS = Checks()
 
@@ -62,17 +64,15 @@ def compare(subject: Subject, base: Config, made: Config) -> str:
     """
     from rich.console import Console
 
-    from sere_core.compare.ending import finish
-    from sere_core.compare.jobs import Outcome
+    from sere_core.compare.progress import finish
     from sere_core.compare.reading import read_results
 
     catalog = catalog_of(subject)
     planned = _plan(subject.fresh("comparison"), base, _overlay(base, made), catalog)
-    for row, job in planned.jobs.items():
-        _run(planned, job, catalog, shared=row == "reference" and subject.entry.kind in REFERENCES)
-    failures: list[Outcome] = []
+    for job in planned.plan.jobs:
+        _run(planned, job.job, catalog, shared=job.row == "reference" and subject.entry.kind in REFERENCES)
     console = Console(file=io.StringIO(), width=120)
-    if finish(planned.plan, planned.folder, failures, console) != 0:
+    if finish(planned.folder, console) != 0:
         found = read_results(planned.folder).failures
         raise AssertionError("; ".join(f"the row '{row}': {why}" for (row, _, _), why in found.items()) or "a row has no sound record")
     printed = console.file
@@ -80,16 +80,7 @@ def compare(subject: Subject, base: Config, made: Config) -> str:
     return printed.getvalue()
 
 
-@dataclass(frozen=True)
-class _Planned:
-    """A comparison's plan, its folder, and the job of each row."""
-
-    plan: Any
-    folder: Path
-    jobs: dict[str, str]
-
-
-def _plan(folder: Path, base: Config, overlay: Config, catalog: Catalog) -> _Planned:
+def _plan(folder: Path, base: Config, overlay: Config, catalog: Catalog) -> Planned:
     from sere_core.compare.grammar import Flags, read_request
     from sere_core.compare.planning import Planner
 
@@ -97,17 +88,15 @@ def _plan(folder: Path, base: Config, overlay: Config, catalog: Catalog) -> _Pla
     rows = {"reference": {}, "checked": overlay}
     asked = {"sere": 1, "compare": "checked", "base": "base.yaml", "rows": rows, "reference": "reference", "output": str(folder / "made")}
     (folder / "comparison.yaml").write_text(json.dumps(asked), encoding="utf-8")
-    planner = Planner(read_request(str(folder / "comparison.yaml"), Flags()))
-    planner.catalog = catalog
-    planned = planner.whole({})
-    planned.write(folder / "made", "")
-    return _Planned(planned.plan, folder / "made", {job.row: job.job for job in planned.plan.jobs})
+    planned = Planner(read_request(str(folder / "comparison.yaml"), Flags()), catalog).comparison()
+    planned.write()
+    return planned
 
 
-def _run(planned: _Planned, job: str, catalog: Catalog, *, shared: bool) -> None:
+def _run(planned: Planned, job: str, catalog: Catalog, *, shared: bool) -> None:
     """Run a job, or take the record of the same reference that an earlier check of this process made."""
     from sere_core import run as engine
-    from sere_core.compare.places import job_file, record_of
+    from sere_core.compare.plan import job_file, record_of
     from sere_core.config import load
 
     kept, record = shared_folder("references") / job, record_of(planned.folder, job)

@@ -94,9 +94,8 @@ def make_comparison(
                     print_of = (features or {}).get(row.name, _hex("features"))
                     made.record(folder / "records" / job, row, pair, seed, _accuracy(accuracy, row, pair, seed), about, print_of)
     first = reference or chosen[0].name
-    plan = ComparePlan(
-        name, chosen, tuple(names), tuple(draws), tuple(jobs), first, (), {"epochs": 10, "steps_per_epoch": 8}, _hex(name, *names)
-    )
+    budget = {"epochs": 10, "steps_per_epoch": 8}
+    plan = ComparePlan(name, chosen, tuple(names), tuple(draws), tuple(jobs), first, (), budget)
     folder.mkdir(parents=True, exist_ok=True)
     plan.write(folder)
     return plan

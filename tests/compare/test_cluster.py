@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from sere_core.cli import main
-from sere_core.compare import cluster as clusters
-from sere_core.compare.cluster import DaskCluster
+from sere_core.compare import dask_cluster
+from sere_core.compare.dask_cluster import DaskCluster, work
+from sere_core.compare.executors import run_all
 from sere_core.compare.jobs import run_job
-from sere_core.compare.likeness import Needs, differences, facts, sight
-from sere_core.compare.places import record_of
-from sere_core.compare.running import missing_jobs, run_all
-from sere_core.compare.slot import work
+from sere_core.compare.machines import differences, facts, lock_state
+from sere_core.compare.plan import record_of
+from sere_core.compare.planning import Needs
 from sere_registry.files import FolderLock
-from tests.compare.tiny import COMPARISON, made
+from tests.compare.tiny import COMPARISON, made, planned
 
 #: a hook that notes what runs where and when, and is slow enough to be interrupted
 WITNESS = """\
@@ -138,8 +138,10 @@ def contents(folder: Path, jobs: list[str]) -> dict[str, bytes]:
 def test_a_killed_worker_costs_nothing_but_time(home: Path, dask: Started) -> None:
     log = home / "log.jsonl"
     (home / "witness.py").write_text(WITNESS)
-    plan, folder = made(EIGHT.replace("LOG", str(log)))
-    jobs = missing_jobs(plan, folder)
+    found = planned(EIGHT.replace("LOG", str(log)))
+    found.write()
+    plan, folder = found.plan, found.folder
+    jobs = plan.missing_jobs(folder)
     address, _ = scheduler(dask, home)
     first, _second = worker(dask, address), worker(dask, address)
     killed: list[object] = []
@@ -158,7 +160,7 @@ def test_a_killed_worker_costs_nothing_but_time(home: Path, dask: Started) -> No
         wait_for(half_way)
         first.send_signal(signal.SIGKILL)
 
-    executor = DaskCluster(address, folder)
+    executor = DaskCluster(address, folder, found.needs)
     assert len(jobs) == 8 and executor.workers >= 1
     killer = threading.Thread(target=kill_half_way, daemon=True)
     killer.start()
@@ -191,16 +193,18 @@ def test_a_killed_worker_costs_nothing_but_time(home: Path, dask: Started) -> No
 def test_a_closed_iterator_stops_what_runs(home: Path, dask: Started) -> None:
     log = home / "log.jsonl"
     (home / "witness.py").write_text(WITNESS)
-    plan, folder = made(EIGHT.replace("LOG", str(log)).replace("seeds: 4", "seeds: 2"))
+    found = planned(EIGHT.replace("LOG", str(log)).replace("seeds: 4", "seeds: 2"))
+    found.write()
+    plan, folder = found.plan, found.folder
     address, _ = scheduler(dask, home)
     worker(dask, address, OMP_NUM_THREADS="2")
-    outcomes = DaskCluster(address, folder).run(folder, missing_jobs(plan, folder))
+    outcomes = DaskCluster(address, folder, found.needs).run(folder, plan.missing_jobs(folder))
     assert next(outcomes).state == "done"
     wait_for(lambda: sum(note["what"] == "start" for note in notes(log)) == 2)
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
     pids = {note["pid"] for note in notes(log)}
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 5.0)
-    assert [note["what"] for note in notes(log)].count("end") == 1 and len(missing_jobs(plan, folder)) == 3
+    assert [note["what"] for note in notes(log)].count("end") == 1 and len(plan.missing_jobs(folder)) == 3
     assert {note["threads"] for note in notes(log) if note["what"] == "start"} == {2}, "the worker says otherwise than one"
 
 
@@ -216,16 +220,16 @@ def test_a_cluster_on_the_command_line(
         lines = [line for line in told.err.splitlines() if not line.startswith("warning: ")]
         return code, told.out if code == 0 else "\n".join(lines)
 
-    monkeypatch.setattr(clusters, "_FIRST_WORKER", 0.2)
+    monkeypatch.setattr(dask_cluster, "_FIRST_WORKER", 0.2)
     code, said = compare()
     assert code == 4 and said.startswith(f"[X707] the scheduler at {address} has no workers\n"), said
-    monkeypatch.setattr(clusters, "_FIRST_WORKER", 30.0)
+    monkeypatch.setattr(dask_cluster, "_FIRST_WORKER", 30.0)
 
     (home / "bare" / "sere_core").mkdir(parents=True)
     (home / "bare" / "sere_core" / "__init__.py").touch()
     bare = worker(dask, address, PYTHONPATH=before(home / "bare"))
     code, said = compare()
-    assert code == 4 and said.startswith("[X708] sere cannot be asked on tcp://127.0.0.1:"), said
+    assert code == 4 and said.startswith("[X708] sere cannot be imported on tcp://127.0.0.1:"), said
     assert "No module named 'sere_core.compare'" in said
     bare.kill()
 
@@ -246,12 +250,12 @@ def test_a_cluster_on_the_command_line(
     assert code == 0 and "all 3 runs were done before" in said, said
 
     process.kill()
-    monkeypatch.setattr(clusters, "_CONNECT", 1.0)
+    monkeypatch.setattr(dask_cluster, "_CONNECT", 1.0)
     code, said = compare("--seeds", "2")
     assert code == 4 and said.startswith(f"[X707] no Dask scheduler answers at {address}: ") and len(said.splitlines()) == 2, said
 
 
-def test_without_the_package_the_way_out_is_said(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_hint_is_printed(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "comparison.yaml").write_text(COMPARISON)
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["compare", "comparison.yaml", "--scheduler", "tcp://127.0.0.1:8786"]) == 3
@@ -264,10 +268,10 @@ def test_without_the_package_the_way_out_is_said(home: Path, capsys: pytest.Capt
 
 def test_a_folder_is_shared_where_its_lock_is_seen(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path / "trial")
-    assert sight(str(tmp_path / "trial")) == "locked"
+    assert lock_state(str(tmp_path / "trial")) == "locked"
     lock.release()
-    assert sight(str(tmp_path / "trial")) == "free", "as on a file system whose locks do not reach other machines"
-    assert sight(str(tmp_path / "other")) == "missing"
+    assert lock_state(str(tmp_path / "trial")) == "free", "as on a file system whose locks do not reach other machines"
+    assert lock_state(str(tmp_path / "other")) == "missing"
 
 
 def test_a_worker_that_joins_late_runs_nothing_unless_it_is_alike(home: Path) -> None:

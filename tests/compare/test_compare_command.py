@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from sere_core.cli import compare as command
-from sere_core.cli import main
-from sere_core.compare import ending, jobs
+from sere_core.cli import main, many_runs
+from sere_core.compare import jobs
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.reading import read_results
 from tests.compare.test_jobs import TROUBLE
@@ -40,7 +39,7 @@ Compare = Callable[..., Told]
 @pytest.fixture
 def compare(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Compare:
     """`compare(TEXT, "--dry-run")` writes the text and runs `sere compare` in this process."""
-    monkeypatch.setattr(command, "executor_of", lambda arguments, folder: Here())
+    monkeypatch.setattr(many_runs, "executor_of", lambda arguments, planned: Here())
     monkeypatch.setenv("COLUMNS", "120")
 
     def call(text: str, *words: str) -> Told:
@@ -71,8 +70,6 @@ def test_from_a_file_to_a_table_and_again(compare: Compare, home: Path, monkeypa
         raise AssertionError("nothing is left to do")
 
     monkeypatch.setattr(jobs, "_run", nothing)
-    monkeypatch.setattr("sere_core.compare.planning.make_plans", nothing)
-    monkeypatch.setattr("sere_core.compare.reading.read_results", nothing)
     again = compare(COMPARISON + PAIRS, "--yes")
     assert again.code == 0 and "all 12 runs were done before" in again.out
     assert again.out[again.out.index("little: UAR") :] == table
@@ -149,14 +146,6 @@ def test_a_file_that_cannot_be_heard_stops_everything_before_the_first_job(compa
     told = compare(COMPARISON + "set: {corpora: {xb: {use: manifest, params: {file: list.csv}}}}\n", "--yes")
     assert told.code == 2 and told.err.count("[D603]") == 12
     assert not (home / "runs" / "little" / "records").exists()
-
-
-def test_the_end_prints_what_was_kept_only_for_the_same_terminal(compare: Compare, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert compare(COMPARISON, "--yes").code == 0
-    wide = compare(COMPARISON, "--yes").out
-    monkeypatch.setenv("COLUMNS", "60")
-    assert compare(COMPARISON, "--yes").out != wide
-    assert ending.TABLE in {path.name for path in (home / "runs" / "little").iterdir()}
 
 
 # processes

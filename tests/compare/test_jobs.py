@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sere_core.compare import local
+from sere_core.compare import executors
+from sere_core.compare.executors import Executor, LocalProcesses, run_all
 from sere_core.compare.jobs import Outcome, run_job
-from sere_core.compare.local import LocalProcesses
-from sere_core.compare.running import missing_jobs, run_all
 from sere_core.score.records import Record, RunFolder
 from sere_registry.files import FolderLock
 from tests.compare.tiny import COMPARISON, Here, made
@@ -93,16 +91,16 @@ def test_what_others_work_on_is_waited_for_and_taken_over_if_they_give_up(home: 
 def test_processes_survive_bugs_and_kills_and_a_second_call_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, folder = made(TROUBLE)
     rows = {job.job: job.row for job in plan.jobs}
-    begin = local._Worker.start
-    crew: list[Any] = []
-    monkeypatch.setattr(local._Worker, "start", lambda *given: crew.append(begin(*given)) or crew[-1])
-    run = LocalProcesses(2).run(folder, missing_jobs(plan, folder))
+    begin = executors._Process
+    started: list[object] = []
+    monkeypatch.setattr(executors, "_Process", lambda *given: started.append(given) or begin(*given))
+    run = LocalProcesses(2).run(folder, plan.missing_jobs(folder))
     first = next(run)
-    assert len(crew) >= 2, "both are at work before the first job is done"
+    assert len(started) >= 2, "both are at work before the first job is done"
     outcomes = {rows[one.job]: one for one in (first, *run)}
     assert {row: one.state for row, one in outcomes.items()} == {"sound": "done", "buggy": "failed", "killed": "failed"}
     assert (outcomes["killed"].code, outcomes["killed"].line) == ("X706", "[X706] the process of this job was killed by SIGKILL")
-    assert missing_jobs(plan, folder) == [plan.jobs[1].job, plan.jobs[2].job]
+    assert plan.missing_jobs(folder) == [plan.jobs[1].job, plan.jobs[2].job]
     assert run_job(folder, plan.jobs[2].job).state == "done", "the killed one goes on"
     assert not (folder / "failures" / f"{plan.jobs[2].job}.json").exists()
 
@@ -123,19 +121,17 @@ def _children() -> set[int]:
         try:
             if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
                 words = (entry / "cmdline").read_bytes()
-                found |= {int(entry.name)} if b"spawn_main" in words else set()
+                found |= {int(entry.name)} if b"sere_core.compare.jobs" in words else set()
         except (OSError, ValueError):
             continue
     return found
 
 
 def test_an_executor_is_anything_that_runs_jobs(home: Path) -> None:
-    from sere_core.compare.executor import Executor
-
     class Mute:
         workers = 3
 
-        def run(self, folder: Path, jobs: Sequence[str]) -> Iterator[Outcome]:
+        def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
             yield from (Outcome(job, "done") for job in jobs)
 
     executor: Executor = Mute()

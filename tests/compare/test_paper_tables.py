@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sere_core.cli import compare as command
-from sere_core.cli import main
-from sere_core.compare.grammar import Flags, read_request
-from sere_core.compare.planning import Planned, make_plans
+from sere_core.cli import main, many_runs
+from sere_core.compare.grammar import Flags
+from sere_core.compare.planning import Planned, plan_comparison
 from sere_core.config import load
 from tests.compare.tiny import Here
 from tests.corpora.layouts import make_casia, make_emodb, make_emovo, make_enterface
@@ -80,7 +79,7 @@ def tables(world: Path, models: tuple[str, ...], tmp_path_factory: pytest.TempPa
         patch.setenv("SERE_DATA", str(world))
         for table in PAIRS:
             flags = Flags(sets=models, out=str(tmp_path_factory.mktemp(table)))
-            planned = make_plans(read_request(str(PAPER / f"{table}.yaml"), flags), {})
+            planned = plan_comparison(str(PAPER / f"{table}.yaml"), flags)
             first = [job for job in planned.plan.jobs if job.seed == 0]
             found[table] = Whole(planned, {(job.row, job.pair): read(planned.configs[job.job]) for job in first})
     return found
@@ -150,7 +149,7 @@ def test_a_cut_of_a_table_is_run_and_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("SERE_DATA", str(world))
-    monkeypatch.setattr(command, "executor_of", lambda arguments, folder: Here())
+    monkeypatch.setattr(many_runs, "executor_of", lambda arguments, planned: Here())
     monkeypatch.setenv("COLUMNS", "160")
     sets = [word for model in models for word in ("--set", model)]
     assert main(["compare", str(cut(table, pairs, home)), "--yes", *sets]) == 0, capsys.readouterr().err

@@ -1,16 +1,12 @@
-"""Jobs are complete configs; an unchanged comparison is not planned again."""
+"""Jobs are complete configs."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-from sere_core.compare import planning
 from sere_core.compare.plan import ComparePlan
-from sere_core.compare.running import missing_jobs
 from sere_core.config import load
 from sere_registry.errors import SereError
 from tests.compare.tiny import COMPARISON, made
@@ -53,13 +49,13 @@ def test_places_with_the_same_config_share_a_run(home: Path) -> None:
     plan, folder = made(COMPARISON + "pairs: [xa>xb, xc>xb]\n")
     ceilings = {job.pair: job.job for job in plan.jobs if job.row == "ceiling"}
     assert ceilings["xa>xb"] == ceilings["xc>xb"], "both learn from xb alone"
-    assert len(missing_jobs(plan, folder)) == 5 < len(plan.jobs)
+    assert len(plan.missing_jobs(folder)) == 5 < len(plan.jobs)
 
 
 def test_the_first_seed_of_every_row_comes_first(home: Path) -> None:
     plan, folder = made(COMPARISON + "seeds: 3\n")
     seeds = {job.job: job.seed for job in plan.jobs}
-    assert [seeds[job] for job in missing_jobs(plan, folder)] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [seeds[job] for job in plan.missing_jobs(folder)] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
 def test_the_budget_is_every_rows(home: Path) -> None:
@@ -72,51 +68,6 @@ def test_another_budget_is_possible_where_it_is_allowed_by_name(home: Path) -> N
     text = COMPARISON.replace("ours: {}", "ours: {train: {epochs: 2}}")
     plan, _ = made(text + "allow: [config.train.epochs]\n")
     assert plan.allow == ("config.train.epochs",)
-
-
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """One entry for each time that something is planned."""
-    calls: list[str] = []
-    plan = planning.make_plans
-
-    def make_plans(request: object, command: object) -> object:
-        calls.append("planned")
-        return plan(request, command)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(planning, "make_plans", make_plans)
-    return calls
-
-
-@pytest.mark.parametrize("change", ["nothing", "comparison", "base", "flag", "variable", "unread variable", "data", "component", "plan"])
-def test_only_a_change_of_what_a_plan_is_made_of_makes_another(
-    home: Path, counted: list[str], change: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corpus(home / "data")
-    monkeypatch.setenv("LITTLE_DATA", "data")
-    corpora = "corpora: {xb: {use: manifest, params: {file: '${env:LITTLE_DATA}/list.csv'}}}"
-    text = COMPARISON + f"set: {{{corpora}, hooks: {{slow: {{use: 'file:parts.py:SLOW'}}}}}}\n"
-    made(text)
-    flags: dict[str, str] = {}
-    if change == "comparison":
-        text += "seeds: 2\n"
-    elif change == "base":
-        (home / "base.yaml").write_text((home / "base.yaml").read_text() + "# another\n")
-    elif change == "flag":
-        flags["seeds"] = "1"
-    elif change == "variable":
-        shutil.copytree("data", "data2")
-        monkeypatch.setenv("LITTLE_DATA", "data2")
-    elif change == "unread variable":
-        monkeypatch.setenv("LITTLE_DATA_OTHER", "x")
-    elif change == "data":
-        (home / "data" / "list.csv").write_text(MANIFEST.replace("5.wav,s2,pl,anger", "5.wav,s2,pl,sadness"))
-    elif change == "component":
-        (home / "parts.py").write_text((home / "parts.py").read_text() + "# another\n")
-    elif change == "plan":
-        os.truncate(home / "runs" / "little" / "plan.json", 40)
-    made(text, **flags)
-    assert len(counted) == (1 if change in ("nothing", "unread variable") else 2)
 
 
 def test_a_plan_that_cannot_be_made_leaves_nothing_behind(home: Path) -> None:

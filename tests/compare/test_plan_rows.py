@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sere_core.compare.grammar import Flags
 from sere_core.compare.plan import Row
+from sere_core.compare.planning import plan_comparison
 from sere_core.config import load
 from tests.compare.tiny import COMPARISON, made
 
@@ -33,10 +35,8 @@ def test_axes_are_crossed_and_pass_over_rows_that_lack_what_they_vary(home: Path
 
 
 def test_a_config_and_an_axis_make_rows_named_by_the_axis(home: Path) -> None:
-    from sere_core.compare.asking import plan_of
-    from sere_core.compare.grammar import Flags
-
-    plan, folder, warnings = plan_of("base.yaml", Flags(vary=("losses.adapt.use=tric,coral",), floor=("adapt=coral",)), dry=True)
+    found = plan_comparison("base.yaml", Flags(vary=("losses.adapt.use=tric,coral",), floor=("adapt=coral",)))
+    plan, folder, warnings = found.plan, found.folder, found.warnings
     assert [(row.name, row.role) for row in plan.rows] == [("adapt=tric", "method"), ("adapt=coral", "floor")]
     assert (plan.name, plan.pairs, plan.seeds) == ("tiny-comparison", ("xa>xb",), (0,))
     assert folder == home / "runs" / "tiny-comparison" and not folder.exists(), "a dry run writes nothing"
@@ -51,12 +51,9 @@ def test_values_of_an_axis_may_be_named_overlays(home: Path) -> None:
 
 
 def test_a_table_without_a_floor_is_said_not_mended(home: Path) -> None:
-    from sere_core.compare.asking import plan_of
-    from sere_core.compare.grammar import Flags
-
-    plan, _, warnings = plan_of("base.yaml", Flags(), dry=True)
-    assert [row.name for row in plan.rows] == ["tiny"]
-    assert sum("this table has no floor" in line for line in warnings) == 1
+    found = plan_comparison("base.yaml", Flags())
+    assert [row.name for row in found.plan.rows] == ["tiny"]
+    assert sum("this table has no floor" in line for line in found.warnings) == 1
 
 
 def test_pairs_set_the_ends_and_the_variables_and_leave_other_corpora_out(home: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from sere_core.compare.evidence import read_evidence
 from sere_core.compare.jobs import run_job
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.proof import Proof, prove
-from sere_core.compare.running import missing_jobs
+from sere_core.compare.reading import read_facts
 from sere_core.config.yaml_text import write
+from sere_core.score.records import digest_files
 from tests.compare.tiny import BASE, COMPARISON, made
 
 Edit = Callable[[str, str, Callable[[Any], None]], None]
@@ -34,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Pa
         patch.chdir(home)
         (home / "base.yaml").write_text(BASE)
         plan, folder = made(TEXT + "seeds: 2\nbudget: {steps_per_epoch: 3}\n")
-        for job in missing_jobs(plan, folder):
+        for job in plan.missing_jobs(folder):
             assert run_job(folder, job).state == "done"
     return folder
 
@@ -60,9 +59,10 @@ class Edited:
                     data = yaml.safe_load(path.read_bytes())
                     change(data)
                     path.write_text(write(data))
+                (path.parent / "done").write_text(json.dumps({"sha256": digest_files(path.parent)}))
 
     def prove(self, *allow: str) -> Proof:
-        records = {job.job: read_evidence(self.folder / "records" / job.job) for job in self.plan.jobs}
+        records = {job.job: read_facts(self.folder / "records" / job.job).conditions for job in self.plan.jobs}
         return prove(replace(self.plan, allow=allow), records)
 
 
@@ -178,12 +178,3 @@ def test_what_one_row_varies_is_no_freedom_for_the_others(edited: Edited) -> Non
     edited.edit("ceiling", "config.yaml", put(5, "train", "batch", "target"))
     (problem,) = edited.prove().refused
     assert "config.train.batch.target: ceiling: 5" in problem.message
-
-
-def test_a_record_that_does_not_tell_its_conditions_cannot_be_used(edited: Edited) -> None:
-    from sere_registry.errors import SereError
-
-    path = edited.folder / "records" / edited.plan.jobs[0].job
-    os.truncate(path / "manifest.json", 10)
-    with pytest.raises(SereError, match="T505"):
-        read_evidence(path)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from sere_core.compare.asking import plan_of
 from sere_core.compare.grammar import Flags
 from sere_core.compare.jobs import Outcome, run_job
 from sere_core.compare.plan import ComparePlan
+from sere_core.compare.planning import Planned, plan_comparison
 
 BASE = """\
 sere: 1
@@ -90,14 +90,20 @@ class Here:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def run(self, folder: Path, jobs: Sequence[str]) -> Iterator[Outcome]:
+    def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
         for job in jobs:
             self.seen.append(job)
             yield run_job(folder, job)
 
 
+def planned(text: str = COMPARISON, **flags: object) -> Planned:
+    """A comparison in the working directory, planned."""
+    Path("comparison.yaml").write_text(text)
+    return plan_comparison("comparison.yaml", Flags(**flags))  # type: ignore[arg-type]
+
+
 def made(text: str = COMPARISON, **flags: object) -> tuple[ComparePlan, Path]:
     """The plan of a comparison in the working directory, written."""
-    Path("comparison.yaml").write_text(text)
-    plan, folder, _ = plan_of("comparison.yaml", Flags(**flags))  # type: ignore[arg-type]
-    return plan, folder
+    found = planned(text, **flags)
+    found.write()
+    return found.plan, found.folder

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sere_core.cli import COMMANDS, main
-from sere_core.compare.explain import _NEVER, _WHY
-from sere_core.compare.grammar import Comparison, Flags, Tune, read_request
-from sere_core.compare.planning import Planned, make_plans
+from sere_core.compare.grammar import Comparison, Flags, Tune
+from sere_core.compare.planning import Planned, plan_comparison
+from sere_core.compare.proof import EXPLAINED_BY, NEVER_EXPLAINED
 from sere_core.compare.stats.bootstrap import expanded_percentile
 from sere_core.compare.stats.paired import least
 from sere_core.compare.tables import SHAPES
@@ -57,7 +57,7 @@ def test_the_shipped_file_is_shown_as_it_is() -> None:
 
 def planned(text: str, path: Path) -> Planned:
     path.write_text(text, encoding="utf-8")
-    return make_plans(read_request(str(path), Flags()), {})
+    return plan_comparison(str(path), Flags())
 
 
 def test_the_files_are_planned_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_every_key_shape_and_rule_is_told() -> None:
     (tune,) = (line for line in TEXT.splitlines() if line.startswith("| `tune`"))
     assert all(f"`{name}`" in tune for name in Tune.model_fields)
     proof = TEXT.partition("## The proof")[2].partition("## The table")[0]
-    names = [*(what for what, _ in _WHY), *_NEVER]
+    names = [*EXPLAINED_BY, *NEVER_EXPLAINED]
     assert not [name for name in names if f"{name.rpartition('.')[2]}" not in proof]
 
 

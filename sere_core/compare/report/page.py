@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -19,7 +18,6 @@ from sere_core.compare.report.training import History, agreements, draw_diagnost
 from sere_core.compare.stats.summary import ALPHA, Summary
 from sere_core.compare.tables.source import ROW, Source, mean_cell, pair_cell, percent, rank_cell
 from sere_core.tables.model import Cell, Column, Line, Table, number
-from sere_registry.errors import SereError
 from sere_registry.files import write_atomically
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -50,20 +48,12 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from sere_core.compare.evidence import Conditions
-    from sere_core.compare.proof import prove
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables.shapes import classes, cost, gender, source, write_tables
 
     tell("reading records")
-    conditions = Conditions()
-    results = read_results(folder, conditions)
-    tell("proof")
-    jobs = {facts.job: facts.path for facts in results.runs.values()}
-    proof = prove(results.plan, {job: conditions.of(path) for job, path in jobs.items()})
-    if proof.refused:
-        raise SereError(*proof.refused)
-    results = replace(results, allowed=proof.allowed)
+    results = read_results(folder)
+    results.check()
     tell("statistics")
     made = source(results)
     summary = made.summary

@@ -116,7 +116,7 @@ def settings(results: Results) -> dict[str, str]:
     """The lines of "what and how"."""
     plan, runs = results.plan, results.runs.values()
     lines = {
-        "comparison": f"{plan.name} ({plan.asked[:12]})",
+        "comparison": plan.name,
         "reference row": plan.reference,
         "pairs": ", ".join(plan.pairs),
         "seeds": ", ".join(map(str, plan.seeds)),
@@ -126,8 +126,8 @@ def settings(results: Results) -> dict[str, str]:
         "evidence": _listed(facts.evidence for facts in runs),
     }
     for section in ("task", "train", "features"):
-        if isinstance(results.config.get(section), Mapping):
-            lines[f"{section} (reference row)"] = _flat(results.config[section])
+        if isinstance(settings := results.config.get(section), Mapping):
+            lines[f"{section} (reference row)"] = _flat(settings)
     openings = sum((Counter(facts.openings) for facts in runs), Counter[str]())
     opened = ", ".join(f"{number:,} by {opener}" for opener, number in sorted(openings.items()))
     lines["target labels opened"] = opened or "none recorded"

@@ -74,4 +74,4 @@ def comparison(
                 if (row.name, pair, number) not in without:
                     runs[row.name, pair, number] = facts(drawn, [index % folds for index in range(speakers)], known=known, pair=pair)
     jobs = tuple(Job(row.name, pair, number, "job") for row in chosen for pair in pairs for number in seeds)
-    return Results(ComparePlan("made-up", chosen, tuple(pairs), tuple(seeds), jobs, chosen[0].name, (), {}, ""), runs)
+    return Results(ComparePlan("made-up", chosen, tuple(pairs), tuple(seeds), jobs, chosen[0].name, (), {}), runs)

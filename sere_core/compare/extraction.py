@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-import yaml
-
-from sere_core.compare.places import job_file
-from sere_core.config import load
+from sere_core.config import Resolved
 from sere_core.console import Speaker
 from sere_core.plan import Plan, build_corpus, make_plan
 from sere_registry import BuildContext, Recording
 from sere_registry.errors import Problem, SereError
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _AT_A_TIME = 256  # recordings whose features are in memory together
 #: what of a config decides which arrays are extracted, and of which recordings
-_OF_ARRAYS = ("encoders", "features", "dynamics", "network")
-_OF_RECORDINGS = ("corpora", "task", "paths")
+_OF_ARRAYS = {"encoders", "features", "dynamics", "network"}
+_OF_RECORDINGS = {"corpora", "task", "paths"}
 
 
-def extract_features(folder: Path, jobs: Sequence[str], speaker: Speaker) -> None:
+def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
     """Make the audio of corpora that are made, and fill the cache for these jobs.
+
+    Args:
+        jobs: their configs.
+        speaker: the terminal.
 
     Raises:
         SereError: the problems of all files of all jobs together.
     """
     groups: dict[str, dict[str, Plan]] = {}
-    for job in jobs:
-        data = yaml.load(job_file(folder, job).read_bytes(), Loader=_LOADER)
-        arrays = _key(data, _OF_ARRAYS)
-        more = {"threads": data["train"]["device"], "seed": 0 if data["task"]["normalise"] != "none" else data["seed"]}
-        recordings = _key(data, _OF_RECORDINGS) + json.dumps(more)
-        if recordings not in groups.setdefault(arrays, {}):
-            groups[arrays][recordings] = make_plan(load(job_file(folder, job)))
+    for resolved in jobs:
+        config = resolved.config
+        seed = 0 if config.task.normalise != "none" else config.seed  # all recordings are needed then, whoever is drawn
+        recordings = f"{_key(resolved, _OF_RECORDINGS)} {config.train.device} {seed}"
+        group = groups.setdefault(_key(resolved, _OF_ARRAYS), {})
+        if recordings not in group:
+            group[recordings] = make_plan(resolved)
     problems: list[Problem] = []
     for plans in groups.values():
         try:
@@ -47,8 +45,8 @@ def extract_features(folder: Path, jobs: Sequence[str], speaker: Speaker) -> Non
         raise SereError(*dict.fromkeys(problems))
 
 
-def _key(data: Any, sections: Sequence[str]) -> str:
-    return json.dumps([data.get(section) for section in sections], sort_keys=True)
+def _key(resolved: Resolved, sections: set[str]) -> str:
+    return json.dumps(resolved.config.model_dump(mode="json", include=sections), sort_keys=True)
 
 
 def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:

@@ -1,4 +1,4 @@
-"""What two machines must have in common before they may share a comparison: versions, code, and the folder with its locks."""
+"""What two machines must have in common before they may share a comparison: versions, code, data, and the folder with its locks."""
 
 from __future__ import annotations
 
@@ -6,31 +6,15 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from sere_core.compare.jobs import at_work
+from sere_core.compare.planning import Needs
 from sere_core.score.manifest import code_digest, versions
 from sere_registry.errors import Problem
 
-#: what the two machines talk through
-_TRANSPORT = ("dask", "distributed")
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What the runs of a comparison are made of, beside their configs.
-
-    Args:
-        packages: packages of code, by content and by the version of their distributions.
-        files: single-file components, by content.
-        data: folders and files of corpora that must be there.
-    """
-
-    packages: tuple[str, ...]
-    files: tuple[str, ...] = ()
-    data: tuple[str, ...] = ()
+_TRANSPORT = ("dask", "distributed")  # through which the machines exchange jobs
 
 
 def facts(needs: Needs) -> dict[str, str]:
@@ -43,17 +27,18 @@ def facts(needs: Needs) -> dict[str, str]:
     owners = packages_distributions()
     distributions = {name for package in needs.packages for name in owners.get(package, ())}
     found = {f"the version of {name}": version for name, version in versions((*_TRANSPORT, *distributions)).items()}
-    found.update({f"the code of {package}": code_digest.__wrapped__(package) or "missing" for package in needs.packages})
-    found.update({f"the file {name}": _content(name) for name in needs.files})
-    found.update({f"the data {name}": "there" if os.path.exists(name) else "missing" for name in needs.data})
-    return found
+    found |= {f"the code of {package}": code_digest.__wrapped__(package) or "missing" for package in needs.packages}
+    for name in needs.files:
+        content = Path(name).read_bytes() if Path(name).is_file() else None
+        found[f"the file {name}"] = "missing" if content is None else hashlib.sha256(content).hexdigest()[:16]
+    return found | {f"the data {name}": "there" if os.path.exists(name) else "missing" for name in needs.data}
 
 
-def sight(lock: str) -> str:
-    """How a folder looks from here that its maker holds the lock of: "locked", "missing", or "free" where locks do not reach."""
-    if not os.path.isdir(lock):
+def lock_state(folder: str) -> str:
+    """How a folder whose lock is held elsewhere looks from here: "locked", "missing", or "free" where locks do not reach."""
+    if not os.path.isdir(folder):
         return "missing"
-    return "locked" if at_work(Path(lock)) else "free"
+    return "locked" if at_work(Path(folder)) else "free"
 
 
 def differences(mine: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]]) -> list[Problem]:
@@ -68,15 +53,15 @@ def differences(mine: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]]
         install the same versions of sere and its plugins on all machines, and start the workers again
     """
     problems = []
-    for name in dict.fromkeys((*mine, *(each for facts in theirs.values() for each in facts))):
+    for name in dict.fromkeys((*mine, *(each for found in theirs.values() for each in found))):
         here = mine.get(name, "missing")
         others: dict[str, list[str]] = defaultdict(list)
-        for worker, facts in theirs.items():
-            if facts.get(name, "missing") != here:
-                others[facts.get(name, "missing")].append(worker)
+        for worker, found in theirs.items():
+            if found.get(name, "missing") != here:
+                others[found.get(name, "missing")].append(worker)
         if others:
-            said = ", ".join(f"{value} on {workers_as_words(workers)}" for value, workers in others.items())
-            problems.append(Problem("X708", f"{name} is {here} here, {said}", _HINTS.get(name.split()[1], _INSTALL)))
+            there = ", ".join(f"{value} on {first_of(workers)}" for value, workers in others.items())
+            problems.append(Problem("X708", f"{name} is {here} here, {there}", _HINTS.get(name.split()[1], _INSTALL)))
     return problems
 
 
@@ -87,17 +72,10 @@ _HINTS = {
 }
 
 
-def workers_as_words(workers: Sequence[str]) -> str:
+def first_of(workers: Sequence[str]) -> str:
     """The first of them, and how many more there are.
 
-    >>> workers_as_words(["tcp://a"]), workers_as_words(["tcp://a", "tcp://b", "tcp://c"])
+    >>> first_of(["tcp://a"]), first_of(["tcp://a", "tcp://b", "tcp://c"])
     ('tcp://a', 'tcp://a and 2 more')
     """
     return workers[0] if len(workers) == 1 else f"{workers[0]} and {len(workers) - 1} more"
-
-
-def _content(name: str) -> str:
-    try:
-        return hashlib.sha256(Path(name).read_bytes()).hexdigest()[:16]
-    except OSError:
-        return "missing"

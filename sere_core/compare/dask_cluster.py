@@ -1,32 +1,43 @@
-"""Jobs on many machines: an executor over a Dask cluster that is there already, named by the address of its scheduler."""
+"""Jobs on many machines: an executor over a Dask cluster that is there already, named by the address of its scheduler.
+
+Each slot of a worker runs one job at a time in a process of its own, which dies with the worker and holds the lock of the run's folder:
+where it ends, another worker may go on.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
 import logging
+import os
 import shutil
+import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sere_core.compare.asked import Inputs
+from sere_core.compare.executors import JobProcesses, ProcessLostError
 from sere_core.compare.jobs import Outcome, failed
-from sere_core.compare.likeness import Needs, differences, facts, sight, workers_as_words
-from sere_core.compare.places import is_done, record_of
-from sere_core.compare.slot import ProcessLostError, dismiss, work
+from sere_core.compare.machines import differences, facts, first_of, lock_state
+from sere_core.compare.plan import is_done, record_of
+from sere_core.compare.planning import Needs
 from sere_registry.errors import Problem, SereError, error
 from sere_registry.files import FolderLock, writing
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
 _CONNECT = 10.0  # seconds
 _FIRST_WORKER = 30.0  # seconds until there must be one
 _RETRIES = 3  # of a job whose process is lost; how many workers a job may cost is `allowed-failures` of the scheduler
 _VISIBLE = 60.0  # seconds that a network file system may hide a new file
 
-_START = "start workers with `dask worker {address}`, or let the cluster adapt with a minimum of one"
+#: of a worker: the processes of each call of `sere compare`
+_PROCESSES: dict[str, JobProcesses] = {}
+_LOCK = threading.Lock()
 
 
 class DaskCluster:
@@ -37,29 +48,24 @@ class DaskCluster:
     Args:
         address: of the scheduler, e.g. "tcp://host:8786".
         folder: the comparison's, on a file system that all machines share.
+        needs: what the runs are made of, which all machines must have.
 
     Raises:
         SereError: P108 without Dask, X707 if the scheduler does not answer or has no workers, X708 for every way in which a worker
             is not like this machine.
     """
 
-    def __init__(self, address: str, folder: Path) -> None:
+    def __init__(self, address: str, folder: Path, needs: Needs) -> None:
         if importlib.util.find_spec("distributed") is None:
             raise error("P108", "--scheduler needs the distribution 'distributed'", 'pip install "sere[distributed]"')
         self.address = address
-        inputs = Inputs.read(folder)
-        if inputs is None:
-            self.needs = Needs(("sere_core", "sere_registry"))
-        else:
-            packages = tuple(name for name in inputs.packages if not name.startswith("sere_local_"))  # single files have no package
-            components = tuple(name for name in inputs.files if name.endswith(".py"))
-            self.needs = Needs(packages, components, tuple(name for name in inputs.data if Path(name).exists()))
+        self.needs = Needs(needs.packages, needs.files, tuple(name for name in needs.data if Path(name).exists()))
         self.mine = facts(self.needs)
         with self._client() as client:
             self.workers = self._slots(client)
             self._check(client, folder)
 
-    def run(self, folder: Path, jobs: Sequence[str]) -> Iterator[Outcome]:
+    def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
         """See `Executor.run`.
 
         Raises:
@@ -83,7 +89,7 @@ class DaskCluster:
                     client.run(dismiss, call, on_error="ignore")
 
     @contextlib.contextmanager
-    def _client(self) -> Iterator[Any]:
+    def _client(self) -> Iterator[Client]:
         """A connection to the scheduler."""
         from distributed import Client
 
@@ -102,39 +108,40 @@ class DaskCluster:
             with contextlib.suppress(Exception):
                 client.close(timeout=_CONNECT)
 
-    def _slots(self, client: Any) -> int:
+    def _slots(self, client: Client) -> int:
         """How many jobs run at a time, once the first worker is there."""
         with contextlib.suppress(TimeoutError):
             client.wait_for_workers(1, timeout=_FIRST_WORKER)
         slots: int = sum(client.nthreads().values())
         if not slots:
-            raise error("X707", f"the scheduler at {self.address} has no workers", _START.format(address=self.address))
+            hint = f"start workers with `dask worker {self.address}`, or let the cluster adapt with a minimum of one"
+            raise error("X707", f"the scheduler at {self.address} has no workers", hint)
         return slots
 
-    def _check(self, client: Any, folder: Path) -> None:
+    def _check(self, client: Client, folder: Path) -> None:
         """All workers are like this machine, and see the folder and its locks.
 
         Raises:
             SereError: X708 with everything that differs.
         """
         found = client.run(facts, self.needs, on_error="return")
-        bare = [worker for worker, answer in found.items() if isinstance(answer, Exception)]
-        alike = {worker: answer for worker, answer in found.items() if worker not in bare}
+        bare = [worker for worker, had in found.items() if isinstance(had, Exception)]
+        alike = {worker: had for worker, had in found.items() if worker not in bare}
         problems = differences(self.mine, alike)
         if bare:
             hint = "start the workers in an environment with this version of sere"
-            problems.append(Problem("X708", f"sere cannot be asked on {workers_as_words(bare)}: {found[bare[0]]}", hint))
+            problems.append(Problem("X708", f"sere cannot be imported on {first_of(bare)}: {found[bare[0]]}", hint))
         if folder.is_dir() and alike:
             problems += self._check_folder(client, folder, list(alike))
         if problems:
             raise SereError(*problems)
 
-    def _check_folder(self, client: Any, folder: Path, workers: list[str]) -> Iterator[Problem]:
+    def _check_folder(self, client: Client, folder: Path, workers: list[str]) -> Iterator[Problem]:
         """A lock that is held here must be held there."""
         trial = folder / f".cluster-{uuid.uuid4().hex[:12]}"
         lock = FolderLock(trial)
         try:
-            seen = client.run(sight, str(trial), workers=workers)
+            seen = client.run(lock_state, str(trial), workers=workers)
         finally:
             lock.release()
             with writing(trial):
@@ -143,11 +150,11 @@ class DaskCluster:
             ("missing", f"{folder} is not the same folder", "put `--out` on a file system that all machines share, under the same path"),
             ("free", f"locks in {folder} do not reach", "mount the file system with locks (for Lustre: -o flock)"),
         ):
-            blind = [worker for worker, answer in seen.items() if answer == state]
+            blind = [worker for worker, found in seen.items() if found == state]
             if blind:
-                yield Problem("X708", f"{what} on {workers_as_words(blind)}", hint)
+                yield Problem("X708", f"{what} on {first_of(blind)}", hint)
 
-    def _outcome(self, folder: Path, job: str, future: Any) -> Outcome:
+    def _outcome(self, folder: Path, job: str, future: Future) -> Outcome:
         """How a job ended, as far as its future knows."""
         from distributed import KilledWorker
 
@@ -180,3 +187,32 @@ def _appears(folder: Path, job: str) -> bool:
             list(record_of(folder, job).iterdir())
         time.sleep(0.2)
     return True
+
+
+def work(folder: str, job: str, call: str, needs: Needs, wanted: Mapping[str, str]) -> Outcome:
+    """Run one job, in a process of this worker.
+
+    Args:
+        folder: the comparison's.
+        job: its name.
+        call: of `sere compare` that hands it out; `dismiss` ends all that runs for it.
+        needs, wanted: what the machine of that call has; one that differs runs nothing.
+
+    Raises:
+        ProcessLostError: so that the job is given out again.
+    """
+    if call not in _PROCESSES:  # a machine that may have joined, or changed, since the call began
+        problems = differences(wanted, {"a worker that joined": facts(needs)})
+        if problems:
+            return failed(Path(folder), job, problems[0])
+    threads = os.environ.get("OMP_NUM_THREADS", "")  # by default one, since each slot of the worker has one
+    with _LOCK:
+        processes = _PROCESSES.setdefault(call, JobProcesses(Path(folder), max(1, int(threads)) if threads.isdigit() else 1))
+    return processes.run(job)
+
+
+def dismiss(call: str) -> None:
+    """End all processes of a call; what is still queued for it must not begin."""
+    with _LOCK:
+        processes = _PROCESSES.setdefault(call, JobProcesses(Path(), 1))
+    processes.close()

@@ -1,0 +1,340 @@
+"""A search over the rows of a comparison: its trials, planned as jobs; what is chosen from them; and what is printed of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+
+from rich.text import Text
+
+from sere_core.compare.facts import Results
+from sere_core.compare.grammar import Flags, Request, Tune, read_request
+from sere_core.compare.plan import ComparePlan, Job, Role, Row, failure_file, is_done, record_of, write_json
+from sere_core.compare.planning import Cell, Planned, Planner
+from sere_core.compare.progress import grid
+from sere_core.compare.rows import Value, laid, plain, shortest
+from sere_core.compare.search import Rule, Setting, check_installed, draw, ranges_of, seed_of, unused
+from sere_core.compare.stats.summary import spread
+from sere_core.config import Resolved
+from sere_core.config.nodes import Node
+from sere_core.console import Speaker
+from sere_registry.errors import Problem, error, suggest
+
+TRIALS, CHOSEN = "trials.json", "chosen.json"
+#: a setting under which training diverges has lost; any other failure says nothing about the setting
+_LOST = ("T501",)
+_MANY_CHOICES = 24
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A setting and the job that tries it; two trials of one setting share their job."""
+
+    job: str
+    setting: Setting
+
+
+@dataclass(frozen=True)
+class Place:
+    """One cell of the table in one repeat, and its search.
+
+    Args:
+        row, role, pair, seed: of the cell; the seed is the repeat's.
+        classes: of the pair.
+        trials: in the order of the draw; one alone for a ceiling, which is not tuned.
+    """
+
+    row: str
+    role: Role
+    pair: str
+    seed: int
+    classes: tuple[str, ...]
+    trials: tuple[Trial, ...]
+
+    def listed(self) -> dict[str, object]:
+        """Row, pair and seed, for JSON."""
+        return {"row": self.row, "pair": self.pair, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A whole search, ready to be run.
+
+    Args:
+        tune: how it is made.
+        rule: what chooses.
+        tuning: the same in words, for the table.
+        places: all cells.
+        planned: with all trials as its jobs, for running them; what is chosen from them makes the plan of the table.
+    """
+
+    tune: Tune
+    rule: Rule
+    tuning: str
+    places: tuple[Place, ...]
+    planned: Planned = field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it goes."""
+        return self.planned.folder
+
+    def write(self) -> None:
+        """Write the configs of all trials, and which setting each of them tries.
+
+        Raises:
+            SereError: X704 or X705.
+        """
+        self.planned.write_configs()
+        listed = [
+            {**place.listed(), "trials": [{"job": trial.job, "setting": dict(trial.setting)} for trial in place.trials]}
+            for place in self.places
+        ]
+        write_json(self.folder / TRIALS, {"tuning": self.tuning, "places": listed})
+
+
+def plan_sweep(config: str, flags: Flags) -> Sweep:
+    """Plan the search that a comparison's `tune` section, or the flags, ask for.
+
+    Args:
+        config: a comparison file, a run's config, or the name of one that comes with sere.
+        flags: what the command line adds.
+
+    Raises:
+        SereError: the problems of the file, or of all trials together; P108 without Optuna.
+    """
+    check_installed()
+    request = read_request(config, flags)
+    tune = request.comparison.tune
+    if tune is None or tune.select is None:
+        hint = "write `tune: {select: NAME}` or --select NAME; `sere plugins` lists the selectors"
+        raise error("C311", "nothing says by which rule settings are chosen", hint, request.place("tune"))
+    return _SweepPlanner(_tuned_request(request, tune), tune).sweep()
+
+
+def _tuned_request(request: Request, tune: Tune) -> Request:
+    """The comparison with the repeats as its seeds, in a folder of its own beside that of the rows as they are."""
+    given = request.comparison
+    if isinstance(given.seeds, int):
+        seeds = list(range(tune.repeats))
+    elif len(given.seeds) < tune.repeats:
+        hint = "each repeat has a seed of its own: list more seeds, or ask for fewer repeats"
+        raise error("C311", f"{tune.repeats} repeats, but {len(given.seeds)} seeds", hint, request.place("seeds"))
+    else:
+        seeds = list(given.seeds[: tune.repeats])
+    name = f"{given.compare}-tuned"
+    output = request.flags.out or (f"{given.output}-tuned" if given.output else f"runs/{name}")
+    return replace(request, comparison=given.model_copy(update={"compare": name, "seeds": seeds, "output": output}))
+
+
+class _SweepPlanner(Planner):
+    """Makes the configs of all trials."""
+
+    def __init__(self, request: Request, tune: Tune) -> None:
+        super().__init__(request)
+        self.tune = tune
+        self.places: list[Place] = []
+        self.paths: dict[str, dict[str, None]] = {}
+        self.bases: list[Resolved] = []
+
+    def sweep(self) -> Sweep:
+        """Every row, pair and repeat.
+
+        Raises:
+            SereError: everything that is wrong.
+        """
+        rule = self._rule()
+        for cell in self.cells():
+            self._search(cell)
+        self._check_paths()
+        self.stop()
+        assert rule is not None  # else there was a problem
+        rule.check()
+        tuning = f"random search, {self.tune.trials} trials, {rule.label}, {self.tune.repeats} repeats"
+        rows = []
+        for row in self.rows:
+            tuned = tuple(self.paths.get(row.name, ()))
+            mine = () if row.role == "ceiling" else (tuning, tuned)
+            rows.append(Row(row.name, row.role, shortest([*row.varied, *tuned]), *mine))
+        jobs = [Job(place.row, place.pair, place.seed, trial.job) for place in self.places for trial in place.trials]
+        return Sweep(self.tune, rule, tuning, tuple(self.places), self.planned(rows, jobs))
+
+    def _rule(self) -> Rule | None:
+        """The selector, found and checked as if a run named it."""
+        given = self.request.root.child("tune")
+        select = given.child("select") if given is not None else None
+        assert select is not None
+        block = Node({"use": select}, select.start, select.key) if isinstance(select.value, str) else select
+        tree = self.rows[0].lay(laid(self.tree, self.pairs[0].layer))
+        resolved = self.resolve(laid(tree, Node({"select": block}, select.start)))
+        return None if resolved is None else Rule(resolved.components["select"])
+
+    def _search(self, cell: Cell) -> None:
+        """All repeats of one row and pair."""
+        name, role = cell.row.name, cell.row.role
+        ranges = () if role == "ceiling" else ranges_of(cell.resolved, self.tune.params)
+        if role != "ceiling":
+            self.bases.append(cell.resolved)
+        self.paths.setdefault(name, {}).update(dict.fromkeys(one.path for one in ranges))
+        for repeat, seed in enumerate(self.request.seeds):
+            settings = draw(ranges, 1 if role == "ceiling" else self.tune.trials, seed_of(name, cell.pair, repeat))
+            trials = [Trial(job, setting) for setting in settings if (job := self._trial(cell, setting, seed))]
+            self.places.append(Place(name, role, cell.pair, seed, tuple(cell.task.task.classes), tuple(trials)))
+
+    def _trial(self, cell: Cell, setting: Setting, seed: int) -> str:
+        """The job of one setting; "" if its config is wrong."""
+        if not setting:
+            return self.job(cell.resolved, seed)
+        place = self.request.place("tune")
+        values = [Value("", plain(value, replace(place, path=path)), path) for path, value in setting.items()]
+        tried = self.cell(replace(cell.row, values=(*cell.row.values, *values)), cell.layer)
+        return "" if tried is None else self.job(tried.resolved, seed)
+
+    def _check_paths(self) -> None:
+        """Every path that was named is searched in some row."""
+        named = "params" in self.tune.model_fields_set
+        for path, why in unused(self.bases, self.tune.params).items() if named else ():
+            hint = suggest(path, [one for paths in self.paths.values() for one in paths], "ranges that are searched")
+            self.problems.append(Problem("C308", f"'{path}' {why}", hint, self.request.place("tune", "params")))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for one place.
+
+    Args:
+        place: the row, pair and repeat.
+        scores: of the rule, one for each trial; None for a trial that diverged, and for all where there was nothing to choose.
+        chosen: which trial.
+    """
+
+    place: Place
+    scores: tuple[float | None, ...]
+    chosen: int
+
+    @property
+    def trial(self) -> Trial:
+        return self.place.trials[self.chosen]
+
+
+def choose(sweep: Sweep) -> tuple[tuple[Choice, ...], tuple[tuple[Place, str], ...]]:
+    """For each row, pair and repeat the setting that the rule scores best.
+
+    Args:
+        sweep: its trials have been run.
+
+    Returns:
+        The choices, and the places that have none, each with why: a trial is missing, or failed for another reason than its setting.
+    """
+    scores: dict[str, float | str | None] = {}
+    found, without = list[Choice](), list[tuple[Place, str]]()
+    for place in sweep.places:
+        jobs = list(dict.fromkeys(trial.job for trial in place.trials))
+        if len(jobs) == 1 and is_done(sweep.folder, jobs[0]):
+            found.append(Choice(place, (None,) * len(place.trials), 0))
+            continue
+        for job in jobs:
+            if job not in scores:
+                scores[job] = _score(sweep, place, job)
+        why = next((score for job in jobs if isinstance(score := scores[job], str)), "")
+        mine = tuple(None if isinstance(score := scores[trial.job], str) else score for trial in place.trials)
+        known = [score for score in mine if score is not None]
+        if why or not known:
+            without.append((place, why or "training diverged under every setting"))
+        else:
+            found.append(Choice(place, mine, mine.index(max(known))))  # the first of equals
+    return tuple(found), tuple(without)
+
+
+def _score(sweep: Sweep, place: Place, job: str) -> float | str | None:
+    """The rule's score of a trial; None if it has lost; why there is none."""
+    if is_done(sweep.folder, job):
+        score = sweep.rule.score(record_of(sweep.folder, job), place.classes)
+        return score if math.isfinite(score) else None
+    try:
+        failure = json.loads(failure_file(sweep.folder, job).read_bytes())
+        return None if failure["code"] in _LOST else str(failure["line"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return f"job {job} is not done"
+
+
+def plan_of_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> ComparePlan:
+    """The plan of the table, whose runs are the chosen trials.
+
+    A place without a choice is that of a trial without a record, so that the table has a gap there and can say why.
+    """
+    chosen = {id(choice.place): choice.trial.job for choice in choices}
+    jobs = []
+    for place in sweep.places:
+        job = chosen.get(id(place)) or next((trial.job for trial in place.trials if not is_done(sweep.folder, trial.job)), None)
+        if job is not None:
+            jobs.append(Job(place.row, place.pair, place.seed, job))
+    return replace(sweep.planned.plan, jobs=tuple(jobs))
+
+
+def write_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> None:
+    """Write `chosen.json`: the chosen setting and the scores of all trials, for each place.
+
+    Raises:
+        SereError: X704 or X705.
+    """
+    listed = [
+        {
+            **choice.place.listed(),
+            "trial": choice.chosen,
+            "job": choice.trial.job,
+            "setting": dict(choice.trial.setting),
+            "scores": list(choice.scores),
+        }
+        for choice in choices
+    ]
+    write_json(sweep.folder / CHOSEN, {"tuning": sweep.tuning, "places": listed})
+
+
+def show_choices(sweep: Sweep, choices: Sequence[Choice], results: Results, speaker: Speaker) -> None:
+    """What was chosen, and how much the outcome of the whole search moves from repeat to repeat."""
+    if speaker.quiet:
+        return
+    tuned = [choice for choice in choices if choice.trial.setting]
+    if tuned:
+        speaker.say("\nchosen, by the rule's score on T_u")
+        table = grid("row", "pair", "seed", "trial", "score", "setting")
+        for choice in tuned[:_MANY_CHOICES]:
+            place, score = choice.place, choice.scores[choice.chosen]
+            words = ("-" if score is None else f"{score:.4f}", _words(choice.trial.setting))
+            cells = (place.row, place.pair, str(place.seed), f"{choice.chosen + 1}/{len(place.trials)}", *words)
+            table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+        speaker.console.print(table)
+        if len(tuned) > _MANY_CHOICES:
+            speaker.say(f"and {len(tuned) - _MANY_CHOICES} more in {CHOSEN}")
+    lines = _spread_lines(results)
+    if lines:
+        speaker.say(f"\nthe whole search, {sweep.tune.repeats} times: UAR in %, mean over pairs, by repeat")
+        for line in lines:
+            speaker.say(line)
+
+
+def _spread_lines(results: Results) -> list[str]:
+    """For each row whose repeats are all there: their UARs, mean and deviation."""
+    found, plan = [], results.plan
+    for row in plan.rows:
+        uars = {(pair, seed): run.uar for (name, pair, seed), run in results.runs.items() if name == row.name}
+        if row.role == "ceiling" or len(uars) < len(plan.pairs) * len(plan.seeds):
+            continue
+        repeats = [fmean(uars[pair, seed] for pair in plan.pairs) for seed in plan.seeds]
+        whole = spread(repeats)
+        deviation = "" if whole.std is None else f" ± {100 * whole.std:.1f}"
+        found.append(f"  {row.name}: {100 * whole.mean:.1f}{deviation}  ({' '.join(f'{100 * one:.1f}' for one in repeats)})")
+    return found
+
+
+def _words(setting: Mapping[str, object]) -> str:
+    """Parameters without what they have in common; numbers short."""
+    return ", ".join(
+        f"{path.replace('.params.', '.').partition('.')[2]}={f'{value:.3g}' if isinstance(value, float) else value}"
+        for path, value in setting.items()
+    )
