@@ -70,19 +70,7 @@ def run(arguments: Any) -> int:
 
     check_executor(arguments)
     speaker = Speaker(arguments.quiet)
-    flags = Flags(
-        sets=tuple(arguments.sets),
-        unsets=tuple(arguments.unsets),
-        vary=tuple(arguments.vary),
-        floor=tuple(arguments.floor),
-        ceiling=tuple(arguments.ceiling),
-        allow=tuple(arguments.allow),
-        pairs=arguments.pairs,
-        seeds=arguments.seeds,
-        reference=arguments.reference,
-        out=arguments.out,
-    )
-    planned = plan_comparison(arguments.config, flags)
+    planned = plan_comparison(arguments.config, Flags.of(arguments))
     if not arguments.dry_run:
         planned.write()
     try:

@@ -55,17 +55,7 @@ def run(arguments: Any) -> int:
 
     check_executor(arguments)
     speaker = Speaker(arguments.quiet)
-    flags = Flags(
-        sets=tuple(arguments.sets),
-        unsets=tuple(arguments.unsets),
-        params=tuple(arguments.params),
-        pairs=arguments.pairs,
-        out=arguments.out,
-        trials=arguments.trials,
-        repeats=arguments.repeats,
-        select=arguments.select,
-    )
-    sweep = plan_sweep(arguments.config, flags)
+    sweep = plan_sweep(arguments.config, Flags.of(arguments))
     if not arguments.dry_run:
         sweep.write()
     try:

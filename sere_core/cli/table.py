@@ -60,8 +60,8 @@ def run(arguments: Any) -> int:
 
     results = read_results(arguments.folder)
     results.check()
-    for place, line in results.failures.items():
-        print(f"failed: {' '.join(map(str, place))}: {line}", file=sys.stderr)
+    for line in results.failure_lines:
+        print(line, file=sys.stderr)
     if not results.runs:
         print("no run of this comparison is finished", file=sys.stderr)
         return 1

@@ -103,16 +103,13 @@ def _parts(plans: Sequence[Plan]) -> list[list[tuple[Recording, tuple[str, ...]]
 
     Corpora of two jobs may have one id and different folders.
     """
-    layers: list[dict[str, tuple[Recording, set[str]]]] = []
+    wanted: dict[Recording, set[str]] = {}
     for plan in plans:
         for recording, ids in plan.recordings().values():
-            layer = next((one for one in layers if one.setdefault(recording.key, (recording, set()))[0] == recording), None)
-            if layer is None:
-                layer = {recording.key: (recording, set[str]())}
-                layers.append(layer)
-            layer[recording.key][1].update(ids)
-    parts = []
-    for layer in layers:
-        every = [(recording, tuple(sorted(ids))) for recording, ids in layer.values()]
-        parts += [every[start : start + _AT_A_TIME] for start in range(0, len(every), _AT_A_TIME)]
-    return parts
+            wanted.setdefault(recording, set()).update(ids)
+    parts: list[dict[str, tuple[Recording, tuple[str, ...]]]] = [{}]
+    for recording, encoders in wanted.items():
+        if len(parts[-1]) == _AT_A_TIME or recording.key in parts[-1]:
+            parts.append({})
+        parts[-1][recording.key] = (recording, tuple(sorted(encoders)))
+    return [list(part.values()) for part in parts]

@@ -82,6 +82,11 @@ class Results:
     refused: tuple[Problem, ...] = ()
     config: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def failure_lines(self) -> list[str]:
+        """The failures with their places."""
+        return [f"failed: {row} {pair} seed {seed}: {line}" for (row, pair, seed), line in self.failures.items()]
+
     def check(self) -> None:
         """May its rows share a table?
 

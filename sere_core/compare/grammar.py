@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -81,6 +82,11 @@ class Flags:
     repeats: int | None = None
     select: str | None = None
     params: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, arguments: Namespace) -> Flags:
+        """Those of a command's arguments, which may lack some."""
+        return cls(**{each.name: getattr(arguments, each.name) for each in fields(cls) if hasattr(arguments, each.name)})
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,6 @@ def finish(folder: Path, console: Console) -> int:
         if results.runs:
             print_tables(console, build(results))
     finally:
-        for place, line in results.failures.items():
-            print(f"failed: {' '.join(map(str, place))}: {line}", file=sys.stderr)
+        for line in results.failure_lines:
+            print(line, file=sys.stderr)
     return 0 if len(results.runs) == len(results.plan.jobs) else 1

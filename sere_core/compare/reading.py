@@ -66,15 +66,6 @@ class _Notes(BaseModel):
     warnings: tuple[str, ...] = ()
 
 
-class _Parameters(BaseModel):
-    trained: int | None = None
-
-
-class _Machine(BaseModel):
-    device: str
-    precision: str
-
-
 class _Manifest(BaseModel):
     """What is read of manifest.json."""
 
@@ -86,8 +77,8 @@ class _Manifest(BaseModel):
     versions: dict[str, str]
     components: list[_Component]
     seeds: dict[str, int]
-    machine: _Machine
-    parameters: _Parameters = _Parameters()
+    machine: dict[str, str | int | None]
+    parameters: dict[str, int] = {}
     notes: _Notes
 
     def flat_digests(self) -> dict[str, str]:
@@ -190,7 +181,7 @@ def read_facts(folder: Path) -> RunFacts:
             warnings=manifest.notes.warnings,
             seconds=seconds,
             peak_mib=peak,
-            parameters=manifest.parameters.trained,
+            parameters=manifest.parameters.get("trained"),
         )
     except SereError as cause:
         raise SereError(*(replace(problem, hint=_HINT) for problem in cause.problems)) from cause
@@ -232,7 +223,7 @@ def _conditions(manifest: _Manifest, config: bytes, folds: bytes) -> dict[str, s
     found |= {f"versions.{name}": value for name, value in manifest.versions.items()}
     found |= {f"versions.sere.{package}": value for package, value in (engine.items() if isinstance(engine, dict) else ())}
     found |= {f"seeds.{name}": str(value) for name, value in manifest.seeds.items()}
-    return found | {"machine.device": manifest.machine.device, "machine.precision": manifest.machine.precision}
+    return found | {f"machine.{name}": str(manifest.machine[name]) for name in ("device", "precision")}
 
 
 @functools.lru_cache(maxsize=4096)
