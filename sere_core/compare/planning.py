@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -263,13 +264,9 @@ class Planner:
         plan = self._task(one)
         record = record_of(self.request.output, job)
         if plan is not None and is_done(self.request.output, job):
-            try:
+            with noted(self.problems), contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # `read_results` checks the record
                 manifest = json.loads((record / "manifest.json").read_bytes())
                 plan.check_unchanged(manifest["digests"]["corpora"], record)
-            except SereError as cause:
-                self.problems += cause.problems
-            except (OSError, ValueError, KeyError, TypeError):
-                return job  # a damaged record is told of by `read_results`
         return job
 
     def _task(self, resolved: Resolved) -> Plan | None:
@@ -278,11 +275,9 @@ class Planner:
         key = json.dumps(data, sort_keys=True)
         if key not in self._tasks:
             self._tasks[key] = None
-            try:
+            with noted(self.problems):
                 self._tasks[key] = made = make_plan(resolved)
                 self.warnings |= dict.fromkeys(made.warnings)
-            except SereError as cause:
-                self.problems += cause.problems
         return self._tasks[key]
 
     def _common(self) -> Node:
