@@ -82,8 +82,7 @@ def test_the_same_audio_in_another_container_is_a_duplicate(tmp_path: Path, buil
 
 def test_avi_is_read(tmp_path: Path, build: Build) -> None:
     report = check(build("enterface", root=make_enterface(tmp_path, subjects=(1,), sentences=(1,), avi=True)))
-    assert report.utterances == 6
-    assert not report.unusable
+    assert report.utterances == 6 and not report.unusable
     assert report.seconds["median"] == pytest.approx(0.33, abs=0.05)
 
 
@@ -100,29 +99,21 @@ def test_the_digest_names_the_list_of_files_wherever_it_lies(tmp_path: Path, bui
 def test_a_clean_corpus_exits_0_and_prints_its_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("emovo", str(make_emovo(tmp_path))) == 0
     out = capsys.readouterr().out
-    assert "84 utterances, 84 files, 6 speakers (3 female, 3 male), 2 texts, languages: it" in out
-    assert "EMOVO has 588 files, of which 504 are missing" in out
-    assert "every file can be used" in out
+    for words in ("84 utterances", "84 files", "6 speakers (3 female, 3 male)", "2 texts", "languages: it", "504"):
+        assert words in out
 
 
 def test_unusable_files_exit_2_and_are_listed(damaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("emodb", str(damaged)) == 2
     out = capsys.readouterr().out
-    assert all(code in out for code in ("[D603]", "[D604]", "[D605]", "[D606]"))
-    assert "duplicate: same audio: 03a01Wa, 08a01Na (but another emotion and another speaker)" in out
-    assert "4 utterances cannot be used" in out
-
-
-def test_json(damaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ("[D603]", "[D604]", "[D605]", "[D606]", "03a01Wa, 08a01Na", "another emotion", "another speaker", "4 utterances"):
+        assert words in out
     assert call("emodb", str(damaged), "--json") == 2
     data = json.loads(capsys.readouterr().out)
-    assert data["corpus"] == "emodb"
-    assert data["utterances"] == 28
-    assert data["emotions"]["anger"] == 4
+    assert (data["corpus"], data["utterances"], data["emotions"]["anger"], len(data["digest"])) == ("emodb", 28, 4, 64)
     assert sorted(problem["code"] for problem in data["unusable"]) == ["D603", "D604", "D605", "D606"]
     assert data["duplicates"][0]["ids"] == ["03a01Wa", "08a01Na"]
     assert {finding["level"] for finding in data["findings"]} == {"missing"}
-    assert len(data["digest"]) == 64
 
 
 def test_parameters(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

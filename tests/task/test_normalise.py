@@ -38,16 +38,13 @@ def test_corpus_statistics_are_those_of_utterance_means_of_the_training_part() -
     std = np.std([5.0, 7.0, 9.0, 11.0])
     assert fitted.apply(TEST[0][0], FRAMES)[:, 0] == pytest.approx((FRAMES[:, 0] - 8.0) / std, rel=1e-6)
     assert fitted.apply(SOURCE[0][0], np.array([[7.0, 0.0]]))[0, 0] == pytest.approx(0.0)
-    assert fitted.statement == (
-        "corpus statistics of the source, S_l and S_u (4 utterances, 2 speakers) and of T_u (4 utterances, 2 speakers); "
-        "T_e is standardised by those of T_u"
-    )
+    assert fitted.statement.startswith("corpus statistics") and fitted.statement.count("(4 utterances, 2 speakers)") == 2
 
 
-@pytest.mark.parametrize("mode", ["corpus", "none"])
-def test_what_is_scored_changes_no_statistic_in_the_inductive_setting(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", ["corpus", "none", "speaker"])
+def test_what_is_scored_changes_no_statistic_but_its_own_speakers_in_the_inductive_setting(mode: Mode) -> None:
     other = [(each, vector * 17 + 3) for each, vector in TEST]
-    for recording in (TRAIN[0][0], TEST[0][0], SOURCE[0][0]):
+    for recording in (TRAIN[0][0], SOURCE[0][0], *([] if mode == "speaker" else [TEST[0][0]])):
         one, two = (Normaliser.fit(mode, SOURCE, TRAIN, test).apply(recording, FRAMES) for test in (TEST, other))
         assert np.array_equal(one, two)
 
@@ -56,31 +53,16 @@ def test_a_test_speaker_is_standardised_by_their_own_utterances_and_the_statemen
     fitted = Normaliser.fit("speaker", SOURCE, TRAIN, TEST)
     assert fitted.apply(TEST[0][0], FRAMES)[:, 0] == pytest.approx([-1.0, 3.0])
     assert fitted.apply(SOURCE[2][0], np.array([[13.0, 0.0]]))[0, 0] == pytest.approx(1.0)
-    assert fitted.statement == (
-        "speaker statistics of the source, S_l and S_u (4 utterances, 2 speakers), of T_u (4 utterances, 2 speakers), "
-        "of the test speakers' own unlabelled utterances in T_e (2 utterances, 1 speakers)"
-    )
+    assert fitted.statement.startswith("speaker statistics") and fitted.statement.count("(4 utterances, 2 speakers)") == 2
+    assert "in T_e (2 utterances, 1 speakers)" in fitted.statement
 
 
-def test_test_speakers_never_change_the_statistics_of_others() -> None:
-    other = [(each, vector * 17 + 3) for each, vector in TEST]
-    for recording in (TRAIN[0][0], SOURCE[0][0]):
-        one, two = (Normaliser.fit("speaker", SOURCE, TRAIN, test).apply(recording, FRAMES) for test in (TEST, other))
-        assert np.array_equal(one, two)
-
-
-def test_a_speaker_who_is_also_adapted_to_keeps_the_statistics_from_there() -> None:
-    test = [(Recording("new", Path("x"), "it", "it", "f1"), np.array([99.0, 0.0]))] * 1
-    fitted = Normaliser.fit("speaker", SOURCE, TRAIN, test)
-    assert fitted.apply(test[0][0], np.array([[6.0, 0.0]]))[0, 0] == pytest.approx(0.0)
-    assert fitted.statement.endswith("; speakers who are also in T_u by their utterances there")
-
-
-def test_a_speaker_of_one_utterance_gets_the_statistics_of_the_corpus() -> None:
-    lonely = vectors("it", "f9", [50.0])
-    fitted = Normaliser.fit("speaker", SOURCE, TRAIN, lonely)
-    assert fitted.apply(lonely[0][0], np.array([[8.0, 0.0]]))[0, 0] == pytest.approx(0.0)
-    assert "1 speakers with fewer than two utterances (or no name) by those of their corpus" in fitted.statement
+def test_a_speaker_who_is_also_adapted_to_or_has_one_utterance_gets_other_statistics() -> None:
+    known, lonely = Recording("new", Path("x"), "it", "it", "f1"), Recording("f90", Path("x"), "it", "it", "f9")
+    fitted = Normaliser.fit("speaker", SOURCE, TRAIN, [(known, np.array([99.0, 0.0])), (lonely, np.array([50.0, 0.0]))])
+    assert fitted.apply(known, np.array([[6.0, 0.0]]))[0, 0] == pytest.approx(0.0), "those of their utterances in T_u"
+    assert fitted.apply(lonely, np.array([[8.0, 0.0]]))[0, 0] == pytest.approx(0.0), "those of the corpus"
+    assert "also in T_u" in fitted.statement and "1 speakers with fewer than two utterances" in fitted.statement
 
 
 def test_transductive_counts_the_scored_as_adapted_to() -> None:
