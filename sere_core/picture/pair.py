@@ -114,13 +114,13 @@ def find(fold: Fold, names: Iterable[str]) -> list[tuple[str, Recording]]:
         if len(matches) == 1:
             found += matches.values()
             continue
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        what, hint = f"fold {fold.index} has no utterance '{name}'", "folds.json in the run's record lists them"
         if matches:
-            hint = f"write one of {', '.join(sorted(matches))}"
-            problems += error("C302", f"both corpora have an utterance '{name}'", hint, Place(path="ID")).problems
-        else:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "folds.json in the run's record lists them"
-            problems += error("C302", f"fold {fold.index} has no utterance '{name}'", hint, Place(path="ID")).problems
+            what, hint = f"both corpora have an utterance '{name}'", f"write one of {', '.join(sorted(matches))}"
+        elif near:
+            hint = f"did you mean {' or '.join(map(repr, near))}?"
+        problems.append(Problem("C302", what, hint, Place(path="ID")))
     if problems:
         raise SereError(*problems)
     return found

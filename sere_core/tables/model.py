@@ -86,7 +86,6 @@ class Table:
 
     @property
     def lines(self) -> Iterable[Line]:
-        """The lines of all sections."""
         return (line for section in self.sections for line in section)
 
     def says(self, line: Line, places: Sequence[int]) -> bool:

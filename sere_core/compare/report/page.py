@@ -216,7 +216,7 @@ def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, 
         "losses": _found(draw_losses(studio, row.row, _history(results, row.row)["losses"]) for row in summary.rows),
         "diagnostics": draw_diagnostics(studio, reference, {pair: _history(results, reference, pair) for pair in plan.pairs}),
         "mapped": [mapped for row, pair in places if (mapped := _mapped(studio, results, row, pair))],
-        "resonance": given(studio.folder, "resonance-"),
+        "resonance": given(studio.folder),
     }
 
 
@@ -242,21 +242,15 @@ def _mapped(studio: Studio, results: Results, row: str, pair: str) -> dict[str, 
     return {"title": title, "pictures": pictures, "neighbours": Table("neighbours", caption, columns, (tuple(lines),))}
 
 
-def given(folder: Path, prefix: str) -> list[Picture]:
-    """The figures of another command in `folder` whose names begin with `prefix`, but those that are too large.
-
-    An SVG goes before a PNG of the same name; a text file of the same name is its caption.
-    """
-    found = {}
-    for kind, suffix in (("png", "png"), ("svg+xml", "svg")):
-        for path in folder.glob(f"{prefix}*.{suffix}"):
-            data = path.read_bytes()
-            if len(data) > LARGEST:
-                continue
-            beside = path.with_suffix(".txt")
-            name = path.stem.removeprefix(prefix).replace("-", " ")
-            caption = beside.read_text(encoding="utf-8", errors="replace").strip() if beside.is_file() else name
-            url = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-            image = Markup('<img src="{}" alt="Resonance map: {}">').format(url, caption)
-            found[path.stem] = Picture(path.stem, image, caption)
-    return [found[name] for name in sorted(found)]
+def given(folder: Path) -> list[Picture]:
+    """The maps of resonance in `folder`, each with the text beside it as its caption: as SVG, or where that is too large as PNG."""
+    found = []
+    for text in sorted(folder.glob("resonance-*.txt")):
+        caption = text.read_text(encoding="utf-8").strip()
+        path, kind = text.with_suffix(".svg"), "svg+xml"
+        if path.stat().st_size > LARGEST:
+            path, kind = text.with_suffix(".png"), "png"
+        url = f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+        image = Markup('<img src="{}" alt="Resonance map: {}">').format(url, caption)
+        found.append(Picture(text.stem, image, caption))
+    return found

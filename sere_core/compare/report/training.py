@@ -59,7 +59,6 @@ def history(records: Iterable[Path]) -> History:
 
 
 def _folds(record: Path) -> list[list[dict[str, dict[str, float | None]]]]:
-    """The lines of each fold, in order."""
     folds: dict[int, list[dict[str, dict[str, float | None]]]] = {}
     try:
         for text in (record / "history.jsonl").read_text(encoding="utf-8").splitlines():
@@ -113,7 +112,6 @@ def draw_diagnostics(studio: Studio, row: str, by_pair: Mapping[str, History]) -
 
 
 def _joined(curves: Sequence[Curve]) -> Curve:
-    """The runs of all pairs together."""
     length = max(each.shape[1] for each in curves)
     padded = [np.pad(each, ((0, 0), (0, length - each.shape[1])), constant_values=np.nan) for each in curves]
     return np.concatenate(padded)
@@ -122,8 +120,6 @@ def _joined(curves: Sequence[Curve]) -> Curve:
 def _panel(
     studio: Studio, name: str, height: float, lines: Mapping[str, Curve], what: str, caption: str, logarithmic: bool = False
 ) -> Picture:
-    """Mean and band of each curve."""
-
     def paint(figure: Figure) -> None:
         from matplotlib.ticker import MaxNLocator
 

@@ -177,7 +177,6 @@ def digests(results: Results) -> Table:
 
 
 def varied(results: Results) -> Table:
-    """What each row may vary."""
     lines = [line(row.name, row.role, ", ".join(row.varied) or "nothing", row.tuning, role=row.role) for row in results.plan.rows]
     columns = (Column("row"), *(Column(head, text=True) for head in ("role", "may vary", "tuning")))
     return Table("varied", "Paths of the config in which a row may differ from the others.", columns, (tuple(lines),))

@@ -50,7 +50,6 @@ class FullName:
         return " ".join(words)
 
     def as_data(self) -> dict[str, str]:
-        """The parts by name, for CSV."""
         return {
             "row": plain(self.row),
             "role": self.role,
@@ -64,7 +63,6 @@ class FullName:
 
 
 def full_names(results: Results) -> dict[str, FullName]:
-    """The full name of every row of the plan."""
     runs: dict[str, dict[str, list[RunFacts]]] = {row.name: {} for row in results.plan.rows}
     for (name, pair, _), run in results.runs.items():
         runs[name].setdefault(pair, []).append(run)

@@ -242,7 +242,6 @@ def _pairs(source: Source) -> tuple[Column, ...]:
 
 
 def _overall(source: Source, row: RowSummary) -> tuple[Cell, Cell]:
-    """Mean and n."""
     mean = mean_cell(row, len(source.plan.pairs), source.summary.verdict(row.row))
     return mean, count_cell(row, source.planned)
 

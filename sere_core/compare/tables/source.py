@@ -22,8 +22,6 @@ _WANTED = {
 
 
 class Source:
-    """Results, their summary, and the full names of the rows."""
-
     def __init__(self, results: Results, summary: Summary) -> None:
         self.results, self.plan, self.summary = results, results.plan, summary
         self.names = full_names(results)
@@ -119,7 +117,6 @@ def points(ratio: float | None) -> Cell:
 
 
 def quantity(value: float | None, digits: int) -> Cell:
-    """A number as it is."""
     return Cell(number(value, percent=False, digits=digits), data=(None if value is None else round(value, 3),))
 
 
@@ -148,7 +145,6 @@ def mean_cell(row: RowSummary, pairs: int, verdict: Verdict | None) -> Cell:
 
 
 def interval_cell(interval: Interval | None) -> Cell:
-    """Its two ends."""
     if interval is None:
         return Cell("-", data=(None, None))
     return Cell(f"{number(interval.low)}..{number(interval.high)}", data=(_exact(interval.low), _exact(interval.high)))
@@ -161,7 +157,6 @@ def count_cell(row: RowSummary, planned: int) -> Cell:
 
 
 def rank_cell(row: RowSummary) -> Cell:
-    """The average rank over pairs."""
     return Cell(number(row.rank, percent=False, digits=2), data=(row.rank,))
 
 
@@ -181,7 +176,6 @@ def verdict_cells(verdict: Verdict | None) -> tuple[Cell, ...]:
 
 
 def verdict_columns(reference: str) -> tuple[Column, ...]:
-    """The columns of `verdict_cells`."""
     return (
         Column("diff.", ("difference",), "against"),
         Column("w/t/l", ("wins", "ties", "losses"), "against"),
