@@ -103,12 +103,9 @@ def read(recording: Recording, options: Features, content: bytes | None = None) 
     if not finite.all():
         frame, channel = np.argwhere(~finite)[0]
         where = f"{frame / rate:.3f} s" + (f", channel {channel + 1}" if channels.shape[1] > 1 else "")
-        what = "NaN" if np.isnan(channels[frame, channel]) else "an infinite value"
-        raise error(
-            "D606",
-            f"{int((~finite).sum())} samples are not finite; the first is {what} at {where}",
-            place=place,
-        )
+        value = "NaN" if np.isnan(channels[frame, channel]) else "an infinite value"
+        what = f"{int((~finite).sum())} samples are not finite; the first is {value} at {where}"
+        raise error("D606", what, place=place)
     mono = channels.mean(axis=1, dtype=np.float32) if channels.shape[1] > 1 else channels[:, 0]
     sounding = np.flatnonzero(np.abs(mono) > SILENCE)
     if not len(sounding):
@@ -143,12 +140,8 @@ def _part(channels: NDArray[np.float32], rate: int, recording: Recording, place:
     if start >= seconds and seconds > 0:
         raise error("D604", f"the part from {start:.3f} s begins after the file's end at {seconds:.3f} s", place=place)
     if end is not None and end > seconds + _OVERHANG:
-        raise error(
-            "D603",
-            f"the part ends at {end:.3f} s, the file already at {seconds:.3f} s",
-            "is the file truncated?",
-            place,
-        )
+        what = f"the part ends at {end:.3f} s, the file already at {seconds:.3f} s"
+        raise error("D603", what, "is the file truncated?", place)
     if end is not None and end <= start:
         raise error("D604", f"the part from {start:.3f} s to {end:.3f} s is empty", place=place)
     return channels[round(start * rate) : None if end is None else round(end * rate)]
