@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 
 from sere_core.config.model import Features
 from sere_core.features.store import FeatureSet, extract_all
@@ -111,8 +112,7 @@ def _few(source: Pooled, target: Pooled, c: float, draws: int) -> float:
 
 def _score(source: Pooled, target: Pooled, c: float) -> float:
     predicted = LogisticRegression(C=c, max_iter=500).fit(source.vectors, source.labels).predict(target.vectors)
-    recalls = [np.mean(predicted[target.labels == label] == label) for label in np.unique(target.labels)]
-    return 100 * float(np.mean(recalls))
+    return 100 * float(balanced_accuracy_score(target.labels, predicted))
 
 
 def _show(name: str, row: Sequence[float]) -> None:

@@ -15,7 +15,7 @@ from sere_core.compare.stats.bootstrap import REPLICATES, Replicates, sides
 from sere_core.compare.stats.paired import Paired, holm, paired, smallest_detectable
 from sere_core.compare.stats.ranks import rank_rows
 from sere_core.compare.stats.summary import ALPHA, Interval, PairSummary, Ranking, RowSummary, Shown, Summary, Verdict, spread
-from sere_core.score.metrics import uar
+from sere_core.score.metrics import from_confusion, uar
 
 
 def summarise(results: Results) -> Summary:
@@ -89,9 +89,8 @@ def _pair(results: Results, row: str, pair: str, seeds: Sequence[int], runs: Seq
 
 
 def _recall(run: RunFacts) -> dict[str, float]:
-    counts = run.confusion.sum(axis=0)
-    scored = zip(run.classes, counts.diagonal().tolist(), counts.sum(axis=1).tolist(), strict=True)
-    return {name: hits / support for name, hits, support in scored if support}
+    recall = from_confusion(run.confusion.sum(axis=0), run.classes).recall
+    return {name: value for name, value in zip(run.classes, recall, strict=True) if value is not None}
 
 
 def gender_uar(run: RunFacts) -> dict[str, float]:
