@@ -60,7 +60,7 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
             {name: (encoder, bounds[name].full_name, bounds[name].version) for name, encoder in encoders.items()},
             frozenset(dynamics.contours),
             config.features,
-            progress=lambda done, total, key: tell(done, total),
+            progress=tell,
         )
     report = features.report
     counted = f"{report.recordings} utterances, {report.seconds / 60:.1f} minutes"

@@ -73,7 +73,7 @@ def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
                     encoders,
                     frozenset(dynamics.contours),
                     config.features,
-                    progress=lambda done, _total, _key, before=before: tell(before + done, total),  # type: ignore[misc]
+                    progress=lambda done, _, before=before: tell(before + done, total),  # type: ignore[misc]
                 )
                 extracted += found.report.extracted
             except SereError as cause:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: an encoder, its name and the version of its distribution
 NamedEncoder = tuple[Encoder, str, str]
 Wanted = tuple[Recording, tuple[str, ...]]
-Progress = Callable[[int, int, str], None]
+Progress = Callable[[int, int], None]
 Arrays = dict[str, NDArray[np.float32]]
 
 #: changes with how `audio.read` makes samples out of a file
@@ -91,7 +91,7 @@ def extract_all(
         encoders: id -> (encoder, name, version).
         contour_names: the contours that are wanted on the frame grid.
         options: the config's `features`.
-        progress: called with the recordings done, the recordings in all, and the key of the last one.
+        progress: called with the recordings done and the recordings in all.
 
     Raises:
         SereError: the problems of all files together (D603 to D606, D612, P108, B403); X704 or X705 at once.
@@ -105,7 +105,7 @@ def extract_all(
             continue
         found[recording.key] = result
         if progress is not None:
-            progress(len(found), len(wanted), recording.key)
+            progress(len(found), len(wanted))
     if problems:
         raise SereError(*_in_order(problems))
     facts, made = [found[name].facts for name in sorted(found)], sum(each.made for each in found.values())
