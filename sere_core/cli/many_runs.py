@@ -85,7 +85,7 @@ def run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trials
     speaker.warn(planned.warnings)
     executor = executor_of(arguments, planned)
     progress = JobProgress(plan, folder, missing, executor.workers, speaker)
-    progress.show(plan, trials)
+    progress.show(trials)
     if arguments.dry_run or not _agreed(arguments, len(missing), speaker):
         return False
     extract_features((planned.resolved[job] for job in missing), speaker)

@@ -192,7 +192,7 @@ def run_all(
         executor: who runs them.
         folder: the comparison's.
         jobs: which.
-        tell: is told once that others are waited for.
+        tell: is called with a line when others are waited for.
         sleep: how to wait.
     """
     left, waiting, told = list(jobs), list[str](), False

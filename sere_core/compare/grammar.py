@@ -180,43 +180,41 @@ def _of_config(config: str, base: Node) -> Node:
 
 
 def _with_flags(root: Node, flags: Flags, problems: list[Problem]) -> Node:
-    value = dict(root.value)
+    """The comparison with what the command line says, each part standing at its flag."""
+    found: dict[tuple[str, ...], Node] = {}
     for key, text in (("pairs", flags.pairs), ("seeds", flags.seeds)):
         if text is not None:
-            words = f"[{text}]" if "," in text else text
-            value[key] = _flag(f"--{key}", text, words if key == "seeds" or text == "all" or "," in text else f"[{text}]", problems)
-    for key, names in (("floor", flags.floor), ("ceiling", flags.ceiling), ("allow", flags.allow)):
+            single = "," not in text and (key == "seeds" or text == "all")
+            found[key,] = _flag(f"--{key}", text, text if single else f"[{text}]", problems)
+    for text in flags.vary:
+        path, equals, values = text.partition("=")
+        if not equals or not values.strip():
+            hint = "write --vary PATH=VALUE,VALUE, e.g. --vary losses.adapt.weight=0.1,1"
+            problems.append(Problem("C305", "--vary needs a path and values", hint, Place(f"--vary {text}")))
+            continue
+        node = _flag("--vary", text, f"[{values}]", problems)
+        only = node.value[0] if isinstance(node.value, list) and len(node.value) == 1 else None
+        found["vary", path.strip()] = replace(only, key=node.key) if only is not None and isinstance(only.value, list) else node
+    for key, names in (("floor", flags.floor), ("ceiling", flags.ceiling), ("allow", flags.allow), ("params", flags.params)):
         if names:
-            value[key] = _list(f"--{key}", names)
-    for key, word in (("reference", flags.reference), ("output", flags.out)):
+            found[("tune", key) if key == "params" else (key,)] = _list(f"--{key}", names)
+    words: dict[str, str | int | None] = {"reference": flags.reference, "output": flags.out}
+    tune: dict[str, str | int | None] = {"trials": flags.trials, "repeats": flags.repeats, "select": flags.select}
+    for key, word in (words | tune).items():
         if word is not None:
-            flag = Place("--out" if key == "output" else f"--{key}")
-            value[key] = Node(word, flag, flag)
-    if flags.vary:
-        old = value.get("vary")
-        axes = dict(old.value) if old is not None and isinstance(old.value, dict) else {}
-        here = Place("--vary")
-        for text in flags.vary:
-            path, equals, values = text.partition("=")
-            if not equals or not values.strip():
-                hint = "write --vary PATH=VALUE,VALUE, e.g. --vary losses.adapt.weight=0.1,1"
-                problems.append(Problem("C305", "--vary needs a path and values", hint, Place(f"--vary {text}")))
-                continue
-            node = _flag("--vary", text, f"[{values}]", problems)
-            only = node.value[0] if isinstance(node.value, list) and len(node.value) == 1 else None
-            axes[path.strip()] = replace(only, key=node.key) if only is not None and isinstance(only.value, list) else node
-        value["vary"] = Node(axes, here, here)
-    tune = [(key, getattr(flags, key)) for key in ("trials", "repeats", "select") if getattr(flags, key) is not None]
-    if tune or flags.params:
-        old = value.get("tune")
-        section = dict(old.value) if old is not None and isinstance(old.value, dict) else {}
-        for key, word in tune:
-            place = Place(f"--{key} {word}")
-            section[key] = Node(word, place, place)
-        if flags.params:
-            section["params"] = _list("--params", flags.params)
-        value["tune"] = Node(section, Place("--trials"), Place("--trials"))
-    return replace(root, value=value)
+            place = Place(f"--{'out' if key == 'output' else key} {word}")
+            found[("tune", key) if key in tune else (key,)] = Node(word, place, place)
+    for path_of, node in found.items():
+        root = _put(root, path_of, node)
+    return root
+
+
+def _put(root: Node, path: tuple[str, ...], node: Node) -> Node:
+    """The tree with a node at a path; what stands in its way goes."""
+    children = dict(root.value) if isinstance(root.value, dict) else {}
+    name, *rest = path
+    children[name] = _put(children.get(name, Node({}, node.start, node.start)), tuple(rest), node) if rest else node
+    return replace(root, value=children)
 
 
 def _flag(flag: str, text: str, words: str, problems: list[Problem]) -> Node:

@@ -53,6 +53,7 @@ class JobProgress:
     """
 
     def __init__(self, plan: ComparePlan, folder: Path, missing: Collection[str], workers: int, speaker: Speaker) -> None:
+        self._plan = plan
         self._folder, self._workers, self._speaker = folder, max(1, min(workers, len(missing))), speaker
         self._jobs = {job.job: job for job in reversed(plan.jobs)}
         self._missing = dict.fromkeys(missing)
@@ -62,16 +63,15 @@ class JobProgress:
         for job in self._jobs.keys() - self._missing.keys():
             self._note(job)
 
-    def show(self, plan: ComparePlan, trials: int | None = None) -> None:
+    def show(self, trials: int | None = None) -> None:
         """Rows, pairs, seeds, budget, what is there, and how long the rest will take.
 
         Args:
-            plan: of the comparison; of a sweep, all trials are its jobs.
             trials: of a sweep, for each row, pair and seed.
         """
         if self._speaker.quiet:
             return
-        say, jobs = self._speaker.say, len(self._jobs)
+        plan, say, jobs = self._plan, self._speaker.say, len(self._jobs)
         axes = f"{len(plan.rows)} rows x {len(plan.pairs)} pairs x {len(plan.seeds)} seeds"
         axes += "" if trials is None else f", {trials} trials each"
         runs = f"{jobs} runs" if jobs == len(plan.jobs) else f"{len(plan.jobs)} places, {jobs} runs"  # ceilings may share theirs

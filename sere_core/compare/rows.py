@@ -94,6 +94,7 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
     axes = _axes(request, problems)
     if problems:
         return []  # what would be said of the rows is noise
+    own = str(getattr(at(tree, ("name",)), "value", "base"))
     applied: set[str] = set()
     found: list[Overlay] = []
     for name, layer in layers.items():
@@ -102,7 +103,7 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
         applied.update(fitting)
         for values in itertools.product(*(axes[path] for path in fitting)):
             words = [word for word in (name, *(value.word for value in values)) if word]
-            full = (" " if named else ", ").join(words) or str(at(tree, ("name",)).value if at(tree, ("name",)) else "base")  # type: ignore[union-attr]
+            full = (" " if named else ", ").join(words) or own
             varied = [path for part in (layer, *(value.node for value in values if value.path is None)) for path in _paths(part)]
             varied += [_block(tuple(value.path.split("."))) for value in values if value.path is not None]
             role = _role(comparison.floor, comparison.ceiling, {*words, full})

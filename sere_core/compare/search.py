@@ -65,18 +65,6 @@ def ranges_of(resolved: Resolved, paths: Sequence[str]) -> tuple[Range, ...]:
     return tuple(sorted(found, key=lambda one: one.path))
 
 
-def unused(resolved: Sequence[Resolved], paths: Sequence[str]) -> dict[str, str]:
-    """Of the paths, those below which no config declares a range -> why."""
-    bounds = [(path, bound) for one in resolved for path, bound in one.components.items()]
-    every = {f"{path}.params.{name}" for path, bound in bounds for name in type(bound.params).model_fields}
-    searched = {each.path for one in resolved for each in ranges_of(one, paths)}
-    return {
-        path: "declares no range" if any(is_below(one, path) for one in every) else "is no parameter of any row"
-        for path in paths
-        if not any(is_below(one, path) for one in searched)
-    }
-
-
 def check_installed() -> None:
     """Is Optuna there?
 

@@ -16,10 +16,10 @@ from sere_core.compare.grammar import Flags, Request, Tune, read_request
 from sere_core.compare.plan import ComparePlan, Job, Role, Row, failure_file, is_done, record_of, write_json
 from sere_core.compare.planning import Cell, Planned, Planner
 from sere_core.compare.progress import grid
+from sere_core.compare.proof import is_below
 from sere_core.compare.rows import Value, laid, plain, shortest
-from sere_core.compare.search import Rule, Setting, check_installed, draw, ranges_of, seed_of, unused
+from sere_core.compare.search import Rule, Setting, check_installed, draw, ranges_of, seed_of
 from sere_core.compare.stats.summary import spread
-from sere_core.config import Resolved
 from sere_core.config.nodes import Node
 from sere_core.console import Speaker
 from sere_registry.errors import Problem, error, suggest
@@ -139,7 +139,6 @@ class _SweepPlanner(Planner):
         self.tune = tune
         self.places: list[Place] = []
         self.paths: dict[str, dict[str, None]] = {}
-        self.bases: list[Resolved] = []
 
     def sweep(self) -> Sweep:
         """Every row, pair and repeat.
@@ -177,8 +176,6 @@ class _SweepPlanner(Planner):
         """All repeats of one row and pair."""
         name, role = cell.row.name, cell.row.role
         ranges = () if role == "ceiling" else ranges_of(cell.resolved, self.tune.params)
-        if role != "ceiling":
-            self.bases.append(cell.resolved)
         self.paths.setdefault(name, {}).update(dict.fromkeys(one.path for one in ranges))
         for repeat, seed in enumerate(self.request.seeds):
             settings = draw(ranges, 1 if role == "ceiling" else self.tune.trials, seed_of(name, cell.pair, repeat))
@@ -196,10 +193,12 @@ class _SweepPlanner(Planner):
 
     def _check_paths(self) -> None:
         """Every path that was named is searched in some row."""
-        named = "params" in self.tune.model_fields_set
-        for path, why in unused(self.bases, self.tune.params).items() if named else ():
-            hint = suggest(path, [one for paths in self.paths.values() for one in paths], "ranges that are searched")
-            self.problems.append(Problem("C308", f"'{path}' {why}", hint, self.request.place("tune", "params")))
+        searched = [one for paths in self.paths.values() for one in paths]
+        for path in self.tune.params if "params" in self.tune.model_fields_set else ():
+            if not any(is_below(one, path) for one in searched):
+                hint = suggest(path, searched, "ranges that are searched")
+                what = f"no row has a parameter with a range at or below '{path}'"
+                self.problems.append(Problem("C308", what, hint, self.request.place("tune", "params")))
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def test_problems_of_all_rows_are_reported_together(home: Path) -> None:
         ({"pairs": "xa>xq"}, "--pairs xa>xq: task.target: [C308]"),
         ({"seeds": "many"}, "--seeds many: seeds: [C302]"),
         ({"sets": ("task.shotz=1",)}, "--set task.shotz=1: task.shotz: [C305]"),
-        ({"reference": "nobody"}, "--reference: reference: [C308]"),
+        ({"reference": "nobody"}, "--reference nobody: reference: [C308]"),
     ],
 )
 def test_a_mistake_on_the_command_line(home: Path, flags: dict[str, object], expected: str) -> None:
