@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from sere_registry.batches import Frames, LabelledBatch, Progress, UnlabelledBatch
+from sere_registry.batches import Encoded, Frames, LabelledBatch, Progress, UnlabelledBatch
 from sere_registry.errors import Place
 from sere_registry.params import Params, param
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sere_registry.protocols import Dynamics, ResonanceField
 
-AnyBatch = TypeVar("AnyBatch", LabelledBatch, UnlabelledBatch)
+AnyBatch = TypeVar("AnyBatch", bound=Encoded)
 
 Stream = Literal["labelled", "source", "target"]
 

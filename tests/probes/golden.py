@@ -28,3 +28,6 @@ NRC_EXPANDED_ROW_0 = [[9, 0], [18, 17], [19, 10]]
 NRC_WEIGHT_ROW_0 = [1.0, 0.1, 0.1]
 #: the formula evaluated (not the repository's value, which holds the constants of its kl_div)
 NRC_VALUE = -2.5665955260665085
+#: squared MMD of det(8, 6, 0) and det(8, 6, 1): transferlearning's five Gaussian kernels (factor 2, biased), and its linear one
+MMD_GAUSSIAN = 0.1418171270173776
+MMD_LINEAR = 0.06425315491983032

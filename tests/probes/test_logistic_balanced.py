@@ -89,7 +89,7 @@ def test_the_rounds_end_when_nothing_changes() -> None:
     assert trace["changed"][-1] == 0 and len(trace["changed"]) < 100
 
 
-def test_a_class_without_labels_is_never_given_out() -> None:
+def test_a_class_without_labels_is_never_assigned() -> None:
     given = moved()
     kept = given.labels != 2
     fewer = Toy({**given.vectors, "labelled": given.vectors["labelled"][kept]}, given.labels[kept], given.truth)
@@ -104,7 +104,7 @@ def test_it_sees_what_it_says(use_source: bool, sees: set[str]) -> None:
     assert method.stages()[0].sees == sees
 
 
-def test_corrected_answers_give_the_target_out_in_equal_shares() -> None:
+def test_corrected_predictions_assign_the_target_in_equal_shares() -> None:
     """The offsets are of T_u: there, and on no other set, the mean posterior of every class is 1 / C."""
     given = moved()
     plain, corrected = (solved(LogisticBalancedParams(correct=correct, rounds=1), given)[0] for correct in (False, True))

@@ -1,17 +1,13 @@
-"""NRC: the golden gradients and neighbours, the bank as state, and two stages that share nothing but the network."""
+"""NRC: the golden gradients and neighbours, its bank, and two stages that share nothing but the network."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sere_plugins.methods.bank import Bank
-from sere_plugins.methods.nearest import nearest, neighbourhood
-from sere_plugins.methods.nrc import Nrc, attraction, diversity
+from sere_core.functional import nearest, neighbourhood, unit_rows
+from sere_plugins.methods.nrc import Nrc, attraction
 from sere_plugins.specs.methods import NrcParams
 from tests.probes.driver import Driver, Seen, TinyBackbone, Toy, accuracy, batch, context, copy_of, same
 from tests.probes.golden import (
@@ -47,7 +43,7 @@ def gradient(**params: float) -> tuple[float, Tensor]:
 
 
 def test_golden_neighbours() -> None:
-    around = neighbourhood(torch.nn.functional.normalize(EMBEDDINGS, dim=1), INDEX, 3, 2)
+    around = neighbourhood(unit_rows(EMBEDDINGS), INDEX, 3, 2)
     assert around.near[0].tolist() == NRC_NEAR_ROW_0
     assert around.expanded[0].tolist() == NRC_EXPANDED_ROW_0
     assert torch.where(around.reciprocal, 1.0, 0.1)[0].tolist() == pytest.approx(NRC_WEIGHT_ROW_0)
@@ -62,7 +58,7 @@ def test_golden_gradient() -> None:
 
 def test_reference_by_hand() -> None:
     """The whole objective with its self term, by loops."""
-    unit, scores = torch.nn.functional.normalize(EMBEDDINGS, dim=1), LOGITS.softmax(dim=1)
+    unit, scores = unit_rows(EMBEDDINGS), LOGITS.softmax(dim=1)
 
     def ranked(i: int, count: int) -> list[int]:
         order = sorted((j for j in range(20) if j != i), key=lambda j: -float(unit[i] @ unit[j]))
@@ -84,7 +80,7 @@ def test_reference_by_hand() -> None:
 def test_all_affinities_one_and_nothing_else_is_plain_attraction() -> None:
     """What AaD keeps with alpha = 0."""
     terms = adapt(golden_method(affinity=1.0, expanded_affinity=0.0, diversity=0.0), LOGITS[:8])
-    near = nearest(torch.nn.functional.normalize(EMBEDDINGS, dim=1), INDEX, 3)
+    near = nearest(unit_rows(EMBEDDINGS), INDEX, 3)
     scores = LOGITS.softmax(dim=1)
     expected = -torch.stack([(scores[near[i]] @ scores[i]).sum() for i in range(8)]).mean()
     torch.testing.assert_close(terms["neighbours"], expected)
@@ -94,7 +90,7 @@ def test_all_affinities_one_and_nothing_else_is_plain_attraction() -> None:
 def test_mutual_nearest_neighbours_alone_give_the_gradient_of_minus_s_p() -> None:
     pair = torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.1]], dtype=torch.float64)
     logits = det(4, 5, 0.2).requires_grad_()
-    around = neighbourhood(torch.nn.functional.normalize(pair, dim=1), torch.arange(4), 1, 1)
+    around = neighbourhood(unit_rows(pair), torch.arange(4), 1, 1)
     assert around.near.flatten().tolist() == [1, 0, 3, 2] and around.reciprocal.all()
     scores = det(4, 5, 0.9).softmax(dim=1)
     attraction(logits.softmax(dim=1), scores, around, 0.1, 0.0)["neighbours"].backward()
@@ -105,7 +101,7 @@ def test_mutual_nearest_neighbours_alone_give_the_gradient_of_minus_s_p() -> Non
 
 def test_with_r_zero_only_reciprocal_neighbours_pull() -> None:
     _, found = gradient(neighbours=1, expanded=1, affinity=0.0, expanded_affinity=0.0, diversity=0.0)
-    around = neighbourhood(torch.nn.functional.normalize(EMBEDDINGS, dim=1), INDEX, 1, 1)
+    around = neighbourhood(unit_rows(EMBEDDINGS), INDEX, 1, 1)
     pulled = around.reciprocal.any(dim=1)
     assert pulled.any() and not pulled.all()
     assert torch.equal(found.abs().sum(dim=1) > 0, pulled)
@@ -113,26 +109,14 @@ def test_with_r_zero_only_reciprocal_neighbours_pull() -> None:
 
 def test_without_diversity_collapse_is_the_optimum_and_the_diagnostics_show_it() -> None:
     method = golden_method(diversity=0.0)
-    method.bank.scores[:] = torch.eye(5, dtype=torch.float64)[0]
+    method.bank.posteriors[:] = torch.eye(5, dtype=torch.float64)[0]
     one_hot = torch.zeros(8, 5, dtype=torch.float64)
     one_hot[:, 0] = 50.0
     collapsed = torch.stack(list(adapt(method, one_hot).values())).sum().item()
     assert method.diagnostics()["spread"] == pytest.approx(0.0, abs=1e-12)
     for phase in range(5):
-        method.bank.scores[:] = torch.eye(5, dtype=torch.float64)[0]
+        method.bank.posteriors[:] = torch.eye(5, dtype=torch.float64)[0]
         assert torch.stack(list(adapt(method, 3 * det(8, 5, phase)).values())).sum().item() > collapsed
-
-
-def test_diversity_is_least_where_the_mean_is_uniform() -> None:
-    uniform, one_hot = torch.full((6, 5), 0.2, dtype=torch.float64), torch.eye(5, dtype=torch.float64)[[0] * 6]
-    assert diversity(uniform).item() == pytest.approx(-torch.tensor(5.0).log().item(), abs=1e-4)
-    assert diversity(one_hot).item() == pytest.approx(0.0, abs=1e-4)
-
-
-def test_an_utterance_is_never_its_own_neighbour_even_among_duplicates() -> None:
-    rows = torch.nn.functional.normalize(det(6, 4, 0.1)[[0, 0, 0, 1, 2, 3]], dim=1)
-    near = nearest(rows, torch.arange(6), 5)
-    assert all(i not in near[i].tolist() and len(set(near[i].tolist())) == 5 for i in range(6))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -148,17 +132,10 @@ def test_rows_are_overwritten_before_the_search_and_carry_no_gradient() -> None:
     embeddings = -EMBEDDINGS[:8].clone().requires_grad_()
     logits = det(8, 5, 0.8).requires_grad_()
     adapt(method, logits, embeddings)
-    torch.testing.assert_close(method.bank.embeddings[:8], torch.nn.functional.normalize(-EMBEDDINGS[:8], dim=1))
-    torch.testing.assert_close(method.bank.scores[:8], logits.detach().softmax(dim=1))
-    torch.testing.assert_close(method.bank.scores[8:], LOGITS[8:].softmax(dim=1))
-    assert not method.bank.scores.requires_grad and not method.bank.embeddings.requires_grad
-
-
-def test_the_last_of_two_equal_positions_is_written() -> None:
-    bank = Bank(6, 5)
-    bank.fill(EMBEDDINGS, LOGITS.softmax(dim=1))
-    bank.write(torch.tensor([4, 2, 4]), EMBEDDINGS[[7, 8, 9]], LOGITS[[7, 8, 9]].softmax(dim=1))
-    torch.testing.assert_close(bank.scores[[4, 2]], LOGITS[[9, 8]].softmax(dim=1))
+    torch.testing.assert_close(method.bank.embeddings[:8], unit_rows(-EMBEDDINGS[:8]))
+    torch.testing.assert_close(method.bank.posteriors[:8], logits.detach().softmax(dim=1))
+    torch.testing.assert_close(method.bank.posteriors[8:], LOGITS[8:].softmax(dim=1))
+    assert not method.bank.posteriors.requires_grad and not method.bank.embeddings.requires_grad
 
 
 def make(seed: int = 0, **params: float) -> Nrc:
@@ -178,12 +155,11 @@ def test_stages_and_budgets() -> None:
     assert (last.name, last.sees, last.budget) == ("adapt", {"target"}, 0.75)
 
 
-def test_the_features_learn_at_their_own_rate() -> None:
-    method = make(features_scale=0.1)
-    groups = method.parameters_by_group()
-    assert (groups["features"].scale, groups["classifier"].scale) == (0.1, 1.0)
-    parameters = [parameter for group in groups.values() for parameter in group.parameters]
-    assert [id(parameter) for parameter in parameters] == [id(parameter) for parameter in method.parameters()]
+def test_the_features_learn_at_their_own_rate_and_may_decay() -> None:
+    groups = make(features_scale=0.1).parameters_by_group()
+    assert [(name, group.scale, group.schedule) for name, group in groups.items()] == [("features", 0.1, None), ("classifier", 1.0, None)]
+    for group in make(decay=True).parameters_by_group().values():
+        assert group.schedule is not None and group.schedule.factor(0.5) == pytest.approx(6**-0.75)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -201,56 +177,16 @@ def test_label_smoothing() -> None:
     torch.testing.assert_close(loss, -(soft * LOGITS[:8].log_softmax(dim=1)).sum(dim=1).mean())
 
 
-def test_the_adapt_stage_runs_in_a_new_instance_without_the_source() -> None:
-    toy = Toy.make()
-    state = source_trained(toy).state_dict()
-    poisoned = Toy({"target": toy.vectors["target"]}, torch.empty(0), toy.truth)  # no labelled, no source: touching them fails
-    method = make(seed=5)
-    method.load_state_dict(state)
-    Driver(method, method.stages()[1], poisoned).run(0, 3)
-    assert len(method.bank) == 60
-
-
-@pytest.mark.parametrize("through_disk", [False, True])
-def test_a_resumed_run_goes_on_to_the_same_bits(through_disk: bool, tmp_path: Path) -> None:
-    toy = Toy.make()
-    whole = source_trained(toy)
-    source = {name: value.clone() for name, value in whole.state_dict().items()}
-    Driver(whole, whole.stages()[1], toy, lr=0.5).run(0, 8)
-
-    def through(state: dict[str, Tensor]) -> dict[str, Tensor]:
-        if through_disk:
-            save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "state.safetensors")
-            return load_file(tmp_path / "state.safetensors")
-        return {name: value.clone() for name, value in state.items()}
-
-    first = make(seed=1)
-    first.load_state_dict(through(source))  # the bank is empty here: a stage's beginning
-    Driver(first, first.stages()[1], toy, lr=0.5).run(0, 4)
-    second = make(seed=2)
-    second.load_state_dict(through(first.state_dict()))  # and full here: a resume
-    Driver(second, second.stages()[1], toy, lr=0.5).run(4, 8)
-    assert same(copy_of(whole.state_dict().values()), second.state_dict().values())
-
-
 def test_begin_leaves_a_full_bank_alone() -> None:
     toy = Toy.make()
     method = make()
     data = Seen(toy, method.backbone, frozenset({"target"}))
     method.begin(data)
-    before = copy_of([method.bank.embeddings, method.bank.scores])
+    before = copy_of([method.bank.embeddings, method.bank.posteriors])
     with torch.no_grad():
         method.backbone.layer.weight.add_(1.0)
     method.begin(data)
-    assert same(before, [method.bank.embeddings, method.bank.scores])
-
-
-def test_an_unknown_key_in_a_state_is_still_an_error() -> None:
-    method = make()
-    state = dict(method.state_dict())
-    del state["bank.scores"]
-    with pytest.raises(RuntimeError, match=r"bank\.scores"):
-        make().load_state_dict(state)
+    assert same(before, [method.bank.embeddings, method.bank.posteriors])
 
 
 def test_adapting_helps_on_a_toy() -> None:

@@ -1,4 +1,4 @@
-"""`logistic` and `svm`: the same answers as the scikit-learn estimators they come from, from tensors alone."""
+"""`logistic` and `svm`: the predictions of the scikit-learn estimators they come from, from tensors alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from sere_plugins.methods.logistic import Logistic
 from sere_plugins.methods.svm import Svm
 from sere_plugins.specs.methods import LogisticParams, SvmParams
-from sere_registry import SereError, WeightedLoss
+from sere_registry import SereError
 from tests.probes.driver import CLASSES, Seen, TinyBackbone, Toy, accuracy, batch, context
 
 SIX = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
@@ -62,7 +62,7 @@ def test_logistic_has_scikit_learns_posteriors(classes: int, class_weight: Any) 
 
 @pytest.mark.parametrize("classes", [2, 3, 6])
 @pytest.mark.parametrize(("kernel", "gamma"), [("linear", "scale"), ("rbf", "scale"), ("rbf", 0.3)])
-def test_svm_has_scikit_learns_decisions_and_answers(classes: int, kernel: Any, gamma: Any) -> None:
+def test_svm_has_scikit_learns_decisions_and_predictions(classes: int, kernel: Any, gamma: Any) -> None:
     given = toy(classes)
     method, trace = solved(lambda c: Svm(SvmParams(C=0.7, kernel=kernel, gamma=gamma), c), given, SIX[:classes])
     oracle = SVC(C=0.7, kernel=kernel, gamma=gamma, decision_function_shape="ovo", break_ties=False)
@@ -97,10 +97,6 @@ class TestEvery:
         given = Toy.make(shots=20)
         assert accuracy(solved(MADE[name], given)[0], given) > 0.8
 
-    def test_the_same_input_gives_the_same_bits(self, name: str) -> None:
-        one, other = (solved(MADE[name], toy())[0] for _ in range(2))
-        assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items() if "backbone" not in key)
-
     def test_state_is_tensors_that_a_new_instance_takes_over(self, name: str) -> None:
         given = toy(6)
         method, _ = solved(MADE[name], given, SIX)
@@ -119,7 +115,7 @@ class TestEvery:
         with pytest.raises(RuntimeError, match=r"size mismatch for (weight|support)"):
             other.load_state_dict(method.state_dict())
 
-    def test_a_class_without_labels_is_never_answered(self, name: str) -> None:
+    def test_a_class_without_labels_is_never_predicted(self, name: str) -> None:
         given = toy()
         kept = given.labels != 1
         given = Toy({"labelled": given.vectors["labelled"][kept], "target": given.vectors["target"]}, given.labels[kept], given.truth)
@@ -127,7 +123,7 @@ class TestEvery:
         found = posteriors(method, given.vectors["target"])
         assert not found[:, 1].any() and {0, 2} == set(found.argmax(dim=1).tolist())
 
-    def test_a_single_class_is_always_answered(self, name: str) -> None:
+    def test_a_single_class_is_always_predicted(self, name: str) -> None:
         given = Toy({"labelled": torch.randn(4, 4), "target": torch.randn(7, 4)}, torch.tensor([2, 2, 2, 2]), torch.zeros(7))
         assert posteriors(solved(MADE[name], given)[0], given.vectors["target"])[:, 2].eq(1).all()
 
@@ -138,17 +134,12 @@ class TestEvery:
         alone = torch.cat([posteriors(method, vectors[[row]]) for row in range(len(vectors))])
         torch.testing.assert_close(alone, posteriors(method, vectors))
 
-    def test_losses_and_two_feature_spaces_are_refused(self, name: str) -> None:
-        with pytest.raises(SereError, match=r"losses: \[C311\].*classify"):
-            MADE[name](context(losses={"classify": WeightedLoss(None, 1.0, 1.0)}))
+    def test_two_feature_spaces_are_refused(self, name: str) -> None:
         given = toy()
         method = MADE[name](context())
         given.vectors["labelled"] = given.vectors["labelled"][:, :3]
         with pytest.raises(SereError, match=r"paths: \[B402\].*width 3.*4"):
             method.stages()[0].solve(Seen(given, method.backbone, frozenset({"labelled"})))
-
-    def test_it_trains_nothing_by_steps(self, name: str) -> None:
-        assert MADE[name](context()).parameters_by_group() == {}
 
 
 def test_balanced_weights_help_the_rare_class() -> None:

@@ -80,3 +80,9 @@ def every_pair(field: Any, a: Any, b: Any) -> Resonance:
     rows, picks = torch.arange(len(a)).repeat_interleave(len(b)), torch.arange(len(b)).repeat(len(a))
     found = field.aligned(a.take(rows), b, picks)
     return Resonance(found.similarity.view(len(a), len(b)), found.aligned.view(len(a), len(b), -1))
+
+
+def terms(loss: Any, support: Any, source: Any, target: Any, field: Any) -> dict[str, Tensor]:
+    """The loss's terms, of what it reads."""
+    given = {"support": support, "source": source, "target": target, "field": field}
+    return dict(loss(**{name: given[name] for name in loss.reads}))

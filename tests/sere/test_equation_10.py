@@ -13,7 +13,7 @@ from sere_core.train.network import Backbone
 from sere_core.train.streams import Raw
 from sere_plugins.dynamics.idfe import Idfe
 from sere_plugins.losses.cross_entropy import CrossEntropy
-from sere_plugins.losses.tric import build
+from sere_plugins.losses.tric import Tric
 from sere_plugins.methods.joint import Joint
 from sere_plugins.resonance.irf import Irf
 from sere_plugins.specs.dynamics import IdfeParams
@@ -77,7 +77,7 @@ def test_equation_10(labelled: list[int], reading: dict[str, dict[str, Any]]) ->
     with torch.no_grad():
         field.weights.add_(torch.tensor([0.3, -0.1, 0.2, 0.05]))
     backbone = Backbone({"any": nn.Identity()}, {"any": nn.Identity()}, idfe, nn.Linear(DIM + 4, len(CLASSES)))
-    losses = {"ce": CrossEntropy(CrossEntropyParams(), CONTEXT), "tric": build(tric, CONTEXT)}
+    losses = {"ce": CrossEntropy(CrossEntropyParams(), CONTEXT), "tric": Tric(tric, CONTEXT)}
     method = Joint(
         JointParams(),
         MethodContext(

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sere_plugins.losses.tric import TricWithoutSource, build
+from sere_plugins.losses.tric import Tric
 from sere_plugins.specs.losses import TricParams
 from sere_registry import BuildContext
 from tests.sere import reference
-from tests.sere.batches import BURSTS, WIDTH, batch, gradients, leaves, utterances
+from tests.sere.batches import BURSTS, WIDTH, batch, gradients, leaves, terms, utterances
 from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, padded, streams
 from tests.sere.test_section_4 import irf
 
@@ -66,11 +66,11 @@ def of_streams(situation: str) -> tuple[list[Any], list[int]]:
 @pytest.mark.parametrize(("situation", "number"), CELLS, ids=title)
 def test_equations_7_to_9(situation: str, number: int) -> None:
     params = TricParams(**READINGS[number], prototype_weight=1.0, dual_weight=1.0, contrast_temperature=0.3)
-    field, loss = irf(**FIELDS[number % len(FIELDS)]), build(params, CONTEXT)
+    field, loss = irf(**FIELDS[number % len(FIELDS)]), Tric(params, CONTEXT)
     parts, labels = of_streams(situation)
     weights = field.weights.detach().requires_grad_()
     alpha = torch.log1p(weights.exp()) if field.params.alpha == "softplus" else weights
-    terms = reference.tric(parts[0], labels, parts[1], parts[2], alpha, field.params, params, len(CLASSES))
+    wanted = reference.tric(parts[0], labels, parts[1], parts[2], alpha, field.params, params, len(CLASSES))
     theirs = [weights, *leaves(*parts)]
     for dtype, tolerance in PRECISIONS:
         field.to(dtype)
@@ -78,8 +78,8 @@ def test_equations_7_to_9(situation: str, number: int) -> None:
         support, source, target = (
             padded(p, situation, y, extra) for extra, (p, y) in enumerate(zip(cut, (labels, None, None), strict=True))
         )
-        found = loss(support, source, target, field)
-        for name, want in zip(("prototype", "dual"), terms, strict=True):
+        found = terms(loss, support, source, target, field)
+        for name, want in zip(("prototype", "dual"), wanted, strict=True):
             assert_equal([found[name]], [want], tolerance, name)
             if situation == "identical utterances" and not params.squared:
                 continue  # a distance of 0 has no direction
@@ -93,16 +93,15 @@ def test_equations_7_to_9(situation: str, number: int) -> None:
 @pytest.mark.parametrize("number", [5, 46], ids=title)
 def test_the_gradient_of_equations_7_to_9_is_that_of_finite_differences(number: int) -> None:
     field = irf(**FIELDS[number % len(FIELDS)])
-    loss = build(TricParams(**READINGS[number], prototype_weight=1.0, dual_weight=1.0), CONTEXT)
+    loss = Tric(TricParams(**READINGS[number], prototype_weight=1.0, dual_weight=1.0), CONTEXT)
     sides = [utterances(lengths, 11 + place) for place, lengths in enumerate(([3, 2, 1], [2, 4], [3, 1]))]
 
-    def terms(*parts: Tensor) -> Tensor:
+    def total(*parts: Tensor) -> Tensor:
         rows = list(zip(parts[::2], parts[1::2], strict=True))
-        found = loss(batch(rows[:3], [1, 0, 2]), batch(rows[3:5]), batch(rows[5:]), field)
-        total: Tensor = found["prototype"] + 2 * found["dual"]
-        return total
+        found = terms(loss, batch(rows[:3], [1, 0, 2]), batch(rows[3:5]), batch(rows[5:]), field)
+        return found["prototype"] + 2 * found["dual"]
 
-    assert torch.autograd.gradcheck(terms, tuple(leaves(*sides)), fast_mode=True)
+    assert torch.autograd.gradcheck(total, tuple(leaves(*sides)), fast_mode=True)
 
 
 @pytest.mark.parametrize("fields", [{"combine": "product"}, {"combine": "sum", "sync": "exp_square"}], ids=lambda each: each["combine"])
@@ -119,7 +118,7 @@ def test_prediction(situation: str, predict: Any, normalise: Any, fields: dict[s
     ).detach()
     for dtype, tolerance in PRECISIONS:
         given, known = padded(cast(target, dtype), situation), padded(cast(support, dtype), situation, labels)
-        found = build(params, CONTEXT).predict(given, known, field.to(dtype))
+        found = Tric(params, CONTEXT).predict(given, known, field.to(dtype))
         assert found is not None
         assert_equal([found], [want], tolerance)
         field.to(torch.float64)
@@ -131,9 +130,7 @@ def test_a_term_says_the_same_without_the_other(alone: str, weight: str, anchors
     """U of equation 7 has S_u in it where `anchors_from` says so, whether or not equation 9 reads S_u too."""
     support, source, target = (batch(part, y) for part, y in zip(streams("lengths", 4, 2, 3), (LABELS, None, None), strict=True))
     params = {"prototype_weight": 1.0, "dual_weight": 1.0, "anchors_from": anchors_from}
-    both = build(TricParams(**params), CONTEXT)(support, source, target, irf())
-    one = build(TricParams(**{**params, weight: 0.0}), CONTEXT)
-    found = one(support=support, target=target, field=irf(), **({} if isinstance(one, TricWithoutSource) else {"source": source}))
+    both, found = (terms(Tric(TricParams(**p), CONTEXT), support, source, target, irf()) for p in (params, {**params, weight: 0.0}))
     assert_equal([found[alone]], [both[alone]], 1e-12)
     assert float(both[alone].detach()) > 0 and not any(float(term.detach()) for name, term in found.items() if name != alone)
 
@@ -145,6 +142,6 @@ def test_told_nothing_has_no_direction_and_no_pull() -> None:
         for z, _ in source:
             z.zero_()
     for more in ({}, {"normalise": "l2"}, {"prototype_loss": "contrastive", "anchors_from": "chain"}):
-        loss = build(TricParams(prototype_weight=1.0, **more), CONTEXT)  # type: ignore[arg-type]
-        terms = loss(batch(support, [0, 1]), batch(source), batch(target), irf())
-        assert max(float(grad.abs().max()) for grad in gradients(sum(terms.values()), leaves(support, source, target))) < 1e3
+        loss = Tric(TricParams(prototype_weight=1.0, **more), CONTEXT)  # type: ignore[arg-type]
+        found = terms(loss, batch(support, [0, 1]), batch(source), batch(target), irf())
+        assert max(float(grad.abs().max()) for grad in gradients(sum(found.values()), leaves(support, source, target))) < 1e3

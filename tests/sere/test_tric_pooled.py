@@ -1,4 +1,4 @@
-"""`tric_pooled`: two experts that give classes out together, are both taught them, and answer together."""
+"""`tric_pooled`: two experts that assign pseudo-labels together, both learn them, and predict together."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from sere_plugins.losses.tric import build as build_tric
-from sere_plugins.losses.tric_pooled import build
+from sere_plugins.losses.tric import Tric
+from sere_plugins.losses.tric_pooled import TricPooled
+from sere_plugins.methods.logistic import Linear
 from sere_plugins.methods.logistic_balanced import self_taught
 from sere_plugins.resonance.irf import Irf
 from sere_plugins.specs.losses import TricParams, TricPooledParams
 from sere_plugins.specs.methods import LogisticBalancedParams
 from sere_plugins.specs.resonance import IrfParams
 from sere_registry import BuildContext, Progress
-from tests.sere.batches import BURSTS, WIDTH, batch, utterances
+from tests.sere.batches import BURSTS, WIDTH, batch, terms, utterances
 
 CLASSES = ("anger", "fear", "neutral")
 FEATURES = 5
@@ -29,7 +30,7 @@ C = 0.1
 
 
 def variant(**params: Any) -> Any:
-    return build(TricPooledParams(C=C, **params), CONTEXT).double()
+    return TricPooled(TricPooledParams(C=C, **params), CONTEXT).double()
 
 
 def field() -> Irf:
@@ -101,13 +102,13 @@ def by_hand(given: dict[str, Any], epochs: int, temperature: float) -> tuple[np.
 
 
 @pytest.mark.parametrize(("epochs", "temperature"), [(1, 1.0), (3, 1.0), (1, 0.4)])
-def test_shares_weights_and_answers_are_the_equations(epochs: int, temperature: float) -> None:
+def test_shares_weights_and_predictions_are_the_equations(epochs: int, temperature: float) -> None:
     given = streams()
     loss = variant(temperature=temperature)
     for _ in range(epochs):
         loss.after_epoch(PROGRESS, data(given))
     shares, factors, model = by_hand(given, epochs, temperature)
-    np.testing.assert_allclose(loss.given.numpy(), shares, atol=1e-6)
+    np.testing.assert_allclose(loss.assigned.numpy(), shares, atol=1e-6)
     np.testing.assert_allclose(loss.offsets.numpy(), np.log(factors), atol=1e-6)
     np.testing.assert_allclose(loss.weight.numpy(), model.coef_, atol=1e-6)
     target = given["target"]
@@ -121,9 +122,9 @@ def test_shares_weights_and_answers_are_the_equations(epochs: int, temperature: 
 
 
 @pytest.mark.parametrize("predict", ["classifier", "prototype"])
-def test_who_answers_may_be_chosen_as_of_tric(predict: str) -> None:
+def test_who_predicts_may_be_chosen_as_of_tric(predict: str) -> None:
     given, params = streams(), {"predict": predict}
-    loss, plain = variant(**params), build_tric(TricParams(**params), CONTEXT).double()
+    loss, plain = variant(**params), Tric(TricParams(**params), CONTEXT).double()
     loss.after_epoch(PROGRESS, data(given))
     found, wanted = (each.predict(given["target"], given["support"]) for each in (loss, plain))
     assert (found is None) == (wanted is None) == (predict == "classifier")
@@ -131,23 +132,21 @@ def test_who_answers_may_be_chosen_as_of_tric(predict: str) -> None:
         torch.testing.assert_close(found, wanted)
 
 
-def test_the_network_is_taught_what_was_given_out() -> None:
+def test_the_network_is_taught_what_was_assigned() -> None:
     given = streams()
     loss = variant(teach_weight=0.5)
     loss.after_epoch(PROGRESS, data(given))
-    found = loss(given["support"], given["source"], given["target"], field())["teach"]
-    expected = 0.5 * torch.nn.functional.cross_entropy(given["target"].logits, loss.given.argmax(dim=1))
+    found = terms(loss, *given.values(), field())["teach"]
+    expected = 0.5 * torch.nn.functional.cross_entropy(given["target"].logits, loss.assigned.argmax(dim=1))
     torch.testing.assert_close(found, expected, check_dtype=False, rtol=1e-6, atol=1e-6)
 
 
-def test_before_the_first_epochs_end_it_is_tric_and_the_classifier_answers() -> None:
+def test_before_the_first_epochs_end_it_is_tric_and_the_classifier_predicts() -> None:
     given = streams()
-    mine, plain = variant(), build_tric(TricParams(), CONTEXT)
-    parts = (given["support"], given["source"], given["target"], field())
-    found, expected = mine(*parts), plain(*parts)
+    mine, plain = variant(), Tric(TricParams(), CONTEXT)
+    found, expected = (terms(each, *given.values(), field()) for each in (mine, plain))
     assert float(found.pop("teach")) == 0
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
     torch.testing.assert_close(mine.predict(given["target"], given["support"]), given["target"].logits.softmax(dim=1))
 
 
@@ -161,18 +160,18 @@ def test_one_may_be_right_where_the_other_is_wrong() -> None:
     loss = variant(correct=False)
     loss.weight, loss.bias, loss.seen = 2 * torch.eye(3, FEATURES).double(), torch.zeros(3).double(), torch.ones(3, dtype=torch.bool)
     target = replace(given["target"], logits=network, vectors=torch.nn.functional.pad(vectors, (0, FEATURES - 3)))
-    alone = [network.argmax(dim=1), loss._linear.logits(target.vectors).argmax(dim=1)]
+    alone = [network.argmax(dim=1), Linear(loss.weight, loss.bias, loss.seen).logits(target.vectors).argmax(dim=1)]
     assert [int((each == truth).sum()) for each in alone] == [6, 6]
     assert loss.predict(target, given["support"]).argmax(dim=1).tolist() == truth.tolist()
 
 
-def test_a_class_without_labels_is_never_given_out() -> None:
+def test_a_class_without_labels_is_never_assigned() -> None:
     given = streams()
     given["support"] = replace(given["support"], labels=torch.tensor([0, 1, 0, 1, 0, 1]))
     loss = variant()
     loss.after_epoch(PROGRESS, data(given))
-    assert torch.isfinite(loss.given).all() and float(loss.given[:, 2].sum()) == 0
-    torch.testing.assert_close(loss.given.sum(dim=0)[:2], torch.tensor([6.0, 6.0]).double(), atol=1e-3, rtol=0)
+    assert torch.isfinite(loss.assigned).all() and float(loss.assigned[:, 2].sum()) == 0
+    torch.testing.assert_close(loss.assigned.sum(dim=0)[:2], torch.tensor([6.0, 6.0]).double(), atol=1e-3, rtol=0)
     answers = loss.predict(given["target"], given["support"])
     assert torch.isfinite(answers).all() and float(answers[:, 2].sum()) == 0
 
@@ -187,7 +186,7 @@ def test_without_the_source_it_is_not_asked_for() -> None:
         labels=lambda: given["support"].labels,
     )
     loss.after_epoch(PROGRESS, seen)
-    assert len(loss.given) == 12 and "teach" in loss(given["support"], given["target"], field())
+    assert len(loss.assigned) == 12 and "teach" in terms(loss, given["support"], None, given["target"], field())
 
 
 def test_both_experts_are_kept_in_a_checkpoint() -> None:

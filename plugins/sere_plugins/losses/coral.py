@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from sere_core.functional import wide
 from sere_plugins.specs.losses import CoralParams
 from sere_registry import BuildContext, LabelledBatch, UnlabelledBatch
 
@@ -33,32 +34,21 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
     """
     if min(len(source), len(target)) < 2:
         return 0.0 * (source.sum() + target.sum())
-    wide = torch.promote_types(source.dtype, torch.float32)
     with torch.autocast(source.device.type, enabled=False):  # products of centred rows lose their digits in bfloat16
-        gap = covariance(source.to(wide)) - covariance(target.to(wide))
+        gap = covariance(wide(source)) - covariance(wide(target))
         return gap.square().sum() / (4 * source.shape[1] ** 2)
 
 
 class Coral(nn.Module):
-    """Covariance alignment of S_l with T_u."""
+    """Covariance alignment of S_l, and of S_u with it if `use_source`, with T_u.
+
+    25 labelled utterances alone estimate a D x D matrix poorly.
+    """
 
     def __init__(self, params: CoralParams, context: BuildContext) -> None:
         super().__init__()
+        self.reads = frozenset({"labelled", "target", *(["source"] if params.use_source else [])})
 
-    def forward(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Mapping[str, Tensor]:
-        return {"coral": coral(labelled.embedding, target.embedding)}
-
-
-class CoralAllSource(nn.Module):
-    """Covariance alignment of S_l and S_u together with T_u: 25 labelled utterances alone estimate a D x D matrix poorly."""
-
-    def __init__(self, params: CoralParams, context: BuildContext) -> None:
-        super().__init__()
-
-    def forward(self, labelled: LabelledBatch, source: UnlabelledBatch, target: UnlabelledBatch) -> Mapping[str, Tensor]:
-        return {"coral": coral(torch.cat([labelled.embedding, source.embedding]), target.embedding)}
-
-
-def build(params: CoralParams, context: BuildContext) -> Coral | CoralAllSource:
-    """The form that `use_source` asks for: two classes, since what `forward` names is what the engine encodes."""
-    return CoralAllSource(params, context) if params.use_source else Coral(params, context)
+    def forward(self, labelled: LabelledBatch, target: UnlabelledBatch, source: UnlabelledBatch | None = None) -> Mapping[str, Tensor]:
+        rows = labelled.embedding if source is None else torch.cat([labelled.embedding, source.embedding])
+        return {"coral": coral(rows, target.embedding)}

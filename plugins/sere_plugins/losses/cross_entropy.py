@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sere_core.functional import wide
 from sere_plugins.specs.losses import CrossEntropyParams
-from sere_registry import BuildContext, Encoded, LabelledBatch, error
+from sere_registry import BuildContext, LabelledBatch, error
 
 
 class CrossEntropy(nn.Module):
@@ -21,10 +21,9 @@ class CrossEntropy(nn.Module):
         self.views = frozenset({"labelled"}) if params.view == "weak" else frozenset()
 
     def forward(self, labelled: LabelledBatch) -> Mapping[str, Tensor]:
-        batch: Encoded = labelled
+        logits = labelled.logits
         if self.params.view == "weak":
             if labelled.views is None:
                 raise error("B402", "cross_entropy with `view: weak` got a batch without views", "give `views.weak` at least one view")
-            batch = labelled.views.weak
-        logits = batch.logits.to(torch.promote_types(batch.logits.dtype, torch.float32))
-        return {"cross_entropy": functional.cross_entropy(logits, labelled.labels, label_smoothing=self.params.label_smoothing)}
+            logits = labelled.views.weak.logits
+        return {"cross_entropy": functional.cross_entropy(wide(logits), labelled.labels, label_smoothing=self.params.label_smoothing)}

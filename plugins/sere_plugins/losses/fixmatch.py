@@ -4,31 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from sere_core.functional import pseudo_label_loss
 from sere_plugins.specs.losses import FixMatchParams
-from sere_registry import BuildContext, UnlabelledBatch
-
-
-def pseudo_label_loss(guide: Tensor, student: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """`(1/B) sum_j 1[max p_j >= threshold] CE(argmax p_j, q_j)`, equation 4 of arXiv:2001.07685.
-
-    Divided by B, not by how many are kept, as in the authors' code; no gradient reaches the guide.
-
-    Args:
-        guide: logits `[B, C]` whose softmax is p (the weak view).
-        student: logits `[B, C]` whose softmax is q (the strong view).
-        threshold: the least confidence that teaches.
-
-    Returns:
-        The scalar and the mask `[B]`.
-    """
-    confidence, guess = guide.detach().softmax(dim=-1).max(dim=-1)
-    mask = confidence >= threshold
-    each = functional.cross_entropy(student, guess, reduction="none")
-    return torch.where(mask, each, 0.0).sum() / len(guess), mask
+from sere_registry import BuildContext, UnlabelledBatch, error
 
 
 class FixMatch(nn.Module):
@@ -48,7 +28,7 @@ class FixMatch(nn.Module):
 
     def forward(self, target: UnlabelledBatch) -> Mapping[str, Tensor]:
         if target.views is None:
-            raise ValueError("fixmatch declares views of `target`, but the batch came without them")
+            raise error("B402", "fixmatch got a batch without views", "give `views.weak` and `views.strong` a view")
         loss, self.mask = pseudo_label_loss(target.views.weak.logits, target.views.strong.logits, self.threshold)
         return {"fixmatch": loss}
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sere_core.functional import frozen_copy, update_average
+from sere_core.functional import frozen_copy, update_average, wide
 from sere_plugins.specs.losses import MeanTeacherParams
 from sere_registry import Backbone, BuildContext, LabelledBatch, Progress, ResonanceField, UnlabelledBatch, error
 
@@ -54,8 +54,7 @@ class MeanTeacher(nn.Module):
             mine, other = other, mine
         with torch.no_grad():
             taught = self.teacher.encode(other).logits
-        wide = torch.promote_types(mine.logits.dtype, torch.float32)
-        return mine.logits.to(wide).softmax(dim=1), taught.to(wide).softmax(dim=1)
+        return wide(mine.logits).softmax(dim=1), wide(taught).softmax(dim=1)
 
     def after_step(self, progress: Progress) -> None:
         """The teacher follows."""

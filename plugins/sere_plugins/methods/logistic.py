@@ -13,14 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
+from torch import Tensor
 
-from sere_plugins.methods.labelled_vectors import Array, class_weights, labelled_vectors, training_error
-from sere_plugins.methods.own_losses import refuse_losses
+from sere_plugins.methods.base import Array, Labels, OwnLosses, labelled_vectors, training_error
 from sere_plugins.specs.methods import LogisticParams
-from sere_registry import Group, MethodContext, Stage, StageData, UnlabelledBatch
+from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
 
 
 class Linear(NamedTuple):
@@ -29,14 +27,14 @@ class Linear(NamedTuple):
     weight: Tensor
     bias: Tensor
     seen: Tensor
-    steps: int
+    steps: int = 0
 
     def logits(self, vectors: Tensor) -> Tensor:
         """W x + b `[n, C]` of vectors `[n, F]`; minus infinity for a class without labels."""
         return (vectors.to(self.weight.dtype) @ self.weight.T + self.bias).masked_fill(~self.seen, -torch.inf)
 
 
-def fitted(params: LogisticParams, classes: int, vectors: Array, labels: NDArray[np.int64], weights: Array | None = None) -> Linear:
+def fitted(params: LogisticParams, classes: int, vectors: Array, labels: Labels, weights: Array | None = None) -> Linear:
     """The minimum, from vectors `[n, F]` with labels `[n]`, each with its weight `[n]`.
 
     A class without labels has zeros in W and b.
@@ -45,7 +43,9 @@ def fitted(params: LogisticParams, classes: int, vectors: Array, labels: NDArray
     present = np.unique(labels)
     steps = 0
     if len(present) > 1:
-        found = LogisticRegression(C=params.C, max_iter=params.iterations, class_weight=class_weights(params.class_weight))
+        found = LogisticRegression(
+            C=params.C, max_iter=params.iterations, class_weight=None if params.class_weight == "none" else "balanced"
+        )
         found.fit(vectors, labels, weights)
         rows = present[1:] if len(present) == 2 else present  # of two classes the second alone has a row: the log-odds
         weight[rows], bias[rows] = found.coef_, found.intercept_
@@ -53,41 +53,35 @@ def fitted(params: LogisticParams, classes: int, vectors: Array, labels: NDArray
     return Linear(torch.as_tensor(weight), torch.as_tensor(bias), torch.as_tensor(np.isin(np.arange(classes), present)), steps)
 
 
-class Logistic(nn.Module):
+class Logistic(OwnLosses):
     """One stage that fits W `[C, F]` and b `[C]` to S_l; neither the target nor the backbone is touched."""
 
     name = "logistic"
+    params: LogisticParams
     weight: Tensor
     bias: Tensor
     seen: Tensor
 
     def __init__(self, params: LogisticParams, context: MethodContext) -> None:
-        super().__init__()
-        refuse_losses(self.name, context)
-        self.params = params
-        self.backbone = context.backbone
-        classes = len(context.classes)
-        self.register_buffer("weight", torch.zeros(classes, context.input_dim))
-        self.register_buffer("bias", torch.zeros(classes))
-        self.register_buffer("seen", torch.ones(classes, dtype=torch.bool))
-
-    def parameters_by_group(self) -> Mapping[str, Group]:
-        return {}
+        super().__init__(params, context)
+        self.register_buffer("weight", torch.zeros(self.classes, context.input_dim))
+        self.register_buffer("bias", torch.zeros(self.classes))
+        self.register_buffer("seen", torch.ones(self.classes, dtype=torch.bool))
 
     def stages(self) -> Sequence[Stage]:
         return [Stage(self.name, sees=frozenset({"labelled"}), solve=self.solve)]
 
     def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
-        """Fit in float64; a class without labels is never answered.
+        """Fit in float64; a class without labels is never predicted.
 
         Returns:
-            `error` (the share of S_l answered wrongly) and `steps` of the solver.
+            `error` (the share of S_l predicted wrongly) and `steps` of the solver.
 
         Raises:
             SereError: B402 if the two paths' vectors differ in width.
         """
         vectors, labels = labelled_vectors(self.name, data, self.weight.shape[1])
-        found = fitted(self.params, len(self.bias), vectors, labels)
+        found = fitted(self.params, self.classes, vectors, labels)
         self.keep(found)
         return {"error": [self.error(vectors, labels)], "steps": [float(found.steps)]}
 
@@ -97,8 +91,8 @@ class Logistic(nn.Module):
         self.bias.copy_(found.bias)
         self.seen.copy_(found.seen)
 
-    def error(self, vectors: Array, labels: NDArray[np.int64]) -> float:
-        """The share that is answered wrongly."""
+    def error(self, vectors: Array, labels: Labels) -> float:
+        """The share that is predicted wrongly."""
         return training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
@@ -106,4 +100,4 @@ class Logistic(nn.Module):
         return self._posteriors(batch.vectors.to(self.weight.dtype))
 
     def _posteriors(self, vectors: Tensor) -> Tensor:
-        return Linear(self.weight, self.bias, self.seen, 0).logits(vectors).softmax(dim=-1)
+        return Linear(self.weight, self.bias, self.seen).logits(vectors).softmax(dim=-1)

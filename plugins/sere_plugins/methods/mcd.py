@@ -14,13 +14,14 @@ term of Transfer-Learning-Library to A and B, which assumes that the classes of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sere_plugins.methods.own_losses import refuse_losses
+from sere_plugins.methods.base import OwnLosses
 from sere_plugins.specs.methods import McdParams
 from sere_registry import Group, LabelledBatch, MethodContext, Phase, Stage, UnlabelledBatch
 
@@ -35,14 +36,14 @@ def class_balance(posteriors: Tensor) -> Tensor:
     return -(posteriors.mean(dim=0) + 1e-6).log().mean()
 
 
-class Mcd(nn.Module):
+class Mcd(OwnLosses):
     """A generator (everything but the classifier) and two classifiers, the backbone's and one of its own."""
 
+    name = "mcd"
+    params: McdParams
+
     def __init__(self, params: McdParams, context: MethodContext) -> None:
-        super().__init__()
-        refuse_losses("mcd", context)
-        self.params = params
-        self.backbone = context.backbone
+        super().__init__(params, context)
         self.second = nn.Linear(context.embedding_dim, len(context.classes))
         first = cast(nn.Linear, self.backbone.classifier)
         while torch.equal(self.second.weight, first.weight):  # twins would never disagree
@@ -53,37 +54,29 @@ class Mcd(nn.Module):
         return {"generator": Group(list(self.backbone.features())), "classifiers": Group(classifiers)}
 
     def stages(self) -> Sequence[Stage]:
-        everyone = ("generator", "classifiers")
+        everyone, labelled = ("generator", "classifiers"), frozenset({"labelled"})
         phases = (
-            Phase("A", self.learn_balanced if self.params.class_balance else self.learn, trains=everyone),
+            Phase("A", self.learn, trains=everyone, reads=labelled | {"target"} if self.params.class_balance else labelled),
             Phase("B", self.disagree, trains=("classifiers",)),
             Phase("C", self.agree, trains=("generator",), repeats=self.params.generator_steps),
         )
         return [Stage("mcd", sees=frozenset({"labelled", "target"}), phases=phases)]
 
-    def learn(self, labelled: LabelledBatch) -> Mapping[str, Tensor]:
-        """Phase A: both classifiers learn the labels."""
+    def learn(self, labelled: LabelledBatch, target: UnlabelledBatch | None = None) -> Mapping[str, Tensor]:
+        """Phase A: both classifiers learn the labels; with the class-balance term if there is a target."""
         first, second = self._logits(labelled.embedding)
-        return {
+        terms = {
             "ce_first": functional.cross_entropy(first, labelled.labels),
             "ce_second": functional.cross_entropy(second, labelled.labels),
         }
-
-    def learn_balanced(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Mapping[str, Tensor]:
-        """Phase A with the class-balance term."""
-        return {**self.learn(labelled), **self._balance(target.embedding)}
+        return terms if target is None else terms | self._balance(target.embedding)
 
     def disagree(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Mapping[str, Tensor]:
         """Phase B: the classifiers disagree on T_u as much as S_l lets them.  Embeddings are detached: the generator rests."""
-        embedding = target.embedding.detach()
-        first, second = self._posteriors(embedding)
-        source, other = self._logits(labelled.embedding.detach())
-        terms = {
-            "ce_first": functional.cross_entropy(source, labelled.labels),
-            "ce_second": functional.cross_entropy(other, labelled.labels),
-            "minus_discrepancy": -discrepancy(first, second),
-        }
-        return {**terms, **self._balance(embedding)} if self.params.class_balance else terms
+        source, embedding = replace(labelled, embedding=labelled.embedding.detach()), target.embedding.detach()
+        apart = -discrepancy(*self._posteriors(embedding))
+        terms = {**self.learn(source), "minus_discrepancy": apart}
+        return terms | self._balance(embedding) if self.params.class_balance else terms
 
     def agree(self, target: UnlabelledBatch) -> Mapping[str, Tensor]:
         """Phase C: the generator moves T_u to where the classifiers agree."""
@@ -101,6 +94,6 @@ class Mcd(nn.Module):
         first, second = self._logits(embedding)
         return first.softmax(dim=-1), second.softmax(dim=-1)
 
-    def _balance(self, embedding: Tensor) -> Mapping[str, Tensor]:
+    def _balance(self, embedding: Tensor) -> dict[str, Tensor]:
         first, second = self._posteriors(embedding)
         return {"class_balance": self.params.class_balance * (class_balance(first) + class_balance(second))}

@@ -12,23 +12,24 @@ prediction.  The rows of the batch are overwritten before the search.  Gradients
 script to its float32 weights.
 
 Assumptions and deviations: the diversity term takes T_u to be balanced over the classes.  Features and classifier are
-both trained, as in the authors' code.  Its change to K = 5, M = 4 after half the run, and its learning-rate decay on
-VisDA, are left out; an utterance is kept from its own neighbours by position, where the code drops the first rank.
+both trained, as in the authors' code; its learning-rate decay, which falls anew in each stage, is `decay`.  Its change to
+K = 5, M = 4 after half the run is left out; an utterance is kept from its own neighbours by position, where the code drops the first rank.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from sere_plugins.methods.bank import Bank
-from sere_plugins.methods.nearest import Neighbourhood, neighbourhood
-from sere_plugins.methods.own_losses import refuse_losses
+from sere_core.functional import MemoryBank, Neighbourhood, diversity, entropy, neighbourhood
+from sere_plugins.methods.base import OwnLosses
 from sere_plugins.specs.methods import NrcParams
 from sere_registry import Group, LabelledBatch, MethodContext, Phase, Stage, StageData, UnlabelledBatch
+from sere_registry.training import Schedule
 
 #: keeps the logarithm of a class that no one predicts finite, as in the authors' code
 EPS = 1e-5
@@ -52,28 +53,21 @@ def attraction(
     return {"neighbours": -(neighbours * posteriors).sum(dim=-1).mean(), "expanded": -(expanded * posteriors).sum(dim=-1).mean()}
 
 
-def diversity(posteriors: Tensor) -> Tensor:
-    """`sum_c pbar_c log pbar_c`: minus the entropy of the mean prediction, least where that is uniform."""
-    mean = posteriors.mean(dim=0)
-    return (mean * (mean + EPS).log()).sum()
-
-
-class Nrc(nn.Module):
+class Nrc(OwnLosses):
     """Two stages that share nothing but the network: the second is built anew, without a handle on the source."""
 
+    name = "nrc"
+    params: NrcParams
+
     def __init__(self, params: NrcParams, context: MethodContext) -> None:
-        super().__init__()
-        refuse_losses("nrc", context)
-        self.params = params
-        self.backbone = context.backbone
-        self.bank = Bank(context.embedding_dim, len(context.classes))
+        super().__init__(params, context)
+        self.bank = MemoryBank(context.embedding_dim, len(context.classes))
         self.reciprocal: Tensor | None = None
 
     def parameters_by_group(self) -> Mapping[str, Group]:
-        return {
-            "features": Group(list(self.backbone.features()), scale=self.params.features_scale),
-            "classifier": Group(list(self.backbone.classifier.parameters())),
-        }
+        schedule = Schedule(use="inverse_decay") if self.params.decay else None
+        features = Group(list(self.backbone.features()), scale=self.params.features_scale, schedule=schedule)
+        return {"features": features, "classifier": Group(list(self.backbone.classifier.parameters()), schedule=schedule)}
 
     def stages(self) -> Sequence[Stage]:
         everyone, share = ("features", "classifier"), self.params.source_budget
@@ -99,17 +93,13 @@ class Nrc(nn.Module):
         self.bank.write(target.index, target.embedding, posteriors)
         around = neighbourhood(self.bank.embeddings, target.index, self.params.neighbours, self.params.expanded)
         self.reciprocal = around.reciprocal
-        scores = self.bank.scores.to(posteriors.dtype)
+        scores = self.bank.posteriors.to(posteriors.dtype)
         terms = dict(attraction(posteriors, scores, around, self.params.affinity, self.params.expanded_affinity))
         if self.params.self_term:
             terms["self"] = -(scores[target.index] * posteriors).sum(dim=-1).mean()
         if self.params.diversity:
-            terms["diversity"] = self.params.diversity * diversity(posteriors)
+            terms["diversity"] = self.params.diversity * diversity(posteriors, EPS)
         return terms
-
-    def predict(self, batch: UnlabelledBatch) -> Tensor:
-        """The softmax of the classifier's logits."""
-        return batch.logits.softmax(dim=-1)
 
     def diagnostics(self) -> Mapping[str, float]:
         """`reciprocal`: their share among the last batch's neighbours; `spread`: the entropy of the bank's mean score, over log C.
@@ -120,6 +110,6 @@ class Nrc(nn.Module):
         if self.reciprocal is not None and self.reciprocal.numel():
             found["reciprocal"] = self.reciprocal.float().mean().item()
         if len(self.bank):
-            mean = self.bank.scores.mean(dim=0)
-            found["spread"] = (torch.special.entr(mean).sum() / torch.tensor(float(len(mean))).log()).item()
+            mean = self.bank.posteriors.mean(dim=0)
+            found["spread"] = entropy(mean).item() / math.log(len(mean))
         return found

@@ -13,26 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import torch
 from sklearn.svm import SVC
-from torch import Tensor, nn
+from torch import Tensor
 
-from sere_plugins.methods.labelled_vectors import Array, class_weights, labelled_vectors, training_error
-from sere_plugins.methods.own_losses import refuse_losses
+from sere_core.functional import ResizableBuffers
+from sere_plugins.methods.base import Array, OwnLosses, labelled_vectors, training_error
 from sere_plugins.specs.methods import SvmParams
-from sere_registry import Group, MethodContext, Stage, StageData, UnlabelledBatch
+from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
 
 
-class Svm(nn.Module):
+class Svm(ResizableBuffers, OwnLosses):
     """One stage that fits a machine for each of the P = C(C-1)/2 pairs of classes; neither target nor backbone is touched.
 
     Buffers: `weight` `[P, F]` (linear) or `[P, n]` over the `support` vectors `[n, F]` (rbf), `bias` `[P]`, `gamma`, and
     `sides` `[P, C]`, +1 for the first class of a pair and -1 for the second; zeros where one of them has no labels.
     """
 
+    name = "svm"
+    params: SvmParams
     support: Tensor
     weight: Tensor
     bias: Tensor
@@ -41,30 +42,24 @@ class Svm(nn.Module):
     seen: Tensor
 
     def __init__(self, params: SvmParams, context: MethodContext) -> None:
-        super().__init__()
-        refuse_losses("svm", context)
-        self.params = params
-        self.backbone = context.backbone
-        self.pairs = list(combinations(range(len(context.classes)), 2))
+        super().__init__(params, context)
+        self.resizable = {"support": 0, "weight": 1} if params.kernel == "rbf" else {}
+        self.pairs = list(combinations(range(self.classes), 2))
         self.register_buffer("support", torch.zeros(0, context.input_dim))
         self.register_buffer("weight", torch.zeros(len(self.pairs), context.input_dim if params.kernel == "linear" else 0))
         self.register_buffer("bias", torch.zeros(len(self.pairs)))
         self.register_buffer("gamma", torch.zeros(()))
-        self.register_buffer("sides", torch.zeros(len(self.pairs), len(context.classes)))
-        self.register_buffer("seen", torch.ones(len(context.classes), dtype=torch.bool))
-        self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
-
-    def parameters_by_group(self) -> Mapping[str, Group]:
-        return {}
+        self.register_buffer("sides", torch.zeros(len(self.pairs), self.classes))
+        self.register_buffer("seen", torch.ones(self.classes, dtype=torch.bool))
 
     def stages(self) -> Sequence[Stage]:
         return [Stage("svm", sees=frozenset({"labelled"}), solve=self.solve)]
 
     def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
-        """Fit in float64; a class without labels is never answered.
+        """Fit in float64; a class without labels is never predicted.
 
         Returns:
-            `error` (the share of S_l answered wrongly) and the number of `support_vectors`.
+            `error` (the share of S_l predicted wrongly) and the number of `support_vectors`.
 
         Raises:
             SereError: B402 if the two paths' vectors differ in width.
@@ -79,7 +74,8 @@ class Svm(nn.Module):
             chosen = self.params
             gamma = 1 / (vectors.shape[1] * (vectors.var() or 1.0)) if chosen.gamma == "scale" else chosen.gamma
             self.gamma.fill_(gamma)
-            found = SVC(C=chosen.C, kernel=chosen.kernel, gamma=gamma, class_weight=class_weights(chosen.class_weight))
+            weights = None if chosen.class_weight == "none" else "balanced"
+            found = SVC(C=chosen.C, kernel=chosen.kernel, gamma=gamma, class_weight=weights)
             self._take(found.fit(vectors, labels), present)
             count = len(found.support_)
         posteriors = self._posteriors(torch.as_tensor(vectors).to(self.weight))
@@ -141,11 +137,3 @@ def pair_coefficients(found: SVC) -> tuple[Array, Array]:
         coefficients[row, ends[i] : ends[i + 1]] = sign * found.dual_coef_[j - 1, ends[i] : ends[i + 1]]
         coefficients[row, ends[j] : ends[j + 1]] = sign * found.dual_coef_[i, ends[j] : ends[j + 1]]
     return coefficients, sign * found.intercept_
-
-
-def _make_room(module: Any, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-    """A new instance has no support vectors: make room for the number of those in the state, and for nothing else."""
-    if module.params.kernel == "rbf" and prefix + "support" in state:
-        count = len(state[prefix + "support"])
-        module.support = module.support.new_zeros(count, module.support.shape[1])
-        module.weight = module.weight.new_zeros(len(module.pairs), count)

@@ -16,7 +16,7 @@ class CoralParams(Params):
 CORAL = ComponentSpec(
     kind="loss",
     name="coral",
-    factory="sere_plugins.losses.coral:build",
+    factory="sere_plugins.losses.coral:Coral",
     params=CoralParams,
     summary="Deep CORAL: the covariances of source and target embeddings move together",
     cite="arXiv:1607.01719",
@@ -131,7 +131,7 @@ class TricParams(Params):
 TRIC = ComponentSpec(
     kind="loss",
     name="tric",
-    factory="sere_plugins.losses.tric:build",
+    factory="sere_plugins.losses.tric:Tric",
     params=TricParams,
     summary="SERE's triple-resonance interaction chain: prototype, intra-source and cross-lingual resonance",
     cite="arXiv:2604.07417",
@@ -140,7 +140,7 @@ TRIC = ComponentSpec(
 )
 
 
-class TricSharesParams(TricParams):
+class TricAssignedParams(TricParams):
     """Parameters of `tric` and of how classes that were given out in equal shares are taught."""
 
     teach_weight: float = param(
@@ -152,7 +152,7 @@ class TricSharesParams(TricParams):
     rounds: int = param(50, "scalings of rows and columns in the balancing", ge=1)
 
 
-class TricBalancedParams(TricSharesParams):
+class TricBalancedParams(TricAssignedParams):
     """Parameters of `tric_balanced`: those of `tric`, and how classes are given out and taught."""
 
     balance: bool = param(True, "pseudo-classes are given out in equal shares; false: the classifier's own guesses (a control)")
@@ -167,7 +167,7 @@ class TricBalancedParams(TricSharesParams):
 TRIC_BALANCED = ComponentSpec(
     kind="loss",
     name="tric_balanced",
-    factory="sere_plugins.losses.tric_balanced:build",
+    factory="sere_plugins.losses.tric_balanced:TricBalanced",
     params=TricBalancedParams,
     summary="a variant of TRIC, not the paper's: pseudo-classes in equal shares, which also teach the classifier",
     cite="arXiv:2604.07417, arXiv:1911.05371",
@@ -176,7 +176,7 @@ TRIC_BALANCED = ComponentSpec(
 )
 
 
-class TricPooledParams(TricSharesParams):
+class TricPooledParams(TricAssignedParams):
     """Parameters of `tric_pooled`: those of `tric`, how classes are taught, and the second opinion."""
 
     C: float = param(0.005, "of the logistic regression: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
@@ -189,7 +189,7 @@ class TricPooledParams(TricSharesParams):
 TRIC_POOLED = ComponentSpec(
     kind="loss",
     name="tric_pooled",
-    factory="sere_plugins.losses.tric_pooled:build",
+    factory="sere_plugins.losses.tric_pooled:TricPooled",
     params=TricPooledParams,
     summary="a variant of TRIC, not the paper's: SERE's network and a logistic regression give classes out, learn and answer together",
     cite="arXiv:2604.07417, doi:10.1145/279943.279962",

@@ -57,6 +57,7 @@ class NrcParams(Params):
     expanded_affinity: float = param(0.1, "weight of a neighbour's neighbour; r in the paper; 0: they do not count", ge=0, le=1)
     self_term: bool = param(False, "agree with one's own score in the bank too: in the paper's formula, not in its code")
     diversity: float = param(1.0, "weight of the term that keeps the mean prediction of a batch spread; 0: predictions may collapse", ge=0)
+    decay: bool = param(False, "the learning rate falls as (1 + 10 t)^-0.75 over each stage, as in the authors' code")
     smoothing: float = param(0.1, "label smoothing of the source stage", ge=0, lt=1)
     features_scale: float = param(
         1.0,
