@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from sere_core.train.network import Backbone, Projection
-from sere_registry import BuildContext, Encoded, Frames, Inputs, LabelledBatch, Progress, UnlabelledBatch, Views
+from sere_registry import BuildContext, Dynamics, Encoded, Frames, Inputs, LabelledBatch, Progress, UnlabelledBatch, Views
 
 CLASSES = ("anger", "fear", "sadness")
 DIM = 5
@@ -44,7 +44,8 @@ class Shape:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             classifier = nn.Linear(context.embedding_dim, len(CLASSES))
-            network = Backbone({"mine": nn.Identity()}, {"mine": Projection(DIM, DIM, 0.0)}, _AsTheyAre(), classifier)
+            dynamics = cast(Dynamics, _AsTheyAre())
+            network = Backbone({"mine": nn.Identity()}, {"mine": Projection(DIM, DIM, 0.0)}, dynamics, classifier)
         return replace(context, backbone=network.to(self.dtype))  # type: ignore[arg-type]
 
     def __str__(self) -> str:
