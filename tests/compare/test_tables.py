@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sere_core.cli import main
 from sere_core.compare.facts import Results
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import read_results
@@ -334,28 +335,27 @@ def test_the_terminal_is_told_nothing_by_names(ugly: Results) -> None:
 # the command
 
 
-def sere(*words: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from sere_core.cli import main; sys.exit(main(sys.argv[1:]))"
-    return subprocess.run([sys.executable, "-c", code, "table", *words], capture_output=True, text=True, check=False)
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_comparison(tmp_path, seeds=1, failures={("theirs", "bb>aa", 0): "not a finite scalar"})
+    assert main(["table", str(tmp_path)]) == 0
+    done = capsys.readouterr()
+    assert "source-only" in done.out and "\x1b" not in done.out
+    (failed,) = done.err.splitlines()
+    assert all(word in failed for word in ("theirs", "bb>aa", "0", "[T501] not a finite scalar"))
+    for ending, words in {"tex": r"\toprule", "md": "| ours |", "csv": "source-only,floor", "txt": "* best"}.items():
+        output = tmp_path / f"out.{ending}"
+        assert main(["table", str(tmp_path), "--shape", "classes", "-o", str(output)]) == 0
+        assert capsys.readouterr().out == "" and words in output.read_text()
 
 
-def test_the_command(tmp_path: Path) -> None:
-    failed = ("theirs", "bb>aa", 0)
-    make_comparison(tmp_path, seeds=1, failures={failed: "not a finite scalar"})
-    done = sere(str(tmp_path))
-    assert done.returncode == 0 and "source-only" in done.stdout and "\x1b" not in done.stdout
-    assert done.stderr.splitlines() == ["failed: theirs bb>aa 0: [T501] not a finite scalar"]
-    output = tmp_path / "out.tex"
-    assert sere(str(tmp_path), "--shape", "classes", "-o", str(output)).stdout == "" and r"\toprule" in output.read_text()
-
-
-def test_the_command_where_there_is_nothing(tmp_path: Path) -> None:
-    nothing = sere(str(tmp_path))
-    assert nothing.returncode == 1 and "T505" in nothing.stderr and "Traceback" not in nothing.stderr
+def test_the_command_where_there_is_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", str(tmp_path)]) == 1
+    assert "T505" in capsys.readouterr().err
     make_comparison(tmp_path, 1, 1, 1, missing=[("source-only", "p0>q0", 0)])
-    assert sere(str(tmp_path)).returncode == 1
+    assert main(["table", str(tmp_path)]) == 1
 
 
 def test_tables_need_no_torch() -> None:
-    code = "import sys, sere_core.compare.tables, sere_core.cli.table; sys.exit('torch' in sys.modules)"
+    modules = "sere_core.compare.tables, sere_core.cli.table, sere_core.score.table, sere_core.score.records"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,8 +72,3 @@ def test_ceilings_and_warnings_are_not_to_be_overlooked(record: Record) -> None:
     text = printed(record)
     assert text.count("the sentence tells") == 1 and "identical audio" in text and "note: speaker statistics of T_u" in text
     assert "TRAINED ON TARGET LABELS" in text and "warning: [emovo]: the sentence tells" in text and "not all folds" in text
-
-
-def test_reading_and_printing_need_no_torch() -> None:
-    code = "import sys, sere_core.score.table, sere_core.score.records; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
