@@ -208,13 +208,14 @@ def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, 
     floors = [row.row for row in summary.rows if row.role == "floor"]
     places = [(reference, pair) for pair in plan.pairs[:MAPPED]]
     places += [(name, plan.pairs[0]) for name in dict.fromkeys([*shown[1:2], *floors]) if name != reference]
+    by_pair = {pair: _history(results, reference, pair) for pair in plan.pairs}
     return {
         "bars": _found(draw_bars(studio, summary, pair) for pair in plan.pairs),
         "critical": summary.ranking and draw_critical(studio, summary.ranking, reference),
         "confusions": _found(matrices[name] for name in shown),
         "more_confusions": _found(picture for name, picture in matrices.items() if name not in shown),
         "losses": _found(draw_losses(studio, row.row, _history(results, row.row)["losses"]) for row in summary.rows),
-        "diagnostics": draw_diagnostics(studio, reference, {pair: _history(results, reference, pair) for pair in plan.pairs}),
+        "diagnostics": draw_diagnostics(studio, reference, _history(results, reference), by_pair),
         "mapped": [mapped for row, pair in places if (mapped := _mapped(studio, results, row, pair))],
         "resonance": given(studio.folder),
     }

@@ -45,17 +45,16 @@ def history(records: Iterable[Path]) -> History:
 
     The epochs of a recipe's stages stand one after the other; a stage that has no such term leaves a gap.
     """
-    parts: dict[str, dict[str, list[dict[int, float]]]] = {"losses": {}, "diagnostics": {}}
-    for lines in (fold for record in records for fold in _folds(record)):
-        for part, found in parts.items():
-            mine: dict[str, dict[int, float]] = {}
-            for position, line in enumerate(lines):
-                for name, value in line.get(part, {}).items():
-                    if value is not None:
-                        mine.setdefault(name, {})[position] = float(value)
-            for name, values in mine.items():
-                found.setdefault(name, []).append(values)
-    return {part: {name: _matrix(runs) for name, runs in found.items()} for part, found in parts.items()}
+    folds = [fold for record in records for fold in _folds(record)]
+    length = max(map(len, folds), default=0)
+    found: dict[str, dict[str, Curve]] = {"losses": {}, "diagnostics": {}}
+    for part, curves in found.items():
+        for name in dict.fromkeys(name for fold in folds for line in fold for name in line[part]):
+            runs = [[line[part].get(name) for line in fold] + [None] * (length - len(fold)) for fold in folds]
+            curve = np.array(runs, dtype=np.float64)  # None becomes NaN
+            if not np.isnan(curve).all():
+                curves[name] = curve[~np.isnan(curve).all(axis=1)]
+    return found
 
 
 def _folds(record: Path) -> list[list[dict[str, dict[str, float | None]]]]:
@@ -63,17 +62,10 @@ def _folds(record: Path) -> list[list[dict[str, dict[str, float | None]]]]:
     try:
         for text in (record / "history.jsonl").read_text(encoding="utf-8").splitlines():
             line = json.loads(text)
-            folds.setdefault(line["fold"], []).append(line)
+            folds.setdefault(line["fold"], []).append({part: line[part] for part in ("losses", "diagnostics")})
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return list(folds.values())
-
-
-def _matrix(runs: Sequence[Mapping[int, float]]) -> Curve:
-    matrix = np.full((len(runs), 1 + max(max(run) for run in runs)), np.nan)
-    for row, run in zip(matrix, runs, strict=True):
-        row[list(run)] = list(run.values())
-    return matrix
 
 
 def over_runs(curve: Curve, low: float = 10, high: float = 90) -> tuple[Floats, Floats, Floats]:
@@ -94,14 +86,13 @@ def draw_losses(studio: Studio, row: str, curves: Mapping[str, Curve]) -> Pictur
     return _panel(studio, f"losses-{row}", 2.5 + 0.17 * len(shown), shown, f"Losses of {row}", f"{row}{more}", logarithmic)
 
 
-def draw_diagnostics(studio: Studio, row: str, by_pair: Mapping[str, History]) -> list[Picture]:
+def draw_diagnostics(studio: Studio, row: str, whole: History, by_pair: Mapping[str, History]) -> list[Picture]:
     """One panel for each diagnostic of a row, a line for each pair.  `name/part` share a panel, over all pairs."""
-    names = dict.fromkeys(name for found in by_pair.values() for name in found["diagnostics"])
     panels: dict[str, dict[str, Curve]] = {}
-    for name in sorted(names, key=lambda name: "/" in name):
+    for name, curve in sorted(whole["diagnostics"].items(), key=lambda item: "/" in item[0]):
         lines = {pair: found["diagnostics"][name] for pair, found in by_pair.items() if name in found["diagnostics"]}
         family, _, part = name.partition("/")
-        panels.setdefault(family, {}).update({part: _joined(list(lines.values()))} if part else lines)
+        panels.setdefault(family, {}).update({part: curve} if part else lines)
     pictures = []
     for name, lines in list(panels.items())[:PANELS]:
         shown = dict(list(lines.items())[: len(COLOURS)])
@@ -109,12 +100,6 @@ def draw_diagnostics(studio: Studio, row: str, by_pair: Mapping[str, History]) -
         height = 2.4 + 0.1 * len(shown)
         pictures.append(_panel(studio, f"diagnostic-{row}-{name}", height, shown, f"{words} of {row}", words))
     return pictures
-
-
-def _joined(curves: Sequence[Curve]) -> Curve:
-    length = max(each.shape[1] for each in curves)
-    padded = [np.pad(each, ((0, 0), (0, length - each.shape[1])), constant_values=np.nan) for each in curves]
-    return np.concatenate(padded)
 
 
 def _panel(
