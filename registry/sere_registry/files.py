@@ -1,4 +1,4 @@
-"""Files that are whole or not there: temporary file, fsync, rename; and the one lock of a run folder."""
+"""Files that are whole or not there: temporary file, fsync, rename; the one lock of a run folder; and the cache's folder."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from sere_registry.errors import SereError, error
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _ELSEWHERE = "another folder (`output.dir` of records, `features.cache` or SERE_CACHE of the cache)"
+
+
+def cache_folder(chosen: str | None = None) -> Path:
+    """The folder of what is made once for all runs: `chosen`, else SERE_CACHE, else ~/.cache/sere."""
+    return Path(chosen or os.environ.get("SERE_CACHE") or "~/.cache/sere").expanduser()
 
 
 @contextlib.contextmanager

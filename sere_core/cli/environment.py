@@ -134,7 +134,9 @@ def devices() -> Finding:
 
 def cache() -> Finding:
     """The folder of extracted features: its size, whether it can be written, what is free."""
-    folder = Path(os.environ.get("SERE_CACHE") or Path.home() / ".cache" / "sere").expanduser()
+    from sere_registry.files import cache_folder
+
+    folder = cache_folder()
     above = folder
     while not above.exists() and above != above.parent:
         above = above.parent

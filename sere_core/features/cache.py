@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,14 +22,6 @@ from sere_registry.files import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from sere_core.config.model import Features
-
-
-def folder(options: Features) -> Path:
-    """Where the cache is: `features.cache` of the config, else SERE_CACHE, else ~/.cache/sere."""
-    chosen = options.cache or os.environ.get("SERE_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "sere"
 
 
 def key(**parts: object) -> str:

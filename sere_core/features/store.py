@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from sere_core.features import audio, contours
-from sere_core.features.cache import Cache, Entry, folder, key
+from sere_core.features.cache import Cache, Entry, key
 from sere_registry import Encoder, Problem, Recording, SereError, error
+from sere_registry.files import cache_folder
 
 if TYPE_CHECKING:
     from sere_core.config.model import Features
@@ -127,7 +128,7 @@ class Extractor:
 
     def __init__(self, encoders: Mapping[str, NamedEncoder], contour_names: frozenset[ContourName], options: Features) -> None:
         self.encoders, self.contour_names, self.options = encoders, contour_names, options
-        self.cache = Cache(folder(options))
+        self.cache = Cache(cache_folder(options.cache))
         self.groups = _groups_of(contour_names)
         self._digests: dict[Path, str] = {}
         prints = {group: contours.fingerprint(group, options) for group in contours.GROUPS}

@@ -18,6 +18,7 @@ from sere_core.config.model import Features
 from sere_core.features import audio, cache, store
 from sere_core.features.cache import Cache, Entry
 from sere_registry import Recording, SereError
+from sere_registry.files import cache_folder
 
 CONTOURS = frozenset({"rms", "centroid"})
 KEY = cache.key(file="0", extractor="x")
@@ -240,10 +241,10 @@ def test_no_damaged_byte_of_an_entry_goes_unnoticed(tmp_path: Path) -> None:
 
 def test_the_folder_is_the_configs_or_the_environments_or_the_homes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERE_CACHE", "/from/environment")
-    assert cache.folder(Features(cache="/from/config")) == Path("/from/config")
-    assert cache.folder(Features()) == Path("/from/environment")
+    assert cache_folder("/from/config") == Path("/from/config")
+    assert cache_folder() == Path("/from/environment")
     monkeypatch.delenv("SERE_CACHE")
-    assert cache.folder(Features()) == Path.home() / ".cache" / "sere"
+    assert cache_folder() == Path.home() / ".cache" / "sere"
 
 
 def test_two_processes_write_the_same_keys(tmp_path: Path) -> None:

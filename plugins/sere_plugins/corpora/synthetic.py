@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from itertools import product
-from pathlib import Path
 
 from sere_plugins.specs.corpora import SyntheticParams
-from sere_registry.files import write_atomically
+from sere_registry.files import cache_folder, write_atomically
 from sere_registry.protocols import BuildContext
 from sere_registry.utterances import Finding, Recording, Utterance
 
@@ -30,7 +28,7 @@ class Synthetic:
         self.params = params
         self.corpus = context.id
         self.languages: tuple[str, ...] = (params.language,)
-        cache = context.cache if context.cache is not None else _default_cache()
+        cache = context.cache if context.cache is not None else cache_folder()
         values = json.dumps({"version": VERSION, **params.model_dump(mode="json")}, sort_keys=True)
         digest = hashlib.sha256(values.encode()).hexdigest()
         #: each set of parameters has a folder of its own
@@ -70,7 +68,3 @@ class Synthetic:
             write_atomically(path, wav(self.params, utterance))
             if progress is not None:
                 progress(done, len(missing))
-
-
-def _default_cache() -> Path:
-    return Path(os.environ.get("SERE_CACHE") or "~/.cache/sere").expanduser()
