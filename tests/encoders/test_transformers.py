@@ -134,7 +134,7 @@ def test_times_of_frames(folders: dict[Any, Path]) -> None:
     """Frame i answers to what happens near `offset + i / rate`: a click moves the frames around it most."""
     encoder = build(folders["wav2vec2", False], layer=0, train="frozen")
     assert (encoder.rate, encoder.offset) == (50.0, 200 / 16000)
-    cnn: Any = encoder._trunk.on(torch.device("cpu")).front.cnn
+    cnn: Any = encoder._trunk.on(torch.device("cpu"))[0].cnn
     quiet = torch.zeros(1, 16000)
     for i in (0, 7, 48):
         click = quiet.clone()

@@ -117,7 +117,7 @@ def test_times_of_frames(folder: Path) -> None:
     """Frame i stands at `i / 50` seconds: a burst there moves it most."""
     encoder = build(folder, layer=0)
     assert (encoder.rate, encoder.offset) == (50.0, 0.0)
-    front: Any = encoder._trunk.on(torch.device("cpu")).front
+    front: Any = encoder._trunk.on(torch.device("cpu"))[0]
     t = np.arange(WINDOW)
     hum = 0.01 * np.sin(0.3 * t)
     for i in (3, 20, 55):

@@ -11,7 +11,6 @@ import inspect
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -26,7 +25,7 @@ from sere_registry import BuildContext, Frames, SereError, error
 from sere_registry.protocols import ContourName
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 #: changes when the same weights would give another output of `extract`
 VERSION = 1
@@ -100,7 +99,7 @@ class Stack(nn.Module):
         signature = inspect.signature(type(self.layers[0]).forward).parameters if len(self.layers) else {}
         self._also = {"layer_head_mask": None} if "layer_head_mask" in signature else {}
 
-    def forward(self, values: Tensor, mask: Tensor | None) -> list[Tensor]:
+    def forward(self, values: Tensor, mask: Tensor | None = None) -> list[Tensor]:
         """All hidden states `[B, T, H]`: what enters, and what leaves each layer (the last after the norm, if there is one).
 
         `mask` is `[B, T]`, True on frames that are attended to; None for all.
@@ -121,56 +120,29 @@ class Stack(nn.Module):
             yield values
 
 
-class Trunk(nn.Module):
-    """The frozen part: samples `[B, N]` -> the hidden states, each `[B, T, H]`."""
-
-    def __init__(self, front: nn.Module, stack: Stack) -> None:
-        super().__init__()
-        self.front = front
-        self.stack = stack
-
-    def forward(self, samples: Tensor) -> list[Tensor]:
-        states: list[Tensor] = self.stack(self.front(samples, None), None)
-        return states
-
-
-@dataclass(frozen=True)
 class Network(ABC):
     """A network on disk, and how to build parts of it; only the tensors of these parts are read.
 
-    Names are those of transformers' model, `*_names` their beginnings.
+    Attributes (names are those of transformers' model, `*_names` their beginnings):
+        prefixes: what may stand before a name in the files.
+        layers: L, the number of layers.
+        norm_is_last: does the network's norm stand after the last layer, or before the first?
+        front_names: what the front needs beside the convolutions.
     """
 
-    checkpoint: Checkpoint
-
+    prefixes: ClassVar[tuple[str, ...]]
     cnn_names: ClassVar[tuple[str, ...]]
     layers_name: ClassVar[str]
     norm_name: ClassVar[str]
-    #: what may stand before a name in the files
-    prefixes: ClassVar[tuple[str, ...]]
     attention: ClassVar[str] = "sdpa"
+    layers: int
+    norm_is_last: bool
+    front_names: tuple[str, ...]
 
-    @functools.cached_property
-    def config(self) -> PretrainedConfig:
-        """The network's configuration."""
-        made = self.checkpoint.configuration(add_adapter=False)  # an adapter on top would change the frame rate
-        made._attn_implementation = self.attention
-        return made
-
-    @property
-    @abstractmethod
-    def layers(self) -> int:
-        """L, the number of layers."""
-
-    @property
-    @abstractmethod
-    def norm_is_last(self) -> bool:
-        """Does the network's norm stand after the last layer, or before the first?"""
-
-    @property
-    @abstractmethod
-    def front_names(self) -> tuple[str, ...]:
-        """What the front needs beside the convolutions."""
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.config = checkpoint.configuration(add_adapter=False)  # an adapter on top would change the frame rate
+        self.config._attn_implementation = self.attention
 
     @abstractmethod
     def model(self) -> PreTrainedModel:
@@ -194,10 +166,10 @@ class Network(ABC):
         norm = (f"{self.norm_name}.",) if self.norm_is_last and depth == self.layers else ()
         return (*(f"{self.layers_name}.{i}." for i in range(cut, depth)), *norm)
 
-    def trunk(self, cut: int) -> Trunk:
-        """Everything below layer `cut`, to be frozen."""
+    def trunk(self, cut: int) -> nn.Sequential:
+        """Everything below layer `cut`, to be frozen: samples `[B, N]` -> all hidden states, each `[B, T, H]`."""
         model = self._read(*self.cnn_names, *self.front_names, *self.stack_names(0, cut))
-        return Trunk(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, cut))
+        return nn.Sequential(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, cut))
 
     def top(self, cut: int, depth: int) -> Stack:
         """The layers from `cut` up to `depth`, to be trained."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from sere_plugins.encoders.checkpoint import locate
+from sere_plugins.encoders.checkpoint import Checkpoint, locate
 from sere_plugins.encoders.pretrained import Network, OffTree, PretrainedEncoder, Stack
 from sere_plugins.specs.encoders import PretrainedParams
 from sere_registry import BuildContext, Frames
@@ -42,7 +42,7 @@ class SpeechFront(nn.Module):
         self.norm = norm
         self.dropout = model.encoder.dropout
 
-    def forward(self, samples: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, samples: Tensor, mask: Tensor | None = None) -> Tensor:
         """`[B, N]` -> `[B, T, H]`; frames outside `mask` `[B, T]` are set to zero before the position embedding reads them."""
         out = self.projection(self.cnn(samples).transpose(1, 2))
         values: Tensor = out[0] if isinstance(out, tuple) else out
@@ -92,18 +92,12 @@ class SpeechNetwork(Network):
     norm_name = "encoder.layer_norm"
     prefixes = ("wav2vec2.", "hubert.", "wavlm.", "")
 
-    @property
-    def layers(self) -> int:
-        return int(self.config.num_hidden_layers)
-
-    @property
-    def norm_is_last(self) -> bool:
-        return bool(self.config.do_stable_layer_norm)
-
-    @property
-    def front_names(self) -> tuple[str, ...]:
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.layers = int(self.config.num_hidden_layers)
+        self.norm_is_last = bool(self.config.do_stable_layer_norm)
         norm = () if self.norm_is_last else (f"{self.norm_name}.",)
-        return ("feature_projection.", "encoder.pos_conv_embed.", *norm)
+        self.front_names = ("feature_projection.", "encoder.pos_conv_embed.", *norm)
 
     def model(self) -> PreTrainedModel:
         from transformers import MODEL_MAPPING
@@ -206,7 +200,7 @@ class SpeechEncoder(PretrainedEncoder):
         mask = torch.arange(int(counts.max()), device=samples.device) < counts[:, None]
         if self._batchable:
             return Frames(front(samples, mask), mask, self.rate)
-        alone = [front(one[None, :n], None)[0] for one, n in zip(samples, rows.tolist(), strict=True)]
+        alone = [front(one[None, :n])[0] for one, n in zip(samples, rows.tolist(), strict=True)]
         return Frames(pad_sequence(alone, batch_first=True), mask, self.rate)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, pad
 from torch.nn.utils.rnn import pad_sequence
 
-from sere_plugins.encoders.checkpoint import locate
+from sere_plugins.encoders.checkpoint import Checkpoint, locate
 from sere_plugins.encoders.pretrained import Network, OffTree, PretrainedEncoder
 from sere_plugins.specs.encoders import WhisperParams
 from sere_registry import BuildContext, Frames, error
@@ -84,8 +84,8 @@ class WhisperFront(nn.Module):
         self.rate = rate
         self.register_buffer("positions", positions, persistent=False)
 
-    def forward(self, windows: Tensor, mask: None = None) -> Tensor:
-        """`[W, N]` -> `[W, P, H]`; a window is read whole, with its padding."""
+    def forward(self, windows: Tensor) -> Tensor:
+        """`[W, N]` -> `[W, P, H]`."""
         with torch.no_grad():
             mel = self.mel(windows)
         return dropout(self.cnn(mel) + self.positions, self.rate, self.training)
@@ -101,14 +101,11 @@ class WhisperNetwork(Network):
     norm_is_last = True
     prefixes = ("model.encoder.", "encoder.", "")
 
-    @property
-    def layers(self) -> int:
-        return int(self.config.encoder_layers)
-
-    @property
-    def hop(self) -> int:
-        """Samples between two frames of the spectrogram; a frame of the encoder takes two."""
-        return int(self.checkpoint.preprocessor.get("hop_length", 160))
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.layers = int(self.config.encoder_layers)
+        #: samples between two frames of the spectrogram; a frame of the encoder takes two
+        self.hop = int(checkpoint.preprocessor.get("hop_length", 160))
 
     def model(self) -> PreTrainedModel:
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -186,7 +183,7 @@ class Whisper(PretrainedEncoder):
             sizes = (self._windows(rows) * self.positions).tolist()
             parts = [one[:n].reshape(-1, self.positions, one.shape[-1]) for one, n in zip(frames.values, sizes, strict=True)]
         windows = torch.cat(parts)
-        encoded = self.top(windows if self.front is None else self.front(windows), None)[-1]
+        encoded = self.top(windows if self.front is None else self.front(windows))[-1]
         kept = self.lengths(rows)
         pieces = encoded.split([len(part) for part in parts])
         values = pad_sequence([piece.flatten(0, 1)[:n] for piece, n in zip(pieces, kept.tolist(), strict=True)], batch_first=True)
