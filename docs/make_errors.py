@@ -1,6 +1,6 @@
 """Writes `docs/errors.md`, the catalogue of error codes: `python docs/make_errors.py`.
 
-What a code means stands in `sere_registry.errors`, the way out in `sere_core.cli.advice` (which `sere explain` reads too), the typical
+What a code means stands in `sere_registry.errors`, the hint in `sere_core.cli.explain` (which `sere explain` reads too), the typical
 cause here.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sere_core.cli.advice import ADVICE
+from sere_core.cli.explain import ADVICE
 from sere_registry.errors import CODES, EXIT_CODES
 
 PAGE = Path(__file__).with_name("errors.md")
@@ -16,7 +16,7 @@ PAGE = Path(__file__).with_name("errors.md")
 _INTRODUCTION = """\
 # Error codes
 
-Written by `docs/make_errors.py`: the meanings come from `sere_registry/errors.py`, the ways out from `sere_core/cli/advice.py`.
+Written by `docs/make_errors.py`: the meanings come from `sere_registry/errors.py`, the hints from `sere_core/cli/explain.py`.
 
 Every mistake is one line, and all that can be found at once are reported at once:
 
@@ -102,7 +102,7 @@ def page() -> str:
         for code, meaning in CODES.items():
             if code.startswith(letter):
                 parts.append(f"### {code}\n\n**{meaning[0].upper()}{meaning[1:]}.**\n")
-                parts.append(f"Typical cause: {CAUSES[code]}.\n\nWay out: {ADVICE[code]}\n")
+                parts.append(f"Typical cause: {CAUSES[code]}.\n\nHint: {ADVICE[code]}\n")
     return "\n".join(parts)
 
 

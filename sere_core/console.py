@@ -13,9 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Speaker:
     """Prints to the terminal; quiet when asked to be, and without bars where there is no terminal."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, stderr: bool = False) -> None:
         self.quiet = quiet
-        self.console = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty())
+        file = sys.stderr if stderr else sys.stdout
+        self.console = Console(file=file, soft_wrap=not file.isatty())
 
     @property
     def interactive(self) -> bool:
@@ -44,3 +45,12 @@ class Speaker:
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(title, total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
+
+    @contextmanager
+    def status(self) -> Iterator[Callable[[str], None]]:
+        """A line that each call replaces by another; nothing where there is no terminal."""
+        if not self.interactive:
+            yield lambda line: None
+            return
+        with self.console.status("") as status:
+            yield lambda line: status.update(line)

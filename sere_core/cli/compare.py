@@ -1,63 +1,113 @@
-"""`sere compare FILE`: rows x pairs x seeds of runs that differ in nothing but what is varied, and their table."""
+"""`sere compare`, `sweep`, `table` and `report`: many runs under one harness, and what is made of their records."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from typing import Any
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sere_core.cli.many_runs import add_arguments, check_executor, run_missing
+from sere_core.cli.arguments import Arguments, Subparsers, add_command, add_repeated
 
-_EXAMPLES = """\
+if TYPE_CHECKING:
+    from sere_core.compare.executors import Executor
+    from sere_core.compare.planning import Planned
+    from sere_core.console import Speaker
+
+_CODES = """\
+exit codes: 0 done, 1 some runs failed or they are not comparable, 2 config or usage, 3 a plugin, 4 the environment,
+130 interrupted"""
+_COMPARE = f"""\
 examples:
   sere compare compare/small
   sere compare comparison.yaml --dry-run
   sere compare sere_default --vary losses.adapt.use=tric,coral --pairs 'xa>xb,xb>xa' --seeds 5 --out runs/two
 
 The same command goes on after an interruption, and runs only what is missing.
-exit codes: 0 all runs are done, 1 some failed or the runs are not comparable, 2 config or usage, 3 a plugin, 4 the environment,
-130 interrupted"""
+{_CODES}"""
+_SWEEP = f"""\
+examples:
+  sere sweep comparison.yaml --select information_max --dry-run
+  sere sweep comparison.yaml --select information_max --trials 20 --repeats 3
+  sere sweep compare/small --select snd --trials 5 --repeats 2 --params losses.adapt
+
+The same command goes on after an interruption, and runs only what is missing.  `sere table` and `sere report` read its folder.
+{_CODES}"""
+_TABLE = """\
+shapes: main (UAR by pair, means, tests), ablation (rows named `ours -part`), encoders (rows named `one>other`), classes, gender, cost
+
+examples:
+  sere table runs/small
+  sere table runs/small --shape classes --format markdown
+  sere table runs/small -o table1.tex
+
+exit codes: 0, 1 if no run is finished or the runs are not comparable, 2 usage"""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `sere`."""
-    from argparse import RawDescriptionHelpFormatter
-
-    parser = subparsers.add_parser(
-        "compare",
-        help="compare methods under one harness",
-        description="Run what a comparison asks for and is not there yet, prove that the runs are comparable, print the table.",
-        epilog=_EXAMPLES,
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "config",
-        metavar="FILE",
-        help="a comparison (YAML with `compare: NAME`), or a config to vary; or the name of one that comes with sere",
-    )
-    parser.add_argument(
-        "--vary", action="append", default=[], metavar="A.B=V,V", help="rows: a path and its values; repeated, axes are crossed"
-    )
-    parser.add_argument("--pairs", metavar="S>T,S>T", help="pairs of corpora, source first, or `all`; default: the config's own")
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the four commands to `sere`."""
+    summary = "run rows x pairs x seeds under one harness, prove them equal but for what is varied, and test"
+    parser = add_command(subparsers, "compare", summary, run_compare, _COMPARE)
+    help = "a comparison (YAML with `compare: NAME`), or a config to vary; or the name of one that comes with sere"
+    parser.add_argument("config", metavar="FILE", help=help)
+    add_repeated(parser, "--vary", "A.B=V,V", "rows: a path and its values; several axes are crossed")
     parser.add_argument("--seeds", metavar="N", help="how many, from 0, or a list with commas; default: 1")
-    parser.add_argument("--floor", action="append", default=[], metavar="ROW", help="a row that adapts to nothing; may be repeated")
-    parser.add_argument(
-        "--ceiling", action="append", default=[], metavar="ROW", help="a row that learns from the target's own labels; may be repeated"
-    )
-    parser.add_argument("--reference", metavar="ROW", help="the row that all others are tested against; default: the first method")
-    parser.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a difference between runs that is allowed and told below the table, e.g. versions.torch",
-    )
-    parser.add_argument("--out", metavar="DIR", help="the comparison's folder; default: runs/NAME")
-    add_arguments(parser)
+    add_repeated(parser, "--floor", "ROW", "a row that adapts to nothing")
+    add_repeated(parser, "--ceiling", "ROW", "a row that learns from the target's own labels")
+    help = "the row that all others are tested against; default: the first method"
+    parser.add_argument("--reference", metavar="ROW", help=help)
+    add_repeated(parser, "--allow", "NAME", "a difference between runs that the table may have, e.g. versions.torch")
+    _add_arguments(parser, "the comparison's folder; default: runs/NAME")
+
+    summary = "search settings for all rows of a comparison, without target labels"
+    parser = add_command(subparsers, "sweep", summary, run_sweep, _SWEEP)
+    parser.add_argument("config", metavar="FILE", help="a comparison, with or without a `tune` section, or a config")
+    parser.add_argument("--trials", type=int, metavar="N", help="settings for each row, pair and repeat; default: 20")
+    help = "how often the whole search is done, with a seed each; default: 3"
+    parser.add_argument("--repeats", type=int, metavar="N", help=help)
+    help = "chooses a setting by the posteriors of T_u; see `sere plugins`"
+    parser.add_argument("--select", metavar="SELECTOR", help=help)
+    add_repeated(parser, "--params", "A.B", "what is searched; default: losses and method")
+    _add_arguments(parser, "the sweep's folder; default: runs/NAME-tuned")
+
+    parser = add_command(subparsers, "table", "print a table of a comparison or sweep", run_table, _TABLE)
+    _add_folder(parser)
+    shapes = ["main", "ablation", "encoders", "classes", "gender", "cost"]
+    parser.add_argument("--shape", choices=shapes, default="main", help="what stands in it; default: %(default)s")
+    help = "default: what FILE ends in (.md .csv .tex), else terminal"
+    parser.add_argument("--format", choices=["terminal", "markdown", "csv", "latex"], help=help)
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write it to FILE")
+
+    summary = "write the report of a comparison or sweep into its folder: report.html, figures/ and tables/"
+    parser = add_command(subparsers, "report", summary, run_report)
+    _add_folder(parser)
+    help = "resonance maps of the reference row, for the first N pairs; they need the audio; default: %(default)s"
+    parser.add_argument("--resonance", type=int, default=2, metavar="N", help=help)
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
-def run(arguments: Any) -> int:
+def _add_folder(parser: Arguments) -> None:
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
+
+
+def _add_arguments(parser: ArgumentParser, out: str) -> None:
+    """Which pairs, what changes every run, who runs them, and what is said."""
+    help = "pairs of corpora, source first, or `all`; default: the config's own"
+    parser.add_argument("--pairs", metavar="S>T,S>T", help=help)
+    add_repeated(parser, "--set", "A.B=VALUE", "change the config of every run", "sets")
+    add_repeated(parser, "--unset", "A.B", "put back to its default in every run", "unsets")
+    parser.add_argument("--out", metavar="DIR", help=out)
+    parser.add_argument("--jobs", type=int, metavar="N", help="how many runs at a time; default: as many as there are cores")
+    help = "run on a Dask cluster, e.g. tcp://host:8786; see docs/cluster.md"
+    parser.add_argument("--scheduler", metavar="ADDRESS", help=help)
+    parser.add_argument("--dry-run", action="store_true", help="check every config, say what would run, and stop")
+    parser.add_argument("--yes", action="store_true", help="do not ask before starting")
+    parser.add_argument("--quiet", action="store_true", help="print the table and errors only")
+
+
+def run_compare(arguments: Namespace) -> int:
     """Plan, run what is missing, prove, print.
 
     Raises:
@@ -68,13 +118,13 @@ def run(arguments: Any) -> int:
     from sere_core.compare.progress import finish
     from sere_core.console import Speaker
 
-    check_executor(arguments)
+    _check_executor(arguments)
     speaker = Speaker(arguments.quiet)
     planned = plan_comparison(arguments.config, Flags.of(arguments))
     if not arguments.dry_run:
         planned.write()
     try:
-        if not run_missing(arguments, planned, speaker):
+        if not _run_missing(arguments, planned, speaker):
             return 0
     except KeyboardInterrupt:
         print(f"\ninterrupted; what is done is kept; to go on: {_command(arguments)}", file=sys.stderr)
@@ -82,15 +132,175 @@ def run(arguments: Any) -> int:
     return finish(planned.folder, speaker.console)
 
 
-def _command(arguments: Any) -> str:
+def run_sweep(arguments: Namespace) -> int:
+    """Plan, run what is missing, choose, prove, print.
+
+    Raises:
+        SereError: what is wrong with the sweep, or why its chosen runs do not share a table.
+    """
+    from sere_core.compare.grammar import Flags
+    from sere_core.compare.progress import finish
+    from sere_core.compare.reading import read_results
+    from sere_core.compare.sweep import choose, plan_of_choices, plan_sweep, show_choices, write_choices
+    from sere_core.console import Speaker
+
+    _check_executor(arguments)
+    speaker = Speaker(arguments.quiet)
+    sweep = plan_sweep(arguments.config, Flags.of(arguments))
+    if not arguments.dry_run:
+        sweep.write()
+    try:
+        if not _run_missing(arguments, sweep.planned, speaker, sweep.tune.trials):
+            return 0
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; what is done is kept; to go on: {_command(arguments)}", file=sys.stderr)
+        return 130
+    choices, without = choose(sweep)
+    write_choices(sweep, choices)
+    plan_of_choices(sweep, choices).write(sweep.folder)
+    code = finish(sweep.folder, speaker.console)
+    show_choices(sweep, choices, read_results(sweep.folder), speaker)
+    for place, why in without:
+        print(f"nothing chosen for {place.row} {place.pair} seed {place.seed}: {why}", file=sys.stderr)
+    return 1 if without else code
+
+
+def run_table(arguments: Namespace) -> int:
+    """Print or write it; 1 if the comparison has no finished run yet.
+
+    Raises:
+        SereError: T505 if the folder holds no comparison, T506 and T508 if its rows do not share a table, X704 or X705 if
+            FILE cannot be written.
+    """
+    from rich.console import Console
+
+    from sere_core.compare.reading import read_results
+    from sere_core.compare.tables import build
+    from sere_core.tables import FORMATS, print_tables, render
+    from sere_registry.files import write_atomically
+
+    results = read_results(arguments.folder)
+    results.check()
+    for line in results.failure_lines:
+        print(line, file=sys.stderr)
+    if not results.runs:
+        print("no run of this comparison is finished", file=sys.stderr)
+        return 1
+    output: Path | None = arguments.output
+    endings = {f".{ending}": format for format, (ending, _) in FORMATS.items()}
+    format = arguments.format or endings.get(output.suffix if output else ".txt", "terminal")
+    table = build(results, arguments.shape)
+    if output is not None:
+        write_atomically(output, render(table, format).encode())
+    elif format == "terminal":
+        print_tables(Console(), table)
+    else:
+        print(render(table, format), end="")
+    return 0
+
+
+def run_report(arguments: Namespace) -> int:
+    """Write it and say where it is.
+
+    Raises:
+        SereError: T505 if the folder holds no comparison; X704 or X705 if it cannot be written.
+    """
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # the work is small: on a busy machine threads would wait ten times as long
+    from sere_core.compare.report import write_report
+    from sere_core.compare.report.resonance import draw_resonance
+    from sere_core.console import Speaker
+
+    speaker = Speaker(arguments.quiet, stderr=True)
+    with speaker.status() as tell:
+        draw_resonance(arguments.folder, max(arguments.resonance, 0), speaker.say)
+        path = write_report(arguments.folder, tell)
+    if not arguments.quiet:
+        print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); beside it: figures/, tables/")
+    return 0
+
+
+def _check_executor(arguments: Namespace) -> None:
+    """Do --jobs and --scheduler say who runs the jobs?
+
+    Raises:
+        SereError: C305.
+    """
+    from sere_registry.errors import Place, error
+
+    if arguments.jobs is not None and arguments.scheduler is not None:
+        hint = "the workers' slots say how many run at a time"
+        raise error("C305", "--jobs is of this machine, --scheduler of others", hint, Place("--jobs"))
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise error("C305", f"--jobs {arguments.jobs} would run nothing", "give at least 1", Place("--jobs"))
+
+
+def executor_of(arguments: Namespace, planned: Planned) -> Executor:
+    """Who runs the jobs of a comparison.
+
+    Raises:
+        SereError: why a cluster cannot.
+    """
+    if arguments.scheduler is not None:
+        from sere_core.compare.dask_cluster import DaskCluster
+
+        return DaskCluster(arguments.scheduler, planned.folder, planned.needs)
+    from sere_core.compare.executors import LocalProcesses
+
+    return LocalProcesses(arguments.jobs)
+
+
+def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trials: int | None = None) -> bool:
+    """Show the plan; then, unless it is a dry run, extract the features of all missing jobs and run these.
+
+    Args:
+        arguments: of the command line.
+        planned: what is to be run; its configs are written.
+        speaker: the terminal.
+        trials: of a sweep, for each row, pair and seed.
+
+    Returns:
+        Whether the jobs have been run, or were done before.
+
+    Raises:
+        SereError: the problems of all audio files, or of a cache that cannot be written.
+    """
+    from sere_core.compare.executors import run_all
+    from sere_core.compare.extraction import extract_features
+    from sere_core.compare.progress import JobProgress
+
+    plan, folder = planned.plan, planned.folder
+    missing = plan.missing_jobs(folder)
+    if not missing and not arguments.dry_run:
+        speaker.say(f"all {len({job.job for job in plan.jobs})} runs were done before; records: {folder / 'records'}")
+        return True
+    speaker.warn(planned.warnings)
+    executor = executor_of(arguments, planned)
+    progress = JobProgress(plan, folder, missing, executor.workers, speaker)
+    progress.show(trials)
+    if arguments.dry_run or not _agreed(arguments, len(missing), speaker):
+        return False
+    extract_features((planned.resolved[job] for job in missing), speaker)
+    with progress.bar():
+        for outcome in run_all(executor, folder, missing, speaker.say):
+            progress.ended(outcome)
+    return True
+
+
+def _agreed(arguments: Namespace, count: int, speaker: Speaker) -> bool:
+    """On a terminal it is asked whether to start, unless --yes was given."""
+    if arguments.yes or not speaker.interactive or not sys.stdin.isatty():
+        return True
+    return input(f"start {count} runs? [Y/n] ").strip().lower() in ("", "y", "yes")
+
+
+def _command(arguments: Namespace) -> str:
     """The command line that goes on."""
-    words = ["sere", "compare", arguments.config]
-    for name, flag in (("vary", "--vary"), ("sets", "--set"), ("unsets", "--unset"), ("floor", "--floor"), ("ceiling", "--ceiling")):
-        for text in getattr(arguments, name):
-            words += [flag, text]
-    for text in arguments.allow:
-        words += ["--allow", text]
-    for name in ("pairs", "seeds", "reference", "out", "jobs", "scheduler"):
-        if getattr(arguments, name) is not None:
-            words += [f"--{name}", str(getattr(arguments, name))]
+    words = ["sere", arguments.command, arguments.config]
+    repeated = {"vary": "--vary", "sets": "--set", "unsets": "--unset", "floor": "--floor", "ceiling": "--ceiling"}
+    for name, flag in {**repeated, "allow": "--allow", "params": "--params"}.items():
+        words += [word for text in getattr(arguments, name, ()) for word in (flag, text)]
+    single = ("pairs", "seeds", "trials", "repeats", "select", "reference", "out", "jobs", "scheduler")
+    given = {name: getattr(arguments, name, None) for name in single}
+    words += [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
     return shlex.join(words)

@@ -2,32 +2,339 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+import json
+import sys
+import textwrap
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-#: verb -> its module (with `add_arguments(parser)` and `run(arguments)`), and what `--help` says of it
-VERBS: dict[str, tuple[str, str]] = {
-    "show": ("sere_core.cli.config_show", "print the resolved config as YAML"),
-    "fill": ("sere_core.cli.config_fill", "write a complete config from a partial one"),
-    "explain": ("sere_core.cli.config_explain", "what each key means, its value, and who set it"),
-    "diff": ("sere_core.cli.config_diff", "the resolved values in which two configs differ"),
-    "check": ("sere_core.cli.config_check", "report every mistake, and run nothing"),
-    "schema": ("sere_core.cli.config_schema", "print the JSON Schema of configs, for editors"),
-}
+from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, print_json, read_config
+
+if TYPE_CHECKING:
+    from sere_core.config import Bound, Resolved
+    from sere_core.config.nodes import Data, Dropped
+    from sere_registry.errors import Place, Problem
+
+DEFAULT = "default"
+_ABSENT = object()
+_COLUMN = 56  # where origins begin, if lines are not longer
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("config", help="show, check, explain and compare configs", allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb, (module, line) in VERBS.items():
-        child = verbs.add_parser(verb, help=line, description=f"{line[0].upper()}{line[1:]}.", allow_abbrev=False)
-        importlib.import_module(module).add_arguments(child)
+    show_ = add_command(verbs, "show", "print the resolved config as YAML", show, json=True)
+    fill_ = add_command(verbs, "fill", "write a complete config from a partial one", fill, json=True)
+    explain_ = add_command(verbs, "explain", "what each key means, its value, and who set it", explain, json=True)
+    check_ = add_command(verbs, "check", "report every mistake, and run nothing", check, json=True)
+    diff_ = add_command(verbs, "diff", "the resolved values in which two configs differ", diff, json=True)
+    schema_ = add_command(verbs, "schema", "print the JSON Schema of configs, for editors", schema, json=True)
+    for verb in (show_, fill_, explain_, check_):
+        add_config_arguments(verb)
+    help = "beside each value the file:line:column or --set that set it"
+    show_.add_argument("--origins", action="store_true", help=help)
+    for verb in (fill_, schema_):
+        verb.add_argument("-o", "--output", metavar="FILE", default=None, help="write it there (default: print it)")
+    fill_.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    help = "only what is at or below it, e.g. losses.adapt"
+    explain_.add_argument("path", metavar="PATH", nargs="?", default="", help=help)
+    diff_.add_argument("first", metavar="A", help="a YAML file, or the name of a config that comes with sere")
+    diff_.add_argument("second", metavar="B", help="another")
 
 
-def run(arguments: Any) -> int:
-    """What the verb says.
+def show(arguments: Namespace) -> int:
+    """Print the resolved config; its digest stands in the first line, as a comment."""
+    from sere_core.config.files import shown
+    from sere_core.config.nodes import dotted, leaves
+
+    resolved = read_config(arguments)
+    data = resolved.config.model_dump(mode="json")
+    sources = [shown(file) for file in resolved.sources]
+    if arguments.json:
+        about: dict[str, object] = {"job": resolved.digest(), "sources": sources, "config": data}
+        if arguments.origins:
+            about["origins"] = {dotted(path): origin(resolved, path) for path, _ in leaves(data)}
+            gone = {path: dropped(resolved, tuple(path.split("."))) for path in resolved.components}
+            about["dropped"] = {
+                path: [{"param": one.name, "of": one.of, "origin": _spot(one.place)} for one in lost] for path, lost in gone.items() if lost
+            }
+        print_json(about)
+        return 0
+    print(f"# job {resolved.digest()}, from {', '.join(sources)}")
+    if not arguments.origins:
+        print(resolved.dump(), end="")
+        return 0
+    lines = list(_lines(resolved, data, (), ""))
+    width = min(_COLUMN, max((len(line) for line, comment in lines if comment), default=0))
+    for line, comment in lines:
+        print(f"{line.ljust(width)}  # {comment}" if comment else line)
+    return 0
+
+
+def _lines(resolved: Resolved, data: Data, path: tuple[str, ...], indent: str) -> Iterator[tuple[str, str]]:
+    """The lines of the config as YAML, each with what set its value."""
+    from sere_core.config.yaml_text import flow
+
+    for name, child in data.items():
+        here = (*path, name)
+        if isinstance(child, dict) and child:
+            yield f"{indent}{flow(name)}:", ""
+            yield from _lines(resolved, child, here, indent + "  ")
+        elif isinstance(child, list) and any(isinstance(item, dict) for item in child):
+            yield f"{indent}{flow(name)}:", ""
+            for index, item in enumerate(child):
+                for number, (line, comment) in enumerate(_lines(resolved, item, (*here, str(index)), indent + "  ")):
+                    yield (f"{indent}- {line[len(indent) + 2 :]}" if number == 0 else line), comment
+        else:
+            lost = dropped(resolved, path) if name == "use" else []
+            notes = [f"drops {one.name} of {one.of} ({_spot(one.place)})" for one in lost]
+            yield f"{indent}{flow(name)}: {flow(child)}", "; ".join([origin(resolved, here), *notes])
+
+
+def fill(arguments: Namespace) -> int:
+    """Write the config with every default filled in, without `extends` and `vars`; a missing `sere` or `name` is added.
 
     Raises:
-        SereError: with every mistake in the config.
+        SereError: every mistake in the config; C304 (FILE exists), X704 or X705 (it cannot be written).
     """
-    return int(importlib.import_module(VERBS[arguments.verb][0]).run(arguments))
+    from sere_core.config.files import Sources
+    from sere_core.config.nodes import dotted, leaves
+
+    root = Sources([]).tree(arguments.config)
+    if root is not None:  # else loading will say what is wrong
+        named = {*root.value, *(text.partition("=")[0].strip() for text in arguments.sets)}
+        head = {"sere": "1", "name": json.dumps(Path(arguments.config).stem)}
+        arguments.sets = [*(f"{key}={value}" for key, value in head.items() if key not in named), *arguments.sets]
+    resolved = read_config(arguments)
+    config = resolved.config.model_dump(mode="json")
+    text = resolved.dump()
+    if arguments.json:
+        filled = [dotted(path) for path, _ in leaves(config) if origin(resolved, path) == DEFAULT]
+        text = json.dumps({"config": config, "filled": filled}, indent=2, ensure_ascii=False) + "\n"
+    return _write(text, arguments.output, arguments.force)
+
+
+def schema(arguments: Namespace) -> int:
+    """Print the schema.  A config names it in its first line: `# yaml-language-server: $schema=FILE`."""
+    from sere_core.cli.json_schema import schema
+    from sere_registry.catalog import Catalog
+
+    return _write(json.dumps(schema(Catalog()), indent=2, ensure_ascii=False) + "\n", arguments.output, force=True)
+
+
+def _write(text: str, output: str | None, force: bool) -> int:
+    from sere_registry.errors import error
+    from sere_registry.files import write_atomically
+
+    if output is None:
+        print(text, end="")
+    elif Path(output).exists() and not force:
+        raise error("C304", f"{output} exists", "choose another name, or replace it with --force")
+    else:
+        write_atomically(Path(output), text.encode())
+    return 0
+
+
+def explain(arguments: Namespace) -> int:
+    """Print one block for each key.
+
+    Raises:
+        SereError: every mistake in the config; C302 if nothing stands at PATH.
+    """
+    from sere_core.config.yaml_text import flow
+
+    rows = list(explained(read_config(arguments), arguments.path))
+    if arguments.json:
+        print_json(rows)
+        return 0
+    for row in rows:
+        print(row["path"] if row["section"] else f"{row['path']} = {flow(row['value'])}    ({row['origin']})")
+        if row["meaning"]:
+            print(textwrap.fill(row["meaning"], 110, initial_indent="    ", subsequent_indent="    "))
+        if row["choices"]:
+            print(f"    {row['choices']}")
+    return 0
+
+
+def explained(resolved: Resolved, path: str = "") -> Iterator[dict[str, Data]]:
+    """A row for each section, component and value at or below `path`.
+
+    Raises:
+        SereError: C302 if nothing stands there.
+    """
+    from sere_core.config.model import RunConfig
+    from sere_core.config.nodes import children, dotted
+    from sere_core.config.validation import keys, walk
+    from sere_registry.errors import error, suggest
+
+    data = resolved.config.model_dump(mode="json")
+    steps = tuple(path.split(".")) if path else ()
+    for index, part in enumerate(steps):
+        known = dict(children(data))
+        if part not in known:
+            above = steps[:index]
+            found = component(resolved, above)
+            in_params = found is not None and found[1] == ("params",)
+            model = found[0].spec.params if found is not None and in_params else walk(RunConfig, above)
+            hint = suggest(part, [*known, *(keys(model) or [])], f"keys of {dotted(above) or 'the config'}")
+            raise error("C302", f"nothing stands at {path}", hint, path)
+        data = known[part]
+
+    def rows(value: Data, here: tuple[str, ...]) -> Iterator[dict[str, Data]]:
+        nested = isinstance(value, dict) and bool(value)
+        nested = nested or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
+        if not nested or (here and here[-1] != "params"):
+            about = {"path": dotted(here), "section": nested, "value": value, "origin": origin(resolved, here)}
+            yield {**about, "meaning": meaning(resolved, here), "choices": _choices(resolved, here)}
+        for name, child in children(value) if nested else ():
+            yield from rows(child, (*here, name))
+
+    yield from rows(data, steps)
+
+
+def _choices(resolved: Resolved, path: tuple[str, ...]) -> str:
+    """The type, bounds and default of a parameter."""
+    from sere_core.cli.parameters import parameters
+
+    found = component(resolved, path)
+    if found is None or found[1][:1] != ("params",):
+        return ""
+    rows = (row for row in parameters(found[0].spec.params) if row.name == ".".join(found[1][1:]))
+    return next((", ".join([row.type, *row.bounds, row.said_default]) for row in rows), "")
+
+
+def check(arguments: Namespace) -> int:
+    """Print what is wrong, all at once; 0 if nothing is, else the exit code of the first mistake (2 for the config's own).
+
+    Raises:
+        SereError: every mistake in the config.
+    """
+    from sere_core.config.source_code import check_factories
+    from sere_registry.catalog import Catalog
+    from sere_registry.errors import SereError
+
+    catalog = Catalog(disable=arguments.disable)
+    try:
+        resolved = read_config(arguments, quiet=arguments.json, catalog=catalog)
+        check_factories(resolved)
+    except SereError as mistake:
+        if not arguments.json:
+            raise
+        problems, warnings = map(_data, mistake.problems), map(_data, catalog.left_out_in_vain())
+        print_json({"ok": False, "problems": list(problems), "warnings": list(warnings)})
+        if arguments.traceback:
+            import traceback
+
+            traceback.print_exception(mistake, file=sys.stderr)
+        return mistake.exit_code
+    odd = [*catalog.left_out_in_vain(), *resolved.warnings, *catalog.left_out_in_vain(resolved.disabled)]
+    if arguments.json:
+        print_json({"ok": True, "job": resolved.digest(), "problems": [], "warnings": [_data(one) for one in odd]})
+    else:
+        warnings_ = f", {len(odd)} warning{'s' * (len(odd) != 1)}" if odd else ""
+        print(f"{arguments.config}: ok{warnings_} (job {resolved.digest()})")
+    return 0
+
+
+def _data(problem: Problem) -> dict[str, object]:
+    place = problem.place
+    where = {"file": place.file, "line": place.line, "column": place.column, "path": place.path}
+    return {"code": problem.code, "message": problem.message, "hint": problem.hint, **where}
+
+
+def diff(arguments: Namespace) -> int:
+    """Print one block for each value that differs; 0 whether or not there is one.
+
+    Raises:
+        SereError: every mistake in either config.
+    """
+    from sere_core.config import load
+    from sere_core.config.yaml_text import flow
+
+    first, second = load(arguments.first), load(arguments.second)
+    rows, jobs = differences(first, second), [first.digest(), second.digest()]
+    if arguments.json:
+        print_json({"same": not rows, "job": jobs, "differences": rows})
+        return 0
+    for row in rows:
+        print(row["path"])
+        for side in ("a", "b"):
+            print(f"    {side}: {flow(row[side])}    ({row['origin_' + side]})" if side in row else f"    {side}: -")
+    said = "the job is the same" if jobs[0] == jobs[1] else f"jobs {' and '.join(jobs)}"
+    print(f"{len(rows)} values differ; {said}")
+    return 0
+
+
+def differences(first: Resolved, second: Resolved) -> list[dict[str, Data]]:
+    """Rows of path, `a` and `b` (left out on the side that has no such value) and their origins."""
+    from sere_core.config.nodes import dotted, leaves
+
+    sides = [dict(leaves(config.config.model_dump(mode="json"))) for config in (first, second)]
+    rows: list[dict[str, Data]] = []
+    for path in dict.fromkeys([*sides[0], *sides[1]]):
+        one, other = (side.get(path, _ABSENT) for side in sides)
+        if type(one) is type(other) and one == other:
+            continue
+        row: dict[str, Data] = {"path": dotted(path)}
+        for side, value, config in zip("ab", (one, other), (first, second), strict=True):
+            if value is not _ABSENT:
+                row |= {side: value, f"origin_{side}": origin(config, path)}
+        rows.append(row)
+    return rows
+
+
+def origin(resolved: Resolved, path: tuple[str, ...]) -> str:
+    """Who set this value: `file:line:column`, `--set ...`, or `default`."""
+    from sere_core.config.nodes import at
+
+    node = at(resolved.root, path) if path else None
+    return DEFAULT if node is None else _spot(node.place)
+
+
+def _spot(place: Place) -> str:
+    if place.line is None and not place.file.startswith("--"):
+        return DEFAULT
+    return ":".join(str(part) for part in (place.file, place.line, place.column) if part is not None)
+
+
+def dropped(resolved: Resolved, path: tuple[str, ...]) -> list[Dropped]:
+    """The parameters of the component at `path` that a changed `use` dropped and nobody gave again."""
+    from sere_core.config.nodes import at
+
+    block, params = at(resolved.root, path), at(resolved.root, (*path, "params"))
+    given = {} if params is None else dict(params.children())
+    return [] if block is None else [one for one in block.dropped if one.name not in given]
+
+
+def component(resolved: Resolved, path: tuple[str, ...]) -> tuple[Bound, tuple[str, ...]] | None:
+    """The component whose block `path` is, or lies in, and the rest of the path."""
+    for length in range(len(path), 0, -1):
+        bound = resolved.components.get(".".join(path[:length]))
+        if bound is not None:
+            return bound, path[length:]
+    return None
+
+
+def meaning(resolved: Resolved, path: tuple[str, ...]) -> str:
+    """What the key at `path` means, as its model or its component says, or of what it is a part; "" where nobody does."""
+    from sere_core.config.model import RunConfig
+    from sere_core.config.validation import description, models, walk
+
+    found = component(resolved, path)
+    if found is not None:
+        bound, rest = found
+        if not rest:
+            return f"{bound.full_name}: {bound.spec.summary}"
+        if rest[0] == "params" and len(rest) > 1:
+            return description(bound.spec.params, rest[1:])
+        if rest == ("use",):
+            return f"which {bound.spec.kind}; this one: {bound.spec.summary}"
+    about = description(RunConfig, path)
+    if about:
+        return about
+    for model in models(walk(RunConfig, path)):
+        if model.__doc__:
+            return model.__doc__.strip().splitlines()[0]
+    return meaning(resolved, path[:-1]) if len(path) > 1 else ""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from sere_core.console import Speaker
     from sere_core.data.check import Report
+    from sere_registry.catalog import Catalog
+    from sere_registry.protocols import Corpus
 
 _EXAMPLES = """\
 examples:
@@ -23,27 +28,19 @@ exit codes: 0 every file can be used, 2 the layout is wrong or files cannot be u
 SHOWN = 20
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to `sere`."""
-    from argparse import RawDescriptionHelpFormatter
-
     parser = subparsers.add_parser("corpora", help="check a corpus folder", allow_abbrev=False)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    check = actions.add_parser(
-        "check",
-        help="count what is there, and read every file",
-        allow_abbrev=False,
-        formatter_class=RawDescriptionHelpFormatter,
-        epilog=_EXAMPLES,
-    )
-    check.add_argument("name", metavar="NAME", help="the corpus, as a config names it: emodb, ravdess, manifest, ...")
-    check.add_argument("root", metavar="ROOT", nargs="?", help="its folder; for a manifest its file; for synthetic nothing")
-    check.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="another parameter of the corpus")
-    check.add_argument("--json", action="store_true", help="as JSON")
-    check.add_argument("--traceback", action="store_true", help="show the traceback of errors too")
+    check = add_command(actions, "check", "count what is there, and read every file", run, _EXAMPLES, json=True)
+    help = "the corpus, as a config names it: emodb, ravdess, manifest, ..."
+    check.add_argument("name", metavar="NAME", help=help)
+    help = "its folder; for a manifest its file; for synthetic nothing"
+    check.add_argument("root", metavar="ROOT", nargs="?", help=help)
+    add_repeated(check, "--set", "KEY=VALUE", "another parameter of the corpus", "sets")
 
 
-def run(arguments: Any, catalog: Any = None) -> int:
+def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """Check a corpus.
 
     Raises:
@@ -51,48 +48,31 @@ def run(arguments: Any, catalog: Any = None) -> int:
     """
     from sere_core.console import Speaker
     from sere_core.data.check import check
+    from sere_registry.catalog import Catalog
 
-    corpus = _corpus(arguments, catalog)
+    corpus = _corpus(arguments, catalog or Catalog())
     speaker = Speaker(quiet=arguments.json)
     with speaker.bar("checking") as tell:  # making, where the corpus is made, and then reading
         report = check(corpus, tell, tell)
     if arguments.json:
-        print(json.dumps({"corpus": arguments.name, **report.data()}, indent=2, ensure_ascii=False))
+        print_json({"corpus": arguments.name, **report.data()})
     else:
         _show(speaker, arguments.name, report)
     return 2 if report.unusable else 0
 
 
-def _corpus(arguments: Any, catalog: Any) -> Any:
-    from sere_core.config.validation import validate
+def _corpus(arguments: Namespace, catalog: Catalog) -> Corpus:
+    from sere_core.config.nodes import Data
     from sere_core.config.resolved import Bound
-    from sere_registry.catalog import Catalog
-    from sere_registry.errors import Place, SereError, error
+    from sere_core.config.validation import validate
+    from sere_core.config.yaml_text import read
+    from sere_registry.errors import Place, Problem, SereError, error
     from sere_registry.protocols import BuildContext
 
-    entry = (Catalog() if catalog is None else catalog).find("corpus", arguments.name, Place(path="sere corpora check"))
-    data = _parameters(arguments.sets)
-    where = next((name for name in ("root", "file") if name in entry.spec.params.model_fields), "")
-    if arguments.root is not None:
-        if not where:
-            raise error("C302", f"corpus '{arguments.name}' has no folder", f"leave {arguments.root} out")
-        data[where] = arguments.root
-    elif where and where not in data:
-        raise error("C302", f"corpus '{arguments.name}' needs its {where}", f"write: sere corpora check {arguments.name} PATH")
-    params, problems = validate(entry.spec.params, data, lambda path, key: Place(path=".".join(path)), f"corpus '{arguments.name}'")
-    if params is None:
-        raise SereError(*problems)
-    bound = Bound(entry.spec, entry.full_name, entry.distribution, entry.version, params, "corpora.check")
-    return bound.build(BuildContext(id=arguments.name))
-
-
-def _parameters(sets: list[str]) -> dict[str, Any]:
-    from sere_core.config.yaml_text import read
-    from sere_registry.errors import Place, Problem, SereError
-
+    entry = catalog.find("corpus", arguments.name, Place(path="sere corpora check"))
     problems: list[Problem] = []
-    data: dict[str, Any] = {}
-    for text in sets:
+    data: dict[str, Data] = {}
+    for text in arguments.sets:
         name, equals, value = text.partition("=")
         place = Place(path=f"--set {text}")
         if not equals or not name.strip():
@@ -102,15 +82,31 @@ def _parameters(sets: list[str]) -> dict[str, Any]:
         data[name.strip()] = None if node is None else node.data()
     if problems:
         raise SereError(*problems)
-    return data
+    where = next((name for name in ("root", "file") if name in entry.spec.params.model_fields), "")
+    if arguments.root is not None:
+        if not where:
+            raise error("C302", f"corpus '{arguments.name}' has no folder", f"leave {arguments.root} out")
+        data[where] = arguments.root
+    elif where and where not in data:
+        hint = f"write: sere corpora check {arguments.name} PATH"
+        raise error("C302", f"corpus '{arguments.name}' needs its {where}", hint)
+    title = f"corpus '{arguments.name}'"
+    params, problems = validate(entry.spec.params, data, lambda path, key: Place(path=".".join(path)), title)
+    if params is None:
+        raise SereError(*problems)
+    bound = Bound(entry.spec, entry.full_name, entry.distribution, entry.version, params, "corpora.check")
+    corpus: Corpus = bound.build(BuildContext(id=arguments.name))
+    return corpus
 
 
-def _show(speaker: Any, name: str, report: Report) -> None:
+def _show(speaker: Speaker, name: str, report: Report) -> None:
     seconds = report.seconds
     if not speaker.console.is_terminal:  # in a file or a pipe, nothing is cut off
         speaker.console.width = 160
     speaker.console.print(_table(report))
-    counts = f"{report.utterances} utterances, {report.files} files, {_speakers(report)}, {report.texts} texts"
+    genders = [gender or "of unknown gender" for gender in report.genders.values()]
+    each = ", ".join(f"{genders.count(gender)} {gender}" for gender in sorted(set(genders)))
+    counts = f"{report.utterances} utterances, {report.files} files, {len(genders)} speakers ({each}), {report.texts} texts"
     speaker.say(f"{name}: {counts}, languages: {', '.join(report.languages)}")
     if seconds:
         quantiles = ", ".join(f"{key} {value:.2f} s" for key, value in seconds.items() if key != "total")
@@ -118,7 +114,10 @@ def _show(speaker: Any, name: str, report: Report) -> None:
     speaker.say(f"digest of the file list: {report.digest}")
     for finding in report.findings:
         speaker.say(f"{finding.level}: {finding.message}", style="" if finding.level == "note" else "yellow")
-    lines = [f"duplicate: same audio: {', '.join(same.ids)}{_differ(same.differ)}" for same in report.duplicates]
+    lines = []
+    for same in report.duplicates:
+        differ = f" (but another {' and another '.join(same.differ)})" if same.differ else ""
+        lines.append(f"duplicate: same audio: {', '.join(same.ids)}{differ}")
     _list(speaker, lines, "yellow")
     _list(speaker, [str(problem) for problem in report.unusable], "red")
     if report.unusable:
@@ -127,11 +126,7 @@ def _show(speaker: Any, name: str, report: Report) -> None:
         speaker.say("every file can be used", style="green")
 
 
-def _differ(labels: tuple[str, ...]) -> str:
-    return f" (but another {' and another '.join(labels)})" if labels else ""
-
-
-def _list(speaker: Any, lines: list[str], style: str) -> None:
+def _list(speaker: Speaker, lines: list[str], style: str) -> None:
     for line in lines[:SHOWN]:
         speaker.say(line, style=style)
     if len(lines) > SHOWN:
@@ -143,17 +138,10 @@ def _table(report: Report) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in ("speaker", ""):
-        table.add_column(column, no_wrap=True)
-    for column in (*report.emotions, "all"):
-        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("speaker", "", *report.emotions, "all"):
+        table.add_column(column, justify="left" if column in ("speaker", "") else "right", no_wrap=True)
     for speaker, counts in report.counts.items():
         row = [str(counts.get(emotion, 0)) for emotion in report.emotions]
         table.add_row(speaker or "-", (report.genders[speaker] or "-")[0], *row, str(sum(counts.values())))
     table.add_row("all", "", *(str(number) for number in report.emotions.values()), str(report.utterances))
     return table
-
-
-def _speakers(report: Report) -> str:
-    genders = [gender or "of unknown gender" for gender in report.genders.values()]
-    return f"{len(genders)} speakers ({', '.join(f'{genders.count(gender)} {gender}' for gender in sorted(set(genders)))})"

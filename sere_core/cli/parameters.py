@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from types import NoneType
@@ -14,8 +15,16 @@ from pydantic_core import to_jsonable_python
 
 from sere_core.config.validation import fields, members, models
 
-_SIGNS = {"gt": "> {}", "ge": ">= {}", "lt": "< {}", "le": "<= {}", "multiple_of": "a multiple of {}"}
-_LENGTHS = {"min_length": "length >= {}", "max_length": "length <= {}", "pattern": "matches {}"}
+_BOUNDS = {
+    "gt": "> {}",
+    "ge": ">= {}",
+    "lt": "< {}",
+    "le": "<= {}",
+    "multiple_of": "a multiple of {}",
+    "min_length": "length >= {}",
+    "max_length": "length <= {}",
+    "pattern": "matches {}",
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,11 @@ class Parameter:
     search: tuple[Any, ...]
     description: str
 
-    def data(self) -> dict[str, Any]:
+    @property
+    def said_default(self) -> str:
+        return "required" if self.required else f"default {json.dumps(self.default, ensure_ascii=False)}"
+
+    def data(self) -> dict[str, object]:
         """As JSON data."""
         return asdict(self)
 
@@ -63,7 +76,7 @@ def parameters(model: type[BaseModel], above: str = "") -> Iterator[Parameter]:
             type=kind_of(field.annotation),
             required=required,
             default=None if required else _default(field),
-            bounds=tuple(_bounds([field.metadata, *(_metadata(member) for member in _annotated(field.annotation))])),
+            bounds=tuple(_bounds([*field.metadata, *_constraints(field.annotation)])),
             search=tuple(search) if isinstance(search, (list, tuple)) else (),
             description=field.description or "",
         )
@@ -101,20 +114,17 @@ def _default(field: FieldInfo) -> Any:
     return to_jsonable_python(field.get_default(call_default_factory=True), fallback=repr)
 
 
-def _annotated(annotation: object) -> list[Any]:
-    """`Annotated` alternatives, whose metadata pydantic leaves where it is."""
-    if hasattr(annotation, "__metadata__"):
-        return [annotation]
-    return [part for argument in get_args(annotation) for part in _annotated(argument)] if get_origin(annotation) is not Literal else []
+def _constraints(annotation: object) -> Iterator[object]:
+    """The constraints inside `Annotated`, which pydantic leaves where they are."""
+    for one in getattr(annotation, "__metadata__", ()):
+        yield from one.metadata if isinstance(one, FieldInfo) else [one]
+    for argument in get_args(annotation) if get_origin(annotation) is not Literal else ():
+        yield from _constraints(argument)
 
 
-def _metadata(annotation: object) -> list[Any]:
-    return [part for one in annotation.__metadata__ for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
-
-
-def _bounds(metadata: list[list[Any]]) -> Iterator[str]:
-    for constraint in (one for group in metadata for one in group):
-        for name, text in {**_SIGNS, **_LENGTHS}.items():
+def _bounds(constraints: Iterable[object]) -> Iterator[str]:
+    for constraint in constraints:
+        for name, text in _BOUNDS.items():
             value = getattr(constraint, name, None)
             if value is not None:
                 yield text.format(value)

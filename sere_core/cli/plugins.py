@@ -2,84 +2,350 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-from argparse import SUPPRESS
-from typing import Any
+import textwrap
+from argparse import SUPPRESS, Namespace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
-#: verb -> its module (with `add_arguments(parser)` and `run(arguments, catalog)`), and what `--help` says of it
-VERBS: dict[str, tuple[str, str]] = {
-    "info": ("sere_core.cli.plugins_info", "all about one component"),
-    "doctor": ("sere_core.cli.plugins_doctor", "what is wrong with the plugins of this environment"),
-    "check": ("sere_core.cli.check", "does a plugin keep what its kind promises? run the conformance kit"),
-    "new": ("sere_core.cli.plugins_new", "write the package of a new plugin"),
-}
-#: as `sere_registry.kinds.Kind`, which takes longer to import than `--help` may take
-KINDS = ("corpus", "encoder", "dynamics", "resonance", "loss", "method", "view", "selector", "hook")
+from sere_core.cli import new_plugin
+from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json
+from sere_registry.kinds import Kind
+
+if TYPE_CHECKING:
+    from sere_core.cli.parameters import Parameter
+    from sere_core.testing.subject import Result
+    from sere_registry.catalog import Catalog
+    from sere_registry.entries import Entry
+    from sere_registry.errors import Problem
+    from sere_registry.spec import ComponentSpec
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+#: findings that break no run that was not asked for them: the user's own choice, or an extra that is not installed
+HARMLESS = frozenset({"P107", "P108"})
+#: what `check` says of a component, and of all of them: one width
+_VERDICTS = {True: "passed", None: "partly", False: "FAILED"}
+_ASKS = {"loss": "reads", "selector": "reads", "hook": "listens to"}
 
 
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("plugins", help="list the components of this environment", allow_abbrev=False)
-    parser.add_argument("--kind", choices=KINDS, default=None, metavar="KIND", help=f"only these: {', '.join(KINDS)}")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--traceback", action="store_true", help="show the tracebacks of broken plugins")
+def add_parser(subparsers: Subparsers) -> None:
+    summary = "list the components of this environment; begin a new plugin"
+    parser = add_command(subparsers, "plugins", summary, show_all, json=True)
+    parser.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"only these: {', '.join(KINDS)}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
-    for verb, (module, line) in VERBS.items():
-        child = verbs.add_parser(verb, help=line, description=f"{line.capitalize()}.", allow_abbrev=False)
-        importlib.import_module(module).add_arguments(child)
-        # absent here does not mean False: they may have stood before the verb
-        child.add_argument("--json", action="store_true", default=SUPPRESS, help="as JSON")
-        child.add_argument("--traceback", action="store_true", default=SUPPRESS, help="show the traceback of errors too")
+    # absent after the verb does not mean False: they may have stood before it
+    info = add_command(verbs, "info", "all about one component", show_info, json=True, absent=SUPPRESS)
+    info.add_argument("name", metavar="NAME", help="its short or full name, or file:PATH:ATTRIBUTE")
+    info.add_argument("--kind", choices=KINDS, metavar="KIND", help="where several kinds have that name")
+    summary = "what is wrong with the plugins of this environment"
+    add_command(verbs, "doctor", summary, show_problems, json=True, absent=SUPPRESS)
+    summary = "does a plugin keep what its kind promises? run the conformance kit"
+    check = add_command(verbs, "check", summary, run_checks, json=True, absent=SUPPRESS)
+    help = "a distribution, a component, or KIND=file:PATH:ATTRIBUTE"
+    check.add_argument("names", nargs="+", metavar="DIST|NAME", help=help)
+    add_repeated(check, "--set", "NAME=VALUE", "a parameter of all components that have it", "sets")
+    new = add_command(verbs, "new", "write the package of a new plugin", new_plugin.run, json=True, absent=SUPPRESS)
+    help = "sere-plugin-xyz, or NAMESPACE.COMPONENT such as xyz.focal"
+    new.add_argument("name", metavar="NAME", help=help)
+    new.add_argument("--kind", choices=KINDS, required=True, metavar="KIND", help=f"one of {', '.join(KINDS)}")
+    new.add_argument("--into", metavar="DIR", default=".", help="where its folder is made (default: here)")
 
 
-def run(arguments: Any, catalog: Any = None) -> int:
-    """List every component: kind, name, distribution, version, state, summary; or what the verb says."""
-    from sere_core.cli.plugins_doctor import twins
+def show_all(arguments: Namespace, catalog: Catalog | None = None) -> int:
+    """List every component: kind, name, distribution, version, state, summary; below it each problem once."""
     from sere_registry.catalog import Catalog
 
-    catalog = Catalog() if catalog is None else catalog
-    verb = getattr(arguments, "verb", None)
-    if verb is not None:
-        return int(importlib.import_module(VERBS[verb][0]).run(arguments, catalog))
-    kind = getattr(arguments, "kind", None)
-    entries = [entry for entry in catalog.inspect() if kind in (None, entry.kind)]
-    doubled = {(where["kind"], where["name"]): problem for where, problem in twins(catalog) if kind in (None, where["kind"])}
-    rows = [row(entry, doubled.get((entry.kind, entry.full_name))) for entry in entries]
+    catalog = catalog or Catalog()
+    entries = [entry for entry in catalog.inspect() if arguments.kind in (None, entry.kind)]
+    doubled = {(entry.kind, entry.full_name): problem for entry, problem in twins(catalog)}
+    rows = []
+    for entry in entries:
+        twin = doubled.get((entry.kind, entry.full_name)) if entry.loaded else None
+        rows.append(
+            {
+                **_about(entry),
+                "state": "duplicate" if twin else entry.state,
+                "summary": entry.loaded.summary if entry.loaded else "",
+                "evidence": entry.loaded.evidence if entry.loaded else "",
+                "cite": entry.loaded.cite if entry.loaded else "",
+                "problem": str(twin or entry.problem or ""),
+            }
+        )
     if arguments.json:
-        print(json.dumps({"components": rows, "notes": catalog.notes}, indent=2, ensure_ascii=False))
+        print_json({"components": rows, "notes": catalog.notes})
         return 0
     table = [("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY")]
-    for about in rows:
-        summary = f"{about['problem'].partition(' ')[0]} see below" if about["problem"] else about["summary"]
-        table.append((about["kind"], about["name"], about["distribution"], about["version"], about["state"], summary))
+    for row in rows:
+        summary = f"{row['problem'].partition(' ')[0]} see below" if row["problem"] else row["summary"]
+        table.append((row["kind"], row["name"], row["distribution"], row["version"], row["state"], summary))
     widths = [max(len(cells[column]) for cells in table) for column in range(5)]
     for cells in table:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), cells[5]]).rstrip())
-    for entry in entries:
-        if entry.problem is not None and entry.state != "disabled":
-            print(f"\n{entry.problem}")
-            if arguments.traceback and entry.cause is not None:
-                import traceback
-
-                print("".join(traceback.format_exception(entry.cause)), end="")
-    for problem in doubled.values():
+    causes = {entry.problem: entry.cause for entry in entries if entry.problem and entry.state != "disabled"}
+    for problem, cause in causes.items():
+        print(f"\n{problem}")
+        if arguments.traceback and cause is not None:
+            _print_traceback(cause)
+    kinds = {entry.kind for entry in entries}
+    for problem in dict.fromkeys(problem for (kind, _), problem in doubled.items() if kind in kinds):
         print(f"\n{problem}")
     for note in catalog.notes:
         print(f"\nnot listed: {note}")
     return 0
 
 
-def row(entry: Any, twin: Any = None) -> dict[str, str]:
-    """What a listing says of an entry; `twin` is the problem of a name that stands twice."""
-    twin = twin if entry.loaded else None
-    return {
-        "kind": entry.kind,
-        "name": entry.full_name,
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "state": "duplicate" if twin else entry.state,
-        "summary": entry.loaded.summary if entry.loaded else "",
-        "evidence": entry.loaded.evidence if entry.loaded else "",
-        "cite": entry.loaded.cite if entry.loaded else "",
-        "problem": str(twin or entry.problem or ""),
+def _about(entry: Entry) -> dict[str, str]:
+    about = {"kind": entry.kind, "name": entry.full_name}
+    return {**about, "distribution": entry.distribution, "version": entry.version}
+
+
+def _print_traceback(cause: BaseException) -> None:
+    import traceback
+
+    print("".join(traceback.format_exception(cause)), end="")
+
+
+def show_info(arguments: Namespace, catalog: Catalog | None = None) -> int:
+    """Print all that a component declares, and what its code reads; nothing heavy is imported.
+
+    Raises:
+        SereError: R201 to R204 (the name), or what is wrong with its plugin.
+    """
+    from sere_core.cli.parameters import parameters
+    from sere_core.config.source_code import module_file, reads
+    from sere_registry.catalog import Catalog
+
+    catalog = catalog or Catalog()
+    entry = catalog.find(arguments.kind or _kind_of(arguments.name, catalog), arguments.name)
+    spec, rows = entry.spec, list(parameters(entry.spec.params))
+    file = module_file(spec.factory.partition(":")[0])
+    asks = {name: list(given) for name, given in reads(entry.kind, spec.factory).items()}
+    if arguments.json:
+        declared = ("summary", "evidence", "cite", "api", "factory", "extra")
+        about: dict[str, object] = {**_about(entry), "short_name": entry.short_name, "state": entry.state}
+        about |= {name: getattr(spec, name) for name in declared}
+        about |= {"tags": list(spec.tags), "needs": list(spec.needs), "spec": entry.value, "file": str(file or "")}
+        print_json({**about, "reads": asks, "parameters": [row.data() for row in rows]})
+        return 0
+    facts = {
+        "evidence": spec.evidence,
+        "source": spec.cite,
+        "tags": ", ".join(spec.tags),
+        "from": f"{entry.owner} (api {spec.api})",
+        "spec": entry.value,
+        "built by": spec.factory,
+        "file": str(file or ""),
+        "needs": ", ".join(spec.needs),
     }
+    label = _ASKS.get(entry.kind, "reads")
+    facts |= {label if len(asks) == 1 else f"{label} ({name})": ", ".join(given) for name, given in asks.items()}
+    width = max(map(len, facts))
+    print(f"{entry.kind} {entry.full_name}\n{_wrapped(spec.summary, '  ')}\n")
+    print("\n".join(f"  {name.ljust(width)}  {value}" for name, value in facts.items() if value))
+    print("\nparameters (below `params`):" if rows else "\nno parameters")
+    for row in rows:
+        words = [row.type, *row.bounds, row.said_default, _search(row)]
+        print(f"  {row.name}: {', '.join(filter(None, words))}\n{_wrapped(row.description, '      ')}")
+    return 0
+
+
+def _kind_of(name: str, catalog: Catalog) -> Kind:
+    from sere_registry.entries import WORDS
+    from sere_registry.errors import error, suggest
+
+    if name.startswith("file:"):
+        raise error("C302", f"'{name}' does not say its kind", "add --kind, e.g. --kind loss")
+    matches = [entry for entry in catalog.entries if name in (entry.full_name, entry.short_name)]
+    kinds = list(dict.fromkeys(entry.kind for entry in matches))
+    if len(kinds) > 1:
+        choices = " or ".join(f"--kind {kind}" for kind in kinds)
+        raise error("R202", f"'{name}' is {' and '.join(WORDS[kind] for kind in kinds)}", f"add {choices}")
+    if not kinds:
+        every = [entry.full_name if "." in name else entry.short_name for entry in catalog.entries]
+        raise error("R201", f"no component named '{name}'", suggest(name, every, "components"))
+    return kinds[0]
+
+
+def _search(row: Parameter) -> str:
+    if not row.search:
+        return ""
+    if row.search[0] == "choice":
+        return f"search {' | '.join(map(str, row.search[1]))}"
+    return f"search {row.search[1]} to {row.search[2]} ({row.search[0]})"
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(text, 116, initial_indent=indent, subsequent_indent=indent)
+
+
+def show_problems(arguments: Namespace, catalog: Catalog | None = None) -> int:
+    """Print what is wrong; 3 if anything is broken, else 0."""
+    from sere_registry.catalog import Catalog
+
+    catalog = catalog or Catalog()
+    problems = diagnose(catalog)
+    broken = [problem for _, problem in problems if problem.code not in HARMLESS]
+    if arguments.json:
+        nowhere = {"kind": "", "name": "", "distribution": "", "version": ""}
+        rows = [
+            {
+                **(_about(entry) if entry else nowhere),
+                "code": problem.code,
+                "message": problem.message,
+                "hint": problem.hint,
+                "broken": problem.code not in HARMLESS,
+            }
+            for entry, problem in problems
+        ]
+        print_json({"components": len(catalog.entries), "problems": rows})
+        return 3 if broken else 0
+    for _, problem in problems:
+        print(problem)
+    for entry in catalog.entries if arguments.traceback else ():
+        if entry.cause is not None:
+            _print_traceback(entry.cause)
+    harmless = len(problems) - len(broken)
+    print(f"{len(catalog.entries)} components announced, {len(broken)} broken, {harmless} disabled or incomplete")
+    return 3 if broken else 0
+
+
+def diagnose(catalog: Catalog) -> list[tuple[Entry | None, Problem]]:
+    """Every finding once, with the entry that it is about."""
+    from sere_core.config.source_code import missing_factory
+    from sere_registry.errors import Problem
+
+    found: dict[Problem, Entry | None] = {}
+    for entry in catalog.inspect():
+        owner = (entry.full_name, entry.distribution, entry.version)
+        problem = entry.problem or missing_factory(entry.spec, *owner)
+        if problem is not None:
+            found.setdefault(problem, entry)
+    found |= {problem: entry for entry, problem in twins(catalog)}
+    hint = "install this distribution again, or uninstall it"
+    found |= {Problem("P102", note, hint): None for note in catalog.notes}
+    found |= dict.fromkeys(catalog.left_out_in_vain())
+    return [(entry, problem) for problem, entry in found.items()]
+
+
+def twins(catalog: Catalog) -> Iterator[tuple[Entry, Problem]]:
+    """Full names that more than one distribution announces."""
+    from sere_registry.entries import noun
+    from sere_registry.errors import Problem
+
+    groups: dict[tuple[Kind, str], list[Entry]] = {}
+    for entry in catalog.entries:
+        if not entry.usurps and entry.state != "disabled":
+            groups.setdefault((entry.kind, entry.full_name), []).append(entry)
+    for (_, name), entries in groups.items():
+        if len(entries) > 1:
+            owners, last = " and ".join(entry.owner for entry in entries), entries[-1]
+            hint = f"uninstall one of them, or leave one out: SERE_DISABLE={last.distribution}"
+            yield last, Problem("R203", f"{noun(last.kind)} '{name}' is announced by both {owners}", hint)
+
+
+def run_checks(arguments: Namespace, catalog: Catalog | None = None) -> int:
+    """Run the conformance kit on what the arguments name; see `check`."""
+    from sere_registry.errors import error
+
+    params: dict[str, object] = {}
+    for text in arguments.sets:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise error("C305", f"--set {text}: there is no `=`", "write --set root=/data/emodb")
+        try:
+            params[name] = json.loads(value)
+        except ValueError:
+            params[name] = value
+    return check(arguments.names, arguments.json, catalog=catalog, params=params)
+
+
+def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None, params: Mapping[str, object] | None = None) -> int:
+    """Run the kit on components and print what it finds, one line for each component and each failed check.
+
+    A component is `passed` if all of its checks were run; `partly` says that some could not be (no corpus folder, no
+    weights), which are counted with the reason.  As JSON, `passed` is true, false, or null for partly.
+
+    Returns:
+        0, or 3 where a check failed.
+
+    Raises:
+        SereError: R201 for a name that is neither a distribution nor a component.
+    """
+    from sere_core.testing.harness import run_entry
+    from sere_registry.catalog import Catalog
+
+    catalog = catalog or Catalog()
+    rows: list[dict[str, Any]] = []
+    for entry in _entries_of(names, catalog):
+        spec = _spec_of(entry)
+        mine = {} if spec is None else {name: value for name, value in (params or {}).items() if name in spec.params.model_fields}
+        results = run_entry(entry, catalog, mine)
+        found = [result.passed for result in results]
+        # why checks were not run, each reason once; what waits for a check that failed has none of its own
+        why = [str(one) for one in results if one.passed is None and not one.message.startswith("not run after")]
+        rows.append({**_about(entry), "passed": verdict(found), "not_run": found.count(None), "why_not_run": why})
+        rows[-1]["checks"] = [{"id": one.id, "passed": one.passed, "message": one.message} for one in results]
+        if not as_json:
+            _show(entry, results, why)
+    passed, not_run = verdict(row["passed"] for row in rows), sum(row["not_run"] for row in rows)
+    if as_json:
+        print_json({"components": rows, "passed": passed, "not_run": not_run})
+    elif len(rows) > 1:
+        found = [row["passed"] for row in rows]
+        counts = f"{found.count(True)} passed, {found.count(None)} partly, {found.count(False)} failed"
+        rest = f"; {not_run} checks not run" if not_run else ""
+        print(f"{_VERDICTS[passed]}  {len(rows)} components: {counts}{rest}")
+    return 3 if passed is False else 0
+
+
+def verdict(found: Iterable[bool | None]) -> bool | None:
+    """False if one is False, else None if one is None, else True.
+
+    >>> verdict([True, None]), verdict([None, False]), verdict([True])
+    (None, False, True)
+    """
+    every = set(found)
+    return False if False in every else None if None in every else True
+
+
+def _entries_of(names: Sequence[str], catalog: Catalog) -> list[Entry]:
+    """The entries that the names mean, each once."""
+    from sere_core.testing.harness import entry_of
+    from sere_registry.errors import error, suggest
+    from sere_registry.scan import canonical
+
+    found: list[Entry] = []
+    for name in names:
+        kind, equals, rest = name.partition("=")
+        if equals and rest.startswith("file:"):
+            found.append(entry_of(kind, rest, catalog))
+            continue
+        mine = [entry for entry in catalog.entries if canonical(entry.distribution) == canonical(name)]
+        mine = mine or [entry for entry in catalog.entries if name in (entry.full_name, entry.short_name)]
+        if not mine:
+            known = {name for entry in catalog.entries for name in (entry.distribution, entry.full_name)}
+            message = f"'{name}' is neither a distribution with components nor a component"
+            raise error("R201", message, suggest(name, known))
+        found += [entry for entry in mine if entry not in found]
+    return found
+
+
+def _spec_of(entry: Entry) -> ComponentSpec | None:
+    """Its spec, None where it cannot be had: the kit says why."""
+    from sere_registry.errors import Place, SereError
+
+    try:
+        return entry.load(Place())
+    except SereError:
+        return None
+
+
+def _show(entry: Entry, results: Sequence[Result], why: Sequence[str]) -> None:
+    found = [result.passed for result in results]
+    count = f"{found.count(True)} of {len(found)} checks"
+    if None in found:
+        count += f"; {found.count(None)} not run: {'; '.join(why) or 'they come after one that failed'}"
+    print(f"{_VERDICTS[verdict(found)]}  {entry.kind} {entry.full_name} ({entry.owner}): {count}", flush=True)
+    for result in results:
+        if result.passed is False:
+            print(f"    {result}")

@@ -138,7 +138,7 @@ def catalog() -> Catalog:
 def test_plugins_lists_the_broken_ones_too(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
     from sere_core.cli import plugins
 
-    assert plugins.run(Namespace(json=False, traceback=False), catalog) == 0
+    assert plugins.show_all(Namespace(json=False, traceback=False, kind=None), catalog) == 0
     head, fine, broken, _, *problem = capsys.readouterr().out.splitlines()
     assert head.split() == ["KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY"]
     assert fine.split(None, 5) == ["loss", "sere.tric", "sere", "1.0", "loaded", "the chain"]
@@ -149,7 +149,7 @@ def test_plugins_lists_the_broken_ones_too(catalog: Catalog, capsys: pytest.Capt
 def test_plugins_as_json(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
     from sere_core.cli import plugins
 
-    assert plugins.run(Namespace(json=True, traceback=False), catalog) == 0
+    assert plugins.show_all(Namespace(json=True, traceback=False, kind=None), catalog) == 0
     fine, broken = json.loads(capsys.readouterr().out)["components"]
     assert fine == {
         "kind": "loss", "name": "sere.tric", "distribution": "sere", "version": "1.0", "state": "loaded", "summary": "the chain",
@@ -172,7 +172,7 @@ def test_every_code_is_explained(code: str, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_codes_of_plugins_names_and_configs_come_with_advice() -> None:
-    from sere_core.cli.advice import ADVICE
+    from sere_core.cli.explain import ADVICE
 
     assert set(ADVICE) >= {code for code in CODES if code[0] in "PRCB"} and set(ADVICE) <= set(CODES)
 
@@ -180,7 +180,7 @@ def test_codes_of_plugins_names_and_configs_come_with_advice() -> None:
 def test_codes_are_explained_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "p103", "--json"]) == 0
     about = json.loads(capsys.readouterr().out)
-    assert (about["code"], about["meaning"], about["exit_code"]) == ("P103", CODES["P103"], 3) and about["way_out"]
+    assert (about["code"], about["meaning"], about["exit_code"]) == ("P103", CODES["P103"], 3) and about["hint"]
     assert main(["explain", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == CODES
 
@@ -200,7 +200,7 @@ def modules(script: str) -> set[str]:
 def test_help_imports_next_to_nothing() -> None:
     for call in ("from sere_core.cli import run_main as f; words = ['--help']", "from sere_core.cli import main as f; words = ['--help']"):
         loaded = modules(f"{call}\ntry:\n    f(words)\nexcept SystemExit:\n    pass")
-        assert not loaded & {"sere_registry", "pydantic", "yaml", "pluggy", "packaging", "torch", "numpy", "rich"}
+        assert not loaded & {"pydantic", "yaml", "pluggy", "packaging", "torch", "numpy", "rich"}
 
 
 def test_reading_commands_import_neither_torch_nor_numpy() -> None:

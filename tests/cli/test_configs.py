@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sere_core.cli import main
-from sere_core.cli.config_schema import schema
+from sere_core.cli.json_schema import schema
 from sere_core.config import load
 from sere_core.config.files import bundled
 from sere_registry import ComponentSpec, Params, param
@@ -81,7 +81,7 @@ def test_a_partial_config_is_filled(sere: Told, folder: Path) -> None:
     before = (folder / "full.yaml").read_text()
     assert sere("fill", "a.yaml", "-o", "full.yaml")[0] == 2 and (folder / "full.yaml").read_text() == before, "nothing is overwritten"
     assert sere("fill", "a.yaml", "-o", "full.yaml", "--force")[0] == 0 and load("full.yaml").config.name == "small"
-    assert sere("fill", "a.yaml", "-o", "no/such/folder.yaml")[0] == 4
+    assert sere("fill", "a.yaml", "-o", "a.yaml/full.yaml")[0] == 4
     filled = json.loads(sere("fill", "a.yaml", "--json")[1])["filled"]
     assert "train.epochs" in filled and "name" not in filled
     assert sere("fill", "gone.yaml")[0] == 2

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sere_core.cli import doctor, environment
+from sere_core.cli import doctor
 from sere_registry.catalog import Announced, Catalog
 
 Install = Callable[..., None]
@@ -32,7 +32,7 @@ class Installed:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """`install("torch", "2.13.0+cpu", {"torch/version.py": "..."})`; nothing else is installed."""
     there: dict[str, Any] = {}
-    monkeypatch.setattr(environment, "_metadata", there.get)
+    monkeypatch.setattr(doctor, "_metadata", there.get)
 
     def install(name: str, version: str, files: dict[str, bytes] | None = None) -> None:
         there[name] = Installed(tmp_path, name, version)
@@ -47,8 +47,8 @@ CPU = b"__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\nraise RuntimeErr
 CUDA = b"__version__ = '2.13.0+cu126'\ncuda: Optional[str] = '12.6'\n"
 
 
-def found() -> dict[str, environment.Finding]:
-    return {finding.name: finding for finding in environment.torch()}
+def found() -> dict[str, doctor.Finding]:
+    return {finding.name: finding for finding in doctor.torch()}
 
 
 def test_the_build_of_torch_is_read_and_not_run(install: Install) -> None:
@@ -56,7 +56,7 @@ def test_the_build_of_torch_is_read_and_not_run(install: Install) -> None:
     assert found()["torch"].text == "2.13.0+cpu (CPU build)"
     install("torch", "2.13.0", {"torch/version.py": CUDA})
     assert found()["torch"].text == "2.13.0+cu126 (CUDA 12.6)"
-    (environment._metadata("torch").locate_file("torch/version.py")).unlink()  # type: ignore[union-attr]
+    (doctor._metadata("torch").locate_file("torch/version.py")).unlink()  # type: ignore[union-attr]
     install("torch", "2.13.0+cu126")
     assert found()["torch"].text == "2.13.0+cu126 (CUDA 126)"
 
@@ -86,21 +86,21 @@ def test_the_pin_of_torchcrepe(install: Install) -> None:
 def test_an_idle_gpu_is_worth_a_note(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("torch", "2.13.0", {"torch/version.py": CPU})
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/nvidia-smi")
-    finding = environment.devices()
+    finding = doctor.devices()
     assert finding.state == "note" and finding.problem is not None and finding.problem.code == "X702"
     install("torch", "2.13.0", {"torch/version.py": CUDA})
-    assert environment.devices().state == "ok"
+    assert doctor.devices().state == "ok"
 
 
 def test_the_cache_is_measured_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERE_CACHE", str(tmp_path / "cache" / "deep"))
-    assert environment.cache().state in ("ok", "note") and "not made yet" in environment.cache().text and not (tmp_path / "cache").exists()
+    assert doctor.cache().state in ("ok", "note") and "not made yet" in doctor.cache().text and not (tmp_path / "cache").exists()
     (tmp_path / "cache" / "deep").mkdir(parents=True)
     (tmp_path / "cache" / "deep" / "x").write_bytes(b"0" * 1500)
-    assert "1 files, 1.5 kB" in environment.cache().text
+    assert "1 files, 1.5 kB" in doctor.cache().text
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SERE_CACHE", str(tmp_path / "file" / "below"))
-    finding = environment.cache()
+    finding = doctor.cache()
     assert finding.state == "bad" and finding.problem is not None and finding.problem.code == "X704"
 
 
@@ -108,11 +108,11 @@ def test_a_checkout_that_was_not_installed_again(tmp_path: Path) -> None:
     project = tmp_path / "pyproject.toml"
     scripts = '[project.scripts]\nsere = "a:b"\n'
     project.write_text(f'[project]\nname = "sere"\n{scripts}[project.entry-points."sere.losses"]\n"sere.x" = "a:B"\n')
-    assert environment._declared(project) == {("console_scripts", "sere"), ("sere.losses", "sere.x")}
+    assert doctor._declared(project) == {("console_scripts", "sere"), ("sere.losses", "sere.x")}
     project.write_text(f'[project]\nname = "another"\n{scripts}')
-    assert environment._declared(project) == set()
+    assert doctor._declared(project) == set()
     project.write_text("not toml [")
-    assert environment._declared(project) == set()
+    assert doctor._declared(project) == set()
 
 
 def test_a_broken_plugin_alone_exits_with_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +120,7 @@ def test_a_broken_plugin_alone_exits_with_3(monkeypatch: pytest.MonkeyPatch, cap
         raise ImportError("gone")
 
     known = Catalog([Announced.of(fails, distribution="sere-xyz", name="xyz.gone", kind="loss")], environ={}, host_version="0.1.0")
-    monkeypatch.setattr(environment, "examine", lambda: iter([environment.Finding("python", "ok", "3")]))
+    monkeypatch.setattr(doctor, "examine", lambda: iter([doctor.Finding("python", "ok", "3")]))
     assert doctor.run(Namespace(json=False), known) == 3
     out = capsys.readouterr().out
     assert "BAD   plugin sere-xyz" in out and "[P102] loss 'xyz.gone' of sere-xyz 1.0" in out

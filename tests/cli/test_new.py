@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sere_core.cli import main
-from sere_core.cli.plugins_new import _bounds, write
+from sere_core.cli.new_plugin import _bounds, write
 from sere_registry.kinds import GROUPS
 
 RUN = ("loss", "encoder", "resonance")

@@ -16,7 +16,6 @@ from sere_core.cli.parameters import kind_of, parameters
 from sere_core.config.source_code import has_attribute, module_file, reads
 from sere_registry import ComponentSpec, Params, SereError, param
 from sere_registry.catalog import Announced, Catalog
-from sere_registry.kinds import GROUPS
 
 
 class Inner(Params):
@@ -36,8 +35,8 @@ def spec(name: str = "many", **more: Any) -> ComponentSpec:
     return ComponentSpec(**{"kind": "loss", "name": name, "factory": "builtins:dict", "summary": "a test", **more})
 
 
-def options(verb: str | None = None, **more: Any) -> Namespace:
-    return Namespace(verb=verb, json=False, traceback=False, kind=None, **more)
+def options(**more: Any) -> Namespace:
+    return Namespace(**{"json": False, "traceback": False, "kind": None, **more})
 
 
 def test_parameters_are_rows_with_types_bounds_defaults_and_search_ranges() -> None:
@@ -59,11 +58,11 @@ def test_types_are_said_as_a_reader_of_yaml_would() -> None:
 def test_a_listing_says_which_names_stand_twice(capsys: pytest.CaptureFixture[str]) -> None:
     twice = [Announced.of(spec(), distribution=f"sere-{letter}", namespace="xyz") for letter in "ab"]
     known = Catalog([*twice, Announced.of(spec("other"), distribution="sere-a", namespace="xyz")], environ={})
-    assert plugins.run(options(), known) == 0
+    assert plugins.show_all(options(), known) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[4] for line in lines[1:4]] == ["duplicate", "duplicate", "loaded"]
     assert lines[5].startswith("[R203] loss 'xyz.many' is announced by both sere-a 1.0 and sere-b 1.0")
-    assert plugins.run(options(), Catalog(twice, environ={"SERE_DISABLE": "sere-b"})) == 0
+    assert plugins.show_all(options(), Catalog(twice, environ={"SERE_DISABLE": "sere-b"})) == 0
     assert "duplicate" not in capsys.readouterr().out, "one of them is left out"
 
 
@@ -79,7 +78,7 @@ def test_info_shows_all_that_is_declared(capsys: pytest.CaptureFixture[str]) -> 
     known = Catalog(
         [Announced.of(spec(params=Many, cite="arXiv:1", evidence="stand-in"), distribution="sere-xyz", namespace="xyz")], environ={}
     )
-    assert plugins.run(options("info", name="many"), known) == 0
+    assert plugins.show_info(options(name="many"), known) == 0
     text = capsys.readouterr().out
     for part in (
         "loss xyz.many",
@@ -90,7 +89,7 @@ def test_info_shows_all_that_is_declared(capsys: pytest.CaptureFixture[str]) -> 
         "required",
     ):
         assert part in text
-    assert plugins.run(Namespace(**{**vars(options("info", name="xyz.many")), "json": True}), known) == 0
+    assert plugins.show_info(options(name="xyz.many", json=True), known) == 0
     about = json.loads(capsys.readouterr().out)
     assert about["evidence"] == "stand-in" and [row["name"] for row in about["parameters"]][:2] == ["root", "rate"]
 
@@ -99,10 +98,10 @@ def test_info_of_an_unknown_or_ambiguous_name() -> None:
     known = Catalog([Announced.of(spec("one")), Announced.of(spec("one", kind="view"))], environ={})
     for name, code, hint in (("onne", "R201", "did you mean 'one'?"), ("one", "R202", "--kind loss or --kind view")):
         with pytest.raises(SereError) as caught:
-            plugins.run(options("info", name=name), known)
+            plugins.show_info(options(name=name), known)
         (problem,) = caught.value.problems
         assert problem.code == code and hint in problem.hint
-    assert plugins.run(Namespace(verb="info", name="one", kind="view", json=False, traceback=False), known) == 0
+    assert plugins.show_info(options(name="one", kind="view"), known) == 0
 
 
 MODULE = """\
@@ -176,7 +175,7 @@ def test_the_doctor_names_distribution_version_cause_and_way_out(capsys: pytest.
         third(spec("poor", needs=("no-such-distribution",)), "ten.poor", 10),
     ]
     known = Catalog(points, environ={"SERE_DISABLE": "sere-plugin-9"}, host_version="0.1.0", installed=lambda name: None)
-    assert plugins.run(Namespace(**{**vars(options("doctor")), "json": True}), known) == 3
+    assert plugins.show_problems(options(json=True), known) == 3
     rows = json.loads(capsys.readouterr().out)["problems"]
     expected = {
         ("sere-plugin-1", "P102"), ("sere-plugin-2", "P103"), ("sere-plugin-3", "P105"), ("sere-plugin-4", "P104"),
@@ -188,27 +187,23 @@ def test_the_doctor_names_distribution_version_cause_and_way_out(capsys: pytest.
         assert row["broken"] == (row["code"] not in ("P107", "P108"))
         if row["code"] not in ("P107", "P108"):
             assert row["distribution"] in row["message"] and row["version"] in row["message"] and row["hint"]
-    assert plugins.run(options("doctor"), known) == 3
+    assert plugins.show_problems(options(), known) == 3
     assert "10 components announced, 7 broken, 2 disabled or incomplete" in capsys.readouterr().out
 
 
 def test_disabled_and_incomplete_components_are_no_defect(capsys: pytest.CaptureFixture[str]) -> None:
     known = Catalog([Announced.of(spec(needs=("no-such-distribution",)))], environ={}, installed=lambda name: None)
-    assert plugins.run(options("doctor"), known) == 0
+    assert plugins.show_problems(options(), known) == 0
     assert "[P108]" in capsys.readouterr().out
 
 
 def test_damaged_metadata_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
     known = Catalog([], environ={})
     known.notes.append("/somewhere/x.dist-info: its metadata cannot be read (KeyError: 'Name')")
-    assert plugins.run(options("doctor"), known) == 3
+    assert plugins.show_problems(options(), known) == 3
     assert "x.dist-info" in capsys.readouterr().out
 
 
 def test_the_list_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "--kind", "view", "--json"]) == 0
     assert {row["kind"] for row in json.loads(capsys.readouterr().out)["components"]} == {"view"}
-
-
-def test_the_kinds_of_the_command_are_those_of_the_contract() -> None:
-    assert tuple(GROUPS) == plugins.KINDS

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from sere_core.cli import main, many_runs
+from sere_core.cli import compare as command
+from sere_core.cli import main
 from sere_core.compare import jobs
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.reading import read_results
@@ -39,7 +40,7 @@ Compare = Callable[..., Told]
 @pytest.fixture
 def compare(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Compare:
     """`compare(TEXT, "--dry-run")` writes the text and runs `sere compare` in this process."""
-    monkeypatch.setattr(many_runs, "executor_of", lambda arguments, planned: Here())
+    monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
     monkeypatch.setenv("COLUMNS", "120")
 
     def call(text: str, *words: str) -> Told:

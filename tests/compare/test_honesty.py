@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sere_core.cli import main, many_runs
+from sere_core.cli import compare as command
+from sere_core.cli import main
 from sere_core.compare.facts import Results
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.reading import read_results
@@ -62,7 +63,7 @@ reference: honest
 @pytest.fixture
 def compare(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Compare:
     """`compare(TEXT)` runs `sere compare` in this process: exit code, results, stderr."""
-    monkeypatch.setattr(many_runs, "executor_of", lambda arguments, planned: Here())
+    monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
     shutil.copyfile(Path(__file__).with_name("planted.py"), home / "planted.py")
 
     def call(text: str) -> tuple[int, Results, str]:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sere_core.cli import main, many_runs
+from sere_core.cli import compare as command
+from sere_core.cli import main
 from sere_core.compare.grammar import Flags
 from sere_core.compare.planning import Planned, plan_comparison
 from sere_core.config import load
@@ -149,7 +150,7 @@ def test_a_cut_of_a_table_is_run_and_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("SERE_DATA", str(world))
-    monkeypatch.setattr(many_runs, "executor_of", lambda arguments, planned: Here())
+    monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
     monkeypatch.setenv("COLUMNS", "160")
     sets = [word for model in models for word in ("--set", model)]
     assert main(["compare", str(cut(table, pairs, home)), "--yes", *sets]) == 0, capsys.readouterr().err

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sere_core.cli import main, many_runs
+from sere_core.cli import compare as command
+from sere_core.cli import main
 from sere_core.compare.plan import ComparePlan, failure_file, is_done, record_of, write_json
 from sere_core.compare.reading import read_results
 from sere_core.compare.sweep import Sweep, choose, plan_of_choices
@@ -86,7 +87,7 @@ def test_a_record_without_these_posteriors_is_a_line(home: Path) -> None:
 def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(many_runs, "executor_of", lambda arguments, planned: Here())
+    monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
     monkeypatch.setenv("COLUMNS", "160")
     Path("comparison.yaml").write_text(ONE.replace("trials: 3", "trials: 2"))
     assert main(["sweep", "comparison.yaml"]) == 0, capsys.readouterr().err

@@ -356,6 +356,6 @@ def test_the_command_where_there_is_nothing(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_tables_need_no_torch() -> None:
-    modules = "sere_core.compare.tables, sere_core.cli.table, sere_core.score.table, sere_core.score.records"
+    modules = "sere_core.compare.tables, sere_core.cli.compare, sere_core.score.table, sere_core.score.records"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from argparse import ArgumentParser
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from sere_core.cli import COMMANDS, main
+from sere_core.cli import main, parser
 from sere_core.compare.grammar import Comparison, Flags, Tune
 from sere_core.compare.planning import Planned, plan_comparison
 from sere_core.compare.proof import EXPLAINED_BY, NEVER_EXPLAINED
@@ -43,9 +41,7 @@ def test_a_command_is_one_of_sere_and_a_comparison_can_be_planned(
     monkeypatch.chdir(tmp_path)
     program, *words = shlex.split(line)
     assert program == "sere"
-    parser = ArgumentParser()
-    import_module(COMMANDS[words[0]][0]).add_parser(parser.add_subparsers())
-    parser.parse_args(words)
+    parser().parse_args(words)
     if words[0] == "compare" and words[1] != "compare/small":  # which is planned below
         assert main([*words, "--dry-run"]) == 0, capsys.readouterr().err
     assert not list(tmp_path.iterdir()), "a dry run writes nothing"

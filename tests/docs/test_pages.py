@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from sere_core.cli.advice import ADVICE
+from sere_core.cli.explain import ADVICE
 from sere_core.config import load
 from sere_core.config.model import RunConfig
 from sere_registry.errors import CODES

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sere_core.cli import main, many_runs
+from sere_core.cli import compare as command
+from sere_core.cli import main
 from tests.compare.tiny import Here
 from tests.docs.pages import blocks, fences
 
@@ -18,7 +19,7 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SERE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(many_runs, "executor_of", lambda arguments, planned: Here())
+    monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
     page = list(blocks(PAGE))
     assert fences(PAGE) == 2 * len(page)
     for block in page:

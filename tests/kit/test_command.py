@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sere_core.cli import main
-from sere_core.cli.check import check
+from sere_core.cli.plugins import check
 from sere_core.testing import checks
 from sere_registry import SereError
 from tests.kit.test_broken import catalog, spec

@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import keyword
 import re
+import textwrap
+from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from string import Template
+from typing import Any
 
-if TYPE_CHECKING:
-    from sere_registry.kinds import Kind
+from sere_core.cli.arguments import print_json
+from sere_registry.kinds import API, FIRST_PARTY, GROUPS, Kind
 
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_PREFIX = "sere_plugin_"
 _TEMPLATES = Path(__file__).with_name("template")
 #: names that a module of the package, or the engine, has already
 _TAKEN = frozenset({"specs", "local", "test", "tests"})
 
 
-def add_arguments(parser: Any) -> None:
-    from sere_core.cli.plugins import KINDS
-
-    parser.add_argument("name", metavar="NAME", help="sere-plugin-xyz, or NAMESPACE.COMPONENT such as xyz.focal")
-    parser.add_argument("--kind", choices=KINDS, required=True, metavar="KIND", help=f"one of {', '.join(KINDS)}")
-    parser.add_argument("--into", metavar="DIR", default=".", help="where its folder is made (default: here)")
-
-
-def run(arguments: Any, catalog: Any) -> int:
+def run(arguments: Namespace) -> int:
     """Write the package.
 
     Raises:
         SereError: C302 or R204 (the name), C304 (its folder is there already), X704 or X705 (it cannot be written).
     """
-    from sere_core.cli.skeletons import SKELETONS
-
     namespace, component = _names(arguments.name)
     folder = write(arguments.kind, namespace, component, Path(arguments.into).expanduser())
+    full, files = f"{namespace}.{component}", sorted(_files(folder))
     if arguments.json:
-        names = {"name": f"{namespace}.{component}", "kind": arguments.kind, "folder": str(folder)}
-        print(json.dumps({**names, "files": sorted(_files(folder))}, indent=2))
+        print_json({"name": full, "kind": arguments.kind, "folder": str(folder), "files": files})
         return 0
-    print(f"{folder}: the {arguments.kind} '{namespace}.{component}'")
-    print("\n".join(f"  {name}" for name in sorted(_files(folder))))
-    note = SKELETONS[arguments.kind].note
+    print(f"{folder}: the {arguments.kind} '{full}'")
+    print("\n".join(f"  {name}" for name in files))
     print(f"\nnext:\n  cd {folder}\n  pip install -e '.[dev]'\n  pytest\n  sere-run example.yaml")
-    print(f"\n{note}" if note else "", end="\n" if note else "")
+    note = _skeletons()["kinds"][arguments.kind].get("note")
+    if note:
+        print(f"\n{note}")
     return 0
 
 
@@ -54,8 +47,6 @@ def write(kind: Kind, namespace: str, component: str, into: Path) -> Path:
     Raises:
         SereError: C304 (it is there already), X704 or X705 (it cannot be written).
     """
-    import errno
-
     from sere_registry.errors import error
 
     folder = into / f"sere-plugin-{namespace.replace('_', '-')}"
@@ -82,10 +73,9 @@ def _names(text: str) -> tuple[str, str]:
     (('xyz', 'focal'), ('xyz', 'xyz'), ('my_loss', 'my_loss'))
     """
     from sere_registry.errors import error
-    from sere_registry.kinds import FIRST_PARTY
 
     namespace, dot, component = text.replace("-", "_").partition(".")
-    namespace = namespace.removeprefix(_PREFIX)
+    namespace = namespace.removeprefix("sere_plugin_")
     component = component if dot else namespace
     for word in (namespace, component):
         if not _WORD.fullmatch(word):
@@ -98,16 +88,21 @@ def _names(text: str) -> tuple[str, str]:
     return namespace, component
 
 
+def _skeletons() -> dict[str, dict[str, Any]]:
+    """`template/kinds.yaml`: the sections of an example, and what is particular to each kind."""
+    import yaml
+
+    made: dict[str, dict[str, Any]] = yaml.safe_load((_TEMPLATES / "kinds.yaml").read_text(encoding="utf-8"))
+    return made
+
+
 def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dict[str, str]:
     """File name -> text."""
-    from string import Template
-
     import sere_core
-    from sere_core.cli.skeletons import EXAMPLE, SKELETONS
     from sere_registry.entries import noun
-    from sere_registry.kinds import API, GROUPS
 
-    skeleton = SKELETONS[kind]
+    skeletons = _skeletons()
+    skeleton = skeletons["kinds"][kind]
     package = f"sere_plugin_{namespace}"
     words = {
         "kind": kind,
@@ -121,12 +116,12 @@ def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dic
         "package": package,
         "distribution": distribution,
         "bounds": _bounds(sere_core.__version__),
-        "summary": skeleton.summary,
-        "params": "    " + skeleton.params,
+        "summary": skeleton["summary"],
+        "params": textwrap.indent(skeleton["params"], "    "),
+        "note": f"\n{skeleton['note']}\n" if "note" in skeleton else "",
     }
-    words["note"] = f"\n{skeleton.note}\n" if skeleton.note else ""
-    words["usage"] = Template(skeleton.usage).substitute(words)
-    sections = {**EXAMPLE, **skeleton.example}
+    words["usage"] = Template(skeleton["usage"]).substitute(words)
+    sections = skeletons["example"] | skeleton.get("example", {})
     words["sections"] = "\n".join(Template(text).substitute(words) for text in sections.values() if text)
     files = {
         "pyproject.toml": "pyproject.toml",

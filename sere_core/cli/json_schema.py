@@ -1,71 +1,42 @@
-"""`sere config schema`: the JSON Schema of configs with the components of this environment, for editors."""
+"""The JSON Schema of configs with the components of this environment, for editors."""
 
 from __future__ import annotations
 
 import copy
-import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sere_registry.catalog import Catalog
     from sere_registry.entries import Entry
-    from sere_registry.kinds import Kind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: `${vars.x}` may stand for a value of any type
 _REFERENCE = {"type": "string", "pattern": r"\$\{[^{}]+\}"}
-#: kind -> where its blocks stand: of a section itself, or of each entry of a map
-_SINGLE: dict[str, Kind] = {"dynamics": "dynamics", "resonance": "resonance", "method": "method", "select": "selector"}
-_MAPS: dict[str, Kind] = {"corpora": "corpus", "encoders": "encoder", "losses": "loss", "hooks": "hook"}
+Schema = dict[str, Any]  # as pydantic types it
 
 
-def add_arguments(parser: Any) -> None:
-    parser.add_argument("-o", "--output", metavar="FILE", default=None, help="write it there (default: print it); an older one is replaced")
-    parser.add_argument("--json", action="store_true", help="as JSON, which it always is")
-    parser.add_argument("--traceback", action="store_true", help="show the traceback of errors too")
-
-
-def run(arguments: Any) -> int:
-    """Print the schema.  A config names it in its first line: `# yaml-language-server: $schema=FILE`."""
-    from sere_registry.catalog import Catalog
-
-    text = json.dumps(schema(Catalog()), indent=2, ensure_ascii=False) + "\n"
-    if arguments.output is None:
-        print(text, end="")
-        return 0
-    from pathlib import Path
-
-    from sere_registry.errors import error
-
-    try:
-        Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
-        Path(arguments.output).write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as cause:
-        raise error("X704", f"{arguments.output} cannot be written: {getattr(cause, 'strerror', None) or cause}") from None
-    return 0
-
-
-def schema(catalog: Catalog) -> dict[str, Any]:
+def schema(catalog: Catalog) -> Schema:
     """The schema: every component of the catalog that can be used, its parameters told apart by the constant `use`.
 
     It accepts parts of configs too, for files that are extended or extend others: required keys are asked for only where
     there is no `extends`, and `null` may take the place of anything that may be removed.
     """
+    from sere_core.config.loader import MAPS, SINGLE
     from sere_core.config.model import RunConfig
     from sere_registry.entries import WORDS
     from sere_registry.kinds import GROUPS
 
-    made: dict[str, Any] = RunConfig.model_json_schema()
-    definitions: dict[str, Any] = {name: _relaxed(part) for name, part in made.pop("$defs", {}).items()}
+    made: Schema = RunConfig.model_json_schema()
+    definitions: Schema = {name: _relaxed(part) for name, part in made.pop("$defs", {}).items()}
     for kind in GROUPS:
         usable = [entry for entry in _usable(catalog) if entry.kind == kind]
-        branches: list[dict[str, Any]] = []
+        branches: list[Schema] = []
         for entry in usable:
             params = _params(entry, definitions)
             branches += [_branch(name, entry, params) for name in _names(entry, usable)]
         free = {"type": "object", "properties": {"use": {"type": "string", "pattern": "^file:|\\$\\{"}, "params": {"type": "object"}}}
         later = {"type": "object", "properties": {"params": {"type": "object"}}, "not": {"required": ["use"]}}
-        more: list[dict[str, Any]] = [
+        more: list[Schema] = [
             {**free, "required": ["use"], "title": "a component in a file"},
             {**later, "title": "changes to a block of an extended file"},
         ]
@@ -79,9 +50,9 @@ def schema(catalog: Catalog) -> dict[str, Any]:
         definitions.pop(name, None)
     required = made.pop("required", [])
     properties = _relaxed(made)["properties"]
-    for section, kind in _SINGLE.items():
+    for section, kind in SINGLE.items():
         properties[section] = {**_about(properties[section]), "anyOf": [{"$ref": f"#/$defs/{kind}_block"}, {"type": "null"}]}
-    for section, kind in _MAPS.items():
+    for section, kind in MAPS.items():
         block = {"anyOf": [{"$ref": f"#/$defs/{kind}_block"}, {"type": "null"}]}
         properties[section] = {**_about(properties[section]), "type": ["object", "null"], "additionalProperties": block}
     for name in ("weak", "strong"):
@@ -116,17 +87,17 @@ def _names(entry: Entry, entries: list[Entry]) -> list[str]:
     return [entry.short_name, entry.full_name] if short else [entry.full_name]
 
 
-def _branch(name: str, entry: Entry, params: str) -> dict[str, Any]:
+def _branch(name: str, entry: Entry, params: str) -> Schema:
     use = {"const": name, "description": entry.spec.summary}
     properties = {"use": use, "params": {"$ref": params}}
     return {"title": entry.full_name, "type": "object", "properties": properties, "required": ["use"]}
 
 
-def _params(entry: Entry, definitions: dict[str, Any]) -> str:
+def _params(entry: Entry, definitions: Schema) -> str:
     """Add the parameters of a component, and what they refer to; the reference to them."""
     prefix = f"{entry.kind}.{entry.full_name}"
     try:
-        made: dict[str, Any] = entry.spec.params.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+        made: Schema = entry.spec.params.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
     except Exception:  # a type of a plugin that JSON Schema cannot say: its parameters are not completed, all others are
         made = {"type": "object"}
     for name, part in made.pop("$defs", {}).items():
@@ -135,7 +106,7 @@ def _params(entry: Entry, definitions: dict[str, Any]) -> str:
     return f"#/$defs/{prefix}"
 
 
-def _relaxed(model: dict[str, Any]) -> dict[str, Any]:
+def _relaxed(model: Schema) -> Schema:
     """A model's schema in which each value may be a reference, or null, and nothing is required: it may be a part."""
     result = {key: value for key, value in copy.deepcopy(model).items() if key not in ("required", "title")}
     if "properties" not in result:
@@ -150,11 +121,11 @@ def _relaxed(model: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _about(value: dict[str, Any]) -> dict[str, Any]:
+def _about(value: Schema) -> Schema:
     return {key: value[key] for key in ("description", "default", "search") if key in value}
 
 
-def _required(made: dict[str, Any], definitions: dict[str, Any]) -> dict[str, list[str]]:
+def _required(made: Schema, definitions: Schema) -> dict[str, list[str]]:
     """Section -> its required keys, for a config that extends nothing."""
     found = {}
     for section, value in made["properties"].items():
@@ -164,5 +135,5 @@ def _required(made: dict[str, Any], definitions: dict[str, Any]) -> dict[str, li
     return found
 
 
-def _without(part: dict[str, Any], key: str) -> dict[str, Any]:
+def _without(part: Schema, key: str) -> Schema:
     return {name: value for name, value in part.items() if name != key}

@@ -1,0 +1,99 @@
+"""What commands have in common: their parsers, the arguments that name a config, and JSON on the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sere_core.config import Resolved
+    from sere_registry.catalog import Catalog
+
+Subparsers = _SubParsersAction[ArgumentParser] if TYPE_CHECKING else object
+#: what a command does; returns its exit code
+Run = Callable[[Namespace], int]
+
+
+class Arguments(Protocol):
+    """What takes arguments: a parser, or a group of it."""
+
+    def add_argument(self, *names: str, **options: object) -> object: ...
+
+
+def add_command(
+    subparsers: Subparsers, name: str, summary: str, run: Run, examples: str = "", *, json: bool = False, absent: object = False
+) -> ArgumentParser:
+    """Add a command, with --traceback.
+
+    Args:
+        subparsers: of `sere`, or of a group of commands.
+        name, summary: what is called, and what `--help` says of it.
+        run: what it does.
+        examples: what stands below its help.
+        json: has it a flag --json?
+        absent: the value of these flags where they are not given.
+    """
+    parser = subparsers.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=examples,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if json:
+        parser.add_argument("--json", action="store_true", default=absent, help="as JSON")
+    parser.add_argument("--traceback", action="store_true", default=absent, help="show the traceback of errors too")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_repeated(parser: Arguments, flag: str, metavar: str, text: str, dest: str | None = None) -> None:
+    """Add an argument that may be given many times."""
+    more = {} if dest is None else {"dest": dest}
+    parser.add_argument(flag, action="append", default=[], metavar=metavar, help=f"{text}; may be repeated", **more)
+
+
+def add_config_arguments(parser: Arguments) -> None:
+    """The arguments of every command that reads a config."""
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file, or the name of a config that comes with sere")
+    add_repeated(parser, "--set", "A.B=VALUE", "change a value; VALUE is YAML", "sets")
+    add_repeated(parser, "--unset", "A.B", "remove a value", "unsets")
+    parser.add_argument("--seed", type=int, default=None, help="replace the seed of the config")
+    add_repeated(parser, "--disable", "DIST", "a distribution whose plugins must not be used")
+
+
+def read_config(arguments: Namespace, quiet: bool = False, catalog: Catalog | None = None) -> Resolved:
+    """The resolved config of these arguments; its warnings, and those about what is left out in vain, go to stderr.
+
+    Raises:
+        SereError: every mistake in the config.
+    """
+    from sere_core.config import load
+    from sere_registry.catalog import Catalog
+
+    catalog = catalog or Catalog(disable=arguments.disable)
+    _warn(() if quiet else catalog.left_out_in_vain())  # now: the config may go wrong because of it
+    resolved = load(arguments.config, sets=arguments.sets, unsets=arguments.unsets, seed=arguments.seed, catalog=catalog)
+    _warn(() if quiet else (*resolved.warnings, *catalog.left_out_in_vain(resolved.disabled)))
+    return resolved
+
+
+def _warn(warnings: Iterable[object]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def run_command(arguments: Namespace) -> list[str]:
+    """The words of the command that runs this config."""
+    words = ["sere-run", arguments.config]
+    for flag, values in (("--set", arguments.sets), ("--unset", arguments.unsets), ("--disable", arguments.disable)):
+        words += [word for value in values for word in (flag, value)]
+    return words if arguments.seed is None else [*words, "--seed", str(arguments.seed)]
+
+
+def print_json(data: object) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False))
