@@ -6,21 +6,17 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sere_core.config import Resolved
     from sere_registry.catalog import Catalog
 
-Subparsers = _SubParsersAction[ArgumentParser] if TYPE_CHECKING else object
+    Subparsers = _SubParsersAction[ArgumentParser]
+else:
+    Subparsers = _SubParsersAction
 #: what a command does; returns its exit code
 Run = Callable[[Namespace], int]
-
-
-class Arguments(Protocol):
-    """What takes arguments: a parser, or a group of it."""
-
-    def add_argument(self, *names: str, **options: object) -> object: ...
 
 
 def add_command(
@@ -51,13 +47,13 @@ def add_command(
     return parser
 
 
-def add_repeated(parser: Arguments, flag: str, metavar: str, text: str, dest: str | None = None) -> None:
+def add_repeated(parser: ArgumentParser, flag: str, metavar: str, text: str, dest: str | None = None) -> None:
     """Add an argument that may be given many times."""
-    more = {} if dest is None else {"dest": dest}
-    parser.add_argument(flag, action="append", default=[], metavar=metavar, help=f"{text}; may be repeated", **more)
+    dest = dest or flag.removeprefix("--")
+    parser.add_argument(flag, dest=dest, action="append", default=[], metavar=metavar, help=f"{text}; may be repeated")
 
 
-def add_config_arguments(parser: Arguments) -> None:
+def add_config_arguments(parser: ArgumentParser) -> None:
     """The arguments of every command that reads a config."""
     parser.add_argument("config", metavar="CONFIG", help="a YAML file, or the name of a config that comes with sere")
     add_repeated(parser, "--set", "A.B=VALUE", "change a value; VALUE is YAML", "sets")

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sere_core.cli.arguments import Arguments, Subparsers, add_command, add_repeated
+from sere_core.cli.arguments import Subparsers, add_command, add_repeated
 
 if TYPE_CHECKING:
     from sere_core.compare.executors import Executor
@@ -88,7 +88,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
-def _add_folder(parser: Arguments) -> None:
+def _add_folder(parser: ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from sere_core.cli.arguments import Arguments, Subparsers, add_command, add_config_arguments, read_config, run_command
+from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, read_config, run_command
 
 _RESONANCE = """\
 examples:
@@ -44,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of t-SNE (default: %(default)s)")
 
 
-def _add_output(parser: Arguments, default: str) -> None:
+def _add_output(parser: ArgumentParser, default: str) -> None:
     help = "a .png, .svg or .pdf (default: %(default)s)"
     parser.add_argument("-o", "--output", metavar="FILE", default=default, help=help)
 
