@@ -8,18 +8,14 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 import soxr
+from numpy.typing import NDArray
 
+from sere_core.config.model import Features
 from sere_registry import Recording, error
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sere_core.config.model import Features
 
 SAMPLE_RATE = 16_000
 
@@ -30,15 +26,7 @@ SILENCE = 10.0 ** (-90 / 20)
 _OVERHANG = 0.05
 
 #: suffix -> the container that a file of this name must hold
-_CONTAINERS = {
-    ".wav": "WAV",
-    ".flac": "FLAC",
-    ".ogg": "Ogg",
-    ".mp3": "MP3",
-    ".avi": "AVI",
-    ".aiff": "AIFF",
-    ".aif": "AIFF",
-}
+_CONTAINERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "Ogg", ".mp3": "MP3", ".avi": "AVI", ".aiff": "AIFF", ".aif": "AIFF"}
 
 #: sizes that writers to a pipe put where they do not know the size
 _UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0)

@@ -11,17 +11,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from sere_core.features.audio import Facts
 from sere_registry.files import write_atomically
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def key(**parts: object) -> str:

@@ -6,17 +6,13 @@ The four contours of IDFE, arXiv 2604.07417 section 3 [P], and the periodicity t
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sere_core.config.model import Features
 from sere_core.features.audio import SAMPLE_RATE
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sere_core.config.model import Features
-    from sere_registry.protocols import ContourName
+from sere_registry.protocols import ContourName
 
 #: contours that are computed and cached together
 GROUPS: dict[str, tuple[ContourName, ...]] = {

@@ -9,20 +9,17 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sere_core.config.model import Features
 from sere_core.features import audio, contours
 from sere_core.features.cache import Cache, Entry, key
 from sere_registry import Encoder, Problem, Recording, SereError, error
 from sere_registry.files import cache_folder
-
-if TYPE_CHECKING:
-    from sere_core.config.model import Features
-    from sere_registry.protocols import ContourName
+from sere_registry.protocols import ContourName
 
 #: an encoder, its name and the version of its distribution
 NamedEncoder = tuple[Encoder, str, str]

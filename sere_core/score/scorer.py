@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sere_core.data.labels import labels_of
 from sere_core.data.plan import Fold, TaskPlan
@@ -12,10 +14,6 @@ from sere_core.score.metrics import Scores, Summary, accuracy, check_posteriors,
 from sere_core.score.records import Data
 from sere_registry.errors import error
 from sere_registry.utterances import Recording, Utterance
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 OPENER = "scorer"
 
