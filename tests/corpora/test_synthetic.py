@@ -86,15 +86,15 @@ def test_other_parameters_give_other_sounds(change: dict[str, Any], tmp_path: Pa
 
 def test_what_is_there_is_kept_and_what_is_missing_is_made_again(tmp_path: Path, build: Build) -> None:
     corpus = build("synthetic", cache=tmp_path, **SMALL)
-    told: list[tuple[int, int]] = []
-    corpus.prepare(lambda done, total: told.append((done, total)))
+    calls: list[tuple[int, int]] = []
+    corpus.prepare(lambda done, total: calls.append((done, total)))
     before = digest(corpus)
-    assert told == [(number, 10) for number in range(1, 11)]
-    corpus.prepare(lambda done, total: told.append((done, total)))
-    assert len(told) == 10
+    assert calls == [(number, 10) for number in range(1, 11)]
+    corpus.prepare(lambda done, total: calls.append((done, total)))
+    assert len(calls) == 10
     corpus.utterances()[3].recording.path.unlink()
-    corpus.prepare(lambda done, total: told.append((done, total)))
-    assert told[10:] == [(1, 1)]
+    corpus.prepare(lambda done, total: calls.append((done, total)))
+    assert calls[10:] == [(1, 1)]
     assert digest(corpus) == before
     assert {path.suffix for path in corpus.folder.rglob("*") if path.is_file()} == {".wav"}
 

@@ -131,7 +131,7 @@ def test_mix_is_a_learned_sum_of_all_layers(folders: dict[Any, Path]) -> None:
 
 
 def test_times_of_frames(folders: dict[Any, Path]) -> None:
-    """Frame i answers to what happens near `offset + i / rate`: a click moves the frames around it most."""
+    """Frame i shows what happens near `offset + i / rate`: a click moves the frames around it most."""
     encoder = build(folders["wav2vec2", False], layer=0, train="frozen")
     assert (encoder.rate, encoder.offset) == (50.0, 200 / 16000)
     cnn: Any = encoder._trunk.on(torch.device("cpu"))[0].cnn

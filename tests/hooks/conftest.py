@@ -1,4 +1,4 @@
-"""A run that hooks are told about."""
+"""The run that hooks are called with."""
 
 from __future__ import annotations
 

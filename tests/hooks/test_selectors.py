@@ -36,7 +36,7 @@ def test_entropy_by_hand() -> None:
 def test_information_max_by_hand() -> None:
     assert build(INFORMATION_MAX).score(target=SURE) == pytest.approx(math.log(2))
     assert build(INFORMATION_MAX).score(target=UNSURE) == pytest.approx(0.0)
-    assert build(INFORMATION_MAX).score(target=COLLAPSED) == pytest.approx(0.0), "one answer for everything tells nothing"
+    assert build(INFORMATION_MAX).score(target=COLLAPSED) == pytest.approx(0.0), "one prediction for everything says nothing"
 
 
 def test_snd_by_hand() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: where the weights may stand, the first that exists counts; an index names the files of a divided checkpoint
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-#: where a checkpoint says how it wants its input
+#: where a checkpoint describes its input
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 KINDS = ("wav2vec2", "hubert", "wavlm", "whisper")
 
@@ -46,7 +46,7 @@ class Checkpoint:
         name: as the config gives it.
         place: where the config gives it, for messages.
         config: the model's config.json.
-        preprocessor: how it wants its input: `do_normalize`, `sampling_rate`, ...
+        preprocessor: its input: `do_normalize`, `sampling_rate`, ...
         settings: the files that these two came from.
         weights: the files of tensors.
     """
@@ -59,7 +59,7 @@ class Checkpoint:
     weights: tuple[Path, ...]
 
     def configuration(self, **changes: object) -> PretrainedConfig:
-        """The model's configuration as transformers wants it, with some values changed.
+        """The model's configuration in the class of transformers, with some values changed.
 
         Raises:
             SereError: B401 (transformers refuses it).
@@ -240,7 +240,7 @@ def _hub(model: str, revision: str | None, place: str, cached: bool) -> Fetch:
         except errors.EntryNotFoundError:
             return None
         except errors.GatedRepoError as cause:
-            raise absent("the hub wants its terms accepted and a login first") from cause
+            raise absent("the hub requires a login and that its terms are accepted") from cause
         except errors.RepositoryNotFoundError as cause:
             raise absent("the hub has no such model, or only for its owners") from cause
         except errors.RevisionNotFoundError as cause:

@@ -249,7 +249,7 @@ class PretrainedEncoder(nn.Module, ABC):
         return rows
 
     def samples(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The waveform as the network wants it: zero mean and unit variance, if its checkpoint says so."""
+        """The waveform as the network expects it: zero mean and unit variance, if its checkpoint says so."""
         values = np.asarray(waveform, dtype=np.float32)
         if self.standardises:
             values = (values - values.mean()) / np.sqrt(values.var() + 1e-7)

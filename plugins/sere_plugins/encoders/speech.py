@@ -171,7 +171,7 @@ class SpeechEncoder(PretrainedEncoder):
         self._batchable = config.feat_extract_norm == "layer" and not getattr(config, "conv_pos_batch_norm", False)
 
     def samples(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The waveform as the network wants it, of at least one frame."""
+        """The waveform as the network expects it, of at least one frame."""
         values = super().samples(waveform)
         return np.pad(values, (0, max(0, self.field - len(values))))
 

@@ -74,32 +74,31 @@ class DivergenceHook:
 
     def _wrong(self, losses: Mapping[str, float | None], diagnostics: Mapping[str, float | None]) -> dict[str, str]:
         """Term or diagnostic -> message, of what goes wrong with these values and was not noted; keeps the values."""
-        found: dict[str, str] = {}
+        found: dict[str, str | None] = {}
         for name, value in losses.items():
             if value is not None and name not in self._params.ignore:
-                found |= self._grown(name, value)
+                found[name] = self._grown(name, value)
         for name, value in diagnostics.items():
             if value is not None and name.rpartition(".")[2] in self._params.watch and name not in self._params.ignore:
-                found |= self._collapsed(name, value)
-        return {name: message for name, message in found.items() if name not in self._state.noted}
+                found[name] = self._collapsed(name, value) or found.get(name)
+        return {name: message for name, message in found.items() if message and name not in self._state.noted}
 
-    def _grown(self, name: str, value: float) -> dict[str, str]:
+    def _grown(self, name: str, value: float) -> str | None:
         state, params = self._state, self._params
         least = state.least[name] = min(value, state.least.get(name, value))
         grown = value - least > (params.growth - 1) * max(abs(least), params.floor)
         state.bad[name] = state.bad.get(name, 0) + 1 if grown else 0
         if state.bad[name] < params.epochs:
-            return {}
+            return None
         for_long = f" for {params.epochs} epochs" if params.epochs > 1 else ""
-        return {name: f"the loss term '{name}' is {value:.4g} and far above its smallest value {least:.4g}{for_long}"}
+        return f"the loss term '{name}' is {value:.4g} and far above its smallest value {least:.4g}{for_long}"
 
-    def _collapsed(self, name: str, value: float) -> dict[str, str]:
+    def _collapsed(self, name: str, value: float) -> str | None:
         if not math.isfinite(value):
-            return {name: f"'{name}' is {value}"}
+            return f"'{name}' is {value}"
         first = self._state.first.setdefault(name, value)
-        if first <= 0 or value >= self._params.collapse * first:
-            return {}
-        return {name: f"'{name}' has collapsed from {first:.4g} to {value:.4g}"}
+        collapsed = first > 0 and value < self._params.collapse * first
+        return f"'{name}' has collapsed from {first:.4g} to {value:.4g}" if collapsed else None
 
 
 def _line(entry: Mapping[str, object]) -> str:
