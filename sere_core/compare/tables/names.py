@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sere_core.compare.facts import Results, RunFacts
@@ -17,52 +17,32 @@ CEILING = "†"
 
 @dataclass(frozen=True)
 class FullName:
-    """All parts of a row's full name; empty where it has no run.
+    """A row's full name.
 
     Args:
-        row, role, tuning: as in the plan.
-        protocols: without their pairs, sorted; the label regime is their first word.
-        selection: the rule.
-        features: 8 hex digits over all pairs.
-        evidence: the weakest of its runs.
+        parts: by what they say, for CSV; empty where the row has no run.  Protocols are without their pairs, the label regime is
+            their first word, features are 8 hex digits over all pairs, the evidence is the weakest of the row's runs.
         odd: are its features others than the reference's, for a pair that both have?
     """
 
-    row: str
-    role: str
-    tuning: str
-    protocols: tuple[str, ...]
-    selection: str
-    features: str
-    evidence: str
-    odd: bool = False
+    parts: Mapping[str, str]
+    odd: bool
 
     @property
     def label(self) -> str:
         """What stands in front of its line: its name, and all in which it is not like the others."""
-        words = [plain(self.row)]
-        if self.role == "ceiling":
+        words = [self.parts["row"]]
+        if self.parts["role"] == "ceiling":
             words.append(CEILING)
-        if self.evidence not in {"", EVIDENCE[0]}:
-            words.append(f"({self.evidence})")
+        if self.parts["evidence"] not in {"", EVIDENCE[0]}:
+            words.append(f"({self.parts['evidence']})")
         if self.odd:
-            words.append(f"[{self.features}]")
+            words.append(f"[{self.parts['features']}]")
         return " ".join(words)
-
-    def as_data(self) -> dict[str, str]:
-        return {
-            "row": plain(self.row),
-            "role": self.role,
-            "protocol": "; ".join(self.protocols),
-            "regime": "; ".join(dict.fromkeys(words.partition(" ")[0] for words in self.protocols)),
-            "selection": self.selection,
-            "features": self.features,
-            "evidence": self.evidence,
-            "tuning": self.tuning,
-        }
 
 
 def full_names(results: Results) -> dict[str, FullName]:
+    """The full name of every row of the plan."""
     runs: dict[str, dict[str, list[RunFacts]]] = {row.name: {} for row in results.plan.rows}
     for (name, pair, _), run in results.runs.items():
         runs[name].setdefault(pair, []).append(run)
@@ -72,32 +52,31 @@ def full_names(results: Results) -> dict[str, FullName]:
     for row in results.plan.rows:
         every = [run for each in runs[row.name].values() for run in each]
         mine = features[row.name]
-        found[row.name] = FullName(
-            row=row.name,
-            role=row.role,
-            tuning=row.tuning,
-            protocols=tuple(sorted({run.protocol.partition(" ")[2] for run in every})),
-            selection="; ".join(sorted({run.selection for run in every})),
-            features=_one(set(mine.values()), sorted(mine.items()))[:8],
-            evidence=weakest(run.evidence for run in every) if every else "",
-            odd=row.role != "ceiling" and any(usual.get(pair, digest) != digest for pair, digest in mine.items()),
-        )
+        protocols = sorted({run.protocol.partition(" ")[2] for run in every})
+        parts = {
+            "row": plain(row.name),
+            "role": row.role,
+            "protocol": "; ".join(protocols),
+            "regime": "; ".join(dict.fromkeys(words.partition(" ")[0] for words in protocols)),
+            "selection": "; ".join(sorted({run.selection for run in every})),
+            "features": _one(set(mine.values()), sorted(mine.items()))[:8],
+            "evidence": weakest(run.evidence for run in every) if every else "",
+            "tuning": row.tuning,
+        }
+        odd = row.role != "ceiling" and any(usual.get(pair, digest) != digest for pair, digest in mine.items())
+        found[row.name] = FullName(parts, odd)
     return found
 
 
 def common(names: Iterable[FullName]) -> str:
     """What the rows have in common, for the caption; ceilings speak for themselves."""
-    rows = [name for name in names if name.role != "ceiling" and name.protocols]
-    protocols = sorted({words for name in rows for words in name.protocols})
-    parts = [" / ".join(protocols) or "no run yet"]
-    for title, values in {
-        "selection": {name.selection for name in rows},
-        "features": {name.features for name in rows if not name.odd},
-        "tuning": {name.tuning for name in rows},
-        "evidence": {name.evidence for name in rows},
-    }.items():
-        parts += [f"{title} {', '.join(sorted(values, key=_order))}"] if values else []
-    return "; ".join(parts)
+    rows = [name for name in names if name.parts["role"] != "ceiling" and name.parts["protocol"]]
+    protocols = sorted({words for name in rows for words in name.parts["protocol"].split("; ")})
+    said = [" / ".join(protocols) or "no run yet"]
+    for what in ("selection", "features", "tuning", "evidence"):
+        values = {name.parts[what] for name in rows if not (what == "features" and name.odd)}
+        said += [f"{what} {', '.join(sorted(values, key=_order))}"] if values else []
+    return "; ".join(said)
 
 
 def _order(label: str) -> tuple[int, str]:

@@ -173,7 +173,7 @@ def encoders(source: Source) -> Table:
             found = row.pairs.get(pair)
             words = (Cell(plain(pair)), Cell(plain(first)), Cell(plain(second)))
             cells = (*words, pair_cell(found), interval_cell(found.interval if found else None))
-            lines.append(Line(cells, source.names[row.row].as_data()))
+            lines.append(Line(cells, source.names[row.row].parts))
         guess = (Cell(plain(pair)), Cell("chance"), Cell(""), percent(source.summary.chance.get(pair)), Cell(""))
         sections.append((*rank(lines, columns), Line(guess, {"row": "chance", "role": "chance"})))
     what = f"encoders of the unlabelled source and of the target; UAR in %, {source.seeds}"

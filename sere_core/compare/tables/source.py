@@ -67,10 +67,10 @@ class Source:
         name = self.names[row.row]
         below = [
             {"ceiling": "ceiling: trained on target labels", "floor": "floor"}.get(row.role, ""),
-            f"features {name.features}" if name.odd else "",
+            f"features {name.parts['features']}" if name.odd else "",
             "" if row.complete else "incomplete",
         ]
-        return Line((Cell(name.label, below=("; ".join(filter(None, below)),)), *cells), name.as_data())
+        return Line((Cell(name.label, below=("; ".join(filter(None, below)),)), *cells), name.parts)
 
     def chance(self, columns: Sequence[Column], stub: int = 1) -> Line:
         """The line of what guessing reaches: the stub, a cell for each pair, the mean, and blanks."""
@@ -81,10 +81,10 @@ class Source:
 
     def remarks(self) -> tuple[str, ...]:
         """What must be said below every table: ceilings' protocols, other features, missing floors, failures."""
-        ceilings = [name for name in self.names.values() if name.role == "ceiling"]
+        ceilings = [name for name in self.names.values() if name.parts["role"] == "ceiling"]
+        labels = [name.label.replace(CEILING, "").strip() for name in ceilings]
         lines = [
-            f"{CEILING} {name.label.replace(CEILING, '').strip()}: a ceiling, not a method: {'; '.join(name.protocols)}"
-            for name in ceilings
+            f"{CEILING} {label}: a ceiling, not a method: {name.parts['protocol']}" for label, name in zip(labels, ceilings, strict=True)
         ]
         lines += [f"{name.label}: other features than the reference's" for name in self.names.values() if name.odd]
         lines += [line for role, line in _WANTED.items() if not any(row.role == role for row in self.plan.rows)]
