@@ -23,8 +23,8 @@ PASS, PYDANTIC = "python -c pass", "import pydantic"
 FLOORS = {PASS: "pass", PYDANTIC: "import pydantic", "import BaseModel": "from pydantic import BaseModel"}
 COMMANDS: dict[str, tuple[list[str], float]] = {
     "--help": (["--help"], 0.15),
-    "plugins": (["plugins"], 0.25),
-    "config check": (["config", "check", "sere_default"], 0.40),
+    "plugins": (["plugins"], 0.40),
+    "config check": (["config", "check", "sere_default"], 0.50),
 }
 SPEC = """\
 from sere_registry import ComponentSpec, Params, param

@@ -215,7 +215,7 @@ class Catalog:
                 continue
             applies = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
             if canonical(wanted.name) == FIRST_PARTY and applies and not wanted.specifier.contains(host, prereleases=True):
-                message = f"{noun(entry.kind)} '{entry.full_name}': {entry.owner} needs sere{wanted.specifier}, this is sere {host}"
+                message = f"{entry.owner} needs sere{wanted.specifier}, this is sere {host}"
                 entry.fail("P103", message, f"install versions of sere and {entry.distribution} that fit", place)
 
     def _check_needs(self, entry: Entry, spec: ComponentSpec, place: Place) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
+from typing import Literal, NoReturn, Protocol
 
 from sere_registry.errors import Place, Problem, SereError, reason
 from sere_registry.kinds import API, FIRST_PARTY, GROUPS, Kind
@@ -36,20 +36,6 @@ def noun(kind: Kind) -> str:
     return WORDS[kind].partition(" ")[2]
 
 
-@runtime_checkable
-class DistributionLike(Protocol):
-    """What of `importlib.metadata.Distribution` is read."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def version(self) -> str: ...
-
-    @property
-    def requires(self) -> list[str] | None: ...
-
-
 class EntryPointLike(Protocol):
     """What of `importlib.metadata.EntryPoint` is read."""
 
@@ -63,9 +49,9 @@ class EntryPointLike(Protocol):
     def value(self) -> str: ...
 
     @property
-    def dist(self) -> Any: ...
+    def dist(self) -> object: ...
 
-    def load(self) -> Any: ...
+    def load(self) -> object: ...
 
 
 @dataclass
@@ -88,7 +74,7 @@ class Entry:
     distribution: str
     version: str
     requires: tuple[str, ...]
-    loader: Callable[[], Any]
+    loader: Callable[[], object]
     local: bool = False
     state: State = "listed"
     problem: Problem | None = None
@@ -148,12 +134,12 @@ class Entry:
         except BaseException as cause:  # whatever a plugin's module raises is the plugin's, `sys.exit` too
             self.fail("P102", f"{name} failed to import ({self.value}): {reason(cause)}", self._advice("repair or update"), place, cause)
         wrong = self._wrong(spec)
-        if wrong:
+        if wrong or not isinstance(spec, ComponentSpec):
             self.fail("P104", f"{name}: {self.value} {wrong}", self._advice("this is for the author of"), place)
-        if spec.api != API:
-            newer = "sere" if spec.api > API else self.distribution
-            message = f"{name} speaks api {spec.api} of the component contract, this sere speaks api {API}"
-            self.fail("P105", message, f"update {newer}", place)
+        if spec.api != API:  # of the whole package: the same line for each of its components
+            message = f"{self.owner} is written for api {spec.api} of the component contract, this sere has api {API}"
+            hint = self._advice("update") if spec.api < API else "update sere"
+            self.fail("P105", message, hint, place)
         self.loaded, self.state = spec, "loaded"
         return self.loaded
 
@@ -161,7 +147,7 @@ class Entry:
         away = "" if self.local else f", or leave it out of every run: SERE_DISABLE={self.distribution}"
         return f"{verb} {self.distribution}{away}"
 
-    def _wrong(self, spec: Any) -> str:
+    def _wrong(self, spec: object) -> str:
         if not isinstance(spec, ComponentSpec):
             return f"is not a ComponentSpec but {type(spec).__name__}"
         if spec.kind != self.kind:
@@ -189,16 +175,16 @@ class Announced:
     name: str
     group: str
     value: str
-    dist: Any
-    target: Callable[[], Any]
+    dist: InMemory
+    target: Callable[[], object]
 
-    def load(self) -> Any:
+    def load(self) -> object:
         return self.target()
 
     @classmethod
     def of(
         cls,
-        spec: Any,
+        spec: object,
         *,
         distribution: str = FIRST_PARTY,
         version: str = "1.0",

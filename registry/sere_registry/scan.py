@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from sere_registry.entries import Entry, EntryPointLike
 from sere_registry.errors import Place, error, suggest
@@ -92,7 +91,7 @@ def local_entry(kind: Kind, name: str, place: Place) -> Entry:
             "C304", message, "a path in a config begins at the config's folder, one on the command line at the working directory", place
         ) from None
 
-    def load() -> Any:
+    def load() -> object:
         module = _module(path)
         if not hasattr(module, attribute):
             specs = [name for name, value in vars(module).items() if isinstance(value, ComponentSpec)]
@@ -102,9 +101,10 @@ def local_entry(kind: Kind, name: str, place: Place) -> Entry:
     return Entry(kind, f"local.{path.stem}", name, str(path), version, (), load, local=True)
 
 
-def _about(distribution: Any) -> tuple[str, str, tuple[str, ...]]:
+def _about(distribution: object) -> tuple[str, str, tuple[str, ...]]:
     try:
-        return str(distribution.name), str(distribution.version), tuple(distribution.requires or ())
+        name, version, requires = (getattr(distribution, word) for word in ("name", "version", "requires"))
+        return str(name), str(version), tuple(requires or ())
     except Exception:  # metadata without a name or version
         return "a distribution without a name", "", ()
 

@@ -146,7 +146,7 @@ def test_what_a_component_reads_is_told_without_importing_it(module: Callable[[s
     ("loss", "expected"),
     [
         ("fixmatch", {"FixMatch": ["target"]}),
-        ("coral", {"Coral": ["labelled", "target"], "CoralAllSource": ["labelled", "source", "target"]}),
+        ("coral", {"Coral": ["labelled", "target", "source"]}),
     ],
 )
 def test_what_first_party_losses_read(loss: str, expected: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,10 @@ from textwrap import dedent
 import pytest
 
 from sere_core.config import Resolved
+from sere_registry import ComponentSpec
+from sere_registry.catalog import Announced, Catalog
+from sere_registry.kinds import API
+from tests.config.conftest import SPECS
 
 Read = Callable[..., Resolved]
 Lines = Callable[..., list[str]]
@@ -146,3 +150,12 @@ def test_a_component_in_a_file_is_named_from_the_folder_of_the_config(read: Read
     assert line.startswith("--set losses.classify.params.power=0: losses.classify.params.power: [C302]")
     (line,) = lines(text, "losses.classify.use='file:./mine.py:SPEC'")
     assert "[C304]" in line and "mine.py" in line, "the command line's folder is the working directory"
+
+
+def test_a_package_of_another_api_is_one_line_however_many_of_its_components_are_named(lines: Lines, good: str) -> None:
+    old = ComponentSpec(kind="loss", name="old", factory="builtins:dict", summary="old", api=API - 1)
+    theirs = [Announced.of(old, distribution="sere-plugin-old", namespace="old", name=f"old.{name}") for name in ("old", "older")]
+    known = Catalog([*theirs, *(Announced.of(spec) for spec in SPECS)], environ={})
+    text = good.replace("use: plain", "use: old.old").replace("use: tric", "use: old.old")
+    (line,) = lines(text, catalog=known)
+    assert line.startswith("a.yaml:11:19: losses.classify.use: [P105] sere-plugin-old 1.0")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sere_core.cli import plugins
 from sere_registry import ComponentSpec, Place, SereError
 from sere_registry.catalog import Announced, Catalog
-from sere_registry.kinds import GROUPS
+from sere_registry.kinds import API, GROUPS
 
 
 def spec(name: str = "focal", **changes: Any) -> ComponentSpec:
@@ -212,10 +214,17 @@ def test_an_entry_point_that_is_not_what_it_says_is_refused(target: Any, name: s
     assert code == "P104" and says in message and "SERE_DISABLE=sere-plugin-xyz" in hint
 
 
-@pytest.mark.parametrize(("api", "update"), [(0, "update sere-plugin-xyz"), (99, "update sere")])
-def test_another_api_says_which_side_is_older(api: int, update: str) -> None:
-    code, message, hint = problem(lambda: catalog(third(spec(api=api))).find("loss", "focal"))
-    assert (code, hint) == ("P105", update) and f"api {api}" in message
+@pytest.mark.parametrize(("api", "update"), [(API - 1, "update sere-plugin-xyz"), (API + 1, "update sere")])
+def test_a_package_of_another_api_is_one_line_and_hides_nothing_else(api: int, update: str, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = [third(spec(name, kind=kind, api=api)) for kind, name in (("loss", "focal"), ("loss", "other"), ("view", "gain"))]
+    known = catalog(*theirs, Announced.of(spec("tric")))
+    code, message, hint = problem(lambda: known.find("loss", "focal"))
+    assert code == "P105" and hint.startswith(update) and f"api {api}" in message and f"api {API}" in message
+    assert "sere-plugin-xyz" in message
+    assert known.find("loss", "tric").full_name == "sere.tric", "other runs go on"
+    for show, code in ((plugins.show_all, 0), (plugins.show_problems, 3)):
+        assert show(Namespace(json=False, traceback=False, kind=None), known) == code
+        assert sum(line.startswith("[P105] sere-plugin-xyz") for line in capsys.readouterr().out.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
