@@ -5,21 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sere_core.functional import diversity, entropy, unit_rows
 from sere_plugins.specs.selectors import SndParams
 from sere_registry import BuildContext, Params
 
 #: rows of the similarity matrix that `snd` holds at a time
 ROWS = 1024
-
-
-def entropy(posteriors: Tensor) -> Tensor:
-    """H(p) in nats of each row, `[n, C]` -> `[n]`, in float64; 0 log 0 is 0.
-
-    >>> entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]])).tolist()
-    [0.0, 0.6931471805599453]
-    """
-    terms: Tensor = torch.special.entr(posteriors.double())
-    return terms.sum(dim=1)
 
 
 class _Selector:
@@ -44,7 +35,7 @@ class Entropy(_Selector):
 
     def score(self, target: Tensor) -> float:
         """-mean H(p); `target` is `[n, C]`; in [-log C, 0]."""
-        return -float(entropy(target).mean())
+        return -float(entropy(target.double()).mean())
 
 
 class InformationMax(_Selector):
@@ -57,7 +48,7 @@ class InformationMax(_Selector):
     def score(self, target: Tensor) -> float:
         """H(mean p) - mean H(p); `target` is `[n, C]`; in [0, log C]."""
         posteriors = target.double()
-        return float(entropy(posteriors.mean(dim=0, keepdim=True))[0] - entropy(posteriors).mean())
+        return float(-diversity(posteriors) - entropy(posteriors).mean())
 
 
 class SoftNeighbourhoodDensity:
@@ -72,7 +63,7 @@ class SoftNeighbourhoodDensity:
 
     def score(self, target: Tensor) -> float:
         """mean H(P_i); `target` is `[n, C]`; in [0, log(n - 1)]; 0 for fewer than two utterances."""
-        points = torch.nn.functional.normalize(target.double(), dim=1)
+        points = unit_rows(target.double())
         if len(points) < 2:
             return 0.0
         total = 0.0

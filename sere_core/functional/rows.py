@@ -108,7 +108,7 @@ class Shares(NamedTuple):
     offsets: Tensor
 
 
-def equal_shares(logits: Tensor, rounds: int) -> Shares:
+def equal_shares(logits: Tensor, rounds: int, among: Tensor | None = None) -> Shares:
     """Pseudo-labels in equal shares, by scaling rows and columns in turn; of logits `[n, C]`, whose softmax is p.
 
         Q = argmax_Q  sum_jc Q_jc log p_jc + H(Q)   s.t.  sum_c Q_jc = 1,  sum_j Q_jc = n / C        (B1)
@@ -117,10 +117,19 @@ def equal_shares(logits: Tensor, rounds: int) -> Shares:
     optimum is Q_jc = softmax_c(log p_jc + v_c): the offsets v can be added to the log posterior of an utterance that took no
     part.  Assumption: about as many utterances of each class; where not, some pseudo-labels are wrong by construction.
 
+    Args:
+        rounds: how often columns and rows are scaled.
+        among: `[C]` bool, the classes that take part; the others get no share and no offset.
+
     >>> shares = equal_shares(torch.tensor([[2.0, 0.0], [1.0, 0.0]]), rounds=100)
     >>> shares.posteriors.argmax(dim=1), shares.offsets.diff().round(decimals=6)
     (tensor([0, 1]), tensor([1.5000], dtype=torch.float64))
     """
+    if among is not None:
+        found = equal_shares(logits[:, among], rounds)
+        shares = Shares(logits.new_zeros(logits.shape), found.offsets.new_zeros(logits.shape[1]))
+        shares.posteriors[:, among], shares.offsets[among] = found
+        return shares
     scores = logits.double().log_softmax(dim=1)
     offsets = scores.new_zeros(scores.shape[1])
     share = torch.log(torch.tensor(len(scores) / scores.shape[1], dtype=torch.float64, device=scores.device))

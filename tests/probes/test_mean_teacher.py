@@ -52,8 +52,8 @@ def test_the_loss_is_the_formula_and_the_teacher_gets_no_gradient(student: Any, 
     found = loss(**{**given, "progress": Progress(3, 1, 0.2)})["consistency"]
     errors = []
     for batch in (given["target"], given["source"]):
-        told = loss.teacher.encode(getattr(batch.views, teacher)).logits.softmax(dim=1)
-        errors += (getattr(batch.views, student).logits.softmax(dim=1) - told).square().sum(dim=1).tolist()
+        taught = loss.teacher.encode(getattr(batch.views, teacher)).logits.softmax(dim=1)
+        errors += (getattr(batch.views, student).logits.softmax(dim=1) - taught).square().sum(dim=1).tolist()
     assert found.item() == pytest.approx(math.exp(-5 * 0.6**2) * sum(errors) / len(errors) / 3)
     found.backward()
     assert all(not value.requires_grad and value.grad is None for value in loss.teacher.parameters())

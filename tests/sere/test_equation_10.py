@@ -90,7 +90,7 @@ def test_equation_10(labelled: list[int], reading: dict[str, dict[str, Any]]) ->
     )
 
     # the loops
-    h, f, heard = {}, {}, {}
+    h, f, z = {}, {}, {}
     trained = [part for _, part in method.named_parameters()]
     leaf = {name: part.detach().double().requires_grad_() for name, part in method.named_parameters()}
     gate_w, gate_b, class_w, class_b = (
@@ -104,11 +104,11 @@ def test_equation_10(labelled: list[int], reading: dict[str, dict[str, Any]]) ->
             pitch = reference.pitch(each["f0"].tolist(), each["periodicity"].tolist(), idfe.params)
             assert_equal([row], [torch.tensor([pitch, *(each[name].tolist() for name in ("rms", "mfcc2", "centroid"))]).T], 1e-6)
         h[stream] = [torch.randn(length, DIM).double().requires_grad_() for length in lengths]
-        heard[stream] = [
+        z[stream] = [
             reference.enhanced(context, reference.idfe(static.double(), context, gate_w, gate_b, idfe.params.eps))
             for context, static in zip(h[stream], f[stream], strict=True)
         ]
-    support, source, target = heard.values()
+    support, source, target = z.values()
     prototype, dual = reference.tric(support, LABELS, source, target, alpha, field.params, tric, len(CLASSES))
     rows = [[(class_w[c] * reference.embedding(z)).sum() + class_b[c] for c in range(len(CLASSES))] for z, _ in support[: len(labelled)]]
     want = reference.cross_entropy(torch.stack([torch.stack(row) for row in rows]), labelled) + 0.3 * prototype + 2.0 * dual

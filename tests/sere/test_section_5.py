@@ -135,7 +135,7 @@ def test_a_term_says_the_same_without_the_other(alone: str, weight: str, anchors
     assert float(both[alone].detach()) > 0 and not any(float(term.detach()) for name, term in found.items() if name != alone)
 
 
-def test_told_nothing_has_no_direction_and_no_pull() -> None:
+def test_an_aligned_representation_of_zero_has_no_direction_and_no_pull() -> None:
     """A representation of length 0 is at cosine 0 with everything, and its gradient is 0: not one over some eps."""
     support, source, target = streams("lengths", 2, 2, 2)
     with torch.no_grad():

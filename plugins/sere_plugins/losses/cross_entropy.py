@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from sere_core.functional import wide
 from sere_plugins.specs.losses import CrossEntropyParams
-from sere_registry import BuildContext, LabelledBatch, error
+from sere_registry import BuildContext, LabelledBatch
 
 
 class CrossEntropy(nn.Module):
@@ -23,7 +23,6 @@ class CrossEntropy(nn.Module):
     def forward(self, labelled: LabelledBatch) -> Mapping[str, Tensor]:
         logits = labelled.logits
         if self.params.view == "weak":
-            if labelled.views is None:
-                raise error("B402", "cross_entropy with `view: weak` got a batch without views", "give `views.weak` at least one view")
+            assert labelled.views is not None  # asked for in `views`
             logits = labelled.views.weak.logits
         return {"cross_entropy": functional.cross_entropy(wide(logits), labelled.labels, label_smoothing=self.params.label_smoothing)}

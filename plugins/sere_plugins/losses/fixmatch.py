@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sere_core.functional import pseudo_label_loss
 from sere_plugins.specs.losses import FixMatchParams
-from sere_registry import BuildContext, UnlabelledBatch, error
+from sere_registry import BuildContext, UnlabelledBatch
 
 
 class FixMatch(nn.Module):
@@ -27,8 +27,7 @@ class FixMatch(nn.Module):
         self.mask: Tensor | None = None
 
     def forward(self, target: UnlabelledBatch) -> Mapping[str, Tensor]:
-        if target.views is None:
-            raise error("B402", "fixmatch got a batch without views", "give `views.weak` and `views.strong` a view")
+        assert target.views is not None  # asked for in `views`
         loss, self.mask = pseudo_label_loss(target.views.weak.logits, target.views.strong.logits, self.threshold)
         return {"fixmatch": loss}
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from sere_core.functional import frozen_copy, update_average, wide
 from sere_plugins.specs.losses import MeanTeacherParams
-from sere_registry import Backbone, BuildContext, LabelledBatch, Progress, ResonanceField, UnlabelledBatch, error
+from sere_registry import Backbone, BuildContext, LabelledBatch, Progress, ResonanceField, UnlabelledBatch
 
 
 class MeanTeacher(nn.Module):
@@ -47,8 +47,7 @@ class MeanTeacher(nn.Module):
         return math.exp(-5 * (1 - fraction / self.params.ramp) ** 2) if fraction < self.params.ramp else 1.0
 
     def _posteriors(self, batch: UnlabelledBatch) -> tuple[Tensor, Tensor]:
-        if batch.views is None:
-            raise error("B402", "mean_teacher got a batch without views", "give `views.weak` or `views.strong` a view")
+        assert batch.views is not None  # asked for in `views`
         mine, other = batch.views.strong, batch.views.weak
         if self.params.student == "weak":
             mine, other = other, mine

@@ -45,7 +45,7 @@ class Matched:
     """Items u, each with the partner that resonates with it most, r(u) or a(u): rows `picks` of a pool.
 
     Args:
-        resonance: S of each item and its partner, the aligned representation of the item and, where that was asked for, of the partner.
+        resonance: S of each item and its partner, the aligned representation of the item and, if `both`, of the partner.
     """
 
     items: Encoded

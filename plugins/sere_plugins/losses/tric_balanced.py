@@ -23,11 +23,11 @@ from torch.nn import functional
 
 from sere_core.functional import ResizableBuffers, equal_shares, wide
 from sere_plugins.losses.tric import Matched, Members, Tric
-from sere_plugins.methods.base import labelled_vectors, unlabelled_vectors
-from sere_plugins.methods.logistic_balanced import assigned_by, self_taught
+from sere_plugins.methods.base import labelled_vectors, stream_vectors
+from sere_plugins.methods.logistic_balanced import self_taught, shares
 from sere_plugins.specs.losses import TricAssignedParams, TricBalancedParams
 from sere_plugins.specs.methods import LogisticBalancedParams
-from sere_registry import BuildContext, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch, error
+from sere_registry import BuildContext, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch
 from sere_registry.training import Stream
 
 
@@ -59,11 +59,10 @@ class TricAssigned(ResizableBuffers, Tric):
             return target.logits.new_zeros(())
         logits = target.logits
         if self.views:
-            if target.views is None:
-                raise error("B402", f"`view: {self.params.view}` got a batch without views", f"give `views.{self.params.view}` a view")
+            assert target.views is not None  # asked for in `views`
             logits = (target.views.weak if self.params.view == "weak" else target.views.strong).logits
-        shares, logits = self.assigned[target.index], wide(logits)
-        return functional.cross_entropy(logits, shares.to(logits) if self.params.soft else shares.argmax(dim=1))
+        given, logits = self.assigned[target.index], wide(logits)
+        return functional.cross_entropy(logits, given.to(logits) if self.params.soft else given.argmax(dim=1))
 
     def _anchored(self, support: LabelledBatch, target: UnlabelledBatch, field: ResonanceField) -> Members | None:
         """(B2): the anchor is sought within the assigned class; among all where S_l has none of that class."""
@@ -90,11 +89,11 @@ class TricBalanced(TricAssigned):
         if self.params.teacher == "classifier":
             self.assigned = self._shares(data.encoded("target").logits.detach())
         elif not len(self.assigned):
-            unlabelled = unlabelled_vectors(data, self.streams)
+            unlabelled = stream_vectors(data, self.streams)
             vectors, labels = labelled_vectors("tric_balanced", data, unlabelled[0].shape[1])
             params = LogisticBalancedParams(C=self.params.teacher_C)
             linear = self_taught(params, len(self.classes), vectors, labels, unlabelled).linear
-            self.assigned = assigned_by(linear, torch.as_tensor(unlabelled[0])).to(self.assigned)
+            self.assigned = shares(linear, unlabelled[0]).posteriors.to(self.assigned)
 
     def _shares(self, logits: Tensor) -> Tensor:
         """Q `[n, C]`; without `balance` the posteriors as they are."""

@@ -1,4 +1,4 @@
-"""TRIC with a second opinion: a variant that is ours, not the paper's.
+"""TRIC with a second classifier: a variant that is ours, not the paper's.
 
 SERE's network reads frames and is trained by gradient; a logistic regression reads utterance vectors and is solved.  They err
 differently, so here both assign the pseudo-labels, both learn them, and both predict (co-training: Blum and Mitchell,
@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sere_core.functional import Shares, equal_shares
+from sere_core.functional import equal_shares
 from sere_plugins.losses.tric_balanced import TricAssigned
-from sere_plugins.methods.base import labelled_vectors, unlabelled_vectors
+from sere_plugins.methods.base import labelled_vectors, stream_vectors
 from sere_plugins.methods.logistic import Linear
 from sere_plugins.methods.logistic_balanced import self_taught, taught
 from sere_plugins.specs.losses import TricPooledParams
@@ -60,21 +60,15 @@ class TricPooled(TricAssigned):
 
     def after_epoch(self, progress: Progress, data: StageData) -> None:
         """(C2) and (C3)."""
-        unlabelled = unlabelled_vectors(data, self.streams)
+        unlabelled = stream_vectors(data, self.streams)
         vectors, labels = labelled_vectors("tric_pooled", data, unlabelled[0].shape[1])
         if not len(self.weight):
             self._keep(self_taught(self.solving, len(self.classes), vectors, labels, unlabelled).linear)
-        found = [self._shares(data.encoded(stream).logits, data.vectors(stream)) for stream in self.streams]
+        pooled = [self.pooled(data.encoded(stream).logits, data.vectors(stream)) for stream in self.streams]
+        found = [equal_shares(each, self.params.rounds, among=self.seen) for each in pooled]
         guesses = np.concatenate([each.posteriors.argmax(dim=1).cpu().numpy() for each in found])
         self._keep(taught(self.solving, len(self.classes), vectors, labels, unlabelled, guesses))
         self.assigned, self.offsets = found[0].posteriors.to(self.assigned), found[0].offsets
-
-    def _shares(self, logits: Tensor, vectors: Tensor) -> Shares:
-        """(C2), among the classes that have labels; no share of the others, and no offset."""
-        found = equal_shares(self.pooled(logits, vectors)[:, self.seen], self.params.rounds)
-        shares = Shares(found.posteriors.new_zeros(len(logits), len(self.classes)), found.offsets.new_zeros(len(self.classes)))
-        shares.posteriors[:, self.seen], shares.offsets[self.seen] = found
-        return shares
 
     def _keep(self, linear: Linear) -> None:
         device = self.assigned.device

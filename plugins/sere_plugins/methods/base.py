@@ -53,14 +53,14 @@ def labelled_vectors(name: str, data: StageData, width: int) -> tuple[Array, Lab
     Raises:
         SereError: B402 if the labelled path's vectors have another width.
     """
-    (vectors,) = unlabelled_vectors(data, ["labelled"])
+    (vectors,) = stream_vectors(data, ["labelled"])
     if vectors.shape[1] != width:
         widths = f"the labelled vectors have width {vectors.shape[1]}, the target's {width}"
         raise error("B402", f"'{name}' needs one feature space: {widths}", hint="give both paths the same encoder", place="paths")
     return vectors, data.labels().cpu().numpy()
 
 
-def unlabelled_vectors(data: StageData, streams: Iterable[Stream]) -> list[Array]:
+def stream_vectors(data: StageData, streams: Iterable[Stream]) -> list[Array]:
     """The vectors `[n, F]` of each stream, in float64."""
     return [data.vectors(stream).detach().cpu().double().numpy() for stream in streams]
 

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sere_plugins.methods.base import OwnLosses, labelled_vectors, unlabelled_vectors
+from sere_plugins.methods.base import OwnLosses, labelled_vectors, stream_vectors
 from sere_plugins.specs.methods import JdarParams
 from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
 
@@ -151,7 +151,7 @@ class Jdar(OwnLosses):
         Raises:
             SereError: B402 if the two streams' vectors differ in width.
         """
-        (target,) = unlabelled_vectors(data, ["target"])
+        (target,) = stream_vectors(data, ["target"])
         source, known = labelled_vectors("jdar", data, target.shape[1])
         x_s, x_t, labels = with_constant(torch.as_tensor(source)), with_constant(torch.as_tensor(target)), torch.as_tensor(known)
         one_hot = functional.one_hot(labels, self.classes).double().T

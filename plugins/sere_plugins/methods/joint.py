@@ -9,7 +9,6 @@ trained predicts, as FixMatch and Mean Teacher ask for.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,9 +71,9 @@ class Joint(nn.Module):
         """A loss's own classifier if one is configured, else the softmax of the classifier's logits."""
         for loss in self.losses.values():
             if loss.predicts:
-                given = {"support": support, "field": self.field}
-                named = inspect.signature(loss.predict).parameters
-                posteriors: Tensor = loss.predict(batch, **{name: value for name, value in given.items() if name in named})  # type: ignore
+                assert support is not None  # asked for in `needs_support`
+                posteriors = loss.predict(batch, support, self.field)
+                assert posteriors is not None, "a loss that `predicts` returned no posteriors"
                 return posteriors
         return batch.logits.softmax(dim=-1)
 

@@ -16,9 +16,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from sere_plugins.methods.base import Array, Labels, OwnLosses, labelled_vectors, training_error
+from sere_plugins.methods.base import Array, Labels, OwnLosses, labelled_vectors, stream_vectors, training_error
 from sere_plugins.specs.methods import LogisticParams
 from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
+from sere_registry.training import Stream
 
 
 class Linear(NamedTuple):
@@ -43,9 +44,8 @@ def fitted(params: LogisticParams, classes: int, vectors: Array, labels: Labels,
     present = np.unique(labels)
     steps = 0
     if len(present) > 1:
-        found = LogisticRegression(
-            C=params.C, max_iter=params.iterations, class_weight=None if params.class_weight == "none" else "balanced"
-        )
+        balance = None if params.class_weight == "none" else "balanced"
+        found = LogisticRegression(C=params.C, max_iter=params.iterations, class_weight=balance)
         found.fit(vectors, labels, weights)
         rows = present[1:] if len(present) == 2 else present  # of two classes the second alone has a row: the log-odds
         weight[rows], bias[rows] = found.coef_, found.intercept_
@@ -57,6 +57,7 @@ class Logistic(OwnLosses):
     """One stage that fits W `[C, F]` and b `[C]` to S_l; neither the target nor the backbone is touched."""
 
     name = "logistic"
+    unlabelled: tuple[Stream, ...] = ()
     params: LogisticParams
     weight: Tensor
     bias: Tensor
@@ -69,31 +70,28 @@ class Logistic(OwnLosses):
         self.register_buffer("seen", torch.ones(self.classes, dtype=torch.bool))
 
     def stages(self) -> Sequence[Stage]:
-        return [Stage(self.name, sees=frozenset({"labelled"}), solve=self.solve)]
+        return [Stage(self.name, sees=frozenset({"labelled", *self.unlabelled}), solve=self.solve)]
 
     def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
         """Fit in float64; a class without labels is never predicted.
 
         Returns:
-            `error` (the share of S_l predicted wrongly) and `steps` of the solver.
+            `error` (the share of S_l predicted wrongly), and what `fit` traces.
 
         Raises:
             SereError: B402 if the two paths' vectors differ in width.
         """
         vectors, labels = labelled_vectors(self.name, data, self.weight.shape[1])
+        found, trace = self.fit(vectors, labels, stream_vectors(data, self.unlabelled))
+        for name in ("weight", "bias", "seen"):
+            getattr(self, name).copy_(getattr(found, name))
+        posteriors = self._posteriors(torch.as_tensor(vectors).to(self.weight))
+        return {"error": [training_error(posteriors, labels)], **trace}
+
+    def fit(self, vectors: Array, labels: Labels, unlabelled: Sequence[Array]) -> tuple[Linear, dict[str, list[float]]]:
+        """W and b, and the number of `steps` of the solver."""
         found = fitted(self.params, self.classes, vectors, labels)
-        self.keep(found)
-        return {"error": [self.error(vectors, labels)], "steps": [float(found.steps)]}
-
-    def keep(self, found: Linear) -> None:
-        """From now on, predict with this."""
-        self.weight.copy_(found.weight)
-        self.bias.copy_(found.bias)
-        self.seen.copy_(found.seen)
-
-    def error(self, vectors: Array, labels: Labels) -> float:
-        """The share that is predicted wrongly."""
-        return training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)
+        return found, {"steps": [float(found.steps)]}
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
         """p(. | x): the model's own posteriors, calibrated on S_l at best and not across languages."""

@@ -13,19 +13,17 @@ pseudo-label changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from sere_core.functional import equal_shares
-from sere_plugins.methods.base import Array, Labels, labelled_vectors, unlabelled_vectors
+from sere_core.functional import Shares, equal_shares
+from sere_plugins.methods.base import Array, Labels
 from sere_plugins.methods.logistic import Linear, Logistic, fitted
 from sere_plugins.specs.methods import LogisticBalancedParams
-from sere_registry import MethodContext, Stage, StageData
-from sere_registry.training import Stream
+from sere_registry import MethodContext
 
 SCALINGS = 50
 
@@ -52,7 +50,7 @@ def self_taught(params: LogisticBalancedParams, classes: int, vectors: Array, la
     count = sum(len(stream) for stream in unlabelled)
     before = np.full(count, -1)
     for _ in range(params.rounds if count else 0):
-        guesses = np.concatenate([assigned_by(linear, torch.as_tensor(stream)).argmax(dim=1).numpy() for stream in unlabelled])
+        guesses = np.concatenate([shares(linear, stream).posteriors.argmax(dim=1).numpy() for stream in unlabelled])
         changed.append(float(np.mean(guesses != before)))
         if not changed[-1]:
             break
@@ -60,6 +58,11 @@ def self_taught(params: LogisticBalancedParams, classes: int, vectors: Array, la
         linear = taught(params, classes, vectors, labels, unlabelled, guesses)
         steps.append(linear.steps)
     return Taught(linear, steps, changed)
+
+
+def shares(linear: Linear, vectors: Array) -> Shares:
+    """(B1) of W's posteriors on vectors `[n, F]`, among the classes that have labels."""
+    return equal_shares(linear.logits(torch.as_tensor(vectors)), SCALINGS, among=linear.seen)
 
 
 def taught(
@@ -76,14 +79,6 @@ def taught(
     return fitted(params, classes, np.concatenate([vectors, *unlabelled]), np.concatenate([labels, guesses]), weights)
 
 
-def assigned_by(linear: Linear, vectors: Tensor) -> Tensor:
-    """Q of (B1) `[n, C]`: equal shares of the classes that have labels, none of the others."""
-    shares = torch.zeros(len(vectors), len(linear.bias), dtype=linear.weight.dtype)
-    if len(vectors):
-        shares[:, linear.seen] = equal_shares(linear.logits(vectors)[:, linear.seen], SCALINGS).posteriors
-    return shares
-
-
 class LogisticBalanced(Logistic):
     """One stage that fits W `[C, F]` and b `[C]` to S_l and to its own guesses on what has no labels."""
 
@@ -92,31 +87,12 @@ class LogisticBalanced(Logistic):
 
     def __init__(self, params: LogisticBalancedParams, context: MethodContext) -> None:
         super().__init__(params, context)
-        self.unlabelled: tuple[Stream, ...] = ("target", "source") if params.use_source else ("target",)
+        self.unlabelled = ("target", "source") if params.use_source else ("target",)
 
-    def stages(self) -> Sequence[Stage]:
-        return [Stage(self.name, sees=frozenset({"labelled", *self.unlabelled}), solve=self.solve)]
-
-    def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
-        """Fit, guess, and fit again, in float64.
-
-        Returns:
-            `error` (the share of S_l predicted wrongly at the end); by round, `steps` of the solver and `changed` (the
-            share of pseudo-labels that are others than in the round before; 1 for the first).
-
-        Raises:
-            SereError: B402 if the two paths' vectors differ in width.
-        """
-        vectors, labels = labelled_vectors(self.name, data, self.weight.shape[1])
-        unlabelled = unlabelled_vectors(data, self.unlabelled)
-        found = self_taught(self.params, self.classes, vectors, labels, unlabelled)
-        self.keep(self._corrected(found.linear, torch.as_tensor(unlabelled[0])) if self.params.correct else found.linear)
-        return {"error": [self.error(vectors, labels)], "steps": [float(count) for count in found.steps], "changed": found.changed}
-
-    def _corrected(self, linear: Linear, target: Tensor) -> Linear:
-        """b + v instead of b."""
-        if not len(target):
-            return linear
-        bias = linear.bias.clone()
-        bias[linear.seen] += equal_shares(linear.logits(target)[:, linear.seen], SCALINGS).offsets
-        return linear._replace(bias=bias)
+    def fit(self, vectors: Array, labels: Labels, unlabelled: Sequence[Array]) -> tuple[Linear, dict[str, list[float]]]:
+        """Fit, guess, and fit again; by round, `steps` of the solver and `changed` (the share of pseudo-labels that are
+        others than in the round before; 1 for the first)."""
+        linear, steps, changed = self_taught(self.params, self.classes, vectors, labels, unlabelled)
+        if self.params.correct and len(unlabelled[0]):  # b + v instead of b
+            linear = linear._replace(bias=linear.bias + shares(linear, unlabelled[0]).offsets)
+        return linear, {"steps": [float(count) for count in steps], "changed": changed}

@@ -13,7 +13,8 @@ script to its float32 weights.
 
 Assumptions and deviations: the diversity term takes T_u to be balanced over the classes.  Features and classifier are
 both trained, as in the authors' code; its learning-rate decay, which falls anew in each stage, is `decay`.  Its change to
-K = 5, M = 4 after half the run is left out; an utterance is kept from its own neighbours by position, where the code drops the first rank.
+K = 5, M = 4 after half the run is left out; an utterance is kept from its own neighbours by position, where the code
+drops the first rank.
 """
 
 from __future__ import annotations
@@ -35,9 +36,7 @@ from sere_registry.training import Schedule
 EPS = 1e-5
 
 
-def attraction(
-    posteriors: Tensor, scores: Tensor, around: Neighbourhood, affinity: float, expanded_affinity: float
-) -> Mapping[str, Tensor]:
+def attraction(posteriors: Tensor, scores: Tensor, around: Neighbourhood, affinity: float, expanded_affinity: float) -> dict[str, Tensor]:
     """The first two terms of the objective.
 
     Args:
@@ -94,7 +93,7 @@ class Nrc(OwnLosses):
         around = neighbourhood(self.bank.embeddings, target.index, self.params.neighbours, self.params.expanded)
         self.reciprocal = around.reciprocal
         scores = self.bank.posteriors.to(posteriors.dtype)
-        terms = dict(attraction(posteriors, scores, around, self.params.affinity, self.params.expanded_affinity))
+        terms = attraction(posteriors, scores, around, self.params.affinity, self.params.expanded_affinity)
         if self.params.self_term:
             terms["self"] = -(scores[target.index] * posteriors).sum(dim=-1).mean()
         if self.params.diversity:

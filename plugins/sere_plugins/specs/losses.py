@@ -8,8 +8,6 @@ from sere_registry import ComponentSpec, Params, param
 
 
 class CoralParams(Params):
-    """Parameters of `coral`."""
-
     use_source: bool = param(True, "the source side is S_l and S_u together; false: S_l alone")
 
 
@@ -25,8 +23,6 @@ CORAL = ComponentSpec(
 
 
 class FixMatchParams(Params):
-    """Parameters of `fixmatch`."""
-
     threshold: float = param(
         0.95,
         "tau: the least confidence of the weak view that teaches the strong one; above 1: none does",
@@ -47,8 +43,6 @@ FIXMATCH = ComponentSpec(
 
 
 class MeanTeacherParams(Params):
-    """Parameters of `mean_teacher`."""
-
     ema: float = param(0.999, "a: decay of the teacher, smaller in the first steps", ge=0, lt=1, search=("choice", [0.9, 0.99, 0.999]))
     ramp: float = param(0.4, "share of the stage over which the weight rises", gt=0, le=1, search=("uniform", 0.1, 1.0))
     student: Literal["weak", "strong"] = param("strong", "the view that the student gets; the teacher gets the other")
@@ -68,8 +62,6 @@ MEAN_TEACHER = ComponentSpec(
 
 
 class CrossEntropyParams(Params):
-    """Parameters of `cross_entropy`."""
-
     label_smoothing: float = param(0.0, "the probability that is spread evenly over all classes", ge=0, lt=1, search=("uniform", 0.0, 0.3))
     view: Literal["none", "weak"] = param("none", "the labelled utterances as they are, or their weak view")
 
@@ -85,8 +77,6 @@ CROSS_ENTROPY = ComponentSpec(
 
 
 class TricParams(Params):
-    """Parameters of `tric`."""
-
     prototype_weight: float = param(
         0.01,
         "lambda_PR of equation 10; 0: no prototype term; large values draw all classes into one point",
@@ -97,7 +87,7 @@ class TricParams(Params):
     anchors_from: Literal["target", "chain", "relay"] = param(
         "target",
         "[R] U of equation 7: `target`: T_u; `chain`: S_u and then T_u, both anchored in S_l; `relay`: the same, T_u anchored in S_u, "
-        "which hands on its pseudo-classes",
+        "which passes on its pseudo-labels",
         search=("choice", ["target", "chain", "relay"]),
     )
     mix: Literal["mean", "resonance"] = param(
@@ -141,24 +131,26 @@ TRIC = ComponentSpec(
 
 
 class TricAssignedParams(TricParams):
-    """Parameters of `tric` and of how classes that were given out in equal shares are taught."""
+    """Parameters of `tric`, and of how assigned pseudo-labels are learnt."""
 
     teach_weight: float = param(
-        1.0, "the weight of cross-entropy between T_u's logits and its balanced pseudo-classes", ge=0, search=("log", 0.1, 10.0)
+        1.0, "the weight of cross-entropy between T_u's logits and its pseudo-labels", ge=0, search=("log", 0.1, 10.0)
     )
-    view: Literal["none", "weak", "strong"] = param("none", "which view of T_u's utterances is taught; `none`: they as they are")
-    soft: bool = param(False, "T_u is taught its balanced posteriors instead of the class that is largest in them")
+    view: Literal["none", "weak", "strong"] = param(
+        "none", "which view of T_u learns its pseudo-labels; `none`: the utterances as they are"
+    )
+    soft: bool = param(False, "T_u learns its balanced posteriors instead of the class that is largest in them")
     temperature: float = param(1.0, "what logits are divided by before they are balanced", gt=0, search=("log", 0.25, 4.0))
     rounds: int = param(50, "scalings of rows and columns in the balancing", ge=1)
 
 
 class TricBalancedParams(TricAssignedParams):
-    """Parameters of `tric_balanced`: those of `tric`, and how classes are given out and taught."""
+    """Parameters of `tric_balanced`: those of `tric`, and how pseudo-labels are assigned and learnt."""
 
-    balance: bool = param(True, "pseudo-classes are given out in equal shares; false: the classifier's own guesses (a control)")
+    balance: bool = param(True, "pseudo-labels are assigned in equal shares; false: the classifier's predictions (a control)")
     teacher: Literal["classifier", "logistic"] = param(
         "classifier",
-        "whose posteriors are given out: the classifier's after each epoch, or once those of `logistic_balanced` on the utterance vectors",
+        "who assigns: the classifier after each epoch, or `logistic_balanced` on the utterance vectors, once",
         search=("choice", ["classifier", "logistic"]),
     )
     teacher_C: float = param(0.005, "for `logistic`: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
@@ -169,7 +161,7 @@ TRIC_BALANCED = ComponentSpec(
     name="tric_balanced",
     factory="sere_plugins.losses.tric_balanced:TricBalanced",
     params=TricBalancedParams,
-    summary="a variant of TRIC, not the paper's: pseudo-classes in equal shares, which also teach the classifier",
+    summary="a variant of TRIC, not the paper's: pseudo-labels in equal shares, which also teach the classifier",
     cite="arXiv:2604.07417, arXiv:1911.05371",
     evidence="stand-in",
     tags=("sere", "self-training"),
@@ -177,7 +169,7 @@ TRIC_BALANCED = ComponentSpec(
 
 
 class TricPooledParams(TricAssignedParams):
-    """Parameters of `tric_pooled`: those of `tric`, how classes are taught, and the second opinion."""
+    """Parameters of `tric_pooled`: those of `tric`, how pseudo-labels are learnt, and the logistic regression."""
 
     C: float = param(0.005, "of the logistic regression: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
     predict: Literal["pool", "classifier", "prototype", "resonance"] = param(  # type: ignore[assignment]
@@ -191,7 +183,7 @@ TRIC_POOLED = ComponentSpec(
     name="tric_pooled",
     factory="sere_plugins.losses.tric_pooled:TricPooled",
     params=TricPooledParams,
-    summary="a variant of TRIC, not the paper's: SERE's network and a logistic regression give classes out, learn and answer together",
+    summary="a variant of TRIC, not the paper's: SERE's network and a logistic regression assign, learn and predict together",
     cite="arXiv:2604.07417, doi:10.1145/279943.279962",
     evidence="stand-in",
     tags=("sere", "self-training"),

@@ -10,8 +10,6 @@ from sere_registry import ComponentSpec, Params, param
 
 
 class JointParams(Params):
-    """Parameters of `joint`."""
-
     ema: float = param(0.0, "decay of the moving average that predicts; 0: the trained weights predict", ge=0, lt=1)
 
 
@@ -25,8 +23,6 @@ JOINT = ComponentSpec(
 
 
 class McdParams(Params):
-    """Parameters of `mcd`."""
-
     generator_steps: int = param(4, "n: how often the generator steps for each step of the classifiers", ge=1, search=("int", 1, 8))
     class_balance: float = param(
         0.0,
@@ -143,7 +139,7 @@ LOGISTIC_BALANCED = ComponentSpec(
     name="logistic_balanced",
     factory="sere_plugins.methods.logistic_balanced:LogisticBalanced",
     params=LogisticBalancedParams,
-    summary="logistic regression that teaches itself on unlabelled vectors, with pseudo-classes in equal shares",
+    summary="logistic regression that teaches itself on unlabelled vectors, with pseudo-labels in equal shares",
     cite="arXiv:1911.05371",
     evidence="stand-in",
     tags=("closed form", "self-training"),
