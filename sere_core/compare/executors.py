@@ -131,7 +131,7 @@ class JobProcesses:
             return process
 
     def close(self) -> None:
-        """Kill all processes; what still asks for one gets none."""
+        """Kill all processes; no new one is started."""
         with self._lock:
             self.closed = True
             processes = [*self._all]

@@ -91,7 +91,7 @@ class Results:
         """May its rows share a table?
 
         Raises:
-            SereError: T506 for every difference that nothing explains and nobody allowed.
+            SereError: T506 for every difference that nothing explains and that is not allowed by name.
         """
         if self.refused:
             raise SereError(*self.refused)

@@ -18,7 +18,7 @@ from sere_core.config.yaml_text import read, write
 from sere_registry.errors import Place, Problem, SereError, suggest
 
 GRAMMAR = 1
-#: what an overlay may not say, since the comparison says it
+#: what an overlay may not hold, since the comparison sets it
 RESERVED = ("sere", "name", "seed", "extends", "output", "compare")
 #: what a name in `allow` may begin with: see `sere_core.compare.reading`
 CONDITIONS = ("config", "digests", "components", "versions", "seeds", "machine", "classes", "selection")
@@ -66,7 +66,7 @@ class Comparison(Section):
 
 @dataclass(frozen=True)
 class Flags:
-    """What the command line says of a comparison; it comes before what the file says."""
+    """The command line's part of a comparison; it overrides the file."""
 
     sets: Sequence[str] = ()
     unsets: Sequence[str] = ()
@@ -94,7 +94,7 @@ class Request:
     """A checked comparison, with the places where its parts were written.
 
     Args:
-        comparison: what was asked for.
+        comparison: the checked sections.
         root: the tree that it was read from.
         base: the merged tree of the base config.
         sources: the base's files.
@@ -180,7 +180,7 @@ def _of_config(config: str, base: Node) -> Node:
 
 
 def _with_flags(root: Node, flags: Flags, problems: list[Problem]) -> Node:
-    """The comparison with what the command line says, each part standing at its flag."""
+    """The comparison with the flags of the command line, each part standing at its flag."""
     found: dict[tuple[str, ...], Node] = {}
     for key, text in (("pairs", flags.pairs), ("seeds", flags.seeds)):
         if text is not None:

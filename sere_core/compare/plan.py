@@ -1,6 +1,6 @@
 """What a comparison runs: rows, pairs, seeds, and one job for each; and where the parts of its folder are.
 
-runs/NAME/compare.yaml       the comparison as it was asked for
+runs/NAME/compare.yaml       the comparison with the flags of the command line
 runs/NAME/plan.json          this
 runs/NAME/jobs/JOB.yaml      the complete config of a job; `sere-run` runs it by itself
 runs/NAME/records/JOB/       its record
@@ -79,10 +79,6 @@ class ComparePlan:
     reference: str
     allow: tuple[str, ...]
     budget: Mapping[str, int | None]
-
-    def row(self, name: str) -> Row:
-        """The row of that name."""
-        return next(row for row in self.rows if row.name == name)
 
     def missing_jobs(self, folder: Path) -> list[str]:
         """The jobs without a finished record: the first seed of all rows and pairs first, so that a table is there early."""

@@ -68,7 +68,7 @@ class Planned:
     needs: Needs
 
     def write_configs(self) -> None:
-        """Write the configs of the jobs, and the comparison as it was asked for.
+        """Write the configs of the jobs, and the comparison with the flags of the command line.
 
         Raises:
             SereError: X704 or X705.
@@ -289,7 +289,7 @@ class Planner:
         return laid(tree, Node({"train": budget}, budget.start)) if budget is not None and budget.value else tree
 
     def _check_budget(self) -> None:
-        """Rows with other budgets are not comparable, which is said before hours of work."""
+        """Rows with other budgets are not comparable: refuse them before hours of work."""
         paths = dict.fromkeys(("train.epochs", "train.steps_per_epoch"), "set it for all rows in `budget`")
         if at(self.tree, ("train", "steps_per_epoch")) is None:
             paths["train.batch.target"] = "an epoch is one pass over T_u: say `budget: {steps_per_epoch: N}`"

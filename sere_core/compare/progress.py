@@ -172,7 +172,7 @@ def finish(folder: Path, console: Console) -> int:
         The exit code: 0 if every run is done.
 
     Raises:
-        SereError: T506 for every difference that nothing explains and nobody allowed.
+        SereError: T506 for every difference that nothing explains and that is not allowed by name.
     """
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables import build

@@ -1,7 +1,7 @@
 """A method that trains nothing, and knows by its parameter which of its dimensions are noise: a planted effect, in either direction.
 
-Beside each utterance's vector stand dimensions that are a scrambled function of it and tell nothing.  The nearest class mean of
-S_l answers: in all dimensions, in the vector's own, or in the scrambled ones.
+Beside each utterance's vector stand dimensions that are a scrambled function of it and hold no information.  The nearest class mean of
+S_l predicts: in all dimensions, in the vector's own, or in the scrambled ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class PlantedParams(Params):
 
 
 class Planted(nn.Module):
-    """Nearest class mean; told nothing of the target."""
+    """Nearest class mean; without the target."""
 
     means: Tensor
 

@@ -216,9 +216,9 @@ def test_a_cluster_on_the_command_line(
 
     def compare(*more: str, to: str = address) -> tuple[int, str]:
         code = main(["compare", "comparison.yaml", "--scheduler", to, *more])
-        told = capfd.readouterr()
-        lines = [line for line in told.err.splitlines() if not line.startswith("warning: ")]
-        return code, told.out if code == 0 else "\n".join(lines)
+        printed = capfd.readouterr()
+        lines = [line for line in printed.err.splitlines() if not line.startswith("warning: ")]
+        return code, printed.out if code == 0 else "\n".join(lines)
 
     monkeypatch.setattr(dask_cluster, "_FIRST_WORKER", 0.2)
     code, said = compare()

@@ -26,15 +26,15 @@ PAIRS = "pairs: [xa>xb, xb>xa]\nseeds: 2\n"
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a command answered."""
+class Printed:
+    """What a command printed."""
 
     code: int
     out: str
     err: str
 
 
-Compare = Callable[..., Told]
+Compare = Callable[..., Printed]
 
 
 @pytest.fixture
@@ -43,12 +43,12 @@ def compare(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
     monkeypatch.setenv("COLUMNS", "120")
 
-    def call(text: str, *words: str) -> Told:
+    def call(text: str, *words: str) -> Printed:
         (home / "comparison.yaml").write_text(text)
         capsys.readouterr()
         code = main(["compare", "comparison.yaml", *words])
-        told = capsys.readouterr()
-        return Told(code, told.out, told.err)
+        printed = capsys.readouterr()
+        return Printed(code, printed.out, printed.err)
 
     return call
 
@@ -58,10 +58,10 @@ def test_from_a_file_to_a_table_and_again(compare: Compare, home: Path, monkeypa
     assert dry.code == 0 and not (home / "runs").exists()
     assert "3 rows x 2 pairs x 2 seeds = 12 runs; 0 there, 12 missing" in dry.out
     assert "time:    unknown until the first runs are done" in dry.out
-    told = compare(COMPARISON + PAIRS, "--yes")
-    assert told.code == 0, told.err
-    assert "12/12 ceiling xb>xa seed 1: UAR " in told.out and "6/12" in told.out and " left" in told.out
-    table = told.out[told.out.index("little: UAR") :]
+    printed = compare(COMPARISON + PAIRS, "--yes")
+    assert printed.code == 0, printed.err
+    assert "12/12 ceiling xb>xa seed 1: UAR " in printed.out and "6/12" in printed.out and " left" in printed.out
+    table = printed.out[printed.out.index("little: UAR") :]
     assert all(f"\n{row} " in table for row in ("floor", "ours", "ceiling")) and "chance" in table
     folder = home / "runs" / "little"
     assert len(read_results(folder).runs) == 12
@@ -78,9 +78,9 @@ def test_from_a_file_to_a_table_and_again(compare: Compare, home: Path, monkeypa
 
 def test_a_second_call_runs_only_what_is_missing_and_knows_the_time(compare: Compare, home: Path) -> None:
     assert compare(COMPARISON, "--yes").code == 0
-    told = compare(COMPARISON + "seeds: 2\n", "--yes")
-    assert told.code == 0 and "6 runs; 3 there, 3 missing" in told.out
-    assert "time:    about " in told.out and "3/3 " in told.out
+    printed = compare(COMPARISON + "seeds: 2\n", "--yes")
+    assert printed.code == 0 and "6 runs; 3 there, 3 missing" in printed.out
+    assert "time:    about " in printed.out and "3/3 " in printed.out
 
 
 def test_the_written_comparison_asks_for_the_same(compare: Compare, home: Path) -> None:
@@ -95,11 +95,11 @@ def test_the_written_comparison_asks_for_the_same(compare: Compare, home: Path) 
 
 def test_a_failing_row_is_a_line_and_the_table_has_the_others(compare: Compare, home: Path) -> None:
     (home / "killed").touch()
-    told = compare(TROUBLE, "--yes")
-    assert told.code == 1
-    assert "failed: buggy xa>xb seed 0: [T507] RuntimeError: a bug of the plugin" in told.err
-    assert told.err.count("failed: ") == 1 and "Traceback" not in told.err
-    assert "\nsound " in told.out and "\nkilled " in told.out
+    printed = compare(TROUBLE, "--yes")
+    assert printed.code == 1
+    assert "failed: buggy xa>xb seed 0: [T507] RuntimeError: a bug of the plugin" in printed.err
+    assert printed.err.count("failed: ") == 1 and "Traceback" not in printed.err
+    assert "\nsound " in printed.out and "\nkilled " in printed.out
     again = compare(TROUBLE, "--yes")
     assert again.code == 1 and "3 runs; 2 there, 1 missing" in again.out, "what failed is tried again"
 
@@ -116,9 +116,9 @@ def test_runs_that_are_not_comparable_get_no_table_until_it_is_allowed_by_name(c
     from sere_core.score.records import digest_files
 
     (record / "done").write_text(json.dumps({"sha256": digest_files(record)}))
-    told = compare(COMPARISON, "--yes")
-    assert told.code == 1 and "[T506] rows differ in versions.torch: floor, ceiling: " in told.err
-    assert "allow: [versions.torch]" in told.err and "UAR" not in told.out
+    printed = compare(COMPARISON, "--yes")
+    assert printed.code == 1 and "[T506] rows differ in versions.torch: floor, ceiling: " in printed.err
+    assert "allow: [versions.torch]" in printed.err and "UAR" not in printed.out
     allowed = compare(COMPARISON, "--yes", "--allow", "versions.torch")
     assert allowed.code == 0 and "allowed difference in versions.torch" in " ".join(allowed.out.split())
 
@@ -128,13 +128,13 @@ def test_a_corpus_that_changed_under_finished_records_is_an_error(compare: Compa
     plan = ComparePlan.read(home / "runs" / "little")
     record = home / "runs" / "little" / "records" / plan.jobs[0].job / "manifest.json"
     record.write_text(record.read_text().replace('"xb": "', '"xb": "00'))
-    told = compare(COMPARISON + "seeds: 2\n", "--yes")
-    assert told.code == 1 and "[T505] the files of corpus 'xb' are not those of the record" in told.err
+    printed = compare(COMPARISON + "seeds: 2\n", "--yes")
+    assert printed.code == 1 and "[T505] the files of corpus 'xb' are not those of the record" in printed.err
 
 
 def test_mistakes_are_lines_and_nothing_starts(compare: Compare, home: Path) -> None:
-    told = compare(COMPARISON.replace("ours: {}", "ours: {losses: {adapt: {use: trik}}}"))
-    assert told.code == 2 and "comparison.yaml:6:32: losses.adapt.use: [R201]" in told.err
+    printed = compare(COMPARISON.replace("ours: {}", "ours: {losses: {adapt: {use: trik}}}"))
+    assert printed.code == 2 and "comparison.yaml:6:32: losses.adapt.use: [R201]" in printed.err
     assert not (home / "runs").exists()
     assert compare(COMPARISON, "--jobs", "0").code == 2
 
@@ -144,8 +144,8 @@ def test_a_file_that_cannot_be_heard_stops_everything_before_the_first_job(compa
     (home / "list.csv").write_text("\n".join(["path,speaker,language,emotion", *lines]))
     for number in range(12):
         (home / f"{number}.wav").write_bytes(b"no sound")
-    told = compare(COMPARISON + "set: {corpora: {xb: {use: manifest, params: {file: list.csv}}}}\n", "--yes")
-    assert told.code == 2 and told.err.count("[D603]") == 12
+    printed = compare(COMPARISON + "set: {corpora: {xb: {use: manifest, params: {file: list.csv}}}}\n", "--yes")
+    assert printed.code == 2 and printed.err.count("[D603]") == 12
     assert not (home / "runs" / "little" / "records").exists()
 
 
@@ -165,15 +165,16 @@ SLOW = COMPARISON + "seeds: 2\nset: {hooks: {slow: {use: 'file:parts.py:SLOW'}}}
 def test_two_processes_on_one_folder_share_the_work(home: Path) -> None:
     (home / "comparison.yaml").write_text(SLOW)
     both = [process("--jobs", "1"), process("--jobs", "1")]
-    told = [one.communicate(timeout=300) for one in both]
-    assert [one.returncode for one in both] == [0, 0], told
-    tables = [out[out.index("little: UAR") :] for out, _ in told]
+    printed = [one.communicate(timeout=300) for one in both]
+    assert [one.returncode for one in both] == [0, 0], printed
+    tables = [out[out.index("little: UAR") :] for out, _ in printed]
     assert tables[0] == tables[1], "both tell the same results"
-    assert not any("FAILED" in out for out, _ in told)
+    assert not any("FAILED" in out for out, _ in printed)
     assert len(read_results(home / "runs" / "little").runs) == 6
 
 
-def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(home: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_command_that_is_ended_leaves_no_process_and_no_failure(home: Path, how: signal.Signals) -> None:
     (home / "comparison.yaml").write_text(SLOW)
     started = process("--jobs", "1")
     deadline = time.monotonic() + 120
@@ -181,12 +182,15 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(home: Path) -> None:
         assert started.poll() is None, started.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.killpg(started.pid, signal.SIGINT)  # as a terminal does: every process of the group gets it
+    if how == signal.SIGINT:
+        os.killpg(started.pid, how)  # as a terminal does: every process of the group gets it
+    else:
+        started.kill()
     out, err = started.communicate(timeout=60)
-    assert started.returncode == 130, (out, err)
-    assert err.strip().endswith("to go on: sere compare comparison.yaml --jobs 1")
     assert "Traceback" not in err
-    while _alive(started.pid):  # the helper with which Python's processes share names ends a moment later
+    assert how == signal.SIGKILL or started.returncode == 130, (out, err)
+    assert how == signal.SIGKILL or err.strip().endswith("to go on: sere compare comparison.yaml --jobs 1")
+    while _alive(started.pid):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert not list((home / "runs").glob("little/failures/*"))
@@ -208,20 +212,20 @@ class Typo: ...
 """
 
 
-def test_a_factory_that_does_not_exist_is_told_once_a_row_and_before_any_run(compare: Compare, home: Path) -> None:
+def test_a_factory_that_does_not_exist_is_one_line_a_row_and_before_any_run(compare: Compare, home: Path) -> None:
     (home / "typo.py").write_text(TYPO)
     row = "  typo: {losses: {adapt: {use: 'file:./typo.py:LOSS'}}}\n  again: {losses: {adapt: {use: 'file:./typo.py:LOSS', weight: 2}}}\n"
-    told = compare(COMPARISON.replace("  ours: {}\n", "  ours: {}\n" + row) + PAIRS, "--yes")
-    assert told.code == 3 and not (home / "runs").exists()
-    lines = [line for line in told.err.splitlines() if "[P104]" in line]
+    printed = compare(COMPARISON.replace("  ours: {}\n", "  ours: {}\n" + row) + PAIRS, "--yes")
+    assert printed.code == 3 and not (home / "runs").exists()
+    lines = [line for line in printed.err.splitlines() if "[P104]" in line]
     assert [line.partition("losses.adapt.use")[0][:18] for line in lines] == ["comparison.yaml:7:", "comparison.yaml:8:"]
     assert all(line.endswith(":Tipo does not exist") for line in lines), lines
 
 
-def test_what_is_disabled_in_vain_is_told_once(compare: Compare, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_disabled_in_vain_is_one_line(compare: Compare, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERE_DISABLE", "seere")
-    told = compare(COMPARISON + PAIRS + "set: {plugins: {disable: [mybe]}}\n", "--dry-run")
-    assert told.code == 0
-    one, other = [line for line in (told.out + told.err).splitlines() if "[P107]" in line]
+    printed = compare(COMPARISON + PAIRS + "set: {plugins: {disable: [mybe]}}\n", "--dry-run")
+    assert printed.code == 0
+    one, other = [line for line in (printed.out + printed.err).splitlines() if "[P107]" in line]
     assert "SERE_DISABLE leaves nothing out" in one and "'seere'" in one
     assert "comparison.yaml:" in other and "plugins.disable leaves nothing out" in other and "'mybe'" in other

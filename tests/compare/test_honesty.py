@@ -45,7 +45,7 @@ set:
   losses: null
 rows:
   noisy: {method: {use: 'file:./planted.py:METHOD'}}
-  told: {method: {use: 'file:./planted.py:METHOD', params: {dims: signal}}}
+  sighted: {method: {use: 'file:./planted.py:METHOD', params: {dims: signal}}}
   blind: {method: {use: 'file:./planted.py:METHOD', params: {dims: noise}}}
 reference: noisy
 """
@@ -106,7 +106,7 @@ def test_planted_effects_are_found_in_their_direction(compare: Compare) -> None:
     code, results, err = compare(EFFECTS)
     assert code == 0, err
     better, worse = verdicts(results)
-    assert (better.row, better.shown) == ("told", "better")
+    assert (better.row, better.shown) == ("sighted", "better")
     assert better.difference is not None and better.difference > 0.05 and better.p_holm < 0.05
     assert better.interval is not None and better.interval.low > 0
     assert (worse.row, worse.shown) == ("blind", "worse")

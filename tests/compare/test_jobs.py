@@ -72,7 +72,7 @@ def test_what_others_work_on_is_waited_for_and_taken_over_if_they_give_up(home: 
     plan, folder = made(COMPARISON)
     theirs, given_up, mine = (job.job for job in plan.jobs)
     locks = {job: FolderLock(folder / "records" / job) for job in (theirs, given_up)}
-    told: list[str] = []
+    printed: list[str] = []
 
     def sleep(seconds: float) -> None:
         """Meanwhile the other process finishes one of its jobs, then loses the other."""
@@ -82,10 +82,10 @@ def test_what_others_work_on_is_waited_for_and_taken_over_if_they_give_up(home: 
         locks.pop(job).release()
 
     here = Here()
-    outcomes = list(run_all(here, folder, [theirs, given_up, mine], told.append, sleep))
+    outcomes = list(run_all(here, folder, [theirs, given_up, mine], printed.append, sleep))
     assert [(one.job, one.state) for one in outcomes] == [(mine, "done"), (theirs, "done"), (given_up, "done")]
     assert here.seen == [theirs, given_up, mine, given_up]
-    assert told == ["waiting for 2 run(s) that another process works on"]
+    assert printed == ["waiting for 2 run(s) that another process works on"]
 
 
 def test_processes_survive_bugs_and_kills_and_a_second_call_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

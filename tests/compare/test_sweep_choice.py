@@ -91,14 +91,15 @@ def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice
     monkeypatch.setenv("COLUMNS", "160")
     Path("comparison.yaml").write_text(ONE.replace("trials: 3", "trials: 2"))
     assert main(["sweep", "comparison.yaml"]) == 0, capsys.readouterr().err
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     folder = home / "runs" / "little-tuned"
     plan = ComparePlan.read(folder)
     choices = (folder / "chosen.json").read_text()
-    assert plan.row("ours").tuning == "random search, 2 trials, sere.entropy, 2 repeats" and plan.row("ceiling").tuning == "none"
+    tunings = {row.name: row.tuning for row in plan.rows}
+    assert tunings["ours"] == "random search, 2 trials, sere.entropy, 2 repeats" and tunings["ceiling"] == "none"
     assert len(read_results(folder).runs) == len(plan.jobs) == 5 * 2
-    assert "tuning random search, 2 trials, sere.entropy, 2 repeats" in " ".join(told.out.split())
-    assert "the whole search, 2 times: UAR in %, mean over pairs, by repeat\n  floor: " in told.out
+    assert "tuning random search, 2 trials, sere.entropy, 2 repeats" in " ".join(printed.out.split())
+    assert "the whole search, 2 times: UAR in %, mean over pairs, by repeat\n  floor: " in printed.out
     jobs = {trial["job"] for place in json.loads((folder / "trials.json").read_text())["places"] for trial in place["trials"]}
     assert {path.name for path in (folder / "records").iterdir()} == jobs
     for job in jobs:  # every score of a trial turned around, chosen or not, and the answers on T_e with it
@@ -112,10 +113,10 @@ def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice
         (record / "predictions.csv").write_text("nothing\n")
         (record / "done").write_text(json.dumps({"sha256": digest_files(record)}))
     again = main(["sweep", "comparison.yaml"])
-    retold = capsys.readouterr()
-    assert again == 0 and "FAILED" not in retold.out, retold.err
+    reprinted = capsys.readouterr()
+    assert again == 0 and "FAILED" not in reprinted.out, reprinted.err
     assert (folder / "chosen.json").read_text() == choices and ComparePlan.read(folder) == plan
-    assert retold.out != told.out, "the table is another: it does show scores"
+    assert reprinted.out != printed.out, "the table is another: it does show scores"
 
 
 def test_tuned_rows_share_no_table_with_rows_as_they_are(home: Path) -> None:

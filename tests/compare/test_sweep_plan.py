@@ -125,7 +125,7 @@ def test_every_kind_of_range_is_drawn_from() -> None:
 def test_only_what_is_named_is_searched(home: Path) -> None:
     found = sweep(params=("losses.adapt.params.dual_weight",))
     assert {row.name: row.tuned for row in found.planned.plan.rows}["ours"] == ("losses.adapt.params.dual_weight",)
-    assert "losses.adapt.params.dual_weight" in found.planned.plan.row("ours").varied
+    assert "losses.adapt.params.dual_weight" in {row.name: row for row in found.planned.plan.rows}["ours"].varied
     for path in ("losses.adapt.params.dual_wait", "method.params.iterations"):
         line = problem(params=(path,))
         assert "[C308]" in line and f"'{path}'" in line, "no parameter, or one without a range"
@@ -163,16 +163,16 @@ def test_without_optuna_there_is_one_line(home: Path, monkeypatch: pytest.Monkey
     Path("comparison.yaml").write_text(TUNED)
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert main(["sweep", "comparison.yaml"]) == 3
-    told = capsys.readouterr().err
-    assert "[P108] `sere sweep` needs the distribution 'optuna'" in told and 'pip install "sere[sweep]"' in told
+    printed = capsys.readouterr().err
+    assert "[P108] `sere sweep` needs the distribution 'optuna'" in printed and 'pip install "sere[sweep]"' in printed
 
 
-def test_a_factory_that_does_not_exist_and_what_is_disabled_in_vain_are_told_when_a_sweep_is_planned(
+def test_a_factory_that_does_not_exist_and_what_is_disabled_in_vain_are_lines_when_a_sweep_is_planned(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = 'LOSS = ComponentSpec(kind="loss", name="typo", factory=f"{__name__}:Tipo", params=NoParams, summary="misspelt")\n'
     (home / "typo.py").write_text(f"from sere_registry import ComponentSpec, NoParams\n{spec}class Typo: ...\n")
-    told = problem(TUNED.replace("use: coral", "use: 'file:./typo.py:LOSS'"))
-    assert "[P104]" in told and told.count(":Tipo does not exist") == 1 and "comparison.yaml:8:" in told, told
+    printed = problem(TUNED.replace("use: coral", "use: 'file:./typo.py:LOSS'"))
+    assert "[P104]" in printed and printed.count(":Tipo does not exist") == 1 and "comparison.yaml:8:" in printed, printed
     monkeypatch.setenv("SERE_DISABLE", "seere")
     assert any("[P107] SERE_DISABLE leaves nothing out" in warning for warning in sweep().planned.warnings)
