@@ -82,7 +82,9 @@ def confounded_texts(side: Sequence[Utterance]) -> list[str]:
     seen, right = sum(map(sum, ranked)), sum(most for most, second, *_ in ranked if most - 1 > second)
     if not seen or len({each.emotion for each in side}) < 2 or right / seen < _CONFOUNDED:
         return []
-    return [f"{_corpus(side)}: the sentence tells the emotion ({right / seen:.0%} of {seen} utterances): a recogniser of words would score"]
+    return [
+        f"{_corpus(side)}: the sentence predicts the emotion ({right / seen:.0%} of {seen} utterances): a recogniser of words would score"
+    ]
 
 
 def audio_warnings(folds: Sequence[Fold], digests: Mapping[str, str]) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -247,23 +249,25 @@ def test_the_folder_is_the_configs_or_the_environments_or_the_homes(monkeypatch:
     assert cache_folder() == Path.home() / ".cache" / "sere"
 
 
-def test_two_processes_write_the_same_keys(tmp_path: Path) -> None:
+def test_processes_write_the_same_keys_and_one_is_killed(tmp_path: Path) -> None:
     script = """
 import sys, numpy as np
 from pathlib import Path
 from sere_core.features.audio import Facts
 from sere_core.features.cache import Cache, Entry, key
 store = Cache(Path(sys.argv[1]))
-for turn in range(10):
+for turn in range(50):
     for number in range(20):
         name = key(file=number)
         found = store.load(name)
         assert found is None or (found.arrays["x"] == number).all()
         store.store(name, Entry({"x": np.full(5000, number, np.float32)}, Facts("", 0.0, 0.0, 0.0)))
 """
-    running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(2)]
-    assert [process.wait() for process in running] == [0, 0]
+    running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(3)]
+    while not list(tmp_path.rglob("*.safetensors")):
+        time.sleep(0.01)
+    running[0].kill()
+    assert [process.wait() for process in running] == [-signal.SIGKILL, 0, 0]
     for number in range(20):
         found = Cache(tmp_path).load(cache.key(file=number))
         assert found is not None and (found.arrays["x"] == number).all()
-    assert list(tmp_path.rglob("*.tmp")) == []

@@ -20,9 +20,8 @@ def retext(side: list[Utterance], text: str) -> list[Utterance]:
 
 def test_sentences_that_belong_to_one_emotion_are_warned_of(make: Make) -> None:
     side = make("enterface", ["s1", "s2", "s3"], EMOTIONS, language="en")
-    assert confounded_texts(retext(side, "{emotion}-{take}")) == [
-        "enterface: the sentence tells the emotion (100% of 36 utterances): a recogniser of words would score"
-    ]
+    (line,) = confounded_texts(retext(side, "{emotion}-{take}"))
+    assert line.startswith("enterface: ") and "100% of 36" in line
     assert confounded_texts(retext(side, "{take}")) == [], "sentences that all emotions share"
     assert confounded_texts(side) == [], "unknown sentences"
     assert confounded_texts(retext(side, "{emotion}")[:4]) == [], "one emotion only"
@@ -33,9 +32,11 @@ def test_sentences_that_belong_to_one_emotion_are_warned_of(make: Make) -> None:
 def test_speakers_are_shared_within_a_language_only(make: Make) -> None:
     german, english = make("emodb", ["03", "08"], EMOTIONS, language="de"), make("ravdess", ["03", "04"], EMOTIONS, language="en")
     assert shared_speakers(german, english) == []
-    assert "share 1 speaker name(s): 03" in shared_speakers(make("tess", ["03"], EMOTIONS, language="en"), english)[0]
+    (line,) = shared_speakers(make("tess", ["03"], EMOTIONS, language="en"), english)
+    assert line.startswith("tess and ravdess ") and line.endswith(": 03")
     twice = [replace(each, recording=replace(each.recording, corpus="copy")) for each in german]
-    assert shared_speakers(german, twice) == ["emodb and copy share 24 audio files: source and target are not different corpora"]
+    (line,) = shared_speakers(german, twice)
+    assert line.startswith("emodb and copy ") and "24" in line
 
 
 def test_folds_that_are_not_text_disjoint_are_noted(make: Make) -> None:
@@ -43,10 +44,11 @@ def test_folds_that_are_not_text_disjoint_are_noted(make: Make) -> None:
     source = make("emodb", ["03"], EMOTIONS, language="de", texts=True)
     config = Task(source="emodb", target="emovo", shots=1, folds=3)
     plan = make_task(config, source, target, 0)
-    assert plan.notes == ("emovo: folds are not text-disjoint: 100% of a test fold's sentences are also spoken in T_u",)
+    (note,) = plan.notes
+    assert note.startswith("emovo: ") and "100%" in note and "T_u" in note
     assert plan.warnings == (), "sentence s0 of a German corpus is not sentence s0 of an Italian one"
     same = make("emodb", ["03"], EMOTIONS, language="it", texts=True)
-    assert any("test sentences are also spoken in S_l" in warning for warning in make_task(config, same, target, 0).warnings)
+    assert any("4 of 4" in warning and "S_l" in warning for warning in make_task(config, same, target, 0).warnings)
 
 
 def test_identical_audio_across_folds_is_named(make: Make) -> None:
