@@ -37,69 +37,34 @@ plugins: {require: ["sere>=0.1"], disable: []}
 output: {dir: "runs/${name}-${seed}"}
 """
 SNIPPETS = [
-    b"${",
-    b"}",
-    b"{",
-    b"]",
-    b": ",
-    b"\n",
-    b"\t",
-    b"- ",
-    b"&a ",
-    b"*a",
-    b"!!x ",
-    b"yes",
-    b"null",
-    b"\x00",
-    b"\xff",
-    b"\xe2\x82",
-    b"'",
-    b'"',
-    b"${vars.n}",
-    b"1e999",
-    b"file:x:Y",
-    b"extends: a.yaml\n",
-    b"#",
-    b"|",
-    b">",
-    b"%",
-    b"@",
-    b"---",
-    b"9" * 50,
-    b"\\u0000",
-    b"?",
-]
+    b"${", b"}", b"{", b"]", b": ", b"\n", b"\t", b"- ", b"&a ", b"*a", b"!!x ", b"yes", b"null", b"\x00",
+    b"\xff", b"\xe2\x82", b"'", b'"', b"${vars.n}", b"1e999", b"file:x:Y", b"extends: a.yaml\n", b"#", b"|",
+    b">", b"%", b"@", b"---", b"9" * 50, b"\\u0000", b"?",
+]  # fmt: skip
 
 PATHS = ["losses.adapt.params", "task", "vars.n", "corpora.german", "views.weak.0", "output.dir", ""]
 
 
-def damaged(seed: int) -> bytes:
-    """The config after one to four accidents."""
+def damaged(data: bytes, seed: int) -> bytes:
+    """A config after one to four accidents: bits turned; bytes lost, repeated or inserted; lines and words swapped or replaced."""
     chance = random.Random(seed)
-    data = bytearray(RICH.encode())
     for _ in range(chance.randint(1, 4)):
-        accident = chance.randrange(6)
         start = chance.randrange(len(data))
         end = min(len(data), start + chance.choice([1, 1, 2, 5, 20, 100]))
-        if accident == 0:
-            data[start] ^= 1 << chance.randrange(8)
-        elif accident == 1:
-            del data[start:end]
-        elif accident == 2:
-            lines = data.split(b"\n")
-            one, other = chance.randrange(len(lines)), chance.randrange(len(lines))
-            lines[one], lines[other] = lines[other], lines[one]
-            data = bytearray(b"\n".join(lines))
-        elif accident == 3:
-            data[start:start] = chance.choice(SNIPPETS)
-        elif accident == 4:
-            data[start:start] = data[start:end]
-        else:
-            words = bytes(data).split(b" ")
-            words[chance.randrange(len(words))] = chance.choice(SNIPPETS)
-            data = bytearray(b" ".join(words))
-        data = data or bytearray(b" ")
-    return bytes(data)
+        lines, words = data.split(b"\n"), data.split(b" ")
+        one, other, word = chance.randrange(len(lines)), chance.randrange(len(lines)), chance.randrange(len(words))
+        accidents = [
+            data[:start] + bytes([data[start] ^ 1 << chance.randrange(8)]) + data[start + 1 :],
+            data[:start] + data[end:],
+            data[:start] + chance.choice(SNIPPETS) + data[start:],
+            data[:end] + data[start:],
+            b"\n".join([*lines[:one], lines[other], *lines[one + 1 :]]),
+            b"\n".join([*lines[:one], b"  " + lines[one], *lines[one + 1 :]]),
+            b" ".join([*words[:word], chance.choice(SNIPPETS), *words[word + 1 :]]),
+            b" ".join([*words[:word], chance.choice(words), *words[word + 1 :]]),
+        ]
+        data = chance.choice(accidents) or b" "
+    return data
 
 
 def settle(path: Path, catalog: Any, sets: tuple[str, ...] = ()) -> None:
@@ -123,7 +88,7 @@ def test_the_undamaged_config_loads(folder: Path, catalog: Any) -> None:
 @given(seed=st.integers(0, 2**32))
 def test_a_damaged_config_fails_in_coded_lines_or_loads(folder: Path, catalog: Any, seed: int) -> None:
     path = folder / "damaged.yaml"
-    path.write_bytes(damaged(seed))
+    path.write_bytes(damaged(RICH.encode(), seed))
     settle(path, catalog)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from sere_core.config import load
 from sere_core.config.files import bundled
 from sere_registry import SereError
 from sere_registry.catalog import Catalog
-from tests.config.test_damage import RICH, SNIPPETS
+from tests.config.test_damage import RICH, damaged
 
 Lines = Callable[..., list[str]]
 
@@ -64,7 +64,7 @@ def watch() -> Watch:
 def allowed(folder: Path) -> tuple[str, ...]:
     """Where a config that names nothing else may lead: its folder, and the code that is installed."""
     code = [Path(module.__file__).parent for module in (sere_core, sere_plugins, sere_registry) if module.__file__]
-    python = (Path(os.__file__).parent, Path(sys.prefix), Path(sys.base_prefix))
+    python = (Path(os.__file__).parent, Path(sys.prefix), Path(sys.base_prefix), Path(yaml.__file__).parents[1])
     places = [folder, Path(sere_core.__file__).parents[1] / "configs", *python, *code]
     return tuple(str(place.resolve()) for place in places)
 
@@ -242,37 +242,10 @@ def known() -> Catalog:
     return Catalog(environ={"SERE_NO_PLUGINS": "1"})
 
 
-def mutated(data: bytes, seed: int) -> bytes:
-    """One to three accidents: words and lines swapped, repeated, lost or replaced, bits turned."""
-    chance = random.Random(seed)
-    for _ in range(chance.randint(1, 3)):
-        lines = data.split(b"\n")
-        here = chance.randrange(len(lines))
-        words = lines[here].split(b" ")
-        there = chance.randrange(len(words))
-        accident = chance.randrange(6)
-        if accident == 0:
-            words[there] = chance.choice(SNIPPETS)
-        elif accident == 1:
-            words[there] = chance.choice(data.split() or [b""])
-        elif accident == 2 and words[there]:
-            at = chance.randrange(len(words[there]))
-            words[there] = words[there][:at] + bytes([words[there][at] ^ 1 << chance.randrange(8)]) + words[there][at + 1 :]
-        elif accident == 3:
-            lines.insert(here, chance.choice(lines))
-        elif accident == 4:
-            words = [b"  ", *words]
-        else:
-            words = words[:there]
-        lines[lines.index(lines[here])] = b" ".join(words)
-        data = b"\n".join(lines)
-    return data
-
-
 @settings(max_examples=1000, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(bundled())), seed=st.integers(0, 2**32))
 def test_mutated_shipped_configs_fail_in_coded_lines_or_load(shipped: Path, known: Catalog, watch: Watch, name: str, seed: int) -> None:
     original = shipped / f"{name}.yaml"
     path = original.with_name("mutated.yaml")
-    path.write_bytes(mutated(original.read_bytes(), seed))
+    path.write_bytes(damaged(original.read_bytes(), seed))
     settle(path, known, watch, {"SERE_DATA": "/data"}, shipped)
