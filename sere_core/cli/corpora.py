@@ -53,7 +53,7 @@ def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
     corpus = _corpus(arguments, catalog or Catalog())
     speaker = Speaker(quiet=arguments.json)
     with speaker.bar("checking") as tell:  # making, where the corpus is made, and then reading
-        report = check(corpus, tell, tell)
+        report = check(corpus, tell)
     if arguments.json:
         print_json({"corpus": arguments.name, **report.data()})
     else:

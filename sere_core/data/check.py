@@ -18,8 +18,6 @@ from sere_registry.utterances import Finding, Recording, Utterance
 if TYPE_CHECKING:
     from sere_core.features.audio import Facts
 
-Tell = Callable[[int, int], None]
-
 #: shares of the utterances that are at most this long
 QUANTILES = {"min": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "max": 1.0}
 
@@ -76,12 +74,12 @@ class Report:
         return {"utterances": self.utterances, "emotions": self.emotions, **asdict(self), "unusable": problems}
 
 
-def check(corpus: Corpus, preparing: Tell | None = None, reading: Tell | None = None) -> Report:
+def check(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, total: None) -> Report:
     """List a corpus, make its audio if it is one that is made, and read every file.
 
     Args:
         corpus: any corpus.
-        preparing, reading: called with (done, total) while files are made and read.
+        progress: called with (done, total), while files are made and again while they are read.
 
     Raises:
         SereError: what listing or preparing raises (D601, D602, D610, P108); an unusable file is not raised but reported.
@@ -89,7 +87,7 @@ def check(corpus: Corpus, preparing: Tell | None = None, reading: Tell | None = 
     utterances = sorted(corpus.utterances(), key=lambda each: each.speaker)
     recordings = [each.recording for each in utterances]
     findings = tuple(corpus.findings())
-    corpus.prepare(preparing)
+    corpus.prepare(progress)
     seconds: list[float] = []
     alike: dict[str, list[Utterance]] = defaultdict(list)
     unusable: list[Problem] = []
@@ -99,8 +97,7 @@ def check(corpus: Corpus, preparing: Tell | None = None, reading: Tell | None = 
         else:
             seconds.append(found.seconds)
             alike[found.digest].append(utterance)
-        if reading is not None:
-            reading(done, len(utterances))
+        progress(done, len(utterances))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for each in utterances:
         counts[each.speaker][each.emotion] += 1
