@@ -129,17 +129,27 @@ def failure_file(folder: Path, job: str) -> Path:
     return folder / "failures" / f"{job}.json"
 
 
-def read_timing(record: Path) -> dict[str, float]:
-    """Seconds by phase and `peak_` memory in MiB; empty where a record does not have them."""
+def read_failure(folder: Path, job: str) -> tuple[str, str] | None:
+    """The code and the line of why a job failed the last time; None if it did not, or that cannot be read."""
     try:
-        return {str(name): float(value) for name, value in json.loads((record / "timing.json").read_bytes()).items()}
+        data = json.loads(failure_file(folder, job).read_bytes())
+        return str(data["code"]), " ".join(str(data["line"]).split())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_timing(record: Path) -> tuple[dict[str, float], float | None]:
+    """Seconds by phase and the most memory in MiB, of timing.json; nothing where it cannot be read, since `done` does not hold it."""
+    try:
+        timing = {str(name): float(value) for name, value in json.loads((record / "timing.json").read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+        return {}, None
+    return {name: value for name, value in timing.items() if not name.startswith("peak")}, timing.get("peak_mib")
 
 
 def run_seconds(record: Path) -> float | None:
     """What a run took; None if it is not known."""
-    return sum(value for name, value in read_timing(record).items() if not name.startswith("peak")) or None
+    return sum(read_timing(record)[0].values()) or None
 
 
 def write_json(path: Path, data: object) -> None:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sere_core.compare.facts import Counts, Results, RunFacts
-from sere_core.compare.plan import ComparePlan, failure_file, is_done, read_timing, record_of
+from sere_core.compare.plan import ComparePlan, is_done, read_failure, read_timing, record_of
 from sere_core.compare.proof import is_below, prove
 from sere_core.config.nodes import leaves
 from sere_core.score.records import load_yaml, read_verified
@@ -111,11 +111,11 @@ def read_results(folder: Path) -> Results:
     runs: dict[str, RunFacts] = {}
     failures: dict[str, str] = {}
     for job in dict.fromkeys(job.job for job in plan.jobs):
-        if not is_done(folder, job):
-            failures[job] = _failure(failure_file(folder, job))
-            continue
         try:
-            runs[job] = read_facts(record_of(folder, job))
+            if is_done(folder, job):
+                runs[job] = read_facts(record_of(folder, job))
+            elif failure := read_failure(folder, job):
+                failures[job] = failure[1]
         except SereError as cause:
             failures[job] = f"[{cause.problems[0].code}] {cause.problems[0].message}; {cause.problems[0].hint}"
     places = {(job.row, job.pair, job.seed): job.job for job in plan.jobs}
@@ -124,23 +124,11 @@ def read_results(folder: Path) -> Results:
     return Results(
         plan=plan,
         runs={place: runs[job] for place, job in places.items() if job in runs},
-        failures={place: failures[job] for place, job in places.items() if failures.get(job)},
+        failures={place: failures[job] for place, job in places.items() if job in failures},
         allowed=proof.allowed,
         refused=proof.refused,
         config={} if first is None else load_yaml((first.path / "config.yaml").read_bytes()),
     )
-
-
-def _failure(path: Path) -> str:
-    """Why a job failed the last time; "" if it did not."""
-    try:
-        data = json.loads(path.read_bytes())
-        code, line = str(data["code"]), " ".join(str(data["line"]).split())
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return "failed; why cannot be read"
-    return line if f"[{code}]" in line else f"[{code}] {line}"
 
 
 def read_facts(folder: Path) -> RunFacts:
@@ -162,7 +150,7 @@ def read_facts(folder: Path) -> RunFacts:
         openings: dict[str, int] = {}
         for each in scores.openings:
             openings[each.opener] = openings.get(each.opener, 0) + each.count
-        seconds, peak = _cost(folder)
+        seconds, peak = read_timing(folder)
         return RunFacts(
             job=manifest.job,
             path=folder,
@@ -198,12 +186,6 @@ def _counts(lists: Sequence[Sequence[Sequence[int]]], size: int) -> Counts:
     if counts.shape != (len(lists), size, size) or not lists or counts.min() < 0:
         raise ValueError(f"scores.json holds no confusion matrices of {size} classes")
     return counts
-
-
-def _cost(folder: Path) -> tuple[dict[str, float], float | None]:
-    """Seconds by phase and the peak memory; `done` does not vouch for them, and only the table of costs reads them."""
-    timing = read_timing(folder)
-    return {name: value for name, value in timing.items() if not name.startswith("peak")}, timing.get("peak_mib")
 
 
 def _conditions(manifest: _Manifest, config: bytes, folds: bytes) -> dict[str, str]:

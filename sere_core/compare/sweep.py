@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from sere_core.compare.facts import Results
 from sere_core.compare.grammar import Flags, Request, Tune, read_request
-from sere_core.compare.plan import ComparePlan, Job, Role, Row, failure_file, is_done, record_of, write_json
+from sere_core.compare.plan import ComparePlan, Job, Role, Row, is_done, read_failure, record_of, write_json
 from sere_core.compare.planning import Cell, Planned, Planner
 from sere_core.compare.progress import grid
 from sere_core.compare.proof import is_below
@@ -254,11 +253,8 @@ def _score(sweep: Sweep, place: Place, job: str) -> float | str | None:
     if is_done(sweep.folder, job):
         score = sweep.rule.score(record_of(sweep.folder, job), place.classes)
         return score if math.isfinite(score) else None
-    try:
-        failure = json.loads(failure_file(sweep.folder, job).read_bytes())
-        return None if failure["code"] in _LOST else str(failure["line"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return f"job {job} is not done"
+    code, line = read_failure(sweep.folder, job) or ("", f"job {job} is not done")
+    return None if code in _LOST else line
 
 
 def plan_of_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> ComparePlan:

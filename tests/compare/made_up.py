@@ -80,7 +80,7 @@ def make_comparison(
                 jobs.append(Job(row.name, pair, seed, job))
                 if place in failures:
                     (folder / "failures").mkdir(parents=True, exist_ok=True)
-                    line = {"code": "T501", "line": failures[place]}
+                    line = {"code": "T501", "line": f"[T501] {failures[place]}"}
                     (folder / "failures" / f"{job}.json").write_text(json.dumps(line), encoding="utf-8")
                 elif place not in missing:
                     words = protocol(row.name, pair) if protocol else default_protocol(row, pair, folds)
