@@ -37,7 +37,7 @@ class Speaker:
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Callable[[int, int], None]]:
-        """A progress bar with time left, told of (done, total); nothing where there is no terminal."""
+        """A progress bar with time left, updated by calls with (done, total); nothing where there is no terminal."""
         if not self.interactive:
             yield lambda done, total: None
             return

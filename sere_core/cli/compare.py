@@ -288,7 +288,7 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
 
 
 def _agreed(arguments: Namespace, count: int, speaker: Speaker) -> bool:
-    """On a terminal it is asked whether to start, unless --yes was given."""
+    """Ask on a terminal whether to start, unless --yes was given."""
     if arguments.yes or not speaker.interactive or not sys.stdin.isatty():
         return True
     return input(f"start {count} runs? [Y/n] ").strip().lower() in ("", "y", "yes")

@@ -1,4 +1,4 @@
-"""`sere doctor`: is this environment fit for a run?  Told from metadata, files and programs; nothing heavy is imported."""
+"""`sere doctor`: is this environment fit for a run?  Read from metadata, files and programs; nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def torch() -> Iterator[Finding]:
 
 
 def devices() -> Finding:
-    """What a run could use, told from the driver's program and the platform; torch would know more and take seconds."""
+    """What a run could use, by the driver's program and the platform; torch would know more and take seconds."""
     cores = f"{os.cpu_count()} CPU cores"
     found = _metadata("torch")
     cuda = "" if found is None else _build(found)[1]

@@ -16,7 +16,7 @@ Schema = dict[str, Any]  # as pydantic types it
 
 
 def schema(catalog: Catalog) -> Schema:
-    """The schema: every component of the catalog that can be used, its parameters told apart by the constant `use`.
+    """The schema: every component of the catalog that can be used, its parameters selected by the constant `use`.
 
     It accepts parts of configs too, for files that are extended or extend others: required keys are asked for only where
     there is no `extends`, and `null` may take the place of anything that may be removed.

@@ -56,7 +56,7 @@ def load(
     sources = Sources(problems)
     root = sources.tree(str(path))
     if root is None or any(problem.code in ("C304", "C310") for problem in problems):
-        _stop(problems)  # what else is wrong cannot be told without the text
+        _stop(problems)  # nothing else can be checked without the text
     root = apply(root, sets, unsets, problems)
     if seed is not None:
         here = Place(file=f"--seed {seed}")

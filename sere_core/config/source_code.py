@@ -47,7 +47,7 @@ def _find(module: str) -> importlib.machinery.ModuleSpec | None:
 
 
 def has_attribute(factory: str) -> bool | None:
-    """Is there a file for `module:attribute`, and does it define or import that name?  None: it cannot be told."""
+    """Is there a file for `module:attribute`, and does it define or import that name?  None: unknown."""
     module, _, attribute = factory.partition(":")
     path = module_file(module)
     if path is None:  # built in, an extension module, or not there at all
@@ -79,7 +79,7 @@ def _defined(node: ast.AST) -> Iterator[str]:
 
 
 def missing_factory(spec: ComponentSpec, full_name: str, distribution: str, version: str) -> Problem | None:
-    """What is wrong with a spec whose factory nothing defines; None where it is there, or where that cannot be told."""
+    """What is wrong with a spec whose factory nothing defines; None where it is there, or where that is unknown."""
     if has_attribute(spec.factory) is not False:
         return None
     message = f"{noun(spec.kind)} '{full_name}' of {distribution} {version}: its factory {spec.factory} does not exist"
@@ -110,7 +110,7 @@ def check_factories(resolved: Resolved, known: Container[str] = ()) -> None:
 
 def reads(kind: str, factory: str) -> dict[str, tuple[str, ...]]:
     """What each class that `factory` may build asks for: class -> the arguments of its `forward` (loss), of its `score`
-    (selector), or the hooks it listens to (hook).  Empty where that cannot be told from the file.
+    (selector), or the hooks it listens to (hook).  Empty where the file does not say.
     """
     module, _, attribute = factory.partition(":")
     found: dict[str, tuple[str, ...]] = {}
