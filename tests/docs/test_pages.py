@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from sere_core.cli.explain import ADVICE
+from sere_core.cli.explain import advice
 from sere_core.config import load
 from sere_core.config.model import RunConfig
 from sere_registry.errors import CODES
@@ -29,10 +29,10 @@ def test_the_page_is_up_to_date(script: str, page: str) -> None:
     assert (DOCS / page).read_text(encoding="utf-8") == maker(script).page(), f"run: python docs/{script}.py"
 
 
-def test_every_code_has_a_meaning_a_cause_and_a_way_out() -> None:
-    causes = maker("make_errors").CAUSES
-    assert set(causes) == set(ADVICE) == set(CODES)
-    assert not [code for code, cause in causes.items() if cause.endswith((".", " ")) or not ADVICE[code].endswith(".")]
+def test_every_code_has_a_meaning_a_cause_and_a_hint() -> None:
+    found = advice()
+    assert list(found) == list(CODES)
+    assert not [code for code, more in found.items() if more["cause"].endswith((".", " ")) or not more["hint"].endswith(".")]
     assert re.findall(r"^### (\w+)$", (DOCS / "errors.md").read_text(encoding="utf-8"), re.MULTILINE) == list(CODES)
 
 
