@@ -85,7 +85,7 @@ def fresh_import() -> Iterator[None]:
 def test_a_method_and_its_copy_differ_in_nothing(compare: Compare, home: Path) -> None:
     from sere_plugins.losses import tric
 
-    spec = 'COPY = ComponentSpec(kind="loss", name="copy", factory=f"{__name__}:build", params=TricParams, summary="TRIC, copied")\n'
+    spec = 'COPY = ComponentSpec(kind="loss", name="copy", factory=f"{__name__}:Tric", params=TricParams, summary="TRIC, copied")\n'
     source = Path(tric.__file__).read_text(encoding="utf-8")
     (home / "tric_copy.py").write_text(f"{source}\n\nfrom sere_registry import ComponentSpec\n\n{spec}", encoding="utf-8")
     code, results, err = compare(TWINS)
