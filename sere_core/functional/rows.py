@@ -64,9 +64,10 @@ def reverse_gradient(values: Tensor, strength: float = 1.0) -> Tensor:
 
 
 def diversity(posteriors: Tensor, eps: float = 0.0) -> Tensor:
-    """`sum_c pbar_c log(pbar_c + eps)` of `[n, C]`, pbar the mean prediction: minus its entropy, least, -log C, where it is uniform.
+    """`sum_c pbar_c log(pbar_c + eps)` of `[n, C]`, pbar the mean prediction: minus its entropy.
 
-    Minimised, it keeps predictions from collapsing, and assumes that the classes are about equally frequent.
+    It is least, -log C, where pbar is uniform.  Minimised, it keeps predictions from collapsing, and assumes
+    that the classes are about equally frequent.
 
     >>> diversity(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     tensor(-0.6931)
@@ -75,7 +76,7 @@ def diversity(posteriors: Tensor, eps: float = 0.0) -> Tensor:
     return (mean * (mean + eps).log()).sum() if eps else -entropy(mean)
 
 
-# -- pseudo-labels ------------------------------------------------------------------------------------------------
+# -- pseudo-labels -------------------------------------------------------------------------------------------
 
 
 def pseudo_label_loss(guide: Tensor, student: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
@@ -91,7 +92,8 @@ def pseudo_label_loss(guide: Tensor, student: Tensor, threshold: float) -> tuple
     Returns:
         The scalar, and the mask `[B]` of those that are kept.
 
-    >>> loss, mask = pseudo_label_loss(torch.tensor([[5.0, 0.0], [0.1, 0.0]]), torch.zeros(2, 2), threshold=0.9)
+    >>> guide = torch.tensor([[5.0, 0.0], [0.1, 0.0]])
+    >>> loss, mask = pseudo_label_loss(guide, torch.zeros(2, 2), threshold=0.9)
     >>> loss, mask
     (tensor(0.3466), tensor([ True, False]))
     """
@@ -109,13 +111,14 @@ class Shares(NamedTuple):
 
 
 def equal_shares(logits: Tensor, rounds: int, among: Tensor | None = None) -> Shares:
-    """Pseudo-labels in equal shares, by scaling rows and columns in turn; of logits `[n, C]`, whose softmax is p.
+    """Pseudo-labels in equal shares from logits `[n, C]`, whose softmax is p, by scaling rows and columns in turn.
 
         Q = argmax_Q  sum_jc Q_jc log p_jc + H(Q)   s.t.  sum_c Q_jc = 1,  sum_j Q_jc = n / C        (B1)
 
-    The scaling is Cuturi's (arXiv:1306.0895); as a way to pseudo-labels it is due to Asano et al. (arXiv:1911.05371).  The
-    optimum is Q_jc = softmax_c(log p_jc + v_c): the offsets v can be added to the log posterior of an utterance that took no
-    part.  Assumption: about as many utterances of each class; where not, some pseudo-labels are wrong by construction.
+    The scaling is Cuturi's (arXiv:1306.0895); as a way to pseudo-labels it is due to Asano et al.
+    (arXiv:1911.05371).  The optimum is Q_jc = softmax_c(log p_jc + v_c): the offsets v can be added to the log
+    posterior of an utterance that took no part.  Assumption: about as many utterances of each class; where not,
+    some pseudo-labels are wrong by construction.
 
     Args:
         rounds: how often columns and rows are scaled.
@@ -141,12 +144,14 @@ def equal_shares(logits: Tensor, rounds: int, among: Tensor | None = None) -> Sh
     return Shares(scores.exp().to(logits.dtype), offsets)
 
 
-# -- neighbours ---------------------------------------------------------------------------------------------------
+# -- neighbours ----------------------------------------------------------------------------------------------
 
 
 class Neighbourhood(NamedTuple):
-    """The nearest rows `near` `[B, K]` of each, nearest first, the `expanded` `[B, K, M]` nearest of each of those, and which
-    neighbours are `reciprocal` `[B, K]`: have the row itself among their M nearest."""
+    """The nearest rows `near` `[B, K]` of each row, nearest first, and the `expanded` `[B, K, M]` nearest of those.
+
+    Neighbours are `reciprocal` `[B, K]` that have the row itself among their M nearest.
+    """
 
     near: Tensor
     expanded: Tensor
@@ -155,10 +160,10 @@ class Neighbourhood(NamedTuple):
 
 @torch.no_grad()
 def nearest(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    """Of unit rows `[n, D]` the `count` most similar to each row at `index` `[...]`, itself left out: `[..., count]`.
+    """Of unit rows `[n, D]` the `count` most similar to each row at `index` `[...]`, without itself: `[..., count]`.
 
-    It is left out by its position: of two equal rows, the first of the ranking may be the other one.  Fewer where there are
-    fewer others.
+    It is left out by its position: of two equal rows, the first of the ranking may be the other one.  Fewer
+    where there are fewer others.
 
     >>> nearest(torch.eye(2)[[0, 0, 1]], torch.tensor([1]), 1)
     tensor([[0]])
@@ -182,11 +187,11 @@ def neighbourhood(rows: Tensor, index: Tensor, near: int, expanded: int) -> Neig
     return Neighbourhood(first, second, (second == index[:, None, None]).any(dim=-1))
 
 
-# -- kernels ------------------------------------------------------------------------------------------------------
+# -- kernels -------------------------------------------------------------------------------------------------
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """`||a_i - b_j||^2`, `[n, D]` and `[m, D]` -> `[n, m]`; from differences, so that none is below 0 and equal rows give 0.
+    """`||a_i - b_j||^2`, `[n, D]` and `[m, D]` -> `[n, m]`; from differences, so that equal rows give exactly 0.
 
     >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
     tensor([[25.]])
@@ -195,12 +200,13 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def bandwidths(rows: Tensor, count: int = 5, factor: float = 2.0) -> list[float]:
-    """`count` bandwidths `h factor^(k - count // 2)`, h the mean squared distance of two different rows of `[n, D]`.
+    """`h factor^(k - count // 2)` for k < count, h the mean squared distance of two different rows of `[n, D]`.
 
     >>> bandwidths(torch.tensor([[0.0], [2.0]]), count=3)
     [2.0, 4.0, 8.0]
     """
-    centre = float(squared_distances(rows.detach(), rows.detach()).sum()) / max(len(rows) * (len(rows) - 1), 1)
+    total = squared_distances(rows.detach(), rows.detach()).sum()
+    centre = float(total) / max(len(rows) * (len(rows) - 1), 1)
     return [centre * factor ** (step - count // 2) for step in range(count)]
 
 
@@ -225,13 +231,13 @@ def linear_kernel(a: Tensor, b: Tensor) -> Tensor:
 
 
 def mmd(within_a: Tensor, within_b: Tensor, across: Tensor, unbiased: bool = False) -> Tensor:
-    """The squared maximum mean discrepancy of two samples (Gretton et al., JMLR 13, 2012), from their kernel matrices.
+    """The squared maximum mean discrepancy of two samples, from kernel matrices (Gretton et al., JMLR 13, 2012).
 
         mean k(a, a') + mean k(b, b') - 2 mean k(a, b)
 
-    The V-statistic has all pairs, is biased and never below 0, and 0 for equal samples; the `unbiased` U-statistic leaves out
-    the pairs of a row with itself, needs two rows on each side, and may be below 0.  Matrices multiplied entry by entry are a
-    joint kernel.
+    The V-statistic has all pairs, is biased and never below 0, and 0 for equal samples; the `unbiased`
+    U-statistic leaves out the pairs of a row with itself, needs two rows on each side, and may be below 0.
+    Matrices multiplied entry by entry are a joint kernel.
 
     Args:
         within_a: `[n, n]`.
@@ -245,5 +251,8 @@ def mmd(within_a: Tensor, within_b: Tensor, across: Tensor, unbiased: bool = Fal
     """
     if not unbiased:
         return within_a.mean() + within_b.mean() - 2 * across.mean()
-    off = [(each.sum() - each.diagonal().sum()) / (len(each) * (len(each) - 1)) for each in (within_a, within_b)]
-    return off[0] + off[1] - 2 * across.mean()
+
+    def off_diagonal(kernel: Tensor) -> Tensor:
+        return (kernel.sum() - kernel.diagonal().sum()) / (len(kernel) * (len(kernel) - 1))
+
+    return off_diagonal(within_a) + off_diagonal(within_b) - 2 * across.mean()

@@ -25,8 +25,8 @@ def frozen_copy(module: M) -> M:
 def update_average(average: object, student: object, decay: float, step: int) -> None:
     """Move the exponential moving average towards the student, after optimizer step number `step` (from 0).
 
-    average <- d average + (1 - d) student,  d = min(decay, 1 - 1 / (step + 2)): without that the first steps would be
-    stuck at the initial weights.  Buffers are copied.
+    average <- d average + (1 - d) student,  d = min(decay, 1 - 1 / (step + 2)): without that the first steps
+    would be stuck at the initial weights.  Buffers are copied.
 
     >>> student = nn.Linear(1, 1)
     >>> teacher = frozen_copy(student)
@@ -43,8 +43,8 @@ def update_average(average: object, student: object, decay: float, step: int) ->
 class ResizableBuffers(nn.Module):
     """A module with state whose size comes from the data: banks, pseudo-labels, a fitted matrix.
 
-    `resizable` names such buffers, each with the dimension that is free: it may be 0 at first and be assigned at any size;
-    loading a state takes over its size, so that a checkpoint restores it.
+    `resizable` names such buffers, each with the dimension that is free: it may be 0 at first and be assigned
+    at any size; loading a state takes over its size, so that a checkpoint restores it.
 
     >>> class Assigned(ResizableBuffers):
     ...     resizable = {"rows": 0}
@@ -65,15 +65,16 @@ class ResizableBuffers(nn.Module):
         for name, free in self.resizable.items():
             buffer, stored = getattr(self, name), state_dict.get(prefix + name)
             if stored is not None and stored.dim() == buffer.dim():
-                sizes = [own if place != free else size for place, (own, size) in enumerate(zip(buffer.shape, stored.shape, strict=True))]
+                sizes = list(buffer.shape)
+                sizes[free] = stored.shape[free]
                 setattr(self, name, buffer.new_empty(sizes))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class MemoryBank(ResizableBuffers):
-    """Unit embeddings `[n, D]` and posteriors `[n, C]` of a stream's utterances by their position in it; empty until filled.
+    """Unit embeddings `[n, D]` and posteriors `[n, C]` of a stream's utterances, by their position in it.
 
-    Both are part of the state.  Nothing in them has a gradient.
+    Empty until filled; both are part of the state.  Nothing in them has a gradient.
 
     >>> bank = MemoryBank(dim=2, classes=3)
     >>> bank.fill(torch.tensor([[3.0, 4.0]]), torch.full((1, 3), 1 / 3))

@@ -36,7 +36,7 @@ def test_the_examples_run(module: str) -> None:
     assert found.attempted and not found.failed
 
 
-# -- kernels --------------------------------------------------------------------------------------------------------
+# -- kernels -------------------------------------------------------------------------------------------------
 
 
 def discrepancy(a: Tensor, b: Tensor, widths: list[float] | None = None, unbiased: bool = False) -> Tensor:
@@ -78,7 +78,7 @@ def test_kernels_are_computed_in_float32_under_autocast() -> None:
     assert linear_kernel(a.bfloat16(), b.bfloat16()).dtype == torch.float32
 
 
-# -- equal shares ---------------------------------------------------------------------------------------------------
+# -- equal shares --------------------------------------------------------------------------------------------
 
 
 def test_shares_are_equal_and_the_entropic_optimum() -> None:
@@ -100,7 +100,7 @@ def test_large_logits_do_not_overflow() -> None:
     assert torch.isfinite(equal_shares(torch.tensor([[900.0, -900.0], [800.0, -800.0]]), rounds=50).posteriors).all()
 
 
-# -- pseudo-labels of one view for the other ------------------------------------------------------------------------
+# -- pseudo-labels of one view for the other -----------------------------------------------------------------
 
 WEAK, STRONG = 4 * det(9, 5, 0.2), 2 * det(9, 5, 0.7)
 
@@ -127,7 +127,7 @@ def test_the_mask_shrinks_as_the_threshold_grows_to_exactly_nothing() -> None:
     assert loss.item() == 0.0 and strong.grad is not None and not strong.grad.any()
 
 
-# -- rows, neighbours, banks, averages ------------------------------------------------------------------------------
+# -- rows, neighbours, banks, averages -----------------------------------------------------------------------
 
 
 def test_a_zero_row_has_no_direction_and_gets_no_gradient() -> None:

@@ -140,31 +140,28 @@ def test_solves_a_toy_and_settles(axis: str) -> None:
     assert accuracy(found.method, toy) > 0.9
 
 
+def test_rounds_may_run_out_and_vectors_may_be_wider_than_utterances_are_many() -> None:
+    assert solved(Toy.make(), rounds=1).trace["changed"] == [60.0]
+    toy = Toy.make(width=384)
+    assert accuracy(solved(toy).method, toy) > 0.8
+
+
+def test_neither_the_order_of_the_target_nor_the_names_of_classes_matter() -> None:
+    toy, names = Toy.make(), torch.tensor([2, 0, 1])
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    shuffled = Toy({**toy.vectors, "target": toy.vectors["target"][order]}, toy.labels, toy.truth[order])
+    renamed = Toy(toy.vectors, names[toy.labels], names[toy.truth])
+    for other, columns in ((shuffled, [0, 1, 2]), (renamed, names.tolist())):
+        found = solved(other).method.projection[:, columns]
+        torch.testing.assert_close(found, solved(toy).method.projection, rtol=1e-5, atol=1e-6)
+
+
 def test_helps_where_the_domains_differ() -> None:
     gains = []
     for seed in range(5):
         toy = Toy.make(seed, shift=1.5, width=12)
         gains.append(accuracy(solved(toy, alignment=100.0).method, toy) - accuracy(solved(toy, alignment=0.0).method, toy))
     assert sum(gains) > 0, gains
-
-
-def test_wide_vectors_and_few_utterances() -> None:
-    toy = Toy.make(width=384)
-    assert accuracy(solved(toy).method, toy) > 0.8
-
-
-def test_the_order_of_the_target_changes_nothing() -> None:
-    toy = Toy.make()
-    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
-    shuffled = Toy({**toy.vectors, "target": toy.vectors["target"][order]}, toy.labels, toy.truth[order])
-    torch.testing.assert_close(solved(toy).method.projection, solved(shuffled).method.projection, rtol=1e-5, atol=1e-6)
-
-
-def test_renaming_the_classes_permutes_the_outputs() -> None:
-    toy = Toy.make()
-    names = torch.tensor([2, 0, 1])
-    renamed = Toy(toy.vectors, names[toy.labels], names[toy.truth])
-    torch.testing.assert_close(solved(renamed).method.projection[:, names], solved(toy).method.projection, rtol=1e-5, atol=1e-6)
 
 
 def test_duplicates_a_single_target_and_missing_pseudo_labels() -> None:
@@ -180,11 +177,6 @@ def test_a_class_without_labels_is_skipped() -> None:
     found = solved(toy, classes=(*CLASSES, "fear"))
     assert found.method.projection.isfinite().all()
     assert posteriors(found.method, toy.vectors["target"]).argmax(dim=1).max() < 3
-
-
-def test_rounds_may_run_out() -> None:
-    found = solved(Toy.make(), rounds=1)
-    assert found.trace["changed"] == [60.0]
 
 
 def test_prediction_is_the_softmax_of_the_affine_map() -> None:

@@ -162,14 +162,6 @@ def test_the_features_learn_at_their_own_rate_and_may_decay() -> None:
         assert group.schedule is not None and group.schedule.factor(0.5) == pytest.approx(6**-0.75)
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_gradient_reaches_every_parameter_in_both_stages(number: int) -> None:
-    toy = Toy.make()
-    method = source_trained(toy)
-    Driver(method, method.stages()[number], toy).run(0, 1)
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in method.parameters())
-
-
 def test_label_smoothing() -> None:
     labels = torch.arange(8) % 5
     loss = golden_method(smoothing=0.2).learn(batch(EMBEDDINGS[:8], LOGITS[:8], labels=labels))["ce"]  # type: ignore[arg-type]

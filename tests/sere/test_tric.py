@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,11 +85,6 @@ def test_small_and_empty_streams(source: int, target: int, reading: dict[str, An
 
 def test_relay_without_a_source_has_no_pseudo_labels() -> None:
     assert float(Streams(0, 3)(tric(anchors_from="relay"), irf())["prototype"]) == 0.0
-
-
-@pytest.mark.parametrize("reading", [{}, {"prototype_loss": "contrastive"}], ids=named)
-def test_a_class_without_any_item(reading: dict[str, Any]) -> None:
-    check(Streams(labels=[2, 0, 2, 0]), irf(), tric(**reading), 1e-10)
 
 
 @pytest.mark.parametrize("field", [Cosine(NoParams(), CONTEXT), Mean(NoParams(), CONTEXT)])
@@ -179,44 +175,14 @@ def test_shrinking_lowers_the_literal_prototype_loss_and_not_the_normalised_one(
     assert value(0.1, normalise="l2") == pytest.approx(value(1.0, normalise="l2"))
 
 
-# -- prediction -----------------------------------------------------------------------------------------------------
-
-
-def test_the_classifier_predicts_by_default() -> None:
+def test_the_classifier_predicts_by_default_and_resonance_needs_a_field() -> None:
+    """What prototypes and resonance predict is held against loops in `test_section_5`."""
     streams = Streams()
-    assert not tric().predicts
-    assert tric().predict(streams.unlabelled[1], streams.support) is None
-
-
-def test_prototypes_predict() -> None:
-    streams, loss = Streams(), tric(predict="prototype", predict_temperature=2.0)
-    posteriors = loss.predict(streams.unlabelled[1], streams.support)
-    assert loss.predicts and posteriors is not None
-    g, support = streams.unlabelled[1].embedding, streams.support.embedding
-    centres = torch.stack([support[[1, 3]].mean(0), support[2], support[0]])
-    expected = torch.softmax(-(g[:, None] - centres).square().sum(-1) / 2.0, dim=1)
-    torch.testing.assert_close(posteriors, expected)
-
-
-def test_resonance_predicts_with_the_field_that_it_is_given() -> None:
-    streams, loss, field = Streams(), tric(predict="resonance"), irf()
-    target = streams.unlabelled[1]
+    given = (streams.unlabelled[1], streams.support)
+    assert not tric().predicts and tric().predict(*given) is None
+    assert tric(predict="prototype").predicts
     with pytest.raises(SereError, match="B402"):
-        loss.predict(target, streams.support)
-    given = loss.predict(target, streams.support, field)
-    similarity = field.similarity(target, streams.support)
-    expected = torch.stack([similarity[:, [1, 3]].amax(1), similarity[:, 2], similarity[:, 0]], dim=1).softmax(dim=1)
-    assert given is not None
-    torch.testing.assert_close(given, expected)
-
-
-@pytest.mark.parametrize("predict", ["prototype", "resonance"])
-def test_a_class_without_labelled_utterances_is_never_predicted(predict: str) -> None:
-    streams = Streams(labels=[2, 0, 2, 0])
-    posteriors = tric(predict=predict).predict(streams.unlabelled[1], streams.support, irf())
-    assert posteriors is not None
-    assert not posteriors[:, 1].any()
-    torch.testing.assert_close(posteriors.sum(dim=1), torch.ones(4, dtype=torch.float64))
+        tric(predict="resonance").predict(*given)
 
 
 # -- what a run records ---------------------------------------------------------------------------------------------
@@ -235,12 +201,21 @@ def test_diagnostics_tell_pseudo_labels_and_collapse() -> None:
     assert {"prototype_spread", "aligned_norm", "similarity"} <= found.keys()
 
 
-def test_what_is_watched_keeps_no_graph() -> None:
-    for params in ({}, {"prototype_weight": 0}):
-        loss = tric(**params)
-        Streams()(loss, irf())
-        assert {"embedding_norm", "prototype_spread"} <= loss._seen.keys()
-        assert not any(value.requires_grad for value in loss._seen.values())
+@pytest.mark.parametrize("weights", [{}, {"prototype_weight": 0}, {"prototype_weight": 0, "dual_weight": 0}], ids=named)
+def test_collapse_is_watched_whatever_the_weights_and_keeps_no_graph(weights: dict[str, Any]) -> None:
+    loss, streams = tric(**weights), Streams()
+    streams(loss, irf())
+    assert not any(value.requires_grad for value in loss._seen.values())
+    found, g = loss.diagnostics(), streams.support.embedding
+    centres = torch.stack([g[[1, 3]].mean(0), g[2], g[0]])  # of equation 7 without U
+    labelled = float((centres - centres.mean(0)).norm(dim=1).mean().detach())
+    assert (found["prototype_spread"] == pytest.approx(labelled)) is bool(weights) and "embedding_norm" in found
+
+
+def test_a_single_class_has_no_entropy() -> None:
+    loss = Tric(TricParams(), replace(CONTEXT, classes=("anger",)))
+    Streams(labels=[0, 0])(loss, irf())
+    assert (loss.diagnostics()["pseudo_entropy"], loss.diagnostics()["pseudo_share/anger"]) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -254,23 +229,6 @@ def test_autocast_takes_no_digits_off_the_terms(reading: dict[str, Any]) -> None
         found = streams(loss, field)
     for name, value in want.items():
         torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-6)
-
-
-def test_a_single_class_has_no_entropy() -> None:
-    streams = Streams(labels=[0, 0])
-    loss = Tric(TricParams(), BuildContext(id="adapt", classes=("anger",), dim=WIDTH - BURSTS, dynamics_dim=BURSTS))
-    streams(loss, irf())
-    found = loss.diagnostics()
-    assert found["pseudo_entropy"] == 0.0 and found["pseudo_share/anger"] == 1.0
-
-
-@pytest.mark.parametrize("weights", [{"prototype_weight": 0}, {"prototype_weight": 0, "dual_weight": 0}])
-def test_collapse_is_watched_without_the_prototype_term_too(weights: dict[str, Any]) -> None:
-    loss, streams = tric(**weights), Streams()
-    streams(loss, irf())
-    g = streams.support.embedding
-    centres = torch.stack([g[[1, 3]].mean(0), g[2], g[0]])
-    assert loss.diagnostics()["prototype_spread"] == pytest.approx(float((centres - centres.mean(0)).norm(dim=1).mean().detach()))
 
 
 def test_pseudo_labels_are_those_of_the_anchors() -> None:

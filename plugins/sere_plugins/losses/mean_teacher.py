@@ -1,12 +1,12 @@
-"""Mean Teacher (arXiv:1703.01780): what the student says of one view agrees with what its moving average says of the other.
+"""Mean Teacher (arXiv:1703.01780): on one view the student predicts what its moving average predicts on the other.
 
     L        = w(t) 1/(B C) sum_j || softmax(z_j^{student, view 1}) - sg softmax(z_j^{teacher, view 2}) ||^2
     theta'  <- a theta' + (1 - a) theta,  a = min(ema, 1 - 1 / (step + 2))       after every step
     w(t)     = exp(-5 (1 - t / ramp)^2), 1 from `ramp` on;  t is the share of the stage that is done
 
-sg: no gradient.  The largest weight is that of the config.  Cross-entropy on S_l is the loss `cross_entropy`.  Loss and average are
-those of the authors' code (`pytorch/mean_teacher/losses.py`, `main.py`); buffers of the teacher, which the authors' keeps apart, are
-copied from the student.
+sg: no gradient.  The largest weight is that of the config.  Cross-entropy on S_l is the loss `cross_entropy`.
+Loss and average are those of the authors' code (`pytorch/mean_teacher/losses.py`, `main.py`); buffers of the
+teacher, which the authors' keeps apart, are copied from the student.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sere_registry import Backbone, BuildContext, LabelledBatch, Progress, Reson
 
 
 class MeanTeacher(nn.Module):
-    """Consistency on T_u, and on S_u if `use_source`; the teacher is part of the state, the student is the method's."""
+    """Consistency on T_u, and on S_u if `use_source`; the teacher is part of the state, the student the method's."""
 
     def __init__(self, params: MeanTeacherParams, context: BuildContext) -> None:
         super().__init__()
