@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sere_registry import BuildContext, Frames, LabelledBatch, MethodContext, Phase, Progress, Stage, UnlabelledBatch, Views
+from sere_registry import Frames, LabelledBatch, MethodContext, Phase, Progress, Stage, UnlabelledBatch, Views
 
 CLASSES = ("anger", "happiness", "sadness")
 START = Progress(0, 0, 0.0)
@@ -47,10 +47,6 @@ def batch(
         "ids": tuple(f"u{i}" for i in range(count)),
     }
     return UnlabelledBatch(**parts) if labels is None else LabelledBatch(**parts, labels=labels)
-
-
-def with_views(weak: UnlabelledBatch, strong: UnlabelledBatch) -> UnlabelledBatch:
-    return replace(weak, views=Views(weak, strong))
 
 
 @dataclass
@@ -101,10 +97,6 @@ class Seen:
 def context(backbone: Any = None, width: int = 4, dim: int = 6, classes: tuple[str, ...] = CLASSES, **more: Any) -> MethodContext:
     backbone = backbone or TinyBackbone(width, dim, len(classes))
     return MethodContext(id="method", classes=classes, dim=dim, input_dim=width, backbone=backbone, **more)
-
-
-def build_context(dim: int = 6) -> BuildContext:
-    return BuildContext(id="adapt", classes=CLASSES, dim=dim)
 
 
 @dataclass

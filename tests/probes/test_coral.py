@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sere_plugins.losses.coral import Coral, coral, covariance
 from sere_plugins.specs.losses import CoralParams
-from tests.probes.driver import batch, build_context
+from tests.probes.driver import batch, context
 from tests.probes.golden import CORAL, CORAL_TLL, det
 
 S, T = det(8, 6, 0.0), det(8, 6, 1.0)
@@ -63,7 +63,7 @@ def test_half_precision_is_widened() -> None:
 
 
 def test_use_source_decides_what_is_encoded() -> None:
-    both, alone = (Coral(CoralParams(use_source=choice), build_context()) for choice in (True, False))
+    both, alone = (Coral(CoralParams(use_source=choice), context()) for choice in (True, False))
     assert (both.reads, alone.reads) == ({"labelled", "source", "target"}, {"labelled", "target"})
     labelled, source, target = batch(S[:3], S[:3], labels=torch.tensor([0, 1, 2])), batch(S[3:], S[3:]), batch(T, T)
     torch.testing.assert_close(both(labelled=labelled, source=source, target=target)["coral"], coral(S, T))

@@ -14,12 +14,12 @@ from sere_plugins.specs.losses import CoralParams, CrossEntropyParams, FixMatchP
 from sere_plugins.specs.methods import JointParams
 from sere_registry import Loss, WeightedLoss
 from sere_registry.protocols import completed
-from tests.probes.driver import Driver, Toy, accuracy, build_context, context, copy_of, same
+from tests.probes.driver import Driver, Toy, accuracy, context, copy_of, same
 
 
 def trained(toy: Toy, adapt: Any = None, weight: float = 1.0, steps: int = 15, lr: float = 0.5) -> Joint:
     torch.manual_seed(7)
-    losses = {"classify": (CrossEntropy(CrossEntropyParams(), build_context()), 1.0), "adapt": (adapt, weight)}
+    losses = {"classify": (CrossEntropy(CrossEntropyParams(), context()), 1.0), "adapt": (adapt, weight)}
     weighted = {name: WeightedLoss(completed(loss, Loss), w, w) for name, (loss, w) in losses.items() if loss is not None}
     method = Joint(JointParams(), context(losses=weighted))
     Driver(method, method.stages()[0], toy, lr=lr).run(0, steps)
@@ -27,7 +27,7 @@ def trained(toy: Toy, adapt: Any = None, weight: float = 1.0, steps: int = 15, l
 
 
 def fixmatch(threshold: float) -> FixMatch:
-    return FixMatch(FixMatchParams(threshold=threshold), build_context())
+    return FixMatch(FixMatchParams(threshold=threshold), context())
 
 
 def test_a_threshold_that_no_one_reaches_is_source_only_and_another_is_not() -> None:
@@ -45,7 +45,7 @@ def gain(adapt: Any, weight: float, toy: Toy, steps: int = 80, lr: float = 0.5) 
 def test_coral_helps_where_the_target_is_shifted() -> None:
     """Small steps: at large ones CORAL's fourth power of the scale makes the outcome hang on the last bit of a sum."""
     toys = [Toy.make(seed, shift=2.5) for seed in range(4)]
-    gains = [gain(Coral(CoralParams(), build_context()), 10.0, toy, steps=120, lr=0.05) for toy in toys]
+    gains = [gain(Coral(CoralParams(), context()), 10.0, toy, steps=120, lr=0.05) for toy in toys]
     assert sum(gains) > 0.1, gains
 
 
