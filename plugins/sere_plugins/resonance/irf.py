@@ -51,11 +51,12 @@ class BestMatch(FrameField):
             ea, eb = (self.strength(side.bursts, side.frames.mask) for side in (a, b))
             weights = self.frame_weights(ea, real, za.dtype)
             best, j, i = best_matches((za, real, ea), (zb, other, eb), picks, self.resonance, both)
-            chosen, cell = weights > 0, j + picks.unsqueeze(1) * other.shape[1]
 
             def similarity(za: Tensor, zb: Tensor, ea: Tensor | None, eb: Tensor | None) -> Tensor:
-                cosine = (unit(za[chosen]) * unit(zb.flatten(0, 1)[cell[chosen]])).sum(dim=1)
-                gap = None if ea is None or eb is None else ea[chosen] - eb.flatten()[cell[chosen]]
+                chosen = weights > 0
+                cell = (j + picks.unsqueeze(1) * other.shape[1])[chosen]
+                cosine = (unit(za[chosen]) * unit(zb.flatten(0, 1)[cell])).sum(dim=1)
+                gap = None if ea is None or eb is None else ea[chosen] - eb.flatten()[cell]
                 return torch.zeros_like(weights).masked_scatter(chosen, weights[chosen] * self.resonance(cosine, gap)).sum(dim=1)
 
             found = (weights * best.masked_fill(~real, 0.0)).sum(dim=1)

@@ -35,33 +35,32 @@ def highest(a: Frames, chosen: Tensor, ea: Tensor | None, b: Frames, eb: Tensor 
         chosen: `[A, T_a]`; an utterance without any has S = 0.
         ea, eb: burst strengths `[A, T_a]`, `[B, T_b]`, or None.
     """
-    ua, ub = _units(a.values, chosen), _units(b.values, b.mask)
-    ea, eb = (None if e is None else e[mask].to(ua.dtype) for e, mask in ((ea, chosen), (eb, b.mask)))
-    lengths = b.mask.sum(dim=1)
-    starts = lengths.cumsum(0) - lengths
-    if not len(ua) or not len(ub):
-        return ua.new_zeros(len(chosen), len(lengths))
-    pairs, threads = len(ua) * len(ub), torch.get_num_threads()
-    many = ua.device.type == "cpu" and pairs >= THREADS_FROM and threads > 1
-    size = GPU_BLOCK if ua.device.type != "cpu" else min(CPU_BLOCK, pairs // (2 * threads) + 1) if many else CPU_BLOCK
+    lengths, counts = b.mask.sum(dim=1), chosen.sum(dim=1)
+    slots, starts = b.mask.flatten().nonzero().squeeze(1), lengths.cumsum(0) - lengths
+    heads = chosen.flatten().nonzero().squeeze(1)
+    ua, own = _units(a.values, heads), None if ea is None else ea.flatten()[heads]
+    if not len(heads) or not len(slots):
+        return ua.new_zeros(len(counts), len(lengths))
+    pairs, threads, cpu = len(heads) * len(slots), torch.get_num_threads(), ua.device.type == "cpu"
+    threads = threads if cpu and pairs >= THREADS_FROM else 1
+    size = min(CPU_BLOCK, pairs // (2 * threads) + 1) if threads > 1 else CPU_BLOCK if cpu else GPU_BLOCK
     best = ua.new_empty(len(lengths), len(ua))
 
-    def work(group: Tensor, rows: Tensor, part: slice) -> None:
-        columns = rows.flatten()
+    def work(group: Tensor, ub: Tensor, others: Tensor | None, part: slice) -> None:
         with torch.no_grad():  # a new thread begins with gradients on
-            gap = None if ea is None or eb is None else ea[part] - eb[columns].unsqueeze(1)
-            scores = resonance(ub[columns] @ ua[part].T, gap)
-            best[group, part] = scores.view(*rows.shape, -1).amax(dim=1)
+            gap = None if own is None or others is None else own[part] - others.unsqueeze(1)
+            scores = resonance(ub @ ua[part].T, gap)
+            best[group, part] = scores.view(len(group), -1, scores.shape[1]).amax(dim=1)
 
     tasks = []
     together = max(1, size // (int(lengths.max()) * len(ua)))
     for group in torch.split(lengths.argsort(stable=True), together):  # about equally long: the last frame of shorter ones is repeated
-        length = torch.arange(int(lengths[group].max()), device=ua.device)
-        rows = starts[group].unsqueeze(1) + torch.minimum(length, lengths[group].unsqueeze(1) - 1)
-        step = max(64, size // rows.numel())
-        tasks += [(group, rows, slice(first, first + step)) for first in range(0, len(ua), step)]
-    _run(work, tasks, threads if many else 1)
-    counts = chosen.sum(dim=1)
+        places = torch.arange(int(lengths[group].max()), device=ua.device)
+        rows = slots[(starts[group].unsqueeze(1) + torch.minimum(places, lengths[group].unsqueeze(1) - 1)).flatten()]
+        ub, others = _units(b.values, rows), None if eb is None else eb.flatten()[rows]
+        step = max(64, size // len(rows))
+        tasks += [(group, ub, others, slice(first, first + step)) for first in range(0, len(ua), step)]
+    _run(work, tasks, threads)
     share = (1.0 / counts.to(ua.dtype)).repeat_interleave(counts)
     frames = torch.arange(len(ua), device=ua.device)
     return embedding_bag(frames, best.T.contiguous(), counts.cumsum(0) - counts, mode="sum", per_sample_weights=share)
@@ -92,10 +91,10 @@ def best_matches(a: Padded, b: Padded, picks: Tensor, resonance: Resonance, both
     together = max(1, TOGETHER // max(frames * others, 1))
     step = max(1, TOGETHER // max(others, 1))  # of rows: more than there are, unless two utterances alone exceed a block
     with torch.no_grad():
-        for part in torch.split(torch.arange(len(picks), device=picks.device), together):
+        for start in range(0, len(picks), together):
+            part = slice(start, start + together)
             partner, columns = zb[picks[part]], other[picks[part]].unsqueeze(1)
-            norms = _inverse_norms(partner).unsqueeze(1)
-            top = None
+            norms, top = _inverse_norms(partner).unsqueeze(1), None
             for first in range(0, frames, step):
                 rows = slice(first, first + step)
                 own = za[part, rows]
@@ -105,17 +104,16 @@ def best_matches(a: Padded, b: Padded, picks: Tensor, resonance: Resonance, both
                 best[part, rows], j[part, rows] = scores.max(dim=2)
                 if i is not None:
                     value, place = scores.masked_fill_(~real[part, rows].unsqueeze(2), -torch.inf).max(dim=1)
-                    better = value > top if top is not None else torch.ones_like(value, dtype=torch.bool)
+                    i[part] = place if top is None else torch.where(value > top, place + first, i[part])
                     top = value if top is None else torch.maximum(top, value)
-                    i[part] = torch.where(better, place + first, i[part])
     return best, j, i
 
 
-def _units(values: Tensor, chosen: Tensor) -> Tensor:
-    """z / |z| of the chosen frames, `[n, D]`, in at least float32."""
-    rows = values.detach().flatten(0, 1)[chosen.flatten().nonzero().squeeze(1)]
-    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    return rows * _inverse_norms(rows).unsqueeze(1)
+def _units(values: Tensor, rows: Tensor) -> Tensor:
+    """z / |z| at these rows of the flattened batch, `[n, D]`, in at least float32."""
+    frames = values.detach().flatten(0, 1).index_select(0, rows)
+    frames = frames.to(torch.promote_types(frames.dtype, torch.float32))
+    return frames.mul_(_inverse_norms(frames).unsqueeze(1))
 
 
 def _inverse_norms(rows: Tensor) -> Tensor:
