@@ -1,10 +1,11 @@
-"""How fast and how lean the resonance field is, as ratios to the plain full-matrix version under autograd, all in one run.
+"""How fast and how lean the resonance field is in a step of TRIC, as ratios to plain full matrices under autograd, all in one run.
 
     python benchmarks/field.py [--rounds 7] [--threads 2]
 
-A pair's T_a x T_b matrix, its burst term and its argmax are what the plain version keeps for the backward pass and the
-field never builds.  Times are medians over rounds in which the two take turns; memory is the largest resident set above
-that of the inputs, each measured in a process of its own.
+A step is what TRIC does with two streams: the best partner of each utterance of a, searched over all pairs without gradient, and the
+chosen pairs aligned in both directions, forward and backward.  The plain version computes every pair's matrix under autograd, as
+equations 3 to 6 are written, and takes the chosen pairs from the result.  Times are medians over rounds in which the two take turns;
+memory is the largest resident set above that of the inputs, each measured in a process of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from sere_registry import BuildContext, Frames, UnlabelledBatch
 
 K = 4
 TAU = 0.5
+#: utterances of a, of b, frames, width
+Size = tuple[int, int, int, int]
 
 
 def batch(utterances: int, frames: int, width: int, seed: int) -> UnlabelledBatch:
@@ -42,30 +45,36 @@ def field(width: int) -> Irf:
     return Irf(IrfParams(temperature=TAU), BuildContext(id="irf", dim=width - K, dynamics_dim=K))
 
 
-def plain(a: UnlabelledBatch, b: UnlabelledBatch, alpha: Tensor) -> tuple[Tensor, Tensor]:
-    """Equations 3 to 6 as written, for utterances of equal length: the full matrix, an argmax, two gathers."""
+def lean(a: UnlabelledBatch, b: UnlabelledBatch, irf: Irf) -> tuple[Tensor, Tensor, Tensor]:
+    """S of each utterance of a and its best partner, and both aligned representations."""
+    found = irf.aligned(a, b, irf.similarity(a, b).argmax(dim=1), both=True)
+    assert found.reverse is not None
+    return found.similarity, found.aligned, found.reverse
+
+
+def plain(a: UnlabelledBatch, b: UnlabelledBatch, irf: Irf) -> tuple[Tensor, Tensor, Tensor]:
+    """The same from equations 3 to 6 as written, for utterances of equal length: full matrices, argmax, gathers."""
     za, zb = a.frames.values, b.frames.values
-    ea, eb = a.bursts.abs() @ alpha, b.bursts.abs() @ alpha
+    ea, eb = a.bursts.abs() @ irf.alpha, b.bursts.abs() @ irf.alpha
     cosine = torch.einsum("aid,bjd->abij", torch.nn.functional.normalize(za, dim=-1), torch.nn.functional.normalize(zb, dim=-1))
     resonance = cosine * torch.exp(-(ea[:, None, :, None] - eb[None, :, None, :]).abs() / TAU)
     best, winner = resonance.max(dim=-1)
     chosen = (ea >= ea.mean(dim=1, keepdim=True)).to(za.dtype).unsqueeze(1)
     similarity = (best * chosen).sum(-1) / chosen.sum(-1)
-    told = zb[torch.arange(len(zb))[None, :, None], winner].mean(dim=2)
-    return similarity, told
+    rows, picks = torch.arange(len(za)), similarity.argmax(dim=1)
+    aligned = zb[picks.unsqueeze(1), winner[rows, picks]].mean(dim=1)
+    reverse = za[rows.unsqueeze(1), resonance[rows, picks].argmax(dim=1)].mean(dim=1)
+    return similarity[rows, picks], aligned, reverse
 
 
-def objective(similarity: Tensor, told: Tensor) -> Tensor:
-    return similarity.sum() + told.square().sum() / told.shape[-1]
+STEPS = {"field": lean, "plain": plain}
 
 
-def _train(which: str, a: UnlabelledBatch, b: UnlabelledBatch, irf: Irf) -> None:
-    if which == "plain":
-        similarity, told = plain(a, b, irf.alpha)
-    else:
-        found = irf(a, b)
-        similarity, told = found.similarity, found.told
-    objective(similarity, told).backward()  # type: ignore[no-untyped-call]
+def train(which: str, a: UnlabelledBatch, b: UnlabelledBatch, irf: Irf, graded: bool = False) -> None:
+    """Forward and backward of equation 9; `graded`: S has a gradient too, as with `mix: resonance`."""
+    similarity, aligned, reverse = STEPS[which](a, b, irf)
+    loss = (aligned - reverse).square().sum() + (similarity.sum() if graded else 0.0)
+    loss.backward()  # type: ignore[no-untyped-call]
     for leaf in (a.frames.values, b.frames.values, a.bursts, b.bursts, irf.weights):
         leaf.grad = None
 
@@ -75,23 +84,26 @@ def _high_water() -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return float(line.split()[1])
-    raise RuntimeError("this system does not say how much memory a process has had")
+    raise RuntimeError("this system does not report how much memory a process has had")
 
 
-def _peak(which: str, shape: tuple[int, int, int, int], threads: int) -> float:
-    """MiB above the inputs, for one forward and backward."""
+def _peak(which: str, size: Size, threads: int) -> float:
     torch.set_num_threads(threads)
-    count_a, count_b, frames, width = shape
+    count_a, count_b, frames, width = size
     a, b, irf = batch(count_a, frames, width, 1), batch(count_b, frames, width, 2), field(width)
-    _train(which, batch(2, 8, width, 1), batch(2, 8, width, 2), irf)  # what libraries allocate once
+    train("plain" if which == "plain" else "field", batch(2, 8, width, 1), batch(2, 8, width, 2), irf)  # what libraries allocate once
     before = _high_water()
-    _train(which, a, b, irf)
+    if which == "search":
+        irf.similarity(a, b)
+    else:
+        train(which, a, b, irf)
     return (_high_water() - before) / 1024
 
 
-def peak(which: str, shape: tuple[int, int, int, int], threads: int) -> float:
+def peak(which: str, size: Size, threads: int) -> float:
+    """MiB above the inputs, for one search or one forward and backward."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak, (which, shape, threads))
+        return pool.apply(_peak, (which, size, threads))
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -100,24 +112,17 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(shape: tuple[int, int, int, int], rounds: int, threads: int) -> None:
-    count_a, count_b, frames, width = shape
+def compare(size: Size, rounds: int, threads: int) -> None:
+    count_a, count_b, frames, width = size
     a, b, irf = batch(count_a, frames, width, 1), batch(count_b, frames, width, 2), field(width)
     left, right = a.frames.values.detach().flatten(0, 1), b.frames.values.detach().flatten(0, 1)
-
-    def quiet(work: Callable[[], object]) -> Callable[[], object]:
-        def run() -> None:
-            with torch.no_grad():
-                work()
-
-        return run
-
     works: dict[str, Callable[[], object]] = {
         "gemm": lambda: left @ right.T,
-        "search": quiet(lambda: irf.similarity(a, b)),
-        "forward": quiet(lambda: irf(a, b)),
-        "train": lambda: _train("field", a, b, irf),
-        "plain": lambda: _train("plain", a, b, irf),
+        "search": lambda: irf.similarity(a, b),
+        "step": lambda: train("field", a, b, irf),
+        "graded": lambda: train("field", a, b, irf, graded=True),
+        "plain step": lambda: train("plain", a, b, irf),
+        "plain graded": lambda: train("plain", a, b, irf, graded=True),
     }
     times: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds + 1):
@@ -126,21 +131,21 @@ def compare(shape: tuple[int, int, int, int], rounds: int, threads: int) -> None
             if turn:  # the first turn warms up
                 times[name].append(took)
     middle = {name: statistics.median(values) for name, values in times.items()}
-
     with torch.no_grad():
-        got, want = irf(a, b), plain(a, b, irf.alpha)
-    off = max(_distance(got.similarity, want[0]), _distance(got.told, want[1]))
-    lean, full = peak("field", shape, threads), peak("plain", shape, threads)
+        off = max(float((got - want).abs().max() / want.abs().max()) for got, want in zip(lean(a, b, irf), plain(a, b, irf), strict=True))
+    memory = {which: peak(which, size, threads) for which in STEPS}
     print(f"{count_a} x {count_b} pairs, T = {frames}, D = {width}")
-    print(f"    forward + backward   {middle['plain'] / middle['train']:5.2f} x faster than plain   ({middle['train'] * 1e3:.0f} ms)")
-    print(f"    forward, S and told  {middle['forward'] / middle['gemm']:5.2f} x one matrix product ({middle['gemm'] * 1e3:.0f} ms)")
-    print(f"    forward, S alone     {middle['search'] / middle['gemm']:5.2f} x")
-    print(f"    extra memory         {full / max(lean, 1e-9):5.1f} x less than plain     ({lean:.0f} MiB, plain {full:.0f} MiB)")
+    print(f"    step                 {middle['plain step'] / middle['step']:5.2f} x faster than plain   ({middle['step'] * 1e3:.0f} ms)")
+    print(
+        f"    with gradient of S   {middle['plain graded'] / middle['graded']:5.2f} x faster than plain   ({middle['graded'] * 1e3:.0f} ms)"
+    )
+    print(f"    search               {middle['search'] / middle['gemm']:5.2f} x one matrix product ({middle['gemm'] * 1e3:.0f} ms)")
+    print(
+        f"    extra memory         {memory['plain'] / max(memory['field'], 1e-9):5.1f} x less than plain",
+        end="",
+    )
+    print(f"     ({memory['field']:.0f} MiB, plain {memory['plain']:.0f} MiB)")
     print(f"    largest difference   {off:.1e} of the largest value")
-
-
-def _distance(got: Tensor, want: Tensor) -> float:
-    return float((got - want).abs().max() / want.abs().max())
 
 
 def main() -> None:
@@ -149,9 +154,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    for shape in ((25, 16, 200, 772), (25, 16, 200, 260)):
-        compare(shape, options.rounds, options.threads)
-    print(f"8 x 8 pairs, T = 1500, D = 772: {peak('field', (8, 8, 1500, 772), options.threads):.0f} MiB above the inputs")
+    for size in ((25, 16, 200, 772), (25, 16, 200, 260)):
+        compare(size, options.rounds, options.threads)
+    print(f"8 x 8 pairs, T = 1500, D = 772: {peak('search', (8, 8, 1500, 772), options.threads):.0f} MiB above the inputs")
 
 
 if __name__ == "__main__":

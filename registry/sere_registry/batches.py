@@ -150,7 +150,7 @@ class Resonance:
     Args:
         similarity: S(a, b), `[P]`, equation 6.
         aligned: zt_{a<-b}, the aligned representation of a: what of b resonates with its frames, `[P, D]`, equation 5.
-        reverse: zt_{b<-a}, the aligned representation of the utterances of b, `[P, D]`; None unless it was asked for.
+        reverse: zt_{b<-a}, the aligned representation of the utterances of b, `[P, D]`; None unless requested.
     """
 
     similarity: Tensor

@@ -3,8 +3,9 @@
     S(a, b)          = sum_i w_i sum_j A_ij R_ij        w: the weights of a's frames, they sum to 1
     zt_{a<-b}        = mean_i sum_j A_ij z_j^b          A: the alignment, each row sums to 1
 
-Equations 5 and 6 of SERE (arXiv 2604.07417) are the case in which each row of A is a single 1; `irf` has a search of its own for it
-that never keeps a whole matrix.  Here each block of pairs is computed again in the backward pass, so that what is kept grows with T.
+Equations 5 and 6 of SERE (arXiv 2604.07417) are the case in which each row of A is a single 1; `irf` has a
+search of its own for it that never keeps a whole matrix.  Here each block of pairs is computed again in the
+backward pass, so that what is kept grows with T.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from sere_core.functional import unit_rows
 from sere_registry import Encoded, Resonance, error
 from sere_registry.batches import FrameMap
 
@@ -25,7 +27,8 @@ _BLOCK = 1 << 21
 
 @dataclass(frozen=True)
 class Side:
-    """Utterances with their real frames first: z `[B, T, D]`, which are real `[B, T]`, their weights in S and e `[B, T]` (or None)."""
+    """Utterances with their real frames first: z `[B, T, D]`, which are real `[B, T]`, their weights in S and
+    e `[B, T]` (or None)."""
 
     frames: Tensor
     real: Tensor
@@ -39,7 +42,8 @@ class Side:
 
 
 class FrameField(nn.Module):
-    """A directed field over frames; by itself R is the cosine, the best match is the alignment and all frames of a weigh alike."""
+    """A directed field over frames; by itself R is the cosine, the best match is the alignment and all frames
+    of a weigh alike."""
 
     directed = True
 
@@ -56,7 +60,8 @@ class FrameField(nn.Module):
         return cosine
 
     def alignment(self, scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """A `[P, T_a, T_b]` from R, for real frames `[P, T_a]` of a and `[P, T_b]` of b; its values in padding are ignored."""
+        """A `[P, T_a, T_b]` from R, for real frames `[P, T_a]` of a and `[P, T_b]` of b; its values in
+        padding are ignored."""
         top = scores.detach().masked_fill(~columns.unsqueeze(1), -torch.inf).argmax(dim=2, keepdim=True)
         return torch.zeros_like(scores).scatter_(2, top, 1.0)
 
@@ -72,7 +77,8 @@ class FrameField(nn.Module):
         return self._in_blocks(a, b, torch.arange(len(a), device=a.frames.values.device), partners(a, b, picks), both)
 
     def frame_map(self, a: Encoded, b: Encoded) -> FrameMap | None:
-        """R and its alignment between the real frames of the first utterance of a and those of the first of b."""
+        """R and its alignment between the real frames of the first utterance of a and those of the first of
+        b."""
         check_widths(a, b)
         with torch.no_grad(), full_precision(a):
             left, right = self._side(a.take([0])), self._side(b.take([0]))
@@ -103,7 +109,7 @@ class FrameField(nn.Module):
     def _scores(self, a: Side, b: Side) -> Tensor:
         """R of row i with row i, `[P, T_a, T_b]`."""
         gap = None if a.strength is None or b.strength is None else a.strength.unsqueeze(2) - b.strength.unsqueeze(1)
-        return self.resonance(unit(a.frames) @ unit(b.frames).transpose(1, 2), gap)
+        return self.resonance(unit_rows(a.frames) @ unit_rows(b.frames).transpose(1, 2), gap)
 
     def _in_blocks(self, a: Encoded, b: Encoded, rows: Tensor, picks: Tensor, both: bool) -> Resonance:
         """Row `rows[i]` of a with row `picks[i]` of b."""
@@ -165,9 +171,3 @@ def full_precision(batch: Encoded) -> torch.autocast:
 def wide_type(values: Tensor) -> torch.dtype:
     """At least float32."""
     return torch.promote_types(values.dtype, torch.float32)
-
-
-def unit(rows: Tensor) -> Tensor:
-    """`[..., D]` at length 1; a zero row stays one and gets gradient 0: it has no direction."""
-    norms: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return rows / norms.masked_fill(norms == 0, torch.inf)

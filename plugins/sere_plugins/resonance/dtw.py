@@ -1,8 +1,8 @@
 """Dynamic time warping (Sakoe & Chiba 1978, doi:10.1109/TASSP.1978.1163055): frames are aligned in the order of time.
 
-The path from the first pair of frames to the last, in steps (1, 1), (1, 0) and (0, 1), whose summed 1 - cos is least.  It is
-found for all pairs of a block at once, one anti-diagonal after the other.  (librosa's takes one pair per call, on the CPU:
-the tests hold this one against it.)
+The path from the first pair of frames to the last, in steps (1, 1), (1, 0) and (0, 1), whose summed 1 - cos
+is least.  It is found for all pairs of a block at once, one anti-diagonal after the other.  (librosa's takes
+one pair per call, on the CPU: the tests hold this one against it.)
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _OUTSIDE = 1e4
 class Dtw(FrameField):
     """A_ij = 1 / (frames of b on the path at i) on the path, else 0; gradients flow through the aligned frames alone.
 
-    Use it to ask whether order matters: it is `cosine` with matches that may not jump, so it suits two readings of one sentence and
-    should lose to `cosine` where the sentences differ.
+    Use it to ask whether order matters: it is `cosine` with matches that may not jump, so it suits two
+    readings of one sentence and should lose to `cosine` where the sentences differ.
     """
 
     def __init__(self, params: DtwParams, context: BuildContext) -> None:
@@ -63,7 +63,8 @@ def warping_paths(cost: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _skewed(cost: Tensor) -> Tensor:
-    """Anti-diagonals as rows: `[T_a + T_b - 1, P, T_a]`, entry (k, p, i) is cost (p, i, k - i), infinite where there is none."""
+    """Anti-diagonals as rows: `[T_a + T_b - 1, P, T_a]`, entry (k, p, i) is cost (p, i, k - i), infinite
+    where there is none."""
     pairs, height, width = cost.shape
     padded = torch.nn.functional.pad(cost, (0, height), value=torch.inf)
     long = height + width - 1
@@ -71,7 +72,8 @@ def _skewed(cost: Tensor) -> Tensor:
 
 
 def _steps(skewed: Tensor) -> Tensor:
-    """Where each cell is reached from, shaped as `skewed`: 0 from (i-1, j-1), 1 from (i-1, j), 2 from (i, j-1)."""
+    """Where each cell is reached from, shaped as `skewed`: 0 from (i-1, j-1), 1 from (i-1, j), 2 from (i,
+    j-1)."""
     steps = torch.zeros(skewed.shape, dtype=torch.uint8, device=skewed.device)
     nowhere = torch.full_like(skewed[0], torch.inf)
     before, last = nowhere, skewed[0]

@@ -1,11 +1,13 @@
-"""The fields beside `irf`: without bursts, switched off, soft, and balanced.  Each asks whether a part of equations 4 to 6 matters."""
+"""The fields beside `irf`: without bursts, switched off, soft, and balanced.  Each asks whether a part of
+equations 4 to 6 matters."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from sere_plugins.resonance.base import FrameField, check_widths, full_precision, partners, unit, wide_type
+from sere_core.functional import unit_rows
+from sere_plugins.resonance.base import FrameField, check_widths, full_precision, partners, wide_type
 from sere_plugins.resonance.irf import BestMatch
 from sere_plugins.specs.resonance import AttentionParams, SinkhornParams
 from sere_registry import BuildContext, Encoded, NoParams, Resonance
@@ -44,14 +46,14 @@ class Mean(FrameField):
 
 
 def _unit_embedding(batch: Encoded) -> Tensor:
-    return unit(batch.embedding.to(wide_type(batch.embedding)))
+    return unit_rows(batch.embedding.to(wide_type(batch.embedding)))
 
 
 class Attention(FrameField):
     """Soft argmax (Vaswani et al. 2017, arXiv 1706.03762): A_ij = softmax_j( cos(z_i^a, z_j^b) / tau ).
 
-    Use it to ask whether equation 5's hard choice matters: tau -> 0 is `cosine`, with tau -> infinity every frame is aligned with
-    the mean of b, and between them gradients flow through the choice itself.
+    Use it to ask whether equation 5's hard choice matters: tau -> 0 is `cosine`, with tau -> infinity every
+    frame is aligned with the mean of b, and between them gradients flow through the choice itself.
     """
 
     def __init__(self, params: AttentionParams, context: BuildContext) -> None:
@@ -69,12 +71,14 @@ class Sinkhorn(FrameField):
 
         sum_ij pi_ij (1 - cos(z_i^a, z_j^b)) + epsilon sum_ij pi_ij log pi_ij + rho KL( sum_i pi_ij || 1 / T_b ),
 
-    and A = T_a pi.  It is found by alternate scaling in logarithms (Chizat et al. 2018, doi:10.1090/mcom/3303), and not by a library: of
-    the solvers of POT (Flamary et al. 2021), the batched ones want sets of equal size and the relaxed one takes a pair at a time.  It is
-    relaxed because in balanced transport every frame of b weighs the same, so that zt is the mean g_b, whatever the plan.
+    and A = T_a pi.  It is found by alternate scaling in logarithms (Chizat et al. 2018,
+    doi:10.1090/mcom/3303), and not by a library: of the solvers of POT (Flamary et al. 2021), the batched
+    ones want sets of equal size and the relaxed one takes a pair at a time.  It is relaxed because in
+    balanced transport every frame of b weighs the same, so that zt is the mean g_b, whatever the plan.
 
-    Use it to ask whether a few frames of b (hubs: silence, noise) win most of equation 5's matches and whether that harms:
-    `balance: 0` is `attention` at tau = epsilon, near 1 all frames of b are matched alike.
+    Use it to ask whether a few frames of b (hubs: silence, noise) win most of equation 5's matches and
+    whether that harms: `balance: 0` is `attention` at tau = epsilon, near 1 all frames of b are matched
+    alike.
     """
 
     def __init__(self, params: SinkhornParams, context: BuildContext) -> None:

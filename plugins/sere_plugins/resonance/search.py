@@ -1,7 +1,8 @@
 """The searches of equations 4 and 5, which keep no T_a x T_b matrix, and what of their results has a gradient.
 
-max_j R_ij of every pair of utterances comes from blocks of one matrix product each; j*(i) is read off for chosen pairs alone.
-`resonance` is always equation 4, from cosines and gaps of burst strengths: it may overwrite both.
+max_j R_ij of every pair of utterances comes from blocks of one matrix product each; j*(i) is read off for
+chosen pairs alone. `resonance` is always equation 4, from cosines and gaps of burst strengths: it may
+overwrite both.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def highest(a: Frames, chosen: Tensor, ea: Tensor | None, b: Frames, eb: Tensor 
 
     tasks = []
     together = max(1, size // (int(lengths.max()) * len(ua)))
-    for group in torch.split(lengths.argsort(stable=True), together):  # about equally long: the last frame of shorter ones is repeated
+    # utterances of about equal length together: the last frame of shorter ones is repeated, which changes no maximum
+    for group in torch.split(lengths.argsort(stable=True), together):
         places = torch.arange(int(lengths[group].max()), device=ua.device)
         rows = slots[(starts[group].unsqueeze(1) + torch.minimum(places, lengths[group].unsqueeze(1) - 1)).flatten()]
         ub, others = _units(b.values, rows), None if eb is None else eb.flatten()[rows]
@@ -67,7 +69,8 @@ def highest(a: Frames, chosen: Tensor, ea: Tensor | None, b: Frames, eb: Tensor 
 
 
 def _run(work: Callable[..., None], tasks: list[Any], threads: int) -> None:
-    """All tasks, each whole in one thread: operations this short lose more by waiting for each other than they gain."""
+    """All tasks, each whole in one thread: operations this short lose more by waiting for each other than
+    they gain."""
     if threads == 1:
         for task in tasks:
             work(*task)
@@ -82,14 +85,16 @@ def _run(work: Callable[..., None], tasks: list[Any], threads: int) -> None:
 def best_matches(a: Padded, b: Padded, picks: Tensor, resonance: Resonance, both: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     """R_{i, j*(i)} and j*(i) `[P, T_a]` of row i of a and row `picks[i]` of b; with `both` also the best i of each j, `[P, T_b]`.
 
-    R is symmetric, only S is directed: one matrix serves both.  Of equals the first is best.  Values in padding never matter.
+    R is symmetric, only S is directed: one matrix serves both.  Of equals the first is best.  Values in
+    padding never matter.
     """
     (za, real, ea), (zb, other, eb) = a, b
     frames, others = real.shape[1], other.shape[1]
-    best, j = za.new_zeros(len(picks), frames), torch.zeros(len(picks), frames, dtype=torch.long, device=za.device)
+    best = za.new_zeros(len(picks), frames)
+    j = torch.zeros(len(picks), frames, dtype=torch.long, device=za.device)
     i = torch.zeros(len(picks), others, dtype=torch.long, device=za.device) if both else None
     together = max(1, TOGETHER // max(frames * others, 1))
-    step = max(1, TOGETHER // max(others, 1))  # of rows: more than there are, unless two utterances alone exceed a block
+    step = max(1, TOGETHER // max(others, 1))  # rows at a time: all, unless two utterances alone exceed that
     with torch.no_grad():
         for start in range(0, len(picks), together):
             part = slice(start, start + together)
@@ -147,7 +152,8 @@ class _MeanOfMatches(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> Any:
-        """zt = A @ z with A `[P, B * T]`, how often each frame was matched over T': the gradient of z is A^T @ that of zt."""
+        """zt = A @ z with A `[P, B * T]`, how often each frame was matched over T': the gradient of z is A^T
+        @ that of zt."""
         cell, real = ctx.saved_tensors
         share = real.to(grad.dtype) / real.sum(dim=1, keepdim=True).clamp(min=1)
         alignment = grad.new_zeros(len(cell), ctx.shape[0] * ctx.shape[1]).scatter_add_(1, cell, share)
@@ -155,7 +161,8 @@ class _MeanOfMatches(torch.autograd.Function):
 
 
 def deferred(value: Tensor, function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-    """`value`, which is what `function(*inputs)` returns; the function runs in the backward pass only, if a gradient comes."""
+    """`value`, which is what `function(*inputs)` returns; the function runs in the backward pass only, if a
+    gradient comes."""
     return _Deferred.apply(value, function, *inputs)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -170,7 +177,8 @@ class _Deferred(torch.autograd.Function):
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> Any:
         needed = ctx.needs_input_grad[2:]
-        inputs = [each if each is None else each.detach().requires_grad_(on) for each, on in zip(ctx.saved_tensors, needed, strict=True)]
+        pairs = zip(ctx.saved_tensors, needed, strict=True)
+        inputs = [each if each is None else each.detach().requires_grad_(on) for each, on in pairs]
         with torch.enable_grad():
             value: Tensor = ctx.function(*inputs)
         value.backward(grad)  # type: ignore[no-untyped-call]

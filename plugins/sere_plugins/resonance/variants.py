@@ -1,4 +1,5 @@
-"""Two variants of `irf` that are ours, not the paper's: burst strengths in units of the utterance, and a negative control."""
+"""Two variants of `irf` that are ours, not the paper's: burst strengths in units of the utterance, and a
+negative control."""
 
 from __future__ import annotations
 
@@ -16,9 +17,10 @@ class AdaptiveIrf(Irf):
 
         e'_t = (e_t - mean_t e_t) / std_t e_t                        (A1) over real frames; takes the place of e in (4)
 
-    In equation 4 one tau serves every pair.  Where the strengths of two languages or speakers differ in level or spread, the
-    synchrony of all their frames is near 0 and the field is silent.  With (A1) bursts match however strong either is:
-    that is equation 4 with a level and a tau of each utterance's own.  (6) is as before: what is above the mean still is.
+    In equation 4 one tau serves every pair.  Where the strengths of two languages or speakers differ in level
+    or spread, the synchrony of all their frames is near 0 and the field is silent.  With (A1) bursts match
+    however strong either is: that is equation 4 with a level and a tau of each utterance's own.  (6) is as
+    before: what is above the mean still is.
     """
 
     def strength(self, bursts: Tensor, mask: Tensor) -> Tensor | None:
@@ -38,8 +40,8 @@ class AdaptiveIrf(Irf):
 class ShuffledIrf(Irf):
     """`irf` with wrong matches: j*(i) goes through a random permutation of b's frames that leaves none in place.
 
-    What remains of a method's score under it is not due to resonance between frames.  There is one permutation for each number of
-    frames, the same in every run; a single frame stays where it is.
+    What remains of a method's score under it is not due to resonance between frames.  There is one
+    permutation for each number of frames, the same in every run; a single frame stays where it is.
     """
 
     def alignment(self, scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
