@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import random
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_args
 
-from sere_core.testing.network import blocked
-from sere_core.testing.subject import EVERYTHING, Check, NotRun, Result, Subject
+from sere_core.testing.subject import EVERYTHING, Check, Noted, NotRun, Result, Subject
 from sere_registry import Kind, SereError, error, suggest
 from sere_registry.catalog import Catalog
 from sere_registry.entries import Entry, noun
@@ -19,6 +20,8 @@ from sere_registry.errors import Place
 from sere_registry.scan import local_entry
 
 AFTER = "not run after "
+#: kind -> where its checks stand: a file, and the name of the list in it
+KINDS = {kind: ("trained_kinds", kind.upper()) for kind in ("loss", "resonance", "encoder", "dynamics")} | {"method": ("methods", "CHECKS")}
 
 
 def checks(kind: str) -> tuple[Check, ...]:
@@ -29,11 +32,19 @@ def checks(kind: str) -> tuple[Check, ...]:
     """
     if kind not in get_args(Kind):
         raise error("R201", f"there is no kind '{kind}'", suggest(kind, get_args(Kind), "kinds"))
-    files = ["static", "hygiene", "building", "kind_" + kind, "integration", "against_reference"]
-    return tuple(check for file in files for check in importlib.import_module(f"sere_core.testing.{file}").CHECKS)
+    places = ("declared", "CHECKS"), (*KINDS.get(kind, ("untrained_kinds", kind.upper())),), ("integration", "CHECKS")
+    lists = [getattr(importlib.import_module(f"sere_core.testing.{file}"), name) for file, name in places]
+    return tuple(check for each in lists for check in each)
 
 
-def run_checks(kind: str, name: str, *, catalog: Catalog | None = None, params: Mapping[str, Any] | None = None) -> list[Result]:
+def run_checks(
+    kind: str,
+    name: str,
+    *,
+    catalog: Catalog | None = None,
+    params: Mapping[str, object] | None = None,
+    skip: tuple[str, ...] = (),
+) -> list[Result]:
     """Run all checks of a component.
 
     Args:
@@ -41,20 +52,25 @@ def run_checks(kind: str, name: str, *, catalog: Catalog | None = None, params: 
         name: its full or short name, or `file:PATH:ATTRIBUTE`.
         catalog: where it is announced; default: what is installed.
         params: values for its parameters; those without a default need one.
+        skip: beginnings of the ids of checks that are not wanted, as `integration.`; what comes after them is run.
 
     Raises:
         SereError: R201 where no component has this name.
     """
     catalog = Catalog() if catalog is None else catalog
-    return run_entry(entry_of(kind, name, catalog), catalog, params)
+    return run_entry(entry_of(kind, name, catalog), catalog, params, skip)
 
 
-def run_entry(entry: Entry, catalog: Catalog, params: Mapping[str, Any] | None = None) -> list[Result]:
+def run_entry(entry: Entry, catalog: Catalog, params: Mapping[str, object] | None = None, skip: tuple[str, ...] = ()) -> list[Result]:
     """`run_checks` of an entry of the catalog."""
+    if skip:
+        entry.load(Place())  # which is what the first checks do
     subject = Subject(entry, catalog, dict(params or {}))
     results: dict[str, Result] = {}
     for check in checks(entry.kind):
-        wanted = results if EVERYTHING in check.after else check.after
+        if skip and check.id.startswith(skip):
+            continue
+        wanted = results if EVERYTHING in check.after else [id for id in check.after if not (skip and id.startswith(skip))]
         blocked = [name for name in wanted if results[name].passed is not True]
         results[check.id] = _blocked(check, results[blocked[0]]) if blocked else _run(check, subject)
     return list(results.values())
@@ -71,20 +87,21 @@ def check_component(
     name: str,
     *,
     catalog: Catalog | None = None,
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, object] | None = None,
     expected_failures: Mapping[str, str] | None = None,
+    skip: tuple[str, ...] = (),
 ) -> None:
     """Assert that a component keeps all that its kind promises.
 
     Args:
-        kind, name, catalog, params: as for `run_checks`.
+        kind, name, catalog, params, skip: as for `run_checks`.
         expected_failures: check id -> why the component fails it; one that passes is reported too.
 
     Raises:
         AssertionError: one line for each check that failed or could not be run, by id.
     """
     expected = dict(expected_failures or {})
-    results = {result.id: result for result in run_checks(kind, name, catalog=catalog, params=params)}
+    results = {result.id: result for result in run_checks(kind, name, catalog=catalog, params=params, skip=skip)}
     unknown = [f"{id}: there is no such check for {noun(kind)}s" for id in expected if id not in results]  # type: ignore[arg-type]
     wrong = [str(result) for result in results.values() if result.passed is not True and not _excused(result, expected)]
     stale = [f"{id}: expected to fail ({why}), and passes" for id, why in expected.items() if id in results and results[id].passed]
@@ -125,6 +142,8 @@ def _tried(check: Check, subject: Subject) -> Result:
         check.test(subject)
     except NotRun as reason:
         return Result(check.id, None, str(reason))
+    except Noted as note:
+        return Result(check.id, True, str(note))
     except AssertionError as wrong:
         return Result(check.id, False, _line(wrong) or check.claim)
     except SereError as problem:
@@ -156,3 +175,44 @@ def _quietly() -> Iterator[None]:
         random.setstate(kept[2])
         torch.set_num_threads(kept[3])
         gc.set_threshold(*kept[4])
+
+
+# -- no network while a component is checked ----------------------------------------------------------------------------
+
+#: Python's audit events that mean the network; those of the first group only where the address is a host's
+TO_AN_ADDRESS = ("socket.connect", "socket.sendto", "socket.sendmsg")
+OF_A_NAME = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr")
+
+_watching: list[list[str]] = []
+
+
+@contextmanager
+def blocked() -> Iterator[list[str]]:
+    """Refuse the network, in all threads; gives the list of what was tried.  Sockets of this machine's own processes are let be."""
+    _install()
+    tried: list[str] = []
+    _watching.append(tried)
+    try:
+        yield tried
+    finally:
+        _watching.remove(tried)
+
+
+@functools.cache
+def _install() -> None:
+    """Once for each process: an audit hook cannot be taken out again."""
+    sys.addaudithook(_watch)
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _watching:
+        return
+    if event in OF_A_NAME:
+        where = str(arguments[0])
+    elif event in TO_AN_ADDRESS and isinstance(arguments[1], tuple):
+        where = ":".join(map(str, arguments[1][:2]))
+    else:
+        return
+    for tried in _watching:
+        tried.append(f"{event} to {where}")
+    raise OSError(f"the network is blocked while a component is checked ({event} to {where})")

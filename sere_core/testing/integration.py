@@ -1,45 +1,51 @@
-"""A run of the engine with the component in it: a config written to a file, two made-up languages, three steps a fold."""
+"""A run of the engine with the component in it, and a comparison: configs in files, two made-up languages, three steps a fold."""
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sere_core.testing.subject import EVERYTHING, Checks, NotRun, Subject, shared_cache
-from sere_registry import BuildContext, SereError
+from sere_core.testing.subject import EVERYTHING, Checks, NotRun, Subject, shared_cache, shared_folder
+from sere_registry import BuildContext, ComponentSpec, Corpus, SereError
 from sere_registry.catalog import Announced, Catalog
 from sere_registry.entries import InMemory
 from sere_registry.kinds import GROUPS
 from sere_registry.scan import installed_entry_points
 
+if TYPE_CHECKING:
+    from sere_core.compare.plan import Plan
+
 CHECKS = Checks()
+T = TypeVar("T")
 Config = dict[str, Any]
-RAW = "kit.raw"
+#: the kit's own encoder of samples, announced for its runs only
+RAW = ComponentSpec(kind="encoder", name="raw", factory="sere_core.testing.toy:Raw", summary="one convolution over samples")
 #: what the made-up languages express
 SPOKEN = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-
-
-def _kit() -> list[Announced]:
-    """The kit's own component, announced for this run only."""
-    from sere_core.testing.raw import SPEC
-
-    return [Announced.of(SPEC, distribution="sere-kit", namespace="kit")]
 
 
 @CHECKS("integration.run", EVERYTHING)
 def runs(subject: Subject) -> None:
     """A three-step run with it goes from its config to its record."""
+    folder = with_its_losses(subject, lambda made: run(subject, made))
+    records = list(folder.glob("runs/*/scores.json"))
+    assert len(records) == 1, "the run left no record"
+
+
+def with_its_losses(subject: Subject, work: Callable[[Config], T]) -> T:
+    """What `work` makes of the component's config; of a method that refuses the losses of a config, without these."""
     made = config(subject)
     try:
-        folder = run(subject, made)
+        return work(made)
     except SereError as problem:
         if subject.entry.kind != "method" or problem.problems[0].code != "C311":
             raise
-        folder = run(subject, {**made, "losses": {}})  # it brings its own losses
-    records = list(folder.glob("runs/*/scores.json"))
-    assert len(records) == 1, "the run left no record"
+        return work({**made, "losses": {}})
 
 
 def config(subject: Subject, block: Config | None = None) -> Config:
@@ -66,7 +72,7 @@ def config(subject: Subject, block: Config | None = None) -> Config:
     else:
         made["views"]["weak"] = [this]
         if subject.build().level == "waveform":
-            made["encoders"]["small"] = {"use": RAW}
+            made["encoders"]["small"] = {"use": "kit.raw"}
             made["views"]["strong"] = [this]  # frames of this encoder are samples
         made["losses"]["checked"] = {"use": "sere.cross_entropy", "params": {"view": "weak"}}
     if kind == "resonance":
@@ -126,7 +132,7 @@ def _data(subject: Subject) -> Config:
     return {name: made[name] for name in subject.params}
 
 
-def _corpus(subject: Subject) -> Any:
+def _corpus(subject: Subject) -> Corpus:
     return subject.build(BuildContext("target", cache=shared_cache()))
 
 
@@ -145,11 +151,115 @@ def _two_emotions(subject: Subject) -> list[str]:
 
 def catalog_of(subject: Subject) -> Catalog:
     """What is installed, and the component, which may be announced in memory."""
-    entry = subject.entry
+    entry, kit = subject.entry, Announced.of(RAW, distribution="sere-kit", namespace="kit")
     if entry.local:
-        return Catalog(entry_points=[*installed_entry_points([]), *_kit()])
+        return Catalog(entry_points=[*installed_entry_points([]), kit])
     group = GROUPS[entry.kind]
     others = [point for point in installed_entry_points([]) if (point.group, point.name) != (group, entry.full_name)]
     owner = InMemory(entry.distribution, entry.version, list(entry.requires))
     this = Announced(entry.full_name, group, entry.value, owner, lambda: subject.spec)
-    return Catalog(entry_points=[*others, this, *_kit()])
+    return Catalog(entry_points=[*others, this, kit])
+
+
+# -- a comparison -------------------------------------------------------------------------------------------------------
+
+#: kind -> the first-party component that it stands beside.  Rows of one table share corpora and the rule of selection, and hooks
+#: take no part in what they are: two rows of other losses share the corpus, selector or hook that is checked
+REFERENCES = {
+    "loss": "sere.tric",
+    "resonance": "sere.irf",
+    "encoder": "sere.logmel",
+    "dynamics": "sere.idfe",
+    "method": "sere.joint",
+    "view": "sere.jitter",
+}
+WAVEFORM = "sere.gain"
+ROWS = ("reference", "checked")
+
+
+@CHECKS("integration.comparison", EVERYTHING)
+def compares(subject: Subject) -> None:
+    """Beside the reference of its kind, with the same folds, shots, streams and budget, it is proven comparable, and both have a row."""
+    table = with_its_losses(subject, lambda made: compare(subject, base_of(subject, made), made))
+    for row in ROWS:
+        assert row in table, f"the table of the comparison has no row '{row}'"
+
+
+def base_of(subject: Subject, made: Config) -> Config:
+    """The config of the reference's row beside `made`, the one under test."""
+    kind = subject.entry.kind
+    if kind in REFERENCES:
+        waveform = kind == "view" and subject.build().level == "waveform"
+        return config(subject, {"use": WAVEFORM if waveform else REFERENCES[kind]})
+    return {**made, "losses": {**made["losses"], "checked": {"use": "sere.coral"}}}
+
+
+def compare(subject: Subject, base: Config, made: Config) -> str:
+    """Run both rows, prove that they are comparable, and return the printed table.
+
+    Raises:
+        SereError: T506 if the records do not prove it, or what is wrong with the plan or a run.
+    """
+    from rich.console import Console
+
+    from sere_core.compare.ending import finish
+    from sere_core.compare.jobs import Outcome
+    from sere_core.compare.reading import read_results
+
+    catalog, folder = catalog_of(subject), subject.fresh("comparison")
+    plan = _plan(folder, base, _overlay(base, made), catalog)
+    folder = folder / "made"
+    for job in plan.jobs:
+        _run(folder, job.job, catalog, shared=job.row == "reference" and subject.entry.kind in REFERENCES)
+    failures: list[Outcome] = []
+    console = Console(file=io.StringIO(), width=120)
+    if finish(plan, folder, failures, console) != 0:
+        found = read_results(folder).failures
+        raise AssertionError("; ".join(f"the row '{row}': {why}" for (row, _, _), why in found.items()) or "a row has no sound record")
+    printed = console.file
+    assert isinstance(printed, io.StringIO)
+    return printed.getvalue()
+
+
+def _plan(folder: Path, base: Config, overlay: Config, catalog: Catalog) -> Plan:
+    """The plan of the two rows, written to `folder/made`."""
+    from sere_core.compare.grammar import Flags, read_request
+    from sere_core.compare.planning import Planner
+
+    (folder / "base.yaml").write_text(json.dumps(base), encoding="utf-8")  # JSON is YAML
+    rows = {"reference": {}, "checked": overlay}
+    asked = {"sere": 1, "compare": "checked", "base": "base.yaml", "rows": rows, "reference": "reference", "output": str(folder / "made")}
+    (folder / "comparison.yaml").write_text(json.dumps(asked), encoding="utf-8")
+    planner = Planner(read_request(str(folder / "comparison.yaml"), Flags()))
+    planner.catalog = catalog
+    planned = planner.whole({})
+    planned.write(folder / "made", "")
+    return planned.plan
+
+
+def _run(folder: Path, job: str, catalog: Catalog, *, shared: bool) -> None:
+    """Run a job, or take the record of the same reference that an earlier check of this process made."""
+    from sere_core import run as engine
+    from sere_core.compare.places import job_file, record_of
+    from sere_core.config import load
+
+    kept, record = shared_folder("references") / job, record_of(folder, job)
+    if shared and kept.exists():
+        shutil.copytree(kept, record)
+        return
+    code = engine.run(load(job_file(folder, job), catalog=catalog), quiet=True)
+    assert code == 0, f"the run ended with exit code {code}"
+    if shared:
+        shutil.copytree(record, kept)
+
+
+def _overlay(base: Config, made: Config) -> Config:
+    """What is laid over `base` to get `made`: whole components, null for what is left out."""
+    found: Config = {}
+    for name in {**base, **made}:
+        old, new = base.get(name), made.get(name)
+        if old == new:
+            continue
+        sections = isinstance(old, dict) and isinstance(new, dict) and "use" not in new
+        found[name] = _overlay(old, new) if sections else new  # type: ignore[arg-type]
+    return found

@@ -21,6 +21,10 @@ class NotRun(Exception):
     """A check that cannot be run here, and why: neither passed nor failed."""
 
 
+class Noted(Exception):
+    """What somebody should look at in a component that passes."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What a check found.
@@ -28,7 +32,7 @@ class Result:
     Args:
         id: of the check.
         passed: None where it was not run.
-        message: one line: what is wrong, or why it was not run; "" where all is well.
+        message: one line: what is wrong, why it was not run, or a note; "" where there is nothing to say.
     """
 
     id: str

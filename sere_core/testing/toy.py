@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sere_core.config import Resolved
 from sere_core.config.model import Train
 from sere_core.rng import derive
+from sere_core.train.build import Builder
 from sere_core.train.fold import FoldTrainer, Listener
 from sere_core.train.network import Backbone, Projection
 from sere_core.train.streams import Item, StreamSet, ViewChains
-from sere_registry import BuildContext, Frames, LabelledBatch, Loss, Method, MethodContext, Place, UnlabelledBatch, WeightedLoss
+from sere_registry import (
+    BuildContext,
+    Frames,
+    LabelledBatch,
+    Loss,
+    Method,
+    MethodContext,
+    NoParams,
+    Place,
+    ResonanceField,
+    Selector,
+    UnlabelledBatch,
+    WeightedLoss,
+)
 from sere_registry.protocols import ViewLevel, completed
 
+T = TypeVar("T")
+Array = NDArray[np.float32]
 CLASSES = ("anger", "fear", "sadness")
 WIDTH, DIM, CONTOURS, TESTED = 6, 8, 2, 15
+CPU = torch.device("cpu")
 
 
 class Identity(nn.Module):
     """An encoder without a trained part."""
-
-    input_dim = dim = WIDTH
-    rate, offset = 10.0, 0.0
 
     def forward(self, frames: Frames) -> Frames:
         return frames
@@ -35,21 +52,68 @@ class Identity(nn.Module):
 class Gated(nn.Module):
     """Dynamics with a trained gate."""
 
-    dim = CONTOURS
-
-    def __init__(self) -> None:
+    def __init__(self, dim: int, contours: int) -> None:
         super().__init__()
-        self.gate = nn.Linear(DIM, CONTOURS)
+        self.dim, self.gate = contours, nn.Parameter(0.3 * torch.randn(contours, dim))
 
     def forward(self, static: Frames, context: Frames) -> Frames:
-        return Frames(torch.sigmoid(self.gate(context.values)) * static.values, context.mask, context.rate)
+        inside = context.mask.unsqueeze(-1)
+        gated = torch.sigmoid(context.values @ self.gate.T) * static.values.masked_fill(~inside, 0.0)
+        return Frames(gated, context.mask, context.rate)
 
     def diagnostics(self) -> Mapping[str, float]:
         return {}
 
 
+def toy_network(width: int, dim: int, contours: int, classes: Sequence[str], *, dropout: float = 0.0, seed: int = 5) -> Backbone:
+    """The engine's network, which encodes `inputs` of the path "toy": frames `[B, T, width]`, static contours `[B, T, contours]`."""
+    return Backbone(
+        {"toy": Identity()},
+        {"toy": seeded(seed, "projection", lambda: Projection(width, dim, dropout))},
+        cast(nn.Module, seeded(seed, "dynamics", lambda: Gated(dim, contours))),  # type: ignore[arg-type]
+        seeded(seed, "classifier", lambda: nn.Linear(dim + contours, len(classes))),
+    )
+
+
+class Raw(nn.Module):
+    """An encoder that reads samples, so that views of the waveform have something to alter: 16 kHz -> 50 frames a second."""
+
+    input_dim, dim = 1, 4
+    rate, offset = 50.0, 0.0
+    contours: tuple[()] = ()
+    normalise = False
+    step = 320
+
+    def __init__(self, params: NoParams, context: BuildContext) -> None:
+        super().__init__()
+        self.layer = nn.Conv1d(1, self.dim, self.step, stride=self.step)
+
+    def fingerprint(self) -> Mapping[str, object]:
+        return {}
+
+    def extract(self, waveform: Array, contours: Mapping[str, Array], hop: float) -> Array:
+        return waveform[:, None]
+
+    def lengths(self, lengths: Tensor) -> Tensor:
+        return (lengths + self.step - 1) // self.step
+
+    def forward(self, frames: Frames) -> Frames:
+        whole = frames.values.masked_fill(~frames.mask.unsqueeze(-1), 0.0).transpose(1, 2)
+        values = self.layer(nn.functional.pad(whole, (0, -whole.shape[2] % self.step))).transpose(1, 2)
+        return Frames(values, frames.mask[:, :: self.step], self.rate)
+
+
+def seeded(seed: int, name: str, build: Callable[[], T]) -> T:
+    """What `build` makes, its first weights drawn under a seed of its own."""
+    torch.manual_seed(derive(seed, "init", name))
+    return build()
+
+
 class Classify(nn.Module):
     """Cross-entropy on S_l."""
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__()
 
     def forward(self, labelled: LabelledBatch) -> Mapping[str, Tensor]:
         return {"classify": nn.functional.cross_entropy(labelled.logits, labelled.labels)}
@@ -57,6 +121,9 @@ class Classify(nn.Module):
 
 class Align(nn.Module):
     """The distance of the means of S_u and T_u."""
+
+    def __init__(self, context: BuildContext) -> None:
+        super().__init__()
 
     def forward(self, source: UnlabelledBatch, target: UnlabelledBatch) -> Mapping[str, Tensor]:
         return {"align": (source.embedding.mean(dim=0) - target.embedding.mean(dim=0)).square().sum()}
@@ -73,6 +140,15 @@ class Shift:
     def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
         noise = torch.randn(frames.values.shape, generator=generator)
         return Frames(frames.values + self.size * noise * frames.mask.unsqueeze(-1), frames.mask, frames.rate)
+
+
+class Last:
+    """Keeps the last epoch."""
+
+    keeps_last = True
+
+    def score(self, epoch: int) -> float:
+        return float(epoch)
 
 
 def stream(name: str, size: int, shift: float = 0.0) -> StreamSet:
@@ -102,67 +178,58 @@ class _Resolved:
 
 
 @dataclass
-class ToyAssembler:
-    """Builds `recipe(context)`; every call gives the same first weights, as the engine's assembler does.
+class Toy:
+    """Builds `recipe(context)` as the engine's `Builder` does; every call gives the same first weights.
 
     Args:
         recipe: a method's factory, given its parameters.
-        losses: id -> (a loss's constructor, weight).
+        losses: id -> (a loss's factory, given its parameters, and its weight).
+        resonance: a field's.
         seed: of the fold.
     """
 
-    recipe: Any
-    losses: Mapping[str, tuple[Any, float]] = field(default_factory=dict)
+    recipe: Callable[[MethodContext], object]
+    losses: Mapping[str, tuple[Callable[[BuildContext], object], float]] = field(default_factory=dict)
+    resonance: Callable[[BuildContext], object] | None = None
     seed: int = 5
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    resolved: Any = field(default_factory=_Resolved)
+    device: torch.device = CPU
+    resolved: Resolved = field(default_factory=lambda: cast(Resolved, _Resolved()))
 
-    def method(self) -> Any:
-        context = BuildContext(id="method", classes=CLASSES, dim=DIM, dynamics_dim=CONTOURS, input_dim=WIDTH)
-        backbone = Backbone(
-            {"toy": Identity()},
-            {"toy": self._seeded("projection", lambda: Projection(WIDTH, DIM, 0.1))},
-            self._seeded("dynamics", Gated),
-            self._seeded("classifier", lambda: nn.Linear(context.embedding_dim, len(CLASSES))),
-        )
+    def method(self) -> Method:
+        """A new method with a new network, losses and field."""
+        network = toy_network(WIDTH, DIM, CONTOURS, CLASSES, dropout=0.1, seed=self.seed)
+        context = BuildContext(id="", classes=CLASSES, dim=DIM, dynamics_dim=CONTOURS, input_dim=WIDTH, backbone=network)  # type: ignore[arg-type]
         losses = {
-            name: WeightedLoss(completed(self._seeded(name, build), Loss), weight, weight) for name, (build, weight) in self.losses.items()
+            name: WeightedLoss(completed(cast(Loss, seeded(self.seed, name, lambda build=build: build(context))), Loss), weight, weight)  # type: ignore[misc]
+            for name, (build, weight) in self.losses.items()
         }
-        full = MethodContext(**{**vars(context), "backbone": backbone}, field=None, losses=losses)
-        return completed(self._seeded("method", lambda: self.recipe(full)), Method)
+        made = None
+        if self.resonance is not None:
+            made = completed(cast(ResonanceField, seeded(self.seed, "field", lambda: self.resonance(context))), ResonanceField)  # type: ignore[misc]
+        full = MethodContext(**vars(context), field=made, losses=losses)
+        return completed(cast(Method, seeded(self.seed, "method", lambda: self.recipe(full))), Method)
 
-    def _seeded(self, name: str, build: Any) -> Any:
-        torch.manual_seed(derive(self.seed, "init", name))
-        return build()
-
-
-class _Last:
-    keeps_last = True
-
-    def score(self, epoch: int) -> float:
-        return float(epoch)
-
-
-def trainer(
-    folder: Path,
-    assembler: ToyAssembler,
-    *,
-    epochs: int = 2,
-    listener: Listener | None = None,
-    streams_: Mapping[str, StreamSet] | None = None,
-) -> FoldTrainer:
-    """The engine's trainer of a fold, over the toy streams."""
-    train = Train.model_validate(
-        {"epochs": epochs, "optimizer": {"params": {"lr": 1e-2}}, "batch": {"labelled": "all", "source": 6, "target": 6}}
-    )
-    return FoldTrainer(
-        index=0,
-        builder=assembler,  # type: ignore[arg-type]
-        streams=streams() if streams_ is None else streams_,
-        train=train,
-        steps=3,
-        selector=_Last(),
-        path=folder / "fold-0.safetensors",
-        views=ViewChains(weak=[Shift(0.05)], strong=[Shift(0.5)]),
-        listener=listener or Listener(),
-    )
+    def trainer(
+        self,
+        folder: Path,
+        *,
+        epochs: int = 4,
+        listener: Listener | None = None,
+        streams_: Mapping[str, StreamSet] | None = None,
+        selector: object = None,
+        views: ViewChains | None = None,
+        **train: object,
+    ) -> FoldTrainer:
+        """The engine's trainer of a fold of three steps an epoch, over the toy streams; `train` replaces keys of the config."""
+        section = {"epochs": epochs, "optimizer": {"params": {"lr": 1e-2}}, "batch": {"labelled": "all", "source": 6, "target": 6}, **train}
+        return FoldTrainer(
+            index=0,
+            builder=cast(Builder, self),
+            streams=streams() if streams_ is None else streams_,
+            train=Train.model_validate(section),
+            steps=3,
+            selector=completed(cast(Selector, selector or Last()), Selector),
+            path=folder / "fold-0.safetensors",
+            views=views or ViewChains(weak=[Shift(0.05)], strong=[Shift(0.5)]),
+            listener=listener or Listener(),
+        )

@@ -1,4 +1,4 @@
-"""Contract runs are many and small: threads would wait for each other longer than they work."""
+"""Runs of the kit are many and small: threads would wait for each other longer than they work."""
 
 from __future__ import annotations
 

@@ -16,12 +16,14 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
+from sere_core.functional import frozen_copy, update_average
 from sere_registry import (
     BuildContext,
     Frames,
     Group,
     LabelledBatch,
     Phase,
+    Progress,
     Recording,
     Resonance,
     Stage,
@@ -126,6 +128,31 @@ class ReadsLabels(GoodLoss):
         return {}
 
 
+class ReadsLess(GoodLoss):
+    """Says that it reads the target alone, and cannot do without the source."""
+
+    reads = frozenset({"target"})
+
+
+class Teaches(GoodLoss):
+    """Mean Teacher: an average of the network encodes what the student has encoded; it says what it reads, and is nothing but good."""
+
+    reads = frozenset({"target"})
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.teacher, self.student = frozen_copy(context.backbone), [context.backbone]  # a list: the student is not a part of the loss
+
+    def forward(self, **given: Any) -> Mapping[str, Tensor]:  # type: ignore[override]
+        (target,) = given.values()
+        with torch.no_grad():
+            goal = self.teacher.encode(target).logits.softmax(dim=1)
+        return {"consistency": (target.logits.softmax(dim=1) - goal).square().mean()}
+
+    def after_step(self, progress: Progress) -> None:
+        update_average(self.teacher, self.student[0], 0.99, progress.step)
+
+
 # --- resonance fields: products of embeddings ---------------------------------------------------------------------------
 
 
@@ -217,6 +244,14 @@ class FieldWrongGradient(GoodField):
         return 2 * right - right.detach()
 
 
+class FieldSpare(GoodField):
+    """A layer that nothing passes through."""
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.spare = nn.Linear(2, 2)
+
+
 class FieldWavers(GoodField):
     """Every similarity a little larger than the one before."""
 
@@ -300,6 +335,14 @@ class EncoderWrongGradient(GoodEncoder):
     def values(self, clean: Tensor, mask: Tensor) -> Tensor:
         right = super().values(clean, mask)
         return 2 * right - right.detach()
+
+
+class EncoderNotFinite(GoodEncoder):
+    """A logarithm of the energy: not finite in silence."""
+
+    def values(self, clean: Tensor, mask: Tensor) -> Tensor:
+        energy = clean.square().sum(dim=2, keepdim=True)
+        return super().values(clean, mask) + torch.where(mask.unsqueeze(-1), energy, torch.ones_like(energy)).log()
 
 
 class ExtractsAtRandom(GoodEncoder):
@@ -495,6 +538,11 @@ class Moody(GoodSelector):
         return float(next(self.counter))
 
 
+class Contrary(GoodSelector):
+    def score(self, target: Tensor) -> float:
+        return -super().score(target)
+
+
 class GoodDynamics(Plain):
     contours = ("rms",)
     static_dim, dim = 1, 1
@@ -524,6 +572,15 @@ class LeavesPadding(GoodDynamics):
     def forward(self, static: Frames, context: Frames) -> Frames:
         clean = static.values.masked_fill(~context.mask.unsqueeze(-1), 0.0)
         return Frames(clean + 1, context.mask, context.rate)
+
+
+class ContextOfPadding(GoodDynamics):
+    """Adds a mean over all frames of the context, padded ones too."""
+
+    def forward(self, static: Frames, context: Frames) -> Frames:
+        found = super().forward(static, context)
+        mean = 1e-3 * context.values.nan_to_num().sum(dim=(1, 2), keepdim=True)
+        return Frames(found.values + mean * context.mask.unsqueeze(-1), found.mask, found.rate)
 
 
 class TooNarrow(GoodDynamics):

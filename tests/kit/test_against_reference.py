@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from sere_core.testing.against_reference import ROWS, compare, configs
+
 from sere_core.testing.harness import entry_of
 from sere_core.testing.subject import Subject
 from sere_registry import SereError

@@ -2,60 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from sere_core.testing.comparing import all_same, same
+from sere_core.testing.data import all_same, same
+from sere_core.testing.frame import without
 from sere_core.testing.subject import Checks, Subject
-from sere_core.testing.toy import CLASSES, TESTED, Align, Classify, ToyAssembler, streams, trainer
+from sere_core.testing.toy import CLASSES, TESTED, Align, Classify, Toy, streams
 from sere_core.train.checkpoint import Checkpoint
-from sere_core.train.fold import Listener, load_state
+from sere_core.train.fold import FoldTrainer, Listener, load_state
 from sere_core.train.whole import predict
-from sere_registry import Method, SereError
-from sere_registry.training import reads
+from sere_registry import MethodContext, SereError
+from sere_registry.training import STREAMS, reads, streams_of
 
 CHECKS = Checks()
-STREAMS = {"labelled", "source", "target"}
-LOSSES: dict[str, tuple[Any, float]] = {"classify": (Classify, 1.0), "adapt": (Align, 0.5)}
 
 
-def assembler(subject: Subject, losses: dict[str, tuple[Any, float]] | None = None, seed: int = 5) -> ToyAssembler:
-    """Of the method with the toy's losses, or without if it brings its own."""
+def toy(subject: Subject, *, seed: int = 5, adapt: float | None = 0.5) -> Toy:
+    """The method with the toy's losses, or without if it brings its own; `adapt` is the weight of the second, None leaves it out."""
 
-    def recipe(context: Any) -> Any:
+    def recipe(context: MethodContext) -> object:
         return subject.spec.load()(subject.spec.params(**subject.params), context)
 
-    made = ToyAssembler(recipe, LOSSES if losses is None else losses, seed=seed)
-    return made if takes_losses(subject, recipe) else ToyAssembler(recipe, seed=seed)
-
-
-def takes_losses(subject: Subject, recipe: Any) -> bool:
-    """Does it minimise the losses of the config?  One that does not must refuse them."""
+    made = Toy(recipe, {"classify": (Classify, 1.0)} | ({} if adapt is None else {"adapt": (Align, adapt)}), seed=seed)
     try:
-        ToyAssembler(recipe, LOSSES).method()
+        made.method()
     except SereError as problem:
-        if problem.problems[0].code == "C311":
-            return False
-        raise
-    return True
+        if problem.problems[0].code != "C311":
+            raise
+        return Toy(recipe, seed=seed)  # it brings its own losses, and must refuse those of the config
+    return made
 
 
-def fold(subject: Subject, made: ToyAssembler, **more: Any) -> tuple[Tensor, Any]:
+def fold(subject: Subject, made: Toy, epochs: int = 2) -> tuple[Tensor, FoldTrainer]:
     """The posteriors of a trained toy fold, and its trainer."""
-    run = trainer(subject.fresh("fold"), made, **more)
+    run = made.trainer(subject.fresh("fold"), epochs=epochs)
     return run.run().posteriors, run
 
 
 @CHECKS("method.declares", "build.defaults")
 def declares(subject: Subject) -> None:
     """It is a module with a backbone and stages, whose shares of the epochs make one."""
-    method: object = assembler(subject).method()
-    missing = [name for name in ("backbone", "stages", "parameters_by_group", "predict") if not hasattr(method, name)]
+    method = toy(subject).method()
+    missing = without(method, ("backbone", "stages", "parameters_by_group", "predict"))
     assert not missing, f"it has no {', '.join(missing)}"
     assert isinstance(method, nn.Module), f"its factory makes a {type(method).__name__}, not a torch.nn.Module"
-    stages = cast(Method, method).stages()
+    stages = method.stages()  # type: ignore[unreachable]
     assert stages, "it has no stage"
     assert len({stage.name for stage in stages}) == len(stages), "two stages have the same name"
     budget = sum(stage.budget for stage in stages)
@@ -66,40 +60,43 @@ def declares(subject: Subject) -> None:
 
 @CHECKS("method.sees", "method.declares")
 def sees(subject: Subject) -> None:
-    """A stage reads what it declares to see, and all of it; other streams may be missing and change no bit."""
-    made = assembler(subject)
-    declared = set()
+    """A stage reads what it declares to see, and wants views of what it reads; other streams may be missing and change no bit."""
+    made = toy(subject)
+    declared: set[str] = set()
     for stage in made.method().stages():
-        assert stage.sees and set(stage.sees) <= STREAMS, f"stage '{stage.name}' sees {sorted(stage.sees)}"
-        read = {"labelled" if name == "support" else name for phase in stage.phases for name in reads(phase)} & STREAMS
-        assert read <= set(stage.sees), f"stage '{stage.name}' reads {sorted(read - set(stage.sees))}, which it does not declare to see"
-        declared |= set(stage.sees)
+        assert stage.sees and stage.sees <= set(STREAMS), f"stage '{stage.name}' sees {sorted(stage.sees)}"
+        for phase in stage.phases:
+            read = streams_of(reads(phase))
+            assert read <= stage.sees, f"stage '{stage.name}' reads {sorted(read - stage.sees)}, which it does not declare to see"
+            assert phase.views <= read, f"phase '{phase.name}' wants views of {sorted(phase.views - read)}, which it does not read"
+        declared |= stage.sees
     some = {name: stream for name, stream in streams().items() if name in declared | {"test"}}
     whole, _ = fold(subject, made, epochs=1)
-    if not same(fold(subject, made, epochs=1, streams_=some)[0], whole):
+    if not same(made.trainer(subject.fresh("fold"), epochs=1, streams_=some).run().posteriors, whole):
         repeats = same(fold(subject, made, epochs=1)[0], whole)  # where it does not, that is method.deterministic's to say
         assert not repeats, "streams that no stage declares change what it predicts"
 
 
 @CHECKS("method.groups", "method.sees")
 def groups(subject: Subject) -> None:
-    """Its groups hold each trained parameter once, its phases train groups that exist, and what is in no group stays."""
-    made = assembler(subject)
+    """Its groups hold each trained parameter once, its phases train these and no others, and what is in no group stays."""
+    made = toy(subject)
     method = made.method()
     found = method.parameters_by_group()
     members = [id(parameter) for group in found.values() for parameter in group.parameters]
     assert len(set(members)) == len(members), "a parameter is in two groups"
-    if all(stage.solve is not None for stage in method.stages()):
+    phases = [phase for stage in method.stages() for phase in stage.phases]
+    if not phases:
         return
-    for stage in method.stages():
-        for phase in stage.phases:
-            assert phase.repeats >= 1 and phase.trains, f"phase '{phase.name}' trains nothing"
-            unknown = set(phase.trains) - set(found)
-            assert not unknown, f"phase '{phase.name}' trains {sorted(unknown)}; the groups are {sorted(found)}"
-    before = {name: value.clone() for name, value in method.state_dict().items()}
+    for phase in phases:
+        assert phase.repeats >= 1 and phase.trains, f"phase '{phase.name}' trains nothing"
+        unknown = set(phase.trains) - set(found)
+        assert not unknown, f"phase '{phase.name}' trains {sorted(unknown)}; the groups are {sorted(found)}"
+    module = cast(nn.Module, method)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
     _, run = fold(subject, made)
     after = Checkpoint.load(run.path).under("method")
-    for name, parameter in method.named_parameters():
+    for name, parameter in module.named_parameters():
         if id(parameter) in set(members):
             assert not same(after[name], before[name]), f"'{name}' is in a group and stays where it was"
         elif parameter.requires_grad:
@@ -109,7 +106,7 @@ def groups(subject: Subject) -> None:
 @CHECKS("method.posteriors", "method.sees")
 def posteriors(subject: Subject) -> None:
     """It predicts posteriors `[B, C]`, finite, not negative, with sum 1."""
-    found, _ = fold(subject, assembler(subject))
+    found, _ = fold(subject, toy(subject))
     wide = (TESTED, len(CLASSES))
     assert found.shape == wide, f"its predictions have shape {tuple(found.shape)}, not {wide}"
     assert bool(torch.isfinite(found).all()) and bool((found >= 0).all()), "its predictions are negative or not finite"
@@ -119,16 +116,16 @@ def posteriors(subject: Subject) -> None:
 @CHECKS("method.deterministic", "method.posteriors")
 def deterministic(subject: Subject) -> None:
     """The same seed gives the same bits."""
-    made = assembler(subject)
+    made = toy(subject)
     assert same(fold(subject, made)[0], fold(subject, made)[0]), "two runs of one seed predict other posteriors"
 
 
 @CHECKS("method.state", "method.deterministic")
 def state(subject: Subject) -> None:
     """Its `state_dict` is all there is: a new instance that takes it over predicts the same bits."""
-    made = assembler(subject)
+    made = toy(subject)
     found, run = fold(subject, made)
-    fresh = assembler(subject, seed=6).method()
+    fresh = toy(subject, seed=6).method()
     load_state(fresh, Checkpoint.load(run.path).under("method"))
     given = streams()
     support = given["labelled"] if "labelled" in fresh.stages()[-1].sees else None
@@ -138,7 +135,7 @@ def state(subject: Subject) -> None:
 @CHECKS("method.resumes", "method.deterministic")
 def resumes(subject: Subject) -> None:
     """Killed in the middle of an epoch, a fold goes on from its checkpoint to the same bits."""
-    made = assembler(subject)
+    made = toy(subject)
     whole, _ = fold(subject, made, epochs=4)
     for after in (4, 10):  # in the second and in the fourth epoch, of three steps each
         steps: list[int] = []
@@ -148,23 +145,23 @@ def resumes(subject: Subject) -> None:
             if len(steps) == after + 1:
                 raise InterruptedError
 
-        run = trainer(subject.fresh("killed"), made, epochs=4, listener=Listener(step_end=stop))
+        run = made.trainer(subject.fresh("killed"), epochs=4, listener=Listener(step_end=stop))
         try:
             run.run()
         except InterruptedError:
             kept = Checkpoint.load(run.path) if run.path.exists() else None
-            again = trainer(run.path.parent, made, epochs=4).run(kept).posteriors
+            again = made.trainer(run.path.parent, epochs=4).run(kept).posteriors
             assert same(again, whole), f"killed after {after} steps, it goes on to other posteriors"
 
 
 @CHECKS("method.zero_weight", "method.deterministic")
 def zero_weight(subject: Subject) -> None:
     """A loss of weight 0 changes no bit; a method that brings its own losses refuses those of the config (C311)."""
-    if not assembler(subject).losses:
+    if not toy(subject).losses:
         return
-    alone, _ = fold(subject, assembler(subject, {"classify": LOSSES["classify"]}))
-    both, run = fold(subject, assembler(subject, {**LOSSES, "adapt": (Align, 0.0)}))
+    alone, _ = fold(subject, toy(subject, adapt=None))
+    both, run = fold(subject, toy(subject, adapt=0.0))
     assert same(alone, both), "a loss of weight 0 changes what it predicts"
-    more, other = fold(subject, assembler(subject))
+    more, other = fold(subject, toy(subject))
     ours, theirs = (Checkpoint.load(each.path).under("method") for each in (run, other))
     assert not all_same(ours, theirs) or not same(more, both), "a loss of weight 0.5 changes nothing: it ignores the losses of the config"

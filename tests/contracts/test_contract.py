@@ -1,0 +1,237 @@
+"""Every component that comes with sere passes the conformance kit, in each of its variants: it has no privilege over a plugin's.
+
+Variants come from the declaration: the defaults, then one parameter at a time at each of its choices and bounds.  A new
+component, choice or bound is run without a line here; only what cannot be derived stands in a table.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+from pydantic.fields import FieldInfo
+
+from docs.make_components import PAGE, page
+from sere_core.testing import Subject, check_component
+from sere_core.testing.data import waves
+from sere_core.testing.frame import gradients
+from sere_core.testing.trained_kinds import FIELDS, LOSSES, extract, sides
+from sere_registry import API, GROUPS, BuildContext, SereError
+from sere_registry.catalog import Catalog
+from sere_registry.entries import Entry
+from sere_registry.kinds import FIRST_PARTY
+from tests.corpora.layouts import make_casia, make_emodb, make_emovo, make_enterface, make_ravdess, sound, write
+from tests.encoders.checkpoints import tiny_hubert, tiny_wav2vec2, tiny_wavlm, tiny_whisper
+
+Values = dict[str, Any]
+CATALOG = Catalog(environ={})
+ENTRIES = [CATALOG.find(each.kind, each.full_name) for each in CATALOG.entries if each.distribution == FIRST_PARTY]
+
+#: (kind, parameter, value as JSON) -> what else must be set for this value to mean anything
+COMPANIONS: dict[tuple[str, str, str], Values] = {
+    ("encoder", "train", '"top"'): {"top_layers": 1},
+    ("encoder", "train_cnn", "true"): {"train": "all"},
+    ("encoder", "context", '"real"'): {"train": "top", "top_layers": 1},
+    ("encoder", "top_layers", "1"): {"train": "top"},
+}
+#: values that are reached in no other way: several parameters at once, or one between its bounds
+EXTRA: dict[str, list[Values]] = {
+    "sere.tric": [{"distance": "euclidean", "squared": False}, {"dual_weight": 0.0, "prototype_weight": 0.0}],
+    "sere.irf": [{"sync": "exp_square", "combine": "sum"}, {"burst": "signed", "highlight": "top_quantile"}],
+    "sere.joint": [{"ema": 0.9}],
+    "sere.mcd": [{"class_balance": 0.01}],
+    "sere.frame_mask": [{"fill": "mean", "time_share": 0.9, "feature_share": 0.9}],
+    "sere.feature_dropout": [{"share": 0.9}],
+    "sere.wav2vec2": [{"layer": "mix"}, {"layer": 0}],
+    "sere.hubert": [{"layer": "mix"}],
+    "sere.wavlm": [{"layer": "mix"}],
+    "sere.whisper": [{"layer": "mix"}, {"context": "real", "train": "all"}],
+}
+#: component -> a check that it fails with these values, and why
+EXCUSED: dict[str, list[tuple[Values, str, str]]] = {}
+
+
+def listed(folder: Path) -> Path:
+    """A manifest beside its audio."""
+    rows = [("path", "speaker", "emotion", "language")]
+    for speaker in "ab":
+        for emotion in ("anger", "neutral"):
+            path = write(folder / f"{speaker}-{emotion}.wav", sound(emotion, speaker, "t"))
+            rows.append((path.name, speaker, emotion, "de"))
+    with (folder / "list.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return folder / "list.csv"
+
+
+#: component -> the parameter that has no default which works without a download or a corpus, and what makes its value in a folder
+NEEDED: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "sere.wav2vec2": ("model", tiny_wav2vec2),
+    "sere.hubert": ("model", tiny_hubert),
+    "sere.wavlm": ("model", tiny_wavlm),
+    "sere.whisper": ("model", tiny_whisper),
+    "sere.casia": ("root", lambda folder: make_casia(folder, speakers=("liuchanhg", "wangzhe"), texts=("201",))),
+    "sere.emodb": ("root", lambda folder: make_emodb(folder, speakers=("03", "08"), texts=("a01",))),
+    "sere.emovo": ("root", lambda folder: make_emovo(folder, speakers=("f1", "m1"), texts=("b1",))),
+    "sere.enterface": ("root", lambda folder: make_enterface(folder, subjects=(1, 2), sentences=(1,))),
+    "sere.ravdess": ("root", lambda folder: make_ravdess(folder, actors=("01", "02"), statements=("01",))),
+    "sere.manifest": ("file", listed),
+}
+SMALL: dict[str, Values] = {"sere.synthetic": {"speakers": 2, "per_class": 1, "seconds": 0.4, "emotions": ("anger", "neutral")}}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A component and the parameter values of one run of the kit."""
+
+    entry: Entry
+    values: Values
+
+    def params(self, folder: Path) -> Values:
+        needed: Values = {}
+        if self.entry.full_name in NEEDED:
+            name, make = NEEDED[self.entry.full_name]
+            made = make(folder)
+            needed[name] = str(made) if name == "model" else made
+        return {**SMALL.get(self.entry.full_name, {}), **needed, **self.values}
+
+    def __str__(self) -> str:
+        return f"{self.entry.kind}-{self.entry.short_name}-" + ",".join(f"{key}={value}" for key, value in self.values.items())
+
+
+def alternatives(about: FieldInfo) -> Iterator[Any]:
+    """A parameter's other values: every choice, both booleans, and its closed bounds."""
+    kind = about.annotation
+    if get_origin(kind) is Literal:
+        yield from get_args(kind)
+    elif kind is bool:
+        yield from (True, False)
+    elif kind is int or kind is float:
+        yield from (
+            kind(getattr(bound, name)) for bound in about.metadata for name in ("ge", "le") if getattr(bound, name, None) is not None
+        )
+
+
+def companions(entry: Entry, name: str, value: Any) -> Values:
+    """What else must be set for this value to be allowed: of a range from `low` to `high`, the other end."""
+    fields = entry.spec.params.model_fields
+    if name == "low" and value > fields["high"].default:
+        return {"high": value}
+    if name == "high" and value < fields["low"].default:
+        return {"low": value}
+    return COMPANIONS.get((entry.kind, name, json.dumps(value)), {})
+
+
+def variants(entry: Entry) -> list[Case]:
+    """The defaults, each choice and bound of each parameter, and what `EXTRA` adds."""
+    found: list[Values] = [{}]
+    for name, about in entry.spec.params.model_fields.items():
+        for value in alternatives(about):
+            made = {name: value, **companions(entry, name, value)}
+            if value != about.default and made not in found:
+                found.append(made)
+    return [Case(entry, values) for values in found + EXTRA.get(entry.full_name, [])]
+
+
+CASES = [case for entry in ENTRIES for case in variants(entry)]
+
+
+def of_kind(kind: str) -> list[Case]:
+    return [case for case in CASES if case.entry.kind == kind]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_passes_the_kit(case: Case, tmp_path: Path) -> None:
+    """With its defaults everything; in other variants what may depend on a parameter, without a run of the engine."""
+    name = case.entry.full_name
+    skip = ("static.", "hygiene.", "integration.", *skipped(case)) if case.values else ()
+    expected = {check: why for values, check, why in EXCUSED.get(name, []) if values.items() <= case.values.items()}
+    check_component(case.entry.kind, name, catalog=CATALOG, params=case.params(tmp_path), expected_failures=expected, skip=skip)
+
+
+def skipped(case: Case) -> tuple[str, ...]:
+    """Thousands of files, all made in the same way, are made once too often."""
+    large = case.entry.full_name == "sere.synthetic" and any(case.values.get(name, 0) > 2 for name in ("speakers", "per_class", "seconds"))
+    return ("corpus.prepare", "corpus.counts") if large else ()
+
+
+def test_everything_that_the_project_announces_is_found() -> None:
+    """An installation older than pyproject.toml would hide components from all these tests."""
+    announced = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    assert {name for group in GROUPS.values() for name in announced.get(group, {})} == {entry.full_name for entry in ENTRIES}
+    assert {entry.kind for entry in ENTRIES} == set(GROUPS)
+    assert {entry.spec.api for entry in ENTRIES} == {API}
+
+
+def test_the_page_of_components_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python docs/make_components.py"
+
+
+@pytest.mark.parametrize("name", [name for name, (where, _) in NEEDED.items() if where in ("root", "file")])
+def test_a_corpus_in_a_wrong_place_is_one_line(name: str, tmp_path: Path) -> None:
+    """D601 for a place that is not there, D602 for one that holds nothing."""
+    (entry,) = (entry for entry in ENTRIES if entry.full_name == name)
+    where, _ = NEEDED[name]
+    (tmp_path / "list.csv").write_text("path,speaker,emotion,language\n", encoding="utf-8")
+    for code, place in (("D601", tmp_path / "nowhere"), ("D602", tmp_path / "list.csv" if where == "file" else tmp_path)):
+        with pytest.raises(SereError) as caught:
+            Subject(entry, CATALOG, {where: place}).build(BuildContext("mine")).utterances()
+        assert [problem.code for problem in caught.value.problems] == [code]
+        assert "\n" not in caught.value.problems[0].message
+
+
+def test_what_extracts_otherwise_is_named_otherwise(tmp_path: Path) -> None:
+    """The fingerprint is part of the cache key: two variants of an encoder that extract different numbers must not share it."""
+    found: dict[str, list[tuple[Case, str, torch.Tensor]]] = {}
+    for number, case in enumerate(of_kind("encoder")):
+        encoder = Subject(case.entry, CATALOG, case.params(tmp_path / str(number))).build().eval()
+        made = json.dumps(dict(encoder.fingerprint()), sort_keys=True).replace(str(tmp_path / str(number)), "")
+        found.setdefault(case.entry.full_name, []).append((case, made, extract(encoder, waves()[1])))
+    for each in found.values():
+        for (one, its, first), (other, others, second) in combinations(each, 2):
+            assert torch.equal(first, second) or its != others, f"{one} and {other} share a fingerprint"
+        assert len(each) == 1 or len({made for _, made, _ in each}) > 1, "no parameter that the frozen part reads is varied"
+
+
+@pytest.mark.parametrize("case", of_kind("loss"), ids=str)
+def test_a_loss_draws_nothing_and_moves_the_field_that_it_reads(case: Case) -> None:
+    """A loss that drew would change the draws of others; IRF's alpha is reached where S itself enters a loss (`mix: resonance`)."""
+    subject = Subject(case.entry, CATALOG, case.values)
+    module = LOSSES.build(subject)
+    given = dict(LOSSES.given(module))
+    if "field" in given:
+        (irf,) = (entry for entry in ENTRIES if entry.full_name == "sere.irf")
+        given["field"] = FIELDS.build(Subject(irf, CATALOG, {}))
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    total = torch.stack(list(module(**given).values())).sum()
+    assert torch.equal(torch.get_rng_state(), before)
+    if "field" in given:
+        (found,) = gradients(total, [given["field"].weights])
+        assert (found is not None and bool((found != 0).any())) == (case.values.get("mix") == "resonance")
+
+
+@pytest.mark.parametrize("case", of_kind("resonance"), ids=str)
+def test_an_aligned_representation_lies_among_the_frames_of_its_partner(case: Case) -> None:
+    """zt is a mean of frames of b: in each dimension between their least and their largest value."""
+    a, b = sides(equal=True)
+    found = FIELDS.build(Subject(case.entry, CATALOG, case.values)).aligned(a, b).aligned  # type: ignore[operator]
+    outside = ~b.frames.mask.unsqueeze(-1)
+    low, high = b.frames.values.masked_fill(outside, torch.inf).amin(1), b.frames.values.masked_fill(outside, -torch.inf).amax(1)
+    assert (found >= low - 1e-9).all() and (found <= high + 1e-9).all()
+
+
+def test_the_tables_name_variants_that_exist() -> None:
+    known: dict[str, list[Mapping[str, Any]]] = {}
+    for case in CASES:
+        known.setdefault(case.entry.full_name, []).append(case.values)
+    for name, rows in EXCUSED.items():
+        assert all(any(values.items() <= made.items() for made in known[name]) for values, _, _ in rows)
+    assert set(NEEDED) | set(SMALL) <= set(known)
