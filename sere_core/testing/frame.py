@@ -179,8 +179,11 @@ def add_frame(checks: Checks, kind: Kind[G]) -> None:
         groups["its parameters"] = list(trained(module).values())
         if kind.name == "loss" and not total.requires_grad:
             raise NotRun("its terms have no gradient on a tiny batch")
-        for name, leaves in groups.items():
-            used = [leaf for leaf, grad in zip(leaves, gradients(total, leaves), strict=True) if grad is not None]
+        reached = {
+            name: [leaf for leaf, grad in zip(leaves, gradients(total, leaves), strict=True) if grad is not None]
+            for name, leaves in groups.items()
+        }
+        for name, used in reached.items():
             if used:
                 check_slope(value, used, name)
 

@@ -18,7 +18,7 @@ from sere_registry.kinds import GROUPS
 from sere_registry.scan import installed_entry_points
 
 if TYPE_CHECKING:
-    from sere_core.compare.plan import Plan
+    from sere_core.compare.planning import Planned
 
 CHECKS = Checks()
 T = TypeVar("T")
@@ -202,27 +202,23 @@ def compare(subject: Subject, base: Config, made: Config) -> str:
     """
     from rich.console import Console
 
-    from sere_core.compare.ending import finish
-    from sere_core.compare.jobs import Outcome
+    from sere_core.compare.progress import finish
     from sere_core.compare.reading import read_results
 
-    catalog, folder = catalog_of(subject), subject.fresh("comparison")
-    plan = _plan(folder, base, _overlay(base, made), catalog)
-    folder = folder / "made"
-    for job in plan.jobs:
-        _run(folder, job.job, catalog, shared=job.row == "reference" and subject.entry.kind in REFERENCES)
-    failures: list[Outcome] = []
+    catalog = catalog_of(subject)
+    planned = _plan(subject.fresh("comparison"), base, _overlay(base, made), catalog)
+    for job in planned.plan.jobs:
+        _run(planned, job.job, catalog, shared=job.row == "reference" and subject.entry.kind in REFERENCES)
     console = Console(file=io.StringIO(), width=120)
-    if finish(plan, folder, failures, console) != 0:
-        found = read_results(folder).failures
+    if finish(planned.folder, console) != 0:
+        found = read_results(planned.folder).failures
         raise AssertionError("; ".join(f"the row '{row}': {why}" for (row, _, _), why in found.items()) or "a row has no sound record")
     printed = console.file
     assert isinstance(printed, io.StringIO)
     return printed.getvalue()
 
 
-def _plan(folder: Path, base: Config, overlay: Config, catalog: Catalog) -> Plan:
-    """The plan of the two rows, written to `folder/made`."""
+def _plan(folder: Path, base: Config, overlay: Config, catalog: Catalog) -> Planned:
     from sere_core.compare.grammar import Flags, read_request
     from sere_core.compare.planning import Planner
 
@@ -230,24 +226,22 @@ def _plan(folder: Path, base: Config, overlay: Config, catalog: Catalog) -> Plan
     rows = {"reference": {}, "checked": overlay}
     asked = {"sere": 1, "compare": "checked", "base": "base.yaml", "rows": rows, "reference": "reference", "output": str(folder / "made")}
     (folder / "comparison.yaml").write_text(json.dumps(asked), encoding="utf-8")
-    planner = Planner(read_request(str(folder / "comparison.yaml"), Flags()))
-    planner.catalog = catalog
-    planned = planner.whole({})
-    planned.write(folder / "made", "")
-    return planned.plan
+    planned = Planner(read_request(str(folder / "comparison.yaml"), Flags()), catalog).comparison()
+    planned.write()
+    return planned
 
 
-def _run(folder: Path, job: str, catalog: Catalog, *, shared: bool) -> None:
+def _run(planned: Planned, job: str, catalog: Catalog, *, shared: bool) -> None:
     """Run a job, or take the record of the same reference that an earlier check of this process made."""
     from sere_core import run as engine
-    from sere_core.compare.places import job_file, record_of
+    from sere_core.compare.plan import job_file, record_of
     from sere_core.config import load
 
-    kept, record = shared_folder("references") / job, record_of(folder, job)
+    kept, record = shared_folder("references") / job, record_of(planned.folder, job)
     if shared and kept.exists():
         shutil.copytree(kept, record)
         return
-    code = engine.run(load(job_file(folder, job), catalog=catalog), quiet=True)
+    code = engine.run(load(job_file(planned.folder, job), catalog=catalog), quiet=True)
     assert code == 0, f"the run ended with exit code {code}"
     if shared:
         shutil.copytree(record, kept)

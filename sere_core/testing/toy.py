@@ -220,14 +220,15 @@ class Toy:
         views: ViewChains | None = None,
         **train: object,
     ) -> FoldTrainer:
-        """The engine's trainer of a fold of three steps an epoch, over the toy streams; `train` replaces keys of the config."""
-        section = {"epochs": epochs, "optimizer": {"params": {"lr": 1e-2}}, "batch": {"labelled": "all", "source": 6, "target": 6}, **train}
+        """The engine's trainer of a fold, by default of three steps an epoch, over the toy streams; `train` replaces keys of the config."""
+        section = {"epochs": epochs, "optimizer": {"params": {"lr": 1e-2}}, "batch": {"labelled": "all", "source": 6, "target": 6}}
+        made = Train.model_validate({**section, **train})
         return FoldTrainer(
             index=0,
             builder=cast(Builder, self),
             streams=streams() if streams_ is None else streams_,
-            train=Train.model_validate(section),
-            steps=3,
+            train=made,
+            steps=made.steps_per_epoch or 3,
             selector=completed(cast(Selector, selector or Last()), Selector),
             path=folder / "fold-0.safetensors",
             views=views or ViewChains(weak=[Shift(0.05)], strong=[Shift(0.5)]),

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import copy
 import math
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from sere_core.testing.toy import Shift
+from sere_core.testing.data import Shape, streams
+from sere_core.testing.toy import Toy
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.fold import Listener
-from sere_core.train.streams import ViewChains
 from sere_plugins.losses.mean_teacher import MeanTeacher
 from sere_plugins.specs.losses import MeanTeacherParams
 from sere_registry import BuildContext, Progress
-from tests.contracts.batches import Shape, streams
-from tests.train.toy import ToyAssembler, classify, joint, trainer
+from tests.train.recipes import toy
 
 START = Progress(0, 0, 0.0)
 
 
 def made(**params: Any) -> tuple[MeanTeacher, Any]:
-    context = Shape().context
+    context = Shape().context()
     return MeanTeacher(MeanTeacherParams(**params), context), context.backbone
 
 
@@ -48,7 +46,7 @@ def test_the_teacher_is_the_average_by_hand(ema: float) -> None:
 @pytest.mark.parametrize(("student", "teacher"), [("weak", "strong"), ("strong", "weak")])
 def test_the_loss_is_the_formula_and_the_teacher_gets_no_gradient(student: Any, teacher: str) -> None:
     loss, _ = made(student=student, use_source=True, ramp=0.5)
-    given = {name: value for name, value in streams(Shape(), views=("source", "target")).items() if name in loss.reads}
+    given = {name: value for name, value in streams(Shape(), views=frozenset({"source", "target"})).items() if name in loss.reads}
     found = loss(**{**given, "progress": Progress(3, 1, 0.2)})["consistency"]
     errors = []
     for batch in (given["target"], given["source"]):
@@ -64,45 +62,42 @@ def test_the_loss_is_the_formula_and_the_teacher_gets_no_gradient(student: Any, 
 def test_the_ramp_ends_at_one_and_two_equal_views_of_equal_networks_agree() -> None:
     loss, student = made(ramp=0.4)
     assert [loss.ramp(t) for t in (0.0, 0.2, 0.4, 0.9)] == pytest.approx([math.exp(-5), math.exp(-1.25), 1.0, 1.0])
-    target = streams(Shape(), views=("target",))["target"]
+    target = streams(Shape(), views=frozenset({"target"}))["target"]
     strong = student.encode(target.views.weak)
     object.__setattr__(target.views, "strong", strong)
     assert loss(START, target)["consistency"].item() == 0.0 and loss.diagnostics() == {"agreement": 1.0}
 
 
-def assembler(weight: float | None, **params: Any) -> ToyAssembler:
+def assembler(weight: float | None, **params: Any) -> Toy:
     def mean_teacher(context: BuildContext) -> MeanTeacher:
         return MeanTeacher(MeanTeacherParams(**params), context)
 
-    return ToyAssembler(joint, {"classify": (classify, 1.0), **({} if weight is None else {"adapt": (mean_teacher, weight)})})
-
-
-run = partial(trainer, views=ViewChains(weak=[Shift(0.05)], strong=[Shift(0.5)]))
+    return toy() if weight is None else toy(adapt=mean_teacher, weight=weight)
 
 
 def test_weight_zero_is_source_only_to_the_bit_and_another_weight_is_not(tmp_path: Path) -> None:
-    only = run(tmp_path / "only", assembler(None)).run().posteriors
+    only = assembler(None).trainer(tmp_path / "only").run().posteriors
     for name, weight, predict, same in (
         ("zero", 0.0, "student", True),
         ("some", 5.0, "student", False),
         ("teacher", 0.0, "teacher", False),
     ):
-        found = run(tmp_path / name, assembler(weight, predict=predict, ema=0.9)).run().posteriors
+        found = assembler(weight, predict=predict, ema=0.9).trainer(tmp_path / name).run().posteriors
         assert torch.equal(found, only) is same, name
-    student = run(tmp_path / "fast", assembler(0.0, predict="teacher", ema=0.0)).run().posteriors
+    student = assembler(0.0, predict="teacher", ema=0.0).trainer(tmp_path / "fast").run().posteriors
     torch.testing.assert_close(student, only)
 
 
 def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path) -> None:
     recipe = assembler(5.0, ema=0.9)
-    whole = run(tmp_path / "whole", recipe).run().posteriors
+    whole = recipe.trainer(tmp_path / "whole").run().posteriors
 
     def stop(stage: str, epoch: int, step: int, losses: object) -> None:
         if step == 7:
             raise InterruptedError
 
-    killed = run(tmp_path / "killed", recipe, listener=Listener(step_end=stop))
+    killed = recipe.trainer(tmp_path / "killed", listener=Listener(step_end=stop))
     with pytest.raises(InterruptedError):
         killed.run()
-    again = run(tmp_path / "killed", recipe).run(Checkpoint.load(killed.path)).posteriors
+    again = recipe.trainer(tmp_path / "killed").run(Checkpoint.load(killed.path)).posteriors
     assert torch.equal(again, whole)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from sere_core.config.model import Train
 from sere_core.data.plan import Fold
-from sere_core.train.fold import FoldTrainer
+from sere_core.testing.toy import streams
 from sere_core.train.streams import StreamSet, fold_seed, order_digests
 from sere_registry import BuildContext, Recording
-from tests.train.toy import ToyAssembler, classify, joint, streams
+from tests.train.recipes import toy
 
 NAMES = ("labelled", "source", "target")
 
@@ -52,20 +52,15 @@ class Recorder(nn.Module):
 
 
 def test_the_digest_is_of_what_is_drawn(tmp_path: Path) -> None:
-    toy, config = streams(), train()
+    given, config = streams(), train()
     Recorder.drawn = defaultdict(list)
-
-    class Last:
-        keeps_last = True
-
-    assembler = ToyAssembler(joint, {"classify": (classify, 1.0), "record": (Recorder, 1.0)}, seed=fold_seed(7, 0))
-    FoldTrainer(0, assembler, toy, config, 2, Last(), tmp_path / "fold-0.safetensors").run()  # type: ignore[arg-type]
-    digests = order_digests([as_fold(toy)], config, 7)
+    toy(record=Recorder, seed=fold_seed(7, 0)).trainer(tmp_path, streams_=given, **config.model_dump()).run()
+    digests = order_digests([as_fold(given)], config, 7)
     assert set(digests) == set(NAMES)
     for name in NAMES:
         assert len(Recorder.drawn[name]) == 6, "three epochs of two steps"
-        position = {id: number for number, id in enumerate(toy[name].names(range(len(toy[name]))))}
-        seen = hashlib.sha256("\n".join(item.name for item in toy[name].items).encode() + b"\0")
+        position = {id: number for number, id in enumerate(given[name].names(range(len(given[name]))))}
+        seen = hashlib.sha256("\n".join(item.name for item in given[name].items).encode() + b"\0")
         for ids in Recorder.drawn[name]:
             seen.update(array("I", [position[id] for id in ids]).tobytes())
         assert digests[name] == seen.hexdigest(), name

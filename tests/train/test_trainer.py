@@ -2,72 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from sere_core.functional import frozen_copy
+from sere_core.testing.toy import CPU, Toy, stream, streams
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.fold import Listener
-from sere_core.train.streams import Sampler, ViewChains
-from sere_plugins.losses.coral import Coral
-from sere_plugins.losses.fixmatch import FixMatch
-from sere_plugins.losses.tric import Tric
-from sere_plugins.methods.jdar import Jdar
-from sere_plugins.methods.joint import Joint
-from sere_plugins.methods.mcd import Mcd
-from sere_plugins.methods.nrc import Nrc
-from sere_plugins.resonance.irf import Irf
-from sere_plugins.specs import losses as loss_specs
-from sere_plugins.specs import methods as method_specs
-from sere_plugins.specs import resonance as field_specs
-from sere_plugins.specs import views as view_specs
-from sere_plugins.views import FeatureDropout, FrameMask
-from sere_registry import BuildContext, SereError, Stage
-from tests.train.toy import ToyAssembler, classify, joint, stream, streams, trainer
+from sere_core.train.streams import Sampler
+from sere_plugins.specs import methods
+from sere_registry import Backbone, Group, MethodContext, Phase, Schedule, Selector, SereError, Stage
+from sere_registry.protocols import completed
+from tests.train.recipes import RECIPES, VIEWS, Factory, coral, fixmatch, irf, toy, tric
 
 
-def coral(context: BuildContext) -> Any:
-    return Coral(loss_specs.CORAL.params(), context)
-
-
-def tric(context: BuildContext) -> Any:
-    return Tric(loss_specs.TRIC.params(), context)
-
-
-def fixmatch(context: BuildContext) -> Any:
-    return FixMatch(loss_specs.FIXMATCH.params(), context)
-
-
-def irf(context: BuildContext) -> Any:
-    return Irf(field_specs.IRF.params(), context)
-
-
-def views() -> ViewChains:
-    drop = FeatureDropout(view_specs.FEATURE_DROPOUT.params(), BuildContext("weak"))
-    mask = FrameMask(view_specs.FRAME_MASK.params(), BuildContext("strong"))
-    return ViewChains(weak=[drop], strong=[mask])
-
-
-RECIPES: dict[str, tuple[ToyAssembler, dict[str, Any]]] = {
-    "source_only": (ToyAssembler(joint, {"classify": (classify, 1.0)}), {}),
-    "coral": (ToyAssembler(joint, {"classify": (classify, 1.0), "adapt": (coral, 1.0)}), {}),
-    "tric": (ToyAssembler(joint, {"classify": (classify, 1.0), "adapt": (tric, 1.0)}, resonance=irf), {}),
-    "fixmatch": (
-        ToyAssembler(lambda c: Joint(method_specs.JointParams(ema=0.9), c), {"classify": (classify, 1.0), "adapt": (fixmatch, 1.0)}),
-        {"views": views()},
-    ),
-    "mcd": (ToyAssembler(lambda c: Mcd(method_specs.MCD.params(), c), {}), {}),
-    "nrc": (ToyAssembler(lambda c: Nrc(method_specs.NRC.params(), c), {}), {}),
-    "jdar": (ToyAssembler(lambda c: Jdar(method_specs.JDAR.params(), c), {}), {}),
-}
-
-
-def posteriors(folder: Path, name: str, **more: Any) -> torch.Tensor:
-    assembler, extra = RECIPES[name]
-    return trainer(folder, assembler, **extra, **more).run().posteriors
+def posteriors(folder: Path, name: str) -> Tensor:
+    return RECIPES[name].trainer(folder, views=VIEWS).run().posteriors
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -101,57 +57,44 @@ def test_a_killed_fold_goes_on_to_the_same_bits(tmp_path: Path, name: str, after
         if seen == after * 3 + 2:
             raise _Stop
 
-    assembler, extra = RECIPES[name]
     try:
-        trainer(tmp_path / "killed", assembler, listener=Listener(step_end=stop), **extra).run()
+        RECIPES[name].trainer(tmp_path / "killed", views=VIEWS, listener=Listener(step_end=stop)).run()
     except _Stop:
         pass
     else:
         assert name == "jdar", "only a closed form is over before it can be stopped"
     path = tmp_path / "killed" / "fold-0.safetensors"
     kept = Checkpoint.load(path)
-    resumed = trainer(tmp_path / "killed", assembler, **extra).run(kept).posteriors
+    resumed = RECIPES[name].trainer(tmp_path / "killed", views=VIEWS).run(kept).posteriors
     assert torch.equal(resumed, whole)
 
 
-@pytest.mark.parametrize("loss", [coral, tric, fixmatch])
-def test_zero_weight_is_source_only_bit_for_bit(tmp_path: Path, loss: Any) -> None:
+@pytest.mark.parametrize(("loss", "weight"), [(coral, 0.0), (tric, 0.0), (fixmatch, 0.0), (coral, 0.1)])
+def test_zero_weight_is_source_only_bit_for_bit_and_no_other_is(tmp_path: Path, loss: Factory, weight: float) -> None:
     """A loss weighted zero is still computed; that it changes no bit shows that streams do not share draws."""
-    field = irf if loss is tric else None
-    plain = ToyAssembler(joint, {"classify": (classify, 1.0)})
-    weighted = ToyAssembler(joint, {"classify": (classify, 1.0), "adapt": (loss, 0.0)}, resonance=field)
-    alone = trainer(tmp_path / "a", plain)
-    both = trainer(tmp_path / "b", weighted, views=views())
-    assert torch.equal(alone.run().posteriors, both.run().posteriors)
+    alone = toy().trainer(tmp_path / "a")
+    both = toy(adapt=loss, weight=weight, resonance=irf if loss is tric else None).trainer(tmp_path / "b", views=VIEWS)
+    assert torch.equal(alone.run().posteriors, both.run().posteriors) == (weight == 0)
     ours, theirs = (Checkpoint.load(run.path).under("method") for run in (alone, both))
-    for name, value in ours.items():
-        assert torch.equal(value, theirs[name]), name
-
-
-def test_the_zero_weight_test_can_fail(tmp_path: Path) -> None:
-    plain = ToyAssembler(joint, {"classify": (classify, 1.0)})
-    weighted = ToyAssembler(joint, {"classify": (classify, 1.0), "adapt": (coral, 0.1)})
-    assert not torch.equal(trainer(tmp_path / "a", plain).run().posteriors, trainer(tmp_path / "b", weighted).run().posteriors)
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items()) == (weight == 0)
 
 
 def test_a_loss_without_source_encodes_no_source(tmp_path: Path) -> None:
-    """Without the source stream the fold still trains: nobody asked for it."""
-    _, extra = RECIPES["coral"]
+    """Without the source stream the fold still trains: nothing reads it."""
     without = {name: value for name, value in streams().items() if name != "source"}
-    assert trainer(tmp_path, ToyAssembler(joint, {"classify": (classify, 1.0)}), streams=without, **extra).run().posteriors.shape == (15, 3)
+    assert toy().trainer(tmp_path, streams_=without).run().posteriors.shape == (15, 3)
 
 
 def test_source_free_stage_cannot_reach_the_source(tmp_path: Path) -> None:
     """NRC's second stage runs on an instance that was built after the source streams were taken away."""
     seen: list[tuple[str, list[str]]] = []
 
-    class Watched(Nrc):
-        def stages(self) -> Any:
-            made = []
+    class Watched(methods.NRC.load()):  # type: ignore[misc]
+        def stages(self) -> list[Stage]:
+            found = []
             for stage in super().stages():
-                inner = stage.begin
 
-                def begin(data: Any, stage: Stage = stage, inner: Any = inner) -> None:
+                def begin(data: Any, stage: Stage = stage) -> None:
                     reached = []
                     for name in ("labelled", "source", "target"):
                         try:
@@ -160,25 +103,23 @@ def test_source_free_stage_cannot_reach_the_source(tmp_path: Path) -> None:
                         except SereError as sealed:
                             assert sealed.problems[0].code == "D611"
                     seen.append((stage.name, reached))
-                    if inner is not None:
-                        inner(data)
+                    if stage.begin is not None:
+                        stage.begin(data)
 
-                made.append(Stage(**{**vars(stage), "begin": begin}))
-            return made
+                found.append(replace(stage, begin=begin))
+            return found
 
-    assembler = ToyAssembler(lambda c: Watched(method_specs.NRC.params(), c), {})
-    trainer(tmp_path, assembler).run()
+    Toy(lambda context: Watched(methods.NRC.params(), context)).trainer(tmp_path).run()
     assert [names for _, names in seen] == [["labelled"], ["target"]]
 
 
 def test_a_stage_that_reads_more_than_it_declares_is_refused(tmp_path: Path) -> None:
-    class Greedy(Joint):
-        def stages(self) -> Any:
-            return [Stage(**{**vars(stage), "sees": frozenset({"target"})}) for stage in super().stages()]
+    class Greedy(methods.JOINT.load()):  # type: ignore[misc]
+        def stages(self) -> list[Stage]:
+            return [replace(stage, sees=frozenset({"target"})) for stage in super().stages()]
 
-    assembler = ToyAssembler(lambda c: Greedy(method_specs.JointParams(), c), {"classify": (classify, 1.0)})
     with pytest.raises(SereError, match="D611"):
-        trainer(tmp_path, assembler).run()
+        toy(recipe=lambda context: Greedy(methods.JOINT.params(), context)).trainer(tmp_path).run()
 
 
 class _Broken(nn.Module):
@@ -188,9 +129,8 @@ class _Broken(nn.Module):
 
 
 def test_nan_stops_with_term_step_and_utterances(tmp_path: Path) -> None:
-    assembler = ToyAssembler(joint, {"classify": (classify, 1.0), "adapt": (lambda c: _Broken(), 1.0)})
     with pytest.raises(SereError) as caught:
-        trainer(tmp_path, assembler).run()
+        toy(adapt=lambda context: _Broken()).trainer(tmp_path).run()
     message = str(caught.value)
     assert "[T501]" in message and "'adapt.drift'" in message and "step 4" in message and "target/" in message
 
@@ -201,15 +141,13 @@ class _NotScalar(nn.Module):
 
 
 def test_a_term_that_is_no_scalar_is_named(tmp_path: Path) -> None:
-    assembler = ToyAssembler(joint, {"adapt": (lambda c: _NotScalar(), 1.0)})
     with pytest.raises(SereError, match=r"T501.*rows.*\(9,\)"):
-        trainer(tmp_path, assembler).run()
+        toy(adapt=lambda context: _NotScalar()).trainer(tmp_path).run()
 
 
 def test_a_field_that_is_missing_is_named(tmp_path: Path) -> None:
-    assembler = ToyAssembler(joint, {"adapt": (tric, 1.0)})
     with pytest.raises(SereError, match=r"C311.*resonance"):
-        trainer(tmp_path, assembler).run()
+        toy(adapt=tric).trainer(tmp_path).run()
 
 
 def test_unlabelled_ids_do_not_tell_the_file_name() -> None:
@@ -231,11 +169,9 @@ def test_the_selector_keeps_the_epoch_it_scores_highest(tmp_path: Path) -> None:
             assert target.shape == (22, 3)
             return 1.0 if epoch == 1 else 0.0
 
-    run = trainer(tmp_path / "a", RECIPES["source_only"][0], selector=Second())
-    result = run.run()
+    result = toy().trainer(tmp_path / "a", selector=Second()).run()
     assert result.kept_epoch == 1
-    short = trainer(tmp_path / "b", RECIPES["source_only"][0], epochs=2)
-    assert torch.equal(result.posteriors, short.run().posteriors)
+    assert torch.equal(result.posteriors, toy().trainer(tmp_path / "b", epochs=2).run().posteriors)
 
 
 def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
@@ -243,3 +179,113 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(SereError, match="T505"):
         Checkpoint.load(path)
+
+
+class _Reader(nn.Module):
+    """A loss that reads what it is told to, and remembers what it was given."""
+
+    def __init__(self, reads: frozenset[str]) -> None:
+        super().__init__()
+        self.reads, self.given = reads, []  # type: ignore[var-annotated]
+
+    def forward(self, **given: Any) -> Mapping[str, Tensor]:
+        self.given.append(set(given))
+        return {"none": torch.zeros(())}
+
+
+def test_a_loss_is_given_just_what_it_reads(tmp_path: Path) -> None:
+    """Without `target` among `reads` of the losses the method need not see it."""
+    readers = [_Reader(frozenset(names)) for names in (("source", "progress"), ("support",))]
+    without = {name: value for name, value in streams().items() if name != "target"}
+    toy(one=lambda context: readers[0], two=lambda context: readers[1]).trainer(tmp_path, epochs=1, streams_=without).run()
+    assert all(len(reader.given) == 3 and set(map(frozenset, reader.given)) == {reader.reads} for reader in readers)
+
+
+def test_a_batch_is_encoded_again_by_a_frozen_copy(tmp_path: Path) -> None:
+    """The same weights give the same values, also of views and of altered frames; the copy gets no gradient and stays behind."""
+    network = cast(Backbone, toy().method().backbone).eval()  # type: ignore[attr-defined]
+    copy = frozen_copy(network)
+    for name in ("labelled", "target"):
+        batch = network.encode(stream(name, 5).collate(range(5), CPU))  # type: ignore[type-var]
+        again = copy.encode(batch)
+        assert type(again) is type(batch) and again.ids == batch.ids and again.inputs is batch.inputs
+        assert all(torch.equal(getattr(again, part), getattr(batch, part)) for part in ("embedding", "logits", "bursts", "index"))
+        assert batch.logits.requires_grad and not again.logits.requires_grad
+        altered = copy.encode(batch, replace(batch.inputs.frames, values=batch.inputs.frames.values + 1))
+        assert not torch.equal(altered.logits, batch.logits)
+    with torch.no_grad():
+        network.classifier.weight += 1  # type: ignore[union-attr,operator]
+    assert torch.equal(copy.encode(batch).logits, again.logits)
+
+
+class _Grouped(nn.Module):
+    """A method with two groups: the features as the config says, the classifier by an optimizer of its own."""
+
+    schedule = Schedule(use="linear", warm_up=0.25)
+
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__()
+        self.backbone = context.backbone
+
+    def parameters_by_group(self) -> Mapping[str, Group]:
+        own = Group(list(cast(nn.Module, self.backbone.classifier).parameters()), 0.5, {"momentum": 0.8, "lr": 0.2}, "sgd", self.schedule)
+        return {"features": Group(list(self.backbone.features())), "classifier": own}
+
+    def stages(self) -> list[Stage]:
+        return [Stage("all", frozenset({"labelled"}), (Phase("learn", self.learn, ("features", "classifier")),))]
+
+    def learn(self, labelled: Any) -> Mapping[str, Tensor]:
+        return {"ce": nn.functional.cross_entropy(labelled.logits, labelled.labels)}
+
+    def predict(self, batch: Any) -> Tensor:
+        return cast(Tensor, batch.logits).softmax(dim=1)
+
+
+def test_options_and_schedules_of_groups_reach_their_optimizers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step has the rate of its point of the stage, also after a resume; the config's schedule holds where a group has none."""
+    rates: list[tuple[str, float, float]] = []
+
+    def watch(kind: type[torch.optim.Optimizer]) -> None:
+        step = kind.step
+
+        def watched(self: Any, *given: Any, **more: Any) -> Any:
+            rates.append((kind.__name__, self.param_groups[0]["lr"], self.param_groups[0].get("momentum", 0.0)))
+            return step(self, *given, **more)
+
+        monkeypatch.setattr(kind, "step", watched)
+
+    watch(torch.optim.SGD)
+    watch(torch.optim.Adam)
+    method, section = Toy(_Grouped), {"schedule": {"use": "inverse_decay"}}  # type: ignore[arg-type]
+    whole = method.trainer(tmp_path / "whole", **section).run().posteriors
+    steps = [number / 12 for number in range(12)]
+    config = Schedule(use="inverse_decay")
+    assert [rate for name, rate, _ in rates if name == "Adam"] == pytest.approx([1e-2 * config.factor(t) for t in steps])
+    assert [rate for name, rate, _ in rates if name == "SGD"] == pytest.approx([0.1 * _Grouped.schedule.factor(t) for t in steps])
+    assert {momentum for name, _, momentum in rates if name == "SGD"} == {0.8}
+
+    def stop(stage: str, epoch: int, step: int, losses: object) -> None:
+        if step == 7:
+            raise _Stop
+
+    first, rates[:] = list(rates), []
+    killed = method.trainer(tmp_path / "killed", listener=Listener(step_end=stop), **section)
+    with pytest.raises(_Stop):
+        killed.run()
+    rates.clear()
+    assert torch.equal(method.trainer(tmp_path / "killed", **section).run(Checkpoint.load(killed.path)).posteriors, whole)
+    assert rates == first[2 * 6 :], "steps 6 to 11 again"
+
+
+def test_what_a_component_leaves_out_is_filled_in() -> None:
+    """By the members of the protocol, bound to the component; what it has stays."""
+
+    class Scorer:
+        def score(self, epoch: int) -> float:
+            return float(epoch)
+
+    assert completed(cast(Selector, Scorer()), Selector).keeps_last is False
+    method = toy(adapt=coral).method()
+    assert method.prediction_backbone() is None and method.needs_support is False and method.field is None
+    loss, _ = method.losses.values()  # type: ignore[attr-defined]
+    assert loss.views == frozenset() and loss.predicts is False and loss.parameters_by_group() == {} and loss.diagnostics() == {}
