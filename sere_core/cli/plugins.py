@@ -349,3 +349,5 @@ def _show(entry: Entry, results: Sequence[Result], why: Sequence[str]) -> None:
     for result in results:
         if result.passed is False:
             print(f"    {result}")
+        elif result.passed and result.message:
+            print(f"    note: {result}")

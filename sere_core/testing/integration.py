@@ -52,7 +52,7 @@ def config(subject: Subject, block: Config | None = None) -> Config:
     """A tiny config that uses the component; or, in its place, what `block` says."""
     kind = subject.entry.kind
     this = {"use": _use(subject), "params": _data(subject)} if block is None else block
-    made = _base()
+    made = base_config()
     if kind == "corpus":
         made["corpora"]["source"]["params"]["emotions"] = _two_emotions(subject)
         made["corpora"]["target"] = this
@@ -95,7 +95,9 @@ def run(subject: Subject, made: Config) -> Path:
     return folder
 
 
-def _base() -> Config:
+def base_config() -> Config:
+    """Two made-up languages, a small network, three steps."""
+
     def corpus(language: str) -> Config:
         params = {"language": language, "speakers": 2, "per_class": 1, "emotions": ["anger", "sadness"], "seconds": 0.4}
         return {"use": "sere.synthetic", "params": params}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 import pytest
 from pydantic import field_validator
 
+from sere_core.cli import run_main
+from sere_core.cli.plugins import check
 from sere_core.testing import check_component, checks, run_checks
 from sere_core.testing.harness import blocked
+from sere_core.testing.integration import base_config
 from sere_registry import GROUPS, ComponentSpec, NoParams, Params, param
 from sere_registry.catalog import Announced, Catalog
 
@@ -238,6 +242,33 @@ def test_a_wheel_that_installs_a_generic_name_fails_its_check(tmp_path: Path, mo
     assert failed("loss", catalog(spec("loss", "GoodLoss"))) == {INSTALLED}
 
 
+#: what the module of a loss does -> how the note names it
+REACHES = {
+    "open": "def forward(self): return open('a')",
+    "path.read_text": "def forward(path): return path.read_text()",
+    "os.scandir": "import os\ndef forward(): return os.scandir('.')",
+    "gc": "import gc",
+    "sys._getframe": "import sys\nframe = sys._getframe",
+    "inspect.stack": "from inspect import stack",
+    "sere_core.plan": "from sere_core import plan",
+    "sere_core.score.scores": "import sere_core.score.scores",
+}
+
+
+@pytest.mark.parametrize(("what", "code"), REACHES.items())
+def test_code_that_could_read_target_labels_is_noted_with_its_place(what: str, code: str, tmp_path: Path) -> None:
+    """In a loss, which passes all the same; an encoder may read files."""
+    called = code if what != "sys._getframe" else code + "()"
+    for kind in ("loss", "encoder"):
+        path = tmp_path / f"{kind}.py"
+        path.write_text(
+            f"{MODULE.format(line='').replace('loss', kind)}\n\ndef never():\n" + "".join(f"    {line}\n" for line in called.splitlines())
+        )
+        (told,) = [each for each in run_checks(kind, f"file:{path}:SPEC") if each.id == "static.label_access"]
+        assert told.passed is True
+        assert (f"{path}:" in told.message and what in told.message) == (kind == "loss"), told.message
+
+
 def test_a_component_of_one_file_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever its path is relative to: the config that the kit runs it with lies in a folder of its own."""
     (tmp_path / "thing.py").write_text(MODULE.format(line=""))
@@ -260,6 +291,37 @@ def test_the_network_is_named_and_let_be_afterwards() -> None:
         for end in socket.socketpair():
             end.close()
     assert tried == [], "processes of this machine talk to each other by sockets too"
+
+
+def test_a_note_is_printed_and_fails_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thing.py").write_text(MODULE.format(line="import subprocess"))
+    check_component("loss", f"file:{tmp_path}/thing.py:SPEC", skip=("integration.",))
+    assert check([f"loss=file:{tmp_path}/thing.py:SPEC"], False) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert (
+        first.startswith("passed ") and second.startswith("    note: static.label_access: ") and "thing.py:3 imports subprocess" in second
+    )
+
+
+def test_a_package_for_an_older_contract_gets_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """P105 names both versions, in `sere plugins check`, in a run that names it, and in no other."""
+    info = tmp_path / "sere_old-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sere-old\nVersion: 1.0\nRequires-Dist: sere<1\n")
+    (info / "entry_points.txt").write_text("[sere.losses]\nold.thing = sere_old:SPEC\n")
+    (tmp_path / "sere_old.py").write_text(MODULE.format(line="").replace('name="thing"', 'name="thing", api=1'))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert check(["sere-old"], False) == 3
+    _, *told = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in told if "P105" in line)
+    assert line.startswith("    static.metadata: [P105]") and "old.thing" in line and "api 1" in line.replace("api=1", "api 1")
+    config = json.dumps({**base_config(), "losses": {"one": {"use": "old.thing"}}})
+    (tmp_path / "old.yaml").write_text(config)
+    assert run_main([str(tmp_path / "old.yaml"), "--dry-run"]) == 3
+    assert "P105" in capsys.readouterr().err
+    sys.modules.pop("sere_old", None)
 
 
 def test_an_expected_failure_is_excused_and_a_stale_one_is_not() -> None:

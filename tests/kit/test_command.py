@@ -27,7 +27,7 @@ def test_a_distribution_with_a_fault(capsys: pytest.CaptureFixture[str]) -> None
     given = catalog(spec("loss", "IgnoresMask"))
     assert check(["sere-xyz"], False, catalog=given) == 3
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("FAILED  loss xyz.thing (sere-xyz 1.0)") and second.startswith("    loss.padding: the term 'gap' is ")
+    assert first.startswith("FAILED  loss xyz.thing (sere-xyz 1.0)") and second.startswith("    loss.padding: the term 'gap' ")
 
 
 def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
