@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sere_core.testing.toy import toy_network
-from sere_registry import BuildContext, Encoded, Frames, Inputs, LabelledBatch, Progress, Resonance, UnlabelledBatch, Views
+from sere_registry import Backbone, BuildContext, Encoded, Frames, Inputs, LabelledBatch, Progress, Resonance, UnlabelledBatch, Views
 
 Array = NDArray[np.float32]
 Batch = LabelledBatch | UnlabelledBatch
@@ -97,7 +98,7 @@ class Shape:
 
     def context(self) -> BuildContext:
         """With a small network that encodes the `inputs` of the batches below."""
-        backbone = toy_network(DIM, DIM, self.bursts, CLASSES).to(self.dtype)
+        backbone = cast(Backbone, toy_network(DIM, DIM, self.bursts, CLASSES).to(self.dtype))
         return BuildContext(
             "mine", CLASSES, dim=DIM, dynamics_dim=self.bursts, input_dim=DIM, languages=("xa", "xb"), speakers=2, backbone=backbone
         )

@@ -171,10 +171,9 @@ def label_access(code: str) -> Iterator[tuple[int, str]]:
             called = ast.unparse(node.func)
             if called in FUNCTIONS or (isinstance(node.func, ast.Attribute) and node.func.attr in METHODS):
                 yield node.lineno, f"calls {called}"
-        for name in imports(node):
-            if name in FUNCTIONS or any(f"{name}.".startswith(f"{module}.") for module in MODULES):
-                yield node.lineno, f"imports {name}"
-                break
+        taken = [name for name in imports(node) if name in FUNCTIONS or any(f"{name}.".startswith(f"{each}.") for each in MODULES)]
+        if isinstance(node, ast.stmt) and taken:
+            yield node.lineno, f"imports {taken[0]}"
 
 
 def imports(node: ast.AST) -> list[str]:

@@ -135,7 +135,8 @@ def _data(subject: Subject) -> Config:
 
 
 def _corpus(subject: Subject) -> Corpus:
-    return subject.build(BuildContext("target", cache=shared_cache()))
+    found: Corpus = subject.build(BuildContext("target", cache=shared_cache()))
+    return found
 
 
 def _speakers(subject: Subject) -> set[str]:

@@ -82,7 +82,8 @@ def view_shapes(subject: Subject) -> None:
             else:
                 whole = isinstance(found, np.ndarray) and found.dtype == np.float32 and found.ndim == 1
                 assert whole, f"{name} becomes no samples of float32"
-                assert len(cast(Array, found)) > 0 and np.isfinite(found).all(), f"{name} becomes empty or not finite"  # type: ignore[call-overload]
+                samples = cast(Array, found)
+                assert len(samples) > 0 and bool(np.isfinite(samples).all()), f"{name} becomes empty or not finite"
 
 
 @VIEW("view.mask", "view.shapes")
