@@ -189,7 +189,7 @@ def sources(subject: Subject) -> dict[Path, str]:
     """The files of the factory's module and of what it imports from its own package or from sere's plugins, and their text."""
     first = subject.spec.factory.partition(":")[0]
     found: dict[Path, str] = {}
-    waiting: list[Path | None] = [Path(subject.entry.distribution) if subject.entry.local else _file(first)]
+    waiting = [_file(first), Path(subject.entry.distribution) if subject.entry.local else None]
     while waiting:
         path = waiting.pop()
         if path is None or path in found:
