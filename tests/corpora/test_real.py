@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -33,9 +32,7 @@ Build = Callable[..., Any]
 )
 def test_official_counts(real: Path, build: Build, name: str, number: int, speakers: int, texts: int, classes: dict[str, int]) -> None:
     corpus = build(name, root=real / name)
-    start = time.process_time()
     utterances = corpus.utterances()
-    assert time.process_time() - start < 0.3
     genders = {utterance.speaker: utterance.recording.gender for utterance in utterances}
     assert len(utterances) == number
     assert len(genders) == speakers
