@@ -49,6 +49,22 @@ def test_the_registry_imports_neither_torch_nor_numpy_nor_what_stands_above_it()
     assert not [module for module in loaded if under(module, *heavy, *above)]
 
 
+#: the engine's rooms from the ground up; none imports one that stands after it
+ROOMS = (
+    *("rng", "functional", "console", "hookbus", "tables", "config", "features", "data", "score"),
+    *("plan", "train", "material", "run", "picture", "compare", "testing", "cli"),
+)
+
+
+def test_no_import_of_the_engine_runs_up() -> None:
+    def room(module: str) -> int:
+        parts = module.replace("/", ".").removesuffix(".py").split(".")
+        return ROOMS.index(parts[1]) if len(parts) > 1 and parts[1] in ROOMS else -1
+
+    up = [each for each in imports("sere_core") if under(each[1], "sere_core") and room(each[0]) >= 0 and room(each[1]) > room(each[0])]
+    assert not up
+
+
 def test_the_engine_never_imports_plugins() -> None:
     assert not [each for each in imports("sere_core") if under(each[1], "sere_plugins")]
 
