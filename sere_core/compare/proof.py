@@ -5,10 +5,11 @@ Within each pair and seed, rows that do not vary a thing must agree in it.  Over
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from typing import NamedTuple
 
 from sere_core.compare.plan import ComparePlan, Row
 from sere_registry.errors import Problem
@@ -49,21 +50,14 @@ _OPTIONAL = ("config.corpora", "digests.corpora", "digests.features", "digests.s
 _OF_PAIRS = ("task", "corpora", "paths", "encoders")
 
 
-@dataclass(frozen=True)
-class Proof:
-    """What was found.
-
-    Args:
-        allowed: lines for the table: differences that were allowed by name.
-        refused: all others, one problem each; none if the table may stand.
-    """
+class Proof(NamedTuple):
+    """Differences that were allowed by name, as lines for the table; and all others, none if the table may stand."""
 
     allowed: tuple[str, ...]
     refused: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
-class _Difference:
+class _Difference(NamedTuple):
     """Rows that are not as the others in one thing, at one place; or a row that is not everywhere the same."""
 
     name: str
@@ -72,30 +66,27 @@ class _Difference:
     values: tuple[str, str]
     where: str
 
-    @property
-    def kind(self) -> tuple[str, tuple[str, ...]]:
-        """What makes one line of many places."""
-        return allow_name(self.name), self.rows
-
 
 def prove(plan: ComparePlan, records: Mapping[str, Conditions]) -> Proof:
-    """Compare what records say of their runs.
+    """Compare what records say of their runs; equal runs give no line at all.
 
     Args:
         plan: of the comparison.
         records: job -> its conditions, for the jobs that are done.
-
-    Returns:
-        Equal runs give no line at all.
     """
+
+    def kind(one: _Difference) -> tuple[str, tuple[str, ...]]:
+        """What makes one line of many places."""
+        return allow_name(one.name), one.rows
+
     allowed, refused = [], []
-    found = sorted([*_within(plan, records), *_across(plan, records)], key=lambda one: one.kind)
-    for (name, _), group in groupby(found, key=lambda one: one.kind):
+    found = sorted([*_within(plan, records), *_across(plan, records)], key=kind)
+    for (name, rows), group in groupby(found, key=kind):
         first, *rest = group
         more = len({one.where for one in (first, *rest)}) - 1
         where = first.where + (f" and {more} more" if more else "")
         old, new = map(_short, first.values)
-        what = f"{first.name}: {', '.join(first.rows)}: {new}, {first.against}: {old}, at {where}"
+        what = f"{first.name}: {', '.join(rows)}: {new}, {first.against}: {old}, at {where}"
         if is_below(first.name, *plan.allow):
             allowed.append(f"allowed difference in {what}")
         else:
@@ -105,13 +96,13 @@ def prove(plan: ComparePlan, records: Mapping[str, Conditions]) -> Proof:
 
 
 def _within(plan: ComparePlan, records: Mapping[str, Conditions]) -> Iterator[_Difference]:
-    """Rows that differ, by pair and seed."""
+    """By pair and seed, rows without the value of the reference row, or of most rows where the reference may vary it."""
     places: dict[tuple[str, int], list[tuple[str, Conditions]]] = {}
-    rows = {row.name: row for row in plan.rows}
     for job in plan.jobs:
         if job.job in records:
             places.setdefault((job.pair, job.seed), []).append((job.row, records[job.job]))
-    explained: dict[tuple[str, str], bool] = {}
+    rows = {row.name: row for row in plan.rows}
+    explained = functools.cache(lambda name, row: is_explained(name, rows[row]))
     for (pair, seed), members in places.items():
         for name in dict.fromkeys(name for _, seen in members for name in seen):
             if len({seen.get(name) for _, seen in members}) == 1:
@@ -119,33 +110,27 @@ def _within(plan: ComparePlan, records: Mapping[str, Conditions]) -> Iterator[_D
             values: dict[str, list[str]] = {}
             for row, seen in members:
                 value = _value(name, seen)
-                if (name, row) not in explained:
-                    explained[name, row] = is_explained(name, rows[row])
-                if value is not None and not explained[name, row]:
+                if value is not None and not explained(name, row):
                     values.setdefault(value, []).append(row)
-            if len(values) > 1 and not _only_paths(values):
-                yield from _odd(name, values, plan.reference, f"{pair} seed {seed}")
-
-
-def _odd(name: str, values: Mapping[str, Sequence[str]], reference: str, where: str) -> Iterator[_Difference]:
-    """The rows that do not have the value of the reference row (or of most rows, where the reference may vary it)."""
-    common = next((value for value, rows in values.items() if reference in rows), max(values, key=lambda value: len(values[value])))
-    against = reference if reference in values[common] else values[common][0]
-    for value, rows in values.items():
-        if value != common:
-            yield _Difference(name, tuple(rows), against, (common, value), where)
+            if len(values) < 2 or _only_paths(values):
+                continue
+            most = max(values, key=lambda value: len(values[value]))
+            common = next((value for value, those in values.items() if plan.reference in those), most)
+            against = plan.reference if plan.reference in values[common] else values[common][0]
+            for value, those in values.items():
+                if value != common:
+                    yield _Difference(name, tuple(those), against, (common, value), f"{pair} seed {seed}")
 
 
 def _across(plan: ComparePlan, records: Mapping[str, Conditions]) -> Iterator[_Difference]:
     """Rows that are not the same row everywhere."""
     for row in plan.rows:
-        places = [(f"{job.pair} seed {job.seed}", records[job.job]) for job in plan.jobs if job.row == row.name and job.job in records]
+        jobs = [job for job in plan.jobs if job.row == row.name and job.job in records]
+        places = [(f"{job.pair} seed {job.seed}", records[job.job]) for job in jobs]
         constant = [name for name in dict.fromkeys(name for _, seen in places for name in seen) if _is_constant(name, row)]
         for where, seen in places[1:]:
             first_place, first = places[0]
             for name in constant:
-                if first.get(name) == seen.get(name):
-                    continue
                 old, new = _value(name, first), _value(name, seen)
                 if old != new and old is not None and new is not None and not _only_paths((old, new)):
                     yield _Difference(name, (row.name,), first_place, (old, new), where)
@@ -167,7 +152,7 @@ def _value(name: str, seen: Conditions) -> str | None:
     return seen.get(name, None if is_below(name, *_OPTIONAL) else "nothing")
 
 
-def _only_paths(values: Mapping[str, object] | Sequence[str]) -> bool:
+def _only_paths(values: Iterable[str]) -> bool:
     """Do they differ in where files lie only?  What is in the files is compared by digests."""
     return all(os.path.isabs(value) for value in values)
 

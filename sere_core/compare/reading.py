@@ -6,94 +6,116 @@ import functools
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ValidationError
+from numpy.typing import NDArray
 
-from sere_core.compare.facts import Counts, Results, RunFacts
 from sere_core.compare.plan import ComparePlan, is_done, read_failure, read_timing, record_of
 from sere_core.compare.proof import is_below, prove
 from sere_core.config.nodes import leaves
-from sere_core.score.records import load_yaml, read_verified
-from sere_registry.errors import SereError, error
+from sere_core.score.metrics import uar
+from sere_core.score.records import Data, load_yaml, read_verified
+from sere_registry.errors import Problem, SereError, error
+
+Counts = NDArray[np.int64]
 
 _HINT = "take its folder away, and the next `sere compare` makes it again"
 #: of a config: what results do not depend on, as in the digest that names a job
 _IGNORED = ("name", "plugins", "output", "hooks", "features.cache", "train.device", "train.threads", "train.checkpoint_every", "seed")
 _SEED = re.compile(rb"(?m)^seed: .*\n")
+_NO_COUNTS: Counts = np.zeros((0, 0, 0), dtype=np.int64)
 
 
-class _Speaker(BaseModel):
-    speaker: str
-    gender: str | None = None
-    confusion: list[list[int]]
+@dataclass(frozen=True)
+class RunFacts:
+    """What tables, statistics and reports know of a finished run.
 
-
-class _Fold(BaseModel):
-    fold: int
-    confusion: list[list[int]]
-    speakers: list[_Speaker] | None = None
-
-
-class _Opening(BaseModel):
-    opener: str
-    count: int
-
-
-class _Scores(BaseModel):
-    """What is read of scores.json."""
-
-    classes: tuple[str, ...]
-    complete: bool
-    folds: list[_Fold]
-    openings: list[_Opening]
-
-
-class _Component(BaseModel):
-    kind: str
-    id: str
-    name: str
-    distribution: str
-    version: str
-    code: str = ""
-
-
-class _Notes(BaseModel):
-    warnings: tuple[str, ...] = ()
-
-
-class _Manifest(BaseModel):
-    """What is read of manifest.json."""
+    Args:
+        job, path: its record.
+        classes: C names.
+        protocol, selection, evidence: parts of the row's full name; see `sere_core.score.manifest`.
+        conditions: of the run, flat, for the proof; see `sere_core.compare.proof`.
+        digests: flat, e.g. {"folds": ..., "features.all": ..., "corpora.emodb": ..., "streams.labelled": ...}.
+        confusion: `[F, C, C]` by fold; rows true, columns predicted.
+        speakers: the S scored speakers, with `genders` ("female", "male" or None) and `speaker_folds` (the fold that scored each).
+        by_speaker: `[S, C, C]`.  None of the four where the corpus does not know speakers: they are empty then.
+        openings: how many target labels were opened, by opener.
+        seconds: by phase.
+        peak_mib: the most memory that the process held; None if unknown.
+        parameters: how many numbers were trained; None if unknown.
+        clustering: by fold, what the scorer found of the embeddings of the scored utterances; see `sere_core.score.metrics`.
+    """
 
     job: str
+    path: Path
+    classes: tuple[str, ...]
     protocol: str
     selection: str
     evidence: str
-    digests: dict[str, str | dict[str, str]]
-    versions: dict[str, str]
-    components: list[_Component]
-    seeds: dict[str, int]
-    machine: dict[str, str | int | None]
-    parameters: dict[str, int] = {}
-    notes: _Notes
+    digests: Mapping[str, str]
+    confusion: Counts
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    speakers: tuple[str, ...] = ()
+    genders: tuple[str | None, ...] = ()
+    speaker_folds: tuple[int, ...] = ()
+    by_speaker: Counts = field(default_factory=_NO_COUNTS.copy)
+    openings: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_mib: float | None = None
+    parameters: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, object] = field(default_factory=dict)
+    clustering: Sequence[Mapping[str, float]] = ()
 
-    def flat_digests(self) -> dict[str, str]:
-        """{"folds": a, "corpora": {"x": b}} -> folds: a, corpora.x: b."""
-        found: dict[str, str] = {}
-        for name, value in self.digests.items():
-            found.update({name: value} if isinstance(value, str) else {f"{name}.{key}": each for key, each in value.items()})
-        return found
+    @cached_property
+    def uar(self) -> float:
+        """The mean over folds of the unweighted average recall, in [0, 1]."""
+        return float(uar(self.confusion).mean())
 
 
-class _Folds(BaseModel):
-    """What is read of folds.json."""
+@dataclass(frozen=True)
+class Results:
+    """A comparison's plan with what is there of its runs.
 
-    classes: list[str]
-    folds: list[dict[str, object]]
+    Args:
+        plan: what was to be run.
+        runs: (row, pair, seed) -> facts; places without a finished record are missing.
+        failures: (row, pair, seed) -> the one line of why.
+        allowed: differences between records that were found and had been allowed by name, as lines.
+        refused: all other differences, which forbid a table (T506).
+        config: the reference row's resolved config, for "what was compared and how".
+    """
+
+    plan: ComparePlan
+    runs: Mapping[tuple[str, str, int], RunFacts]
+    failures: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
+    allowed: tuple[str, ...] = ()
+    refused: tuple[Problem, ...] = ()
+    config: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def failure_lines(self) -> list[str]:
+        """The failures with their places."""
+        return [f"failed: {row} {pair} seed {seed}: {line}" for (row, pair, seed), line in self.failures.items()]
+
+    def of_row(self, name: str) -> list[RunFacts]:
+        return [run for (row, _, _), run in self.runs.items() if row == name]
+
+    def check(self) -> None:
+        """May its rows share a table?
+
+        Raises:
+            SereError: T506 for every difference that nothing explains and that is not allowed by name.
+        """
+        if self.refused:
+            raise SereError(*self.refused)
 
 
 def read_results(folder: Path) -> Results:
@@ -119,14 +141,14 @@ def read_results(folder: Path) -> Results:
         except SereError as cause:
             failures[job] = f"[{cause.problems[0].code}] {cause.problems[0].message}; {cause.problems[0].hint}"
     places = {(job.row, job.pair, job.seed): job.job for job in plan.jobs}
-    proof = prove(plan, {job: facts.conditions for job, facts in runs.items()})
+    allowed, refused = prove(plan, {job: facts.conditions for job, facts in runs.items()})
     first = next((runs[job.job] for job in plan.jobs if job.row == plan.reference and job.job in runs), None)
     return Results(
         plan=plan,
         runs={place: runs[job] for place, job in places.items() if job in runs},
         failures={place: failures[job] for place, job in places.items() if job in failures},
-        allowed=proof.allowed,
-        refused=proof.refused,
+        allowed=allowed,
+        refused=refused,
         config={} if first is None else load_yaml((first.path / "config.yaml").read_bytes()),
     )
 
@@ -139,44 +161,45 @@ def read_facts(folder: Path) -> RunFacts:
     """
     try:
         contents = read_verified(folder)
-        manifest = _Manifest.model_validate_json(contents["manifest.json"])
-        scores = _Scores.model_validate_json(contents["scores.json"])
-        if manifest.job != folder.name:
-            raise ValueError(f"it is the record of job {manifest.job}")
-        if not scores.complete:
+        manifest, scores = (json.loads(contents[name]) for name in ("manifest.json", "scores.json"))
+        if manifest["job"] != folder.name:
+            raise ValueError(f"it is the record of job {manifest['job']}")
+        if not scores["complete"]:
             raise ValueError("not all folds are scored")
-        speakers = [(each, fold.fold) for fold in scores.folds for each in fold.speakers or ()]
-        size = len(scores.classes)
-        openings: dict[str, int] = {}
-        for each in scores.openings:
-            openings[each.opener] = openings.get(each.opener, 0) + each.count
+        folds, size = scores["folds"], len(scores["classes"])
+        speakers = [(each, fold["fold"]) for fold in folds for each in fold.get("speakers") or ()]
+        openings: Counter[str] = Counter()
+        for each in scores["openings"]:
+            openings[each["opener"]] += each["count"]
+        parts = leaves(dict(manifest["digests"]))
+        digests = {".".join(path): value for path, value in parts if isinstance(value, str)}
+        said = [{**(fold.get("clustering") or {}), "pseudo_accuracy": fold.get("pseudo_accuracy")} for fold in folds]
         seconds, peak = read_timing(folder)
         return RunFacts(
-            job=manifest.job,
+            job=manifest["job"],
             path=folder,
-            classes=scores.classes,
-            protocol=manifest.protocol,
-            selection=manifest.selection,
-            evidence=manifest.evidence,
-            digests=manifest.flat_digests(),
-            conditions=_conditions(manifest, contents["config.yaml"], contents["folds.json"]),
-            confusion=_counts([fold.confusion for fold in scores.folds], size),
-            speakers=tuple(each.speaker for each, _ in speakers),
-            genders=tuple(each.gender for each, _ in speakers),
+            classes=tuple(scores["classes"]),
+            protocol=manifest["protocol"],
+            selection=manifest["selection"],
+            evidence=manifest["evidence"],
+            digests=digests,
+            conditions=_conditions(manifest, digests, contents["config.yaml"], contents["folds.json"]),
+            confusion=_counts([fold["confusion"] for fold in folds], size),
+            speakers=tuple(each["speaker"] for each, _ in speakers),
+            genders=tuple(each.get("gender") for each, _ in speakers),
             speaker_folds=tuple(fold for _, fold in speakers),
-            by_speaker=_counts([each.confusion for each, _ in speakers], size) if speakers else np.zeros((0, 0, 0), dtype=np.int64),
+            by_speaker=_counts([each["confusion"] for each, _ in speakers], size) if speakers else _NO_COUNTS,
             openings=openings,
-            warnings=manifest.notes.warnings,
+            warnings=tuple(manifest["notes"].get("warnings", ())),
             seconds=seconds,
             peak_mib=peak,
-            parameters=manifest.parameters.get("trained"),
+            parameters=manifest.get("parameters", {}).get("trained"),
+            versions=manifest["versions"],
+            machine=manifest["machine"],
+            clustering=[{name: float(value) for name, value in fold.items() if value is not None} for fold in said],
         )
     except SereError as cause:
         raise SereError(*(replace(problem, hint=_HINT) for problem in cause.problems)) from cause
-    except ValidationError as cause:
-        first = cause.errors()[0]
-        what = f"{cause.title.strip('_').lower()}.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise error("T505", f"{folder} cannot be used: {what}", _HINT) from cause
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as cause:
         raise error("T505", f"{folder} cannot be used: {' '.join(str(cause).split())}", _HINT) from cause
 
@@ -188,24 +211,25 @@ def _counts(lists: Sequence[Sequence[Sequence[int]]], size: int) -> Counts:
     return counts
 
 
-def _conditions(manifest: _Manifest, config: bytes, folds: bytes) -> dict[str, str]:
+def _conditions(manifest: Data, digests: Mapping[str, str], config: bytes, folds: bytes) -> dict[str, str]:
     """What the record says of the conditions of its run, flat; the proof compares these.
 
     Names begin with what they are of: `config.`, `digests.`, `components.`, `versions.`, `seeds.`, `machine.`, or are `classes` and
     `selection`.
     """
-    found = {**_of_config(_SEED.sub(b"", config, count=1)), **_of_folds(folds), "selection": manifest.selection}
-    sections = ("corpora.", "features.", "streams.")
-    found |= {f"digests.{name}": value for name, value in manifest.flat_digests().items() if name.startswith(sections)}
-    for each in manifest.components:
-        if each.kind != "hook":
-            found[f"components.{each.id}"] = f"{each.name} of {each.distribution} {each.version}"
-            found[f"components.{each.id}.code"] = each.code
-    engine = manifest.digests.get("engine", {})
-    found |= {f"versions.{name}": value for name, value in manifest.versions.items()}
-    found |= {f"versions.sere.{package}": value for package, value in (engine.items() if isinstance(engine, dict) else ())}
-    found |= {f"seeds.{name}": str(value) for name, value in manifest.seeds.items()}
-    return found | {f"machine.{name}": str(manifest.machine[name]) for name in ("device", "precision")}
+    found = {**_of_config(_SEED.sub(b"", config, count=1)), **_of_folds(folds), "selection": manifest["selection"]}
+    for name, value in digests.items():
+        section, _, part = name.partition(".")
+        if section in ("corpora", "features", "streams"):
+            found[f"digests.{name}"] = value
+        elif section == "engine":
+            found[f"versions.sere.{part}"] = value
+    for each in manifest["components"]:
+        if each["kind"] != "hook":
+            found[f"components.{each['id']}"] = f"{each['name']} of {each['distribution']} {each['version']}"
+            found[f"components.{each['id']}.code"] = each.get("code", "")
+    found |= {f"{section}.{name}": str(value) for section in ("versions", "seeds") for name, value in manifest[section].items()}
+    return found | {f"machine.{name}": str(manifest["machine"][name]) for name in ("device", "precision")}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -222,9 +246,9 @@ def _of_config(config: bytes) -> Mapping[str, str]:
 @functools.lru_cache(maxsize=256)
 def _of_folds(data: bytes) -> Mapping[str, str]:
     """Of folds, which the rows of one pair and seed share."""
-    task = _Folds.model_validate_json(data)
-    found = {"classes": ", ".join(task.classes)}
+    task = json.loads(data)
+    found = {"classes": ", ".join(task["classes"])}
     for name in ("labelled", "source", "target", "test"):
-        members = json.dumps([fold[name] for fold in task.folds], sort_keys=True)
+        members = json.dumps([fold[name] for fold in task["folds"]], sort_keys=True)
         found[f"digests.folds.{name}"] = hashlib.sha256(members.encode()).hexdigest()[:16]
     return found

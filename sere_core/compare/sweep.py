@@ -10,12 +10,12 @@ from statistics import fmean
 
 from rich.text import Text
 
-from sere_core.compare.facts import Results
 from sere_core.compare.grammar import Flags, Request, Tune, read_request
 from sere_core.compare.plan import ComparePlan, Job, Role, Row, is_done, read_failure, record_of, write_json
 from sere_core.compare.planning import Cell, Planned, Planner
 from sere_core.compare.progress import grid
 from sere_core.compare.proof import is_below
+from sere_core.compare.reading import Results
 from sere_core.compare.rows import Value, laid, plain, shortest
 from sere_core.compare.search import Rule, Setting, check_installed, draw, ranges_of, seed_of
 from sere_core.compare.stats.summary import spread

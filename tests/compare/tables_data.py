@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sere_core.compare.facts import Results
-from sere_core.compare.reading import read_results
+from sere_core.compare.reading import Results, read_results
 from sere_core.compare.stats.summary import Interval, PairSummary, RowSummary, Shown, Spread, Summary, Verdict
 from tests.compare.made_up import make_comparison
 

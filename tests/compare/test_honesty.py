@@ -12,9 +12,8 @@ import pytest
 
 from sere_core.cli import compare as command
 from sere_core.cli import main
-from sere_core.compare.facts import Results
 from sere_core.compare.plan import ComparePlan
-from sere_core.compare.reading import read_results
+from sere_core.compare.reading import Results, read_results
 from sere_core.compare.stats.summarise import verdicts
 from tests.compare.tiny import Here
 

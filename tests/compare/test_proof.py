@@ -93,7 +93,7 @@ def component(name: str, key: str, value: str) -> Callable[[Any], None]:
 
 
 def test_rows_that_differ_in_what_they_vary_need_no_excuse(edited: Edited) -> None:
-    assert edited.prove() == Proof((), ()), "another loss, another weight, other steps, and a ceiling's own source"
+    assert edited.prove() == ((), ()), "another loss, another weight, other steps, and a ceiling's own source"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_difference_is_refused_by_name_and_allowed_by_the_same_name(
     edited.edit(row, file, change)
     proof = edited.prove()
     if name is None:
-        assert proof == Proof((), ())
+        assert proof == ((), ())
         return
     (problem,) = proof.refused
     assert problem.code == "T506" and f"allow: [{name}]" in problem.hint
@@ -171,7 +171,7 @@ def test_all_rows_may_not_change_between_seeds_together(edited: Edited) -> None:
 def test_places_of_files_are_no_difference(edited: Edited) -> None:
     edited.edit("ours", "config.yaml", put("/a/data", "corpora", "xa", "params", "root"))
     edited.edit("floor", "config.yaml", put("/b/data", "corpora", "xa", "params", "root"))
-    assert edited.prove() == Proof((), ())
+    assert edited.prove() == ((), ())
 
 
 def test_what_one_row_varies_is_no_freedom_for_the_others(edited: Edited) -> None:

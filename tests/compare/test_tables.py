@@ -14,9 +14,8 @@ import pytest
 from rich.console import Console
 
 from sere_core.cli import main
-from sere_core.compare.facts import Results
 from sere_core.compare.plan import Row
-from sere_core.compare.reading import read_results
+from sere_core.compare.reading import Results, read_results
 from sere_core.compare.stats.summary import Summary
 from sere_core.compare.tables import SHAPES, build, write_tables
 from sere_core.tables import Table, print_tables, render

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sere_core.compare.facts import Results
+from sere_core.compare.reading import Results
 from sere_core.compare.report.studio import COLOURS, INK, LINE, PAPER, Picture, Studio, short
 from sere_core.compare.stats.summary import PairSummary, Ranking, RowSummary, Summary
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import fmean
 
 from markupsafe import Markup
 
-from sere_core.compare.facts import Results
+from sere_core.compare.reading import Results
 from sere_core.compare.report import words
 from sere_core.compare.report.figures import draw_bars, draw_confusion, draw_critical
 from sere_core.compare.report.studio import Picture, Studio
@@ -168,8 +167,7 @@ def cluster_table(source: Source) -> Table | None:
     }
     lines = []
     for row in source.summary.rows:
-        paths = [facts.path for (name, _, _), facts in source.results.runs.items() if name == row.row]
-        folds = [fold for path in paths for fold in _clustering(path)]
+        folds = [fold for run in source.results.of_row(row.row) for fold in run.clustering]
         found = {name: [fold[name] for fold in folds if name in fold] for name in titles}
         means = {name: fmean(values) if values else None for name, values in found.items()}
         if any(found.values()):
@@ -183,16 +181,6 @@ def cluster_table(source: Source) -> Table | None:
         "(in %). Means over folds, seeds and pairs."
     )
     return Table("clusters", caption, (ROW, *map(Column, titles.values())), (tuple(lines),)) if lines else None
-
-
-def _clustering(record: Path) -> list[dict[str, float]]:
-    """By fold what the scorer said of the embeddings of the scored utterances; see `sere_core.score.metrics`."""
-    try:
-        folds = json.loads((record / "scores.json").read_bytes())["folds"]
-        said = [{**(fold.get("clustering") or {}), "pseudo_accuracy": fold.get("pseudo_accuracy")} for fold in folds]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
-    return [{name: float(value) for name, value in fold.items() if isinstance(value, (int, float))} for fold in said]
 
 
 # figures

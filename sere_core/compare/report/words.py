@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
-from sere_core.compare.facts import Results
+from sere_core.compare.reading import Results
 from sere_core.compare.stats.summary import ALPHA, Summary, Verdict
 from sere_core.tables import Cell, Column, Line, Table
 
@@ -132,16 +131,14 @@ def settings(results: Results) -> dict[str, str]:
     opened = ", ".join(f"{number:,} by {opener}" for opener, number in sorted(openings.items()))
     lines["target labels opened"] = opened or "none recorded"
     first = min(results.runs, key=lambda place: place[0] != plan.reference, default=None)
-    versions = _manifest(results.runs[first].path).get("versions") if first else None
-    if isinstance(versions, Mapping):
-        lines["versions"] = _flat(versions)
+    if first is not None:
+        lines["versions"] = _flat(results.runs[first].versions)
     return lines
 
 
 def machines(results: Results) -> list[tuple[str, int]]:
     """The machines that the records name, and how many runs each made."""
-    found = (_manifest(facts.path).get("machine") for facts in results.runs.values())
-    return counted([_flat(data) if isinstance(data, Mapping) else "unknown"] for data in found)
+    return counted([_flat(run.machine)] for run in results.runs.values())
 
 
 def counted(runs: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
@@ -203,15 +200,6 @@ def failures(results: Results) -> list[str]:
                 runs = count(len(unknown), "run was", "runs were")
                 lines.append(f"{row.name}, {pair}: {runs} not made (seed {', '.join(unknown)})")
     return lines
-
-
-def _manifest(record: Path) -> Mapping[str, object]:
-    """The manifest of a record, or nothing where it cannot be read."""
-    try:
-        data = json.loads((record / "manifest.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
 
 
 def _listed(values: Iterable[str]) -> str:

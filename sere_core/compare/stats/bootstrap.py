@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sere_core.compare.facts import Results, RunFacts
+from sere_core.compare.reading import Results, RunFacts
 from sere_core.compare.stats.summary import ALPHA, How, Interval
 from sere_core.rng import derive
 from sere_core.score.metrics import class_mean

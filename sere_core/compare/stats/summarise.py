@@ -9,8 +9,8 @@ from statistics import fmean, median
 
 import numpy as np
 
-from sere_core.compare.facts import Results, RunFacts
 from sere_core.compare.plan import Row
+from sere_core.compare.reading import Results, RunFacts
 from sere_core.compare.stats.bootstrap import REPLICATES, Replicates, sides
 from sere_core.compare.stats.paired import Paired, holm, paired, smallest_detectable
 from sere_core.compare.stats.ranks import rank_rows

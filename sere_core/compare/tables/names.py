@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sere_core.compare.facts import Results, RunFacts
+from sere_core.compare.reading import Results, RunFacts
 from sere_core.score.manifest import EVIDENCE, weakest
 from sere_core.tables.model import plain
 from sere_registry.errors import Problem, SereError

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sere_core.compare.facts import Results
+from sere_core.compare.reading import Results
 from sere_core.compare.stats.summary import RowSummary, Summary
 from sere_core.compare.tables.names import refuse_mixed
 from sere_core.compare.tables.source import (

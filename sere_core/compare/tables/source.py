@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from sere_core.compare.facts import Results
+from sere_core.compare.reading import Results
 from sere_core.compare.stats.summary import Interval, PairSummary, RowSummary, Summary, Verdict
 from sere_core.compare.tables.names import CEILING, common, full_names
 from sere_core.tables.model import Cell, Column, Line, number, plain, rank

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sere_core.compare.facts import Results, RunFacts
 from sere_core.compare.plan import ComparePlan, Job, Row
+from sere_core.compare.reading import Results, RunFacts
 
 CLASSES = ("anger", "fear", "happiness", "neutral", "sadness")
 SIX = ("aa>bb", "bb>aa", "aa>cc", "cc>aa", "bb>cc", "cc>bb")

@@ -10,8 +10,8 @@ import warnings
 import numpy as np
 import pytest
 
-from sere_core.compare.facts import Results
 from sere_core.compare.plan import Row
+from sere_core.compare.reading import Results
 from sere_core.compare.stats.paired import holm, sign_flip
 from sere_core.compare.stats.summarise import summarise, verdicts
 from tests.compare.stats.synthetic import SIX, comparison
