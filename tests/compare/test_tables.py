@@ -18,6 +18,7 @@ from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results, read_results
 from sere_core.compare.stats.summary import Summary
 from sere_core.compare.tables import SHAPES, build, write_tables
+from sere_core.compare.tables.source import Source
 from sere_core.tables import Table, print_tables, render
 from sere_registry.errors import SereError
 from tests.compare.made_up import default_protocol, make_comparison
@@ -215,7 +216,7 @@ TUNED = [Row("a", "floor", ()), Row("b", "method", (), "20 trials on source_val"
 )
 def test_what_differs_is_refused_at_once_with_the_rows(tmp_path: Path, shape: dict[str, Any], words: list[tuple[str, ...]]) -> None:
     with pytest.raises(SereError) as caught:
-        write_tables(made(tmp_path, **shape), tmp_path / "tables")
+        write_tables(Source(made(tmp_path, **shape)), tmp_path / "tables")
     assert [problem.code for problem in caught.value.problems] == ["T508"] * len(words)
     for problem, each in zip(caught.value.problems, words, strict=True):
         assert all(word in problem.message for word in each), problem
@@ -269,13 +270,14 @@ def test_combinations_of_encoders_pair_by_pair(tmp_path: Path) -> None:
 
 def test_all_tables_are_written_in_all_formats(small: tuple[Results, Summary], tmp_path: Path) -> None:
     results, summary = small
-    paths = write_tables(results, tmp_path / "tables", summary)
+    paths = write_tables(Source(results, summary), tmp_path / "tables")
     assert {path.name for path in paths} == {f"{s}.{e}" for s in ("main", "classes", "gender", "cost") for e in ("md", "csv", "tex")}
     assert (tmp_path / "tables" / "main.md").read_text() == MAIN_MARKDOWN
     before = {path: path.read_bytes() for path in paths}
-    assert {path: path.read_bytes() for path in write_tables(results, tmp_path / "tables", summary)} == before
+    assert {path: path.read_bytes() for path in write_tables(Source(results, summary), tmp_path / "tables")} == before
     names = {
-        path.name for path in write_tables(made(tmp_path / "b", ["one", "one -x", "two>three"], ["a>b"], 1), tmp_path / "b" / "tables")
+        path.name
+        for path in write_tables(Source(made(tmp_path / "b", ["one", "one -x", "two>three"], ["a>b"], 1)), tmp_path / "b" / "tables")
     }
     assert names == {f"{shape}.{ending}" for shape in SHAPES for ending in ("md", "csv", "tex")}
 

@@ -15,8 +15,8 @@ from sere_core.compare.report.figures import draw_bars, draw_confusion, draw_cri
 from sere_core.compare.report.studio import Picture, Studio
 from sere_core.compare.report.training import History, agreements, draw_diagnostics, draw_losses, draw_maps, history, sample
 from sere_core.compare.stats.summary import ALPHA, Summary
-from sere_core.compare.tables.source import ROW, Source, mean_cell, pair_cell, percent, rank_cell
-from sere_core.tables.model import Cell, Column, Line, Table, number
+from sere_core.compare.tables.source import ROW, Source, percent
+from sere_core.tables.model import Cell, Column, Table, number
 from sere_registry.files import write_atomically
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -48,16 +48,16 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from sere_core.compare.reading import read_results
-    from sere_core.compare.tables.shapes import classes, cost, gender, source, write_tables
+    from sere_core.compare.tables.shapes import classes, cost, gender, main, write_tables
 
     tell("reading records")
     results = read_results(folder)
     results.check()
     tell("statistics")
-    made = source(results)
+    made = Source(results)
     summary = made.summary
     tell("tables")
-    write_tables(results, folder / "tables", summary)
+    write_tables(made, folder / "tables")
     studio = Studio(folder / "figures", lambda name: tell(f"figure {name}"))
     album = draw_album(studio, results, summary)
     for path in studio.folder.glob("*"):  # what an earlier report drew and this one does not
@@ -83,7 +83,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         machines=words.machines(results),
         headline=words.headline(summary),
         sentence=words.sentence,
-        main=main_table(made),
+        main=main(made),
         details=[classes(made), gender(made)],
         verdicts=verdict_table(summary),
         clusters=cluster_table(made),
@@ -109,24 +109,6 @@ def typeset(text: str) -> str:
 
 
 # tables
-
-
-def main_table(source: Source) -> Table:
-    """UAR by row and pair with an interval for each, the mean over pairs, the average rank, and chance."""
-    pairs = source.plan.pairs
-    columns = (ROW, Column("mean", ranked=True), Column("rank"), *(Column(pair, ranked=True) for pair in pairs))
-    sections = source.sections(
-        columns,
-        lambda row: (mean_cell(row, len(pairs), None), rank_cell(row), *(pair_cell(row.pairs.get(pair)) for pair in pairs)),
-        blanks=False,
-    )
-    head, *levels = source.chance((ROW, *columns[3:], columns[1])).cells
-    guess = Line((head, levels[-1], Cell(), *levels[:-1]), {"row": "chance", "role": "chance"})
-    caption = (
-        "UAR in %: mean over seeds of the mean over folds, ± standard deviation between seeds; below it the bootstrap interval. "
-        f"Mean: over pairs; rank: average over pairs. Bold: the best of the methods. All rows: {source.common}."
-    )
-    return Table("main", caption, columns, (*sections, (guess,)))
 
 
 def verdict_table(summary: Summary) -> Table | None:

@@ -1,7 +1,6 @@
 """Tables of a comparison: several shapes (`shapes.py`) of the model in `sere_core.tables`, which writes them.
 
 print_tables(Console(), build(read_results(folder)))
-write_tables(read_results(folder), folder / "tables")
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from sere_core.compare.reading import Results
 from sere_core.compare.stats.summary import RowSummary, Summary
-from sere_core.compare.tables.names import refuse_mixed
 from sere_core.compare.tables.source import (
     ROW,
     STANDING,
@@ -43,56 +42,29 @@ _ENDS = ("interval low", "interval high")
 
 
 def build(results: Results, shape: str = "main", summary: Summary | None = None) -> Table:
-    """One table of a comparison.
-
-    Args:
-        results: of the comparison.
-        shape: one of `SHAPES`.
-        summary: of these results, if it has been computed already.
+    """One table of a comparison, `shape` one of `SHAPES`; `summary` if it has been computed already.
 
     Raises:
         SereError: T508 if the rows do not share a table.
     """
-    return SHAPES[shape](source(results, summary))
+    return SHAPES[shape](Source(results, summary))
 
 
-def write_tables(results: Results, folder: Path, summary: Summary | None = None) -> list[Path]:
+def write_tables(source: Source, folder: Path) -> list[Path]:
     """Write main, classes, gender and cost, and where rows are named so ablation and encoders, in every format of files.
 
-    Args:
-        results: of the comparison.
-        folder: of the files; made if it is not there.
-        summary: of these results, if it has been computed already.
-
-    Returns:
-        The files.
-
     Raises:
-        SereError: T508 if the rows do not share a table; X704 or X705 if a file cannot be written.
+        SereError: X704 or X705 if a file cannot be written.
     """
-    made, paths = source(results, summary), []
-    names = [row.name for row in results.plan.rows]
+    paths = []
+    names = [row.name for row in source.plan.rows]
     left_out = {"ablation": not part_names(names), "encoders": not encoder_names(names)}
     for shape, make in SHAPES.items():
         for format, (ending, write) in FORMATS.items():
             if format != "terminal" and not left_out.get(shape):
                 paths.append(folder / f"{shape}.{ending}")
-                write_atomically(paths[-1], write(make(made)).encode())
+                write_atomically(paths[-1], write(make(source)).encode())
     return paths
-
-
-def source(results: Results, summary: Summary | None = None) -> Source:
-    """What all shapes are made from.
-
-    Raises:
-        SereError: T508 if the rows do not share a table.
-    """
-    refuse_mixed(results)
-    if summary is None:
-        from sere_core.compare.stats.summarise import summarise
-
-        summary = summarise(results)
-    return Source(results, summary)
 
 
 def main(source: Source) -> Table:
@@ -123,7 +95,11 @@ def main(source: Source) -> Table:
 
 
 def ablation(source: Source) -> Table:
-    """Rows by pairs, with a column that is on or off for each part, and the difference from the reference."""
+    """Rows by pairs, with a column that is on or off for each part, and the difference from the reference.
+
+    A part that a row does not name is on where rows take parts away, off where they add them and in floors; else nothing is known
+    of it, as of rows with another stem, which are other methods.
+    """
     parts = part_names([row.name for row in source.plan.rows])
     columns = (
         ROW,
@@ -134,12 +110,16 @@ def ablation(source: Source) -> Table:
         *verdict_columns(source.plan.reference),
     )
     methods = [row.name for row in source.plan.rows if row.role == "method"]
-    default, stems = _default(methods), {_stem(name) for name in methods if _switches(name)}
+    signs = {on for row in methods for on in _switches(row).values()}
+    stems = {_PART.sub("", name).strip() for name in methods if _switches(name)}
+    shown = {True: Cell(ON, data=("on",)), False: Cell(OFF, data=("off",)), None: Cell()}
 
     def cells(row: RowSummary) -> tuple[Cell, ...]:
-        known = {"method": default if stems <= {""} or _stem(row.row) in stems else None, "floor": False}
+        own, usual = _switches(row.row), False if row.role == "floor" else None
+        if row.role == "method" and len(signs) == 1 and (stems <= {""} or _PART.sub("", row.row).strip() in stems):
+            usual = True not in signs
         return (
-            *_checks(row.row, parts, known.get(row.role)),
+            *(shown[own.get(part, usual)] for part in parts),
             *(pair_cell(row.pairs.get(pair)) for pair in source.plan.pairs),
             *_overall(source, row),
             *verdict_cells(source.summary.verdict(row.row)),
@@ -270,21 +250,3 @@ def encoder_names(rows: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 def _switches(row: str) -> dict[str, bool]:
     return {match[2]: match[1] == "+" for match in _PART.finditer(row)}
-
-
-def _stem(row: str) -> str:
-    """What is left of a row's name without its switches: rows of another stem are other methods, of whose parts nothing is known."""
-    return _PART.sub("", row).strip()
-
-
-def _default(rows: Sequence[str]) -> bool | None:
-    """Is a part on that a row does not name?  None where rows both add and take away."""
-    signs = {on for row in rows for on in _switches(row).values()}
-    return not signs.pop() if len(signs) == 1 else None
-
-
-def _checks(row: str, parts: Sequence[str], default: bool | None) -> tuple[Cell, ...]:
-    """Is each part on?  Blank where the name does not tell."""
-    own = _switches(row)
-    shown = {True: Cell(ON, data=("on",)), False: Cell(OFF, data=("off",)), None: Cell()}
-    return tuple(shown[own.get(part, default)] for part in parts)

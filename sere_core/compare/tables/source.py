@@ -1,15 +1,22 @@
-"""What every shape of table is made from: names, captions, sections of lines, and cells of a summary's numbers."""
+"""What every shape of table is made from: full names of rows, captions, sections of lines, and cells of a summary's numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
-from sere_core.compare.reading import Results
+from sere_core.compare.plan import Row
+from sere_core.compare.reading import Results, RunFacts
+from sere_core.compare.stats.summarise import summarise
 from sere_core.compare.stats.summary import Interval, PairSummary, RowSummary, Summary, Verdict
-from sere_core.compare.tables.names import CEILING, common, full_names
+from sere_core.score.manifest import EVIDENCE, weakest
 from sere_core.tables.model import Cell, Column, Line, number, plain, rank
+from sere_registry.errors import Problem, SereError
 
+#: behind the name of every row that was trained on labels of the target
+CEILING = "†"
 #: the column of the rows' names
 ROW = Column("", ("row",), text=True)
 STANDING = "Best in bold, second underlined, among methods."
@@ -21,14 +28,118 @@ _WANTED = {
 }
 
 
+@dataclass(frozen=True)
+class FullName:
+    """A row's full name: two rows that differ in it are not to be read against each other without saying so.
+
+    Args:
+        parts: by what they say, for CSV; empty where the row has no run.  Protocols are without their pairs, the label regime is
+            their first word, features are 8 hex digits over all pairs, the evidence is the weakest of the row's runs.
+        odd: are its features others than the reference's, for a pair that both have?
+    """
+
+    parts: Mapping[str, str]
+    odd: bool
+
+    @property
+    def label(self) -> str:
+        """What stands in front of its line: its name, and all in which it is not like the others."""
+        parts = self.parts
+        words = [parts["row"], CEILING if parts["role"] == "ceiling" else ""]
+        words.append("" if parts["evidence"] in {"", EVIDENCE[0]} else f"({parts['evidence']})")
+        words.append(f"[{parts['features']}]" if self.odd else "")
+        return " ".join(filter(None, words))
+
+
+def _full_name(row: Row, runs: Sequence[RunFacts], features: Mapping[str, str], usual: Mapping[str, str]) -> FullName:
+    """The name of a row, of whose pairs `features` holds digests, and `usual` those of the reference."""
+    protocols = sorted({run.protocol.partition(" ")[2] for run in runs})
+    parts = {
+        "row": plain(row.name),
+        "role": row.role,
+        "protocol": "; ".join(protocols),
+        "regime": "; ".join(dict.fromkeys(words.partition(" ")[0] for words in protocols)),
+        "selection": "; ".join(sorted({run.selection for run in runs})),
+        "features": _one(set(features.values()), sorted(features.items()))[:8],
+        "evidence": weakest(run.evidence for run in runs) if runs else "",
+        "tuning": row.tuning,
+    }
+    return FullName(parts, row.role != "ceiling" and any(usual.get(pair, mine) != mine for pair, mine in features.items()))
+
+
+def _features(results: Results, row: str) -> dict[str, str]:
+    """Pair -> what the features of the row's runs are known by: the digest itself where there is one."""
+    runs: dict[str, set[tuple[tuple[str, str], ...]]] = {}
+    for (name, pair, _), run in results.runs.items():
+        if name == row:
+            kind = tuple(sorted(each for each in run.digests.items() if each[0].startswith("features.")))
+            runs.setdefault(pair, set()).add(kind)
+    return {pair: _one({value for kind in kinds for _, value in kind}, sorted(kinds)) for pair, kinds in runs.items()}
+
+
+def _one(values: set[str], content: object) -> str:
+    """The only value; a digest of `content` where there are several, "" where there is none."""
+    return hashlib.sha256(repr(content).encode()).hexdigest() if len(values) > 1 else "".join(values)
+
+
+def refuse_mixed(results: Results) -> None:
+    """Are the rows of these results comparable?  A ceiling may have a protocol of its own, and its line is marked.
+
+    Raises:
+        SereError: T508, once for each thing that differs, with the rows.
+    """
+    plan, problems = results.plan, list[Problem]()
+
+    def look(what: str, pair: str, values: Iterable[tuple[str, str]]) -> None:
+        rows: dict[str, list[str]] = {}
+        for row, value in values:
+            rows.setdefault(value, []).append(row)
+        if len(rows) > 1:
+            place = f"pair {pair}: " if pair else ""
+            listed = "; ".join(f"{value!r} ({', '.join(dict.fromkeys(names))})" for value, names in rows.items())
+            hint = "make the rows alike, or compare them in two comparisons"
+            problems.append(Problem("T508", f"{place}rows of other {what} share no table: {listed}", hint))
+
+    ceilings = [row.name for row in plan.rows if row.role == "ceiling"]
+    for pair in plan.pairs:
+        runs = [(row, run) for (row, where, _), run in results.runs.items() if where == pair]
+        look("protocols", pair, ((row, run.protocol) for row, run in runs if row not in ceilings))
+        for ceiling in ceilings:
+            look("protocols", pair, ((row, run.protocol) for row, run in runs if row == ceiling))
+        look("classes", pair, ((row, " ".join(run.classes)) for row, run in runs))
+    look("selection rules", "", ((row, run.selection) for (row, _, _), run in results.runs.items()))
+    look("tuning", "", ((row.name, row.tuning) for row in plan.rows if row.name not in ceilings))
+    if problems:
+        raise SereError(*problems)
+
+
 class Source:
-    def __init__(self, results: Results, summary: Summary) -> None:
-        self.results, self.plan, self.summary = results, results.plan, summary
-        self.names = full_names(results)
+    """A comparison's results with all that its tables have in common.
+
+    Raises:
+        SereError: T508 if the rows do not share a table.
+    """
+
+    def __init__(self, results: Results, summary: Summary | None = None) -> None:
+        refuse_mixed(results)
+        self.results, self.plan, self.summary = results, results.plan, summary or summarise(results)
+        features = {row.name: _features(results, row.name) for row in self.plan.rows}
+        usual = features[self.plan.reference]
+        self.names = {row.name: _full_name(row, results.of_row(row.name), features[row.name], usual) for row in self.plan.rows}
         #: runs of a complete row
         self.planned = len(self.plan.pairs) * len(self.plan.seeds)
-        #: what all rows share: protocol, selection, features, tuning, evidence
-        self.common = common(self.names.values())
+
+    @property
+    def common(self) -> str:
+        """What the rows have in common, for the caption; ceilings speak for themselves."""
+        rows = [name for name in self.names.values() if name.parts["role"] != "ceiling" and name.parts["protocol"]]
+        protocols = sorted({words for name in rows for words in name.parts["protocol"].split("; ")})
+        said = [" / ".join(protocols) or "no run yet"]
+        for what in ("selection", "features", "tuning", "evidence"):
+            values = {name.parts[what] for name in rows if not (what == "features" and name.odd)}
+            order = sorted(values, key=lambda label: (EVIDENCE.index(label) if label in EVIDENCE else 0, label))
+            said += [f"{what} {', '.join(order)}"] if values else []
+        return "; ".join(said)
 
     @property
     def seeds(self) -> str:
@@ -37,7 +148,7 @@ class Source:
         return f"mean ± standard deviation over {count} seeds" if count > 1 else "one seed, so no deviation"
 
     def caption(self, what: str) -> str:
-        """A caption: what is shown, then all that makes it readable."""
+        """What is shown, then all that makes it readable."""
         levels = sorted({number(value) for value in self.summary.chance.values()}, key=float)
         chance = f"chance {' to '.join(dict.fromkeys([levels[0], levels[-1]]))} %" if levels else "chance unknown"
         n = f"n = {len(self.results.runs)} of {self.planned * len(self.plan.rows)} runs"
@@ -46,12 +157,9 @@ class Source:
     def sections(
         self, columns: Sequence[Column], make: Callable[[RowSummary], tuple[Cell, ...]], blanks: bool = True
     ) -> tuple[tuple[Line, ...], ...]:
-        """Floors, methods, ceilings: a section each, with best and second marked; a line says so where there is no floor or ceiling.
+        """Floors, methods, ceilings: a section each, with best and second marked; `make` gives the cells behind a row's label.
 
-        Args:
-            columns: of the table.
-            make: the cells of a row, all but its label.
-            blanks: shall a missing floor or ceiling have a line?
+        With `blanks` a missing floor or ceiling has a line that says so.
         """
         found = []
         for role in ("floor", "method", "ceiling"):
@@ -81,11 +189,11 @@ class Source:
 
     def remarks(self) -> tuple[str, ...]:
         """What must be said below every table: ceilings' protocols, other features, missing floors, failures."""
-        ceilings = [name for name in self.names.values() if name.parts["role"] == "ceiling"]
-        labels = [name.label.replace(CEILING, "").strip() for name in ceilings]
-        lines = [
-            f"{CEILING} {label}: a ceiling, not a method: {name.parts['protocol']}" for label, name in zip(labels, ceilings, strict=True)
-        ]
+        lines = []
+        for name in self.names.values():
+            if name.parts["role"] == "ceiling":
+                label = name.label.replace(CEILING, "").strip()
+                lines.append(f"{CEILING} {label}: a ceiling, not a method: {name.parts['protocol']}")
         lines += [f"{name.label}: other features than the reference's" for name in self.names.values() if name.odd]
         lines += [line for role, line in _WANTED.items() if not any(row.role == role for row in self.plan.rows)]
         if self.results.allowed:
