@@ -62,7 +62,7 @@ def measure(folder: Path, runs: int) -> None:
     from rich.console import Console
 
     from sere_core.compare.reading import read_results
-    from sere_core.compare.stats.summarise import summarise
+    from sere_core.compare.stats.summary import summarise
     from sere_core.compare.tables import build
     from sere_core.tables import print_tables, render
 

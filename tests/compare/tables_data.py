@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sere_core.compare.reading import Results, read_results
-from sere_core.compare.stats.summary import Interval, PairSummary, RowSummary, Shown, Spread, Summary, Verdict
+from sere_core.compare.stats.bootstrap import Interval
+from sere_core.compare.stats.summary import PairSummary, RowSummary, Shown, Spread, Summary, Verdict
 from tests.compare.made_up import make_comparison
 
 #: row -> role, UAR by pair, mean

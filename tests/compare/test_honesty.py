@@ -14,7 +14,7 @@ from sere_core.cli import compare as command
 from sere_core.cli import main
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.reading import Results, read_results
-from sere_core.compare.stats.summarise import verdicts
+from sere_core.compare.stats.summary import verdicts
 from tests.compare.tiny import Here
 
 Compare = Callable[[str], tuple[int, Results, str]]

@@ -275,10 +275,8 @@ def test_all_tables_are_written_in_all_formats(small: tuple[Results, Summary], t
     assert (tmp_path / "tables" / "main.md").read_text() == MAIN_MARKDOWN
     before = {path: path.read_bytes() for path in paths}
     assert {path: path.read_bytes() for path in write_tables(Source(results, summary), tmp_path / "tables")} == before
-    names = {
-        path.name
-        for path in write_tables(Source(made(tmp_path / "b", ["one", "one -x", "two>three"], ["a>b"], 1)), tmp_path / "b" / "tables")
-    }
+    other = Source(made(tmp_path / "b", ["one", "one -x", "two>three"], ["a>b"], 1))
+    names = {path.name for path in write_tables(other, tmp_path / "b" / "tables")}
     assert names == {f"{shape}.{ending}" for shape in SHAPES for ending in ("md", "csv", "tex")}
 
 

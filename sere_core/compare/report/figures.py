@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sere_core.compare.reading import Results
 from sere_core.compare.report.studio import COLOURS, INK, LINE, PAPER, Picture, Studio, short
-from sere_core.compare.stats.summary import PairSummary, Ranking, RowSummary, Summary
+from sere_core.compare.stats.ranks import Ranking
+from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from sere_core.compare.reading import Results
-from sere_core.compare.stats.summary import ALPHA, Summary, Verdict
+from sere_core.compare.stats.paired import ALPHA
+from sere_core.compare.stats.summary import Summary, Verdict
 from sere_core.tables import Cell, Column, Line, Table
 
 MINUS = "−"
@@ -42,7 +43,7 @@ def sentence(verdict: Verdict, family: int = 1) -> str:
     Args:
         family: for how many rows Holm corrects.
 
-    >>> from sere_core.compare.stats.summary import Interval
+    >>> from sere_core.compare.stats.bootstrap import Interval
     >>> counts = dict(n=18, units=9, pairs=6, wins=10, ties=0, losses=8)
     >>> numbers = dict(difference=0.004, interval=Interval(-0.009, 0.017, "speakers", 30), p_holm=0.4, smallest_detectable=0.021)
     >>> found = Verdict(row="a", reference="b", **counts, **numbers, p_pairs=0.4, shown="no difference shown")

@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.compare.reading import Results, RunFacts
-from sere_core.compare.stats.summary import ALPHA, How, Interval
+from sere_core.compare.stats.paired import ALPHA
 from sere_core.rng import derive
 from sere_core.score.metrics import class_mean
 
@@ -30,6 +31,19 @@ Places = Mapping[str, Sequence[int]]
 REPLICATES = 2000
 #: differences of replicates no larger are rounding
 _ROUNDING = 1e-12
+
+#: what was resampled for an interval: test speakers; utterances (speakers unknown); speakers in some pairs and utterances in others
+How = Literal["speakers", "utterances", "speakers and utterances"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % bootstrap interval: its ends, what was resampled, and of how many speakers (or utterances)."""
+
+    low: float
+    high: float
+    how: How
+    n: int
 
 
 def draw_speakers(speakers: int, replicates: int, seed: int, target: str) -> Array:

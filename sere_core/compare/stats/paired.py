@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+#: the level of the tests after correction; intervals are of 1 - ALPHA
+ALPHA = 0.05
 #: up to this many units that differ, all 2^n flips are enumerated
 MOST_EXACT = 20
 FLIPS = 20_000

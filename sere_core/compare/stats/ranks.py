@@ -4,11 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sere_core.compare.stats.summary import ALPHA, Ranking
+from sere_core.compare.stats.paired import ALPHA
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Average ranks over pairs: the data of a critical-difference diagram.
+
+    Args:
+        rows, average: from the best average rank to the worst; ceilings are not ranked.
+        blocks: the pairs that were ranked, each by the mean over the seeds that all `rows` share.
+        friedman_p: Friedman's test that all rows are alike; None with fewer than three rows or two blocks.
+        critical: Nemenyi's critical difference of average ranks at `ALPHA`.
+        groups: maximal sets of neighbours in `rows` that differ by less than `critical`: the bars of the diagram.
+        left_out: rows that could not be ranked, pairs that were left out: as lines.
+    """
+
+    rows: tuple[str, ...]
+    average: tuple[float, ...]
+    blocks: tuple[str, ...]
+    friedman_p: float | None
+    critical: float
+    groups: tuple[tuple[str, ...], ...]
+    left_out: tuple[str, ...] = ()
 
 
 def rank_rows(scores: NDArray[np.float64], rows: Sequence[str], blocks: Sequence[str], left_out: Sequence[str] = ()) -> Ranking:

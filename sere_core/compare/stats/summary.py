@@ -1,25 +1,27 @@
-"""What statistics hand to tables, figures and reports: plain frozen data, scores in [0, 1], `None` where there is no number (never NaN).
+"""Results -> Summary: every number that tables, figures and the report show, computed in one place.
 
-`sere_core.compare.stats.summarise.summarise(results)` makes a `Summary`.
+A summary is plain frozen data: scores in [0, 1], `None` where there is no number (never NaN).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median, stdev
 from typing import Literal
 
-from sere_core.compare.stats.paired import Paired
+import numpy as np
 
-#: the level of the tests after correction; intervals are of 1 - ALPHA
-ALPHA = 0.05
+from sere_core.compare.plan import Row
+from sere_core.compare.reading import Results, RunFacts
+from sere_core.compare.stats.bootstrap import REPLICATES, Interval, Replicates, sides
+from sere_core.compare.stats.paired import ALPHA, Paired, holm, paired, smallest_detectable
+from sere_core.compare.stats.ranks import Ranking, rank_rows
+from sere_core.score.metrics import from_confusion, uar
 
 Shown = Literal["better", "worse", "no difference shown"]
-
-#: what was resampled for an interval: test speakers; utterances (speakers unknown); speakers in some pairs and utterances in others
-How = Literal["speakers", "utterances", "speakers and utterances"]
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,6 @@ def spread(values: Sequence[float]) -> Spread:
         raise ValueError("a spread needs at least one value, and finite ones")
     numbers = [float(value) for value in values]
     return Spread(fmean(numbers), stdev(numbers) if len(numbers) > 1 else None, len(numbers))
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % bootstrap interval: its ends, what was resampled, and of how many speakers (or utterances)."""
-
-    low: float
-    high: float
-    how: How
-    n: int
 
 
 @dataclass(frozen=True)
@@ -129,34 +121,12 @@ class Verdict(Paired):
 
     row: str
     reference: str
-    interval: Interval | None
-    p_holm: float
-    p_pairs: float
-    shown: Shown
-    smallest_detectable: float | None
+    interval: Interval | None = None
+    p_holm: float = 1.0
+    p_pairs: float = 1.0
+    shown: Shown = "no difference shown"
+    smallest_detectable: float | None = None
     missing: tuple[tuple[str, int], ...] = ()
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Average ranks over pairs: the data of a critical-difference diagram.
-
-    Args:
-        rows, average: from the best average rank to the worst; ceilings are not ranked.
-        blocks: the pairs that were ranked, each by the mean over the seeds that all `rows` share.
-        friedman_p: Friedman's test that all rows are alike; None with fewer than three rows or two blocks.
-        critical: Nemenyi's critical difference of average ranks at `ALPHA`.
-        groups: maximal sets of neighbours in `rows` that differ by less than `critical`: the bars of the diagram.
-        left_out: rows that could not be ranked, pairs that were left out: as lines.
-    """
-
-    rows: tuple[str, ...]
-    average: tuple[float, ...]
-    blocks: tuple[str, ...]
-    friedman_p: float | None
-    critical: float
-    groups: tuple[tuple[str, ...], ...]
-    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,3 +153,206 @@ class Summary:
     def verdict(self, name: str) -> Verdict | None:
         """The verdict on the row of that name; None for the reference itself."""
         return next((verdict for verdict in self.verdicts if verdict.row == name), None)
+
+
+def summarise(results: Results) -> Summary:
+    """Everything there is to say about a comparison, from the runs that are there.
+
+    The same runs give the same summary, in whatever order they come.  Rows, pairs or seeds without any run are fine; what is
+    missing is named.
+    """
+    replicates = Replicates(results)
+    ranking = _ranking(results)
+    ranks = dict(zip(ranking.rows, ranking.average, strict=True)) if ranking else {}
+    classes = {pair: len(run.classes) for (_, pair, _), run in results.runs.items()}
+    found = Summary(
+        reference=results.plan.reference,
+        rows=tuple(_row(results, row, replicates, ranks.get(row.name)) for row in results.plan.rows),
+        verdicts=verdicts(results, replicates),
+        ranking=ranking,
+        chance={pair: 1 / classes[pair] for pair in results.plan.pairs if pair in classes},
+    )
+    return replace(found, notes=notes(found))
+
+
+def shared(results: Results, *rows: str) -> dict[str, tuple[int, ...]]:
+    """pair -> the seeds that have a record of every one of `rows`, in the order of the plan; pairs without any are left out."""
+    plan, runs = results.plan, results.runs
+    found = {pair: tuple(seed for seed in plan.seeds if all((row, pair, seed) in runs for row in rows)) for pair in plan.pairs}
+    return {pair: seeds for pair, seeds in found.items() if seeds}
+
+
+def lacking(results: Results, *rows: str) -> tuple[tuple[str, int], ...]:
+    """The (pair, seed) of the plan without a record of one of `rows`."""
+    there = shared(results, *rows)
+    plan = results.plan
+    return tuple((pair, seed) for pair in plan.pairs for seed in plan.seeds if seed not in there.get(pair, ()))
+
+
+# rows
+
+
+def _row(results: Results, row: Row, replicates: Replicates, rank: float | None) -> RowSummary:
+    pairs = {}
+    for pair, seeds in shared(results, row.name).items():
+        runs = [results.runs[row.name, pair, seed] for seed in seeds]
+        pairs[pair] = PairSummary(
+            uar=spread([run.uar for run in runs]),
+            by_seed={seed: run.uar for seed, run in zip(seeds, runs, strict=True)},
+            interval=replicates.interval(row.name, {pair: seeds}),
+            recall=_by_name(fmean, map(_recall, runs)),
+            genders=_by_name(fmean, map(gender_uar, runs)),
+            missing=tuple(seed for seed in results.plan.seeds if seed not in seeds),
+        )
+    every = results.of_row(row.name)
+    return RowSummary(
+        row=row.name,
+        role=row.role,
+        pairs=pairs,
+        mean=spread([pair.uar.mean for pair in pairs.values()]) if pairs else None,
+        interval=replicates.interval(row.name, shared(results, row.name)),
+        recall=_by_name(fmean, (pair.recall for pair in pairs.values())),
+        genders=_by_name(fmean, (pair.genders for pair in pairs.values())),
+        rank=rank,
+        seconds=_median(sum(run.seconds.values()) for run in every if run.seconds),
+        phases=_by_name(median, (run.seconds for run in every)),
+        peak_mib=_median(run.peak_mib for run in every if run.peak_mib is not None),
+        parameters=_median(run.parameters for run in every if run.parameters is not None),
+        missing=lacking(results, row.name),
+    )
+
+
+def _recall(run: RunFacts) -> dict[str, float]:
+    recall = from_confusion(run.confusion.sum(axis=0), run.classes).recall
+    return {name: value for name, value in zip(run.classes, recall, strict=True) if value is not None}
+
+
+def gender_uar(run: RunFacts) -> dict[str, float]:
+    """UAR of the utterances of each gender's speakers, over the summed folds; empty where genders are unknown."""
+    genders = np.array(run.genders)
+    known = [gender for gender in ("female", "male") if gender in run.genders]
+    return {gender: float(uar(run.by_speaker[genders == gender].sum(axis=0))) for gender in known}
+
+
+def _by_name(of: Callable[[list[float]], float], each: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Mean or median of the values that several mappings have of a name."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for values in each:
+        for name, value in values.items():
+            found[name].append(value)
+    return {name: of(values) for name, values in found.items()}
+
+
+def _median(values: Iterable[float]) -> float | None:
+    found = [float(value) for value in values]
+    return median(found) if found else None
+
+
+def _ranking(results: Results) -> Ranking | None:
+    """Rows are compared within a pair over the seeds that all of them have."""
+    ranked = [row.name for row in results.plan.rows if row.role != "ceiling"]
+    rows = [row for row in ranked if shared(results, row)]
+    blocks = shared(results, *rows)
+    left_out = [f"row {row}: no run" for row in ranked if row not in rows]
+    left_out += [f"pair {pair}: no seed that all ranked rows have" for pair in results.plan.pairs if pair not in blocks]
+    if len(rows) < 2 or not blocks:
+        return None
+    scores = [[fmean(results.runs[row, pair, seed].uar for seed in seeds) for pair, seeds in blocks.items()] for row in rows]
+    return rank_rows(np.array(scores), rows, list(blocks), left_out)
+
+
+# tests against the reference
+
+
+def verdicts(results: Results, replicates: Replicates | None = None) -> tuple[Verdict, ...]:
+    """Each row of the plan against its reference, in the order of the plan.
+
+    "better" and "worse" need two things: p < ALPHA after Holm's correction over all rows, which covers the draw of shots, folds
+    and initial weights; and a bootstrap interval without 0, which covers the choice of test speakers.  Anything else is
+    "no difference shown", which is not "no difference": `smallest_detectable` says what could have been shown.
+    Only runs that are there for both rows are compared; the others are named in `missing`.
+    """
+    resampled, reference = replicates or Replicates(results), results.plan.reference
+    rows = [row.name for row in results.plan.rows if row.name != reference]
+    found = [_verdict(results, row, resampled, ALPHA / len(rows)) for row in rows]
+    corrected = holm([each.p for each in found])
+    return tuple(replace(each, p_holm=p, shown=_shown(each.difference, p, each.interval)) for each, p in zip(found, corrected, strict=True))
+
+
+def _verdict(results: Results, row: str, replicates: Replicates, alpha: float) -> Verdict:
+    """Before the correction: the test over draws, the p over pair means, and the interval of the difference."""
+    reference = results.plan.reference
+    common, missing = shared(results, row, reference), lacking(results, row, reference)
+    places = [(pair, seed) for pair, seeds in common.items() for seed in seeds]
+    if not places:
+        return Verdict(row=row, reference=reference, missing=missing)
+    differences = [results.runs[row, *place].uar - results.runs[reference, *place].uar for place in places]
+    pairs = [pair for pair, _ in places]
+    found = paired(differences, pairs, [(sides(pair)[0] or pair, seed) for pair, seed in places])
+    return Verdict(
+        **vars(found),
+        row=row,
+        reference=reference,
+        interval=replicates.difference(row, reference, common),
+        p_pairs=paired(differences, pairs, pairs).p,
+        smallest_detectable=smallest_detectable(found.std, found.units, alpha),
+        missing=missing,
+    )
+
+
+def _shown(difference: float | None, p: float, interval: Interval | None) -> Shown:
+    """An interval on the other side of 0 than the difference shows neither."""
+    if difference is not None and p < ALPHA and interval is not None:
+        if difference > 0 and interval.low > 0:
+            return "better"
+        if difference < 0 and interval.high < 0:
+            return "worse"
+    return "no difference shown"
+
+
+# notes
+
+
+def notes(summary: Summary) -> tuple[str, ...]:
+    """Sentences for below the table: what its numbers mean and do not cover; only what holds for this summary."""
+    lines = [
+        "UAR is the mean over folds; ± is the standard deviation over seeds (n - 1), of single runs and not of their mean; "
+        "a row's mean weighs every pair the same.",
+    ]
+    intervals = [row.interval for row in summary.rows if row.interval]
+    if intervals:
+        lines.append(
+            f"Intervals ({100 * (1 - ALPHA):g} %, expanded percentile bootstrap, {REPLICATES} replicates) resample "
+            f"{_resampled(intervals)}: they cover the choice of who is tested, not the choice of the training shots, which shows "
+            "in the spread over seeds."
+        )
+    if summary.verdicts:
+        family, units = len(summary.verdicts), max(verdict.units for verdict in summary.verdicts)
+        lines.append(
+            f"Tests against {summary.reference}: sign-flip permutation, two-sided, taking all runs of one source corpus and seed, "
+            f"which are trained on the same shots, as one unit (at most {units}), corrected by Holm for {family} "
+            f"row{'s' * (family > 1)}. A difference is shown if the corrected p is below {ALPHA:g} and the interval excludes 0; "
+            "where none is shown, none is ruled out."
+        )
+        hopeless = [verdict.row for verdict in summary.verdicts if verdict.p_least * family >= ALPHA]
+        if hopeless:
+            lines.append(
+                f"Too few runs to show any difference, however large, by themselves: {', '.join(hopeless)}. More seeds would change that."
+            )
+        if max(verdict.pairs for verdict in summary.verdicts) > 1:
+            lines.append(
+                "These tests speak about the pairs in the table; only the one over pair means (p_pairs, uncorrected) takes them "
+                "as a sample of pairs."
+            )
+    incomplete = [row.row for row in summary.rows if not row.complete]
+    if incomplete:
+        lines.append(f"Runs are missing, so these means are not comparable with the others': {', '.join(incomplete)}.")
+    return tuple(lines)
+
+
+def _resampled(intervals: Iterable[Interval]) -> str:
+    hows = {interval.how for interval in intervals}
+    if hows == {"speakers"}:
+        return "test speakers"
+    unpaired = "utterances, because speakers are unknown (for differences the two rows are resampled independently, which is cautious)"
+    return unpaired if hows == {"utterances"} else f"test speakers where they are known and else {unpaired}"

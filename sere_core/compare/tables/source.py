@@ -9,8 +9,8 @@ from statistics import fmean
 
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results, RunFacts
-from sere_core.compare.stats.summarise import summarise
-from sere_core.compare.stats.summary import Interval, PairSummary, RowSummary, Summary, Verdict
+from sere_core.compare.stats.bootstrap import Interval
+from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary, Verdict, summarise
 from sere_core.score.manifest import EVIDENCE, weakest
 from sere_core.tables.model import Cell, Column, Line, number, plain, rank
 from sere_registry.errors import Problem, SereError

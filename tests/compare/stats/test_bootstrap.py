@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sere_core.compare.stats.bootstrap import Replicates, binomial_recalls, draw_speakers, expanded_percentile, fold_mean_uar
-from sere_core.compare.stats.summarise import gender_uar
+from sere_core.compare.stats.summary import gender_uar
 from sere_core.score.metrics import uar
 from tests.compare.stats.synthetic import comparison, counts, facts
 

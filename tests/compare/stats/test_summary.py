@@ -13,7 +13,7 @@ import pytest
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results
 from sere_core.compare.stats.paired import holm, sign_flip
-from sere_core.compare.stats.summarise import summarise, verdicts
+from sere_core.compare.stats.summary import summarise, verdicts
 from tests.compare.stats.synthetic import SIX, comparison
 
 
