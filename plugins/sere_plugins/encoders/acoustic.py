@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
 from torch import Tensor, nn
 
 from sere_core.public import SAMPLE_RATE, on_grid
@@ -194,6 +193,8 @@ def rhythm(loudness: Array, active: Mask, voiced: Mask, rate: float) -> list[flo
     Loudness peaks per second, voiced stretches per second, mean and spread of the lengths of voiced stretches and of the gaps
     between them, the voiced share of speech, the length of speech and its logarithm.
     """
+    from scipy.signal import find_peaks  # a second of imports, which frames from the cache do not need
+
     seconds = active.sum() / rate
     quiet = loudness[active].min() - PROMINENCE  # what lies around speech, so that a peak at its edge is one
     level = np.pad(np.where(active, smooth(loudness, 7), quiet), 1, constant_values=quiet)
