@@ -9,14 +9,15 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
-from sere_registry.entries import WORDS, Announced, Entry, EntryPointLike, noun
+from sere_registry.entries import WORDS, Entry, noun
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.kinds import FIRST_PARTY, GROUPS, Kind
-from sere_registry.scan import canonical, entries_of, installed_entry_points, installed_version, local_entry
+from sere_registry.scan import canonical, installed_entries, installed_version, local_entry
 from sere_registry.spec import ComponentSpec
 
-__all__ = ["Announced", "Catalog", "Entry"]
+__all__ = ["Catalog", "Entry"]
 
 NOWHERE = Place()
 
@@ -25,19 +26,19 @@ class Catalog:
     """The components of this environment.
 
     Args:
-        entry_points: what to list; default: those of the installed distributions.
+        entries: what to list; default: what the installed distributions announce.
         environ: where `SERE_DISABLE` and `SERE_NO_PLUGINS` are read.
         host_version: the version of sere; default: the installed one.
         installed: distribution name -> version, or None where it is not installed.
         disable: distributions that the command line refuses.
 
-    >>> Catalog(entry_points=[]).names("loss")
+    >>> Catalog([]).names("loss")
     []
     """
 
     def __init__(
         self,
-        entry_points: Iterable[EntryPointLike] | None = None,
+        entries: Iterable[Entry] | None = None,
         *,
         environ: Mapping[str, str] | None = None,
         host_version: str | None = None,
@@ -45,7 +46,7 @@ class Catalog:
         disable: Iterable[str] = (),
     ) -> None:
         self._refused = {canonical(name): name for name in disable}
-        self._given = None if entry_points is None else list(entry_points)
+        self._given = None if entries is None else list(entries)
         self._environ = os.environ if environ is None else environ
         self._installed = installed
         self._host_version = host_version
@@ -57,7 +58,13 @@ class Catalog:
     def entries(self) -> list[Entry]:
         """Every announced component, in the order of kind and name."""
         if self._entries is None:
-            self._entries = entries_of(installed_entry_points(self.notes) if self._given is None else self._given)
+            announced = installed_entries(self.notes) if self._given is None else self._given
+            found: dict[tuple[str, ...], Entry] = {}
+            for entry in announced:  # a catalog notes states of its own
+                key = (entry.kind, entry.full_name, entry.value, canonical(entry.distribution))
+                found.setdefault(key, replace(entry, state="listed", problem=None, cause=None, loaded=None))
+            order = list(GROUPS)
+            self._entries = sorted(found.values(), key=lambda one: (order.index(one.kind), one.full_name, one.distribution))
         return self._entries
 
     def names(self, kind: Kind, full: bool = False) -> list[str]:

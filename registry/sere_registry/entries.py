@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
-from typing import Literal, NoReturn, Protocol
+from typing import Literal, NoReturn
 
 from sere_registry.errors import Place, Problem, SereError, reason
-from sere_registry.kinds import API, FIRST_PARTY, GROUPS, Kind
+from sere_registry.kinds import API, FIRST_PARTY, Kind
 from sere_registry.params import Params
 from sere_registry.spec import ComponentSpec, ill_typed
 
@@ -34,24 +34,6 @@ _STATES: dict[str, State] = {"P103": "incompatible", "P105": "incompatible", "P1
 def noun(kind: Kind) -> str:
     """What messages call the kind, without article."""
     return WORDS[kind].partition(" ")[2]
-
-
-class EntryPointLike(Protocol):
-    """What of `importlib.metadata.EntryPoint` is read."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def group(self) -> str: ...
-
-    @property
-    def value(self) -> str: ...
-
-    @property
-    def dist(self) -> object: ...
-
-    def load(self) -> object: ...
 
 
 @dataclass
@@ -80,6 +62,36 @@ class Entry:
     problem: Problem | None = None
     cause: BaseException | None = None
     loaded: ComponentSpec | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        spec: object,
+        *,
+        distribution: str = FIRST_PARTY,
+        version: str = "1.0",
+        requires: Iterable[str] = (),
+        namespace: str = FIRST_PARTY,
+        kind: Kind | None = None,
+        name: str | None = None,
+    ) -> Entry:
+        """A component announced in memory, to try or test it without installing it.
+
+        Args:
+            spec: a spec, or a function without arguments that returns one (or raises).
+            distribution, version, requires: who announces it.
+            namespace: the first part of its full name.
+            kind: of the entry point; default: the spec's.
+            name: its full name; default: `namespace.name` of the spec.
+
+        >>> one = ComponentSpec(kind="loss", name="one", factory="builtins:dict", summary="a loss")
+        >>> Entry.of(one, namespace="xyz").full_name
+        'xyz.one'
+        """
+        loader = spec if callable(spec) else lambda: spec
+        known_kind, known_name = (spec.kind, spec.name) if isinstance(spec, ComponentSpec) else ("loss", "nameless")
+        full = name or f"{namespace}.{known_name}"
+        return cls(kind or known_kind, full, "in:memory", distribution, version, tuple(requires), loader)
 
     @property
     def short_name(self) -> str:
@@ -160,59 +172,3 @@ class Entry:
         if not (isinstance(spec.params, type) and issubclass(spec.params, Params)):
             return "has `params` that is not a subclass of Params"
         return ill_typed(spec)
-
-
-@dataclass(frozen=True)
-class Announced:
-    """An entry point that stands in memory: to try a component, or to test a plugin, without installing it.
-
-    >>> from sere_registry import ComponentSpec
-    >>> one = ComponentSpec(kind="loss", name="one", factory="builtins:dict", summary="a loss")
-    >>> Announced.of(one, distribution="sere-plugin-xyz", namespace="xyz").name
-    'xyz.one'
-    """
-
-    name: str
-    group: str
-    value: str
-    dist: InMemory
-    target: Callable[[], object]
-
-    def load(self) -> object:
-        return self.target()
-
-    @classmethod
-    def of(
-        cls,
-        spec: object,
-        *,
-        distribution: str = FIRST_PARTY,
-        version: str = "1.0",
-        requires: Iterable[str] = (),
-        namespace: str = FIRST_PARTY,
-        kind: Kind | None = None,
-        name: str | None = None,
-    ) -> Announced:
-        """Announce `spec`: an object, or a function without arguments that returns one (or raises).
-
-        Args:
-            spec: what the entry point leads to.
-            distribution, version, requires: who announces it.
-            namespace: the first part of its full name.
-            kind: the kind of its entry-point group; default: the spec's.
-            name: the entry point's name; default: `namespace.name` of the spec.
-        """
-        target = spec if callable(spec) else lambda: spec
-        known = spec if isinstance(spec, ComponentSpec) else None
-        group = GROUPS[kind or (known.kind if known else "loss")]
-        full = name or f"{namespace}.{known.name if known else 'nameless'}"
-        return cls(full, group, "in:memory", InMemory(distribution, version, list(requires)), target)
-
-
-@dataclass(frozen=True)
-class InMemory:
-    """The distribution of an `Announced` entry point."""
-
-    name: str
-    version: str
-    requires: list[str]

@@ -7,11 +7,10 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from sere_registry.entries import Entry, EntryPointLike
+from sere_registry.entries import Entry
 from sere_registry.errors import Place, error, suggest
 from sere_registry.kinds import GROUPS, Kind
 from sere_registry.spec import ComponentSpec
@@ -36,38 +35,21 @@ def installed_version(name: str) -> str | None:
         return None
 
 
-def installed_entry_points(notes: list[str]) -> list[EntryPointLike]:
-    """The entry points of all groups of sere; `notes` gets the distributions whose metadata cannot be read."""
-    try:
-        everything = importlib.metadata.entry_points()
-        return [point for group in KINDS for point in everything.select(group=group)]
-    except Exception:  # one distribution with damaged metadata would hide all: ask one by one
-        points: list[EntryPointLike] = []
-        seen: set[str] = set()
-        for distribution in importlib.metadata.distributions():
-            try:
-                name = canonical(distribution.name)
-                if name not in seen:
-                    seen.add(name)
-                    points += [point for point in distribution.entry_points if point.group in KINDS]
-            except Exception as cause:
-                where = getattr(distribution, "_path", "a distribution")
-                notes.append(f"{where}: its metadata cannot be read ({type(cause).__name__}: {cause})")
-        return points
-
-
-def entries_of(points: Sequence[EntryPointLike]) -> list[Entry]:
-    """The entries of these entry points, in the order of kind, name and distribution."""
-    about: dict[int, tuple[str, str, tuple[str, ...]]] = {}  # reading a distribution's metadata is slow: once each
-    found: dict[tuple[str, str, str, str], Entry] = {}
-    for point in points:
-        if id(point.dist) not in about:
-            about[id(point.dist)] = _about(point.dist)
-        name, version, requires = about[id(point.dist)]
-        key = (point.group, point.name, point.value, canonical(name))
-        found.setdefault(key, Entry(KINDS[point.group], point.name, point.value, name, version, requires, point.load))
-    order = list(GROUPS)
-    return sorted(found.values(), key=lambda entry: (order.index(entry.kind), entry.full_name, entry.distribution))
+def installed_entries(notes: list[str]) -> list[Entry]:
+    """The components that the installed distributions announce; `notes` gets those whose metadata cannot be read."""
+    found: dict[str, list[Entry]] = {}
+    for distribution in importlib.metadata.distributions():
+        try:
+            points = [point for point in distribution.entry_points if point.group in KINDS]
+            name = str(distribution.name or "a distribution without a name") if points else ""
+            if points and canonical(name) not in found:  # the first on the path counts
+                about = name, str(distribution.version or ""), tuple(distribution.requires or ())
+                entries = [Entry(KINDS[point.group], point.name, point.value, *about, point.load) for point in points]
+                found[canonical(name)] = entries
+        except Exception as cause:  # damaged metadata must not hide all others
+            where = getattr(distribution, "_path", "a distribution")
+            notes.append(f"{where}: its metadata cannot be read ({type(cause).__name__}: {cause})")
+    return [entry for entries in found.values() for entry in entries]
 
 
 def local_entry(kind: Kind, name: str, place: Place) -> Entry:
@@ -99,14 +81,6 @@ def local_entry(kind: Kind, name: str, place: Place) -> Entry:
         return getattr(module, attribute)
 
     return Entry(kind, f"local.{path.stem}", name, str(path), version, (), load, local=True)
-
-
-def _about(distribution: object) -> tuple[str, str, tuple[str, ...]]:
-    try:
-        name, version, requires = (getattr(distribution, word) for word in ("name", "version", "requires"))
-        return str(name), str(version), tuple(requires or ())
-    except Exception:  # metadata without a name or version
-        return "a distribution without a name", "", ()
 
 
 def _module(path: Path) -> ModuleType:

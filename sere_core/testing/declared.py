@@ -241,7 +241,7 @@ sys.addaudithook(watch)
 problem = ""
 try:
     if value.startswith("file:"):
-        sere_registry.catalog.Catalog(entry_points=[]).find(kind, value)
+        sere_registry.catalog.Catalog([]).find(kind, value)
     else:
         importlib.import_module(value.partition(":")[0])
 except BaseException as cause:

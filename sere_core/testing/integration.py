@@ -7,15 +7,13 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sere_core.testing.subject import EVERYTHING, Checks, NotRun, Subject, shared_cache, shared_folder
 from sere_registry import BuildContext, ComponentSpec, Corpus, SereError
-from sere_registry.catalog import Announced, Catalog
-from sere_registry.entries import InMemory
-from sere_registry.kinds import GROUPS
-from sere_registry.scan import installed_entry_points
+from sere_registry.catalog import Catalog, Entry
 
 if TYPE_CHECKING:
     from sere_core.compare.planning import Planned
@@ -154,14 +152,12 @@ def _two_emotions(subject: Subject) -> list[str]:
 
 def catalog_of(subject: Subject) -> Catalog:
     """What is installed, and the component, which may be announced in memory."""
-    entry, kit = subject.entry, Announced.of(RAW, distribution="sere-kit", namespace="kit")
+    entry, kit = subject.entry, Entry.of(RAW, distribution="sere-kit", namespace="kit")
+    installed = Catalog().entries
     if entry.local:
-        return Catalog(entry_points=[*installed_entry_points([]), kit])
-    group = GROUPS[entry.kind]
-    others = [point for point in installed_entry_points([]) if (point.group, point.name) != (group, entry.full_name)]
-    owner = InMemory(entry.distribution, entry.version, list(entry.requires))
-    this = Announced(entry.full_name, group, entry.value, owner, lambda: subject.spec)
-    return Catalog(entry_points=[*others, this, kit])
+        return Catalog([*installed, kit])
+    others = [one for one in installed if (one.kind, one.full_name) != (entry.kind, entry.full_name)]
+    return Catalog([*others, replace(entry, loader=lambda: subject.spec), kit])
 
 
 # -- a comparison -------------------------------------------------------------------------------------------------------

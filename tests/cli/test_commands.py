@@ -14,7 +14,7 @@ import pytest
 from sere_core import __version__
 from sere_core.cli import main, run_main
 from sere_registry import ComponentSpec, error
-from sere_registry.catalog import Announced, Catalog
+from sere_registry.catalog import Catalog, Entry
 from sere_registry.errors import CODES
 
 
@@ -131,8 +131,8 @@ def catalog() -> Catalog:
         raise ImportError("no module named 'xyz'")
 
     fine = ComponentSpec(kind="loss", name="tric", factory="builtins:dict", summary="the chain", cite="arXiv:1", evidence="reconstructed")
-    broken = Announced.of(fails, distribution="sere-plugin-xyz", version="0.2", name="xyz.broken", kind="loss")
-    return Catalog([Announced.of(fine), broken], environ={}, host_version="0.1.0")
+    broken = Entry.of(fails, distribution="sere-plugin-xyz", version="0.2", name="xyz.broken", kind="loss")
+    return Catalog([Entry.of(fine), broken], environ={}, host_version="0.1.0")
 
 
 def test_plugins_lists_the_broken_ones_too(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from sere_core.cli.json_schema import schema
 from sere_core.config import load
 from sere_core.config.files import bundled
 from sere_registry import ComponentSpec, Params, param
-from sere_registry.catalog import Announced, Catalog
+from sere_registry.catalog import Catalog, Entry
 
 Told = Callable[..., tuple[int, str, str]]
 
@@ -180,8 +180,8 @@ def made() -> dict[str, Any]:
     catalog = Catalog(environ={})
     sharp = ComponentSpec(kind="loss", name="sharp", factory="builtins:dict", summary="a third party's", params=Sharp)
     mine = [entry for entry in catalog.entries if entry.distribution == "sere"]
-    points = [Announced.of(catalog.find(entry.kind, entry.full_name).spec, name=entry.full_name) for entry in mine]
-    return schema(Catalog([*points, Announced.of(sharp, distribution="sere-xyz", namespace="xyz")], environ={}, host_version="0.1.0"))
+    points = [Entry.of(catalog.find(entry.kind, entry.full_name).spec, name=entry.full_name) for entry in mine]
+    return schema(Catalog([*points, Entry.of(sharp, distribution="sere-xyz", namespace="xyz")], environ={}, host_version="0.1.0"))
 
 
 def plain(path: Path) -> Any:

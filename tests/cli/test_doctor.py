@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sere_core.cli import doctor
-from sere_registry.catalog import Announced, Catalog
+from sere_registry.catalog import Catalog, Entry
 
 Install = Callable[..., None]
 
@@ -119,7 +119,7 @@ def test_a_broken_plugin_alone_exits_with_3(monkeypatch: pytest.MonkeyPatch, cap
     def fails() -> Any:
         raise ImportError("gone")
 
-    known = Catalog([Announced.of(fails, distribution="sere-xyz", name="xyz.gone", kind="loss")], environ={}, host_version="0.1.0")
+    known = Catalog([Entry.of(fails, distribution="sere-xyz", name="xyz.gone", kind="loss")], environ={}, host_version="0.1.0")
     monkeypatch.setattr(doctor, "examine", lambda: iter([doctor.Finding("python", "ok", "3")]))
     assert doctor.run(Namespace(json=False), known) == 3
     out = capsys.readouterr().out

@@ -15,7 +15,7 @@ from sere_core.cli import main, plugins
 from sere_core.cli.parameters import kind_of, parameters
 from sere_core.config.source_code import has_attribute, module_file, reads
 from sere_registry import ComponentSpec, Params, SereError, param
-from sere_registry.catalog import Announced, Catalog
+from sere_registry.catalog import Catalog, Entry
 
 
 class Inner(Params):
@@ -56,8 +56,8 @@ def test_types_are_said_as_a_reader_of_yaml_would() -> None:
 
 
 def test_a_listing_says_which_names_stand_twice(capsys: pytest.CaptureFixture[str]) -> None:
-    twice = [Announced.of(spec(), distribution=f"sere-{letter}", namespace="xyz") for letter in "ab"]
-    known = Catalog([*twice, Announced.of(spec("other"), distribution="sere-a", namespace="xyz")], environ={})
+    twice = [Entry.of(spec(), distribution=f"sere-{letter}", namespace="xyz") for letter in "ab"]
+    known = Catalog([*twice, Entry.of(spec("other"), distribution="sere-a", namespace="xyz")], environ={})
     assert plugins.show_all(options(), known) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[4] for line in lines[1:4]] == ["duplicate", "duplicate", "loaded"]
@@ -76,7 +76,7 @@ def test_a_file_without_that_spec_says_which_it_has(tmp_path: Path, capsys: pyte
 
 def test_info_shows_all_that_is_declared(capsys: pytest.CaptureFixture[str]) -> None:
     known = Catalog(
-        [Announced.of(spec(params=Many, cite="arXiv:1", evidence="stand-in"), distribution="sere-xyz", namespace="xyz")], environ={}
+        [Entry.of(spec(params=Many, cite="arXiv:1", evidence="stand-in"), distribution="sere-xyz", namespace="xyz")], environ={}
     )
     assert plugins.show_info(options(name="many"), known) == 0
     text = capsys.readouterr().out
@@ -95,7 +95,7 @@ def test_info_shows_all_that_is_declared(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_info_of_an_unknown_or_ambiguous_name() -> None:
-    known = Catalog([Announced.of(spec("one")), Announced.of(spec("one", kind="view"))], environ={})
+    known = Catalog([Entry.of(spec("one")), Entry.of(spec("one", kind="view"))], environ={})
     for name, code, hint in (("onne", "R201", "did you mean 'one'?"), ("one", "R202", "--kind loss or --kind view")):
         with pytest.raises(SereError) as caught:
             plugins.show_info(options(name=name), known)
@@ -159,8 +159,8 @@ def fails() -> Any:
 
 
 def test_the_doctor_names_distribution_version_cause_and_way_out(capsys: pytest.CaptureFixture[str]) -> None:
-    def third(target: Any, name: str, number: int, **more: Any) -> Announced:
-        return Announced.of(target, distribution=f"sere-plugin-{number}", version=f"0.{number}", name=name, kind="loss", **more)
+    def third(target: Any, name: str, number: int, **more: Any) -> Entry:
+        return Entry.of(target, distribution=f"sere-plugin-{number}", version=f"0.{number}", name=name, kind="loss", **more)
 
     points = [
         third(fails, "one.broken", 1),
@@ -192,7 +192,7 @@ def test_the_doctor_names_distribution_version_cause_and_way_out(capsys: pytest.
 
 
 def test_disabled_and_incomplete_components_are_no_defect(capsys: pytest.CaptureFixture[str]) -> None:
-    known = Catalog([Announced.of(spec(needs=("no-such-distribution",)))], environ={}, installed=lambda name: None)
+    known = Catalog([Entry.of(spec(needs=("no-such-distribution",)))], environ={}, installed=lambda name: None)
     assert plugins.show_problems(options(), known) == 0
     assert "[P108]" in capsys.readouterr().out
 

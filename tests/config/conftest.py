@@ -11,7 +11,7 @@ import pytest
 
 from sere_core.config import Resolved, load
 from sere_registry import ComponentSpec, Params, SereError, param
-from sere_registry.catalog import Announced, Catalog
+from sere_registry.catalog import Catalog, Entry
 
 GOOD = """\
 sere: 1
@@ -89,8 +89,8 @@ def matches(line: str, says: str) -> bool:
 
 @pytest.fixture
 def catalog() -> Catalog:
-    ours = [Announced.of(spec) for spec in SPECS]
-    theirs = Announced.of(_spec("loss", "focal"), distribution="sere-plugin-xyz", namespace="xyz")
+    ours = [Entry.of(spec) for spec in SPECS]
+    theirs = Entry.of(_spec("loss", "focal"), distribution="sere-plugin-xyz", namespace="xyz")
     return Catalog([*ours, theirs], environ={}, host_version="0.1.0", installed={"sere": "0.1.0"}.get)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sere_core.config import Resolved
 from sere_registry import ComponentSpec
-from sere_registry.catalog import Announced, Catalog
+from sere_registry.catalog import Catalog, Entry
 from sere_registry.kinds import API
 from tests.config.conftest import SPECS, matches
 
@@ -153,8 +153,8 @@ def test_a_component_in_a_file_is_named_from_the_folder_of_the_config(read: Read
 
 def test_a_package_of_another_api_is_one_line_however_many_of_its_components_are_named(lines: Lines, good: str) -> None:
     old = ComponentSpec(kind="loss", name="old", factory="builtins:dict", summary="old", api=API - 1)
-    theirs = [Announced.of(old, distribution="sere-plugin-old", namespace="old", name=f"old.{name}") for name in ("old", "older")]
-    known = Catalog([*theirs, *(Announced.of(spec) for spec in SPECS)], environ={})
+    theirs = [Entry.of(old, distribution="sere-plugin-old", namespace="old", name=f"old.{name}") for name in ("old", "older")]
+    known = Catalog([*theirs, *(Entry.of(spec) for spec in SPECS)], environ={})
     text = good.replace("use: plain", "use: old.old").replace("use: tric", "use: old.old")
     (line,) = lines(text, catalog=known)
     assert line.startswith("a.yaml:11:19: losses.classify.use: [P105] sere-plugin-old 1.0")

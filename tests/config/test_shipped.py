@@ -12,7 +12,7 @@ import yaml
 import sere_core
 from sere_core.config import load
 from sere_registry import ComponentSpec, SereError
-from sere_registry.catalog import Announced, Catalog
+from sere_registry.catalog import Catalog, Entry
 
 SHIPPED = Path(sere_core.__file__).parents[1] / "configs"
 FILES = sorted(SHIPPED.rglob("*.yaml"))
@@ -21,9 +21,9 @@ FILES = sorted(SHIPPED.rglob("*.yaml"))
 def crowded() -> Catalog:
     """Everything that is installed, and a package that gives each of sere's short names to a component of its own."""
     ours = list(Catalog(environ={"SERE_NO_PLUGINS": "1"}).entries)
-    real = [Announced.of(entry.loader, version=entry.version, kind=entry.kind, name=entry.full_name) for entry in ours]
+    real = [Entry.of(entry.loader, version=entry.version, kind=entry.kind, name=entry.full_name) for entry in ours]
     theirs = [
-        Announced.of(
+        Entry.of(
             ComponentSpec(kind=entry.kind, name=entry.short_name, factory="builtins:dict", summary="another"),
             distribution="sere-plugin-xyz",
             namespace="xyz",

@@ -16,7 +16,7 @@ import soundfile
 from sere_core.cli import corpora as command
 from sere_core.data.check import check, file_list_digest
 from sere_registry import SereError
-from sere_registry.catalog import Announced, Catalog
+from sere_registry.catalog import Catalog, Entry
 from tests.corpora.conftest import SPECS
 from tests.corpora.layouts import make_emodb, make_emovo, make_enterface, make_ravdess, sound, write
 
@@ -27,7 +27,7 @@ def call(*words: str) -> int:
     """The command, with a catalog that holds sere's own corpora whatever else is installed."""
     parser = argparse.ArgumentParser()
     command.add_parser(parser.add_subparsers())
-    catalog = Catalog(entry_points=[Announced.of(spec, namespace="sere") for spec in SPECS.values()])
+    catalog = Catalog([Entry.of(spec, namespace="sere") for spec in SPECS.values()])
     return command.run(parser.parse_args(["corpora", "check", *words]), catalog)
 
 

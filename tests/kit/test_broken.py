@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sere_core.testing import check_component, checks, run_checks
 from sere_core.testing.harness import blocked
 from sere_core.testing.integration import base_config
 from sere_registry import API, GROUPS, ComponentSpec, NoParams, Params, param
-from sere_registry.catalog import Announced, Catalog
+from sere_registry.catalog import Catalog, Entry
 
 #: kind -> broken class of tests/kit/broken.py -> the one check that it fails
 BROKEN: dict[str, dict[str, str]] = {
@@ -133,7 +134,7 @@ def spec(kind: Any, factory: str, **more: Any) -> ComponentSpec:
 
 def catalog(made: Any, **more: Any) -> Catalog:
     told = {"distribution": "sere-xyz", "namespace": "xyz", "requires": ["sere>=0.1,<0.2"], **more}
-    return Catalog(entry_points=[Announced.of(made, **told)], environ={})
+    return Catalog([Entry.of(made, **told)], environ={})
 
 
 def failed(kind: str, given: Catalog, name: str = "xyz.thing") -> set[str]:
@@ -220,9 +221,9 @@ def test_a_fault_of_an_import_fails_its_check(
     monkeypatch.syspath_prepend(tmp_path)
     import importlib
 
-    announced = Announced.of(lambda: importlib.import_module(name).SPEC, distribution="sere-xyz", requires=["sere<1"], name="xyz.thing")
-    point = Announced(announced.name, announced.group, f"{name}:SPEC", announced.dist, announced.target)
-    assert failed("loss", Catalog(entry_points=[point], environ={})) == {id}
+    announced = Entry.of(lambda: importlib.import_module(name).SPEC, distribution="sere-xyz", requires=["sere<1"], name="xyz.thing")
+    point = replace(announced, value=f"{name}:SPEC")
+    assert failed("loss", Catalog([point], environ={})) == {id}
     sys.modules.pop(name, None)
 
 

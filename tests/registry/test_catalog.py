@@ -13,7 +13,7 @@ import pytest
 
 from sere_core.cli import plugins
 from sere_registry import ComponentSpec, Place, SereError
-from sere_registry.catalog import Announced, Catalog
+from sere_registry.catalog import Catalog, Entry
 from sere_registry.kinds import API, GROUPS
 
 
@@ -21,11 +21,11 @@ def spec(name: str = "focal", **changes: Any) -> ComponentSpec:
     return ComponentSpec(**{"kind": "loss", "name": name, "factory": "builtins:dict", "summary": "a test", **changes})
 
 
-def third(target: Any, namespace: str = "xyz", **changes: Any) -> Announced:
-    return Announced.of(target, **{"distribution": f"sere-plugin-{namespace}", "version": "0.2", "namespace": namespace, **changes})
+def third(target: Any, namespace: str = "xyz", **changes: Any) -> Entry:
+    return Entry.of(target, **{"distribution": f"sere-plugin-{namespace}", "version": "0.2", "namespace": namespace, **changes})
 
 
-def catalog(*points: Announced, **changes: Any) -> Catalog:
+def catalog(*points: Entry, **changes: Any) -> Catalog:
     return Catalog(points, **{"environ": {}, "host_version": "0.1.0", **changes})
 
 
@@ -38,7 +38,7 @@ def problem(action: Callable[[], Any]) -> tuple[str, str, str]:
 
 
 def test_short_and_full_names_find_the_component_while_the_short_one_is_unique() -> None:
-    known = catalog(Announced.of(spec("tric")), third(spec("focal")))
+    known = catalog(Entry.of(spec("tric")), third(spec("focal")))
     assert known.find("loss", "tric").full_name == "sere.tric"
     assert known.find("loss", "sere.tric").spec.name == "tric"
     found = known.find("loss", "focal")
@@ -48,7 +48,7 @@ def test_short_and_full_names_find_the_component_while_the_short_one_is_unique()
 def test_nothing_is_imported_before_a_component_is_found() -> None:
     imported: list[str] = []
 
-    def announce(name: str) -> Announced:
+    def announce(name: str) -> Entry:
         def load() -> ComponentSpec:
             imported.append(name)
             return spec(name)
@@ -63,14 +63,14 @@ def test_nothing_is_imported_before_a_component_is_found() -> None:
 
 
 def test_an_unknown_name_gets_a_suggestion_and_the_list() -> None:
-    known = catalog(Announced.of(spec("tric")), Announced.of(spec("coral")))
+    known = catalog(Entry.of(spec("tric")), Entry.of(spec("coral")))
     assert problem(lambda: known.find("loss", "trik")) == ("R201", "no loss named 'trik'", "did you mean 'tric'? losses: coral, tric")
     assert problem(lambda: known.find("loss", "sere.trik"))[2] == "did you mean 'sere.tric'? losses: sere.coral, sere.tric"
     assert problem(lambda: known.find("loss", "Tric"))[0] == "R201", "names are exact"
 
 
 def test_a_name_of_another_kind_is_said_to_be_that() -> None:
-    known = catalog(Announced.of(spec("tiny", kind="encoder")), Announced.of(spec("tric")))
+    known = catalog(Entry.of(spec("tiny", kind="encoder")), Entry.of(spec("tric")))
     assert problem(lambda: known.find("loss", "tiny")) == ("R201", "'tiny' is an encoder, not a loss", "losses: tric")
 
 
@@ -81,7 +81,7 @@ def test_the_problem_stands_where_the_name_was_written() -> None:
 
 
 def test_an_ambiguous_short_name_asks_for_a_full_one() -> None:
-    known = catalog(Announced.of(spec("tric")), third(spec("tric")))
+    known = catalog(Entry.of(spec("tric")), third(spec("tric")))
     code, message, hint = problem(lambda: known.find("loss", "tric"))
     assert (code, message) == ("R202", "'tric' is the short name of several losses")
     assert hint == "write one of the full names: sere.tric, xyz.tric"
@@ -102,7 +102,7 @@ def test_one_distribution_that_is_found_twice_on_the_path_is_one() -> None:
 
 
 def test_the_namespace_of_sere_is_reserved_and_an_intruder_does_not_hide_the_real_one() -> None:
-    known = catalog(Announced.of(spec("tric")), third(spec("tric"), "sere"), third(spec("other"), "sere"))
+    known = catalog(Entry.of(spec("tric")), third(spec("tric"), "sere"), third(spec("other"), "sere"))
     assert known.find("loss", "tric").distribution == "sere"
     code, message, hint = problem(lambda: known.find("loss", "sere.other"))
     assert code == "R204" and "sere-plugin-sere 0.2" in message and "sere-plugin-sere" in hint
@@ -145,7 +145,7 @@ def raising(error: BaseException) -> Callable[[], Any]:
 
 @pytest.mark.parametrize("error", [ModuleNotFoundError("No module 'nope'"), AttributeError("SPEC"), SystemExit(3), SyntaxError("bad")])
 def test_a_plugin_that_fails_to_import_is_named_with_its_cause_and_harms_nobody_else(error: BaseException) -> None:
-    known = catalog(third(raising(error), name="xyz.broken"), third(spec("fine")), Announced.of(spec("tric")))
+    known = catalog(third(raising(error), name="xyz.broken"), third(spec("fine")), Entry.of(spec("tric")))
     for _ in range(2):  # the second time from memory
         with pytest.raises(SereError) as caught:
             known.find("loss", "broken")
@@ -217,7 +217,7 @@ def test_an_entry_point_that_is_not_what_it_says_is_refused(target: Any, name: s
 @pytest.mark.parametrize(("api", "update"), [(API - 1, "update sere-plugin-xyz"), (API + 1, "update sere")])
 def test_a_package_of_another_api_is_one_line_and_hides_nothing_else(api: int, update: str, capsys: pytest.CaptureFixture[str]) -> None:
     theirs = [third(spec(name, kind=kind, api=api)) for kind, name in (("loss", "focal"), ("loss", "other"), ("view", "gain"))]
-    known = catalog(*theirs, Announced.of(spec("tric")))
+    known = catalog(*theirs, Entry.of(spec("tric")))
     code, message, hint = problem(lambda: known.find("loss", "focal"))
     assert code == "P105" and hint.startswith(update) and f"api {api}" in message and f"api {API}" in message
     assert "sere-plugin-xyz" in message
@@ -236,7 +236,7 @@ def test_a_package_of_another_api_is_one_line_and_hides_nothing_else(api: int, u
     ],
 )
 def test_a_disabled_plugin_is_not_imported_and_says_who_disabled_it(environ: dict[str, str], disable: tuple[str, ...], reason: str) -> None:
-    known = catalog(third(raising(RuntimeError("imported")), name="xyz.focal"), Announced.of(spec("tric")), environ=environ)
+    known = catalog(third(raising(RuntimeError("imported")), name="xyz.focal"), Entry.of(spec("tric")), environ=environ)
     code, message, _ = problem(lambda: known.find("loss", "focal", disable=disable))
     assert code == "P107" and message.endswith(f"is disabled by {reason}")
     assert known.find("loss", "tric", disable=disable).full_name == "sere.tric"
@@ -254,7 +254,7 @@ def test_a_missing_extra_is_found_without_import_and_says_how_to_install_it(
     needs: tuple[str, ...], extra: str, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)  # hides it where it is installed
-    known = catalog(Announced.of(spec(needs=(*needs, "pydantic:pydantic"), extra=extra)), installed={"sere": "0.1.0"}.get)
+    known = catalog(Entry.of(spec(needs=(*needs, "pydantic:pydantic"), extra=extra)), installed={"sere": "0.1.0"}.get)
     code, message, got = problem(lambda: known.find("loss", "focal"))
     assert (code, got) == ("P108", hint) and f"needs {needs[0].partition(':')[0]}, which is not installed" in message
     assert known.entries[0].state == "incomplete"
@@ -267,7 +267,7 @@ def test_an_extra_of_a_plugin_is_the_plugin_s() -> None:
 
 
 def test_needs_that_are_there_are_no_problem() -> None:
-    assert catalog(Announced.of(spec(needs=("pydantic", "PyYAML:yaml")))).find("loss", "focal").state == "loaded"
+    assert catalog(Entry.of(spec(needs=("pydantic", "PyYAML:yaml")))).find("loss", "focal").state == "loaded"
 
 
 def test_required_distributions_are_checked_from_metadata() -> None:
@@ -284,7 +284,7 @@ def test_required_distributions_are_checked_from_metadata() -> None:
 
 def test_a_listing_shows_every_entry_with_its_state_and_never_fails() -> None:
     known = catalog(
-        Announced.of(spec("tric")),
+        Entry.of(spec("tric")),
         third(raising(ImportError("x")), name="xyz.broken"),
         third(spec(), requires=["sere>=9"]),
         third(spec("other"), "sere"),
@@ -366,4 +366,4 @@ def test_asking_for_names_imports_neither_torch_nor_numpy_nor_a_plugin() -> None
 
 def test_every_kind_can_be_announced_and_found() -> None:
     for kind in GROUPS:
-        assert catalog(Announced.of(spec(kind=kind))).find(kind, "focal").kind == kind
+        assert catalog(Entry.of(spec(kind=kind))).find(kind, "focal").kind == kind
