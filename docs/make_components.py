@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from sere_core.cli.parameters import parameters
+from sere_core.cli.parameters import markdown, parameters
 from sere_registry.catalog import Catalog
 from sere_registry.entries import Entry
 from sere_registry.kinds import FIRST_PARTY, GROUPS
@@ -50,13 +49,7 @@ def _component(entry: Entry) -> Iterator[str]:
     if not rows:
         yield "No parameters."
         return
-    yield "| parameter | type | default | bounds | meaning |"
-    yield "|---|---|---|---|---|"
-    for row in rows:
-        default = "required" if row.required else f"`{json.dumps(row.default, ensure_ascii=False)}`"
-        bounds = ", ".join(f"`{bound}`" for bound in row.bounds)
-        cells = (f"`{row.name}`", f"`{row.type}`", default, bounds, row.description)
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    yield from markdown(rows)
 
 
 if __name__ == "__main__":

@@ -123,13 +123,8 @@ def run_compare(arguments: Namespace) -> int:
     planned = plan_comparison(arguments.config, Flags.of(arguments))
     if not arguments.dry_run:
         planned.write()
-    try:
-        if not _run_missing(arguments, planned, speaker):
-            return 0
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; what is done is kept; to go on: {_command(arguments)}", file=sys.stderr)
-        return 130
-    return finish(planned.folder, speaker.console)
+    code = _run_missing(arguments, planned, speaker)
+    return finish(planned.folder, speaker.console) if code is None else code
 
 
 def run_sweep(arguments: Namespace) -> int:
@@ -149,12 +144,9 @@ def run_sweep(arguments: Namespace) -> int:
     sweep = plan_sweep(arguments.config, Flags.of(arguments))
     if not arguments.dry_run:
         sweep.write()
-    try:
-        if not _run_missing(arguments, sweep.planned, speaker, sweep.tune.trials):
-            return 0
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; what is done is kept; to go on: {_command(arguments)}", file=sys.stderr)
-        return 130
+    code = _run_missing(arguments, sweep.planned, speaker, sweep.tune.trials)
+    if code is not None:
+        return code
     choices, without = choose(sweep)
     write_choices(sweep, choices)
     plan_of_choices(sweep, choices).write(sweep.folder)
@@ -250,7 +242,7 @@ def executor_of(arguments: Namespace, planned: Planned) -> Executor:
     return LocalProcesses(arguments.jobs)
 
 
-def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trials: int | None = None) -> bool:
+def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trials: int | None = None) -> int | None:
     """Show the plan; then, unless it is a dry run, extract the features of all missing jobs and run these.
 
     Args:
@@ -260,7 +252,7 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
         trials: of a sweep, for each row, pair and seed.
 
     Returns:
-        Whether the jobs have been run, or were done before.
+        None where the jobs have been run, or were done before; else the exit code.
 
     Raises:
         SereError: the problems of all audio files, or of a cache that cannot be written.
@@ -273,18 +265,22 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
     missing = plan.missing_jobs(folder)
     if not missing and not arguments.dry_run:
         speaker.say(f"all {len({job.job for job in plan.jobs})} runs were done before; records: {folder / 'records'}")
-        return True
+        return None
     speaker.warn(planned.warnings)
     executor = executor_of(arguments, planned)
     progress = JobProgress(plan, folder, missing, executor.workers, speaker)
     progress.show(trials)
     if arguments.dry_run or not _agreed(arguments, len(missing), speaker):
-        return False
-    extract_features((planned.resolved[job] for job in missing), speaker)
-    with progress.bar():
-        for outcome in run_all(executor, folder, missing, speaker.say):
-            progress.ended(outcome)
-    return True
+        return 0
+    try:
+        extract_features((planned.resolved[job] for job in missing), speaker)
+        with progress.bar():
+            for outcome in run_all(executor, folder, missing, speaker.say):
+                progress.ended(outcome)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; what is done is kept; to go on: {shlex.join(arguments.words)}", file=sys.stderr)
+        return 130
+    return None
 
 
 def _agreed(arguments: Namespace, count: int, speaker: Speaker) -> bool:
@@ -292,15 +288,3 @@ def _agreed(arguments: Namespace, count: int, speaker: Speaker) -> bool:
     if arguments.yes or not speaker.interactive or not sys.stdin.isatty():
         return True
     return input(f"start {count} runs? [Y/n] ").strip().lower() in ("", "y", "yes")
-
-
-def _command(arguments: Namespace) -> str:
-    """The command line that goes on."""
-    words = ["sere", arguments.command, arguments.config]
-    repeated = {"vary": "--vary", "sets": "--set", "unsets": "--unset", "floor": "--floor", "ceiling": "--ceiling"}
-    for name, flag in {**repeated, "allow": "--allow", "params": "--params"}.items():
-        words += [word for text in getattr(arguments, name, ()) for word in (flag, text)]
-    single = ("pairs", "seeds", "trials", "repeats", "select", "reference", "out", "jobs", "scheduler")
-    given = {name: getattr(arguments, name, None) for name in single}
-    words += [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
-    return shlex.join(words)

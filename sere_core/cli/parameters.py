@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import PurePath
 from types import NoneType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -53,9 +53,16 @@ class Parameter:
     def said_default(self) -> str:
         return "required" if self.required else f"default {json.dumps(self.default, ensure_ascii=False)}"
 
-    def data(self) -> dict[str, object]:
-        """As JSON data."""
-        return asdict(self)
+
+def markdown(rows: Iterable[Parameter]) -> Iterator[str]:
+    """The lines of a Markdown table."""
+    yield "| parameter | type | default | bounds | meaning |"
+    yield "|---|---|---|---|---|"
+    for row in rows:
+        default = "required" if row.required else f"`{json.dumps(row.default, ensure_ascii=False)}`"
+        bounds = ", ".join(f"`{bound}`" for bound in row.bounds)
+        cells = (f"`{row.name}`", f"`{row.type}`", default, bounds, row.description)
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def parameters(model: type[BaseModel], above: str = "") -> Iterator[Parameter]:
@@ -78,7 +85,7 @@ def parameters(model: type[BaseModel], above: str = "") -> Iterator[Parameter]:
             default=None if required else _default(field),
             bounds=tuple(_bounds([*field.metadata, *_constraints(field.annotation)])),
             search=tuple(search) if isinstance(search, (list, tuple)) else (),
-            description=field.description or "",
+            description=field.description or next(((model.__doc__ or "").strip() for model in models(field.annotation)), ""),
         )
         for inner in models(field.annotation):
             yield from parameters(inner, f"{above}{key}.")

@@ -6,6 +6,7 @@ import json
 import textwrap
 from argparse import SUPPRESS, Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
 
 from sere_core.cli import new_plugin
@@ -125,7 +126,7 @@ def show_info(arguments: Namespace, catalog: Catalog | None = None) -> int:
         about: dict[str, object] = {**_about(entry), "short_name": entry.short_name, "state": entry.state}
         about |= {name: getattr(spec, name) for name in declared}
         about |= {"tags": list(spec.tags), "needs": list(spec.needs), "spec": entry.value, "file": str(file or "")}
-        print_json({**about, "reads": asks, "parameters": [row.data() for row in rows]})
+        print_json({**about, "reads": asks, "parameters": [asdict(row) for row in rows]})
         return 0
     facts = {
         "evidence": spec.evidence,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 
+import sere_core
 from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, read_config, run_command
 
 _EXAMPLES = """\
@@ -18,14 +19,8 @@ exit codes: 0 done, 1 the run failed, 2 config or usage, 3 a plugin, 4 the envir
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    add_arguments(add_command(subparsers, "run", "run a config (the same as sere-run)", run))
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """The arguments of a run."""
-    parser.formatter_class = RawDescriptionHelpFormatter
-    parser.epilog = _EXAMPLES
-    parser.set_defaults(run=run)
+    parser = add_command(subparsers, "run", "run a config (the same as sere-run)", run, _EXAMPLES)
+    parser.add_argument("--version", action="version", version=f"sere {sere_core.__version__}")
     add_config_arguments(parser)
     help = "check the config and the data, and say what the run would do"
     parser.add_argument("--dry-run", action="store_true", help=help)

@@ -143,7 +143,6 @@ class Planner:
         self.warnings: dict[str, None] = dict.fromkeys(map(str, self.catalog.left_out_in_vain()))
         self.resolved: dict[str, Resolved] = {}
         self.configs: dict[str, str] = {}
-        self._factories: set[str] = set()
         self._tasks: dict[str, Plan | None] = {}
         self._text: tuple[Resolved, str] | None = None
         self.tree = self._common()
@@ -239,13 +238,12 @@ class Planner:
             more["corpora"] = replace(corpora, value={name: child for name, child in corpora.value.items() if name in ends})
         try:
             resolved = resolve(_anchored(replace(tree, value={**tree.value, **more})), request.sources, self.catalog, os.environ)
-            check_factories(resolved, self._factories)  # now, not in every job
+            check_factories(resolved)  # now, not in every job
         except SereError as cause:
             self.problems += cause.problems
             return None
         self.warnings |= dict.fromkeys(f"{each.place}: {each.message}" for each in resolved.warnings)
         self.warnings |= dict.fromkeys(map(str, self.catalog.left_out_in_vain(resolved.disabled)))
-        self._factories |= {bound.spec.factory for bound in resolved.components.values()}
         return resolved
 
     def job(self, resolved: Resolved, seed: int) -> str:

@@ -107,8 +107,8 @@ class Train(Section):
 class ViewSets(Section):
     """The alterations that make the weak and the strong view."""
 
-    weak: list[Block] = Field(default=[])
-    strong: list[Block] = Field(default=[])
+    weak: list[Block] = Field(default=[], description="light alterations, in order")
+    strong: list[Block] = Field(default=[], description="heavy alterations, in order")
 
 
 class Paths(Section):
@@ -145,12 +145,12 @@ class RunConfig(Section):
     paths: Paths = Field(description="which encoder takes which stream: {labelled: ID, unlabelled: ID}")
     network: Network = Field(default_factory=Network)
     # defaults by full name: a short one could become ambiguous with a plugin that the run does not name
-    dynamics: Block = Field(default_factory=lambda: Block(use="sere.none"))
-    resonance: Block | None = None
-    method: Block = Field(default_factory=lambda: Block(use="sere.joint"))
-    losses: dict[Id, LossBlock] = Field(default={})
+    dynamics: Block = Field(default=Block(use="sere.none"), description="the dynamic features that are joined to the context embedding")
+    resonance: Block | None = Field(default=None, description="the resonance field, for losses that read one")
+    method: Block = Field(default=Block(use="sere.joint"), description="the training recipe")
+    losses: dict[Id, LossBlock] = Field(default={}, description="id -> loss and its weight")
     train: Train = Field(default_factory=Train)
     views: ViewSets = Field(default_factory=ViewSets)
-    select: Block = Field(default_factory=lambda: Block(use="sere.last"))
-    hooks: dict[Id, Block] = Field(default={})
+    select: Block = Field(default=Block(use="sere.last"), description="which epoch is kept, chosen without target labels")
+    hooks: dict[Id, Block] = Field(default={}, description="id -> what listens to the run")
     output: Output = Field(default_factory=Output)

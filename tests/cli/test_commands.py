@@ -98,7 +98,7 @@ def test_warnings_go_to_stderr_unless_quiet(folder: Path, engine: Any, capsys: p
 def test_wrong_usage_exits_with_2(folder: Path, engine: Any, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         run_main(words)
-    assert caught.value.code == 2 and "usage: sere-run" in capsys.readouterr().err and engine.calls == []
+    assert caught.value.code == 2 and "usage: sere run" in capsys.readouterr().err and engine.calls == []
 
 
 def test_sere_alone_shows_its_commands_and_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
