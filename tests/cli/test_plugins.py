@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,7 +49,7 @@ def test_parameters_are_rows_with_types_bounds_defaults_and_search_ranges() -> N
     assert (rows["words"].type, rows["words"].default, rows["words"].bounds) == ("list of str", [], ("length <= 3",))
     assert (rows["inner.depth"].default, rows["inner.depth"].bounds, rows["inner.depth"].description) == (2, (">= 1",), "how deep")
     assert not rows["floor"].required and rows["floor"].type == "int or null"
-    json.dumps([row.data() for row in rows.values()])
+    json.dumps([asdict(row) for row in rows.values()])
 
 
 def test_types_are_said_as_a_reader_of_yaml_would() -> None:

@@ -189,7 +189,7 @@ def test_a_command_that_is_ended_leaves_no_process_and_no_failure(home: Path, ho
     out, err = started.communicate(timeout=60)
     assert "Traceback" not in err
     assert how == signal.SIGKILL or started.returncode == 130, (out, err)
-    assert how == signal.SIGKILL or err.strip().endswith("to go on: sere compare comparison.yaml --jobs 1")
+    assert how == signal.SIGKILL or err.strip().endswith("to go on: sere compare comparison.yaml --yes --jobs 1")
     while _alive(started.pid):
         assert time.monotonic() < deadline
         time.sleep(0.05)
