@@ -91,7 +91,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         cost=cost(made),
         troubles=words.counted(facts.warnings for facts in runs),
         failures=words.failures(results),
-        friedman=None if ranks is None or ranks.friedman_p is None else words.chance(ranks.friedman_p, "p"),
+        friedman=None if ranks is None or ranks.friedman_p is None else words.p_equals(ranks.friedman_p),
     )
     path = folder / "report.html"
     write_atomically(path, text.encode())
@@ -119,25 +119,27 @@ def verdict_table(summary: Summary) -> Table | None:
     lines = []
     for each in summary.verdicts:
         ends = "-" if each.interval is None else f"{words.points(each.interval.low)} to {words.points(each.interval.high)}"
-        cells = (
-            words.points(each.difference),
-            ends,
-            *map(words.chance, (each.p, each.p_holm, each.p_least, each.p_wilcoxon, each.p_pairs)),
-            number(each.effect, percent=False, digits=2),
-            number(each.rank_biserial, percent=False, digits=2),
-            f"{each.wins}/{each.ties}/{each.losses}",
-            f"{each.units} (draw)",
-            number(each.smallest_detectable),
-        )
-        lines.append(words.line(each.row, *cells, role=summary.row(each.row).role))
-    numbers = ("difference", "interval", "p", "p (Holm)", "least p", "p (Wilcoxon)", "p (pairs)", "d_z", "rank-biserial")
+        found = {
+            "difference": words.points(each.difference),
+            "interval": ends,
+            "p": words.chance(each.p),
+            "p (Holm)": words.chance(each.p_holm),
+            "least p": words.chance(each.p_least),
+            "p (Wilcoxon)": words.chance(each.p_wilcoxon),
+            "p (pairs)": words.chance(each.p_pairs),
+            "d_z": number(each.effect, percent=False, digits=2),
+            "rank-biserial": number(each.rank_biserial, percent=False, digits=2),
+            "won/tied/lost": f"{each.wins}/{each.ties}/{each.losses}",
+            "units": f"{each.units} (draw)",
+            "smallest detectable": number(each.smallest_detectable),
+        }
+        lines.append(words.line(each.row, *found.values(), role=summary.row(each.row).role))
     caption = (
         f"Every row minus {summary.reference}, in points of UAR. p: sign-flip permutation test over the units; least p: the smallest "
         "that so many units can give; p (pairs): the same test over pair means. "
         f"Shown at {ALPHA:g} after Holm's correction with an interval that excludes 0."
     )
-    heads = ("row", *numbers, "won/tied/lost", "units", "smallest detectable")
-    return Table("verdicts", caption, tuple(map(Column, heads)), (tuple(lines),))
+    return Table("verdicts", caption, tuple(map(Column, ("row", *found))), (tuple(lines),))
 
 
 def cluster_table(source: Source) -> Table | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from sere_core.compare.reading import Results
 from sere_core.compare.stats.paired import ALPHA
 from sere_core.compare.stats.summary import Summary, Verdict
+from sere_core.config.nodes import leaves
 from sere_core.tables import Cell, Column, Line, Table
 
 MINUS = "−"
@@ -61,7 +63,7 @@ def sentence(verdict: Verdict, family: int = 1) -> str:
         interval = f"{100 * (1 - ALPHA):g} % interval {ends}; "
     ties = f", {verdict.ties} tied" if verdict.ties else ""
     record = f"{verdict.wins} won, {verdict.losses} lost{ties} of {count(verdict.n, 'run', 'runs')}"
-    numbers = f"{points(verdict.difference)} points ({interval}{chance(verdict.p_holm, 'p')} after Holm's correction; {record})."
+    numbers = f"{points(verdict.difference)} points ({interval}{p_equals(verdict.p_holm)} after Holm's correction; {record})."
     left = f" {count(len(verdict.missing), 'run is', 'runs are')} missing on one side." if verdict.missing else ""
     if verdict.shown != "no difference shown":
         return f"{verdict.shown.capitalize()} than {verdict.reference}: {numbers}{left}"
@@ -88,16 +90,19 @@ def points(value: float | None) -> str:
     return sign + text
 
 
-def chance(p: float, name: str = "") -> str:
-    """A probability with as many digits as mean something; with its name, an equation that is not broken at the end of a line.
+def chance(p: float) -> str:
+    """A probability with as many digits as mean something.
 
-    >>> chance(0.0001), chance(0.0123, "p"), chance(0.0001, "p")
-    ('<0.001', 'p\\xa0=\\xa00.012', 'p\\xa0<\\xa00.001')
+    >>> chance(0.0001), chance(0.0123)
+    ('<0.001', '0.012')
     """
-    number = "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-    if not name:
-        return number
-    return f"{name}\u00a0<\u00a00.001" if p < 0.001 else f"{name}\u00a0=\u00a0{number}"
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def p_equals(p: float) -> str:
+    """As an equation that is not broken at the end of a line."""
+    text = chance(p)
+    return f"p\u00a0<\u00a0{text[1:]}" if text.startswith("<") else f"p\u00a0=\u00a0{text}"
 
 
 def count(number: int, one: str, many: str) -> str:
@@ -154,21 +159,19 @@ def digests(results: Results) -> Table:
     fair = {row.name for row in plan.rows if row.role != "ceiling"}
     lines = []
     for name in sorted({name for facts in runs.values() for name in facts.digests}):
-        held = {place: facts.digests[name] for place, facts in runs.items() if name in facts.digests}
-        same, places, different = 0, 0, set[str]()
-        for pair in plan.pairs:
-            for seed in plan.seeds:
-                here = {row.name: held[row.name, pair, seed] for row in plan.rows if (row.name, pair, seed) in held}
-                compared = [value for row, value in here.items() if row in fair]
-                if len(compared) >= 2:
-                    places += 1
-                    same += len(set(compared)) == 1
-                if here:
-                    usual = here.get(plan.reference) or Counter(here.values()).most_common(1)[0][0]
-                    different |= {row for row, value in here.items() if value != usual}
+        by_place: dict[tuple[str, int], dict[str, str]] = {}
+        for (row, pair, seed), facts in runs.items():
+            if name in facts.digests:
+                by_place.setdefault((pair, seed), {})[row] = facts.digests[name]
+        held = [value for here in by_place.values() for value in here.values()]
+        compared = [[value for row, value in here.items() if row in fair] for here in by_place.values()]
+        agree = [len(set(values)) == 1 for values in compared if len(values) > 1]
+        different = set[str]()
+        for here in by_place.values():
+            usual = here.get(plan.reference) or Counter(here.values()).most_common(1)[0][0]
+            different |= {row for row, value in here.items() if value != usual}
         rows = ", ".join(row.name for row in plan.rows if row.name in different) or "none"
-        counts = (str(len(held)), str(len(set(held.values()))), f"{same} of {places}")
-        lines.append(line(name, *counts, rows))
+        lines.append(line(name, str(len(held)), str(len(set(held))), f"{sum(agree)} of {len(agree)}", rows))
     heads = ("runs that hold it", "different values", "pairs and seeds where all agree")
     columns = (Column("digest of"), *map(Column, heads), Column("rows that differ", text=True))
     return Table("digests", "Digests in the records. “All” are the rows that are no ceilings.", columns, (tuple(lines),))
@@ -186,21 +189,14 @@ def line(*texts: str, role: str = "") -> Line:
 
 
 def failures(results: Results) -> list[str]:
-    """One line for each place without a finished record: why, as far as that is known."""
-    plan, lines = results.plan, []
-    for row in plan.rows:
-        for pair in plan.pairs:
-            unknown = []
-            for seed in plan.seeds:
-                place = (row.name, pair, seed)
-                if place in results.failures:
-                    lines.append(f"{row.name}, {pair}, seed {seed}: {results.failures[place]}")
-                elif place not in results.runs:
-                    unknown.append(str(seed))
-            if unknown:
-                runs = count(len(unknown), "run was", "runs were")
-                lines.append(f"{row.name}, {pair}: {runs} not made (seed {', '.join(unknown)})")
-    return lines
+    """The places without a finished record: why, as far as that is known."""
+    plan = results.plan
+    seeds: dict[tuple[str, str, str], list[str]] = {}
+    for place in itertools.product((row.name for row in plan.rows), plan.pairs, plan.seeds):
+        if place not in results.runs:
+            why = results.failures.get(place, "not made")
+            seeds.setdefault((*place[:2], why), []).append(str(place[2]))
+    return [f"{row}, {pair}, seed {', '.join(which)}: {why}" for (row, pair, why), which in seeds.items()]
 
 
 def _listed(values: Iterable[str]) -> str:
@@ -210,13 +206,5 @@ def _listed(values: Iterable[str]) -> str:
 
 def _flat(data: Mapping[str, object]) -> str:
     """`a 1, b.c x`; what is unset is left out."""
-    return ", ".join(f"{name} {value}" for name, value in _leaves(data))
-
-
-def _leaves(data: Mapping[str, object], path: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in data.items():
-        name = f"{path}{key}"
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{name}.")
-        elif value is not None:
-            yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    words = ((".".join(path), value) for path, value in leaves(dict(data)) if value is not None)
+    return ", ".join(f"{name} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}" for name, value in words)

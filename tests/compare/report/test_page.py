@@ -112,7 +112,7 @@ def test_every_section_says_its_part(outline: Outline) -> None:
     for word in ("epochs 10", "last", "python 3.11.7", "scorer", "features.all", "made up", "5-shot inductive"):
         assert word in said["how"], word
     assert "clipped audio" in said["warnings"] and said["warnings"].count("clipped audio") == 1
-    assert "ceiling, aa>bb: 1 run was not made (seed 1)" in said["failures"]
+    assert "ceiling, aa>bb, seed 1: not made" in said["failures"]
     assert "30 of 32 runs have a record" in said[""]
 
 
@@ -137,7 +137,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
 def test_a_comparison_that_has_only_begun_has_a_report(tmp_path: Path) -> None:
     places = [(row, "aa>bb", seed) for row in ("source-only", "ours") for seed in (0, 1)]
     make_comparison(tmp_path / "none", ("source-only", "ours"), ("aa>bb",), (0, 1), missing=places)
-    assert "2 runs were not made (seed 0, 1)" in write_report(tmp_path / "none").read_text()
+    assert "aa&gt;bb, seed 0, 1: not made" in write_report(tmp_path / "none").read_text()
     make_comparison(tmp_path / "one", ("source-only", "ours"), ("aa>bb",), (0, 1), missing=places[1:], old=True, bulk=False, speakers=0)
     assert "ours" in write_report(tmp_path / "one").read_text()
 
