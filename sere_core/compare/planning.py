@@ -32,13 +32,7 @@ _SEED = re.compile(r"(?m)^seed: [0-9]+$")
 
 @dataclass(frozen=True)
 class Needs:
-    """What the runs of a comparison are made of, beside their configs.
-
-    Args:
-        packages: packages of code.
-        files: single-file components.
-        data: folders and files of corpora.
-    """
+    """What the runs of a comparison are made of, beside their configs: packages of code, single-file components, corpora."""
 
     packages: tuple[str, ...]
     files: tuple[str, ...] = ()
@@ -52,8 +46,7 @@ class Planned:
     Args:
         plan: rows, pairs, seeds and jobs.
         folder: where the comparison goes.
-        resolved: job -> its config.
-        configs: job -> its config's text.
+        resolved, configs: job -> its config, and that as text.
         text: the comparison as a file that can be called again.
         warnings: what is odd but no error.
         needs: what its runs are made of.
@@ -68,29 +61,19 @@ class Planned:
     needs: Needs
 
     def write_configs(self) -> None:
-        """Write the configs of the jobs, and the comparison with the flags of the command line.
+        """Write the configs of the jobs, and the comparison with the flags of the command line; X704 or X705.
 
-        Raises:
-            SereError: X704 or X705.
+        A file that holds just that is left: hundreds of configs cost hundreds of waits for the disk.
         """
-        for job, config in self.configs.items():
-            _write_if_new(job_file(self.folder, job), config.encode())
-        _write_if_new(self.folder / "compare.yaml", self.text.encode())
+        texts = {job_file(self.folder, job): config for job, config in self.configs.items()}
+        for path, text in (texts | {self.folder / "compare.yaml": self.text}).items():
+            if not path.is_file() or path.read_bytes() != text.encode():
+                write_atomically(path, text.encode())
 
     def write(self) -> None:
-        """Write the configs of the jobs, and `plan.json` last.
-
-        Raises:
-            SereError: X704 or X705.
-        """
+        """Write the configs of the jobs, and `plan.json` last; X704 or X705."""
         self.write_configs()
         self.plan.write(self.folder)
-
-
-def _write_if_new(path: Path, data: bytes) -> None:
-    """Write a file unless it holds just that: hundreds of configs cost hundreds of waits for the disk."""
-    if not path.is_file() or path.read_bytes() != data:
-        write_atomically(path, data)
 
 
 def plan_comparison(config: str, flags: Flags) -> Planned:
@@ -112,29 +95,18 @@ def plan_comparison(config: str, flags: Flags) -> Planned:
 
 @dataclass(frozen=True)
 class Cell:
-    """One row and pair.
-
-    Args:
-        row, layer: the row, and what is laid over the base for the pair.
-        pair: its name.
-        resolved: its config.
-        task: the corpora and folds of the pair.
-    """
+    """One row and pair: what is laid over the base for them, the config in the pair's classes, and its text."""
 
     row: Overlay
     layer: Pair
     pair: str
+    classes: tuple[str, ...]
     resolved: Resolved
-    task: Plan
+    text: str
 
 
 class Planner:
-    """Makes the configs of a request's jobs, and gathers everything that is wrong with them.
-
-    Args:
-        request: the comparison.
-        catalog: the components; default: those that are installed.
-    """
+    """Makes the configs of a request's jobs from the catalog of components, and gathers everything that is wrong with them."""
 
     def __init__(self, request: Request, catalog: Catalog | None = None) -> None:
         self.request = request
@@ -144,7 +116,6 @@ class Planner:
         self.resolved: dict[str, Resolved] = {}
         self.configs: dict[str, str] = {}
         self._tasks: dict[str, Plan | None] = {}
-        self._text: tuple[Resolved, str] | None = None
         self.tree = self._common()
         self.rows = rows_of(request, self.tree, self.problems)
         self.pairs = pairs_of(request, self.tree, self.problems) or [Pair("", Node({}, request.root.start))]
@@ -153,19 +124,15 @@ class Planner:
         self._check_budget()
 
     def comparison(self) -> Planned:
-        """One job for each row, pair and seed.
-
-        Raises:
-            SereError: everything that is wrong.
-        """
-        jobs = [Job(cell.row.name, cell.pair, seed, self.job(cell.resolved, seed)) for cell in self.cells() for seed in self.request.seeds]
+        """One job for each row, pair and seed."""
+        jobs = [Job(cell.row.name, cell.pair, seed, self.job(cell, seed)) for cell in self.cells() for seed in self.request.seeds]
         return self.planned([Row(row.name, row.role, row.varied) for row in self.rows], jobs)
 
     def planned(self, rows: Sequence[Row], jobs: Sequence[Job]) -> Planned:
         """The whole, of these jobs.
 
         Raises:
-            SereError: everything that is wrong.
+            SereError: everything that is wrong with any of them.
         """
         self.stop()
         request, comparison = self.request, self.request.comparison
@@ -189,21 +156,13 @@ class Planner:
         return Planned(plan, request.output, self.resolved, self.configs, request.text(), tuple(self.warnings), self._needs())
 
     def stop(self) -> None:
-        """End with the problems, if there are any.
-
-        Raises:
-            SereError: all of them.
-        """
+        """Raise all problems, if there are any."""
         if self.problems:
             raise SereError(*tidy(self.problems))
 
     def cells(self) -> Iterator[Cell]:
         """Every row and pair whose config is sound."""
-        for row in self.rows:
-            for pair in self.pairs:
-                cell = self.cell(row, pair)
-                if cell is not None:
-                    yield cell
+        yield from filter(None, (self.cell(row, pair) for row in self.rows for pair in self.pairs))
 
     def cell(self, row: Overlay, pair: Pair) -> Cell | None:
         """A row and pair; None if something is wrong.  A ceiling's config names the target as its source."""
@@ -221,7 +180,9 @@ class Planner:
             place = next(iter(pair.layer.value.values())).start if pair.layer.value else self.request.root.start
             own = {"task": {"source": task.task.target, "classes": list(task.task.classes)}}
             resolved = self.resolve(laid(tree, plain(own, place)))
-        return None if resolved is None else Cell(row, pair, name, resolved, task)
+        if resolved is None:
+            return None
+        return Cell(row, pair, name, tuple(task.task.classes), resolved, _job_text(resolved))
 
     def resolve(self, tree: Node) -> Resolved | None:
         """A tree as a checked config, with the corpora of its own pair; None if something is wrong."""
@@ -246,18 +207,16 @@ class Planner:
         self.warnings |= dict.fromkeys(map(str, self.catalog.left_out_in_vain(resolved.disabled)))
         return resolved
 
-    def job(self, resolved: Resolved, seed: int) -> str:
-        """The job of a config and seed.
+    def job(self, cell: Cell, seed: int) -> str:
+        """The job of a row and pair with a seed.
 
         Its folds must be possible; and if there is a record, its corpora must still be those on disk.
         """
-        one = replace(resolved, config=resolved.config.model_copy(update={"seed": seed}))
+        one = replace(cell.resolved, config=cell.resolved.config.model_copy(update={"seed": seed}))
         job = one.digest()
         if job in self.resolved:
             return job
-        if self._text is None or self._text[0] is not resolved:  # YAML is slow: the seeds of a row and pair share their text
-            self._text = (resolved, _job_text(resolved))
-        self.configs[job] = _SEED.sub(f"seed: {seed}", self._text[1], count=1)
+        self.configs[job] = _SEED.sub(f"seed: {seed}", cell.text, count=1)
         self.resolved[job] = one
         plan = self._task(one)
         record = record_of(self.request.output, job)

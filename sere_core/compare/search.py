@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import json
 import math
@@ -46,12 +45,7 @@ class Range:
 
 
 def ranges_of(resolved: Resolved, paths: Sequence[str]) -> tuple[Range, ...]:
-    """The declared ranges at or below these paths, in the order of their names.
-
-    Args:
-        resolved: the config of a row.
-        paths: of parameters, or of what is above them.
-    """
+    """The ranges that a row's components declare at or below these paths, in the order of their names."""
     found: list[Range] = []
     for path, bound in resolved.components.items():
         for name, about in type(bound.params).model_fields.items():
@@ -63,16 +57,6 @@ def ranges_of(resolved: Resolved, paths: Sequence[str]) -> tuple[Range, ...]:
                 given = values[0] if kind == "choice" and isinstance(values[0], (list, tuple)) else values
                 found.append(Range(where, str(kind), tuple(given), kind == "int" or about.annotation is int))
     return tuple(sorted(found, key=lambda one: one.path))
-
-
-def check_installed() -> None:
-    """Is Optuna there?
-
-    Raises:
-        SereError: P108.
-    """
-    if importlib.util.find_spec("optuna") is None:
-        raise error("P108", "`sere sweep` needs the distribution 'optuna'", 'pip install "sere[sweep]"')
 
 
 def seed_of(*words: object) -> int:
@@ -87,10 +71,7 @@ def seed_of(*words: object) -> int:
 def draw(ranges: Sequence[Range], trials: int, seed: int) -> tuple[Setting, ...]:
     """`trials` settings, by Optuna's random sampler; the first ones are the same for any larger number.
 
-    Args:
-        ranges: what is drawn; without any, all settings are empty.
-        trials: how many.
-        seed: of the sampler.
+    Without any range all settings are empty.
 
     Raises:
         SereError: C302 for a declared range that is none.
@@ -131,11 +112,7 @@ def _distribution(one: Range) -> BaseDistribution:
 
 
 class Rule:
-    """A selector of the config, as a rule between finished runs: called once for each fold, on its posteriors of T_u.
-
-    Args:
-        bound: the selector with its parameters.
-    """
+    """A selector of the config, as a rule between finished runs: called once for each fold, on its posteriors of T_u."""
 
     def __init__(self, bound: Bound) -> None:
         self.bound = bound
@@ -155,20 +132,16 @@ class Rule:
         """
         selector = self._built(())
         reads = set(inspect.signature(selector.score).parameters)
+        what, hint = "", "name one that scores the posteriors of T_u"
         if getattr(selector, "keeps_last", False) or "target" not in reads:
-            hint = "name one that scores the posteriors of T_u"
-            raise error("C311", f"the selector '{self.label}' looks at epochs, not at a run's predictions", hint, self.bound.place)
-        if reads != {"target"}:
-            more = ", ".join(sorted(reads - {"target"}))
-            hint = "a finished run keeps its posteriors of T_u only"
-            raise error("C311", f"the selector '{self.label}' reads {more}, which a finished run does not keep", hint, self.bound.place)
+            what = "looks at epochs, not at a run's predictions"
+        elif reads != {"target"}:
+            what = f"reads {', '.join(sorted(reads - {'target'}))}, which a finished run does not keep"
+        if what:
+            raise error("C311", f"the selector '{self.label}' {what}", hint, self.bound.place)
 
     def score(self, record: Path, classes: tuple[str, ...]) -> float:
         """The mean over folds of the selector's score of a finished run; no file with a score or a label is opened.
-
-        Args:
-            record: its folder.
-            classes: of the run.
 
         Raises:
             SereError: T505 if the record does not hold the posteriors.
@@ -192,14 +165,15 @@ def _target_posteriors(record: Path) -> list[NDArray[np.float32]]:
     """
     from safetensors import SafetensorError, safe_open
 
-    hint = "take it away; the next call runs it again"
     found = []
     try:
-        for path in sorted((record / "checkpoints").glob("fold-*.safetensors"), key=lambda each: int(each.stem.partition("-")[2])):
+        paths = sorted((record / "checkpoints").glob("fold-*.safetensors"), key=lambda each: int(each.stem.partition("-")[2]))
+        for path in paths:
             with safe_open(path, framework="np") as file:
                 found.append(file.get_tensor("result/target"))
+        if not found:
+            raise ValueError("it has no checkpoints")
     except (OSError, ValueError, SafetensorError) as cause:
-        raise error("T505", f"{record} does not hold the posteriors of T_u: {cause}", hint) from cause
-    if not found:
-        raise error("T505", f"{record} does not hold the posteriors of T_u: it has no checkpoints", hint)
+        what = f"{record} does not hold the posteriors of T_u: {cause}"
+        raise error("T505", what, "take it away; the next call runs it again") from cause
     return found

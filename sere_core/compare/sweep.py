@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from rich.text import Text
 
 from sere_core.compare.grammar import Flags, Request, Tune, read_request
-from sere_core.compare.plan import ComparePlan, Job, Role, Row, is_done, read_failure, record_of, write_json
+from sere_core.compare.plan import ComparePlan, Job, Row, is_done, read_failure, record_of, write_json
 from sere_core.compare.planning import Cell, Planned, Planner
 from sere_core.compare.progress import grid
 from sere_core.compare.proof import is_below
 from sere_core.compare.reading import Results
 from sere_core.compare.rows import Value, laid, plain, shortest
-from sere_core.compare.search import Rule, Setting, check_installed, draw, ranges_of, seed_of
+from sere_core.compare.search import Rule, Setting, draw, ranges_of, seed_of
 from sere_core.compare.stats.summary import spread
-from sere_core.config.nodes import Node
+from sere_core.config.nodes import Node, at
 from sere_core.console import Speaker
 from sere_registry.errors import Problem, error, suggest
 
@@ -29,8 +31,7 @@ _LOST = ("T501",)
 _MANY_CHOICES = 24
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """A setting and the job that tries it; two trials of one setting share their job."""
 
     job: str
@@ -39,24 +40,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Place:
-    """One cell of the table in one repeat, and its search.
-
-    Args:
-        row, role, pair, seed: of the cell; the seed is the repeat's.
-        classes: of the pair.
-        trials: in the order of the draw; one alone for a ceiling, which is not tuned.
-    """
+    """One cell of the table in one repeat, whose seed it has, and its trials in the order of the draw; a ceiling has one alone."""
 
     row: str
-    role: Role
     pair: str
     seed: int
     classes: tuple[str, ...]
     trials: tuple[Trial, ...]
 
-    def listed(self) -> dict[str, object]:
-        """Row, pair and seed, for JSON."""
-        return {"row": self.row, "pair": self.pair, "seed": self.seed}
+    def listed(self, **more: object) -> dict[str, object]:
+        """For JSON."""
+        return {"row": self.row, "pair": self.pair, "seed": self.seed, **more}
 
 
 @dataclass(frozen=True)
@@ -64,10 +58,7 @@ class Sweep:
     """A whole search, ready to be run.
 
     Args:
-        tune: how it is made.
-        rule: what chooses.
-        tuning: the same in words, for the table.
-        places: all cells.
+        tuning: tune and rule in words, for the table.
         planned: with all trials as its jobs, for running them; what is chosen from them makes the plan of the table.
     """
 
@@ -79,34 +70,23 @@ class Sweep:
 
     @property
     def folder(self) -> Path:
-        """Where all of it goes."""
         return self.planned.folder
 
     def write(self) -> None:
-        """Write the configs of all trials, and which setting each of them tries.
-
-        Raises:
-            SereError: X704 or X705.
-        """
+        """Write the configs of all trials, and which setting each of them tries; X704 or X705."""
         self.planned.write_configs()
-        listed = [
-            {**place.listed(), "trials": [{"job": trial.job, "setting": dict(trial.setting)} for trial in place.trials]}
-            for place in self.places
-        ]
+        listed = [place.listed(trials=[trial._asdict() for trial in place.trials]) for place in self.places]
         write_json(self.folder / TRIALS, {"tuning": self.tuning, "places": listed})
 
 
 def plan_sweep(config: str, flags: Flags) -> Sweep:
     """Plan the search that a comparison's `tune` section, or the flags, ask for.
 
-    Args:
-        config: a comparison file, a run's config, or the name of one that comes with sere.
-        flags: what the command line adds.
-
     Raises:
         SereError: the problems of the file, or of all trials together; P108 without Optuna.
     """
-    check_installed()
+    if importlib.util.find_spec("optuna") is None:
+        raise error("P108", "`sere sweep` needs the distribution 'optuna'", 'pip install "sere[sweep]"')
     request = read_request(config, flags)
     tune = request.comparison.tune
     if tune is None or tune.select is None:
@@ -136,8 +116,6 @@ class _SweepPlanner(Planner):
     def __init__(self, request: Request, tune: Tune) -> None:
         super().__init__(request)
         self.tune = tune
-        self.places: list[Place] = []
-        self.paths: dict[str, dict[str, None]] = {}
 
     def sweep(self) -> Sweep:
         """Every row, pair and repeat.
@@ -145,69 +123,56 @@ class _SweepPlanner(Planner):
         Raises:
             SereError: everything that is wrong.
         """
-        rule = self._rule()
+        rule, tune = self._rule(), self.tune
+        places: list[Place] = []
+        paths: dict[str, dict[str, None]] = {row.name: {} for row in self.rows}
         for cell in self.cells():
-            self._search(cell)
-        self._check_paths()
+            name, ceiling = cell.row.name, cell.row.role == "ceiling"
+            ranges = () if ceiling else ranges_of(cell.resolved, tune.params)
+            paths[name] |= dict.fromkeys(one.path for one in ranges)
+            for repeat, seed in enumerate(self.request.seeds):
+                settings = draw(ranges, 1 if ceiling else tune.trials, seed_of(name, cell.pair, repeat))
+                trials = [Trial(job, setting) for setting in settings if (job := self._trial(cell, setting, seed))]
+                places.append(Place(name, cell.pair, seed, cell.classes, tuple(trials)))
+        searched = [path for each in paths.values() for path in each]
+        for path in tune.params if "params" in tune.model_fields_set else ():
+            if not any(is_below(one, path) for one in searched):
+                hint = suggest(path, searched, "ranges that are searched")
+                what = f"no row has a parameter with a range at or below '{path}'"
+                self.problems.append(Problem("C308", what, hint, self.request.place("tune", "params")))
         self.stop()
         assert rule is not None  # else there was a problem
         rule.check()
-        tuning = f"random search, {self.tune.trials} trials, {rule.label}, {self.tune.repeats} repeats"
+        tuning = f"random search, {tune.trials} trials, {rule.label}, {tune.repeats} repeats"
         rows = []
         for row in self.rows:
-            tuned = tuple(self.paths.get(row.name, ()))
-            mine = () if row.role == "ceiling" else (tuning, tuned)
-            rows.append(Row(row.name, row.role, shortest([*row.varied, *tuned]), *mine))
-        jobs = [Job(place.row, place.pair, place.seed, trial.job) for place in self.places for trial in place.trials]
-        return Sweep(self.tune, rule, tuning, tuple(self.places), self.planned(rows, jobs))
+            mine = () if row.role == "ceiling" else (tuning, tuple(paths[row.name]))
+            rows.append(Row(row.name, row.role, shortest([*row.varied, *paths[row.name]]), *mine))
+        jobs = [Job(place.row, place.pair, place.seed, trial.job) for place in places for trial in place.trials]
+        return Sweep(tune, rule, tuning, tuple(places), self.planned(rows, jobs))
 
     def _rule(self) -> Rule | None:
         """The selector, found and checked as if a run named it."""
-        given = self.request.root.child("tune")
-        select = given.child("select") if given is not None else None
+        select = at(self.request.root, ("tune", "select"))
         assert select is not None
         block = Node({"use": select}, select.start, select.key) if isinstance(select.value, str) else select
         tree = self.rows[0].lay(laid(self.tree, self.pairs[0].layer))
         resolved = self.resolve(laid(tree, Node({"select": block}, select.start)))
         return None if resolved is None else Rule(resolved.components["select"])
 
-    def _search(self, cell: Cell) -> None:
-        """All repeats of one row and pair."""
-        name, role = cell.row.name, cell.row.role
-        ranges = () if role == "ceiling" else ranges_of(cell.resolved, self.tune.params)
-        self.paths.setdefault(name, {}).update(dict.fromkeys(one.path for one in ranges))
-        for repeat, seed in enumerate(self.request.seeds):
-            settings = draw(ranges, 1 if role == "ceiling" else self.tune.trials, seed_of(name, cell.pair, repeat))
-            trials = [Trial(job, setting) for setting in settings if (job := self._trial(cell, setting, seed))]
-            self.places.append(Place(name, role, cell.pair, seed, tuple(cell.task.task.classes), tuple(trials)))
-
     def _trial(self, cell: Cell, setting: Setting, seed: int) -> str:
         """The job of one setting; "" if its config is wrong."""
-        if not setting:
-            return self.job(cell.resolved, seed)
         place = self.request.place("tune")
         values = [Value("", plain(value, replace(place, path=path)), path) for path, value in setting.items()]
-        tried = self.cell(replace(cell.row, values=(*cell.row.values, *values)), cell.layer)
-        return "" if tried is None else self.job(tried.resolved, seed)
-
-    def _check_paths(self) -> None:
-        """Every path that was named is searched in some row."""
-        searched = [one for paths in self.paths.values() for one in paths]
-        for path in self.tune.params if "params" in self.tune.model_fields_set else ():
-            if not any(is_below(one, path) for one in searched):
-                hint = suggest(path, searched, "ranges that are searched")
-                what = f"no row has a parameter with a range at or below '{path}'"
-                self.problems.append(Problem("C308", what, hint, self.request.place("tune", "params")))
+        tried = self.cell(replace(cell.row, values=(*cell.row.values, *values)), cell.layer) if setting else cell
+        return "" if tried is None else self.job(tried, seed)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for one place.
+    """Which trial was chosen for a place, by the rule's scores of all.
 
-    Args:
-        place: the row, pair and repeat.
-        scores: of the rule, one for each trial; None for a trial that diverged, and for all where there was nothing to choose.
-        chosen: which trial.
+    A trial that diverged has no score, and none has one where there was nothing to choose.
     """
 
     place: Place
@@ -220,10 +185,7 @@ class Choice:
 
 
 def choose(sweep: Sweep) -> tuple[tuple[Choice, ...], tuple[tuple[Place, str], ...]]:
-    """For each row, pair and repeat the setting that the rule scores best.
-
-    Args:
-        sweep: its trials have been run.
+    """For each row, pair and repeat of a sweep that was run the setting that the rule scores best.
 
     Returns:
         The choices, and the places that have none, each with why: a trial is missing, or failed for another reason than its setting.
@@ -272,21 +234,8 @@ def plan_of_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> ComparePlan:
 
 
 def write_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> None:
-    """Write `chosen.json`: the chosen setting and the scores of all trials, for each place.
-
-    Raises:
-        SereError: X704 or X705.
-    """
-    listed = [
-        {
-            **choice.place.listed(),
-            "trial": choice.chosen,
-            "job": choice.trial.job,
-            "setting": dict(choice.trial.setting),
-            "scores": list(choice.scores),
-        }
-        for choice in choices
-    ]
+    """Write `chosen.json`: the chosen setting and the scores of all trials, for each place; X704 or X705."""
+    listed = [each.place.listed(trial=each.chosen, job=each.trial.job, setting=each.trial.setting, scores=each.scores) for each in choices]
     write_json(sweep.folder / CHOSEN, {"tuning": sweep.tuning, "places": listed})
 
 
