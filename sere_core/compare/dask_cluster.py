@@ -7,6 +7,7 @@ where it ends, another worker may go on.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import logging
 import os
@@ -15,20 +16,29 @@ import threading
 import time
 import uuid
 import warnings
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sere_core.compare.executors import JobProcesses, ProcessLostError
-from sere_core.compare.jobs import Outcome, failed
-from sere_core.compare.machines import differences, facts, first_of, lock_state
+from sere_core.compare.jobs import Outcome, at_work, failed
 from sere_core.compare.plan import is_done, record_of
 from sere_core.compare.planning import Needs
+from sere_core.score.manifest import code_digest, versions
 from sere_registry.errors import Problem, SereError, error
 from sere_registry.files import FolderLock, writing
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+_TRANSPORT = ("dask", "distributed")  # through which the machines exchange jobs
+_INSTALL = "install the same versions of sere and its plugins on all machines, and start the workers again"
+_HINTS = {
+    "file": "put it on the shared file system: jobs name it by its whole path",
+    "data": "mount the corpora under the same path on all machines",
+}
 
 _CONNECT = 10.0  # seconds
 _FIRST_WORKER = 30.0  # seconds until there must be one
@@ -41,14 +51,10 @@ _LOCK = threading.Lock()
 
 
 class DaskCluster:
-    """The workers of a Dask scheduler, one job at a time in each of their slots.
+    """The workers of a Dask scheduler ("tcp://host:8786"), one job at a time in each of their slots.
 
     Whether a job is done, or at work, the folder says and not the scheduler: two workers that were given the same job cannot both run it.
-
-    Args:
-        address: of the scheduler, e.g. "tcp://host:8786".
-        folder: the comparison's, on a file system that all machines share.
-        needs: what the runs are made of, which all machines must have.
+    All machines must share the folder, and have what the runs are made of (`needs`).
 
     Raises:
         SereError: P108 without Dask, X707 if the scheduler does not answer or has no workers, X708 for every way in which a worker
@@ -190,13 +196,7 @@ def _appears(folder: Path, job: str) -> bool:
 
 
 def work(folder: str, job: str, call: str, needs: Needs, wanted: Mapping[str, str]) -> Outcome:
-    """Run one job, in a process of this worker.
-
-    Args:
-        folder: the comparison's.
-        job: its name.
-        call: of `sere compare` that hands it out; `dismiss` ends all that runs for it.
-        needs, wanted: what the machine of that call has; one that differs runs nothing.
+    """Run one job of a call of `sere compare`, in a process of this worker, unless it lacks what the machine of that call has.
 
     Raises:
         ProcessLostError: so that the job is given out again.
@@ -216,3 +216,59 @@ def dismiss(call: str) -> None:
     with _LOCK:
         processes = _PROCESSES.setdefault(call, JobProcesses(Path(), 1))
     processes.close()
+
+
+# what two machines must have in common before they may share a comparison
+
+
+def facts(needs: Needs) -> dict[str, str]:
+    """What this machine has of it, by name; read anew each time, since a worker lives longer than an installation.
+
+    >>> found = facts(Needs(("sere_registry",), ("/no/such/file.py",)))
+    >>> found["the file /no/such/file.py"], len(found["the code of sere_registry"])
+    ('missing', 16)
+    """
+    owners = packages_distributions()
+    distributions = {name for package in needs.packages for name in owners.get(package, ())}
+    found = {f"the version of {name}": version for name, version in versions((*_TRANSPORT, *distributions)).items()}
+    found |= {f"the code of {package}": code_digest.__wrapped__(package) or "missing" for package in needs.packages}
+    for name in needs.files:
+        content = Path(name).read_bytes() if Path(name).is_file() else None
+        found[f"the file {name}"] = "missing" if content is None else hashlib.sha256(content).hexdigest()[:16]
+    return found | {f"the data {name}": "there" if os.path.exists(name) else "missing" for name in needs.data}
+
+
+def lock_state(folder: str) -> str:
+    """How a folder whose lock is held elsewhere looks from here: "locked", "missing", or "free" where locks do not reach."""
+    if not os.path.isdir(folder):
+        return "missing"
+    return "locked" if at_work(Path(folder)) else "free"
+
+
+def differences(mine: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]]) -> list[Problem]:
+    """One line for each thing that is not the same here and on the workers, whose facts `theirs` holds by name.
+
+    >>> print(*differences({"the version of torch": "2.13"}, {"tcp://a": {"the version of torch": "2.6"}, "tcp://b": {}}))
+    [X708] the version of torch is 2.13 here, 2.6 on tcp://a, missing on tcp://b
+        install the same versions of sere and its plugins on all machines, and start the workers again
+    """
+    problems = []
+    for name in dict.fromkeys((*mine, *(each for found in theirs.values() for each in found))):
+        here = mine.get(name, "missing")
+        others: dict[str, list[str]] = defaultdict(list)
+        for worker, found in theirs.items():
+            if found.get(name, "missing") != here:
+                others[found.get(name, "missing")].append(worker)
+        if others:
+            there = ", ".join(f"{value} on {first_of(workers)}" for value, workers in others.items())
+            problems.append(Problem("X708", f"{name} is {here} here, {there}", _HINTS.get(name.split()[1], _INSTALL)))
+    return problems
+
+
+def first_of(workers: Sequence[str]) -> str:
+    """The first of them, and how many more there are.
+
+    >>> first_of(["tcp://a"]), first_of(["tcp://a", "tcp://b", "tcp://c"])
+    ('tcp://a', 'tcp://a and 2 more')
+    """
+    return workers[0] if len(workers) == 1 else f"{workers[0]} and {len(workers) - 1} more"

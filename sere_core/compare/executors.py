@@ -36,11 +36,8 @@ class Executor(Protocol):
     def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
         """Each job's outcome, once, as it ends.
 
-        A worker that is lost is a failed job, and the others go on.  Closing the generator stops what runs.
-
-        Args:
-            folder: the comparison's folder, absolute.
-            jobs: names; their configs stand in `folder/jobs`.
+        A worker that is lost is a failed job, and the others go on.  Closing the generator stops what runs.  The folder is
+        absolute, and the jobs' configs stand in `folder/jobs`.
         """
         ...
 
@@ -59,8 +56,8 @@ class _Process:
     def __init__(self, folder: Path, threads: int | None) -> None:
         command = [sys.executable, "-P", "-m", "sere_core.compare.jobs", str(folder)]
         environ = os.environ if threads is None else {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True)
-        self._in, self._out = self._process.stdin, self._process.stdout
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True)
+        self._in, self._out = self.process.stdin, self.process.stdout
         self.fresh = True
 
     def run(self, job: str) -> Outcome | None:
@@ -73,26 +70,18 @@ class _Process:
         except (OSError, ValueError):
             return None
 
-    def kill(self) -> None:
-        self._process.kill()  # records are safe against that
-
     def end(self) -> int:
         """Its exit code; by force, if it does not end by itself."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_PATIENCE)
-        self._process.kill()
+            self.process.wait(_PATIENCE)
+        self.process.kill()
         with contextlib.suppress(OSError):
-            self._process.communicate()
-        return self._process.returncode
+            self.process.communicate()
+        return self.process.returncode
 
 
 class JobProcesses:
-    """Processes for the jobs of one folder; each imports torch once and runs one job after the other.
-
-    Args:
-        folder: the comparison's.
-        threads: of each process; default: the engine's.
-    """
+    """Processes for the jobs of one folder; each imports torch once and runs one job after the other."""
 
     def __init__(self, folder: Path, threads: int | None) -> None:
         self._folder, self._threads = folder, threads
@@ -136,19 +125,16 @@ class JobProcesses:
             self.closed = True
             processes = [*self._all]
         for process in processes:
-            process.kill()
+            process.process.kill()  # records are safe against that
         for process in processes:
             if process in self._idle:
                 process.end()
 
 
 class LocalProcesses:
-    """Processes of this machine, at most `workers` at a time.
+    """Processes of this machine, at most `workers` at a time, by default as many as there are cores.
 
     With more than one, each has one thread, so that they do not fight for cores; one alone has the engine's default.
-
-    Args:
-        workers: how many; default: as many as there are cores.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -185,15 +171,8 @@ def run_all(
 ) -> Iterator[Outcome]:
     """Each job's outcome, done or failed.
 
-    A job that another process works on is left to it.  When all others are done it is waited for; if that process gives up, the job
-    is run here.
-
-    Args:
-        executor: who runs them.
-        folder: the comparison's.
-        jobs: which.
-        tell: is called with a line when others are waited for.
-        sleep: how to wait.
+    A job that another process works on is left to it.  When all others are done it is waited for, which `tell` says once; if that
+    process gives up, the job is run here.
     """
     left, waiting, told = list(jobs), list[str](), False
     while left or waiting:

@@ -20,19 +20,19 @@ _OF_RECORDINGS = {"corpora", "task", "paths"}
 def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
     """Make the audio of corpora that are made, and fill the cache for these jobs.
 
-    Args:
-        jobs: their configs.
-        speaker: the terminal.
-
     Raises:
         SereError: the problems of all files of all jobs together.
     """
+
+    def key(resolved: Resolved, sections: set[str]) -> str:
+        return json.dumps(resolved.config.model_dump(mode="json", include=sections), sort_keys=True)
+
     groups: dict[str, dict[str, Plan]] = {}
     for resolved in jobs:
         config = resolved.config
         seed = 0 if config.task.normalise != "none" else config.seed  # all recordings are needed then, whoever is drawn
-        recordings = f"{_key(resolved, _OF_RECORDINGS)} {config.train.device} {seed}"
-        group = groups.setdefault(_key(resolved, _OF_ARRAYS), {})
+        recordings = f"{key(resolved, _OF_RECORDINGS)} {config.train.device} {seed}"
+        group = groups.setdefault(key(resolved, _OF_ARRAYS), {})
         if recordings not in group:
             group[recordings] = make_plan(resolved)
     problems: list[Problem] = []
@@ -45,10 +45,6 @@ def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
         raise SereError(*dict.fromkeys(problems))
 
 
-def _key(resolved: Resolved, sections: set[str]) -> str:
-    return json.dumps(resolved.config.model_dump(mode="json", include=sections), sort_keys=True)
-
-
 def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
     """Plans that share their encoders: each recording once."""
     from sere_core.features.store import extract_all
@@ -57,7 +53,12 @@ def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
     resolved = plans[0].resolved
     config = resolved.config
     device = choose_device(config.train.device, resolved.place("train.device"))
-    _prepare(plans, speaker)
+    corpora = {
+        (name, plan.resolved.components[f"corpora.{name}"].params.model_dump_json()): plan for plan in plans for name in plan.corpora
+    }
+    for (name, _), plan in corpora.items():  # the audio of corpora that are made, each once
+        with speaker.bar(f"corpus {name}") as tell:
+            build_corpus(plan.resolved, name).prepare(tell)
     bounds = {name: resolved.components[f"encoders.{name}"] for name in sorted({one for plan in plans for one in plan.paths})}
     encoders = {name: (bound.build(BuildContext(id=name)).to(device), bound.full_name, bound.version) for name, bound in bounds.items()}
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
@@ -84,18 +85,6 @@ def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
     if problems:
         raise SereError(*problems)
     speaker.say(f"features: {total} utterances; {extracted} extracted, {total - extracted} from the cache")
-
-
-def _prepare(plans: Sequence[Plan], speaker: Speaker) -> None:
-    """Make the audio of corpora that are made, each once."""
-    prepared: set[tuple[str, str]] = set()
-    for plan in plans:
-        for name in plan.corpora:
-            key = (name, plan.resolved.components[f"corpora.{name}"].params.model_dump_json())
-            if key not in prepared:
-                prepared.add(key)
-                with speaker.bar(f"corpus {name}") as tell:
-                    build_corpus(plan.resolved, name).prepare(tell)
 
 
 def _parts(plans: Sequence[Plan]) -> list[list[tuple[Recording, tuple[str, ...]]]]:

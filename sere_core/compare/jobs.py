@@ -52,14 +52,12 @@ def run_job(folder: Path, job: str) -> Outcome:
     Whatever goes wrong is an outcome: a user's mistake as its line, a bug as a line and its traceback in `failures/`.
     Only Ctrl-C ends it otherwise.
     """
-    started = time.perf_counter()
-    if is_done(folder, job):
-        _forget_failure(folder, job)
-        return Outcome(job, "done")
-    if at_work(record_of(folder, job)):
+    started, failure = time.perf_counter(), failure_file(folder, job)
+    if not is_done(folder, job) and at_work(record_of(folder, job)):
         return Outcome(job, "elsewhere")
     try:
-        _run(folder, job)
+        if not is_done(folder, job):
+            _run(folder, job)
     except SereError as cause:
         first, count = cause.problems[0], len(cause.problems)
         if first.code == "T504":
@@ -69,9 +67,10 @@ def run_job(folder: Path, job: str) -> Outcome:
         return failed(folder, job, problem, trace, time.perf_counter() - started)
     except Exception as cause:  # a bug, of a plugin or of the engine: the other jobs go on
         what = f"{type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
-        problem = Problem("T507", what, f"its traceback: {failure_file(folder, job).with_suffix('.txt')}")
+        problem = Problem("T507", what, f"its traceback: {failure.with_suffix('.txt')}")
         return failed(folder, job, problem, "".join(traceback.format_exception(cause)), time.perf_counter() - started)
-    _forget_failure(folder, job)
+    for path in (failure, failure.with_suffix(".txt")):
+        path.unlink(missing_ok=True)  # a job that is done has not failed
     return Outcome(job, "done", time.perf_counter() - started)
 
 
@@ -96,12 +95,6 @@ def failed(folder: Path, job: str, problem: Problem, trace: str = "", seconds: f
             write_atomically(path.with_suffix(".txt"), trace.encode())
         write_json(path, {"code": problem.code, "line": line})
     return Outcome(job, "failed", seconds, problem.code, line)
-
-
-def _forget_failure(folder: Path, job: str) -> None:
-    """A job that is done has not failed."""
-    for path in (failure_file(folder, job), failure_file(folder, job).with_suffix(".txt")):
-        path.unlink(missing_ok=True)
 
 
 def at_work(record: Path) -> bool:

@@ -42,15 +42,7 @@ def duration(seconds: float) -> str:
 
 
 class JobProgress:
-    """How far the missing jobs are, and how long they will take, from what finished jobs of their rows took; nothing is guessed.
-
-    Args:
-        plan: of the comparison.
-        folder: the comparison's.
-        missing: the jobs without a record.
-        workers: how many run at a time.
-        speaker: the terminal.
-    """
+    """How far the missing jobs are, and how long they will take, from what finished jobs of their rows took; nothing is guessed."""
 
     def __init__(self, plan: ComparePlan, folder: Path, missing: Collection[str], workers: int, speaker: Speaker) -> None:
         self._plan = plan
@@ -64,11 +56,7 @@ class JobProgress:
             self._note(job)
 
     def show(self, trials: int | None = None) -> None:
-        """Rows, pairs, seeds, budget, what is there, and how long the rest will take.
-
-        Args:
-            trials: of a sweep, for each row, pair and seed.
-        """
+        """Rows, pairs, seeds (and trials of each in a sweep), budget, what is there, and how long the rest will take."""
         if self._speaker.quiet:
             return
         plan, say, jobs = self._plan, self._speaker.say, len(self._jobs)
@@ -94,18 +82,8 @@ class JobProgress:
         say(f"budget:  {budget}")
         if plan.allow:
             say(f"allowed: differences in {', '.join(plan.allow)}")
-        say(f"time:    {self.estimate()}")
+        say(f"time:    {self._left()} ({self._workers} at a time)")
         say(f"folder:  {self._folder}")
-
-    def estimate(self) -> str:
-        """How long the missing jobs will take, in words."""
-        if not self._missing:
-            return "nothing is missing"
-        seconds, unknown = self._left()
-        words = f"about {duration(seconds)}" if seconds else "unknown until the first runs are done"
-        if seconds and unknown:
-            words += f", and the rows of which no run is done yet: {', '.join(unknown)}"
-        return f"{words} ({self._workers} at a time)"
 
     @contextlib.contextmanager
     def bar(self) -> Iterator[None]:
@@ -115,7 +93,7 @@ class JobProgress:
             return
         columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
         with Progress(*columns, console=self._speaker.console, transient=True) as progress:
-            self._bar = (progress, progress.add_task(self._time_left(), total=self._total))
+            self._bar = (progress, progress.add_task(self._left(), total=self._total))
             yield
         self._bar = None
 
@@ -128,11 +106,11 @@ class JobProgress:
         else:
             ending = f" FAILED: {outcome.line}"
         number = self._total - len(self._missing)
-        left = f"; {self._time_left()}" if self._missing and self._bar is None else ""
+        left = f"; time left: {self._left()}" if self._missing and self._bar is None else ""
         self._speaker.say(f"{number}/{self._total} {self._jobs[outcome.job].place}{ending}{left}")
         if self._bar is not None:
             progress, task = self._bar
-            progress.update(task, completed=number, description=self._time_left())
+            progress.update(task, completed=number, description=self._left())
 
     def _note(self, job: str) -> float | None:
         """Remember what a finished job took."""
@@ -141,17 +119,13 @@ class JobProgress:
             self._seconds[self._jobs[job].row].append(seconds)
         return seconds
 
-    def _left(self) -> tuple[float, tuple[str, ...]]:
-        """Seconds that the missing jobs will take, and the rows of which nothing is known, whose jobs are not in the sum."""
+    def _left(self) -> str:
+        """How long the missing jobs will take; more, if there are rows of which nothing is known."""
         rows = [self._jobs[job].row for job in self._missing]
-        total = sum(fmean(self._seconds[row]) for row in rows if self._seconds[row])
-        return total / self._workers, tuple(dict.fromkeys(row for row in rows if not self._seconds[row]))
-
-    def _time_left(self) -> str:
-        seconds, unknown = self._left()
-        if not seconds:
-            return "time left: unknown until the first runs are done"
-        return f"{'more than ' if unknown else ''}{duration(seconds)} left"
+        seconds = sum(fmean(self._seconds[row]) for row in rows if self._seconds[row]) / self._workers
+        if rows and not seconds:
+            return "unknown until the first runs are done"
+        return f"{'about' if all(self._seconds[row] for row in rows) else 'more than'} {duration(seconds)}"
 
     def _score(self, job: str) -> str:
         try:
@@ -162,14 +136,7 @@ class JobProgress:
 
 
 def finish(folder: Path, console: Console) -> int:
-    """Prove that the runs are comparable, print the table of what there is, and each failure as a line.
-
-    Args:
-        folder: the comparison's.
-        console: where the table is printed.
-
-    Returns:
-        The exit code: 0 if every run is done.
+    """Prove that the runs are comparable, print the table of what there is, and each failure as a line; 0 if every run is done.
 
     Raises:
         SereError: T506 for every difference that nothing explains and that is not allowed by name.
