@@ -91,7 +91,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         if not (folder / "plan.json").exists():
-            timed(f"{rows * pairs * seeds} records made up", lambda: make_comparison(folder, rows, pairs, seeds, bulk=False))
+            timed(f"{rows * pairs * seeds} records made up", lambda: make_comparison(folder, rows, pairs, seeds))
             time.sleep(0.2)
         measure(folder, options.runs)
 

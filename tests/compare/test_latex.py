@@ -45,7 +45,7 @@ def compiled(folder: Path, tables: list[str], options: str = "") -> str:
 def test_every_table_compiles_and_fits_the_page(tmp_path: Path, rows: tuple[str, ...], options: str) -> None:
     named = [Row(name, "floor" if name == "source-only" else "ceiling" if name == "ceiling" else "method", ("losses",)) for name in rows]
     missing = [(rows[2], SIX[0], 0), (rows[3], SIX[1], 1)]
-    make_comparison(tmp_path, named, SIX, 2, folds=2, speakers=6, per_class=4, missing=missing, reference="sere", bulk=False)
+    make_comparison(tmp_path, named, SIX, 2, folds=2, speakers=6, per_class=4, missing=missing, reference="sere")
     results = read_results(tmp_path)
     log = compiled(tmp_path, [render(build(results, shape), "latex") for shape in SHAPES], options)
     assert BAD.findall(log) == []

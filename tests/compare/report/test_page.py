@@ -12,8 +12,7 @@ import pytest
 from sere_core.compare.report import write_report
 from sere_registry.errors import SereError
 from tests.compare.made_up import make_comparison
-from tests.compare.report.conftest import FAILURE, HOSTILE, PAIRS, ROWS
-from tests.compare.report.furnished import furnish
+from tests.compare.report.conftest import FAILURE, HOSTILE, PAIRS, ROWS, furnish
 
 VOID = {"meta", "link", "img", "br", "wbr", "hr"}
 
@@ -138,7 +137,7 @@ def test_a_comparison_that_has_only_begun_has_a_report(tmp_path: Path) -> None:
     places = [(row, "aa>bb", seed) for row in ("source-only", "ours") for seed in (0, 1)]
     make_comparison(tmp_path / "none", ("source-only", "ours"), ("aa>bb",), (0, 1), missing=places)
     assert "aa&gt;bb, seed 0, 1: not made" in write_report(tmp_path / "none").read_text()
-    make_comparison(tmp_path / "one", ("source-only", "ours"), ("aa>bb",), (0, 1), missing=places[1:], old=True, bulk=False, speakers=0)
+    make_comparison(tmp_path / "one", ("source-only", "ours"), ("aa>bb",), (0, 1), missing=places[1:], old=True, speakers=0)
     assert "ours" in write_report(tmp_path / "one").read_text()
 
 

@@ -48,7 +48,7 @@ def test_missing_runs_and_rows_without_any_are_said() -> None:
 
 def test_the_headline_speaks_of_the_floor_and_of_the_others(tmp_path: Path) -> None:
     accuracy = {"source-only": 0.4, "ours": 0.8, "theirs": 0.45, "twin": 0.8}
-    make_comparison(tmp_path, tuple(accuracy), 4, 5, accuracy=accuracy, reference="ours", bulk=False)
+    make_comparison(tmp_path, tuple(accuracy), 4, 5, accuracy=accuracy, reference="ours")
     summary = summarise(read_results(tmp_path))
     first, second = headline(summary)
     assert first.startswith("ours is better than source-only, the floor (+")
@@ -56,5 +56,5 @@ def test_the_headline_speaks_of_the_floor_and_of_the_others(tmp_path: Path) -> N
 
 
 def test_where_the_floor_is_the_reference_the_headline_says_so(tmp_path: Path) -> None:
-    make_comparison(tmp_path, ("source-only", "ours"), 2, 2, bulk=False)
+    make_comparison(tmp_path, ("source-only", "ours"), 2, 2)
     assert headline(summarise(read_results(tmp_path)))[0].startswith("The reference, source-only, is the floor")
