@@ -12,7 +12,7 @@ from pydantic import Field
 
 from sere_core.config.files import Sources, find, shown, text_of
 from sere_core.config.model import Block, Section
-from sere_core.config.nodes import Node, place_of, tidy
+from sere_core.config.nodes import Node, at, place_of, tidy
 from sere_core.config.validation import validate
 from sere_core.config.yaml_text import read, write
 from sere_registry.errors import Place, Problem, SereError, suggest
@@ -91,22 +91,12 @@ class Flags:
 
 @dataclass(frozen=True)
 class Request:
-    """A checked comparison, with the places where its parts were written.
-
-    Args:
-        comparison: the checked sections.
-        root: the tree that it was read from.
-        base: the merged tree of the base config.
-        sources: the base's files.
-        file: the file named on the command line.
-        flags: the command line's part.
-    """
+    """A checked comparison, the tree that it was read from, and the merged tree of its base with the base's files."""
 
     comparison: Comparison
     root: Node
     base: Node
     sources: Sources = field(repr=False)
-    file: Path
     flags: Flags
 
     @property
@@ -138,16 +128,17 @@ def read_request(config: str, flags: Flags) -> Request:
     """
     problems: list[Problem] = []
     path = find(config, Path(), Place(config))
-    tree = _tree(path, problems)
-    sources = Sources(problems)
+    file = shown(path)
+    tree = read(text_of(path, Place(file)), Place(file), problems)
+    if tree is not None and not isinstance(tree.value, dict):
+        problems.append(Problem("C310", "a comparison is a mapping", "write `key: value` lines", tree.start))
+        tree = None
+    sources, root, base = Sources(problems), tree, None
     if tree is not None and tree.child("compare") is not None:
-        root: Node | None = tree
-        base_name = tree.child("base")
-        base = None
-        if base_name is not None and isinstance(base_name.value, str):
-            spot = replace(base_name.place, path="base")
-            base = sources.tree(base_name.value, path.resolve().parent, spot)
-            sources.folders[shown(path)] = path.resolve().parent
+        name = tree.child("base")
+        if name is not None and isinstance(name.value, str):
+            base = sources.tree(name.value, path.resolve().parent, replace(name.place, path="base"))
+            sources.folders[file] = path.resolve().parent
             sources.files.append(path.resolve())
     else:
         base = sources.tree(config)
@@ -158,16 +149,7 @@ def read_request(config: str, flags: Flags) -> Request:
     comparison = _check(root, problems)
     if problems or comparison is None or base is None:
         raise SereError(*tidy(problems))
-    return Request(comparison, root, base, sources, path.resolve(), flags)
-
-
-def _tree(path: Path, problems: list[Problem]) -> Node | None:
-    file = shown(path)
-    root = read(text_of(path, Place(file)), Place(file), problems)
-    if root is not None and not isinstance(root.value, dict):
-        problems.append(Problem("C310", "a comparison is a mapping", "write `key: value` lines", root.start))
-        return None
-    return root
+    return Request(comparison, root, base, sources, flags)
 
 
 def _of_config(config: str, base: Node) -> Node:
@@ -187,23 +169,22 @@ def _with_flags(root: Node, flags: Flags, problems: list[Problem]) -> Node:
             single = "," not in text and (key == "seeds" or text == "all")
             found[key,] = _flag(f"--{key}", text, text if single else f"[{text}]", problems)
     for text in flags.vary:
-        path, equals, values = text.partition("=")
+        axis, equals, values = text.partition("=")
         if not equals or not values.strip():
             hint = "write --vary PATH=VALUE,VALUE, e.g. --vary losses.adapt.weight=0.1,1"
             problems.append(Problem("C305", "--vary needs a path and values", hint, Place(f"--vary {text}")))
             continue
         node = _flag("--vary", text, f"[{values}]", problems)
         only = node.value[0] if isinstance(node.value, list) and len(node.value) == 1 else None
-        found["vary", path.strip()] = replace(only, key=node.key) if only is not None and isinstance(only.value, list) else node
+        found["vary", axis.strip()] = replace(only, key=node.key) if only is not None and isinstance(only.value, list) else node
     for key, names in (("floor", flags.floor), ("ceiling", flags.ceiling), ("allow", flags.allow), ("params", flags.params)):
         if names:
             found[("tune", key) if key == "params" else (key,)] = _list(f"--{key}", names)
-    words: dict[str, str | int | None] = {"reference": flags.reference, "output": flags.out}
-    tune: dict[str, str | int | None] = {"trials": flags.trials, "repeats": flags.repeats, "select": flags.select}
-    for key, word in (words | tune).items():
+    words = {("reference",): flags.reference, ("out",): flags.out, ("tune", "select"): flags.select}
+    for path, word in (words | {("tune", "trials"): flags.trials, ("tune", "repeats"): flags.repeats}).items():
         if word is not None:
-            place = Place(f"--{'out' if key == 'output' else key} {word}")
-            found[("tune", key) if key in tune else (key,)] = Node(word, place, place)
+            place = Place(f"--{path[-1]} {word}")
+            found[("output",) if path == ("out",) else path] = Node(word, place, place)
     for path_of, node in found.items():
         root = _put(root, path_of, node)
     return root
@@ -253,15 +234,13 @@ def _check(root: Node, problems: list[Problem]) -> Comparison | None:
 
 def _reserved(root: Node) -> Iterator[Problem]:
     """Keys that an overlay may not have."""
-    overlays: list[tuple[str, ...]] = [("set",)]
+    paths: list[tuple[str, ...]] = [("set",)]
     for section in ("rows", "pairs"):
         node = root.child(section)
-        overlays += [(section, name) for name in node.value] if node is not None and isinstance(node.value, dict) else []
-    for path in overlays:
-        node = root
-        for part in path:
-            node = node.child(part) or Node(None, root.start)
-        for key in node.value if isinstance(node.value, dict) else ():
+        paths += [(section, name) for name in node.value] if node is not None and isinstance(node.value, dict) else []
+    for path in paths:
+        layer = at(root, path)
+        for key in layer.value if layer is not None and isinstance(layer.value, dict) else ():
             if key in RESERVED:
                 hint = "`seeds` and `output` stand at the top of the comparison" if key in ("output", "seed") else "leave it out"
                 yield Problem("C302", f"the comparison itself decides about '{key}'", hint, place_of(root, (*path, key), key=True))

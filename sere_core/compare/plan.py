@@ -54,7 +54,6 @@ class Job:
 
     @property
     def place(self) -> str:
-        """In words."""
         return f"{self.row} {self.pair} seed {self.seed}"
 
 
@@ -86,11 +85,7 @@ class ComparePlan:
         return [job for job in dict.fromkeys(job.job for job in jobs) if not is_done(folder, job)]
 
     def write(self, folder: Path) -> None:
-        """Write `plan.json`.
-
-        Raises:
-            SereError: X704 or X705.
-        """
+        """Write `plan.json`; X704 or X705."""
         write_json(folder / "plan.json", asdict(self))
 
     @classmethod
@@ -110,17 +105,14 @@ class ComparePlan:
 
 
 def job_file(folder: Path, job: str) -> Path:
-    """The complete config of a job."""
     return folder / "jobs" / f"{job}.yaml"
 
 
 def record_of(folder: Path, job: str) -> Path:
-    """The record of a job, finished or not."""
     return folder / "records" / job
 
 
 def is_done(folder: Path, job: str) -> bool:
-    """Is there a finished record?"""
     return (folder / "records" / job / "done").exists()
 
 
@@ -153,9 +145,5 @@ def run_seconds(record: Path) -> float | None:
 
 
 def write_json(path: Path, data: object) -> None:
-    """JSON, whole or not at all.
-
-    Raises:
-        SereError: X704 or X705.
-    """
+    """JSON, whole or not at all; X704 or X705."""
     write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False).encode() + b"\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sere_core.compare.grammar import Request
@@ -28,14 +28,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Overlay:
-    """One row before it meets a pair.
+    """One row before it meets a pair: what is laid over the base, the values of the axes on top of it, and the paths that it changes.
 
-    Args:
-        name, role: of the row.
-        origin: the name in `rows` that it was crossed from.
-        layer: what is laid over the base.
-        values: of the axes, put on top of it.
-        varied: the dotted paths that it changes.
+    `origin` is the name in `rows` that it was crossed from.
     """
 
     name: str
@@ -79,12 +74,8 @@ def laid(tree: Node, layer: Node) -> Node:
 def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overlay]:
     """Every row, in the order of the table.
 
-    An axis passes over rows that do not have what it varies: a loss's parameter, in a row without that loss.
-
-    Args:
-        request: the comparison.
-        tree: the base with what is set for every run.
-        problems: gets what is wrong.
+    An axis passes over rows that do not have what it varies: a loss's parameter, in a row without that loss.  `tree` is the base
+    with what is set for every run.
     """
     comparison = request.comparison
     given = request.root.child("rows")
@@ -106,7 +97,9 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
             full = (" " if named else ", ").join(words) or own
             varied = [path for part in (layer, *(value.node for value in values if value.path is None)) for path in _paths(part)]
             varied += [_block(tuple(value.path.split("."))) for value in values if value.path is not None]
-            role = _role(comparison.floor, comparison.ceiling, {*words, full})
+            called = {*words, full}
+            role: Role = "floor" if called & set(_names(comparison.floor)) else "method"
+            role = "ceiling" if called & set(_names(comparison.ceiling)) else role
             varied += ["task.source", "task.classes"] if role == "ceiling" else []
             found.append(Overlay(full, role, name, layer, values, shortest(varied)))
     for path in axes:
@@ -160,24 +153,21 @@ def plain(data: object, place: Place) -> Node:
 
 
 def _axes(request: Request, problems: list[Problem]) -> dict[str, list[Value]]:
+    """Path -> values: any YAML, put at the path; or {name, set}, an overlay under a name."""
     given = request.root.child("vary")
     axes: dict[str, list[Value]] = {}
-    paths = list(given.value) if given is not None and isinstance(given.value, dict) else []
-    for path in paths:
-        assert given is not None
-        items = given.value[path].value
-        if not items:
+    nodes = given.value if given is not None and isinstance(given.value, dict) else {}
+    for path, node in nodes.items():
+        if not node.value:
             problems.append(Problem("C302", "an axis without values", "list at least one", request.place("vary", path)))
-        axes[path] = [_value(path, paths, item) for item in items]
+        axes[path] = []
+        for item in node.value or ():
+            if isinstance(item.value, dict) and set(item.value) == {"name", "set"}:
+                axes[path].append(Value(str(item.value["name"].value), item.value["set"], None))
+            else:
+                words = item.value if isinstance(item.value, str) else flow(item.data())
+                axes[path].append(Value(f"{_label(path, list(nodes))}={words}", item, path))
     return axes
-
-
-def _value(path: str, paths: Sequence[str], item: Node) -> Value:
-    """A value of an axis: any YAML, put at the path; or {name, set}, an overlay under a name."""
-    if isinstance(item.value, dict) and set(item.value) == {"name", "set"}:
-        return Value(str(item.value["name"].value), item.value["set"], None)
-    words = flow(item.data()) if not isinstance(item.value, str) else item.value
-    return Value(f"{_label(path, paths)}={words}", item, path)
 
 
 def _label(path: str, paths: Sequence[str]) -> str:
@@ -230,12 +220,6 @@ def shortest(paths: Sequence[str]) -> tuple[str, ...]:
 
 def _names(value: str | Sequence[str]) -> Sequence[str]:
     return [value] if isinstance(value, str) else value
-
-
-def _role(floor: str | Sequence[str], ceiling: str | Sequence[str], called: Set[str]) -> Role:
-    if called & set(_names(ceiling)):
-        return "ceiling"
-    return "floor" if called & set(_names(floor)) else "method"
 
 
 def _name_problems(request: Request, bases: Sequence[str], rows: Sequence[Overlay]) -> Iterator[Problem]:

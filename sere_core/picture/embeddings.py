@@ -29,15 +29,9 @@ GREY = "#6b6b6b"
 
 @dataclass(frozen=True)
 class Panel:
-    """One run's fold.
+    """One run's fold: `[N, D]` embeddings, the scored utterances first; the subtitle has its score.
 
-    Args:
-        title, subtitle: the run; its score, and what else tells it from others.
-        classes: names.
-        points: `[N, D]` embeddings, the scored utterances first.
-        emotion: `[N]`, the position in `classes` of the prediction, or for S_l of the label.
-        language: `[N]`.
-        scored: how many of N are scored utterances.
+    `emotion` is the position in `classes` of the prediction, or for S_l of the label; `scored` how many of N are scored.
     """
 
     title: str
@@ -110,18 +104,14 @@ def draw(panels: Sequence[Panel], seed: int = 0) -> Figure:
     for axes in grid:  # places without a panel
         axes.set_axis_off()
     marks = [Line2D([], [], marker="o", linestyle="", markersize=8, color=colour[name], label=name) for name in classes]
-    style = {"frameon": False, "fontsize": 10.5, "handletextpad": 0.1, "title": _caption(panels), "title_fontsize": 9}
+    scored = "/".join(sorted({name for panel in panels for name in panel.language[: panel.scored] if name}))
+    known = "/".join(sorted({name for panel in panels for name in panel.language[panel.scored :] if name}))
+    caption = f"circles: scored utterances{f' ({scored})' if scored else ''}, coloured by the prediction; their true emotions are sealed"
+    caption += f".  squares: labelled utterances ({known}), coloured by label" if known else ""
+    style = {"frameon": False, "fontsize": 10.5, "handletextpad": 0.1, "title": caption, "title_fontsize": 9}
     legend = figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), **style)
     legend.get_title().set_color(GREY)
     return figure
-
-
-def _caption(panels: Sequence[Panel]) -> str:
-    scored = "/".join(sorted({name for panel in panels for name in panel.language[: panel.scored] if name}))
-    known = "/".join(sorted({name for panel in panels for name in panel.language[panel.scored :] if name}))
-    languages = f" ({scored})" if scored else ""
-    text = f"circles: scored utterances{languages}, coloured by the prediction; their true emotions are sealed"
-    return text + (f".  squares: labelled utterances ({known}), coloured by label" if known else "")
 
 
 def _panel(axes: Axes, panel: Panel, places: NDArray[np.float64], colour: Mapping[str, str]) -> None:

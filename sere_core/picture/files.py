@@ -31,13 +31,7 @@ def picture_path(text: str) -> Path:
 
 
 def save(figure: Figure, path: Path, title: str = "", *, dpi: int = 160, **options: str | bool) -> None:
-    """Write a figure, whole or not at all.
-
-    Args:
-        figure: what is written.
-        path: one that `picture_path` takes.
-        title: for those who cannot see it; kept in the file.
-        options: of `Figure.savefig`.
+    """Write a figure, whole or not at all, to a path that `picture_path` takes; the title is for those who cannot see it.
 
     Raises:
         SereError: X704 or X705.

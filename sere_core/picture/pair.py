@@ -31,11 +31,9 @@ STREAMS = ("labelled", "source", "target", "test")
 
 @dataclass(frozen=True)
 class Voice:
-    """One utterance.
+    """One utterance, and the stream of the fold in which it stands.
 
     Args:
-        recording: which.
-        stream: in which it stands in the fold.
         samples: `[N]`, 16 kHz.
         contours: name -> `[Tc]`, one value every `hop` seconds.
         times: `[T]`, the encoder's frames in seconds.

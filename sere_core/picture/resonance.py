@@ -87,12 +87,7 @@ STRIPS = (
 
 
 def draw(pair: Pair, lines: int = 40) -> Figure:
-    """The figure of a pair.
-
-    Args:
-        pair: what was found.
-        lines: how many of the matches of highlight frames are joined, the most resonant first.
-    """
+    """The figure of a pair; `lines` is how many of the matches of highlight frames are joined, the most resonant first."""
     figure = Figure(figsize=(14.5, 9.2))
     whole = figure.add_gridspec(1, 2, width_ratios=(1.2, 1), left=0.085, right=0.955, top=0.87, bottom=0.075, wspace=0.17)
     span = max(pair.a.seconds, pair.b.seconds)

@@ -44,12 +44,7 @@ def terminal(table: Table) -> str:
 
 
 def draw(table: Table, width: int, plain: bool = False, unicode: bool = True) -> RenderableType:
-    """A table that is at most `width` wide.
-
-    Args:
-        plain: no styles: best and second by a sign in front.
-        unicode: may ±, † and arrows be printed?
-    """
+    """A table that is at most `width` wide; a plain one has no styles but signs in front of best and second."""
 
     def say(text: str) -> str:
         return text if unicode else text.translate(_ASCII).encode("ascii", "replace").decode()

@@ -35,12 +35,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
 
     The same records give the same bytes.  Names in them come from users: the template escapes everything but the drawings.
 
-    Args:
-        folder: `runs/NAME` of a comparison.
-        tell: called with what is done at the moment, a few words at a time.
-
-    Returns:
-        The path of the report.
+    `tell` is called with what is done at the moment, a few words at a time.
 
     Raises:
         SereError: T505 if the folder holds no comparison; T506 or T508 if its rows do not share a table; X704 or X705 if the report

@@ -20,10 +20,7 @@ def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list
 
     Of each pair the first labelled utterance of S_l meets the first scored one of T_e, in the order of their ids: nobody chose them.
 
-    Args:
-        folder: of the comparison.
-        count: for how many pairs, in the order of the table.
-        say: called with the reason where a map cannot be drawn.
+    `count` is for how many pairs, in the order of the table; `say` is called with the reason where a map cannot be drawn.
     """
     from sere_core.picture.files import save
     from sere_core.picture.resonance import draw

@@ -56,12 +56,7 @@ class Picture:
 
 
 class Studio:
-    """Draws pictures and writes each of them as PNG and SVG.
-
-    Args:
-        folder: `figures/` of the comparison.
-        tell: called with the name of each picture when it begins.
-    """
+    """Draws pictures and writes each of them as PNG and SVG into a folder; `tell` gets the name of each when it begins."""
 
     def __init__(self, folder: Path, tell: Callable[[str], None] = lambda name: None) -> None:
         self.folder, self.tell = folder, tell
