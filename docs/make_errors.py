@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sere_core.cli.explain import advice
+from sere_core.cli.explain import FAMILIES, advice
 from sere_registry.errors import CODES, EXIT_CODES
 
 PAGE = Path(__file__).with_name("errors.md")
@@ -26,22 +26,13 @@ Every mistake is one line, and all that can be found at once are reported at onc
 `sere explain CODE` prints what stands here. Codes are stable. The first letter says whose mistake it is and which exit code the command
 gets: 0 is done, 130 is interrupted. Anything without a code is a bug of sere and keeps its traceback.
 """
-FAMILIES = {
-    "P": "Plugins",
-    "R": "Names in the registry",
-    "C": "The config, and usage",
-    "B": "Building components",
-    "D": "Corpora and audio",
-    "T": "The run",
-    "X": "The environment",
-}
 
 
 def page() -> str:
     """The whole page."""
     parts, more = [_INTRODUCTION], advice()
     for letter, title in FAMILIES.items():
-        parts.append(f"## {letter}: {title}\n\nExit code {EXIT_CODES[letter]}.\n")
+        parts.append(f"## {letter}: {title[0].upper()}{title[1:]}\n\nExit code {EXIT_CODES[letter]}.\n")
         for code, meaning in CODES.items():
             if code.startswith(letter):
                 parts.append(f"### {code}\n\n**{meaning[0].upper()}{meaning[1:]}.**\n")

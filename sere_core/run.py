@@ -184,7 +184,7 @@ class Training:
     def write_manifest(self) -> None:
         """What the run is made of."""
         from sere_core.data.leakage import checked
-        from sere_core.score.manifest import Component, engine, machine, made_of, manifest_changes
+        from sere_core.score.manifest import component, engine, machine, made_of, manifest_changes
         from sere_core.train.build import count_parameters
         from sere_core.train.device import computes_in, describe
         from sere_core.train.streams import order_digests
@@ -202,7 +202,7 @@ class Training:
             "job": self.folder.path.name,
             "protocol": plan.task.protocol,
             "selection": config.select.use,
-            **made_of([Component.of(path, bound) for path, bound in resolved.components.items()]),
+            **made_of([component(bound) for bound in resolved.components.values()]),
             "digests": {
                 "corpora": plan.digests(),
                 "folds": plan.task.digest,
@@ -240,7 +240,7 @@ class Training:
         if fold.index == 0:
             self._write_picture(fold, trainer)
         scores = self.scorer.of(fold.index)
-        numbers = {name: float(value) for name, value in scores.as_json().items() if isinstance(value, (int, float))}
+        numbers = {name: float(value) for name, value in vars(scores).items() if isinstance(value, (int, float))}
         self.bus.call(
             "sere_fold_scored",
             run=self.info,

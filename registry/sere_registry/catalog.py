@@ -106,6 +106,11 @@ class Catalog:
                 self._check(entry, NOWHERE)
             except SereError:
                 continue
+        usable = [entry for entry in self.entries if not entry.usurps and entry.state != "disabled"]
+        for entry in usable:
+            twins = [one for one in usable if (one.kind, one.full_name) == (entry.kind, entry.full_name)]
+            if len(twins) > 1 and entry.loaded:
+                entry.state, entry.problem = "duplicate", _announced_twice(twins)
         return list(self.entries)
 
     def require(self, requirement: str, place: Place = NOWHERE) -> None:
@@ -182,9 +187,7 @@ class Catalog:
             message = f"'{name}' is the short name of several {_plural(kind)}"
             raise error("R202", message, f"write one of the full names: {', '.join(names)}", place)
         if len(found) > 1:
-            owners = " and ".join(entry.owner for entry in found)
-            hint = f"uninstall one of them, or name it in plugins.disable or SERE_DISABLE={found[-1].distribution}"
-            raise error("R203", f"{noun(kind)} '{names[0]}' is announced by both {owners}", hint, place)
+            raise SereError(replace(_announced_twice(found), place=place))
         return found[0]
 
     def _unknown(self, kind: Kind, name: str, elsewhere: list[Kind], place: Place) -> SereError:
@@ -243,6 +246,13 @@ class Catalog:
             return importlib.util.find_spec((module or name.replace("-", "_")).partition(".")[0]) is not None
         except (ImportError, ValueError):
             return False
+
+
+def _announced_twice(entries: list[Entry]) -> Problem:
+    """R203 for entries of one name."""
+    owners, last = " and ".join(entry.owner for entry in entries), entries[-1]
+    hint = f"uninstall one of them, or name it in plugins.disable or SERE_DISABLE={last.distribution}"
+    return Problem("R203", f"{noun(last.kind)} '{last.full_name}' is announced by both {owners}", hint)
 
 
 def _plural(kind: Kind) -> str:

@@ -13,7 +13,7 @@ from sere_registry.kinds import API, FIRST_PARTY, Kind
 from sere_registry.params import Params
 from sere_registry.spec import ComponentSpec, ill_typed
 
-State = Literal["listed", "loaded", "broken", "disabled", "incompatible", "incomplete"]
+State = Literal["listed", "loaded", "broken", "disabled", "incompatible", "incomplete", "duplicate"]
 
 #: kind -> what messages call one of it
 WORDS: dict[Kind, str] = {

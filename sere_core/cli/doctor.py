@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import sys
 from argparse import Namespace
@@ -82,9 +82,8 @@ def examine_plugins(catalog: Catalog) -> Iterator[Finding]:
 def examine() -> Iterator[Finding]:
     """Python, sere, what it requires, torch and its companions, devices, the cache, extras."""
     yield python()
-    yield from sere()
-    yield from requirements()
-    yield from torch()
+    for part in (sere, requirements, torch):
+        yield from part()
     yield devices()
     yield cache()
     yield from extras()
@@ -92,15 +91,12 @@ def examine() -> Iterator[Finding]:
 
 def python() -> Finding:
     """The interpreter, and whether sere supports it."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.specifiers import SpecifierSet
 
     text = f"{platform.python_version()} ({sys.executable})"
     found = _metadata("sere")
     wanted = "" if found is None else str(found.metadata["Requires-Python"] or "")
-    try:
-        fits = SpecifierSet(wanted).contains(platform.python_version(), prereleases=True)
-    except InvalidSpecifier:
-        fits = True
+    fits = SpecifierSet(wanted).contains(platform.python_version(), prereleases=True)
     if fits:
         return Finding("python", "ok", text)
     message = f"sere needs Python {wanted}, this is {platform.python_version()}"
@@ -219,14 +215,10 @@ def _metadata(name: str) -> importlib.metadata.Distribution | None:
 
 def _required(extra: str) -> Iterator[tuple[Requirement, str | None]]:
     """The requirements of sere that hold here, by themselves or for an extra, with the installed version."""
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import Requirement
 
     found = _metadata("sere")
-    for text in (found.requires or ()) if found is not None else ():
-        try:
-            wanted = Requirement(text)
-        except InvalidRequirement:
-            continue
+    for wanted in map(Requirement, (found.requires or ()) if found is not None else ()):
         always = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
         if always if not extra else (not always and wanted.marker is not None and wanted.marker.evaluate({"extra": extra})):
             there = _metadata(wanted.name)
@@ -253,32 +245,22 @@ def _build(found: importlib.metadata.Distribution) -> tuple[str, str]:
     """Version and CUDA version ("" for a CPU build) as the distribution's own version.py says, without running it."""
     from sere_registry.scan import canonical
 
-    version, cuda = found.version, ""
     try:
-        tree = ast.parse(Path(str(found.locate_file(f"{canonical(found.name)}/version.py"))).read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return version, "" if "+cpu" in version else version.partition("+cu")[2]
-    for node in tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AnnAssign) else None
-        value = getattr(node, "value", None)
-        if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
-            version = value.value if target.id == "__version__" else version
-            cuda = value.value if target.id == "cuda" else cuda
-    return version, cuda
+        text = Path(str(found.locate_file(f"{canonical(found.name)}/version.py"))).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return found.version, "" if "+cpu" in found.version else found.version.partition("+cu")[2]
+    said = dict(re.findall(r"""(?m)^(__version__|cuda)\b.*= *["'](.*)["']""", text))
+    return said.get("__version__", found.version), said.get("cuda", "")
 
 
 def _torchaudio(audio: importlib.metadata.Distribution, version: str, cuda: str) -> Finding:
     """torchaudio is not needed; one that does not fit torch breaks imports of torchcrepe and transformers."""
     theirs = audio.version
     release = [text.partition("+")[0].split(".")[:2] for text in (theirs, version)]
-    linked = "+cu" in theirs or _links_cuda(Path(str(audio.locate_file("torchaudio"))))
+    linked = "+cu" in theirs or any(b"libcudart" in file.read_bytes() for file in Path(str(audio.locate_file("torchaudio"))).rglob("*.so"))
     if release[0] == release[1] and not (linked and not cuda):
         return Finding("torchaudio", "note", f"{theirs}; sere does not need it")
     why = f"is linked to CUDA, torch {version} is a CPU build" if linked and not cuda else f"does not fit torch {version}"
     message = f"torchaudio {theirs} {why}: importing transformers models fails"
     problem = Problem("X701", message, "pip uninstall torchaudio; sere does not need it")
     return Finding("torchaudio", "bad", theirs, problem)
-
-
-def _links_cuda(folder: Path) -> bool:
-    return any(b"libcudart" in file.read_bytes() for file in sorted(folder.rglob("*.so")))

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from sere_core.cli.arguments import Subparsers, add_command, print_json
 
-_FAMILIES = {
-    "P": "a plugin",
-    "R": "a name in the registry",
-    "C": "the config, or usage",
-    "B": "building a component",
-    "D": "the data: corpora and audio",
-    "T": "the run itself",
+#: first letter of a code -> what it is about
+FAMILIES = {
+    "P": "plugins",
+    "R": "names in the registry",
+    "C": "the config, and usage",
+    "B": "building components",
+    "D": "corpora and audio",
+    "T": "the run",
     "X": "the environment",
 }
 
@@ -48,7 +49,7 @@ def run(arguments: Namespace) -> int:
         hint = suggest(code, CODES, "codes")
         print(f"sere explain: there is no code '{arguments.code}'\n    {hint}", file=sys.stderr)
         return 2
-    family, exit_code, more = _FAMILIES[code[0]], EXIT_CODES[code[0]], advice()[code]
+    family, exit_code, more = FAMILIES[code[0]], EXIT_CODES[code[0]], advice()[code]
     if arguments.json:
         print_json({"code": code, "meaning": CODES[code], "about": family, "exit_code": exit_code, **more})
         return 0

@@ -27,9 +27,13 @@ def schema(catalog: Catalog) -> Schema:
     from sere_registry.kinds import GROUPS
 
     made: Schema = RunConfig.model_json_schema()
-    definitions: Schema = {name: _relaxed(part) for name, part in made.pop("$defs", {}).items()}
+    models: Schema = made.pop("$defs")
+    needed = {section: models.get(value.get("$ref", "").rpartition("/")[2], {}) for section, value in made["properties"].items()}
+    needed = {section: {"required": model["required"]} for section, model in needed.items() if "required" in model}
+    definitions: Schema = {name: _relaxed(part) for name, part in models.items()}
+    listed = catalog.inspect()
     for kind in GROUPS:
-        usable = [entry for entry in _usable(catalog) if entry.kind == kind]
+        usable = [entry for entry in listed if entry.kind == kind and entry.loaded and entry.state in ("loaded", "incomplete")]
         branches: list[Schema] = []
         for entry in usable:
             params = _params(entry, definitions)
@@ -45,10 +49,8 @@ def schema(catalog: Catalog) -> Schema:
                 branch["properties"]["weight"] = {"$ref": "#/$defs/weight"}
             branch["additionalProperties"] = False
         definitions[f"{kind}_block"] = {"description": WORDS[kind], "oneOf": [*branches, *more]}
-    definitions["weight"] = definitions.get("LossBlock", {}).get("properties", {}).get("weight", {})
-    for name in ("Block", "LossBlock"):
-        definitions.pop(name, None)
-    required = made.pop("required", [])
+    definitions["weight"] = definitions.pop("LossBlock")["properties"]["weight"]
+    del definitions["Block"]
     properties = _relaxed(made)["properties"]
     for section, kind in SINGLE.items():
         properties[section] = {**_about(properties[section]), "anyOf": [{"$ref": f"#/$defs/{kind}_block"}, {"type": "null"}]}
@@ -63,7 +65,6 @@ def schema(catalog: Catalog) -> Schema:
     }
     properties["vars"] = {"description": "values that ${vars.x} refers to", "type": "object"}
     properties["sere"] = {"description": "the grammar version", "const": 1}
-    whole = {"required": required, "properties": {name: {"required": made_of} for name, made_of in _required(made, definitions).items()}}
     return {
         "$schema": DIALECT,
         "title": "a config of sere",
@@ -71,15 +72,9 @@ def schema(catalog: Catalog) -> Schema:
         "properties": properties,
         "additionalProperties": False,
         "if": {"not": {"required": ["extends"]}},
-        "then": whole,
-        "$defs": {name: _without(part, "x-required") for name, part in definitions.items()},
+        "then": {"required": made["required"], "properties": needed},
+        "$defs": definitions,
     }
-
-
-def _usable(catalog: Catalog) -> list[Entry]:
-    """Loaded entries whose full name is theirs alone."""
-    entries = [entry for entry in catalog.inspect() if entry.loaded is not None and entry.state in ("loaded", "incomplete")]
-    return [entry for entry in entries if sum((entry.kind, entry.full_name) == (one.kind, one.full_name) for one in entries) == 1]
 
 
 def _names(entry: Entry, entries: list[Entry]) -> list[str]:
@@ -111,7 +106,6 @@ def _relaxed(model: Schema) -> Schema:
     result = {key: value for key, value in copy.deepcopy(model).items() if key not in ("required", "title")}
     if "properties" not in result:
         return result
-    result["x-required"] = model.get("required", [])
     for name, value in result["properties"].items():
         kept = {key: part for key, part in value.items() if key not in ("description", "default", "title", "search")}
         changed = {**_about(value), "anyOf": [kept, {"type": "null"}, _REFERENCE]} if kept else _about(value)
@@ -123,17 +117,3 @@ def _relaxed(model: Schema) -> Schema:
 
 def _about(value: Schema) -> Schema:
     return {key: value[key] for key in ("description", "default", "search") if key in value}
-
-
-def _required(made: Schema, definitions: Schema) -> dict[str, list[str]]:
-    """Section -> its required keys, for a config that extends nothing."""
-    found = {}
-    for section, value in made["properties"].items():
-        name = value.get("$ref", "").rpartition("/")[2]
-        if name and definitions.get(name, {}).get("x-required"):
-            found[section] = definitions[name]["x-required"]
-    return found
-
-
-def _without(part: Schema, key: str) -> Schema:
-    return {name: value for name, value in part.items() if name != key}

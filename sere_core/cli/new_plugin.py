@@ -28,7 +28,8 @@ def run(arguments: Namespace) -> int:
     """
     namespace, component = _names(arguments.name)
     folder = write(arguments.kind, namespace, component, Path(arguments.into).expanduser())
-    full, files = f"{namespace}.{component}", sorted(_files(folder))
+    full = f"{namespace}.{component}"
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     if arguments.json:
         print_json({"name": full, "kind": arguments.kind, "folder": str(folder), "files": files})
         return 0
@@ -154,7 +155,3 @@ def _bounds(version: str) -> str:
     """From this version to before the next that may break it: `>=0.1,<0.2`; from 1.0 on the next major one."""
     major, minor = (int(part) for part in version.split(".")[:2])
     return f">={major}.{minor},<{f'0.{minor + 1}' if major == 0 else major + 1}"
-
-
-def _files(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]

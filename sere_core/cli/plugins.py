@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import textwrap
 from argparse import SUPPRESS, Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from sere_registry.catalog import Catalog
     from sere_registry.entries import Entry
     from sere_registry.errors import Problem
-    from sere_registry.spec import ComponentSpec
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: findings that break no run that was not asked for them: the user's own choice, or an extra that is not installed
@@ -58,18 +58,14 @@ def show_all(arguments: Namespace, catalog: Catalog | None = None) -> int:
 
     catalog = catalog or Catalog()
     entries = [entry for entry in catalog.inspect() if arguments.kind in (None, entry.kind)]
-    doubled = {(entry.kind, entry.full_name): problem for entry, problem in twins(catalog)}
     rows = []
     for entry in entries:
-        twin = doubled.get((entry.kind, entry.full_name)) if entry.loaded else None
         rows.append(
             {
                 **_about(entry),
-                "state": "duplicate" if twin else entry.state,
-                "summary": entry.loaded.summary if entry.loaded else "",
-                "evidence": entry.loaded.evidence if entry.loaded else "",
-                "cite": entry.loaded.cite if entry.loaded else "",
-                "problem": str(twin or entry.problem or ""),
+                "state": entry.state,
+                **{name: getattr(entry.loaded, name, "") for name in ("summary", "evidence", "cite")},
+                "problem": str(entry.problem or ""),
             }
         )
     if arguments.json:
@@ -87,9 +83,6 @@ def show_all(arguments: Namespace, catalog: Catalog | None = None) -> int:
         print(f"\n{problem}")
         if arguments.traceback and cause is not None:
             _print_traceback(cause)
-    kinds = {entry.kind for entry in entries}
-    for problem in dict.fromkeys(problem for (kind, _), problem in doubled.items() if kind in kinds):
-        print(f"\n{problem}")
     for note in catalog.notes:
         print(f"\nnot listed: {note}")
     return 0
@@ -187,17 +180,11 @@ def show_problems(arguments: Namespace, catalog: Catalog | None = None) -> int:
     problems = diagnose(catalog)
     broken = [problem for _, problem in problems if problem.code not in HARMLESS]
     if arguments.json:
-        nowhere = {"kind": "", "name": "", "distribution": "", "version": ""}
-        rows = [
-            {
-                **(_about(entry) if entry else nowhere),
-                "code": problem.code,
-                "message": problem.message,
-                "hint": problem.hint,
-                "broken": problem.code not in HARMLESS,
-            }
-            for entry, problem in problems
-        ]
+        nowhere = dict.fromkeys(("kind", "name", "distribution", "version"), "")
+        rows = []
+        for entry, problem in problems:
+            about = {name: getattr(problem, name) for name in ("code", "message", "hint")}
+            rows.append({**(_about(entry) if entry else nowhere), **about, "broken": problem in broken})
         print_json({"components": len(catalog.entries), "problems": rows})
         return 3 if broken else 0
     for _, problem in problems:
@@ -220,28 +207,11 @@ def diagnose(catalog: Catalog) -> list[tuple[Entry | None, Problem]]:
         owner = (entry.full_name, entry.distribution, entry.version)
         problem = entry.problem or missing_factory(entry.spec, *owner)
         if problem is not None:
-            found.setdefault(problem, entry)
-    found |= {problem: entry for entry, problem in twins(catalog)}
+            found[problem] = entry
     hint = "install this distribution again, or uninstall it"
     found |= {Problem("P102", note, hint): None for note in catalog.notes}
     found |= dict.fromkeys(catalog.left_out_in_vain())
     return [(entry, problem) for problem, entry in found.items()]
-
-
-def twins(catalog: Catalog) -> Iterator[tuple[Entry, Problem]]:
-    """Full names that more than one distribution announces."""
-    from sere_registry.entries import noun
-    from sere_registry.errors import Problem
-
-    groups: dict[tuple[Kind, str], list[Entry]] = {}
-    for entry in catalog.entries:
-        if not entry.usurps and entry.state != "disabled":
-            groups.setdefault((entry.kind, entry.full_name), []).append(entry)
-    for (_, name), entries in groups.items():
-        if len(entries) > 1:
-            owners, last = " and ".join(entry.owner for entry in entries), entries[-1]
-            hint = f"uninstall one of them, or leave one out: SERE_DISABLE={last.distribution}"
-            yield last, Problem("R203", f"{noun(last.kind)} '{name}' is announced by both {owners}", hint)
 
 
 def run_checks(arguments: Namespace, catalog: Catalog | None = None) -> int:
@@ -274,12 +244,15 @@ def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None
     """
     from sere_core.testing.harness import run_entry
     from sere_registry.catalog import Catalog
+    from sere_registry.errors import Place, SereError
 
     catalog = catalog or Catalog()
     rows: list[dict[str, Any]] = []
     for entry in _entries_of(names, catalog):
-        spec = _spec_of(entry)
-        mine = {} if spec is None else {name: value for name, value in (params or {}).items() if name in spec.params.model_fields}
+        with contextlib.suppress(SereError):  # the kit says why
+            entry.load(Place())
+        fields = entry.loaded.params.model_fields if entry.loaded else {}
+        mine = {name: value for name, value in (params or {}).items() if name in fields}
         results = run_entry(entry, catalog, mine)
         found = [result.passed for result in results]
         # why checks were not run, each reason once; what waits for a check that failed has none of its own
@@ -329,16 +302,6 @@ def _entries_of(names: Sequence[str], catalog: Catalog) -> list[Entry]:
             raise error("R201", message, suggest(name, known))
         found += [entry for entry in mine if entry not in found]
     return found
-
-
-def _spec_of(entry: Entry) -> ComponentSpec | None:
-    """Its spec, None where it cannot be had: the kit says why."""
-    from sere_registry.errors import Place, SereError
-
-    try:
-        return entry.load(Place())
-    except SereError:
-        return None
 
 
 def _show(entry: Entry, results: Sequence[Result], why: Sequence[str]) -> None:

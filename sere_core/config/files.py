@@ -37,22 +37,17 @@ def find(name: str, folder: Path, place: Place) -> Path:
     Raises:
         SereError: C304.
     """
-    known = bundled()
-    bare = (Path(name).with_suffix("") if name.endswith(_SUFFIXES) else Path(name)).as_posix()
-    bare = bare.removeprefix("./").removeprefix("configs/")
-    message = f"there is no config file '{name}'" if name.strip() else "the name of the config is empty"
-    path = folder / name
+    known, path = bundled(), folder / name
+    bare = Path(name.removesuffix(".yaml").removesuffix(".yml")).as_posix().removeprefix("configs/")
     try:
-        if name.strip() and path.is_dir():
-            if bare in known and not name.endswith(_SUFFIXES):
-                return known[bare]
-            message = f"'{name}' is a folder, not a config file"
-        elif name.strip() and path.exists():
+        is_folder = bool(name.strip()) and path.is_dir()
+        if name.strip() and path.exists() and not is_folder:
             return path
-        elif bare in known:
-            return known[bare]
     except (OSError, ValueError) as cause:
         raise _unreadable(name, cause, place) from None
+    if bare in known and not (is_folder and name.endswith(_SUFFIXES)):
+        return known[bare]
+    message = f"'{name}' is a folder, not a config file" if is_folder else f"there is no config file '{name}'"
     raise error("C304", message, suggest(bare, known, "configs that come with sere"), place)
 
 

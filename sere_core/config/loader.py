@@ -15,7 +15,7 @@ from sere_core.config.checks import Checks
 from sere_core.config.files import Sources
 from sere_core.config.merge import apply
 from sere_core.config.model import Output, RunConfig
-from sere_core.config.nodes import Data, Node, Path, at, dotted, noted, place_of, tidy
+from sere_core.config.nodes import Node, Path, at, block_of, dotted, noted, place_of, tidy
 from sere_core.config.references import References
 from sere_core.config.resolved import Bound, Resolved
 from sere_core.config.validation import allows_null, fields, show, validate
@@ -120,14 +120,6 @@ def blocks(root: Node) -> Iterator[tuple[Path, Kind]]:
         node = at(root, ("views", strength))
         if node is not None and isinstance(node.value, list):
             yield from ((("views", strength, name), "view") for name, _ in node.children())
-
-
-def block_of(data: Data, path: Path) -> dict[str, Data]:
-    """The block of a component in plain data."""
-    for part in path:
-        data = data[int(part)] if isinstance(data, list) else data[part]
-    block: dict[str, Data] = data
-    return block
 
 
 def _stop(problems: list[Problem], cause: BaseException | None = None) -> NoReturn:

@@ -78,6 +78,13 @@ def at(root: Node, path: Path) -> Node | None:
     return node
 
 
+def block_of(data: Data, path: Path) -> dict[str, Data]:
+    """The block of a component in plain data."""
+    for part in path:
+        data = data[int(part)] if isinstance(data, list) else data[part]
+    return data  # type: ignore[no-any-return]
+
+
 def place_of(root: Node, path: Path, key: bool = False) -> Place:
     """Where `path` was written, or the nearest thing above it that was; `key`: its key rather than its value."""
     node = root

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sere_core.config.model import RunConfig
-from sere_core.config.nodes import Node, place_of
+from sere_core.config.nodes import Node, block_of, place_of
 from sere_core.config.validation import without_paths
 from sere_core.config.yaml_text import write
 from sere_registry.errors import Place, Problem, SereError, error, reason, suggest
@@ -127,9 +127,7 @@ class Resolved:
         for path, bound in self.components.items():
             if path.startswith("hooks."):
                 continue
-            block = data
-            for part in path.split("."):
-                block = block[int(part)] if isinstance(block, list) else block[part]
+            block = block_of(data, tuple(path.split(".")))
             block["use"] = f"{bound.full_name}@{bound.version}" if bound.use.startswith("file:") else bound.full_name
             block["params"] = without_paths(block["params"], type(bound.params))
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]

@@ -10,8 +10,8 @@ from sere_core.data.folds import check_partition, random_folds, rank, speaker_fo
 from sere_core.data.labels import label_digest
 from sere_core.data.leakage import task_notes, task_warnings
 from sere_core.data.plan import Fold, TaskPlan
-from sere_registry.emotions import EMOTIONS, canonical
-from sere_registry.errors import Place, Problem, SereError, suggest
+from sere_registry.emotions import EMOTIONS
+from sere_registry.errors import Place, Problem, SereError, error
 from sere_registry.utterances import Utterance
 
 __all__ = ["Fold", "TaskPlan", "make_task"]
@@ -42,10 +42,13 @@ def make_task(
 
     Raises:
         SereError: D607 (fewer utterances than shots), D608 (fewer than two shared classes), D609 (folds that cannot be
-            made), D610 (an id stands twice), C302 or C311 (settings that make no sense).
+            made), D610 (an id stands twice), C311 (settings that make no sense).
     """
     ceiling = config.source == config.target
-    _raise([*_setting_problems(config, place), *_duplicates(config, source, target)])
+    _raise(_duplicates(config, source, target))
+    if ceiling and config.setting == "transductive":
+        what = f"'{config.target}' as its own source cannot be transductive: the labels trained on would be scored"
+        raise error("C311", what, "use `setting: inductive`", place("task.setting"))
     classes = _classes(config, source, target, place)
     near, far = (_shuffled([each for each in side if each.emotion in classes]) for side in (source, target))
     if config.setting == "transductive":
@@ -89,16 +92,6 @@ def make_task(
     )
 
 
-def _setting_problems(config: Task, place: Placed) -> list[Problem]:
-    problems = []
-    if config.folds == "speakers" and config.disjoint == "none":
-        problems.append(Problem("C311", "`folds: speakers` is speaker-disjoint", "take `disjoint: none` out", place("task.disjoint")))
-    if config.source == config.target and config.setting == "transductive":
-        what = f"'{config.target}' as its own source cannot be transductive: the labels trained on would be scored"
-        problems.append(Problem("C311", what, "use `setting: inductive`", place("task.setting")))
-    return problems
-
-
 def _duplicates(config: Task, source: Sequence[Utterance], target: Sequence[Utterance]) -> list[Problem]:
     problems = []
     for name, side in {config.source: source, config.target: target}.items():
@@ -114,21 +107,11 @@ def _classes(config: Task, source: Sequence[Utterance], target: Sequence[Utteran
     where = place("task.classes")
     shared = tuple(name for name in EMOTIONS if all(name in side for side in sides.values()))
     listing = "; ".join(f"{name} has {', '.join(sorted(side)) or 'none'}" for name, side in sides.items())
-    if config.classes == "shared":
-        chosen = shared
-    else:
-        named = [(word, canonical(word)) for word in config.classes]
-        strange = [word for word, name in named if name is None]
-        problems = [Problem("C302", f"'{word}' is no emotion", suggest(word, EMOTIONS, "emotions"), where) for word in strange]
-        chosen = tuple(dict.fromkeys(name for _, name in named if name is not None))
-        if not problems and len(chosen) < len(named):
-            problems.append(Problem("C302", "a class stands twice", f"classes: {', '.join(chosen)}", where))
-        missing = [name for name in chosen if name not in shared]
-        if missing:
-            problems.append(Problem("C311", f"not in both corpora: {', '.join(missing)}", listing, where))
-        _raise(problems)
+    chosen = shared if config.classes == "shared" else tuple(config.classes)
+    if missing := [name for name in chosen if name not in shared]:
+        raise error("C311", f"not in both corpora: {', '.join(missing)}", listing, where)
     if len(chosen) < 2:
-        raise SereError(Problem("D608", f"{len(chosen)} shared class(es): {', '.join(chosen) or 'none'}", listing, where))
+        raise error("D608", f"{len(chosen)} shared class(es): {', '.join(chosen) or 'none'}", listing, where)
     return chosen
 
 
@@ -167,7 +150,7 @@ def _parts(config: Task, target: Sequence[Utterance], seed: int, place: Placed) 
     if config.disjoint == "none" or (unnamed and config.folds != "speakers"):
         if config.folds == "speakers" or config.folds > len(target):
             what = f"'{config.target}' has {len(target)} utterances for {config.folds} folds"
-            raise SereError(Problem("D609", what, "ask for fewer `folds`", place("task.folds")))
+            raise error("D609", what, "ask for fewer `folds`", place("task.folds"))
         chosen = [set(ids) for ids in random_folds({each.id: each.emotion for each in target}, config.folds, seed)]
         how = "random, no speakers" if unnamed else "random"
         return [[each for each in target if each.id in ids] for ids in chosen], how
@@ -175,12 +158,8 @@ def _parts(config: Task, target: Sequence[Utterance], seed: int, place: Placed) 
     if unnamed or len(speakers) < max(2, wanted):
         count = "no speakers" if unnamed else f"{len(speakers)} speaker(s)"
         what = f"corpus '{config.target}' has {count}: no {'two' if config.folds == 'speakers' else wanted} speaker-disjoint folds"
-        out = "`disjoint: none` (stratified at random)"
-        if config.folds == "speakers":
-            hint = f"use {out} and a number of folds"
-        else:
-            hint = f"use `folds: speakers` (leave one speaker out) or {out}"
-        raise SereError(Problem("D609", what, hint, place("task.folds")))
+        hint = "use `folds: speakers` (leave one speaker out), or `disjoint: none` (stratified at random) and a number of folds"
+        raise error("D609", what, hint, place("task.folds"))
     if config.folds == "speakers":
         groups, how = [[speaker] for speaker in speakers], "leave-one-speaker-out"
     else:

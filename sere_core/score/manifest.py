@@ -19,7 +19,6 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,26 +35,12 @@ EVIDENCE = ("confirmed", "reconstructed", "stand-in")
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "transformers", "torchcrepe", "librosa", "soundfile", "soxr")
 
 
-@dataclass(frozen=True)
-class Component:
-    """One component of a run: where it stood in the config, who made it, what it was built with, and the digest of its package's code."""
-
-    kind: str
-    id: str
-    name: str
-    distribution: str
-    version: str
-    params: Mapping[str, object] = field(default_factory=dict)
-    evidence: str = "confirmed"
-    cite: str = ""
-    code: str = ""
-
-    @classmethod
-    def of(cls, path: str, bound: Bound) -> Component:
-        """What stands at `path` of a checked config."""
-        spec, params = bound.spec, bound.params.model_dump(mode="json")
-        code = code_digest(spec.factory)
-        return cls(spec.kind, path, bound.full_name, bound.distribution, bound.version, params, spec.evidence, spec.cite, code)
+def component(bound: Bound) -> dict[str, object]:
+    """Where a component stands in the config, who made it, what it is built with, and the digest of its package's code."""
+    spec = bound.spec
+    about = {"kind": spec.kind, "id": bound.path, "name": bound.full_name, "distribution": bound.distribution}
+    about |= {"version": bound.version, "params": bound.params.model_dump(mode="json")}
+    return {**about, "evidence": spec.evidence, "cite": spec.cite, "code": code_digest(spec.factory)}
 
 
 @functools.cache
@@ -88,12 +73,12 @@ def engine() -> dict[str, str]:
     return {name: code_digest(name) for name in ("sere_core", "sere_registry")}
 
 
-def made_of(components: Sequence[Component]) -> dict[str, object]:
+def made_of(components: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """What a manifest says of the components: the evidence of the whole, versions, and each of them."""
     return {
-        "evidence": weakest(each.evidence for each in components),
-        "versions": versions(each.distribution for each in components),
-        "components": [asdict(each) for each in components],
+        "evidence": weakest(str(each["evidence"]) for each in components),
+        "versions": versions(str(each["distribution"]) for each in components),
+        "components": list(components),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean, stdev
 
 import numpy as np
@@ -55,13 +55,9 @@ class Scores:
     chance: float
     majority: float
 
-    def as_json(self) -> dict[str, object]:
-        """Plain data."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, data: object) -> Scores:
-        """The inverse of `as_json`; further keys are ignored.
+        """The inverse of `asdict`; further keys are ignored.
 
         Raises:
             ValueError: a key is missing or of another type.
@@ -83,10 +79,6 @@ class Summary:
     std: Mapping[str, float | None]
     values: Mapping[str, tuple[float, ...]]
     pooled: Scores
-
-    def as_json(self) -> dict[str, object]:
-        """Plain data."""
-        return asdict(self)
 
 
 def class_mean(parts: NDArray[np.number], wholes: NDArray[np.number]) -> Floats:

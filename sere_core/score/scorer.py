@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,6 @@ from sere_core.score.metrics import Scores, Summary, accuracy, check_posteriors,
 from sere_core.score.records import Data
 from sere_registry.errors import error
 from sere_registry.utterances import Recording, Utterance
-
-OPENER = "scorer"
-
-
-@dataclass(frozen=True)
-class Opening:
-    """Who read how many of the target's labels."""
-
-    opener: str
-    count: int
 
 
 class Scorer:
@@ -38,9 +28,8 @@ class Scorer:
 
     def __init__(self, plan: TaskPlan, target: Callable[[], Sequence[Utterance]]) -> None:
         self._plan, self._target = plan, target
-        self._openings: list[Opening] = []
+        self._openings: list[dict[str, object]] = []  # who read how many of the target's labels
         self._folds: dict[int, Scores] = {}
-        self._speakers: dict[int, list[dict[str, object]]] = {}
         self._more: dict[int, dict[str, object]] = {}
 
     def score(
@@ -63,10 +52,9 @@ class Scorer:
         """
         check_posteriors(posteriors, len(fold.test), len(self._plan.classes))
         labels = labels_of(fold, self._plan, self._target())
-        self._openings.append(Opening(OPENER, len(labels)))
+        self._openings.append({"opener": "scorer", "count": len(labels)})
         self._folds[fold.index] = score(posteriors, labels, self._plan.classes)
-        self._speakers[fold.index] = _by_speaker(fold.test, posteriors, labels, len(self._plan.classes))
-        more = self._more[fold.index] = {}
+        more = self._more[fold.index] = {"speakers": _by_speaker(fold.test, posteriors, labels, len(self._plan.classes))}
         if embeddings is not None:
             more["clustering"] = clustering(embeddings, labels)
         if pseudo is not None:
@@ -91,12 +79,9 @@ class Scorer:
         return {
             "classes": list(self._plan.classes),
             "complete": len(self._folds) == len(self._plan.folds),
-            "folds": [
-                {"fold": index, **scores.as_json(), "speakers": self._speakers.get(index, []), **self._more.get(index, {})}
-                for index, scores in sorted(self._folds.items())
-            ],
-            **(self.summary().as_json() if self._folds else {}),
-            "openings": [asdict(each) for each in self._openings],
+            "folds": [{"fold": index, **asdict(scores), **self._more[index]} for index, scores in sorted(self._folds.items())],
+            **(asdict(self.summary()) if self._folds else {}),
+            "openings": self._openings,
         }
 
     def load(self, data: Data) -> None:
@@ -109,12 +94,9 @@ class Scorer:
             if tuple(data["classes"]) != self._plan.classes:
                 raise ValueError("other classes")
             self._folds = {int(each["fold"]): Scores.from_json(each) for each in data["folds"]}
-            self._speakers = {int(each["fold"]): list(each.get("speakers", ())) for each in data["folds"]}
-            self._more = {
-                int(each["fold"]): {name: each[name] for name in ("clustering", "pseudo_accuracy") if name in each}
-                for each in data["folds"]
-            }
-            self._openings = [Opening(**each) for each in data["openings"]]
+            more = ("speakers", "clustering", "pseudo_accuracy")
+            self._more = {int(each["fold"]): {name: each[name] for name in more if name in each} for each in data["folds"]}
+            self._openings = [{"opener": each["opener"], "count": each["count"]} for each in data["openings"]]
         except (KeyError, TypeError, ValueError) as cause:
             raise error("T505", f"scores.json cannot be used: {cause!r}", "start again with --fresh") from cause
 

@@ -12,7 +12,7 @@ import itertools
 import json
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ def _scores(shape: _Shape, predicted: NDArray[np.int64]) -> dict[str, Any]:
     for fold in range(shape.folds):
         members = range(fold, len(shape.speakers), shape.folds)
         scores = from_confusion(counts[members].sum(axis=0).tolist(), CLASSES)
-        entry: dict[str, Any] = {"fold": fold, **scores.as_json()}
+        entry: dict[str, Any] = {"fold": fold, **asdict(scores)}
         if not shape.old and shape.known:
             genders = [("female", "male")[(i // shape.folds) % 2] for i in members]
             entry["speakers"] = [
@@ -184,7 +184,7 @@ def _scores(shape: _Shape, predicted: NDArray[np.int64]) -> dict[str, Any]:
         folds.append(entry)
         found.append(scores)
     openings = [{"opener": "scorer", "count": scores.n} for scores in found]
-    whole = summarise(found, CLASSES).as_json()
+    whole = asdict(summarise(found, CLASSES))
     return {"classes": CLASSES, "complete": True, "folds": folds, **whole, "openings": openings}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from sere_core.config.model import Task
 from sere_core.data.task import TaskPlan, make_task
-from sere_core.score.manifest import Component, machine, made_of
+from sere_core.score.manifest import machine, made_of
 from sere_core.score.records import RunFolder
 from sere_core.score.scorer import Scorer
 from sere_registry.utterances import Recording, Utterance
@@ -46,8 +46,8 @@ def posteriors(rows: int, classes: int, seed: int) -> np.ndarray:
 def manifest(plan: TaskPlan) -> dict[str, object]:
     """Of a run with two components."""
     components = [
-        Component("loss", "adapt", "sere.tric", "sere", "0.1.0", {"weight": 1.0}),
-        Component("method", "method", "sere.jdar", "sere", "0.1.0", {}, "reconstructed"),
+        {"kind": "loss", "id": "adapt", "name": "sere.tric", "distribution": "sere", "evidence": "confirmed", "params": {"weight": 1.0}},
+        {"kind": "method", "id": "method", "name": "sere.jdar", "distribution": "sere", "evidence": "reconstructed", "params": {}},
     ]
     return {
         "name": "toy",

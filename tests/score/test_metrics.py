@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_many_confusions_at_once_score_as_each_alone_and_in_any_order_of_classes
 
 def test_scores_survive_json_bit_by_bit() -> None:
     scores = from_confusion([[1, 2, 0], [0, 0, 0], [1, 0, 2]], CLASSES[:3])
-    assert Scores.from_json(json.loads(json.dumps(scores.as_json()))) == scores
+    assert Scores.from_json(json.loads(json.dumps(asdict(scores)))) == scores
 
 
 def test_equal_posteriors_go_to_the_first_class() -> None:

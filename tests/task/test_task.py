@@ -61,8 +61,8 @@ def test_classes_are_the_shared_ones_in_the_order_of_the_vocabulary(german: list
     assert sum(len(fold.test) for fold in plan.folds) == 72
 
 
-def test_a_list_of_classes_keeps_its_order_and_knows_other_spellings(german: list[Utterance], italian: list[Utterance]) -> None:
-    assert make_task(task(classes=["neutral", "angry"]), german, italian, 0).classes == ("neutral", "anger")
+def test_a_list_of_classes_keeps_its_order(german: list[Utterance], italian: list[Utterance]) -> None:
+    assert make_task(task(classes=["neutral", "anger"]), german, italian, 0).classes == ("neutral", "anger")
 
 
 def test_shots_are_the_same_for_every_fold_target_and_order_of_files(german: list[Utterance], italian: list[Utterance], make: Make) -> None:
@@ -193,10 +193,8 @@ def test_too_few_speakers_names_the_two_ways_out(german: list[Utterance], make: 
 @pytest.mark.parametrize(
     ("settings", "codes"),
     [
-        ({"folds": "speakers", "disjoint": "none"}, ["C311"]),
         ({"source": "emovo", "setting": "transductive"}, ["C311"]),
-        ({"classes": ["angst", "boredom"]}, ["C302", "C311"]),
-        ({"classes": ["anger", "angry", "fear"]}, ["C302"]),
+        ({"classes": ["anger", "boredom"]}, ["C311"]),
         ({"classes": ["anger"]}, ["D608"]),
         ({"folds": 100, "disjoint": "none"}, ["D609"]),
     ],
