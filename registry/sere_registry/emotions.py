@@ -4,19 +4,9 @@ from __future__ import annotations
 
 #: the vocabulary, in the order that classes are numbered
 EMOTIONS: tuple[str, ...] = (
-    "anger",
-    "boredom",
-    "calm",
-    "contempt",
-    "disgust",
-    "excitement",
-    "fear",
-    "frustration",
-    "happiness",
-    "neutral",
-    "sadness",
-    "surprise",
-)
+    "anger", "boredom", "calm", "contempt", "disgust", "excitement",
+    "fear", "frustration", "happiness", "neutral", "sadness", "surprise",
+)  # fmt: skip
 
 #: other spellings -> the vocabulary
 ALIASES: dict[str, str] = {

@@ -38,7 +38,7 @@ LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "transformers", "torchcr
 def component(bound: Bound) -> dict[str, object]:
     """Where a component stands in the config, who made it, what it is built with, and the digest of its package's code."""
     spec = bound.spec
-    about = {"kind": spec.kind, "id": bound.path, "name": bound.full_name, "distribution": bound.distribution}
+    about: dict[str, object] = {"kind": spec.kind, "id": bound.path, "name": bound.full_name, "distribution": bound.distribution}
     about |= {"version": bound.version, "params": bound.params.model_dump(mode="json")}
     return {**about, "evidence": spec.evidence, "cite": spec.cite, "code": code_digest(spec.factory)}
 

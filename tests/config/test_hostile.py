@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -22,12 +23,66 @@ from sere_core.config import load
 from sere_core.config.files import bundled
 from sere_registry import SereError
 from sere_registry.catalog import Catalog
-from tests.config.test_damage import RICH, damaged
 
 Lines = Callable[..., list[str]]
 
 #: events of the interpreter that no config may cause
 FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "os.remove", "os.rename", "shutil.")
+
+
+RICH = """\
+sere: 1
+name: rich
+seed: 3
+vars: {data: "${env:DATA}", n: 4, deep: {x: [1, 2]}}
+corpora:
+  german: {use: folder, params: {root: "${vars.data}/de", speakers: ['03', b]}}
+  italian: {use: folder, params: {root: ${vars.data}/it}}
+task: {source: german, target: italian, classes: [anger, fear], shots: ${vars.n}, folds: speakers}
+encoders: {anchor: {use: tiny, params: &wide {dim: 16}}, other: {use: tiny, params: *wide}}
+paths: {labelled: anchor, unlabelled: {de: anchor, it: other}}
+resonance: {use: field}
+losses:
+  classify: {use: plain}
+  adapt:
+    use: sere.tric
+    weight: {start: 0, end: 0.5, until: 1.0e-1}
+    params: {temperature: 3e-1, floor: null, mode: hard}
+train: {epochs: 2, optimizer: {use: adam, params: {lr: 1.0e-4, betas: [0.9, 0.999]}}, batch: {labelled: 4, source: 2}}
+views: {weak: [{use: gain}], strong: [{use: gain}, {use: gain}]}
+hooks: {progress: {use: progress}}
+plugins: {require: ["sere>=0.1"], disable: []}
+output: {dir: "runs/${name}-${seed}"}
+"""
+SNIPPETS = [
+    b"${", b"}", b"{", b"]", b": ", b"\n", b"\t", b"- ", b"&a ", b"*a", b"!!x ", b"yes", b"null", b"\x00",
+    b"\xff", b"\xe2\x82", b"'", b'"', b"${vars.n}", b"1e999", b"file:x:Y", b"extends: a.yaml\n", b"#", b"|",
+    b">", b"%", b"@", b"---", b"9" * 50, b"\\u0000", b"?",
+]  # fmt: skip
+
+PATHS = ["losses.adapt.params", "task", "vars.n", "corpora.german", "views.weak.0", "output.dir", ""]
+
+
+def damaged(data: bytes, seed: int) -> bytes:
+    """A config after one to four accidents: bits turned; bytes lost, repeated or inserted; lines and words swapped or replaced."""
+    chance = random.Random(seed)
+    for _ in range(chance.randint(1, 4)):
+        start = chance.randrange(len(data))
+        end = min(len(data), start + chance.choice([1, 1, 2, 5, 20, 100]))
+        lines, words = data.split(b"\n"), data.split(b" ")
+        one, other, word = chance.randrange(len(lines)), chance.randrange(len(lines)), chance.randrange(len(words))
+        accidents = [
+            data[:start] + bytes([data[start] ^ 1 << chance.randrange(8)]) + data[start + 1 :],
+            data[:start] + data[end:],
+            data[:start] + chance.choice(SNIPPETS) + data[start:],
+            data[:end] + data[start:],
+            b"\n".join([*lines[:one], lines[other], *lines[one + 1 :]]),
+            b"\n".join([*lines[:one], b"  " + lines[one], *lines[one + 1 :]]),
+            b" ".join([*words[:word], chance.choice(SNIPPETS), *words[word + 1 :]]),
+            b" ".join([*words[:word], chance.choice(words), *words[word + 1 :]]),
+        ]
+        data = chance.choice(accidents) or b" "
+    return data
 
 
 class Watch:
@@ -69,12 +124,12 @@ def allowed(folder: Path) -> tuple[str, ...]:
     return tuple(str(place.resolve()) for place in places)
 
 
-def settle(path: Path, catalog: Catalog, watch: Watch, environ: Mapping[str, str], folder: Path) -> list[str]:
+def settle(path: Path, catalog: Catalog, watch: Watch, environ: Mapping[str, str], folder: Path, sets: tuple[str, ...] = ()) -> list[str]:
     """Load; the codes of what is wrong.  Asserts that nothing was done, and nothing read elsewhere."""
     codes: list[str] = []
     with watch():
         try:
-            resolved = load(path, catalog=catalog, environ=environ)
+            resolved = load(path, sets=sets, catalog=catalog, environ=environ)
             resolved.digest()
             resolved.dump()
         except SereError as error:
@@ -120,7 +175,8 @@ class Spy(dict[str, str]):
 def test_the_environment_is_read_only_where_it_is_asked_for(folder: Path, good: str, catalog: Catalog) -> None:
     (folder / "rich.yaml").write_text(RICH)
     environ = Spy(DATA="/data", HOME="/home/me", SECRET="x")
-    load("rich.yaml", catalog=catalog, environ=environ)
+    resolved = load("rich.yaml", catalog=catalog, environ=environ)
+    assert resolved.warnings == () and resolved.config.output.dir == "runs/rich-3"
     assert environ.asked == {"DATA"}
     for text in ("$HOME", "~", "$(id)", "`id`", "%HOME%", "{HOME}", "$DATA"):
         (folder / "a.yaml").write_text(good.replace("/data/de", f"'{text}'"))
@@ -242,10 +298,26 @@ def known() -> Catalog:
     return Catalog(environ={"SERE_NO_PLUGINS": "1"})
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.sampled_from(sorted(bundled())), seed=st.integers(0, 2**32))
-def test_mutated_shipped_configs_fail_in_coded_lines_or_load(shipped: Path, known: Catalog, watch: Watch, name: str, seed: int) -> None:
+accidents = settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@settings(accidents, max_examples=1200)
+@given(name=st.just("rich") | st.sampled_from(sorted(bundled())), seed=st.integers(0, 2**32))
+def test_damaged_configs_fail_in_coded_lines_or_load(
+    shipped: Path, known: Catalog, catalog: Catalog, watch: Watch, name: str, seed: int
+) -> None:
     original = shipped / f"{name}.yaml"
     path = original.with_name("mutated.yaml")
-    path.write_bytes(damaged(original.read_bytes(), seed))
-    settle(path, known, watch, {"SERE_DATA": "/data"}, shipped)
+    path.write_bytes(damaged(RICH.encode() if name == "rich" else original.read_bytes(), seed))
+    settle(path, catalog if name == "rich" else known, watch, {"SERE_DATA": "/data", "DATA": "/data"}, shipped)
+
+
+@settings(accidents, max_examples=150)
+@given(text=st.text(max_size=60), path=st.sampled_from(PATHS), noise=st.binary(max_size=80))
+def test_any_text_after_set_and_any_bytes_fail_in_coded_lines(
+    folder: Path, catalog: Catalog, watch: Watch, text: str, path: str, noise: bytes
+) -> None:
+    (folder / "rich.yaml").write_text(RICH)
+    (folder / "noise.yaml").write_bytes(noise)
+    settle(folder / "rich.yaml", catalog, watch, {"DATA": "/data"}, folder, (f"{path}={text}" if path else text,))
+    settle(folder / "noise.yaml", catalog, watch, {"DATA": "/data"}, folder)
