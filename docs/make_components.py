@@ -23,7 +23,6 @@ component is to its source: *confirmed* against the authors' code or equations, 
 
 
 def page() -> str:
-    """The whole page."""
     catalog = Catalog(environ={})
     known = [catalog.find(entry.kind, entry.full_name) for entry in catalog.entries if entry.distribution == FIRST_PARTY]
     parts = [_INTRODUCTION]

@@ -29,7 +29,6 @@ gets: 0 is done, 130 is interrupted. Anything without a code is a bug of sere an
 
 
 def page() -> str:
-    """The whole page."""
     parts, more = [_INTRODUCTION], advice()
     for letter, title in FAMILIES.items():
         parts.append(f"## {letter}: {title[0].upper()}{title[1:]}\n\nExit code {EXIT_CODES[letter]}.\n")

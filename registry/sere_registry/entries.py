@@ -99,7 +99,6 @@ class Entry:
 
     @property
     def owner(self) -> str:
-        """The distribution and its version, for messages."""
         return f"{self.distribution} {self.version}".strip()
 
     @property
@@ -109,7 +108,6 @@ class Entry:
 
     @property
     def spec(self) -> ComponentSpec:
-        """The spec of a loaded entry."""
         if self.loaded is None:
             raise RuntimeError(f"the spec of {self.full_name} was read before it was loaded")
         return self.loaded

@@ -4,17 +4,7 @@ A `Problem` is one line: where it is, a stable code, what is wrong, and a hint. 
 problems and is the only exception that the command line turns into an exit code; anything else is a bug and keeps
 its traceback.
 
-Codes are stable.  Their first letter says whose mistake it is and which exit code the command gets:
-
-=====  =============================  =========
-P1xx   a plugin                       3
-R2xx   a name in the registry         2
-C3xx   the config, or usage           2
-B4xx   building a component           3
-D6xx   the data: corpora and audio    2
-T5xx   the run itself                 1
-X7xx   the environment                4
-=====  =============================  =========
+Codes are stable.  The first letter says whose mistake it is and which exit code the command gets.
 """
 
 from __future__ import annotations
@@ -142,7 +132,6 @@ class SereError(Exception):
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the first problem."""
         return EXIT_CODES[self.problems[0].code[0]]
 
 

@@ -48,7 +48,6 @@ def add_command(
 
 
 def add_repeated(parser: ArgumentParser, flag: str, metavar: str, text: str, dest: str | None = None) -> None:
-    """Add an argument that may be given many times."""
     dest = dest or flag.removeprefix("--")
     parser.add_argument(flag, dest=dest, action="append", default=[], metavar=metavar, help=f"{text}; may be repeated")
 

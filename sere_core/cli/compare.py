@@ -47,7 +47,6 @@ exit codes: 0, 1 if no run is finished or the runs are not comparable, 2 usage""
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Add the four commands to `sere`."""
     summary = "run rows x pairs x seeds under one harness, prove them equal but for what is varied, and test"
     parser = add_command(subparsers, "compare", summary, run_compare, _COMPARE)
     help = "a comparison (YAML with `compare: NAME`), or a config to vary; or the name of one that comes with sere"

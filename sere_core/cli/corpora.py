@@ -29,7 +29,6 @@ SHOWN = 20
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Add the command to `sere`."""
     parser = subparsers.add_parser("corpora", help="check a corpus folder", allow_abbrev=False)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     check = add_command(actions, "check", "count what is there, and read every file", run, _EXAMPLES, json=True)
@@ -134,7 +133,6 @@ def _list(speaker: Speaker, lines: list[str], style: str) -> None:
 
 
 def _table(report: Report) -> Table:
-    """Speakers by emotions."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))

@@ -35,7 +35,6 @@ class Finding:
     problem: Problem | None = None
 
     def data(self) -> dict[str, str]:
-        """As JSON data."""
         about = {"name": self.name, "state": self.state, "text": self.text}
         if self.problem is None:
             return about
@@ -177,20 +176,18 @@ def cache() -> Finding:
 
     from sere_registry.files import cache_folder
 
-    folder = cache_folder()
-    above = folder
+    folder = above = cache_folder()
+    elsewhere = "name another folder in SERE_CACHE or features.cache"
     while not above.exists() and above != above.parent:
         above = above.parent
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        problem = Problem("X704", f"the cache folder {folder} cannot be written", "name another in SERE_CACHE or features.cache")
+        problem = Problem("X704", f"the cache folder {folder} cannot be written", elsewhere)
         return Finding("cache", "bad", str(folder), problem)
     sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
     free = shutil.disk_usage(above).free
     state = f"{len(sizes)} files, {decimal(sum(sizes))}" if folder.exists() else "not made yet"
     if free < 1 << 30:
-        problem = Problem(
-            "X705", f"only {decimal(free)} are free where the cache is", "name another folder in SERE_CACHE or features.cache"
-        )
+        problem = Problem("X705", f"only {decimal(free)} are free where the cache is", elsewhere)
         return Finding("cache", "note", f"{folder} ({state}, {decimal(free)} free)", problem)
     return Finding("cache", "ok", f"{folder} ({state}, {decimal(free)} free)")
 

@@ -37,7 +37,11 @@ def schema(catalog: Catalog) -> Schema:
         branches: list[Schema] = []
         for entry in usable:
             params = _params(entry, definitions)
-            branches += [_branch(name, entry, params) for name in _names(entry, usable)]
+            alone = sum(entry.short_name == other.short_name for other in usable) == 1
+            for name in [entry.short_name, entry.full_name] if alone else [entry.full_name]:
+                use = {"const": name, "description": entry.spec.summary}
+                properties = {"use": use, "params": {"$ref": params}}
+                branches.append({"title": entry.full_name, "type": "object", "properties": properties, "required": ["use"]})
         free = {"type": "object", "properties": {"use": {"type": "string", "pattern": "^file:|\\$\\{"}, "params": {"type": "object"}}}
         later = {"type": "object", "properties": {"params": {"type": "object"}}, "not": {"required": ["use"]}}
         more: list[Schema] = [
@@ -75,17 +79,6 @@ def schema(catalog: Catalog) -> Schema:
         "then": {"required": made["required"], "properties": needed},
         "$defs": definitions,
     }
-
-
-def _names(entry: Entry, entries: list[Entry]) -> list[str]:
-    short = sum(entry.short_name == other.short_name for other in entries) == 1
-    return [entry.short_name, entry.full_name] if short else [entry.full_name]
-
-
-def _branch(name: str, entry: Entry, params: str) -> Schema:
-    use = {"const": name, "description": entry.spec.summary}
-    properties = {"use": use, "params": {"$ref": params}}
-    return {"title": entry.full_name, "type": "object", "properties": properties, "required": ["use"]}
 
 
 def _params(entry: Entry, definitions: Schema) -> str:

@@ -23,7 +23,6 @@ Colours are the runs' predictions: the true emotions of the target are not opene
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Add both commands to `sere`."""
     summary = "draw what a trained run's field sees between two utterances"
     parser = add_command(subparsers, "resonance", summary, draw_resonance, _RESONANCE)
     add_config_arguments(parser)

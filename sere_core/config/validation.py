@@ -18,12 +18,6 @@ from sere_registry.errors import Place, Problem, suggest
 Model = TypeVar("Model", bound=BaseModel)
 PlaceOf = Callable[[Path, bool], Place]
 
-#: pydantic's types of error -> what a writer of YAML calls what should stand there; of all others pydantic's words
-_PHRASES = {
-    "model_type": "a mapping", "dict_type": "a mapping", "list_type": "a list", "tuple_type": "a list", "string_type": "text",
-    "float_type": "a number", "int_type": "a whole number", "bool_type": "true or false", "none_required": "null",
-}  # fmt: skip
-
 
 def members(annotation: object) -> list[object]:
     """The alternatives of an annotation, without `Annotated`."""
@@ -179,7 +173,7 @@ def _problem(
         if detail["type"] in ("literal_error", "enum"):
             choices += str(context.get("expected", "")).split("'")[1::2]
         said = detail["msg"].replace("String should match pattern", "Input should be text of the form")
-        words = _PHRASES.get(detail["type"]) or said.removeprefix("Input should be ")
+        words = said.removeprefix("Input should be ")
         if words == detail["msg"]:  # a validator's own words
             words = str(context.get("error") or detail["msg"][:1].lower() + detail["msg"][1:])
             return Problem("C302", words, about, place(path, at_key))

@@ -65,11 +65,9 @@ class Report:
 
     @property
     def emotions(self) -> Mapping[str, int]:
-        """Emotion -> number of utterances."""
         return dict(sorted(sum(map(Counter, self.counts.values()), Counter[str]()).items()))
 
     def data(self) -> dict[str, object]:
-        """As plain data, for JSON."""
         problems = [{"code": one.code, "file": str(one.place), "message": one.message, "hint": one.hint} for one in self.unusable]
         return {"utterances": self.utterances, "emotions": self.emotions, **asdict(self), "unusable": problems}
 

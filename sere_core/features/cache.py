@@ -49,7 +49,6 @@ class Cache:
         self._root = root / "features"
 
     def path(self, key: str) -> Path:
-        """The file of a key."""
         return self._root / key[:2] / f"{key[2:]}.safetensors"
 
     def load(self, key: str) -> Entry | None:

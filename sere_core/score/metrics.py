@@ -212,12 +212,3 @@ def clustering(embeddings: NDArray[np.floating], labels: Sequence[int], k: int =
         "purity_chance": round(sum(count * (count - 1) for count in counts.values()) / (n * (n - 1)), DIGITS),
         "k": k,
     }
-
-
-def accuracy(predicted: Sequence[int], labels: Sequence[int]) -> float:
-    """The share of predictions that are right.
-
-    >>> accuracy([0, 1, 1, 2], [0, 1, 2, 2])
-    0.75
-    """
-    return sum(one == label for one, label in zip(predicted, labels, strict=True)) / len(labels)

@@ -66,7 +66,6 @@ class RunFolder:
 
     @property
     def done(self) -> bool:
-        """Is there a finished record?"""
         return (self.path / "done").exists()
 
     @contextlib.contextmanager
@@ -107,15 +106,12 @@ class RunFolder:
                     entry.unlink()
 
     def checkpoint(self, fold: int) -> Path:
-        """The checkpoint file of a fold."""
         return self.path / "checkpoints" / f"fold-{fold}.safetensors"
 
     def write(self, relative: str, data: bytes) -> None:
-        """Any file, atomically."""
         write_atomically(self.path / relative, data)
 
     def write_arrays(self, relative: str, arrays: Mapping[str, NDArray[np.generic]]) -> Path:
-        """An .npz file, atomically."""
         import numpy as np
 
         with atomic_path(self.path / relative) as path, open(path, "wb") as file:
@@ -230,7 +226,6 @@ def _plain(data: object) -> object:
 
 
 def digest_files(folder: Path) -> dict[str, str]:
-    """SHA-256 of every record file."""
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in RECORD_FILES}
 
 
@@ -309,12 +304,10 @@ class Record:
 
     @cached_property
     def history(self) -> list[Data]:
-        """The lines of history.jsonl."""
         return [json.loads(line) for line in (self.path / "history.jsonl").read_text(encoding="utf-8").splitlines()]
 
     @cached_property
     def predictions(self) -> list[Prediction]:
-        """The rows of predictions.csv."""
         return _read_predictions(self.path / "predictions.csv")
 
     @cached_property

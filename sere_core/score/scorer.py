@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sere_core.data.labels import labels_of
 from sere_core.data.plan import Fold, TaskPlan
-from sere_core.score.metrics import Scores, Summary, accuracy, check_posteriors, clustering, count, score, summarise
+from sere_core.score.metrics import Scores, Summary, check_posteriors, clustering, count, score, summarise
 from sere_core.score.records import Data
 from sere_registry.errors import error
 from sere_registry.utterances import Recording, Utterance
@@ -58,16 +58,14 @@ class Scorer:
         if embeddings is not None:
             more["clustering"] = clustering(embeddings, labels)
         if pseudo is not None:
-            more["pseudo_accuracy"] = accuracy(pseudo, labels)
+            more["pseudo_accuracy"] = sum(one == label for one, label in zip(pseudo, labels, strict=True)) / len(labels)
         return self._folds[fold.index]
 
     @property
     def scored(self) -> frozenset[int]:
-        """The indices of the folds that have scores."""
         return frozenset(self._folds)
 
     def of(self, fold: int) -> Scores:
-        """The scores of a scored fold."""
         return self._folds[fold]
 
     def summary(self) -> Summary:

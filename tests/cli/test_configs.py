@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,41 +138,37 @@ class Sharp(Params):
 def accepts(schema: dict[str, Any], data: Any, root: dict[str, Any]) -> bool:
     """The part of JSON Schema that the schema uses, as small as it can be."""
     if "$ref" in schema:
-        name = schema["$ref"].removeprefix("#/$defs/")
-        return accepts(root["$defs"][name], data, root)
+        return accepts(root["$defs"][schema["$ref"].removeprefix("#/$defs/")], data, root)
     kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
     kinds |= {"integer": int, "number": (int, float)}
-    types = schema.get("type", [])
-    types = [types] if isinstance(types, str) else types
-    if types and not any(isinstance(data, kinds[one]) and (one == "boolean" or not isinstance(data, bool)) for one in types):
-        return False
-    if ("const" in schema and data != schema["const"]) or ("enum" in schema and data not in schema["enum"]):
-        return False
-    if isinstance(data, (int, float)) and not isinstance(data, bool):
-        low, high = schema.get("minimum", data), schema.get("maximum", data)
-        if not low <= data <= high or data <= schema.get("exclusiveMinimum", data - 1) or data >= schema.get("exclusiveMaximum", data + 1):
-            return False
-    if isinstance(data, str) and "pattern" in schema:
-        import re
+    is_number, is_map = isinstance(data, (int, float)) and not isinstance(data, bool), isinstance(data, dict)
+    properties = schema.get("properties", {})
 
-        if not re.search(schema["pattern"], data):
-            return False
-    if isinstance(data, list) and "items" in schema and not all(accepts(schema["items"], item, root) for item in data):
-        return False
-    if isinstance(data, dict):
-        if any(name not in data for name in schema.get("required", [])):
-            return False
-        for name, value in data.items():
-            below = schema.get("properties", {}).get(name, schema.get("additionalProperties", True))
-            if below is False or (isinstance(below, dict) and not accepts(below, value, root)):
-                return False
-    if "anyOf" in schema and not any(accepts(one, data, root) for one in schema["anyOf"]):
-        return False
-    if "oneOf" in schema and sum(accepts(one, data, root) for one in schema["oneOf"]) != 1:
-        return False
-    if "not" in schema and accepts(schema["not"], data, root):
-        return False
-    return "if" not in schema or not accepts(schema["if"], data, root) or accepts(schema["then"], data, root)
+    def is_a(name: str) -> bool:
+        return isinstance(data, kinds[name]) and (name == "boolean" or not isinstance(data, bool))
+
+    def all_of(one: Any, values: Any) -> bool:
+        return all(one is True or (one is not False and accepts(one, value, root)) for value in values)
+
+    keywords: dict[str, Callable[[Any], object]] = {
+        "type": lambda want: any(is_a(one) for one in ([want] if isinstance(want, str) else want)),
+        "const": lambda want: data == want,
+        "enum": lambda want: data in want,
+        "minimum": lambda want: not is_number or data >= want,
+        "maximum": lambda want: not is_number or data <= want,
+        "exclusiveMinimum": lambda want: not is_number or data > want,
+        "exclusiveMaximum": lambda want: not is_number or data < want,
+        "pattern": lambda want: not isinstance(data, str) or re.search(want, data),
+        "items": lambda want: not isinstance(data, list) or all_of(want, data),
+        "required": lambda want: not is_map or all(name in data for name in want),
+        "properties": lambda want: not is_map or all(all_of(one, [data[name]]) for name, one in want.items() if name in data),
+        "additionalProperties": lambda want: not is_map or all_of(want, [data[name] for name in data if name not in properties]),
+        "anyOf": lambda want: any(accepts(one, data, root) for one in want),
+        "oneOf": lambda want: sum(accepts(one, data, root) for one in want) == 1,
+        "not": lambda want: not accepts(want, data, root),
+        "if": lambda want: not accepts(want, data, root) or accepts(schema["then"], data, root),
+    }
+    return all(keywords[name](want) for name, want in schema.items() if name in keywords)
 
 
 @pytest.fixture(scope="module")

@@ -240,34 +240,29 @@ def test_a_disabled_plugin_is_not_imported_and_says_who_disabled_it(environ: dic
     code, message, _ = problem(lambda: known.find("loss", "focal", disable=disable))
     assert code == "P107" and message.endswith(f"is disabled by {reason}")
     assert known.find("loss", "tric", disable=disable).full_name == "sere.tric"
-
-
-def test_no_plugins_switched_off_with_zero_means_off() -> None:
-    assert catalog(third(spec()), environ={"SERE_NO_PLUGINS": "0"}).find("loss", "focal").state == "loaded"
+    assert catalog(third(spec()), environ={"SERE_NO_PLUGINS": "0"}).find("loss", "focal").state == "loaded", "0 means off"
 
 
 @pytest.mark.parametrize(
-    ("needs", "extra", "hint"),
-    [(("av",), "avi", 'pip install "sere[avi]"'), (("no-such-dist:no_such.module",), "", "pip install no-such-dist")],
+    ("make", "needs", "extra", "hint"),
+    [
+        (Entry.of, ("av",), "avi", 'pip install "sere[avi]"'),
+        (Entry.of, ("no-such-dist:no_such.module",), "", "pip install no-such-dist"),
+        (third, ("no-such-dist",), "fast", 'pip install "sere-plugin-xyz[fast]"'),
+        (Entry.of, ("pydantic", "PyYAML:yaml"), "", ""),
+    ],
 )
 def test_a_missing_extra_is_found_without_import_and_says_how_to_install_it(
-    needs: tuple[str, ...], extra: str, hint: str, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[ComponentSpec], Entry], needs: tuple[str, ...], extra: str, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)  # hides it where it is installed
-    known = catalog(Entry.of(spec(needs=(*needs, "pydantic:pydantic"), extra=extra)), installed={"sere": "0.1.0"}.get)
+    known = catalog(make(spec(needs=(*needs, "pydantic:pydantic"), extra=extra)), installed={"sere": "0.1.0"}.get)
+    if not hint:
+        assert known.find("loss", "focal").state == "loaded"
+        return
     code, message, got = problem(lambda: known.find("loss", "focal"))
     assert (code, got) == ("P108", hint) and f"needs {needs[0].partition(':')[0]}, which is not installed" in message
-    assert known.entries[0].state == "incomplete"
-
-
-def test_an_extra_of_a_plugin_is_the_plugin_s() -> None:
-    known = catalog(third(spec(needs=("no-such-dist",), extra="fast")), installed={"sere": "0.1.0"}.get)
-    _, message, hint = problem(lambda: known.find("loss", "focal"))
-    assert "of sere-plugin-xyz 0.2 needs no-such-dist" in message and hint == 'pip install "sere-plugin-xyz[fast]"'
-
-
-def test_needs_that_are_there_are_no_problem() -> None:
-    assert catalog(Entry.of(spec(needs=("pydantic", "PyYAML:yaml")))).find("loss", "focal").state == "loaded"
+    assert f"of {known.entries[0].owner} needs" in message and known.entries[0].state == "incomplete"
 
 
 def test_required_distributions_are_checked_from_metadata() -> None:
