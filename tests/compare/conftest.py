@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compare.tiny import BASE, PARTS
+from sere_core.cli import compare as command
+from tests.compare.tiny import BASE, PARTS, Here
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,11 @@ def home(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "parts.py").write_text(PARTS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, where the commands run their jobs in this process and print on wide lines."""
+    monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
+    monkeypatch.setenv("COLUMNS", "160")
+    return home

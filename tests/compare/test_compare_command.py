@@ -9,24 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from sere_core.cli import compare as command
 from sere_core.cli import main
 from sere_core.compare import jobs
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.reading import read_results
 from tests.compare.test_jobs import TROUBLE
-from tests.compare.tiny import COMPARISON, Here
+from tests.compare.tiny import COMPARISON
 
 PAIRS = "pairs: [xa>xb, xb>xa]\nseeds: 2\n"
 
 
-@dataclass(frozen=True)
-class Printed:
+class Printed(NamedTuple):
     """What a command printed."""
 
     code: int
@@ -38,17 +36,14 @@ Compare = Callable[..., Printed]
 
 
 @pytest.fixture
-def compare(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Compare:
+def compare(here: Path, capsys: pytest.CaptureFixture[str]) -> Compare:
     """`compare(TEXT, "--dry-run")` writes the text and runs `sere compare` in this process."""
-    monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
-    monkeypatch.setenv("COLUMNS", "120")
 
     def call(text: str, *words: str) -> Printed:
-        (home / "comparison.yaml").write_text(text)
+        (here / "comparison.yaml").write_text(text)
         capsys.readouterr()
         code = main(["compare", "comparison.yaml", *words])
-        printed = capsys.readouterr()
-        return Printed(code, printed.out, printed.err)
+        return Printed(code, *capsys.readouterr())
 
     return call
 
@@ -190,19 +185,11 @@ def test_a_command_that_is_ended_leaves_no_process_and_no_failure(home: Path, ho
     assert "Traceback" not in err
     assert how == signal.SIGKILL or started.returncode == 130, (out, err)
     assert how == signal.SIGKILL or err.strip().endswith("to go on: sere compare comparison.yaml --yes --jobs 1")
-    while _alive(started.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    with pytest.raises(ProcessLookupError):  # no process of this group is left
+        while time.monotonic() < deadline:
+            os.killpg(started.pid, 0)
+            time.sleep(0.05)
     assert not list((home / "runs").glob("little/failures/*"))
-
-
-def _alive(group: int) -> bool:
-    """Is there a process of this group?"""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 TYPO = """\

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sere_core.cli import compare as command
 from sere_core.cli import main
 from sere_core.compare.grammar import Flags
 from sere_core.compare.planning import Planned, plan_comparison
 from sere_core.config import load
-from tests.compare.tiny import Here
+from sere_core.score.records import load_yaml
 from tests.corpora.layouts import make_casia, make_emodb, make_emovo, make_enterface
 from tests.encoders.checkpoints import tiny_hubert, tiny_wav2vec2, tiny_wavlm, tiny_whisper
 
@@ -33,6 +31,8 @@ METHODS = {
 PAIRS = {"table1": TWELVE, "table2": TWELVE, "table3": ("B>C", "C>B", "E>O", "O>E")}
 LANGUAGES = {"B": "de", "E": "en", "C": "zh", "O": "it"}
 KINDS = {"B": "sere.whisper", "E": "sere.wavlm", "C": "sere.hubert", "O": "sere.wav2vec2"}
+#: the complete plan of a table, and the config of each row and pair with the first seed
+Whole = tuple[Planned, Mapping[tuple[str, str], Any]]
 #: row -> the encoders of its labelled and of its unlabelled path; all others have the paper's, one for each language
 ROLES = {
     **dict.fromkeys(("source-only", "jdar", "nrc", "coral", "fixmatch", "mcd", "sere one-encoder"), ("anchor", "anchor")),
@@ -64,14 +64,6 @@ def models(world: Path) -> tuple[str, ...]:
     return tuple(f"vars.{name}={world / name}" for name in ("labelled", "german", "english", "chinese", "italian"))
 
 
-@dataclass(frozen=True)
-class Whole:
-    """The complete plan of a table, and the config of each row and pair with the first seed."""
-
-    planned: Planned
-    configs: Mapping[tuple[str, str], Any]
-
-
 @pytest.fixture(scope="session")
 def tables(world: Path, models: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Whole]:
     """All tables, each planned once."""
@@ -82,13 +74,14 @@ def tables(world: Path, models: tuple[str, ...], tmp_path_factory: pytest.TempPa
             flags = Flags(sets=models, out=str(tmp_path_factory.mktemp(table)))
             planned = plan_comparison(str(PAPER / f"{table}.yaml"), flags)
             first = [job for job in planned.plan.jobs if job.seed == 0]
-            found[table] = Whole(planned, {(job.row, job.pair): read(planned.configs[job.job]) for job in first})
+            found[table] = (planned, {(job.row, job.pair): load_yaml(planned.configs[job.job].encode()) for job in first})
     return found
 
 
 @pytest.mark.parametrize("table", PAIRS)
 def test_all_rows_of_all_pairs_are_planned(table: str, tables: Mapping[str, Whole]) -> None:
-    planned, plan = tables[table].planned, tables[table].planned.plan
+    planned, configs = tables[table]
+    plan = planned.plan
     assert not [line for line in planned.warnings if ".yaml" in line or "no floor" in line or "no ceiling" in line], "nothing is unused"
     assert plan.pairs == PAIRS[table]
     assert tuple((row.name, row.role) for row in plan.rows) == (
@@ -99,7 +92,7 @@ def test_all_rows_of_all_pairs_are_planned(table: str, tables: Mapping[str, Whol
     assert plan.reference == METHODS[table][-1]
     assert plan.budget == {"epochs": 80, "steps_per_epoch": None}
     assert len(plan.jobs) == len(plan.rows) * len(plan.pairs) * 3 and len({job.job for job in plan.jobs}) == len(plan.jobs)
-    for (row, pair), config in tables[table].configs.items():
+    for (row, pair), config in configs.items():
         task = config["task"]
         assert task["folds"] == ("speakers" if pair.endswith("C") else 5)
         assert task["shots"] == ("all" if row == "ceiling-all" else 5)
@@ -109,9 +102,9 @@ def test_all_rows_of_all_pairs_are_planned(table: str, tables: Mapping[str, Whol
 @pytest.mark.parametrize("table", PAIRS)
 def test_the_reference_row_is_the_config_of_its_pair(table: str, tables: Mapping[str, Whole], models: tuple[str, ...], world: Path) -> None:
     for pair in PAIRS[table]:
-        mine = meaning(tables[table].configs[METHODS[table][-1], pair])
+        mine = meaning(tables[table][1][METHODS[table][-1], pair])
         alone = load(PAPER / f"{pair.replace('>', '')}.yaml", sets=models, environ={"SERE_DATA": str(world)})
-        assert mine == meaning(read(alone.dump())), pair
+        assert mine == meaning(load_yaml(alone.dump().encode())), pair
         assert {end: block["use"] for end, block in mine["paths"].items()} == {
             "labelled": "sere.wav2vec2",
             **{LANGUAGES[letter]: KINDS[letter] for letter in pair.split(">")},
@@ -120,7 +113,7 @@ def test_the_reference_row_is_the_config_of_its_pair(table: str, tables: Mapping
 
 @pytest.mark.parametrize("table", PAIRS)
 def test_rows_say_by_role_which_encoders_they_have(table: str, tables: Mapping[str, Whole]) -> None:
-    for (row, pair), config in tables[table].configs.items():
+    for (row, pair), config in tables[table][1].items():
         source, target = pair.split(">")
         roles = {"anchor": "sere.wav2vec2", "source": KINDS[source], "target": KINDS[target]}
         paths = config["paths"]
@@ -140,29 +133,25 @@ def test_a_corpus_may_lie_elsewhere(world: Path, models: tuple[str, ...]) -> Non
 @pytest.mark.parametrize(("table", "pairs", "shape"), [("table1", 1, "main"), ("table2", 1, "ablation"), ("table3", 2, "encoders")])
 @pytest.mark.slow
 def test_a_cut_of_a_table_is_run_and_printed(
-    table: str,
-    pairs: int,
-    shape: str,
-    models: tuple[str, ...],
-    world: Path,
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    table: str, pairs: int, shape: str, models: tuple[str, ...], world: Path, here: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     monkeypatch.setenv("SERE_DATA", str(world))
-    monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
-    monkeypatch.setenv("COLUMNS", "160")
     sets = [word for model in models for word in ("--set", model)]
-    assert main(["compare", str(cut(table, pairs, home)), "--yes", *sets]) == 0, capsys.readouterr().err
+    assert main(["compare", str(cut(table, pairs, here)), "--yes", *sets]) == 0, capsys.readouterr().err
     capsys.readouterr()
     assert main(["table", f"runs/paper-{table}", "--shape", shape, "--format", "csv"]) == 0
-    LOOK[table](list(csv.DictReader(io.StringIO(capsys.readouterr().out))))
-
-
-def read(text: str) -> dict[str, Any]:
-    """A config from its text."""
-    config: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return config
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    names = [*FLOORS, *METHODS[table], *CEILINGS, "chance"]
+    if table == "table3":
+        assert [(row["pair"], row["row"]) for row in rows] == [(pair, name) for pair in ("B>C", "C>B") for name in names]
+        for row in rows:  # behind the encoder stands what the row is labelled with: its evidence
+            source, _, target = row["row"].partition(">")
+            assert row["source encoder"].startswith(source) and row["target encoder"].startswith(target) and row["uar"]
+        return
+    assert [row["row"] for row in rows] == names and all(row["B>C"] and row["mean"] for row in rows)
+    if table == "table2":
+        checks = [(row["L_DR"], row["L_PR"]) for row in rows]
+        assert checks == [("off", "off")] * 3 + [("off", "on"), ("on", "off"), ("on", "on")] + [("", "")] * 3
 
 
 def meaning(config: dict[str, Any]) -> dict[str, Any]:
@@ -182,43 +171,9 @@ def cut(table: str, pairs: int, home: Path) -> Path:
         layer["task"]["folds"] = 2
     data["set"]["task"] = {"shots": 2}
     data["set"]["network"] = {"dim": 16}
-    data["set"]["train"] = {
-        "epochs": 2,
-        "steps_per_epoch": 1,
-        "device": "cpu",
-        "threads": 1,
-        "batch": {"source": 4, "target": 4},
-    }
+    batch = {"source": 4, "target": 4}
+    data["set"]["train"] = {"epochs": 2, "steps_per_epoch": 1, "device": "cpu", "threads": 1, "batch": batch}
     data["seeds"] = 1
     path = home / f"{table}.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     return path
-
-
-def main_table(rows: Sequence[Mapping[str, str]]) -> None:
-    assert [row["row"] for row in rows] == [*FLOORS, *METHODS["table1"], *CEILINGS, "chance"]
-    assert all(row["B>C"] and row["mean"] for row in rows)
-
-
-def ablation_table(rows: Sequence[Mapping[str, str]]) -> None:
-    assert [row["row"] for row in rows] == [*FLOORS, *METHODS["table2"], *CEILINGS, "chance"]
-    checks = [(row["L_DR"], row["L_PR"]) for row in rows]
-    assert checks == [("off", "off")] * 3 + [("off", "on"), ("on", "off"), ("on", "on")] + [("", "")] * 3
-
-
-def encoders_table(rows: Sequence[Mapping[str, str]]) -> None:
-    methods = METHODS["table3"]
-    names = [*FLOORS, *methods, *CEILINGS, "chance"]
-    assert [(row["pair"], row["row"]) for row in rows] == [(pair, name) for pair in ("B>C", "C>B") for name in names]
-    for row in rows:
-        source, _, target = row["row"].partition(">")
-        # behind the encoder stands what the row is labelled with: its evidence
-        assert row["source encoder"].startswith(source) and row["target encoder"].startswith(target)
-        assert row["uar"]
-
-
-LOOK: dict[str, Callable[[Sequence[Mapping[str, str]]], None]] = {
-    "table1": main_table,
-    "table2": ablation_table,
-    "table3": encoders_table,
-}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sere_core.cli import compare as command
 from sere_core.cli import main
 from sere_core.compare.plan import ComparePlan, failure_file, is_done, record_of, write_json
 from sere_core.compare.reading import read_results
@@ -19,7 +19,6 @@ from sere_core.compare.sweep import Sweep, choose, plan_of_choices
 from sere_core.score.records import digest_files
 from sere_registry.errors import SereError
 from tests.compare.test_sweep_plan import TUNED, sweep
-from tests.compare.tiny import Here
 
 ONE = TUNED.replace("pairs: [xa>xb, xb>xa]\n", "")
 FLOOR = ("floor", "xa>xb", 0)
@@ -49,6 +48,8 @@ def chosen(found: Sweep) -> dict[tuple[str, str, int], int]:
 
 
 def test_the_best_mean_over_folds_is_chosen_and_the_first_of_equals(home: Path) -> None:
+    assert set(chosen(searched({})).values()) == {0}
+    shutil.rmtree(home / "runs")
     found = searched({1: (0.99, 0.5), 2: (0.9, 0.9)})
     assert {number for place, number in chosen(found).items() if place[0] != "ceiling"} == {2}, "two good folds before one very good one"
     assert {number for place, number in chosen(found).items() if place[0] == "ceiling"} == {0}
@@ -56,10 +57,6 @@ def test_the_best_mean_over_folds_is_chosen_and_the_first_of_equals(home: Path) 
     jobs = {(place.row, place.pair, place.seed): place.trials for place in found.places}
     assert len(plan.jobs) == len(found.places) == len(jobs)
     assert all(job.job == jobs[job.row, job.pair, job.seed][0 if job.row == "ceiling" else 2].job for job in plan.jobs)
-
-
-def test_equal_trials_are_decided_by_their_order(home: Path) -> None:
-    assert set(chosen(searched({})).values()) == {0}
 
 
 def test_a_setting_that_diverges_has_lost_and_any_other_failure_leaves_a_gap(home: Path) -> None:
@@ -84,15 +81,11 @@ def test_a_record_without_these_posteriors_is_a_line(home: Path) -> None:
         choose(found)
 
 
-def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
-    monkeypatch.setenv("COLUMNS", "160")
+def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("comparison.yaml").write_text(ONE.replace("trials: 3", "trials: 2"))
     assert main(["sweep", "comparison.yaml"]) == 0, capsys.readouterr().err
     printed = capsys.readouterr()
-    folder = home / "runs" / "little-tuned"
+    folder = here / "runs" / "little-tuned"
     plan = ComparePlan.read(folder)
     choices = (folder / "chosen.json").read_text()
     tunings = {row.name: row.tuning for row in plan.rows}
