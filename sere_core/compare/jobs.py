@@ -30,13 +30,9 @@ IDLE = 60.0  # seconds without a job after which a process ends and gives its me
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended.
+    """How a job ended, in the seconds of this call: there is a finished record, a failure with its code and line, or neither yet.
 
-    Args:
-        job: which.
-        state: "done" (there is a finished record), "failed", or "elsewhere": another process works on it.
-        seconds: that this call took.
-        code, line: of a failure.
+    "elsewhere": another process works on it.
     """
 
     job: str

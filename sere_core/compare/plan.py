@@ -29,7 +29,6 @@ class Row:
     """One row of the table.
 
     Args:
-        name: what the table calls it.
         role: a ceiling is trained on labels of the target's other folds; a floor adapts to nothing.
         varied: the dotted config paths in which it may differ from the other rows.
         tuning: "none", or how its parameters were chosen; rows of different tuning do not share a table.
@@ -59,15 +58,9 @@ class Job:
 
 @dataclass(frozen=True)
 class ComparePlan:
-    """The whole plan.
+    """The table's axes, in its order, a job for each row, pair and seed, and the row that all others are tested against.
 
-    Args:
-        name: of the comparison.
-        rows, pairs, seeds: the table's axes, in the order of the table.
-        jobs: one for each row, pair and seed.
-        reference: the row that all others are tested against.
-        allow: differences between records that were allowed by name, e.g. "digests.features".
-        budget: what every run was given, e.g. {"epochs": 10, "steps_per_epoch": 8}.
+    `allow` names differences between records ("digests.features"); `budget` is {"epochs": 10, "steps_per_epoch": 8}.
     """
 
     name: str
@@ -90,11 +83,7 @@ class ComparePlan:
 
     @classmethod
     def read(cls, folder: Path) -> ComparePlan:
-        """The plan of a comparison's folder.
-
-        Raises:
-            SereError: T505 if there is none, or it is damaged.
-        """
+        """The plan of a comparison's folder; T505 if there is none, or it is damaged."""
         path = folder / "plan.json"
         try:
             return TypeAdapter(cls).validate_json(path.read_bytes())
@@ -117,7 +106,6 @@ def is_done(folder: Path, job: str) -> bool:
 
 
 def failure_file(folder: Path, job: str) -> Path:
-    """Why a job failed the last time."""
     return folder / "failures" / f"{job}.json"
 
 

@@ -41,15 +41,9 @@ class Needs:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan that is ready to be written.
+    """A plan that is ready to be written: each job's config, also as text, and the comparison as a file that can be called again.
 
-    Args:
-        plan: rows, pairs, seeds and jobs.
-        folder: where the comparison goes.
-        resolved, configs: job -> its config, and that as text.
-        text: the comparison as a file that can be called again.
-        warnings: what is odd but no error.
-        needs: what its runs are made of.
+    Warnings are what is odd but no error.
     """
 
     plan: ComparePlan
@@ -77,11 +71,7 @@ class Planned:
 
 
 def plan_comparison(config: str, flags: Flags) -> Planned:
-    """Plan every job of a comparison; nothing is written.
-
-    Args:
-        config: a comparison file, a run's config, or the name of one that comes with sere.
-        flags: what the command line adds.
+    """Plan every job of a comparison file, or of a run's config, with what the command line adds; nothing is written.
 
     Raises:
         SereError: the problems of the file, or of all jobs together.

@@ -82,12 +82,9 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Results:
-    """A comparison's plan with what is there of its runs.
+    """A comparison's plan with what is there of its runs, or the line of why one is not, by (row, pair, seed).
 
     Args:
-        plan: what was to be run.
-        runs: (row, pair, seed) -> facts; places without a finished record are missing.
-        failures: (row, pair, seed) -> the one line of why.
         allowed: differences between records that were found and had been allowed by name, as lines.
         refused: all other differences, which forbid a table (T506).
         config: the reference row's resolved config, for "what was compared and how".
@@ -122,9 +119,6 @@ def read_results(folder: Path) -> Results:
     """The plan of a comparison, the facts of all records that are finished and sound, and the proof that their rows are comparable.
 
     A record that is damaged, or was changed after it was finished, counts as missing, and `failures` says so; the others go on.
-
-    Args:
-        folder: `runs/NAME` of a comparison.
 
     Raises:
         SereError: T505 if the folder holds no plan, or a damaged one.

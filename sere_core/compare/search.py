@@ -29,14 +29,7 @@ Setting = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Range:
-    """What one parameter may be.
-
-    Args:
-        path: in the config, e.g. "losses.adapt.params.ridge".
-        kind: "log", "uniform" or "int", or "choice".
-        values: lowest and highest; of a choice, the values.
-        whole: whether only whole numbers are meant.
-    """
+    """What the parameter at a path of the config may be: "log", "uniform" or "int" between two ends, or one of a "choice"."""
 
     path: str
     kind: str

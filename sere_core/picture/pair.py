@@ -55,13 +55,9 @@ class Voice:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two utterances and the field between them.
+    """Two utterances and the field between them, as in `FrameMap`, with S(a, b) and `back`, S(b, a).
 
-    Args:
-        resonance, alignment, weights: as in `FrameMap`.
-        similarity: S(a, b), and `back` S(b, a).
-        weighed: does the field weigh bursts?
-        title: the run, its fold, its field.
+    `weighed`: does the field weigh bursts?
     """
 
     a: Voice

@@ -32,14 +32,9 @@ _SECONDS = FuncFormatter(lambda x, _: f"{x:g} s")
 
 @dataclass(frozen=True)
 class Strip:
-    """One strip.
+    """One strip, whose values lie evenly over the length of an utterance or, for bursts, at the encoder's frames; NaN for nothing.
 
-    Args:
-        title, unit: what it is called.
-        height: relative to the others.
-        values: of an utterance, evenly over its length or, for bursts, at the encoder's frames; NaN where there is nothing.
-        tick: how a value is written on the axis.
-        ticks: the first and the last that fit are drawn; none: wherever it looks well.
+    Of `ticks` the first and the last that fit are drawn; without any, ticks stand wherever it looks well.
     """
 
     title: str

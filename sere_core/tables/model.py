@@ -95,12 +95,8 @@ class Table:
     def blocks(self, widths: Sequence[int], room: int, split: bool = True) -> list[list[int]]:
         """The places of the columns in blocks below each other, each after the stub.
 
-        A group of columns goes on where it fits and else begins a new block.
-
-        Args:
-            widths: of each column, with the space beside it.
-            room: of a line beside its stub.
-            split: is a group that is wider than a block broken?
+        A group of columns goes on where it fits and else begins a new block; with `split` one that is wider than a block is broken.
+        Widths are with the space beside a column, the room is that of a line beside its stub.
         """
         found: list[list[int]] = [[]]
         rest = list(range(self.stub, len(self.columns)))

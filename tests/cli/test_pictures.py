@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def call(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+def call(trained: Path, capsys: pytest.CaptureFixture[str]) -> Call:
     def told(*words: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
+        return main([str(word) for word in words]), *capsys.readouterr()
 
     return told
 
@@ -72,19 +71,6 @@ def test_the_map_opens_no_label_and_changes_no_record(call: Call, trained: Path,
     assert {path: path.read_bytes() for path in job(trained).rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize(
-    ("change", "code", "words"),
-    [
-        (["resonance.use=mean"], 1, ["[T505]", "train it: sere-run tiny.yaml --set resonance.use=mean"]),
-        (["resonance=null", "losses.adapt=null"], 2, ["[C311]", "no resonance field"]),
-    ],
-)
-def test_what_is_not_trained(call: Call, trained: Path, change: list[str], code: int, words: list[str]) -> None:
-    sets = [part for text in change for part in ("--set", text)]
-    got, _, err = call("resonance", "tiny.yaml", *ids(trained), *sets)
-    assert got == code and all(word in err for word in words), err
-
-
 def test_a_field_without_frames_has_no_map(call: Call, trained: Path, tmp_path: Path) -> None:
     change = ["--set", "resonance.use=mean", "--set", "train.epochs=1", "--set", "output.dir=switched-off"]
     assert run_main(["tiny.yaml", "--quiet", *change]) == 0
@@ -92,27 +78,32 @@ def test_a_field_without_frames_has_no_map(call: Call, trained: Path, tmp_path: 
     assert code == 3 and "[B403] 'sere.mean' has no map of frames" in err, err
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--set", "resonance.use=mean"), 1, ("[T505]", "train it: sere-run tiny.yaml --set resonance.use=mean")),
+        (("--set", "resonance=null", "--set", "losses.adapt=null"), 2, ("[C311]", "no resonance field")),
+        (("--fold", "7"), 2, ("[C302]", "trained folds: 0, 1")),
+        (("-o", "map.jpeg"), 2, ("[C302]", "end it in .png, .svg, .pdf")),
+    ],
+)
+def test_what_cannot_be_drawn(call: Call, trained: Path, words: tuple[str, ...], code: int, told: tuple[str, ...]) -> None:
+    got, _, err = call("resonance", "tiny.yaml", *ids(trained), *words)
+    assert got == code and all(word in err for word in told), err
+
+
 def test_unknown_ids_are_all_told_with_a_suggestion(call: Call, trained: Path) -> None:
     known, _ = ids(trained)
     code, _, err = call("resonance", "tiny.yaml", known + "x", "nothing")
-    assert code == 2
-    assert f"did you mean '{known}'" in err and err.count("[C302]") == 2 and "'nothing'" in err
-
-
-@pytest.mark.parametrize(("words", "told"), [(("--fold", "7"), "trained folds: 0, 1"), (("-o", "map.jpeg"), "end it in .png, .svg, .pdf")])
-def test_what_cannot_be_drawn(call: Call, trained: Path, words: tuple[str, ...], told: str) -> None:
-    code, _, err = call("resonance", "tiny.yaml", *ids(trained), *words)
-    assert code == 2 and "[C302]" in err and told in err
+    assert code == 2 and f"did you mean '{known}'" in err and err.count("[C302]") == 2 and "'nothing'" in err
 
 
 def test_an_unfinished_run_is_told_how_to_go_on(call: Call, trained: Path) -> None:
-    folder = job(trained)
-    hidden = folder / "embeddings.away"
-    (folder / "embeddings").rename(hidden)
+    whole = (job(trained) / "embeddings").rename(job(trained) / "embeddings.away")
     try:
         code, _, err = call("resonance", "tiny.yaml", *ids(trained))
     finally:
-        hidden.rename(folder / "embeddings")
+        whole.rename(job(trained) / "embeddings")
     assert code == 1 and "finish it: sere-run tiny.yaml --resume" in err
 
 
@@ -140,8 +131,6 @@ def test_a_panel_holds_predictions_and_the_labels_of_the_source(trained: Path) -
 
 def test_an_older_record_has_a_panel_too(trained: Path, tmp_path: Path) -> None:
     """Its embeddings hold neither languages nor the labelled set."""
-    import shutil
-
     copy = tmp_path / "old"
     shutil.copytree(job(trained), copy)
     with np.load(copy / "embeddings" / "fold-0.npz") as held:

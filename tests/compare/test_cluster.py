@@ -22,7 +22,7 @@ from sere_core.compare.dask_cluster import DaskCluster, differences, facts, lock
 from sere_core.compare.executors import run_all
 from sere_core.compare.jobs import run_job
 from sere_core.compare.plan import record_of
-from sere_core.compare.planning import Needs
+from sere_core.compare.planning import Needs, Planned
 from sere_registry.files import FolderLock
 from tests.compare.tiny import COMPARISON, made, planned
 
@@ -70,7 +70,6 @@ rows:
   ours: {}
 floor: floor
 reference: ours
-seeds: 4
 set:
   train: {epochs: 2}
   hooks: {witness: {use: 'file:witness.py:WITNESS', params: {log: LOG}}, checkpoint: {use: checkpoint}}
@@ -110,11 +109,6 @@ def worker(dask: Started, address: str, *words: str, **environ: str) -> subproce
     return dask("worker", address, "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard", *words, **environ)
 
 
-def before(folder: Path) -> str:
-    """A PYTHONPATH that looks there first."""
-    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
-
-
 def wait_for(there: Callable[[], object], seconds: float = 120.0) -> None:
     until = time.monotonic() + seconds
     while not there():
@@ -128,20 +122,24 @@ def notes(log: Path) -> list[dict[str, object]]:
 
 def contents(folder: Path, jobs: list[str]) -> dict[str, bytes]:
     """Every file of the records that must not depend on where they were made; checkpoints and timing.json may."""
-    files = [
-        path for job in jobs for path in record_of(folder, job).rglob("*") if path.is_file() and path.name not in ("timing.json", ".lock")
-    ]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.parent.name != "checkpoints"}
+    files = [path for job in jobs for path in record_of(folder, job).rglob("*") if path.is_file()]
+    kept = [path for path in files if path.name not in ("timing.json", ".lock") and path.parent.name != "checkpoints"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+
+
+def eight(home: Path, dask: Started, seeds: int) -> tuple[Path, Planned, str]:
+    """Where the witness of a comparison of two rows writes, its plan, and the address of a scheduler."""
+    log = home / "log.jsonl"
+    (home / "witness.py").write_text(WITNESS)
+    found = planned(EIGHT.replace("LOG", str(log)), seeds=str(seeds))
+    found.write()
+    return log, found, scheduler(dask, home)[0]
 
 
 def test_a_killed_worker_costs_nothing_but_time(home: Path, dask: Started) -> None:
-    log = home / "log.jsonl"
-    (home / "witness.py").write_text(WITNESS)
-    found = planned(EIGHT.replace("LOG", str(log)))
-    found.write()
-    plan, folder = found.plan, found.folder
-    jobs = plan.missing_jobs(folder)
-    address, _ = scheduler(dask, home)
+    log, found, address = eight(home, dask, 4)
+    folder = found.folder
+    jobs = found.plan.missing_jobs(folder)
     first, _second = worker(dask, address), worker(dask, address)
     killed: list[object] = []
 
@@ -190,12 +188,8 @@ def test_a_killed_worker_costs_nothing_but_time(home: Path, dask: Started) -> No
 
 
 def test_a_closed_iterator_stops_what_runs(home: Path, dask: Started) -> None:
-    log = home / "log.jsonl"
-    (home / "witness.py").write_text(WITNESS)
-    found = planned(EIGHT.replace("LOG", str(log)).replace("seeds: 4", "seeds: 2"))
-    found.write()
+    log, found, address = eight(home, dask, 2)
     plan, folder = found.plan, found.folder
-    address, _ = scheduler(dask, home)
     worker(dask, address, OMP_NUM_THREADS="2")
     outcomes = DaskCluster(address, folder, found.needs).run(folder, plan.missing_jobs(folder))
     assert next(outcomes).state == "done"
@@ -226,7 +220,7 @@ def test_a_cluster_on_the_command_line(
 
     (home / "bare" / "sere_core").mkdir(parents=True)
     (home / "bare" / "sere_core" / "__init__.py").touch()
-    bare = worker(dask, address, PYTHONPATH=before(home / "bare"))
+    bare = worker(dask, address, PYTHONPATH=f"{home / 'bare'}:{os.environ.get('PYTHONPATH', '')}")
     code, said = compare()
     assert code == 4 and said.startswith("[X708] sere cannot be imported on tcp://127.0.0.1:"), said
     assert "No module named 'sere_core.compare'" in said
@@ -234,7 +228,7 @@ def test_a_cluster_on_the_command_line(
 
     (home / "old" / "numpy-1.0.dist-info").mkdir(parents=True)
     (home / "old" / "numpy-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.0\n")
-    old = worker(dask, address, PYTHONPATH=before(home / "old"))
+    old = worker(dask, address, PYTHONPATH=f"{home / 'old'}:{os.environ.get('PYTHONPATH', '')}")
     wait_for(lambda: "numpy is" in compare()[1])
     code, said = compare()
     assert code == 4 and len([line for line in said.splitlines() if "X708" in line]) == 1 and ", 1.0 on tcp://127.0.0.1:" in said, said

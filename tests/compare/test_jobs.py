@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
@@ -116,15 +115,8 @@ def test_a_closed_iterator_leaves_no_process(home: Path) -> None:
 
 def _children() -> set[int]:
     """The processes of jobs below this one."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
-                words = (entry / "cmdline").read_bytes()
-                found |= {int(entry.name)} if b"sere_core.compare.jobs" in words else set()
-        except (OSError, ValueError):
-            continue
-    return found
+    pids = {pid for file in Path("/proc/self/task").glob("*/children") for pid in map(int, file.read_text().split())}
+    return {pid for pid in pids if b"sere_core.compare.jobs" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 def test_an_executor_is_anything_that_runs_jobs(home: Path) -> None:

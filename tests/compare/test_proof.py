@@ -16,10 +16,8 @@ from sere_core.compare.plan import ComparePlan
 from sere_core.compare.proof import Proof, prove
 from sere_core.compare.reading import read_facts
 from sere_core.config.yaml_text import write
-from sere_core.score.records import digest_files
+from sere_core.score.records import digest_files, load_yaml
 from tests.compare.tiny import BASE, COMPARISON, made
-
-Edit = Callable[[str, str, Callable[[Any], None]], None]
 
 TEXT = COMPARISON.replace("ours: {}", "ours: {}\n  light: {losses: {adapt: {weight: 0.5}}, train: {batch: {target: 3}}}")
 
@@ -49,16 +47,9 @@ class Edited:
         for job in self.plan.jobs:
             if job.row == row and job.seed in seeds:
                 path = self.folder / "records" / job.job / file
-                if file.endswith(".json"):
-                    data = json.loads(path.read_bytes())
-                    change(data)
-                    path.write_text(json.dumps(data))
-                else:
-                    import yaml
-
-                    data = yaml.safe_load(path.read_bytes())
-                    change(data)
-                    path.write_text(write(data))
+                data = load_yaml(path.read_bytes())  # JSON is YAML
+                change(data)
+                path.write_text(json.dumps(data) if file.endswith(".json") else write(data))
                 (path.parent / "done").write_text(json.dumps({"sha256": digest_files(path.parent)}))
 
     def prove(self, *allow: str) -> Proof:

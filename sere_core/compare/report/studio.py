@@ -63,15 +63,7 @@ class Studio:
         self.drawn: set[str] = set()
 
     def draw(self, name: str, size: tuple[float, float], paint: Callable[[Figure], None], alt: str, caption: str = "") -> Picture:
-        """One picture.
-
-        Args:
-            name: becomes a file name: letters, digits and dashes are kept.
-            size: inches, at 96 CSS pixels each.
-            paint: draws on a new `Figure`.
-            alt: what it shows, for those who cannot see it.
-            caption: of the figure.
-        """
+        """What `paint` draws on a new figure of that size in inches (96 CSS pixels each); `alt` says what it shows."""
         import matplotlib
         from matplotlib.figure import Figure
 

@@ -136,13 +136,10 @@ def _panel(
 
 @dataclass(frozen=True)
 class Sample:
-    """The network's view of some utterances before and after training; see `sere_core.train.picture`.
+    """The network's view of N utterances before and after training (`[N, D]`); see `sere_core.train.picture`.
 
-    Args:
-        initial, trained: embeddings `[N, D]`.
-        stream: "labelled", "source" or "test", `[N]`.
-        language, speaker: `[N]`.
-        emotion: the position of the class: the label for "labelled", the network's prediction for the others, `[N]`.
+    Streams are "labelled", "source" and "test"; `emotion` is the position of the class: the label for "labelled", the network's
+    prediction for the others.
     """
 
     initial: Floats

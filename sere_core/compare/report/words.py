@@ -40,10 +40,7 @@ def headline(summary: Summary) -> list[str]:
 
 
 def sentence(verdict: Verdict, family: int = 1) -> str:
-    """A verdict as sentences.
-
-    Args:
-        family: for how many rows Holm corrects.
+    """A verdict as sentences; `family` is for how many rows Holm corrects.
 
     >>> from sere_core.compare.stats.bootstrap import Interval
     >>> counts = dict(n=18, units=9, pairs=6, wins=10, ties=0, losses=8)

@@ -100,12 +100,8 @@ def binomial_recalls(uniforms: Array, support: NDArray[np.int64], recall: Array)
     """Recalls with utterances resampled within each true class: `[B, C]`, for corpora that do not know speakers.
 
     Resampling n utterances of which a share r was right gives a binomial(n, r) number of hits; `uniforms` are turned into it
-    by inversion, so that equal uniforms make replicates vary together.
-
-    Args:
-        uniforms: `[B, C]` in (0, 1).
-        support: `[C]`, utterances by class, at least 1 each.
-        recall: `[C]` in [0, 1].
+    by inversion, so that equal uniforms make replicates vary together: `[B, C]` in (0, 1), with `[C]` utterances, at least 1
+    each, and recalls by class.
 
     >>> binomial_recalls(np.array([[0.5, 0.5]]), np.array([10, 4]), np.array([0.5, 1.0]))
     array([[0.5, 1. ]])

@@ -131,13 +131,9 @@ class Verdict(Paired):
 
 @dataclass(frozen=True)
 class Summary:
-    """A comparison, computed.
+    """A comparison, computed: rows and verdicts on all but the reference, in the order of the plan.
 
-    Args:
-        rows, verdicts: in the order of the plan; verdicts on every row but the reference.
-        ranking: None if fewer than two rows have a pair in common.
-        chance: pair -> 1/C.
-        notes: what the numbers mean and what they do not cover, as sentences for the reader.
+    There is no ranking if fewer than two rows have a pair in common.  Chance is pair -> 1/C; notes say what the numbers mean.
     """
 
     reference: str

@@ -17,19 +17,17 @@ from sere_core.compare.tables.source import (
     ROW,
     STANDING,
     Source,
-    count_cell,
     interval_cell,
     mean_cell,
     pair_cell,
     percent,
     points,
     quantity,
-    rank_cell,
     verdict_cells,
     verdict_columns,
 )
 from sere_core.tables import FORMATS
-from sere_core.tables.model import Cell, Column, Line, Table, plain, rank
+from sere_core.tables.model import Cell, Column, Line, Table, number, plain, rank
 from sere_registry.files import write_atomically
 
 ON, OFF = "✓", "–"
@@ -86,7 +84,7 @@ def main(source: Source) -> Table:
             mean,
             interval_cell(row.interval),
             n,
-            rank_cell(row),
+            Cell(number(row.rank, percent=False, digits=2), data=(row.rank,)),
             *verdict_cells(source.summary.verdict(row.row)),
         )
 
@@ -223,7 +221,8 @@ def _pairs(source: Source) -> tuple[Column, ...]:
 
 def _overall(source: Source, row: RowSummary) -> tuple[Cell, Cell]:
     mean = mean_cell(row, len(source.plan.pairs), source.summary.verdict(row.row))
-    return mean, count_cell(row, source.planned)
+    planned, found = source.planned, source.planned - len(row.missing)
+    return mean, Cell(str(found) if found == planned else f"{found}/{planned}", data=(found, planned))
 
 
 # what a row's name tells

@@ -258,16 +258,6 @@ def interval_cell(interval: Interval | None) -> Cell:
     return Cell(f"{number(interval.low)}..{number(interval.high)}", data=(_exact(interval.low), _exact(interval.high)))
 
 
-def count_cell(row: RowSummary, planned: int) -> Cell:
-    """How many runs there are, and of how many if some are missing."""
-    found = planned - len(row.missing)
-    return Cell(str(found) if found == planned else f"{found}/{planned}", data=(found, planned))
-
-
-def rank_cell(row: RowSummary) -> Cell:
-    return Cell(number(row.rank, percent=False, digits=2), data=(row.rank,))
-
-
 def verdict_cells(verdict: Verdict | None) -> tuple[Cell, ...]:
     """Difference, wins/ties/losses, corrected p, and the words; all empty for the reference itself."""
     if verdict is None:
@@ -278,7 +268,7 @@ def verdict_cells(verdict: Verdict | None) -> tuple[Cell, ...]:
     return (
         points(verdict.difference),
         Cell("/".join(map(str, counts)), data=counts),
-        Cell(probability(verdict.p_holm), data=(verdict.p_holm,)),
+        Cell("<0.001" if verdict.p_holm < 0.001 else f"{verdict.p_holm:.3f}", data=(verdict.p_holm,)),
         Cell(verdict.shown, data=(verdict.shown,)),
     )
 
@@ -290,15 +280,6 @@ def verdict_columns(reference: str) -> tuple[Column, ...]:
         Column("p (Holm)", ("p_holm",), "against"),
         Column(f"against {plain(reference)}", ("shown",), "against", text=True),
     )
-
-
-def probability(p: float) -> str:
-    """A p-value as it is shown.
-
-    >>> probability(0.0312), probability(0.0002), probability(1.0)
-    ('0.031', '<0.001', '1.000')
-    """
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _exact(ratio: float | None) -> float | None:

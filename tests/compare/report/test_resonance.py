@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from sere_core.compare.jobs import run_job
 from sere_core.compare.report.resonance import draw_resonance
 from tests.compare.made_up import make_comparison
-from tests.compare.tiny import BASE, COMPARISON, made
+from tests.compare.tiny import COMPARISON, made
 
 
-def test_the_reference_rows_field_is_drawn_once(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SERE_CACHE", str(shared_cache))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "base.yaml").write_text(BASE)
+def test_the_reference_rows_field_is_drawn_once(home: Path) -> None:
     plan, folder = made(COMPARISON)
     ours = next(job.job for job in plan.jobs if job.row == "ours")
     said: list[str] = []
