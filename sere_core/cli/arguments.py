@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sere_core.config import Resolved
+    from sere_core.config.nodes import Data
     from sere_registry.catalog import Catalog
 
     Subparsers = _SubParsersAction[ArgumentParser]
@@ -92,3 +93,27 @@ def run_command(arguments: Namespace) -> list[str]:
 
 def print_json(data: object) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def read_values(sets: Sequence[str]) -> dict[str, Data]:
+    """Name -> value of each `--set NAME=VALUE`; VALUE is YAML.
+
+    Raises:
+        SereError: C305, or what is wrong with the YAML.
+    """
+    from sere_core.config.yaml_text import read
+    from sere_registry.errors import Place, Problem, SereError
+
+    problems: list[Problem] = []
+    values: dict[str, Data] = {}
+    for text in sets:
+        name, equals, value = text.partition("=")
+        place = Place(path=f"--set {text}")
+        if not equals or not name.strip():
+            problems.append(Problem("C305", "--set needs a name and a value", "such as --set language=pl", place))
+            continue
+        node = read(value, place, problems, lines=False)
+        values[name.strip()] = None if node is None else node.data()
+    if problems:
+        raise SereError(*problems)
+    return values

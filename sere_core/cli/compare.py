@@ -72,7 +72,7 @@ def add_parser(subparsers: Subparsers) -> None:
     _add_arguments(parser, "the sweep's folder; default: runs/NAME-tuned")
 
     parser = add_command(subparsers, "table", "print a table of a comparison or sweep", run_table, _TABLE)
-    _add_folder(parser)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
     shapes = ["main", "ablation", "encoders", "classes", "gender", "cost"]
     parser.add_argument("--shape", choices=shapes, default="main", help="what stands in it; default: %(default)s")
     help = "default: what FILE ends in (.md .csv .tex), else terminal"
@@ -81,14 +81,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
     summary = "write the report of a comparison or sweep into its folder: report.html, figures/ and tables/"
     parser = add_command(subparsers, "report", summary, run_report)
-    _add_folder(parser)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
     help = "resonance maps of the reference row, for the first N pairs; they need the audio; default: %(default)s"
     parser.add_argument("--resonance", type=int, default=2, metavar="N", help=help)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
-
-
-def _add_folder(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
 
 
 def _add_arguments(parser: ArgumentParser, out: str) -> None:
@@ -212,11 +208,7 @@ def run_report(arguments: Namespace) -> int:
 
 
 def _check_executor(arguments: Namespace) -> None:
-    """Do --jobs and --scheduler say who runs the jobs?
-
-    Raises:
-        SereError: C305.
-    """
+    """C305 where --jobs and --scheduler do not say who runs the jobs."""
     from sere_registry.errors import Place, error
 
     if arguments.jobs is not None and arguments.scheduler is not None:
@@ -269,7 +261,8 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
     executor = executor_of(arguments, planned)
     progress = JobProgress(plan, folder, missing, executor.workers, speaker)
     progress.show(trials)
-    if arguments.dry_run or not _agreed(arguments, len(missing), speaker):
+    ask = not arguments.yes and speaker.interactive and sys.stdin.isatty()
+    if arguments.dry_run or (ask and input(f"start {len(missing)} runs? [Y/n] ").strip().lower() not in ("", "y", "yes")):
         return 0
     try:
         extract_features((planned.resolved[job] for job in missing), speaker)
@@ -280,10 +273,3 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
         print(f"\ninterrupted; what is done is kept; to go on: {shlex.join(arguments.words)}", file=sys.stderr)
         return 130
     return None
-
-
-def _agreed(arguments: Namespace, count: int, speaker: Speaker) -> bool:
-    """Ask on a terminal whether to start, unless --yes was given."""
-    if arguments.yes or not speaker.interactive or not sys.stdin.isatty():
-        return True
-    return input(f"start {count} runs? [Y/n] ").strip().lower() in ("", "y", "yes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json
+from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json, read_values
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,26 +61,13 @@ def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
 
 
 def _corpus(arguments: Namespace, catalog: Catalog) -> Corpus:
-    from sere_core.config.nodes import Data
     from sere_core.config.resolved import Bound
     from sere_core.config.validation import validate
-    from sere_core.config.yaml_text import read
-    from sere_registry.errors import Place, Problem, SereError, error
+    from sere_registry.errors import Place, SereError, error
     from sere_registry.protocols import BuildContext
 
     entry = catalog.find("corpus", arguments.name, Place(path="sere corpora check"))
-    problems: list[Problem] = []
-    data: dict[str, Data] = {}
-    for text in arguments.sets:
-        name, equals, value = text.partition("=")
-        place = Place(path=f"--set {text}")
-        if not equals or not name.strip():
-            problems.append(Problem("C305", "--set needs a name and a value", "such as --set language=pl", place))
-            continue
-        node = read(value, place, problems, lines=False)
-        data[name.strip()] = None if node is None else node.data()
-    if problems:
-        raise SereError(*problems)
+    data = read_values(arguments.sets)
     where = next((name for name in ("root", "file") if name in entry.spec.params.model_fields), "")
     if arguments.root is not None:
         if not where:

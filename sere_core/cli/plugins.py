@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import textwrap
 from argparse import SUPPRESS, Namespace
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
 
 from sere_core.cli import new_plugin
-from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json
+from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json, read_values
 from sere_registry.kinds import Kind
 
 if TYPE_CHECKING:
@@ -216,18 +215,7 @@ def diagnose(catalog: Catalog) -> list[tuple[Entry | None, Problem]]:
 
 def run_checks(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """Run the conformance kit on what the arguments name; see `check`."""
-    from sere_registry.errors import error
-
-    params: dict[str, object] = {}
-    for text in arguments.sets:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise error("C305", f"--set {text}: there is no `=`", "write --set root=/data/emodb")
-        try:
-            params[name] = json.loads(value)
-        except ValueError:
-            params[name] = value
-    return check(arguments.names, arguments.json, catalog=catalog, params=params)
+    return check(arguments.names, arguments.json, catalog=catalog, params=read_values(arguments.sets))
 
 
 def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None, params: Mapping[str, object] | None = None) -> int:

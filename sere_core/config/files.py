@@ -133,10 +133,15 @@ class Sources:
         if root is None:
             return None
         merged: Node | None = Node({}, root.start)
-        for base in self._bases(root):
-            spot = replace(base.start, path="extends")
-            tree = self.tree(str(base.value), real.parent, spot, (*above, real))
-            merged = merge(merged, tree) if tree is not None else merged
+        extends = root.child("extends")
+        bases = [] if extends is None or extends.value is None else extends.value if isinstance(extends.value, list) else [extends]
+        for base in bases:
+            if isinstance(base.value, str):
+                tree = self.tree(base.value, real.parent, replace(base.start, path="extends"), (*above, real))
+                merged = merge(merged, tree) if tree is not None else merged
+            else:
+                spot = replace(base.place, path="extends")
+                self.problems.append(Problem("C302", "should be the name of a file, or a list of names", "", spot))
         return merge(merged, Node({key: child for key, child in root.value.items() if key != "extends"}, root.start))
 
     def _root(self, text: str, file: str) -> Node | None:
@@ -153,17 +158,6 @@ class Sources:
         message = f"a config is a mapping, this is {what}"
         self.problems.append(Problem("C310", message, "write `key: value` lines", root.start))
         return None
-
-    def _bases(self, root: Node) -> list[Node]:
-        extends = root.child("extends")
-        if extends is None or extends.value is None:
-            return []
-        items = extends.value if isinstance(extends.value, list) else [extends]
-        for item in items:
-            if not isinstance(item.value, str):
-                place = replace(item.place, path="extends")
-                self.problems.append(Problem("C302", "should be the name of a file, or a list of names", "", place))
-        return [item for item in items if isinstance(item.value, str)]
 
 
 def _unreadable(name: str, cause: Exception, place: Place) -> SereError:
