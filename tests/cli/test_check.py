@@ -69,12 +69,9 @@ def test_a_misspelt_one_is_a_warning_with_a_suggestion(
     assert warning["code"] == "P107" and warning["path"] == ("plugins.disable.0" if way == "plugins.disable" else "")
 
 
-def test_what_is_installed_and_announces_nothing_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_installed_is_no_mistake_and_a_mistake_in_the_config_hides_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check", "sere_default", "--disable", "PyTest"]) == 0
     assert capsys.readouterr().err == ""
-
-
-def test_a_mistake_in_the_config_hides_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check", "sere_default", "--disable", "seere", "--set", "method.use=nothing"]) != 0
     assert capsys.readouterr().err.startswith("warning: [P107] --disable leaves nothing out")
 

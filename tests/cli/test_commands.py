@@ -25,18 +25,13 @@ def test_a_run_gets_the_resolved_config_and_the_options(folder: Path, engine: An
     assert (resolved.config.train.epochs, resolved.config.seed, resolved.config.select.use) == (3, 7, "sere.last")
 
 
-def test_sere_run_and_sere_space_run_are_the_same(folder: Path, engine: Any) -> None:
+def test_both_ways_to_run_are_the_same_and_a_dry_run_runs_nothing(folder: Path, engine: Any) -> None:
     assert main(["run", "a.yaml", "--fresh", "--quiet"]) == run_main(["a.yaml", "--fresh", "--quiet"]) == 0
     (_, one, options), (_, other, same) = engine.calls
     assert one.config == other.config and options == same == {"resume": False, "fresh": True, "quiet": True}
-
-
-def test_a_dry_run_runs_nothing(folder: Path, engine: Any) -> None:
+    engine.calls.clear()
     assert run_main(["a.yaml", "--dry-run"]) == 0
     assert [call[0] for call in engine.calls] == ["dry_run"]
-
-
-def test_the_exit_code_is_that_of_the_engine(folder: Path, engine: Any) -> None:
     engine.returns = 1
     assert run_main(["a.yaml"]) == 1
 
@@ -60,15 +55,14 @@ def test_a_mistake_in_the_config_is_placed(folder: Path, engine: Any, capsys: py
     assert engine.calls == []
 
 
-def test_the_traceback_of_a_mistake_is_shown_on_request(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_is_shown_on_request_and_that_of_a_bug_always(
+    folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     engine.raises = error("B401", "something")
     engine.raises.__cause__ = ZeroDivisionError("deep down")
     assert run_main(["a.yaml", "--traceback"]) == 3
     text = capsys.readouterr().err
     assert "Traceback" in text and "ZeroDivisionError: deep down" in text and text.endswith("[B401] something\n")
-
-
-def test_a_bug_keeps_its_traceback(folder: Path, engine: Any) -> None:
     engine.raises = ZeroDivisionError("a bug")
     with pytest.raises(ZeroDivisionError):
         run_main(["a.yaml"])

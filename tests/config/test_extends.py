@@ -18,24 +18,20 @@ Read = Callable[..., Resolved]
 Lines = Callable[..., list[str]]
 
 
-def test_maps_merge_and_the_nearest_file_wins(read: Read, good: str) -> None:
+def test_maps_merge_the_nearest_file_wins_and_names_are_relative_to_it(read: Read, good: str) -> None:
     resolved = read("extends: base.yaml\nname: mine\ntask: {shots: 7}\n", files={"base.yaml": good})
     assert (resolved.config.name, resolved.config.task.shots, resolved.config.task.source) == ("mine", 7, "german")
     assert [file.name for file in resolved.sources] == ["a.yaml", "base.yaml"]
-
-
-def test_a_later_file_of_the_list_lies_over_an_earlier_one(read: Read, good: str) -> None:
     resolved = read("extends: [b.yaml, c.yaml]", files={"b.yaml": good, "c.yaml": "seed: 5\nname: third"})
     assert (resolved.config.seed, resolved.config.name) == (5, "third")
+    files = {"deep/b.yaml": "extends: [../c.yaml, d.yaml]", "c.yaml": good, "deep/d.yaml": "seed: 3"}
+    assert read("extends: deep/b.yaml", files=files).config.seed == 3
 
 
-def test_lists_replace(read: Read, good: str) -> None:
+def test_lists_replace_and_null_removes(read: Read, good: str) -> None:
     base = good + "views: {weak: [{use: gain}, {use: gain}], strong: [{use: gain}]}\n"
     resolved = read("extends: b.yaml\nviews: {weak: [{use: gain}]}", files={"b.yaml": base})
     assert [path for path in resolved.components if path.startswith("views")] == ["views.weak.0", "views.strong.0"]
-
-
-def test_null_removes(read: Read, good: str) -> None:
     base = good + "resonance: {use: field}\ntrain: {clip: 1.0}\n"
     resolved = read("extends: b.yaml\nresonance: null\nlosses: {adapt: ~}\ntrain: {clip: null}", files={"b.yaml": base})
     assert resolved.config.resonance is None and list(resolved.config.losses) == ["classify"] and resolved.config.train.clip is None
@@ -60,22 +56,14 @@ def test_a_changed_optimizer_drops_its_arguments_too(read: Read, good: str) -> N
     assert resolved.config.train.optimizer.params == {"lr": 0.1}
 
 
-def test_names_are_relative_to_the_file_that_extends(read: Read, good: str) -> None:
-    files = {"deep/b.yaml": "extends: [../c.yaml, d.yaml]", "c.yaml": good, "deep/d.yaml": "seed: 3"}
-    assert read("extends: deep/b.yaml", files=files).config.seed == 3
-
-
 def test_a_mistake_is_placed_in_the_file_where_it_stands(lines: Lines, good: str) -> None:
     base, mine = lines("extends: sub/b.yaml\nseed: -1", files={"sub/b.yaml": good.replace("use: tiny", "use: tinny")})
     assert base.startswith("sub/b.yaml:8:17: encoders.anchor.use: [R201]") and mine.startswith("a.yaml:2:7: seed: [C302]")
 
 
-def test_circles_are_told_with_their_members(lines: Lines) -> None:
+def test_circles_and_numbers_of_files_are_bounded(lines: Lines) -> None:
     (line,) = lines("extends: b.yaml", files={"b.yaml": "extends: [a.yaml]"})
     assert matches(line, "b.yaml:1:11: extends: [C304] a.yaml -> b.yaml -> a.yaml")
-
-
-def test_the_number_of_files_is_bounded(lines: Lines) -> None:
     tree = {f"{depth}.yaml": f"extends: [{depth + 1}.yaml, {depth + 1}.yaml, {depth + 1}.yaml]" for depth in range(7)}
     assert any("[C304]" in line and "64 files" in line for line in lines("extends: [0.yaml]", files={**tree, "7.yaml": "seed: 1"}))
 

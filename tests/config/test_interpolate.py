@@ -21,6 +21,8 @@ def root(resolved: Resolved) -> str:
 def test_variables_and_the_environment_are_replaced_inside_text(read: Read, good: str) -> None:
     text = "vars: {data: ${env:SERE_DATA}, part: ${vars.data}/speech}\n" + good.replace("/data/de", "${vars.part}/de")
     assert root(read(text, environ={"SERE_DATA": "/home/ä"})) == "/home/ä/speech/de"
+    text = "vars: {n: 7, t: true, f: 0.5}\n" + good.replace("/data/de", "/${vars.n}/${vars.t}/${vars.f}")
+    assert root(read(text)) == "/7/true/0.5"
 
 
 def test_a_reference_alone_keeps_its_type(read: Read, good: str) -> None:
@@ -31,11 +33,6 @@ def test_a_reference_alone_keeps_its_type(read: Read, good: str) -> None:
     params = resolved.components["losses.adapt"].params
     assert resolved.config.task.shots == 7 and (params.temperature, params.sharp) == (0.2, True)  # type: ignore[attr-defined]
     assert resolved.config.corpora["german"].params["speakers"] == ["a", "b"]
-
-
-def test_numbers_and_truth_values_become_text_inside_text(read: Read, good: str) -> None:
-    text = "vars: {n: 7, t: true, f: 0.5}\n" + good.replace("/data/de", "/${vars.n}/${vars.t}/${vars.f}")
-    assert root(read(text)) == "/7/true/0.5"
 
 
 @pytest.mark.parametrize(("value", "shots"), [("3", 3), ("all", "all")])
@@ -88,9 +85,6 @@ def test_circles_are_told_once(lines: Lines, good: str) -> None:
     text = "vars: {a: '${vars.b}', b: '${vars.c}x', c: '${vars.a}'}\n" + good.replace("/data/de", "${vars.a}")
     (line,) = lines(text)
     assert matches(line, "a.yaml:1:44: vars.c: [C306] ${vars.a}, vars.a -> vars.b -> vars.c -> vars.a")
-
-
-def test_a_mapping_that_holds_itself_is_a_circle(lines: Lines, good: str) -> None:
     (line,) = lines("vars: {a: {b: ['${vars.a}']}}\n" + good)
     assert "[C306]" in line and "vars.a -> vars.a.b.0" in line
 

@@ -46,9 +46,6 @@ def test_later_changes_win_and_a_change_of_use_comes_first(read: Read, good: str
     resolved = read(good, "seed=1", "losses.new.weight=2", "losses.new.use=tric", "losses.new.params.steps=4", "seed=2")
     assert resolved.config.seed == 2
     assert (get(resolved, "losses.new.weight"), get(resolved, "losses.new.params.steps")) == (2, 4)
-
-
-def test_another_use_drops_the_params_of_the_file(read: Read, good: str) -> None:
     assert get(read(good, "losses.adapt.use=plain"), "losses.adapt.params") == {}
     assert get(read(good, "losses.adapt.use=sere.tric"), "losses.adapt.params.temperature") == 0.1
 
@@ -60,14 +57,11 @@ def test_null_removes_and_so_does_unset(read: Read, good: str) -> None:
     assert list(resolved.config.losses) == ["adapt"] and get(resolved, "losses.adapt.params.temperature") == 0.5
 
 
-def test_items_of_lists_are_numbered(read: Read, good: str, lines: Lines) -> None:
+def test_items_of_lists_are_numbered_and_the_seed_has_a_flag(read: Read, good: str, lines: Lines) -> None:
     text = good + "views: {weak: [{use: gain}, {use: gain}]}\n"
     assert len(read(text, unsets=["views.weak.0"]).config.views.weak) == 1
     (line,) = lines(text, "views.weak.2.use=gain")
     assert matches(line, "--set views.weak.2.use=gain: views.weak.2.use: [C305] views.weak, 2, from 0 to 1")
-
-
-def test_the_seed_of_the_command_line_replaces_that_of_the_file(read: Read, good: str, lines: Lines) -> None:
     assert read(good + "seed: 4\n", seed=9).config.seed == 9
     (line,) = lines(good, seed=-3)
     assert line.startswith("--seed -3: seed: [C302]")
@@ -110,12 +104,9 @@ def test_a_mistake_is_placed_at_the_change_that_made_it(lines: Lines, good: str,
     assert matches(got, f"--set {change}: {line}")
 
 
-def test_a_change_without_a_value_says_how_to_write_one(lines: Lines, good: str) -> None:
+def test_a_change_without_a_value_and_unset_of_what_is_not_set_are_mistakes(lines: Lines, good: str) -> None:
     (line,) = lines(good, "train.epochs")
     assert matches(line, "--set train.epochs: [C305] --set a.b=VALUE")
-
-
-def test_unset_of_what_is_not_set_is_a_mistake(lines: Lines, good: str) -> None:
     misspelt, absent = lines(good, unsets=["losses.adpat", "train.clip"])
     assert matches(misspelt, "--unset losses.adpat: losses.adpat: [C305] adpat, adapt")
     assert matches(absent, "--unset train.clip: train.clip: [C305] train, corpora")

@@ -42,12 +42,9 @@ def test_scalars_that_readers_of_yaml_disagree_on_are_refused(text: str) -> None
         plain(text)
 
 
-def test_references_need_no_quotes_even_inside_braces() -> None:
+def test_references_need_no_quotes_and_anchors_are_plain_copies() -> None:
     text = "a: {root: ${vars.data}/emodb, list: [${env:X}, 1], s: '${vars.b}'}\nb: ${vars.c}"
     assert data(text) == {"a": {"root": "${vars.data}/emodb", "list": ["${env:X}", 1], "s": "${vars.b}"}, "b": "${vars.c}"}
-
-
-def test_anchors_are_plain_copies() -> None:
     assert data("a: &x {b: 1}\nc: *x") == {"a": {"b": 1}, "c": {"b": 1}}
 
 

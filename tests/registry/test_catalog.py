@@ -43,6 +43,8 @@ def test_short_and_full_names_find_the_component_while_the_short_one_is_unique()
     assert known.find("loss", "sere.tric").spec.name == "tric"
     found = known.find("loss", "focal")
     assert (found.full_name, found.distribution, found.version, found.state) == ("xyz.focal", "sere-plugin-xyz", "0.2", "loaded")
+    for kind in GROUPS:
+        assert catalog(Entry.of(spec(kind=kind))).find(kind, "focal").kind == kind
 
 
 def test_nothing_is_imported_before_a_component_is_found() -> None:
@@ -62,19 +64,13 @@ def test_nothing_is_imported_before_a_component_is_found() -> None:
     assert imported == ["two"]
 
 
-def test_an_unknown_name_gets_a_suggestion_and_the_list() -> None:
+def test_an_unknown_name_gets_a_suggestion_the_list_and_its_place() -> None:
     known = catalog(Entry.of(spec("tric")), Entry.of(spec("coral")))
     assert problem(lambda: known.find("loss", "trik")) == ("R201", "no loss named 'trik'", "did you mean 'tric'? losses: coral, tric")
     assert problem(lambda: known.find("loss", "sere.trik"))[2] == "did you mean 'sere.tric'? losses: sere.coral, sere.tric"
     assert problem(lambda: known.find("loss", "Tric"))[0] == "R201", "names are exact"
-
-
-def test_a_name_of_another_kind_is_said_to_be_that() -> None:
     known = catalog(Entry.of(spec("tiny", kind="encoder")), Entry.of(spec("tric")))
     assert problem(lambda: known.find("loss", "tiny")) == ("R201", "'tiny' is an encoder, not a loss", "losses: tric")
-
-
-def test_the_problem_stands_where_the_name_was_written() -> None:
     with pytest.raises(SereError) as caught:
         catalog().find("loss", "x", Place("a.yaml", 3, 4, "losses.a.use"))
     assert str(caught.value).startswith("a.yaml:3:4: losses.a.use: [R201]")
@@ -95,9 +91,6 @@ def test_two_distributions_with_one_full_name_fail_at_use_and_name_both() -> Non
     code, message, _ = problem(lambda: known.find("loss", "focal"))
     assert code == "R203" and "other 3" in message and "sere-plugin-xyz 0.2" in message
     assert known.find("loss", "safe").state == "loaded"
-
-
-def test_one_distribution_that_is_found_twice_on_the_path_is_one() -> None:
     assert catalog(third(spec()), third(spec())).find("loss", "focal").full_name == "xyz.focal"
 
 
@@ -357,8 +350,3 @@ def test_asking_for_names_imports_neither_torch_nor_numpy_nor_a_plugin() -> None
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_every_kind_can_be_announced_and_found() -> None:
-    for kind in GROUPS:
-        assert catalog(Entry.of(spec(kind=kind))).find(kind, "focal").kind == kind

@@ -164,14 +164,6 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(run: RunFolder, monkey
         run.append_history({"epoch": 0})
 
 
-def test_a_disk_that_is_full_for_another_writer_is_the_same_line(tmp_path: Path) -> None:
-    """safetensors says it in an exception of its own."""
-    with pytest.raises(SereError, match="X705"), atomic_path(tmp_path / "a"):
-        raise RuntimeError("IoError(Os { code: 28, message: No space left on device })")
-    with pytest.raises(RuntimeError, match="a bug"), atomic_path(tmp_path / "a"):
-        raise RuntimeError("a bug")
-
-
 def test_a_folder_that_cannot_be_written_is_one_line(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(SereError, match=r"X704.*job.*(Not a directory|File exists)"), RunFolder(tmp_path / "file", "job").claim():
@@ -185,13 +177,18 @@ def test_a_folder_that_cannot_be_written_is_one_line(run: RunFolder, tmp_path: P
         run.write("scores.json", b"{}")
 
 
-def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_writer_that_fails_leaves_the_old_file_and_a_full_disk_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / "a.safetensors"
     write_atomically(path, b"old")
     with pytest.raises(KeyboardInterrupt), atomic_path(path) as temporary:
         temporary.write_bytes(b"half")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old" and [each.name for each in path.parent.iterdir()] == ["a.safetensors"]
+    """safetensors says it in an exception of its own."""
+    with pytest.raises(SereError, match="X705"), atomic_path(tmp_path / "a"):
+        raise RuntimeError("IoError(Os { code: 28, message: No space left on device })")
+    with pytest.raises(RuntimeError, match="a bug"), atomic_path(tmp_path / "a"):
+        raise RuntimeError("a bug")
 
 
 def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
