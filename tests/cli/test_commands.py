@@ -55,9 +55,7 @@ def test_a_mistake_in_the_config_is_placed(folder: Path, engine: Any, capsys: py
     assert engine.calls == []
 
 
-def test_a_traceback_is_shown_on_request_and_that_of_a_bug_always(
-    folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_traceback_is_shown_on_request_and_that_of_a_bug_always(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     engine.raises = error("B401", "something")
     engine.raises.__cause__ = ZeroDivisionError("deep down")
     assert run_main(["a.yaml", "--traceback"]) == 3
