@@ -125,11 +125,7 @@ class DaskCluster:
         return slots
 
     def _check(self, client: Client, folder: Path) -> None:
-        """All workers are like this machine, and see the folder and its locks.
-
-        Raises:
-            SereError: X708 with everything that differs.
-        """
+        """All workers are like this machine, and see the folder and its locks; X708 with everything that differs."""
         found = client.run(facts, self.needs, on_error="return")
         bare = [worker for worker, had in found.items() if isinstance(had, Exception)]
         alike = {worker: had for worker, had in found.items() if worker not in bare}

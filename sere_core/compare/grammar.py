@@ -101,7 +101,6 @@ class Request:
 
     @property
     def output(self) -> Path:
-        """The comparison's folder."""
         return Path(self.comparison.output or f"runs/{self.comparison.compare}").absolute()
 
     @property

@@ -20,8 +20,6 @@ from sere_core.compare.jobs import Outcome
 from sere_core.compare.plan import ComparePlan, record_of, run_seconds
 from sere_core.console import Speaker
 
-_MANY_PAIRS = 12
-
 
 def grid(*titles: str) -> Table:
     """A table of columns without lines."""
@@ -72,11 +70,10 @@ class JobProgress:
             there = f"{len(mine - self._missing.keys())}/{len(mine)}"
             table.add_row(Text(row.name), Text(role), Text(", ".join(row.varied) or "nothing", overflow="fold"), Text(there))
         self._speaker.console.print(table)
-        more = f" and {len(plan.pairs) - _MANY_PAIRS} more" if len(plan.pairs) > _MANY_PAIRS else ""
         tuning = [row.tuning for row in plan.rows if row.tuning != "none"]
         if tuning:
             say(f"tuning:  {tuning[0]}")
-        say(f"pairs:   {', '.join(plan.pairs[:_MANY_PAIRS])}{more}")
+        say(f"pairs:   {', '.join(plan.pairs)}")
         say(f"seeds:   {', '.join(map(str, plan.seeds))}")
         budget = ", ".join(f"{name} {'one pass over T_u' if value is None else value}" for name, value in plan.budget.items())
         say(f"budget:  {budget}")

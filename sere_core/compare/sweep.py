@@ -253,8 +253,7 @@ def show_choices(sweep: Sweep, choices: Sequence[Choice], results: Results, spea
             cells = (place.row, place.pair, str(place.seed), f"{choice.chosen + 1}/{len(place.trials)}", *words)
             table.add_row(*(Text(cell, overflow="fold") for cell in cells))
         speaker.console.print(table)
-        if len(tuned) > _MANY_CHOICES:
-            speaker.say(f"and {len(tuned) - _MANY_CHOICES} more in {CHOSEN}")
+        speaker.say(f"all of them: {CHOSEN}")
     lines = _spread_lines(results)
     if lines:
         speaker.say(f"\nthe whole search, {sweep.tune.repeats} times: UAR in %, mean over pairs, by repeat")

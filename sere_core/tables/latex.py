@@ -152,8 +152,8 @@ _ESCAPES = {
     **{sign: f"$^{{{digit}}}$" for sign, digit in _RAISED.items()},
     **{sign: f"$_{{{digit}}}$" for sign, digit in _LOWERED.items()},
 }
-#: what pdflatex prints of Unicode by itself, beside the letters of `_letter`
-_KNOWN = frozenset("¡¢£¤¥¦§¨©ª«¬®¯°´¶¸º»¼½¾¿‘’‚“”„•‰‹›€™")
+#: what pdflatex prints of Unicode by itself, beside letters
+_KNOWN = frozenset("¡¢£¤¥¦§¨©ª«¬®¯°´¶¸º»¼½¾¿‘’‚“”„•‰‹›€™ȘșȚț")
 #: Latin letters that T1 has no sign for
 _LACKING = frozenset("ĦħĸĿŀŉŦŧſ")
 
@@ -171,11 +171,6 @@ def escape(text: str) -> str:
 
 
 def _sign(sign: str) -> str:
-    if sign in _ESCAPES:
-        return _ESCAPES[sign]
-    return sign if sign.isascii() or sign in _KNOWN or _letter(sign) else rf"\texttt{{U+{ord(sign):04X}}}"
-
-
-def _letter(sign: str) -> bool:
-    """A letter of Latin-1 or Latin Extended-A, or one of the four Romanian ones."""
-    return ("À" <= sign <= "ſ" and sign not in _LACKING) or sign in "ȘșȚț"
+    letter = "À" <= sign <= "ſ" and sign not in _LACKING  # of Latin-1 or Latin Extended-A
+    known = sign.isascii() or sign in _KNOWN or letter
+    return _ESCAPES.get(sign, sign if known else rf"\texttt{{U+{ord(sign):04X}}}")

@@ -120,16 +120,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Summary]:
     return by_hand(tmp_path_factory.mktemp("small"))
 
 
-def printed(
-    results: Results,
-    summary: Summary | None = None,
-    width: int = 80,
-    encoding: str = "utf-8",
-    terminal: bool = False,
-    shape: str = "main",
-) -> str:
+def printed(results: Results, summary: Summary | None = None, shape: str = "main", encoding: str = "utf-8", **how: Any) -> str:
     buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    print_tables(Console(file=buffer, width=width, force_terminal=terminal), build(results, shape, summary))
+    print_tables(Console(file=buffer, **{"width": 80, **how}), build(results, shape, summary))
     buffer.seek(0)
     return "\n".join(line.rstrip() for line in buffer.read().splitlines())
 
@@ -185,7 +178,7 @@ def test_the_main_table_without_a_terminal(small: tuple[Results, Summary]) -> No
 
 
 def test_on_a_terminal_styles_tell_best_and_second(small: tuple[Results, Summary]) -> None:
-    text = printed(*small, width=140, terminal=True)
+    text = printed(*small, width=140, force_terminal=True)
     assert "\x1b[1m51.0±1.2\x1b[0m" in text and "\x1b[4m50.0±1.2\x1b[0m" in text and "*51.0" not in text and "─" in text
     assert "aa>bb" in text and "Best in bold" in text
 

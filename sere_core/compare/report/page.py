@@ -88,9 +88,8 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         failures=words.failures(results),
         friedman=None if ranks is None or ranks.friedman_p is None else words.p_equals(ranks.friedman_p),
     )
-    path = folder / "report.html"
-    write_atomically(path, text.encode())
-    return path
+    write_atomically(folder / "report.html", text.encode())
+    return folder / "report.html"
 
 
 def typeset(text: str) -> str:
@@ -168,6 +167,10 @@ def cluster_table(source: Source) -> Table | None:
 
 def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, object]:
     """Every figure, by section of the page."""
+
+    def filled(pictures: Iterable[Picture | None]) -> list[Picture]:
+        return list(filter(None, pictures))
+
     plan, reference = results.plan, summary.reference
     others = [row for row in summary.rows if row.row != reference and row.role != "ceiling" and row.mean is not None]
     others.sort(key=lambda row: -(row.mean.mean if row.mean else 0.0))
@@ -178,19 +181,15 @@ def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, 
     places += [(name, plan.pairs[0]) for name in dict.fromkeys([*shown[1:2], *floors]) if name != reference]
     by_pair = {pair: _history(results, reference, pair) for pair in plan.pairs}
     return {
-        "bars": _found(draw_bars(studio, summary, pair) for pair in plan.pairs),
+        "bars": filled(draw_bars(studio, summary, pair) for pair in plan.pairs),
         "critical": summary.ranking and draw_critical(studio, summary.ranking, reference),
-        "confusions": _found(matrices[name] for name in shown),
-        "more_confusions": _found(picture for name, picture in matrices.items() if name not in shown),
-        "losses": _found(draw_losses(studio, row.row, _history(results, row.row)["losses"]) for row in summary.rows),
+        "confusions": filled(matrices[name] for name in shown),
+        "more_confusions": filled(picture for name, picture in matrices.items() if name not in shown),
+        "losses": filled(draw_losses(studio, row.row, _history(results, row.row)["losses"]) for row in summary.rows),
         "diagnostics": draw_diagnostics(studio, reference, _history(results, reference), by_pair),
         "mapped": [mapped for row, pair in places if (mapped := _mapped(studio, results, row, pair))],
         "resonance": given(studio.folder),
     }
-
-
-def _found(pictures: Iterable[Picture | None]) -> list[Picture]:
-    return [picture for picture in pictures if picture is not None]
 
 
 def _history(results: Results, row: str, pair: str | None = None) -> History:

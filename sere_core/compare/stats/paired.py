@@ -67,10 +67,8 @@ def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[H
     """Compare two rows over the runs that both have.
 
     Each pair weighs the same in the mean, however many of its runs are there.  A unit's difference is what its runs contribute
-    to that mean, times the number of units: the plain mean of its runs where no run is missing.
-
-    Args:
-        differences, pairs, units: of each of n runs, n at least 1; a difference is row minus reference.
+    to that mean, times the number of units: the plain mean of its runs where no run is missing.  A difference is row minus
+    reference, and has its pair and its unit.
 
     Raises:
         ValueError: no differences, different lengths, or a difference that is not finite.
@@ -210,13 +208,8 @@ def smallest_detectable(std: float | None, n: int, alpha: float, power: float = 
     a noncentral F.  It stands in for the sign-flip test, whose power it approximates for differences that are about normal,
     and takes the observed deviation for the true one: a statement about the size of the comparison, not about its outcome.
 
-    A sign-flip test over n units has no p below 2^(1-n): where that is not below alpha nothing can be shown.
-
-    Args:
-        std: of the differences between units, with n - 1.
-        n: units.
-        alpha: of this one test; after Holm's correction over m tests alpha / m is what the first must pass.
-        power: chance of showing it.
+    A sign-flip test over n units has no p below 2^(1-n): where that is not below alpha nothing can be shown.  After Holm's
+    correction over m tests alpha / m is what the first must pass.
 
     Returns:
         The difference, in the unit of `std`; None for n < 2, for a deviation of zero, and where alpha is out of reach.

@@ -42,11 +42,8 @@ def rank_rows(scores: NDArray[np.float64], rows: Sequence[str], blocks: Sequence
     and infinite degrees of freedom over sqrt(2) (J. Demsar, Statistical Comparisons of Classifiers over Multiple Data Sets,
     JMLR 7, 2006, section 3.2.2).  Blocks are taken as independent; pairs that share a corpus are not quite.
 
-    Args:
-        scores: `[k, N]`, finite; k at least 2, N at least 1; `rows` and `blocks` are their names.
-
     Raises:
-        ValueError: shapes that do not fit, or scores that are not finite.
+        ValueError: scores that are not finite `[k, N]` of the rows and blocks, k at least 2.
 
     >>> found = rank_rows(np.array([[0.5, 0.6], [0.7, 0.8], [0.7, 0.4]]), ["a", "b", "c"], ["de>it", "it>de"])
     >>> found.rows, found.average, round(found.critical, 3)

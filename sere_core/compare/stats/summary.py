@@ -53,15 +53,9 @@ def spread(values: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True)
 class PairSummary:
-    """One row in one pair: a cell of the table.
+    """One row in one pair, over the seeds that have a record: UAR is of the mean over folds; None is the interval of one speaker.
 
-    Args:
-        uar: over seeds, of the mean over folds.
-        by_seed: seed -> UAR, in the order of the plan.
-        interval: of the mean over seeds; None with a single speaker.
-        recall: class -> recall over the summed folds, mean over seeds; classes that were not scored are missing.
-        genders: "female", "male" -> UAR of those speakers' utterances over the summed folds, mean over seeds; empty where unknown.
-        missing: the seeds that have no record.
+    Recall by class and UAR by gender ("female", "male") are over the summed folds, means over seeds, for those that were scored.
     """
 
     uar: Spread
@@ -74,15 +68,10 @@ class PairSummary:
 
 @dataclass(frozen=True)
 class RowSummary:
-    """One row of the table.
+    """One row of the table, over the pairs with any record: mean and interval are of means over seeds, None without runs.
 
-    Args:
-        pairs: pair -> its cell, in the order of the plan; pairs without any record are missing.
-        mean, interval: over pairs, of means over seeds; None if the row has no run.
-        recall, genders: means over the pairs where they are known.
-        rank: average rank over pairs, 1 is best; None if it is not ranked (see `Ranking.left_out`).
-        seconds, phases, peak_mib, parameters: medians over the runs where they are known.
-        missing: (pair, seed) without a record.
+    Recalls and genders are means over the pairs, costs medians over the runs, where they are known.  The rank is the average over
+    pairs, 1 is best, None if it is not ranked (see `Ranking.left_out`).  Missing is each (pair, seed) without a record.
     """
 
     row: str
