@@ -55,13 +55,10 @@ def test_the_first_seed_of_every_row_comes_first(home: Path) -> None:
     assert [seeds[job] for job in plan.missing_jobs(folder)] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
-def test_the_budget_is_every_rows(home: Path) -> None:
+def test_the_budget_is_every_rows_unless_another_is_allowed_by_name(home: Path) -> None:
     plan, folder = made(COMPARISON + "budget: {epochs: 2, steps_per_epoch: 3}\n")
     assert plan.budget == {"epochs": 2, "steps_per_epoch": 3}
     assert {load(file).config.train.epochs for file in (folder / "jobs").iterdir()} == {2}
-
-
-def test_another_budget_is_possible_where_it_is_allowed_by_name(home: Path) -> None:
     text = COMPARISON.replace("ours: {}", "ours: {train: {epochs: 2}}")
     plan, _ = made(text + "allow: [config.train.epochs]\n")
     assert plan.allow == ("config.train.epochs",)

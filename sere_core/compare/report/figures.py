@@ -128,7 +128,12 @@ def draw_critical(studio: Studio, ranking: Ranking, reference: str) -> Picture:
         for whole in range(1, count + 1):
             axes.plot([whole, whole], [0, -0.18], color=INK, linewidth=1)
             axes.text(whole, -0.3, str(whole), ha="center", va="bottom", fontsize=9)
-        _ruler(axes, ranking.critical, count)
+        text, fits = f"critical difference {ranking.critical:.2f}", ranking.critical <= count - 1
+        end = 1 + ranking.critical if fits else count
+        style = {"color": INK, "marker": "|", "markersize": 7} if fits else {"color": LINE, "linestyle": "--"}
+        axes.plot([1, end], [-1.35, -1.35], linewidth=1.6, **style)  # type: ignore[arg-type]
+        text += "" if fits else ": longer than the axis"
+        axes.text((1 + end) / 2, -1.55, text, ha="center", va="bottom", fontsize=9)
         for number, ranks in enumerate(groups):
             y, reach = 0.45 + _STEP * number, 0.012 * (count - 1)
             ends = [min(ranks) - reach, max(ranks) + reach]
@@ -149,14 +154,3 @@ def draw_critical(studio: Studio, ranking: Ranking, reference: str) -> Picture:
     alt = f"Average ranks over {len(ranking.blocks)} pairs, 1 is best: {listed}. "
     alt += f"Critical difference {ranking.critical:.2f}. Not different: {alike}."
     return studio.draw("critical-difference", (7.2, 0.55 + 0.235 * (depth + 2.3)), paint, alt)
-
-
-def _ruler(axes: Axes, critical: float, count: int) -> None:
-    """How long the critical difference is; where it is longer than the axis, that is said instead."""
-    text = f"critical difference {critical:.2f}"
-    if critical <= count - 1:
-        axes.plot([1, 1 + critical], [-1.35, -1.35], color=INK, linewidth=1.6, marker="|", markersize=7)
-        axes.text(1 + critical / 2, -1.55, text, ha="center", va="bottom", fontsize=9)
-    else:
-        axes.plot([1, count], [-1.35, -1.35], color=LINE, linewidth=1.6, linestyle="--")
-        axes.text((1 + count) / 2, -1.55, f"{text}: longer than the axis", ha="center", va="bottom", fontsize=9)

@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sere_core.compare.plan import ComparePlan
+from sere_core.compare.plan import ComparePlan, is_done, job_file
 from sere_registry.errors import SereError
 from sere_registry.files import write_atomically
-
-if TYPE_CHECKING:
-    from sere_core.picture.pair import Pair
 
 
 def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list[Path]:
@@ -22,18 +18,27 @@ def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list
 
     `count` is for how many pairs, in the order of the table; `say` is called with the reason where a map cannot be drawn.
     """
+    from sere_core.config import load
+    from sere_core.console import Speaker
     from sere_core.picture.files import save
+    from sere_core.picture.pair import look, trained_folds
     from sere_core.picture.resonance import draw
+    from sere_core.plan import make_plan
 
     plan, written = ComparePlan.read(folder), []
     for pair in plan.pairs[:count]:
         path = folder / "figures" / f"resonance-{re.sub('[^A-Za-z0-9_]+', '-', pair)}.png"
         job = next((job.job for job in plan.jobs if (job.row, job.pair) == (plan.reference, pair)), "")
         forms = (path, path.with_suffix(".svg"))
-        if not (folder / "records" / job / "done").exists() or all(each.exists() for each in forms):
+        if not is_done(folder, job) or all(each.exists() for each in forms):
             continue
+        config = job_file(folder, job)
         try:
-            seen = _look(folder / "jobs" / f"{job}.yaml")
+            resolved = load(config)
+            planned = make_plan(resolved)
+            fold = planned.task.folds[max(trained_folds(resolved, planned, ["sere-run", str(config)]))]
+            a, b = (min(stream, key=lambda recording: recording.id) for stream in (fold.labelled, fold.test))
+            seen = look(resolved, planned, fold, [("labelled", a), ("test", b)], Speaker(quiet=True))
         except SereError as cause:
             say(f"no resonance map of {pair}: {cause.problems[0].message}")
             continue
@@ -45,21 +50,3 @@ def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list
             save(figure, each)
             written.append(each)
     return written
-
-
-def _look(config: Path) -> Pair:
-    """The two utterances and what the trained field sees between them.
-
-    Raises:
-        SereError: the config has no field, its audio is gone, its checkpoint is.
-    """
-    from sere_core.config import load
-    from sere_core.console import Speaker
-    from sere_core.picture.pair import look, trained_folds
-    from sere_core.plan import make_plan
-
-    resolved = load(config)
-    plan = make_plan(resolved)
-    fold = plan.task.folds[max(trained_folds(resolved, plan, ["sere-run", str(config)]))]
-    a, b = (min(stream, key=lambda recording: recording.id) for stream in (fold.labelled, fold.test))
-    return look(resolved, plan, fold, [("labelled", a), ("test", b)], Speaker(quiet=True))

@@ -76,7 +76,7 @@ def test_the_interval_covers_the_population_of_speakers_about_as_often_as_it_say
     assert utterances < 0.8, "utterances of a speaker are not independent, or this test shows nothing"
 
 
-def test_the_expanded_percentiles_are_the_t_interval_of_a_mean():
+def test_expanded_percentiles_are_the_t_interval_of_a_mean_and_add_the_variances_of_corpora():
     from scipy.stats import t
 
     generator = np.random.default_rng(0)
@@ -85,16 +85,10 @@ def test_the_expanded_percentiles_are_the_t_interval_of_a_mean():
     low, high = expanded_percentile([means], [8])
     half = t.ppf(0.975, 7) * sample.std(ddof=1) / np.sqrt(8)
     assert (high - low) / 2 == pytest.approx(half, rel=0.1)
-
-
-def test_two_corpora_add_their_variances():
     generator = np.random.default_rng(1)
     one, other = generator.normal(0, 3, 100_000), generator.normal(0, 4, 100_000)
     low, high = expanded_percentile([one, other], [500, 500])
     assert (high - low) / 2 == pytest.approx(1.96 * 5, rel=0.03)
-
-
-def test_a_single_speaker_has_no_interval_and_equal_replicates_have_no_width():
     assert expanded_percentile([np.zeros(10)], [1]) is None
     assert expanded_percentile([np.full(10, 0.25)], [4]) == (0.25, 0.25)
 

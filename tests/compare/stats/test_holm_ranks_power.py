@@ -51,18 +51,12 @@ def test_ranks_friedman_and_groups():
     assert sum(found.average) == pytest.approx(4 * 5 / 2)
 
 
-def test_groups_may_overlap_but_none_is_inside_another():
+def test_groups_overlap_but_none_is_inside_another_and_small_comparisons_have_ranks():
     found = rank_rows(np.array([[5.0] * 4, [4.0] * 4, [3.0] * 4, [2.0] * 4]), list("abcd"), list("1234"))
     assert 2 < found.critical < 3
     assert found.groups == (("a", "b", "c"), ("b", "c", "d"))
-
-
-def test_rows_that_are_all_alike_are_one_group():
     found = rank_rows(np.full((3, 5), 0.5), list("abc"), list("12345"))
     assert (found.average, found.friedman_p, found.groups) == ((2.0, 2.0, 2.0), 1.0, (("a", "b", "c"),))
-
-
-def test_one_block_and_two_rows_are_enough_for_ranks_but_not_for_friedman():
     found = rank_rows(np.array([[0.1], [0.2]]), ["a", "b"], ["x"])
     assert (found.rows, found.friedman_p) == (("b", "a"), None)
 
