@@ -96,7 +96,6 @@ class DaskCluster:
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[Client]:
-        """A connection to the scheduler."""
         from distributed import Client
 
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said here
@@ -157,7 +156,6 @@ class DaskCluster:
                 yield Problem("X708", f"{what} on {first_of(blind)}", hint)
 
     def _outcome(self, folder: Path, job: str, future: Future) -> Outcome:
-        """How a job ended, as far as its future knows."""
         from distributed import KilledWorker
 
         if future.status == "cancelled":

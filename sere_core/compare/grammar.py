@@ -109,7 +109,6 @@ class Request:
         return tuple(range(chosen)) if isinstance(chosen, int) else tuple(chosen)
 
     def place(self, *path: str) -> Place:
-        """Where a part was written."""
         return place_of(self.root, path)
 
     def text(self) -> str:

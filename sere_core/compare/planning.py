@@ -32,7 +32,7 @@ _SEED = re.compile(r"(?m)^seed: [0-9]+$")
 
 @dataclass(frozen=True)
 class Needs:
-    """What the runs of a comparison are made of, beside their configs: packages of code, single-file components, corpora."""
+    """What runs are made of, beside their configs: packages of code, single-file components, corpora."""
 
     packages: tuple[str, ...]
     files: tuple[str, ...] = ()
@@ -119,11 +119,7 @@ class Planner:
         return self.planned([Row(row.name, row.role, row.varied) for row in self.rows], jobs)
 
     def planned(self, rows: Sequence[Row], jobs: Sequence[Job]) -> Planned:
-        """The whole, of these jobs.
-
-        Raises:
-            SereError: everything that is wrong with any of them.
-        """
+        """The whole, of these jobs; raises everything that is wrong with any of them."""
         self.stop()
         request, comparison = self.request, self.request.comparison
         for role, hint in (

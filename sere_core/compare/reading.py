@@ -37,8 +37,6 @@ class RunFacts:
     """What tables, statistics and reports know of a finished run.
 
     Args:
-        job, path: its record.
-        classes: C names.
         protocol, selection, evidence: parts of the row's full name; see `sere_core.score.manifest`.
         conditions: of the run, flat, for the proof; see `sere_core.compare.proof`.
         digests: flat, e.g. {"folds": ..., "features.all": ..., "corpora.emodb": ..., "streams.labelled": ...}.
@@ -46,7 +44,6 @@ class RunFacts:
         speakers: the S scored speakers, with `genders` ("female", "male" or None) and `speaker_folds` (the fold that scored each).
         by_speaker: `[S, C, C]`.  None of the four where the corpus does not know speakers: they are empty then.
         openings: how many target labels were opened, by opener.
-        seconds: by phase.
         peak_mib: the most memory that the process held; None if unknown.
         parameters: how many numbers were trained; None if unknown.
         clustering: by fold, what the scorer found of the embeddings of the scored utterances; see `sere_core.score.metrics`.

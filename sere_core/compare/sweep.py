@@ -118,11 +118,7 @@ class _SweepPlanner(Planner):
         self.tune = tune
 
     def sweep(self) -> Sweep:
-        """Every row, pair and repeat.
-
-        Raises:
-            SereError: everything that is wrong.
-        """
+        """Every row, pair and repeat; raises everything that is wrong."""
         rule, tune = self._rule(), self.tune
         places: list[Place] = []
         paths: dict[str, dict[str, None]] = {row.name: {} for row in self.rows}

@@ -31,13 +31,9 @@ STREAMS = ("labelled", "source", "target", "test")
 
 @dataclass(frozen=True)
 class Voice:
-    """One utterance, and the stream of the fold in which it stands.
+    """One utterance: its samples `[N]` at 16 kHz, contours `[Tc]` with one value every `hop` seconds, and frames `[T]` in seconds.
 
-    Args:
-        samples: `[N]`, 16 kHz.
-        contours: name -> `[Tc]`, one value every `hop` seconds.
-        times: `[T]`, the encoder's frames in seconds.
-        strength: e, `[T]`; what the field weighs, or, where it weighs none, the plain sum of |d|; None without dynamics.
+    `strength` is e, `[T]`: what the field weighs, or, where it weighs none, the plain sum of |d|; None without dynamics.
     """
 
     recording: Recording

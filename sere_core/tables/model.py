@@ -62,15 +62,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """One table.
+    """One table, named as its files are, with sections of lines between two rules, and sentences for below.
 
-    Args:
-        name: of its files.
-        caption: what is shown, under which protocol, with what n, chance and evidence.
-        columns: the first `stub` of them name the line, and are repeated where the others are broken into blocks.
-        sections: lines between two rules.
-        notes: sentences for below.
-        stub: how many columns name the line.
+    The first `stub` columns name the line, and are repeated where the others are broken into blocks.
     """
 
     name: str

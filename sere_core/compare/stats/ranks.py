@@ -14,15 +14,13 @@ from sere_core.compare.stats.paired import ALPHA
 
 @dataclass(frozen=True)
 class Ranking:
-    """Average ranks over pairs: the data of a critical-difference diagram.
+    """Average ranks over pairs, the best first, without ceilings: the data of a critical-difference diagram.
 
     Args:
-        rows, average: from the best average rank to the worst; ceilings are not ranked.
         blocks: the pairs that were ranked, each by the mean over the seeds that all `rows` share.
         friedman_p: Friedman's test that all rows are alike; None with fewer than three rows or two blocks.
         critical: Nemenyi's critical difference of average ranks at `ALPHA`.
         groups: maximal sets of neighbours in `rows` that differ by less than `critical`: the bars of the diagram.
-        left_out: rows that could not be ranked, pairs that were left out: as lines.
     """
 
     rows: tuple[str, ...]

@@ -34,13 +34,10 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and deviation of `[n]` values.
+    """Mean and deviation of `[n]` values, n at least 1 and all finite, else ValueError.
 
     The deviation is of the values, not of their mean: over seeds it says how much a single run varies with its draw of
     shots, folds and initial weights, on the same test speakers.
-
-    Raises:
-        ValueError: no values, or one that is not finite.
 
     >>> spread([0.25, 0.5, 0.75]), spread([0.5])
     (Spread(mean=0.5, std=0.25, n=3), Spread(mean=0.5, std=None, n=1))
