@@ -58,7 +58,8 @@ class JobProgress:
         if self._speaker.quiet:
             return
         plan, say, jobs = self._plan, self._speaker.say, len(self._jobs)
-        axes = f"{len(plan.rows)} rows x {len(plan.pairs)} pairs x {len(plan.seeds)} seeds"
+        counts = {"row": len(plan.rows), "pair": len(plan.pairs), "seed": len(plan.seeds)}
+        axes = " x ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items())
         axes += "" if trials is None else f", {trials} trials each"
         runs = f"{jobs} runs" if jobs == len(plan.jobs) else f"{len(plan.jobs)} places, {jobs} runs"  # ceilings may share theirs
         what = "comparison" if trials is None else "sweep"

@@ -18,6 +18,7 @@ from sere_core.functional.rows import (
     squared_distances,
     unit_rows,
     wide,
+    without_reversal,
 )
 from sere_core.functional.state import MemoryBank, ResizableBuffers, frozen_copy, update_average
 
@@ -46,4 +47,5 @@ __all__ = [
     "unit_rows",
     "update_average",
     "wide",
+    "without_reversal",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -42,9 +43,11 @@ def entropy(posteriors: Tensor) -> Tensor:
 
 
 class _Reversed(torch.autograd.Function):
+    honest = False  # is the gradient that of the function, which is the identity?
+
     @staticmethod
     def forward(ctx: Any, values: Tensor, strength: float) -> Tensor:
-        ctx.strength = strength
+        ctx.strength = -1.0 if _Reversed.honest else strength
         return values.view_as(values)
 
     @staticmethod
@@ -61,6 +64,16 @@ def reverse_gradient(values: Tensor, strength: float = 1.0) -> Tensor:
     tensor([-0.5000, -0.5000])
     """
     return _Reversed.apply(values, strength)  # type: ignore[no-any-return, no-untyped-call]
+
+
+@contextmanager
+def without_reversal() -> Iterator[None]:
+    """In this context `reverse_gradient` has the gradient of its function: what finite differences are compared with."""
+    _Reversed.honest = True
+    try:
+        yield
+    finally:
+        _Reversed.honest = False
 
 
 def diversity(posteriors: Tensor, eps: float = 0.0) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from sere_core.functional import without_reversal
 from sere_core.testing.data import all_finite, all_same, check_slope, close, shaken
 from sere_core.testing.subject import Checks, NotRun, Subject
 
@@ -174,18 +175,19 @@ def add_frame(checks: Checks, kind: Kind[G]) -> None:
         def value() -> Tensor:
             return kind.total(kind.results(module, given))
 
-        total = value()
-        groups = {f"{name} ({number})": [leaf] for name, leaves in kind.leaves(given).items() for number, leaf in enumerate(leaves)}
-        groups["its parameters"] = list(trained(module).values())
-        if kind.name == "loss" and not total.requires_grad:
-            raise NotRun("its terms have no gradient on a tiny batch")
-        reached = {
-            name: [leaf for leaf, grad in zip(leaves, gradients(total, leaves), strict=True) if grad is not None]
-            for name, leaves in groups.items()
-        }
-        for name, used in reached.items():
-            if used:
-                check_slope(value, used, name)
+        with without_reversal():  # whose gradient is on purpose not that of its function
+            total = value()
+            groups = {f"{name} ({number})": [leaf] for name, leaves in kind.leaves(given).items() for number, leaf in enumerate(leaves)}
+            groups["its parameters"] = list(trained(module).values())
+            if kind.name == "loss" and not total.requires_grad:
+                raise NotRun("its terms have no gradient on a tiny batch")
+            reached = {
+                name: [leaf for leaf, grad in zip(leaves, gradients(total, leaves), strict=True) if grad is not None]
+                for name, leaves in groups.items()
+            }
+            for name, used in reached.items():
+                if used:
+                    check_slope(value, used, name)
 
 
 def without(component: object, names: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from sere_core.functional import frozen_copy, update_average
+from sere_core.functional import frozen_copy, reverse_gradient, update_average
 from sere_registry import (
     BuildContext,
     Frames,
@@ -26,6 +26,7 @@ from sere_registry import (
     Progress,
     Recording,
     Resonance,
+    Schedule,
     Stage,
     UnlabelledBatch,
     Utterance,
@@ -48,6 +49,22 @@ class GoodLoss(Plain):
 
     def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
         return (labelled.embedding.mean(dim=0) - target.embedding.mean(dim=0)).square().sum()
+
+
+class Adversary(nn.Module):
+    """A domain classifier behind a gradient reversal, trained in a group of its own."""
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        super().__init__()
+        self.domains = nn.Linear(context.embedding_dim, 2)
+
+    def forward(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Mapping[str, Tensor]:
+        rows = reverse_gradient(torch.cat([labelled.embedding, target.embedding]), 0.5)
+        domain = torch.cat([torch.zeros(len(labelled)), torch.ones(len(target))]).long()
+        return {"domain": nn.functional.cross_entropy(self.domains(rows), domain)}
+
+    def parameters_by_group(self) -> Mapping[str, Group]:
+        return {"domains": Group(list(self.domains.parameters()), scale=10.0, schedule=Schedule(use="inverse_decay"))}
 
 
 def call_home() -> None:

@@ -147,7 +147,7 @@ def test_a_fault_of_behaviour_fails_its_check(kind: str, factory: str, id: str) 
     assert failed(kind, catalog(spec(kind, factory))) == {id}
 
 
-@pytest.mark.parametrize(("kind", "factory"), [*GOOD.items(), ("loss", "Teaches")])
+@pytest.mark.parametrize(("kind", "factory"), [*GOOD.items(), ("loss", "Teaches"), ("loss", "Adversary")])
 def test_what_is_not_broken_passes_everything(kind: str, factory: str) -> None:
     check_component(kind, "xyz.thing", catalog=catalog(spec(kind, factory)))
 
