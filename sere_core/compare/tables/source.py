@@ -207,7 +207,8 @@ class Source:
     def notes(self) -> tuple[str, ...]:
         """All notes of a table of scores by pair."""
         missing = any(not row.complete for row in self.summary.rows)
-        seeds = f"Missing runs: a dash means no run; a number in parentheses after a value says how many of the {len(self.plan.seeds)} seeds it rests on."
+        every = len(self.plan.seeds)
+        seeds = f"Missing runs: a dash means no run; a number in parentheses says on how many of {every} seeds a value rests."
         return (STANDING, *self.remarks(), *([seeds] if missing else []), *self.summary.notes)
 
 
