@@ -43,7 +43,7 @@ features 94126b3f; tuning none; evidence confirmed, reconstructed; chance 20.0 %
 
 * Best in bold, second underlined, among methods.
 * † ceiling: a ceiling, not a method: 5-shot inductive 5 folds speaker-disjoint norm=speaker target-supervised
-* Missing runs: - is none, a number in parentheses behind a value is that of its seeds (of 2).
+* Missing runs: a dash means no run; a number in parentheses says on how many of 2 seeds a value rests.
 * A note on 5 % &amp; more.
 """
 
