@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def test_a_resumed_stage_hides_the_epochs_that_are_done_again(run: RunInfo) -> N
     first = bus()
     train(first, run, 0, 3)
     end(first, run, KeyboardInterrupt())
+    time.sleep(1.01)  # event files are read in the order of their names, which count seconds and, within one, writers as text
     second = bus()
     train(second, run, 2, 4)
     end(second, run)
