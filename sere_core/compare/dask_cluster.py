@@ -193,7 +193,7 @@ def work(folder: str, job: str, call: str, needs: Needs, wanted: Mapping[str, st
     """Run one job of a call of `sere compare`, in a process of this worker, unless it lacks what the machine of that call has.
 
     Raises:
-        ProcessLostError: so that the job is given out again.
+        ProcessLostError: so that the job is submitted again.
     """
     if call not in _PROCESSES:  # a machine that may have joined, or changed, since the call began
         problems = differences(wanted, {"a worker that joined": facts(needs)})

@@ -174,7 +174,7 @@ def run_all(
     A job that another process works on is left to it.  When all others are done it is waited for, which `tell` says once; if that
     process gives up, the job is run here.
     """
-    left, waiting, told = list(jobs), list[str](), False
+    left, waiting, said = list(jobs), list[str](), False
     while left or waiting:
         if left:
             with closing(executor.run(folder, left)) as outcomes:
@@ -183,8 +183,8 @@ def run_all(
                         waiting.append(outcome.job)
                     else:
                         yield outcome
-        if waiting and not told:
-            told = True
+        if waiting and not said:
+            said = True
             tell(f"waiting for {len(waiting)} run(s) that another process works on")
         left = []
         while waiting and not left:

@@ -36,11 +36,11 @@ def track(samples: NDArray[np.float32], step: int, capacity: str) -> tuple[NDArr
     padded = np.pad(samples, WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::step][: 1 + len(samples) // step]
     level = 20 * np.log10(np.sqrt(np.mean(np.square(frames), axis=1, dtype=np.float64)) + 1e-12)
-    heard = level > max(level.max() - QUIET, FLOOR)
+    loud = level > max(level.max() - QUIET, FLOOR)
     f0, periodicity = np.zeros(len(frames)), np.zeros(len(frames))
-    if not heard.any():
+    if not loud.any():
         return f0.astype(np.float32), periodicity.astype(np.float32)
-    at = np.flatnonzero(heard)
+    at = np.flatnonzero(loud)
     posterior = posteriors(frames[at], capacity)
     for run in np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 1) + 1):
         f0[at[run]], periodicity[at[run]] = decode(posterior[run])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -17,7 +18,7 @@ G = TypeVar("G")
 Leaves = dict[str, list[Tensor]]
 
 
-class Kind(Generic[G]):
+class Kind(ABC, Generic[G]):
     """How the checks below handle a kind; `G` is what its `forward` is given.
 
     Attributes:
@@ -32,25 +33,29 @@ class Kind(Generic[G]):
     single = True
     training = True
 
+    @abstractmethod
     def build(self, subject: Subject, seed: int = 0) -> nn.Module:
         """A new component, in the mode in which it is checked."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def given(self, module: nn.Module, *, padding: float = 0.0, extra: int = 1, row: int | None = None, small: bool = False) -> G:
         """What it is given; of one utterance only if `row` says which; little enough for finite differences if `small`."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def results(self, module: nn.Module, given: G) -> dict[str, Tensor]:
         """Its results by name, without padding."""
-        raise NotImplementedError
+        ...
 
     def leaves(self, given: G) -> Leaves:
         """The tensors of what it is given that gradients may reach, by where they belong."""
         return {}
 
+    @abstractmethod
     def hard(self, subject: Subject) -> Iterator[tuple[str, nn.Module, G]]:
         """What results must be finite for: what it is called, the component, and what it is given."""
-        raise NotImplementedError
+        ...
 
     def frozen(self, module: nn.Module) -> dict[str, Tensor]:
         """What it makes before anything is trained, and the engine keeps."""

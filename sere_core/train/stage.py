@@ -21,7 +21,7 @@ from sere_core.train.whole import VisibleData
 from sere_registry import Group, Method, Phase, Place, Progress, Stage, error, suggest
 from sere_registry.training import READABLE, Schedule, reads, streams_of
 
-#: told where a path like "train.optimizer.use" stands in the config
+#: the place in the config of a path like "train.optimizer.use"
 Placed = Callable[[str], Place]
 
 
