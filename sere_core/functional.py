@@ -1,14 +1,20 @@
-"""Functions of rows `[n, D]`, and of logits and posteriors `[n, C]`."""
+"""Tensor functions and small modules that the engine and any plugin may use: each is said here once.
+
+Rows are `[n, D]`, logits and posteriors `[n, C]`, frames `[B, T, ...]` with a mask `[B, T]`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+M = TypeVar("M")
 
 
 def wide(values: Tensor) -> Tensor:
@@ -269,3 +275,167 @@ def mmd(within_a: Tensor, within_b: Tensor, across: Tensor, unbiased: bool = Fal
         return (kernel.sum() - kernel.diagonal().sum()) / (len(kernel) * (len(kernel) - 1))
 
     return off_diagonal(within_a) + off_diagonal(within_b) - 2 * across.mean()
+
+
+# -- frames without their padding, `[N, ...]` ----------------------------------------------------------------
+
+
+def on_real_frames(layer: Callable[[Tensor], Tensor], values: Tensor, mask: Tensor) -> Tensor:
+    """`layer` of every real frame of `values` `[B, T, F]`, and zeros in padding: `[B, T, d]`.
+
+    What stands in padding is not read, and gets no gradient.
+
+    >>> on_real_frames(lambda rows: rows + 1, torch.zeros(1, 2, 1), torch.tensor([[True, False]])).flatten().tolist()
+    [1.0, 0.0]
+    """
+    flat, places = values.flatten(0, 1), mask.flatten()
+    slots = places.nonzero().squeeze(1)
+    if len(slots) == len(places):  # no padding
+        return layer(flat).view(*values.shape[:2], -1)
+    return pad_rows(layer(pack_rows(flat, slots, places)), slots, places).view(*values.shape[:2], -1)
+
+
+def pack_rows(flat: Tensor, slots: Tensor, places: Tensor) -> Tensor:
+    """The real rows of a flattened padded batch, `[B * T, ...]` -> `[N, ...]`; gradients flow back, zeros into padding.
+
+    Args:
+        slots: `[N]` long, where the real rows stand.
+        places: `[B * T]` bool, the same as a mask.
+
+    >>> pack_rows(torch.tensor([[1.0], [9.0], [2.0]]), torch.tensor([0, 2]), torch.tensor([True, False, True])).flatten()
+    tensor([1., 2.])
+    """
+    if not (flat.requires_grad and torch.is_grad_enabled()):
+        return flat.index_select(0, slots)
+    return _Pack.apply(flat, slots, places)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def pad_rows(rows: Tensor, slots: Tensor, places: Tensor) -> Tensor:
+    """`[N, ...]` -> `[B * T, ...]`, zeros in padding: the inverse of `pack_rows`."""
+    return _Pad.apply(rows, slots, places)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def padded(rows: Tensor, places: Tensor) -> Tensor:
+    """Rows at the true places, zeros at the others; reading whole rows is several times faster than writing them there."""
+    origin = places.cumsum(0).mul_(places)
+    return torch.cat([rows.new_zeros(1, *rows.shape[1:]), rows]).index_select(0, origin)
+
+
+class _Pack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, flat: Tensor, slots: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        return flat.index_select(0, slots)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return padded(grad, *ctx.saved_tensors), None, None
+
+
+class _Pad(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, slots: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(slots)
+        return padded(rows, places)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return grad.index_select(0, *ctx.saved_tensors), None, None
+
+
+# -- modules that hold state ---------------------------------------------------------------------------------
+
+
+def frozen_copy(module: M) -> M:
+    """A copy of a `nn.Module` that needs no gradient: a teacher, or the network as it was."""
+    copied = copy.deepcopy(module)
+    cast(nn.Module, copied).requires_grad_(False)
+    return copied
+
+
+@torch.no_grad()
+def update_average(average: object, student: object, decay: float, step: int) -> None:
+    """Move the exponential moving average towards the student, after optimizer step number `step` (from 0).
+
+    average <- d average + (1 - d) student,  d = min(decay, 1 - 1 / (step + 2)): without that the first steps
+    would be stuck at the initial weights.  Buffers are copied.
+
+    >>> student = nn.Linear(1, 1)
+    >>> teacher = frozen_copy(student)
+    >>> update_average(teacher, student, decay=0.99, step=0)
+    """
+    decay = min(decay, 1.0 - 1.0 / (step + 2))
+    mine, theirs = cast(nn.Module, average), cast(nn.Module, student)
+    for mean, value in zip(mine.parameters(), theirs.parameters(), strict=True):
+        mean.lerp_(value, 1.0 - decay)
+    for kept, now in zip(mine.buffers(), theirs.buffers(), strict=True):
+        kept.copy_(now)
+
+
+class ResizableBuffers(nn.Module):
+    """A module with state whose size comes from the data: banks, pseudo-labels, a fitted matrix.
+
+    `resizable` names such buffers, each with the dimension that is free: it may be 0 at first and be assigned
+    at any size; loading a state takes over its size, so that a checkpoint restores it.
+
+    >>> class Assigned(ResizableBuffers):
+    ...     resizable = {"rows": 0}
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.register_buffer("rows", torch.zeros(0, 2))
+    >>> full, empty = Assigned(), Assigned()
+    >>> full.rows = torch.ones(3, 2)
+    >>> empty.load_state_dict(full.state_dict())
+    <All keys matched successfully>
+    >>> empty.rows.shape
+    torch.Size([3, 2])
+    """
+
+    resizable: Mapping[str, int] = {}
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *args: Any) -> None:
+        for name, free in self.resizable.items():
+            buffer, stored = getattr(self, name), state_dict.get(prefix + name)
+            if stored is not None and stored.dim() == buffer.dim():
+                sizes = list(buffer.shape)
+                sizes[free] = stored.shape[free]
+                setattr(self, name, buffer.new_empty(sizes))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class MemoryBank(ResizableBuffers):
+    """Unit embeddings `[n, D]` and posteriors `[n, C]` of a stream's utterances, by their position in it.
+
+    Empty until filled; both are part of the state.  Nothing in them has a gradient.
+
+    >>> bank = MemoryBank(dim=2, classes=3)
+    >>> bank.fill(torch.tensor([[3.0, 4.0]]), torch.full((1, 3), 1 / 3))
+    >>> bank.embeddings
+    tensor([[0.6000, 0.8000]])
+    """
+
+    resizable: Mapping[str, int] = {"embeddings": 0, "posteriors": 0}
+    embeddings: Tensor
+    posteriors: Tensor
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("embeddings", torch.zeros(0, dim))
+        self.register_buffer("posteriors", torch.zeros(0, classes))
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    @torch.no_grad()
+    def fill(self, embeddings: Tensor, posteriors: Tensor) -> None:
+        """Take over a whole stream, in its order."""
+        self.embeddings, self.posteriors = unit_rows(wide(embeddings)), wide(posteriors).clone()
+
+    @torch.no_grad()
+    def write(self, index: Tensor, embeddings: Tensor, posteriors: Tensor) -> None:
+        """Overwrite the rows at `index` `[B]`; of an utterance that is there twice, the last counts."""
+        positions, group = torch.unique(index, return_inverse=True)
+        turn = torch.arange(len(index), device=index.device)
+        last = torch.zeros_like(positions).scatter_reduce_(0, group, turn, "amax", include_self=False)
+        self.embeddings[positions] = unit_rows(wide(embeddings))[last].to(self.embeddings.dtype)
+        self.posteriors[positions] = wide(posteriors)[last].to(self.posteriors.dtype)
