@@ -54,7 +54,7 @@ CODES: dict[str, str] = {
     "D610": "a corpus file or label is not of the declared layout",
     "D611": "a stream or label was read that the stage may not see",
     "D612": "an utterance is too short for the encoder",
-    "T501": "a loss is not a finite scalar",
+    "T501": "a loss is not finite",
     "T502": "a run was interrupted",
     "T503": "an unfinished run is in the way",
     "T504": "another process works in this run folder",

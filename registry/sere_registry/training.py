@@ -39,6 +39,22 @@ def reads(loss: Loss | Phase) -> frozenset[str]:
     return frozenset(inspect.signature(function).parameters) if named is None else named
 
 
+def not_terms(found: object) -> str:
+    """What `found` is instead of a mapping from names to scalar tensors; "" where it is one.
+
+    >>> not_terms({"gap": [1.0]}), not_terms({})
+    ("a list, not a scalar tensor, as 'gap'", '')
+    """
+    if not isinstance(found, Mapping):
+        return f"a {type(found).__name__}, not a mapping from names to scalars"
+    for name, term in found.items():
+        shape = getattr(term, "shape", None)
+        if shape is None or len(shape) or not hasattr(term, "requires_grad"):
+            what = f"a {type(term).__name__}" if shape is None else f"shape {tuple(shape)}"
+            return f"{what}, not a scalar tensor, as '{name}'"
+    return ""
+
+
 def streams_of(names: frozenset[str]) -> frozenset[Stream]:
     """The streams behind what is read: `support` is made of the labelled one.
 

@@ -113,7 +113,10 @@ class Builder:
 
     def _component(self, path: str, kind: str, context: BuildContext) -> nn.Module:
         bound = self.resolved.components[path]
-        component: object = self._seeded(path, lambda: bound.build(context))
+        try:
+            component: object = self._seeded(path, lambda: bound.build(context))
+        except SereError as cause:
+            raise SereError(*(self._placed(each, path) for each in cause.problems)) from cause
         if not isinstance(component, nn.Module):
             raise error(
                 "B403",
@@ -123,6 +126,14 @@ class Builder:
             )
         self.built(kind, context.id, bound.full_name)
         return component
+
+    def _placed(self, problem: Problem, path: str) -> Problem:
+        """What a component says while it is built, with its name and the place in the config."""
+        if problem.place.file:
+            return problem
+        bound, place = self.resolved.components[path], self.resolved.place(problem.place.path or path)
+        what = f"{bound.spec.kind} '{bound.full_name}' of {bound.owner}: {problem.message}"
+        return replace(problem, message=what, place=place)
 
     def _seeded(self, name: str, build: Callable[[], T]) -> T:
         reseed(self.seed, "init", name)

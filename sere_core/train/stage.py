@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from sere_core.config.model import Train
 from sere_core.rng import reseed
@@ -19,7 +18,7 @@ from sere_core.train.network import network
 from sere_core.train.streams import BatchMaker, Raw
 from sere_core.train.whole import VisibleData
 from sere_registry import Group, Method, Phase, Place, Progress, Stage, error, suggest
-from sere_registry.training import READABLE, Schedule, reads, streams_of
+from sere_registry.training import READABLE, Schedule, not_terms, reads, streams_of
 
 #: the place in the config of a path like "train.optimizer.use"
 Placed = Callable[[str], Place]
@@ -176,12 +175,9 @@ class StageRunner:
 
     def _checked(self, phase: Phase, terms: object, raws: Mapping[str, Raw], progress: Progress) -> dict[str, float]:
         """The terms as numbers; anything that is not a finite scalar ends the run with its name and its utterances."""
-        if not isinstance(terms, Mapping):
-            raise error("B403", f"phase '{phase.name}' returns a {type(terms).__name__}, not a mapping from names to scalars")
-        for name, term in terms.items():
-            if not isinstance(term, Tensor) or term.dim() != 0:
-                what = f"shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
-                raise error("T501", f"the term '{name}' of phase '{phase.name}' is not a scalar tensor but {what}")
+        wrong = not_terms(terms)
+        if wrong or not isinstance(terms, Mapping):
+            raise error("B403", f"phase '{phase.name}' returns {wrong}")
         if not terms:
             return {}
         numbers = torch.stack([term.detach().float() for term in terms.values()]).tolist()

@@ -51,7 +51,7 @@ CONFIG = {
     "an argument that the optimizer does not take": (("train.optimizer.params={rate: 0.1}",), "C302", 2, "train.optimizer", "rate"),
     "a device that is not there": (("train.device='cuda:63'",), "X702", 4, "train.device", "available here: cpu"),
     "a loss that reads a field, and none": (("resonance=null",), "C311", 2, "resonance"),
-    "losses for a method that brings its own": (("method.use=mcd",), "C311", 2, "losses"),
+    "losses for a method that brings its own": (("method.use=mcd",), "C311", 2, "tiny.yaml:", "losses: ", "method 'sere.mcd' of sere "),
     "no losses": (("losses=null",), "C311", 2, "losses"),
     "views of waveforms that nobody reads": (
         ("encoders.small={use: acoustic}", "views.strong=[{use: noise}]", "losses.adapt={use: fixmatch}"), "C311", 2, "views.strong",

@@ -141,7 +141,7 @@ class _NotScalar(nn.Module):
 
 
 def test_a_term_that_is_no_scalar_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SereError, match=r"T501.*rows.*\(9,\)"):
+    with pytest.raises(SereError, match=r"B403.*\(9,\).*rows"):
         toy(adapt=lambda context: _NotScalar()).trainer(tmp_path).run()
 
 

@@ -22,14 +22,13 @@ class OwnLosses(nn.Module):
         SereError: C311 if the config has losses: they would silently do nothing.
     """
 
-    name = ""
     params: Params
 
     def __init__(self, params: Params, context: MethodContext) -> None:
         super().__init__()
         if context.losses:
-            message = f"method '{self.name}' brings its own losses; these would do nothing: {', '.join(sorted(context.losses))}"
-            raise error("C311", message, hint="remove them, or use method 'joint'", place="losses")
+            message = f"it brings its own losses; these would do nothing: {', '.join(sorted(context.losses))}"
+            raise error("C311", message, "remove them, or use method 'joint'", place="losses")
         self.params = params
         self.backbone = context.backbone
         self.classes = len(context.classes)

@@ -130,7 +130,6 @@ def with_constant(vectors: Tensor) -> Tensor:
 class Jdar(OwnLosses):
     """One stage that solves for the projection P `[F + 1, C]`; the backbone stays as it is."""
 
-    name = "jdar"
     params: JdarParams
     projection: Tensor
 

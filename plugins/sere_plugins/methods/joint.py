@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sere_core.functional import frozen_copy, update_average
 from sere_plugins.specs.methods import JointParams
 from sere_registry import Backbone, Group, LabelledBatch, Loss, MethodContext, Phase, Progress, Stage, StageData, UnlabelledBatch, error
-from sere_registry.training import reads, streams_of
+from sere_registry.training import not_terms, reads, streams_of
 
 
 class Joint(nn.Module):
@@ -54,9 +54,9 @@ class Joint(nn.Module):
         for name, loss in self.losses.items():
             weighted = self.weights[name]
             found = loss(**{key: progress if key == "progress" else batches[key] for key in self.reads[name]})  # type: ignore[operator]
-            if not isinstance(found, Mapping):
-                what = f"{weighted.title}: its forward returns a {type(found).__name__}, not a mapping from names to scalars"
-                raise error("B403", what, 'return {"name": term}', weighted.place)
+            wrong = not_terms(found)
+            if wrong:
+                raise error("B403", f"{weighted.title}: its forward returns {wrong}", 'return {"name": term}', weighted.place)
             weight = weighted.weight(progress.fraction)
             terms.update({f"{name}.{term}": weight * value for term, value in found.items()})
         return terms

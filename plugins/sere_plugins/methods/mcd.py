@@ -39,7 +39,6 @@ def class_balance(posteriors: Tensor) -> Tensor:
 class Mcd(OwnLosses):
     """A generator (everything but the classifier) and two classifiers, the backbone's and one of its own."""
 
-    name = "mcd"
     params: McdParams
 
     def __init__(self, params: McdParams, context: MethodContext) -> None:

@@ -55,7 +55,6 @@ def attraction(posteriors: Tensor, scores: Tensor, around: Neighbourhood, affini
 class Nrc(OwnLosses):
     """Two stages that share nothing but the network: the second is built anew, without a handle on the source."""
 
-    name = "nrc"
     params: NrcParams
 
     def __init__(self, params: NrcParams, context: MethodContext) -> None:
