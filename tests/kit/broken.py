@@ -1,10 +1,11 @@
-"""Plugins that are broken in one way each, beside ones that are not."""
+"""Plugins that are not broken, and the table of faults that make a broken one of each: one fault, one check that fails."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
+import functools
 import json
+import random
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -36,8 +37,13 @@ from sere_registry.hookspecs import hookimpl
 
 
 class Plain(nn.Module):
+    """What `touch` does to its results is where the faults below that all kinds may have come in."""
+
     def __init__(self, params: Any, context: BuildContext) -> None:
         super().__init__()
+
+    def touch(self, value: Tensor) -> Tensor:
+        return value
 
 
 # --- losses: the distance of the means of S_l and T_u -------------------------------------------------------------------
@@ -45,10 +51,14 @@ class Plain(nn.Module):
 
 class GoodLoss(Plain):
     def forward(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Mapping[str, Tensor]:
-        return {"gap": self.gap(labelled, target)}
+        return {"gap": self.touch(self.gap(labelled, target))}
 
     def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        return (labelled.embedding.mean(dim=0) - target.embedding.mean(dim=0)).square().sum()
+        return squared(labelled.embedding.mean(dim=0) - target.embedding.mean(dim=0))
+
+
+def squared(gap: Tensor) -> Tensor:
+    return gap.square().sum()
 
 
 class Adversary(nn.Module):
@@ -71,84 +81,6 @@ def call_home() -> None:
     """What a component does that fetches something and makes do where it cannot."""
     with contextlib.suppress(OSError):
         socket.create_connection(("192.0.2.1", 9), 0.1)
-
-
-class CallsHomeWhenBuilt(GoodLoss):
-    def __init__(self, params: Any, context: BuildContext) -> None:
-        super().__init__(params, context)
-        call_home()
-
-
-class CallsHomeAtEachStep(GoodLoss):
-    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        call_home()
-        return super().gap(labelled, target)
-
-
-class NotScalar(GoodLoss):
-    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        return (labelled.embedding.mean(dim=0) - target.embedding.mean(dim=0)).square()
-
-
-class NotFinite(GoodLoss):
-    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        return (super().gap(labelled, target) * -1.0).log()
-
-
-class NeedsTwo(GoodLoss):
-    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        spread = target.embedding.std(dim=0).sum() if len(target) + len(labelled) < 3 else target.embedding.sum() * 0
-        return super().gap(labelled, target) + spread
-
-
-class NoGradient(GoodLoss):
-    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        return (labelled.embedding.detach().mean(dim=0) - target.embedding.mean(dim=0)).square().sum()
-
-
-class IgnoresMask(GoodLoss):
-    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        return (labelled.embedding.mean(dim=0) - target.frames.values.mean(dim=(0, 1))).square().sum()
-
-
-class OrderSensitive(GoodLoss):
-    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        place = torch.arange(1, len(target) + 1).to(target.embedding)
-        return (labelled.embedding.mean(dim=0) - (place[:, None] * target.embedding).mean(dim=0)).square().sum()
-
-
-class Nondeterministic(GoodLoss):
-    counter = itertools.count(1)
-
-    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        return super().gap(labelled, target) * (1 + 1e-3 * next(self.counter))
-
-
-class ForgetsState(GoodLoss):
-    def __init__(self, params: Any, context: BuildContext) -> None:
-        super().__init__(params, context)
-        self.weights = torch.rand(context.embedding_dim).double()
-
-    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        difference = labelled.embedding.mean(dim=0) - target.embedding.mean(dim=0)
-        return (self.weights.to(difference) * difference.square()).sum()
-
-
-class WrongGradient(GoodLoss):
-    def gap(self, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
-        right = super().gap(labelled, target)
-        return 2 * right - right.detach()
-
-
-class ReadsLabels(GoodLoss):
-    def forward(self, labelled: LabelledBatch, target_labels: Any) -> Mapping[str, Tensor]:  # type: ignore[override]
-        return {}
-
-
-class ReadsLess(GoodLoss):
-    """Says that it reads the target alone, and cannot do without the source."""
-
-    reads = frozenset({"target"})
 
 
 class Teaches(GoodLoss):
@@ -184,7 +116,7 @@ class GoodField(Plain):
         return nn.functional.normalize(batch.embedding, dim=1)
 
     def every(self, a: Any, b: Any) -> Tensor:
-        return self.unit(a) @ self.unit(b).T
+        return self.touch(self.unit(a) @ self.unit(b).T)
 
     def similarity(self, a: Any, b: Any) -> Tensor:
         return self.every(a, b).detach()
@@ -193,100 +125,6 @@ class GoodField(Plain):
         picks = torch.arange(len(a)) if picks is None else picks
         similarity = self.every(a, b)[torch.arange(len(a)), picks]
         return Resonance(similarity, self.representation(b)[picks], self.representation(a) if both else None)
-
-
-class Unbounded(GoodField):
-    def unit(self, batch: Any) -> Tensor:
-        found: Tensor = batch.embedding
-        return found
-
-
-class NotSymmetric(GoodField):
-    def every(self, a: Any, b: Any) -> Tensor:
-        return 0.5 * super().every(a, b) + 0.1 * torch.tanh(a.embedding.sum(dim=1, keepdim=True))
-
-
-class FieldIgnoresMask(GoodField):
-    def representation(self, batch: Any) -> Tensor:
-        found: Tensor = batch.frames.values.sum(dim=1)
-        return found
-
-
-class WrongMap(GoodField):
-    """A map of frames of another field."""
-
-    def frame_map(self, a: Any, b: Any) -> FrameMap:
-        rows, columns = (side.frames.mask[0].sum() for side in (a, b))
-        even = torch.full((rows, columns), 1.0 / float(columns), dtype=a.frames.values.dtype)
-        return FrameMap(even.detach(), even, torch.full((rows,), 1.0 / float(rows), dtype=even.dtype))
-
-
-class WrongDiagonal(GoodField):
-    """Without picks it looks at other pairs than with them."""
-
-    def aligned(self, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
-        return super().aligned(a, b, torch.arange(len(a)).roll(1) if picks is None else picks, both=both)
-
-
-class WrongReverse(GoodField):
-    """Both directions get the same representation."""
-
-    def aligned(self, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
-        found = super().aligned(a, b, picks)
-        return Resonance(found.similarity, found.aligned, found.aligned if both else None)
-
-
-class GradedSearch(GoodField):
-    def similarity(self, a: Any, b: Any) -> Tensor:
-        return self.every(a, b)
-
-
-class DependsOnCompany(GoodField):
-    def unit(self, batch: Any) -> Tensor:
-        centred = batch.embedding - 0.1 * batch.embedding.mean(dim=0)
-        return nn.functional.normalize(centred, dim=1)
-
-
-class SteepField(GoodField):
-    """Adds the distance of each embedding from itself: 0, where the gradient of a root is not finite."""
-
-    def representation(self, batch: Any) -> Tensor:
-        found = super().representation(batch)
-        return found + (found - found.detach()).square().sum(dim=1, keepdim=True).sqrt()
-
-
-class FieldWrongGradient(GoodField):
-    def every(self, a: Any, b: Any) -> Tensor:
-        right = super().every(a, b)
-        return 2 * right - right.detach()
-
-
-class FieldSpare(GoodField):
-    """A layer that nothing passes through."""
-
-    def __init__(self, params: Any, context: BuildContext) -> None:
-        super().__init__(params, context)
-        self.spare = nn.Linear(2, 2)
-
-
-class FieldWavers(GoodField):
-    """Every similarity a little larger than the one before."""
-
-    counter = itertools.count(1)
-
-    def every(self, a: Any, b: Any) -> Tensor:
-        return super().every(a, b) * (0.5 + 1e-6 * next(self.counter))
-
-
-class FieldForgets(GoodField):
-    """A scale that is drawn, and written down nowhere."""
-
-    def __init__(self, params: Any, context: BuildContext) -> None:
-        super().__init__(params, context)
-        self.scale = float(torch.rand(()))
-
-    def every(self, a: Any, b: Any) -> Tensor:
-        return self.scale * super().every(a, b)
 
 
 # --- encoders: a linear map of frames of 320 samples --------------------------------------------------------------------
@@ -314,77 +152,17 @@ class GoodEncoder(Plain):
 
     def forward(self, frames: Frames) -> Frames:
         clean = frames.values.masked_fill(~frames.mask.unsqueeze(-1), 0.0)
-        return Frames(self.values(clean, frames.mask), frames.mask, self.rate)
-
-    def values(self, clean: Tensor, mask: Tensor) -> Tensor:
-        found: Tensor = self.map(clean)
-        return found
-
-
-class BatchDiffers(GoodEncoder):
-    def values(self, clean: Tensor, mask: Tensor) -> Tensor:
-        found = super().values(clean, mask)
-        return found - found[mask].mean(dim=0)
-
-
-class Untrained(GoodEncoder):
-    def __init__(self, params: Any, context: BuildContext) -> None:
-        super().__init__(params, context)
-        self.spare = nn.Linear(2, 2)
-
-
-class EncoderForgets(GoodEncoder):
-    def __init__(self, params: Any, context: BuildContext) -> None:
-        super().__init__(params, context)
-        self.shift = float(torch.rand(()))
-
-    def values(self, clean: Tensor, mask: Tensor) -> Tensor:
-        return super().values(clean, mask) + self.shift
-
-
-class EncoderIgnoresMask(GoodEncoder):
-    def forward(self, frames: Frames) -> Frames:
-        found = self.map(frames.values) + 1e-3 * frames.values.sum(dim=(1, 2), keepdim=True)
-        return Frames(found, frames.mask, self.rate)
-
-
-class EncoderWrongGradient(GoodEncoder):
-    def values(self, clean: Tensor, mask: Tensor) -> Tensor:
-        right = super().values(clean, mask)
-        return 2 * right - right.detach()
-
-
-class EncoderNotFinite(GoodEncoder):
-    """A logarithm of the energy: not finite in silence."""
-
-    def values(self, clean: Tensor, mask: Tensor) -> Tensor:
-        energy = clean.square().sum(dim=2, keepdim=True)
-        return super().values(clean, mask) + torch.where(mask.unsqueeze(-1), energy, torch.ones_like(energy)).log()
-
-
-class ExtractsAtRandom(GoodEncoder):
-    counter = itertools.count(1)
-
-    def extract(self, waveform: Any, contours: Any, hop: float) -> Any:
-        return super().extract(waveform, contours, hop) + np.float32(next(self.counter))
-
-
-class WrongWidth(GoodEncoder):
-    dim = 3
-
-    def __init__(self, params: Any, context: BuildContext) -> None:
-        super().__init__(params, context)
-        self.map = nn.Linear(self.input_dim, 5)
+        return Frames(self.touch(self.map(clean)), frames.mask, self.rate)
 
 
 # --- methods: minimise the losses of the config -------------------------------------------------------------------------
 
 
-class GoodMethod(nn.Module):
+class GoodMethod(Plain):
     sees: frozenset[Any] = frozenset({"labelled"})
 
     def __init__(self, params: Any, context: Any) -> None:
-        super().__init__()
+        super().__init__(params, context)
         self.backbone = context.backbone
         self.losses = nn.ModuleDict({name: weighted.loss for name, weighted in context.losses.items()})
         self.weights = {name: weighted.weight(0.0) for name, weighted in context.losses.items()}
@@ -401,80 +179,17 @@ class GoodMethod(nn.Module):
         for name, loss in self.losses.items():
             named = {"classify": ("labelled",), "adapt": ("source", "target")}.get(name, ("labelled",))
             for term, value in loss(**{stream: given[stream] for stream in named}).items():
-                found[f"{name}.{term}"] = self.weights[name] * value
+                found[f"{name}.{term}"] = self.share(name) * value
         return found
+
+    def share(self, name: str) -> float:
+        return self.weights[name]  # type: ignore[no-any-return]
 
     def parameters_by_group(self) -> dict[str, Group]:
         return {"all": Group(tuple(self.parameters()))}
 
     def predict(self, batch: Any) -> Tensor:
-        return batch.logits.softmax(dim=1)  # type: ignore[no-any-return]
-
-
-class ReadsUndeclared(GoodMethod):
-    def phase(self) -> Phase:
-        return Phase("step", self.terms, ("all",), reads=frozenset({"labelled", "source", "target"}))
-
-    def stages(self) -> list[Stage]:
-        return [Stage("all", frozenset({"labelled", "source"}), phases=(self.phase(),))]
-
-
-class MethodForgets(GoodMethod):
-    """A temperature that is learned from nothing, and written down nowhere."""
-
-    def __init__(self, params: Any, context: Any) -> None:
-        super().__init__(params, context)
-        self.temperature = 1 + float(torch.rand(()))
-
-    def predict(self, batch: Any) -> Tensor:
-        return (batch.logits / self.temperature).softmax(dim=1)  # type: ignore[no-any-return]
-
-
-class DoesNotResume(GoodMethod):
-    """Counts its steps in a number that no state_dict holds."""
-
-    def __init__(self, params: Any, context: Any) -> None:
-        super().__init__(params, context)
-        self.steps = 0
-
-    def terms(self, **given: Any) -> dict[str, Tensor]:
-        self.steps += 1
-        return {name: value / self.steps for name, value in super().terms(**given).items()}
-
-
-class IgnoresWeights(GoodMethod):
-    def __init__(self, params: Any, context: Any) -> None:
-        super().__init__(params, context)
-        self.weights = dict.fromkeys(self.weights, 1.0)
-
-
-class NotPosteriors(GoodMethod):
-    def predict(self, batch: Any) -> Tensor:
-        return batch.logits  # type: ignore[no-any-return]
-
-
-class SpendsHalf(GoodMethod):
-    """Its one stage takes half of the epochs, and nothing the others."""
-
-    def stages(self) -> list[Stage]:
-        return [replace(stage, budget=0.5) for stage in super().stages()]
-
-
-class HoldsUnused(GoodMethod):
-    """A layer in a group that no loss reaches."""
-
-    def __init__(self, params: Any, context: Any) -> None:
-        super().__init__(params, context)
-        self.spare = nn.Linear(2, 2)
-
-
-class PredictsOtherwise(GoodMethod):
-    """Every prediction a little sharper than the one before."""
-
-    counter = itertools.count(1)
-
-    def predict(self, batch: Any) -> Tensor:
-        return (batch.logits * (1 + 1e-3 * next(self.counter))).softmax(dim=1)  # type: ignore[no-any-return]
+        return self.touch(batch.logits).softmax(dim=1)
 
 
 # --- views, selectors, dynamics, hooks ----------------------------------------------------------------------------------
@@ -494,42 +209,6 @@ class GoodView:
         return frames.mask
 
 
-class GrowsMask(GoodView):
-    def mask(self, frames: Frames) -> Tensor:
-        return torch.cat([frames.mask[:, :1], frames.mask[:, :-1]], dim=1) | frames.mask
-
-
-class OwnDraws(GoodView):
-    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
-        return super().__call__(frames, torch.default_generator)
-
-
-class ChangesInput(GoodView):
-    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
-        found = super().__call__(Frames(frames.values.clone(), frames.mask, frames.rate), generator)
-        frames.values.mul_(1.5)
-        return found
-
-
-class AlwaysTheSame(GoodView):
-    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
-        return frames
-
-
-class DropsFrame(GoodView):
-    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
-        found = super().__call__(frames, generator)
-        return Frames(found.values[:, 1:], found.mask[:, 1:], found.rate)
-
-
-class DrawsForPadding(GoodView):
-    """A draw for each frame, padded ones too: the draws of a row depend on how long the rows before it are padded."""
-
-    def __call__(self, frames: Frames, generator: torch.Generator) -> Frames:
-        noise = torch.randn(frames.values.shape, generator=generator)
-        return Frames(frames.values + 0.1 * noise * frames.mask.unsqueeze(-1), frames.mask, frames.rate)
-
-
 class GoodSelector:
     def __init__(self, params: Any, context: BuildContext) -> None:
         pass
@@ -538,110 +217,21 @@ class GoodSelector:
         return float(target.amax(dim=1).mean())
 
 
-class ReadsTruth(GoodSelector):
-    def score(self, target: Tensor, labels: Tensor) -> float:  # type: ignore[override]
-        return 0.0
-
-
-class InfiniteScore(GoodSelector):
-    def score(self, target: Tensor) -> float:
-        return float(target.log().sum(dim=1).min() * 0 - (1 - target).log().amin())
-
-
-class Moody(GoodSelector):
-    counter = itertools.count(1)
-
-    def score(self, target: Tensor) -> float:
-        return float(next(self.counter))
-
-
-class Contrary(GoodSelector):
-    def score(self, target: Tensor) -> float:
-        return -super().score(target)
-
-
 class GoodDynamics(Plain):
     contours = ("rms",)
     static_dim, dim = 1, 1
-
-    def prepare(self, contours: Any) -> Any:
-        return contours["rms"][:, None]
-
-    def forward(self, static: Frames, context: Frames) -> Frames:
-        clean = static.values.masked_fill(~context.mask.unsqueeze(-1), 0.0)
-        return Frames(self.values(clean) * context.mask.unsqueeze(-1), context.mask, context.rate)
-
-    def values(self, clean: Tensor) -> Tensor:
-        return clean
-
-
-class SeesCompany(GoodDynamics):
-    def values(self, clean: Tensor) -> Tensor:
-        return clean - clean.amax(dim=0, keepdim=True)
-
-
-class DividesBySilence(GoodDynamics):
-    def values(self, clean: Tensor) -> Tensor:
-        return clean / clean.sum(dim=1, keepdim=True)
-
-
-class LeavesPadding(GoodDynamics):
-    def forward(self, static: Frames, context: Frames) -> Frames:
-        clean = static.values.masked_fill(~context.mask.unsqueeze(-1), 0.0)
-        return Frames(clean + 1, context.mask, context.rate)
-
-
-class ContextOfPadding(GoodDynamics):
-    """Adds a mean over all frames of the context, padded ones too."""
-
-    def forward(self, static: Frames, context: Frames) -> Frames:
-        found = super().forward(static, context)
-        mean = 1e-3 * context.values.nan_to_num().sum(dim=(1, 2), keepdim=True)
-        return Frames(found.values + mean * context.mask.unsqueeze(-1), found.mask, found.rate)
-
-
-class TooNarrow(GoodDynamics):
-    """Says two features and gives one."""
-
-    dim = 2
-
-
-class SpareDynamics(GoodDynamics):
-    """A layer that nothing passes through."""
-
-    def __init__(self, params: Any, context: BuildContext) -> None:
-        super().__init__(params, context)
-        self.spare = nn.Linear(2, 2)
-
-
-class DynamicsForgets(GoodDynamics):
-    """A shift that is drawn, and written down nowhere."""
-
-    def __init__(self, params: Any, context: BuildContext) -> None:
-        super().__init__(params, context)
-        self.shift = float(torch.rand(()))
-
-    def values(self, clean: Tensor) -> Tensor:
-        return clean + self.shift
-
-
-class DynamicsWaver(GoodDynamics):
-    """Noise on every feature, in evaluation too."""
-
-    def values(self, clean: Tensor) -> Tensor:
-        return clean + 1e-3 * torch.rand_like(clean)
-
-
-class DynamicsWrongGradient(GoodDynamics):
-    """A gate whose gradient is twice what it should be."""
 
     def __init__(self, params: Any, context: BuildContext) -> None:
         super().__init__(params, context)
         self.gate = nn.Parameter(torch.ones(()))
 
-    def values(self, clean: Tensor) -> Tensor:
-        right = self.gate * clean
-        return 2 * right - right.detach()
+    def prepare(self, contours: Any) -> Any:
+        return contours["rms"][:, None]
+
+    def forward(self, static: Frames, context: Frames) -> Frames:
+        inside = context.mask.unsqueeze(-1)
+        clean = static.values.masked_fill(~inside, 0.0)
+        return Frames(self.touch(self.gate * clean) * inside, context.mask, context.rate)
 
 
 class GoodHook:
@@ -651,36 +241,6 @@ class GoodHook:
     @hookimpl
     def sere_run_start(self, run: Any) -> None:
         """Is told."""
-
-
-class Unmarked(GoodHook):
-    def sere_run_start(self, run: Any) -> None:
-        """Lacks @hookimpl."""
-
-
-class StumblesAtStep(GoodHook):
-    @hookimpl
-    def sere_step_end(self, losses: Mapping[str, float]) -> None:
-        raise KeyError("a loss of its own")
-
-
-class KnowsLossesOnly(GoodHook):
-    """Takes every component for a loss, as all are that the kit's short made-up run tells it of."""
-
-    @hookimpl
-    def sere_component_built(self, kind: str) -> None:
-        if kind != "loss":
-            raise ValueError(kind)
-
-
-class AnnotatesScores(GoodHook):
-    """Adds a note of its own to what the record says, once the run is over and the record is sealed."""
-
-    @hookimpl
-    def sere_run_end(self, run: Any, error: Any) -> None:
-        path = run.folder / "scores.json"
-        if error is None and path.exists():
-            path.write_text(json.dumps({**json.loads(path.read_text()), "note": "our best run"}, indent=2))
 
 
 # --- corpora: tones of two speakers and two emotions --------------------------------------------------------------------
@@ -716,41 +276,281 @@ class GoodCorpus:
                 soundfile.write(utterance.recording.path, 0.1 * np.sin(np.arange(6400) * (0.05 + 0.01 * number)), 16000)
 
 
-class NotSorted(GoodCorpus):
-    def utterances(self) -> list[Utterance]:
-        return super().utterances()[::-1]
+# --- faults of any kind ---------------------------------------------------------------------------------------------------
 
 
-class SpeaksAnother(GoodCorpus):
-    """Declares a language that none of its utterances is in."""
+class Forgets:
+    """A scale that is drawn, and written down nowhere."""
 
-    languages = ("xx", "yy")
+    def __init__(self, params: Any, context: Any) -> None:
+        super().__init__(params, context)  # type: ignore[call-arg]
+        self.scale = float(torch.rand(()))
+
+    def touch(self, value: Tensor) -> Tensor:
+        return self.scale * value
 
 
-class LosesSpeaker(GoodCorpus):
+class Wavers:
+    """Every result another one than the one before."""
+
+    def touch(self, value: Tensor) -> Tensor:
+        return random.uniform(0.5, 1.0) * value
+
+
+class Steeper:
+    """A gradient that is twice what it should be."""
+
+    def touch(self, value: Tensor) -> Tensor:
+        return 2 * value - value.detach()
+
+
+class Spare:
+    """A layer that nothing passes through."""
+
+    def __init__(self, params: Any, context: Any) -> None:
+        super().__init__(params, context)  # type: ignore[call-arg]
+        self.spare = nn.Linear(2, 2)
+
+
+class SeesCompany:
+    """Results that depend on the rest of the batch."""
+
+    def touch(self, value: Tensor) -> Tensor:
+        return value - value.mean(dim=0, keepdim=True)
+
+
+class CallsHome:
+    """When it is built."""
+
+    def __init__(self, params: Any, context: Any) -> None:
+        super().__init__(params, context)  # type: ignore[call-arg]
+        call_home()
+
+
+# --- faults of one kind ----------------------------------------------------------------------------------------------------
+
+
+def calls_home(self: GoodLoss, value: Tensor) -> Tensor:
+    call_home()
+    return value
+
+
+def needs_two(self: GoodLoss, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+    spread = target.embedding.std(dim=0).sum() if len(target) + len(labelled) < 3 else target.embedding.sum() * 0
+    return GoodLoss.gap(self, labelled, target) + spread
+
+
+def order_sensitive(self: GoodLoss, labelled: LabelledBatch, target: UnlabelledBatch) -> Tensor:
+    place = torch.arange(1, len(target) + 1).to(target.embedding)[:, None]
+    return squared(labelled.embedding.mean(dim=0) - (place * target.embedding).mean(dim=0))
+
+
+def map_of_another(self: GoodField, a: Any, b: Any) -> FrameMap:
+    rows, columns = (side.frames.mask[0].sum() for side in (a, b))
+    even = torch.full((rows, columns), 1.0 / float(columns), dtype=a.frames.values.dtype)
+    return FrameMap(even.detach(), even, torch.full((rows,), 1.0 / float(rows), dtype=even.dtype))
+
+
+def wrong_diagonal(self: GoodField, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+    """Without picks it looks at other pairs than with them."""
+    return GoodField.aligned(self, a, b, torch.arange(len(a)).roll(1) if picks is None else picks, both=both)
+
+
+def wrong_reverse(self: GoodField, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+    """Both directions get the same representation."""
+    found = GoodField.aligned(self, a, b, picks)
+    return replace(found, reverse=found.aligned if both else None)
+
+
+def steep(self: GoodField, batch: Any) -> Tensor:
+    """Adds the distance of each embedding from itself: 0, where the gradient of a root is not finite."""
+    found: Tensor = batch.embedding
+    return found + (found - found.detach()).square().sum(dim=1, keepdim=True).sqrt()
+
+
+def sums_padding(self: GoodEncoder, frames: Frames) -> Frames:
+    found = self.map(frames.values) + 1e-3 * frames.values.sum(dim=(1, 2), keepdim=True)
+    return Frames(found, frames.mask, self.rate)
+
+
+def log_energy(self: GoodEncoder, frames: Frames) -> Frames:
+    """Not finite in silence."""
+    found, inside = GoodEncoder.forward(self, frames), frames.mask.unsqueeze(-1)
+    energy = frames.values.square().sum(dim=2, keepdim=True)
+    return replace(found, values=found.values + torch.where(inside, energy, 1.0).log())
+
+
+def counts_steps(self: GoodMethod, **given: Any) -> dict[str, Tensor]:
+    """In a number that no state_dict holds."""
+    self.steps = getattr(self, "steps", 0) + 1  # type: ignore[assignment, operator]
+    return {name: value / self.steps for name, value in GoodMethod.terms(self, **given).items()}
+
+
+def changes_input(self: GoodView, frames: Frames, generator: torch.Generator) -> Frames:
+    found = GoodView.__call__(self, replace(frames, values=frames.values.clone()), generator)
+    frames.values.mul_(1.5)
+    return found
+
+
+def drops_frame(self: GoodView, frames: Frames, generator: torch.Generator) -> Frames:
+    found = GoodView.__call__(self, frames, generator)
+    return Frames(found.values[:, 1:], found.mask[:, 1:], found.rate)
+
+
+def draws_for_padding(self: GoodView, frames: Frames, generator: torch.Generator) -> Frames:
+    """A draw for each frame, padded ones too: the draws of a row depend on how long the rows before it are padded."""
+    noise = torch.randn(frames.values.shape, generator=generator)
+    return replace(frames, values=frames.values + 0.1 * noise * frames.mask.unsqueeze(-1))
+
+
+def means_of_padding(self: GoodDynamics, static: Frames, context: Frames) -> Frames:
+    """Adds a mean over all frames of the context, padded ones too."""
+    found = GoodDynamics.forward(self, static, context)
+    mean = 1e-3 * context.values.nan_to_num().sum(dim=(1, 2), keepdim=True)
+    return replace(found, values=found.values + mean * context.mask.unsqueeze(-1))
+
+
+def leaves_padding(self: GoodDynamics, static: Frames, context: Frames) -> Frames:
+    found = GoodDynamics.forward(self, static, context)
+    return replace(found, values=found.values + 1)
+
+
+@hookimpl
+def stumbles(self: GoodHook, losses: Mapping[str, float]) -> None:
+    raise KeyError("a loss of its own")
+
+
+@hookimpl
+def knows_losses_only(self: GoodHook, kind: str) -> None:
+    """Takes every component for a loss, as all are that the kit's short made-up run tells it of."""
+    if kind != "loss":
+        raise ValueError(kind)
+
+
+@hookimpl
+def annotates(self: GoodHook, run: Any, error: Any) -> None:
+    """Adds a note of its own to what the record says, once the run is over and the record is sealed."""
+    path = run.folder / "scores.json"
+    if error is None and path.exists():
+        path.write_text(json.dumps({**json.loads(path.read_text()), "note": "our best run"}, indent=2))
+
+
+def loses_speaker(self: GoodCorpus, speaker: str, emotion: str, take: int) -> Utterance:
     """Knows the speaker of some utterances only."""
-
-    def utterance(self, speaker: str, emotion: str, take: int) -> Utterance:
-        found = super().utterance(speaker, emotion, take)
-        return replace(found, recording=replace(found.recording, speaker=speaker if take else ""))
+    found = GoodCorpus.utterance(self, speaker, emotion, take)
+    return replace(found, recording=replace(found.recording, speaker=speaker if take else ""))
 
 
-class CountsTwice(GoodCorpus):
-    """Both takes are one and the same file."""
+ALL = frozenset({"labelled", "source", "target"})
+UNDECLARED = {
+    "phase": lambda self: Phase("step", self.terms, ("all",), reads=ALL),
+    "stages": lambda self: [Stage("all", frozenset({"labelled", "source"}), phases=(self.phase(),))],
+}
+#: name -> the one check that fails, the component that it would otherwise be, and its fault: a class, or other members
+FAULTS: dict[str, tuple[str, type, type | dict[str, Any]]] = {
+    **{
+        f"{fault.__name__}{good.__name__}": (f"{kind}.{check}", good, fault)
+        for kind, good in (("loss", GoodLoss), ("resonance", GoodField), ("encoder", GoodEncoder), ("dynamics", GoodDynamics))
+        for check, fault in (("state", Forgets), ("deterministic", Wavers), ("float64", Steeper), ("gradient", Spare))
+    },
+    "NotScalar": ("loss.scalar", GoodLoss, {"gap": lambda self, a, b: a.embedding.mean(dim=0) - b.embedding.mean(dim=0)}),
+    "NotFinite": ("loss.finite", GoodLoss, {"touch": lambda self, gap: (-gap).log()}),
+    "NeedsTwo": ("loss.batch_of_one", GoodLoss, {"gap": needs_two}),
+    "NoGradient": (
+        "loss.gradient",
+        GoodLoss,
+        {"gap": lambda self, a, b: squared(a.embedding.detach().mean(dim=0) - b.embedding.mean(dim=0))},
+    ),
+    "IgnoresMask": (
+        "loss.padding",
+        GoodLoss,
+        {"gap": lambda self, a, b: squared(a.embedding.mean(dim=0) - b.frames.values.mean(dim=(0, 1)))},
+    ),
+    "OrderSensitive": ("loss.permutation", GoodLoss, {"gap": order_sensitive}),
+    "ReadsLabels": ("loss.reads", GoodLoss, {"forward": lambda self, labelled, target_labels: {}}),
+    "ReadsLess": ("loss.reads", GoodLoss, {"reads": frozenset({"target"})}),
+    "NoModule": ("build.defaults", GoodSelector, {}),
+    "CallsHomeWhenBuilt": ("build.defaults", GoodLoss, CallsHome),
+    "CallsHomeAtEachStep": ("loss.scalar", GoodLoss, {"touch": calls_home}),
+    "Unbounded": ("resonance.bounded", GoodField, {"unit": lambda self, batch: batch.embedding}),
+    "NotSymmetric": (
+        "resonance.symmetry",
+        GoodField,
+        {"every": lambda self, a, b: 0.5 * GoodField.every(self, a, b) + 0.1 * a.embedding.sum(dim=1, keepdim=True).tanh()},
+    ),
+    "FieldIgnoresMask": ("resonance.padding", GoodField, {"representation": lambda self, batch: batch.frames.values.sum(dim=1)}),
+    "WrongDiagonal": ("resonance.aligned", GoodField, {"aligned": wrong_diagonal}),
+    "WrongReverse": ("resonance.aligned", GoodField, {"aligned": wrong_reverse}),
+    "GradedSearch": ("resonance.shapes", GoodField, {"similarity": GoodField.every}),
+    "WrongMap": ("resonance.map", GoodField, {"frame_map": map_of_another}),
+    "DependsOnCompany": (
+        "resonance.batched_is_single",
+        GoodField,
+        {"unit": lambda self, batch: nn.functional.normalize(batch.embedding - 0.1 * batch.embedding.mean(dim=0), dim=1)},
+    ),
+    "NoField": ("resonance.shapes", GoodLoss, {}),
+    "SteepField": ("resonance.finite", GoodField, {"representation": steep}),
+    "BatchDiffers": ("encoder.batched_is_single", GoodEncoder, SeesCompany),
+    "LogEnergy": ("encoder.finite", GoodEncoder, {"forward": log_energy}),
+    "EncoderIgnoresMask": ("encoder.padding", GoodEncoder, {"forward": sums_padding}),
+    "ExtractsAtRandom": (
+        "encoder.deterministic",
+        GoodEncoder,
+        {"extract": lambda self, *given: GoodEncoder.extract(self, *given) + np.float32(random.random())},
+    ),
+    "WrongWidth": ("encoder.shapes", GoodEncoder, {"touch": lambda self, values: values.repeat(1, 1, 2)}),
+    "ReadsUndeclared": ("method.sees", GoodMethod, UNDECLARED),
+    "MethodForgets": ("method.state", GoodMethod, Forgets),
+    "DoesNotResume": ("method.resumes", GoodMethod, {"terms": counts_steps}),
+    "IgnoresWeights": ("method.zero_weight", GoodMethod, {"share": lambda self, name: 1.0}),
+    "NotPosteriors": ("method.posteriors", GoodMethod, {"predict": lambda self, batch: batch.logits}),
+    "SpendsHalf": (
+        "method.declares",
+        GoodMethod,
+        {"stages": lambda self: [replace(stage, budget=0.5) for stage in GoodMethod.stages(self)]},
+    ),
+    "HoldsUnused": ("method.groups", GoodMethod, Spare),
+    "PredictsOtherwise": ("method.deterministic", GoodMethod, Wavers),
+    "GrowsMask": ("view.mask", GoodView, {"mask": lambda self, frames: frames.mask | frames.mask.roll(1, dims=1)}),
+    "OwnDraws": (
+        "view.generator",
+        GoodView,
+        {"__call__": lambda self, frames, _: GoodView.__call__(self, frames, torch.default_generator)},
+    ),
+    "ChangesInput": ("view.input", GoodView, {"__call__": changes_input}),
+    "AlwaysTheSame": ("view.varies", GoodView, {"__call__": lambda self, frames, generator: frames}),
+    "DropsFrame": ("view.shapes", GoodView, {"__call__": drops_frame}),
+    "DrawsForPadding": ("view.padding", GoodView, {"__call__": draws_for_padding}),
+    "ReadsTruth": ("selector.reads", GoodSelector, {"score": lambda self, target, labels: 0.0}),
+    "InfiniteScore": ("selector.finite", GoodSelector, {"score": lambda self, target: float(-(1 - target).log().amin())}),
+    "Moody": ("selector.deterministic", GoodSelector, {"score": lambda self, target: random.random()}),
+    "Contrary": ("selector.prefers", GoodSelector, {"score": lambda self, target: -GoodSelector.score(self, target)}),
+    "SeesOthers": ("dynamics.batched_is_single", GoodDynamics, SeesCompany),
+    "DividesBySilence": (
+        "dynamics.finite",
+        GoodDynamics,
+        {"touch": lambda self, clean: clean / clean.sum(dim=1, keepdim=True)},
+    ),
+    "LeavesPadding": ("dynamics.shapes", GoodDynamics, {"forward": leaves_padding}),
+    "ContextOfPadding": ("dynamics.padding", GoodDynamics, {"forward": means_of_padding}),
+    "TooNarrow": ("dynamics.shapes", GoodDynamics, {"dim": 2}),
+    "Unmarked": ("hook.known", GoodHook, {"sere_run_start": lambda self, run: None}),
+    "StumblesAtStep": ("hook.lives", GoodHook, {"sere_step_end": stumbles}),
+    "KnowsLossesOnly": ("integration.run", GoodHook, {"sere_component_built": knows_losses_only}),
+    "AnnotatesScores": ("integration.comparison", GoodHook, {"sere_run_end": annotates}),
+    "NotSorted": ("corpus.listing", GoodCorpus, {"utterances": lambda self: GoodCorpus.utterances(self)[::-1]}),
+    "SpeaksAnother": ("corpus.labels", GoodCorpus, {"languages": ("xx", "yy")}),
+    "LosesSpeaker": ("corpus.speakers", GoodCorpus, {"utterance": loses_speaker}),
+    "CountsTwice": ("corpus.counts", GoodCorpus, {"path": lambda self, id: GoodCorpus.path(self, id.rpartition("-")[0])}),
+    "ListsOtherwise": ("corpus.deterministic", GoodCorpus, {"text": lambda self: f"sentence {random.random()}"}),
+    "NeverPrepares": ("corpus.prepare", GoodCorpus, {"prepare": lambda self, progress=None: None}),
+}
 
-    def path(self, id: str) -> Path:
-        return super().path(id.rpartition("-")[0])
 
-
-class ListsOtherwise(GoodCorpus):
-    """Every sentence is another one each time it is asked."""
-
-    counter = itertools.count(1)
-
-    def text(self) -> str:
-        return f"sentence {next(self.counter)}"
-
-
-class NeverPrepares(GoodCorpus):
-    def prepare(self, progress: Any = None) -> None:
-        """Leaves its files to somebody else."""
+@functools.cache
+def __getattr__(name: str) -> type:
+    """The broken component of that name."""
+    if name not in FAULTS:
+        raise AttributeError(name)
+    _, good, fault = FAULTS[name]
+    return type(name, (good,), fault) if isinstance(fault, dict) else type(name, (fault, good), {})

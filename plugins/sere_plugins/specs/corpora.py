@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import field_validator
 
+from sere_plugins.specs import Declared, announced
 from sere_registry.emotions import canonical
-from sere_registry.params import Params, param
-from sere_registry.spec import ComponentSpec
+from sere_registry.params import param
+
+corpus = partial(announced, "corpus")
 
 #: the emotions for which the synthetic corpus has rules, in the vocabulary's order
 SYNTHETIC_EMOTIONS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 
-class FolderParams(Params):
+class FolderParams(Declared):
     root: Path = param(..., "the corpus folder; one folder above it, or its folder of audio files, will do")
     language: str = param("", "ISO 639-1 code; default: the corpus's own", pattern=r"^([a-z]{2,3})?$")
 
 
+@corpus("ravdess", "corpora.official:Ravdess", cite="doi:10.1371/journal.pone.0196391")
 class RavdessParams(FolderParams):
+    """RAVDESS, the audio-only speech: English, 24 speakers, 8 emotions, 1440 files."""
+
     intensity: Literal["all", "normal", "strong"] = param("all", "which intensity; strong leaves no neutral, which has none")
 
 
-class ManifestParams(Params):
+@corpus("manifest", "corpora.manifest:Manifest")
+class ManifestParams(Declared):
+    """a corpus of your own, listed in a CSV or JSONL file."""
+
     file: Path = param(..., "a .csv, .tsv or .jsonl file: path, speaker, emotion, language [, id, gender, text, start, end]")
     language: str = param("", "ISO 639-1 code of the lines that give none", pattern=r"^([a-z]{2,3})?$")
     labels: dict[str, str | None] = param({}, "label of the file -> emotion of the vocabulary, or null to leave its lines out")
@@ -38,7 +47,15 @@ class ManifestParams(Params):
         return labels
 
 
-class SyntheticParams(Params):
+@corpus(
+    "synthetic",
+    "corpora.synthetic:Synthetic",
+    cite="rules after Cahn 1990; Burkhardt & Sendlmeier 2000; Schröder 2001",
+    evidence="stand-in",
+)
+class SyntheticParams(Declared):
+    """speech-like utterances in made-up languages, with emotion by rule; made on the spot, no data needed."""
+
     language: Literal["xa", "xb", "xc", "xd"] = param("xa", "one of four made-up languages")
     speakers: int = param(8, "how many speakers, half of them female", ge=1, le=99)
     per_class: int = param(4, "utterances of each speaker in each emotion, each another sentence", ge=1, le=99)
@@ -58,61 +75,40 @@ class SyntheticParams(Params):
         return tuple(sorted(emotions))
 
 
-EMODB = ComponentSpec(
-    kind="corpus",
-    name="emodb",
-    factory="sere_plugins.corpora.official:EmoDB",
-    params=FolderParams,
-    summary="EmoDB, the Berlin database of emotional speech: German, 10 speakers, 7 emotions, 535 files",
-    cite="doi:10.21437/Interspeech.2005-446",
-)
-EMOVO = ComponentSpec(
-    kind="corpus",
-    name="emovo",
-    factory="sere_plugins.corpora.official:Emovo",
-    params=FolderParams,
-    summary="EMOVO: Italian, 6 speakers, 7 emotions, 588 files",
-    cite="Costantini et al., LREC 2014",
-)
-CASIA = ComponentSpec(
-    kind="corpus",
-    name="casia",
-    factory="sere_plugins.corpora.official:Casia",
-    params=FolderParams,
-    summary="CASIA, the subset in circulation: Mandarin, 4 speakers, 6 emotions, 1200 files",
+@corpus("emodb", "corpora.official:EmoDB", cite="doi:10.21437/Interspeech.2005-446")
+class EmodbParams(FolderParams):
+    """EmoDB, the Berlin database of emotional speech: German, 10 speakers, 7 emotions, 535 files."""
+
+
+@corpus("emovo", "corpora.official:Emovo", cite="Costantini et al., LREC 2014")
+class EmovoParams(FolderParams):
+    """EMOVO: Italian, 6 speakers, 7 emotions, 588 files."""
+
+
+@corpus(
+    "casia",
+    "corpora.official:Casia",
     cite="CASIA Chinese emotional speech corpus, Institute of Automation, Chinese Academy of Sciences",
     evidence="reconstructed",
 )
-ENTERFACE = ComponentSpec(
-    kind="corpus",
-    name="enterface",
-    factory="sere_plugins.corpora.official:Enterface",
-    params=FolderParams,
-    summary="eNTERFACE'05: English, 43 usable speakers, 6 emotions, AVI or extracted audio",
+class CasiaParams(FolderParams):
+    """CASIA, the subset in circulation: Mandarin, 4 speakers, 6 emotions, 1200 files."""
+
+
+@corpus(
+    "enterface",
+    "corpora.official:Enterface",
     cite="doi:10.1109/ICDEW.2006.145",
     evidence="reconstructed",
 )
-RAVDESS = ComponentSpec(
-    kind="corpus",
-    name="ravdess",
-    factory="sere_plugins.corpora.official:Ravdess",
-    params=RavdessParams,
-    summary="RAVDESS, the audio-only speech: English, 24 speakers, 8 emotions, 1440 files",
-    cite="doi:10.1371/journal.pone.0196391",
-)
-MANIFEST = ComponentSpec(
-    kind="corpus",
-    name="manifest",
-    factory="sere_plugins.corpora.manifest:Manifest",
-    params=ManifestParams,
-    summary="a corpus of your own, listed in a CSV or JSONL file",
-)
-SYNTHETIC = ComponentSpec(
-    kind="corpus",
-    name="synthetic",
-    factory="sere_plugins.corpora.synthetic:Synthetic",
-    params=SyntheticParams,
-    summary="speech-like utterances in made-up languages, with emotion by rule; made on the spot, no data needed",
-    cite="rules after Cahn 1990; Burkhardt & Sendlmeier 2000; Schröder 2001",
-    evidence="stand-in",
-)
+class EnterfaceParams(FolderParams):
+    """eNTERFACE'05: English, 43 usable speakers, 6 emotions, AVI or extracted audio."""
+
+
+EMODB = EmodbParams.spec
+EMOVO = EmovoParams.spec
+CASIA = CasiaParams.spec
+ENTERFACE = EnterfaceParams.spec
+RAVDESS = RavdessParams.spec
+MANIFEST = ManifestParams.spec
+SYNTHETIC = SyntheticParams.spec

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
-from sere_registry import ComponentSpec, Params, param
+from sere_plugins.specs import Declared, announced
+from sere_registry import param
+
+dynamics = partial(announced, "dynamics")
 
 _CITE = "arXiv:2604.07417"
 
 
-class ContourParams(Params):
+class ContourParams(Declared):
     """How contours become static features; shared by every extractor that reads them."""
 
     unvoiced: Literal["interpolate", "zero", "hold"] = param(
@@ -24,54 +28,39 @@ class ContourParams(Params):
     eps: float = param(1e-8, "added to the mean absolute difference (equation 1) or the standard deviation", gt=0)
 
 
+@dynamics("idfe", "dynamics.idfe:Idfe", cite=_CITE, evidence="reconstructed", tags=("sere",))
 class IdfeParams(ContourParams):
+    """SERE's instantaneous dynamic features: normalised frame differences of four contours, gated by the
+    context.
+    """
+
     gate: Literal["contour", "shared"] = param(
         "contour", "[R] one gate for each contour, or one for all four", search=("choice", ["contour", "shared"])
     )
 
 
-IDFE = ComponentSpec(
-    kind="dynamics",
-    name="idfe",
-    factory="sere_plugins.dynamics.idfe:Idfe",
-    params=IdfeParams,
-    summary="SERE's instantaneous dynamic features: normalised frame differences of four contours, gated by the context",
-    cite=_CITE,
-    evidence="reconstructed",
-    tags=("sere",),
-)
+@dynamics("static", "dynamics.plain:Static", tags=("ablation",))
+class StaticParams(ContourParams):
+    """the four contours themselves, standardised within the utterance: no dynamics, no gate."""
 
-STATIC = ComponentSpec(
-    kind="dynamics",
-    name="static",
-    factory="sere_plugins.dynamics.plain:Static",
-    params=ContourParams,
-    summary="the four contours themselves, standardised within the utterance: no dynamics, no gate",
-    tags=("ablation",),
-)
 
-DELTA = ComponentSpec(
-    kind="dynamics",
-    name="delta",
-    factory="sere_plugins.dynamics.plain:Delta",
-    params=ContourParams,
-    summary="normalised frame differences of the four contours, without IDFE's gate",
-    tags=("ablation",),
-)
+@dynamics("delta", "dynamics.plain:Delta", tags=("ablation",))
+class DeltaParams(ContourParams):
+    """normalised frame differences of the four contours, without IDFE's gate."""
 
-DELTA_DELTA = ComponentSpec(
-    kind="dynamics",
-    name="delta_delta",
-    factory="sere_plugins.dynamics.plain:DeltaDelta",
-    params=ContourParams,
-    summary="normalised first and second frame differences of the four contours, without a gate",
-    tags=("ablation",),
-)
 
-NONE = ComponentSpec(
-    kind="dynamics",
-    name="none",
-    factory="sere_plugins.dynamics.plain:NoDynamics",
-    summary="no dynamic features: z is the context embedding alone",
-    tags=("ablation",),
-)
+@dynamics("delta_delta", "dynamics.plain:DeltaDelta", tags=("ablation",))
+class DeltaDeltaParams(ContourParams):
+    """normalised first and second frame differences of the four contours, without a gate."""
+
+
+@dynamics("none", "dynamics.plain:NoDynamics", tags=("ablation",))
+class NoneParams(Declared):
+    """no dynamic features: z is the context embedding alone."""
+
+
+IDFE = IdfeParams.spec
+STATIC = StaticParams.spec
+DELTA = DeltaParams.spec
+DELTA_DELTA = DeltaDeltaParams.spec
+NONE = NoneParams.spec

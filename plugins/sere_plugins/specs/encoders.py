@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sere_registry import ComponentSpec, Params, param
+from sere_plugins.specs import Declared, announced
+from sere_registry import param
+
+encoder = partial(announced, "encoder")
 
 _MODEL = "a name on the Hugging Face hub, or a local folder with the same files"
 
 
-class AcousticParams(Params):
+@encoder("acoustic", "encoders.acoustic:Acoustic")
+class AcousticParams(Declared):
+    """descriptors of voice, spectrum and rhythm with their context; frozen, no download; the default."""
+
     rate: Literal[10, 20, 25, 50, 100] = param(25, "frames per second", search=("choice", [10, 25, 50]))
 
 
-class LogMelParams(Params):
+@encoder("logmel", "encoders.logmel:LogMel")
+class LogMelParams(Declared):
+    """a small convolutional network, trained from scratch on log-mel bands."""
+
     bands: int = param(64, "mel bands", ge=8, le=128)
     dim: int = param(128, "channels of the network, and its output's width", ge=1, search=("int", 32, 256))
     layers: int = param(3, "convolutions after the first", ge=0, le=12, search=("int", 1, 5))
@@ -23,7 +33,7 @@ class LogMelParams(Params):
     dropout: float = param(0.1, "dropout of channels after each convolution", ge=0, lt=1, search=("uniform", 0.0, 0.5))
 
 
-class PretrainedParams(Params):
+class PretrainedParams(Declared):
     """Which checkpoint, which of its layers, and how much of it is trained."""
 
     model: str = param(..., _MODEL, min_length=1)
@@ -48,19 +58,31 @@ class PretrainedParams(Params):
         return self
 
 
+@encoder("wav2vec2", "encoders.speech:Wav2Vec2", cite="arXiv:2006.11477")
 class Wav2Vec2Params(PretrainedParams):
+    """wav2vec 2.0: frozen, a mix of layers, or trained in part."""
+
     model: str = param("facebook/wav2vec2-base", _MODEL, min_length=1)
 
 
+@encoder("hubert", "encoders.speech:Hubert", cite="arXiv:2106.07447")
 class HubertParams(PretrainedParams):
+    """HuBERT: frozen, a mix of layers, or trained in part."""
+
     model: str = param("facebook/hubert-base-ls960", _MODEL, min_length=1)
 
 
+@encoder("wavlm", "encoders.speech:WavLM", cite="arXiv:2110.13900")
 class WavLMParams(PretrainedParams):
+    """WavLM: frozen, a mix of layers, or trained in part."""
+
     model: str = param("microsoft/wavlm-base-plus", _MODEL, min_length=1)
 
 
+@encoder("whisper", "encoders.whisper:Whisper", cite="arXiv:2212.04356")
 class WhisperParams(PretrainedParams):
+    """the encoder half of Whisper: frozen, a mix of layers, or trained in part."""
+
     model: str = param("openai/whisper-base", _MODEL, min_length=1)
     context: Literal["window", "real"] = param(
         "window",
@@ -69,49 +91,9 @@ class WhisperParams(PretrainedParams):
     )
 
 
-ACOUSTIC = ComponentSpec(
-    kind="encoder",
-    name="acoustic",
-    factory="sere_plugins.encoders.acoustic:Acoustic",
-    params=AcousticParams,
-    summary="descriptors of voice, spectrum and rhythm with their context; frozen, no download; the default",
-)
-LOGMEL = ComponentSpec(
-    kind="encoder",
-    name="logmel",
-    factory="sere_plugins.encoders.logmel:LogMel",
-    params=LogMelParams,
-    summary="a small convolutional network, trained from scratch on log-mel bands",
-)
-WAV2VEC2 = ComponentSpec(
-    kind="encoder",
-    name="wav2vec2",
-    factory="sere_plugins.encoders.speech:Wav2Vec2",
-    params=Wav2Vec2Params,
-    summary="wav2vec 2.0: frozen, a mix of layers, or trained in part",
-    cite="arXiv:2006.11477",
-)
-HUBERT = ComponentSpec(
-    kind="encoder",
-    name="hubert",
-    factory="sere_plugins.encoders.speech:Hubert",
-    params=HubertParams,
-    summary="HuBERT: frozen, a mix of layers, or trained in part",
-    cite="arXiv:2106.07447",
-)
-WAVLM = ComponentSpec(
-    kind="encoder",
-    name="wavlm",
-    factory="sere_plugins.encoders.speech:WavLM",
-    params=WavLMParams,
-    summary="WavLM: frozen, a mix of layers, or trained in part",
-    cite="arXiv:2110.13900",
-)
-WHISPER = ComponentSpec(
-    kind="encoder",
-    name="whisper",
-    factory="sere_plugins.encoders.whisper:Whisper",
-    params=WhisperParams,
-    summary="the encoder half of Whisper: frozen, a mix of layers, or trained in part",
-    cite="arXiv:2212.04356",
-)
+ACOUSTIC = AcousticParams.spec
+LOGMEL = LogMelParams.spec
+WAV2VEC2 = Wav2Vec2Params.spec
+HUBERT = HubertParams.spec
+WAVLM = WavLMParams.spec
+WHISPER = WhisperParams.spec

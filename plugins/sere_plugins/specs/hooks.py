@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-from sere_registry import ComponentSpec, Params, param
+from functools import partial
 
-PROGRESS = ComponentSpec(
-    kind="hook",
-    name="progress",
-    factory="sere_plugins.hooks.progress:ProgressHook",
-    summary="a bar with the time left; one line per fold where there is no terminal",
-)
+from sere_plugins.specs import Declared, announced
+from sere_registry import param
+
+hook = partial(announced, "hook")
 
 
-class TensorBoardParams(Params):
+@hook("progress", "hooks.progress:ProgressHook")
+class ProgressParams(Declared):
+    """a bar with the time left; one line per fold where there is no terminal."""
+
+
+@hook("tensorboard", "hooks.tensorboard:TensorBoardHook")
+class TensorBoardParams(Declared):
+    """scalars by epoch, confusion matrices and embeddings, in the folder `tensorboard` of the run."""
+
     embeddings: bool = param(True, "write the embeddings of T_e for the projector, coloured by predicted class")
 
 
-TENSORBOARD = ComponentSpec(
-    kind="hook",
-    name="tensorboard",
-    factory="sere_plugins.hooks.tensorboard:TensorBoardHook",
-    params=TensorBoardParams,
-    summary="scalars by epoch, confusion matrices and embeddings, in the folder `tensorboard` of the run",
-)
+@hook("checkpoint", "hooks.checkpoint:CheckpointHook")
+class CheckpointParams(Declared):
+    """copies the checkpoint of every k-th epoch aside, to the folder `checkpoints/kept` of the run."""
 
-
-class CheckpointParams(Params):
     every: int = param(1, "keep the checkpoint of every so many epochs of a stage", ge=1)
     keep: int | None = param(None, "how many copies of a stage stay, the newest; null: all", ge=1)
 
 
-CHECKPOINT = ComponentSpec(
-    kind="hook",
-    name="checkpoint",
-    factory="sere_plugins.hooks.checkpoint:CheckpointHook",
-    params=CheckpointParams,
-    summary="copies the checkpoint of every k-th epoch aside, to the folder `checkpoints/kept` of the run",
-)
+@hook("divergence", "hooks.divergence:DivergenceHook")
+class DivergenceParams(Declared):
+    """notes a loss term that grows and an embedding norm or spread that collapses, in the file
+    `notes.jsonl` of the run.
+    """
 
-
-class DivergenceParams(Params):
     growth: float = param(10.0, "a loss term this many times its smallest value so far has grown", gt=1)
     epochs: int = param(3, "for so many epochs in a row", ge=1)
     floor: float = param(0.05, "a smallest value nearer to 0 than this counts as this", gt=0)
@@ -51,10 +47,7 @@ class DivergenceParams(Params):
     stop: bool = param(False, "end the stage; else it is only noted")
 
 
-DIVERGENCE = ComponentSpec(
-    kind="hook",
-    name="divergence",
-    factory="sere_plugins.hooks.divergence:DivergenceHook",
-    params=DivergenceParams,
-    summary="notes a loss term that grows and an embedding norm or spread that collapses, in the file `notes.jsonl` of the run",
-)
+PROGRESS = ProgressParams.spec
+TENSORBOARD = TensorBoardParams.spec
+CHECKPOINT = CheckpointParams.spec
+DIVERGENCE = DivergenceParams.spec

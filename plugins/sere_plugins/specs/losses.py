@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
-from sere_registry import ComponentSpec, Params, param
+from sere_plugins.specs import Declared, announced
+from sere_registry import param
+
+loss = partial(announced, "loss")
 
 
-class CoralParams(Params):
+@loss("coral", "losses.coral:Coral", cite="arXiv:1607.01719", tags=("domain alignment",))
+class CoralParams(Declared):
+    """Deep CORAL: the covariances of source and target embeddings move together."""
+
     use_source: bool = param(True, "the source side is S_l and S_u together; false: S_l alone")
 
 
-CORAL = ComponentSpec(
-    kind="loss",
-    name="coral",
-    factory="sere_plugins.losses.coral:Coral",
-    params=CoralParams,
-    summary="Deep CORAL: the covariances of source and target embeddings move together",
-    cite="arXiv:1607.01719",
-    tags=("domain alignment",),
-)
+@loss("fixmatch", "losses.fixmatch:FixMatch", cite="arXiv:2001.07685", tags=("consistency",))
+class FixMatchParams(Declared):
+    """FixMatch: confident guesses on a weak view of T_u supervise a strong view."""
 
-
-class FixMatchParams(Params):
     threshold: float = param(
         0.95,
         "tau: the least confidence of the weak view that teaches the strong one; above 1: none does",
@@ -31,18 +30,10 @@ class FixMatchParams(Params):
     )
 
 
-FIXMATCH = ComponentSpec(
-    kind="loss",
-    name="fixmatch",
-    factory="sere_plugins.losses.fixmatch:FixMatch",
-    params=FixMatchParams,
-    summary="FixMatch: confident guesses on a weak view of T_u supervise a strong view",
-    cite="arXiv:2001.07685",
-    tags=("consistency",),
-)
+@loss("mean_teacher", "losses.mean_teacher:MeanTeacher", cite="arXiv:1703.01780", tags=("consistency",))
+class MeanTeacherParams(Declared):
+    """Mean Teacher: on one view of T_u the student agrees with its moving average on the other."""
 
-
-class MeanTeacherParams(Params):
     ema: float = param(0.999, "a: decay of the teacher, smaller in the first steps", ge=0, lt=1, search=("choice", [0.9, 0.99, 0.999]))
     ramp: float = param(0.4, "share of the stage over which the weight rises", gt=0, le=1, search=("uniform", 0.1, 1.0))
     student: Literal["weak", "strong"] = param("strong", "the view that the student gets; the teacher gets the other")
@@ -50,33 +41,18 @@ class MeanTeacherParams(Params):
     predict: Literal["teacher", "student"] = param("teacher", "who predicts")
 
 
-MEAN_TEACHER = ComponentSpec(
-    kind="loss",
-    name="mean_teacher",
-    factory="sere_plugins.losses.mean_teacher:MeanTeacher",
-    params=MeanTeacherParams,
-    summary="Mean Teacher: on one view of T_u the student agrees with its moving average on the other",
-    cite="arXiv:1703.01780",
-    tags=("consistency",),
-)
+@loss("cross_entropy", "losses.cross_entropy:CrossEntropy", tags=("supervised",))
+class CrossEntropyParams(Declared):
+    """cross-entropy on the labelled source utterances."""
 
-
-class CrossEntropyParams(Params):
     label_smoothing: float = param(0.0, "the probability that is spread evenly over all classes", ge=0, lt=1, search=("uniform", 0.0, 0.3))
     view: Literal["none", "weak"] = param("none", "the labelled utterances as they are, or their weak view")
 
 
-CROSS_ENTROPY = ComponentSpec(
-    kind="loss",
-    name="cross_entropy",
-    factory="sere_plugins.losses.cross_entropy:CrossEntropy",
-    params=CrossEntropyParams,
-    summary="cross-entropy on the labelled source utterances",
-    tags=("supervised",),
-)
+@loss("tric", "losses.tric:Tric", cite="arXiv:2604.07417", evidence="reconstructed", tags=("sere",))
+class TricParams(Declared):
+    """SERE's triple-resonance interaction chain: prototype, intra-source and cross-lingual resonance."""
 
-
-class TricParams(Params):
     prototype_weight: float = param(
         0.01,
         "lambda_PR of equation 10; 0: no prototype term; large values draw all classes into one point",
@@ -118,18 +94,6 @@ class TricParams(Params):
     predict_temperature: float = param(1.0, "for `prototype` and `resonance`: what scores are divided by before the softmax", gt=0)
 
 
-TRIC = ComponentSpec(
-    kind="loss",
-    name="tric",
-    factory="sere_plugins.losses.tric:Tric",
-    params=TricParams,
-    summary="SERE's triple-resonance interaction chain: prototype, intra-source and cross-lingual resonance",
-    cite="arXiv:2604.07417",
-    evidence="reconstructed",
-    tags=("sere",),
-)
-
-
 class TricAssignedParams(TricParams):
     """Parameters of `tric`, and of how assigned pseudo-labels are learnt."""
 
@@ -144,8 +108,15 @@ class TricAssignedParams(TricParams):
     rounds: int = param(50, "scalings of rows and columns in the balancing", ge=1)
 
 
+@loss(
+    "tric_balanced",
+    "losses.tric_balanced:TricBalanced",
+    cite="arXiv:2604.07417, arXiv:1911.05371",
+    evidence="stand-in",
+    tags=("sere", "self-training"),
+)
 class TricBalancedParams(TricAssignedParams):
-    """Parameters of `tric_balanced`: those of `tric`, and how pseudo-labels are assigned and learnt."""
+    """a variant of TRIC, not the paper's: pseudo-labels in equal shares, which also teach the classifier."""
 
     balance: bool = param(True, "pseudo-labels are assigned in equal shares; false: the classifier's predictions (a control)")
     teacher: Literal["classifier", "logistic"] = param(
@@ -156,20 +127,17 @@ class TricBalancedParams(TricAssignedParams):
     teacher_C: float = param(0.005, "for `logistic`: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
 
 
-TRIC_BALANCED = ComponentSpec(
-    kind="loss",
-    name="tric_balanced",
-    factory="sere_plugins.losses.tric_balanced:TricBalanced",
-    params=TricBalancedParams,
-    summary="a variant of TRIC, not the paper's: pseudo-labels in equal shares, which also teach the classifier",
-    cite="arXiv:2604.07417, arXiv:1911.05371",
+@loss(
+    "tric_pooled",
+    "losses.tric_pooled:TricPooled",
+    cite="arXiv:2604.07417, doi:10.1145/279943.279962",
     evidence="stand-in",
     tags=("sere", "self-training"),
 )
-
-
 class TricPooledParams(TricAssignedParams):
-    """Parameters of `tric_pooled`: those of `tric`, how pseudo-labels are learnt, and the logistic regression."""
+    """a variant of TRIC, not the paper's: SERE's network and a logistic regression assign, learn and
+    predict together.
+    """
 
     C: float = param(0.005, "of the logistic regression: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
     predict: Literal["pool", "classifier", "prototype", "resonance"] = param(  # type: ignore[assignment]
@@ -178,13 +146,10 @@ class TricPooledParams(TricAssignedParams):
     correct: bool = param(True, "for `pool`: to each class's logit is added what the balancing of T_u added to it")
 
 
-TRIC_POOLED = ComponentSpec(
-    kind="loss",
-    name="tric_pooled",
-    factory="sere_plugins.losses.tric_pooled:TricPooled",
-    params=TricPooledParams,
-    summary="a variant of TRIC, not the paper's: SERE's network and a logistic regression assign, learn and predict together",
-    cite="arXiv:2604.07417, doi:10.1145/279943.279962",
-    evidence="stand-in",
-    tags=("sere", "self-training"),
-)
+CORAL = CoralParams.spec
+FIXMATCH = FixMatchParams.spec
+MEAN_TEACHER = MeanTeacherParams.spec
+CROSS_ENTROPY = CrossEntropyParams.spec
+TRIC = TricParams.spec
+TRIC_BALANCED = TricBalancedParams.spec
+TRIC_POOLED = TricPooledParams.spec

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sere_registry import ComponentSpec, Params, param
+from sere_plugins.specs import Declared, announced
+from sere_registry import param
+
+method = partial(announced, "method")
 
 
-class JointParams(Params):
+@method("joint", "methods.joint:Joint")
+class JointParams(Declared):
+    """one stage that minimises the weighted sum of the config's losses."""
+
     ema: float = param(0.0, "decay of the moving average that predicts; 0: the trained weights predict", ge=0, lt=1)
 
 
-JOINT = ComponentSpec(
-    kind="method",
-    name="joint",
-    factory="sere_plugins.methods.joint:Joint",
-    params=JointParams,
-    summary="one stage that minimises the weighted sum of the config's losses",
-)
+@method("mcd", "methods.mcd:Mcd", cite="arXiv:1712.02560", tags=("adversarial", "several phases"))
+class McdParams(Declared):
+    """maximum classifier discrepancy: two classifiers and a generator play on T_u."""
 
-
-class McdParams(Params):
     generator_steps: int = param(4, "n: how often the generator steps for each step of the classifiers", ge=1, search=("int", 1, 8))
     class_balance: float = param(
         0.0,
@@ -33,19 +34,12 @@ class McdParams(Params):
     )
 
 
-MCD = ComponentSpec(
-    kind="method",
-    name="mcd",
-    factory="sere_plugins.methods.mcd:Mcd",
-    params=McdParams,
-    summary="maximum classifier discrepancy: two classifiers and a generator play on T_u",
-    cite="arXiv:1712.02560",
-    tags=("adversarial", "several phases"),
-)
+@method("nrc", "methods.nrc:Nrc", cite="arXiv:2110.04202", tags=("source-free", "assumes balanced classes"))
+class NrcParams(Declared):
+    """source-free: T_u agrees with its neighbours, most with reciprocal ones; assumes a balanced T_u.
 
-
-class NrcParams(Params):
-    """Parameters of `nrc`; the defaults are those of the authors' Office-Home script."""
+    Parameters of `nrc`; the defaults are those of the authors' Office-Home script.
+    """
 
     neighbours: int = param(3, "K: neighbours that an utterance should agree with", ge=1, search=("int", 1, 10))
     expanded: int = param(2, "M: neighbours of each neighbour", ge=1, search=("int", 1, 10))
@@ -65,19 +59,19 @@ class NrcParams(Params):
     source_budget: float = param(0.5, "share of the epochs that the source stage gets; the rest adapts", gt=0, lt=1)
 
 
-NRC = ComponentSpec(
-    kind="method",
-    name="nrc",
-    factory="sere_plugins.methods.nrc:Nrc",
-    params=NrcParams,
-    summary="source-free: T_u agrees with its neighbours, most with reciprocal ones; assumes a balanced T_u",
-    cite="arXiv:2110.04202",
-    tags=("source-free", "assumes balanced classes"),
+@method(
+    "jdar",
+    "methods.jdar:Jdar",
+    cite="Zhang et al., Cross-Corpus Speech Emotion Recognition Using Joint Distribution Adaptive Regression, ICASSP 2021",
+    evidence="reconstructed",
+    tags=("closed form",),
 )
+class JdarParams(Declared):
+    """joint distribution adaptive regression: a sparse linear map in closed form that aligns marginal and
+    class means.
 
-
-class JdarParams(Params):
-    """Parameters of `jdar`; the paper's grids of lambda and mu are unknown."""
+    Parameters of `jdar`; the paper's grids of lambda and mu are unknown.
+    """
 
     alignment: float = param(1.0, "lambda: weight of the gaps between marginal and class means", ge=0, search=("log", 1e-3, 1e3))
     sparsity: float = param(1.0, "mu: weight of the l2,1 norm of the projection", gt=0, search=("log", 1e-3, 1e3))
@@ -89,20 +83,14 @@ class JdarParams(Params):
     tolerance: float = param(1e-9, "relative fall of the objective below which a round has converged", ge=0)
 
 
-JDAR = ComponentSpec(
-    kind="method",
-    name="jdar",
-    factory="sere_plugins.methods.jdar:Jdar",
-    params=JdarParams,
-    summary="joint distribution adaptive regression: a sparse linear map in closed form that aligns marginal and class means",
-    cite="Zhang et al., Cross-Corpus Speech Emotion Recognition Using Joint Distribution Adaptive Regression, ICASSP 2021",
-    evidence="reconstructed",
-    tags=("closed form",),
+@method(
+    "logistic",
+    "methods.logistic:Logistic",
+    cite="Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011",
+    tags=("closed form", "source-only"),
 )
-
-
-class LogisticParams(Params):
-    """Parameters of `logistic`, called as in scikit-learn."""
+class LogisticParams(Declared):
+    """multinomial logistic regression on the utterance vectors of S_l: a source-only floor."""
 
     C: float = param(
         1.0,
@@ -114,19 +102,15 @@ class LogisticParams(Params):
     iterations: int = param(1000, "steps of the solver, at most", ge=1)
 
 
-LOGISTIC = ComponentSpec(
-    kind="method",
-    name="logistic",
-    factory="sere_plugins.methods.logistic:Logistic",
-    params=LogisticParams,
-    summary="multinomial logistic regression on the utterance vectors of S_l: a source-only floor",
-    cite="Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011",
-    tags=("closed form", "source-only"),
+@method(
+    "logistic_balanced",
+    "methods.logistic_balanced:LogisticBalanced",
+    cite="arXiv:1911.05371",
+    evidence="stand-in",
+    tags=("closed form", "self-training"),
 )
-
-
 class LogisticBalancedParams(LogisticParams):
-    """Parameters of `logistic_balanced`: those of `logistic`, and how it teaches itself."""
+    """logistic regression that teaches itself on unlabelled vectors, with pseudo-labels in equal shares."""
 
     teach_weight: float = param(10.0, "what all unlabelled utterances weigh together, with S_l as 1", ge=0, search=("log", 0.1, 100.0))
     use_source: bool = param(True, "it teaches itself on S_u too; false: on T_u alone")
@@ -134,20 +118,14 @@ class LogisticBalancedParams(LogisticParams):
     correct: bool = param(False, "to b is added in the end what the balancing of T_u adds to each class's logit (v of B1)")
 
 
-LOGISTIC_BALANCED = ComponentSpec(
-    kind="method",
-    name="logistic_balanced",
-    factory="sere_plugins.methods.logistic_balanced:LogisticBalanced",
-    params=LogisticBalancedParams,
-    summary="logistic regression that teaches itself on unlabelled vectors, with pseudo-labels in equal shares",
-    cite="arXiv:1911.05371",
-    evidence="stand-in",
-    tags=("closed form", "self-training"),
+@method(
+    "svm",
+    "methods.svm:Svm",
+    cite="Cortes and Vapnik, Support-Vector Networks, Machine Learning 20, 1995; solved by scikit-learn's SVC",
+    tags=("closed form", "source-only"),
 )
-
-
-class SvmParams(Params):
-    """Parameters of `svm`, called as in scikit-learn."""
+class SvmParams(Declared):
+    """a support vector machine on the utterance vectors of S_l, one against one: a source-only floor."""
 
     C: float = param(1.0, "weight of the slack: small is soft, large is hard", gt=0, search=("log", 1e-4, 1e2))
     kernel: Literal["linear", "rbf"] = param("linear", "the kernel", search=("choice", ["linear", "rbf"]))
@@ -157,12 +135,10 @@ class SvmParams(Params):
     class_weight: Literal["none", "balanced"] = param("none", "`balanced`: each utterance weighs inversely to the size of its class")
 
 
-SVM = ComponentSpec(
-    kind="method",
-    name="svm",
-    factory="sere_plugins.methods.svm:Svm",
-    params=SvmParams,
-    summary="a support vector machine on the utterance vectors of S_l, one against one: a source-only floor",
-    cite="Cortes and Vapnik, Support-Vector Networks, Machine Learning 20, 1995; solved by scikit-learn's SVC",
-    tags=("closed form", "source-only"),
-)
+JOINT = JointParams.spec
+MCD = McdParams.spec
+NRC = NrcParams.spec
+JDAR = JdarParams.spec
+LOGISTIC = LogisticParams.spec
+LOGISTIC_BALANCED = LogisticBalancedParams.spec
+SVM = SvmParams.spec

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
-from sere_registry import ComponentSpec, NoParams, Params, param
+from sere_plugins.specs import Declared, announced
+from sere_registry import param
+
+resonance = partial(announced, "resonance")
 
 _CITE = "arXiv:2604.07417"
 
 
-class BurstFieldParams(Params):
+class BurstFieldParams(Declared):
     """What every field of equations 3 to 6 has."""
 
     temperature: float = param(0.5, "tau of equation 4, in units of the burst strength e", gt=0, search=("log", 0.05, 10.0))
@@ -36,30 +40,38 @@ class BurstFieldParams(Params):
     )
 
 
+@resonance("irf", "resonance.variants:build", cite=_CITE, evidence="reconstructed", tags=("sere",))
 class IrfParams(BurstFieldParams):
-    """Parameters of `irf`."""
+    """SERE's instantaneous resonance field: frame cosine times burst synchrony, best match for each frame."""
 
     control: Literal["none", "shuffled"] = param(
         "none", "`shuffled`: a negative control, each frame is matched with another frame of b than the one that resonates with it"
     )
 
 
+@resonance("irf_adaptive", "resonance.variants:AdaptiveIrf", cite=_CITE, evidence="stand-in", tags=("sere",))
 class IrfAdaptiveParams(BurstFieldParams):
-    """Parameters of `irf_adaptive`."""
+    """a variant of `irf`, not the paper's: burst strengths in units of each utterance; use it where
+    languages or speakers differ in how strong their bursts are.
+    """
 
     temperature: float = param(1.0, "tau of equation 4, in standard deviations of an utterance's own e", gt=0, search=("log", 0.1, 10.0))
 
 
-class AttentionParams(Params):
-    """Parameters of `attention`."""
+@resonance("attention", "resonance.neighbours:Attention", cite="arXiv:1706.03762", tags=("ablation",))
+class AttentionParams(Declared):
+    """soft argmax over frame cosines; use it to ask whether the hard choice of the best frame matters."""
 
     temperature: float = param(
         0.1, "tau of the softmax over b's frames, in units of the cosine; near 0 it is `cosine`", gt=0, search=("log", 0.01, 1.0)
     )
 
 
-class DtwParams(Params):
-    """Parameters of `dtw`."""
+@resonance("dtw", "resonance.dtw:Dtw", cite="doi:10.1109/TASSP.1978.1163055", tags=("ablation",))
+class DtwParams(Declared):
+    """frames aligned in the order of time; use it to ask whether order matters, or where both sides say the
+    same sentence.
+    """
 
     band: float = param(
         1.0,
@@ -70,8 +82,9 @@ class DtwParams(Params):
     )
 
 
-class SinkhornParams(Params):
-    """Parameters of `sinkhorn`."""
+@resonance("sinkhorn", "resonance.neighbours:Sinkhorn", cite="arXiv:1306.0895", tags=("ablation",))
+class SinkhornParams(Declared):
+    """relaxed optimal transport between frames; use it where a few frames would win most of the matches."""
 
     epsilon: float = param(0.1, "weight of the plan's entropy, in units of the cosine", gt=0, search=("log", 0.02, 1.0))
     balance: float = param(
@@ -84,73 +97,20 @@ class SinkhornParams(Params):
     iterations: int = param(10, "rounds of scaling", ge=1, le=200, search=("int", 5, 50))
 
 
-IRF = ComponentSpec(
-    kind="resonance",
-    name="irf",
-    factory="sere_plugins.resonance.variants:build",
-    params=IrfParams,
-    summary="SERE's instantaneous resonance field: frame cosine times burst synchrony, best match for each frame",
-    cite=_CITE,
-    evidence="reconstructed",
-    tags=("sere",),
-)
+@resonance("cosine", "resonance.neighbours:Cosine", tags=("ablation",))
+class CosineParams(Declared):
+    """the field without its burst term: best frame cosine, every frame a highlight."""
 
-IRF_ADAPTIVE = ComponentSpec(
-    kind="resonance",
-    name="irf_adaptive",
-    factory="sere_plugins.resonance.variants:AdaptiveIrf",
-    params=IrfAdaptiveParams,
-    summary="a variant of `irf`, not the paper's: burst strengths in units of each utterance; use it where languages or "
-    "speakers differ in how strong their bursts are",
-    cite=_CITE,
-    evidence="stand-in",
-    tags=("sere",),
-)
 
-COSINE = ComponentSpec(
-    kind="resonance",
-    name="cosine",
-    factory="sere_plugins.resonance.neighbours:Cosine",
-    params=NoParams,
-    summary="the field without its burst term: best frame cosine, every frame a highlight",
-    tags=("ablation",),
-)
+@resonance("mean", "resonance.neighbours:Mean", tags=("ablation",))
+class MeanParams(Declared):
+    """the field switched off: cosine of utterance embeddings."""
 
-MEAN = ComponentSpec(
-    kind="resonance",
-    name="mean",
-    factory="sere_plugins.resonance.neighbours:Mean",
-    params=NoParams,
-    summary="the field switched off: cosine of utterance embeddings",
-    tags=("ablation",),
-)
 
-ATTENTION = ComponentSpec(
-    kind="resonance",
-    name="attention",
-    factory="sere_plugins.resonance.neighbours:Attention",
-    params=AttentionParams,
-    summary="soft argmax over frame cosines; use it to ask whether the hard choice of the best frame matters",
-    cite="arXiv:1706.03762",
-    tags=("ablation",),
-)
-
-DTW = ComponentSpec(
-    kind="resonance",
-    name="dtw",
-    factory="sere_plugins.resonance.dtw:Dtw",
-    params=DtwParams,
-    summary="frames aligned in the order of time; use it to ask whether order matters, or where both sides say the same sentence",
-    cite="doi:10.1109/TASSP.1978.1163055",
-    tags=("ablation",),
-)
-
-SINKHORN = ComponentSpec(
-    kind="resonance",
-    name="sinkhorn",
-    factory="sere_plugins.resonance.neighbours:Sinkhorn",
-    params=SinkhornParams,
-    summary="relaxed optimal transport between frames; use it where a few frames would win most of the matches",
-    cite="arXiv:1306.0895",
-    tags=("ablation",),
-)
+IRF = IrfParams.spec
+IRF_ADAPTIVE = IrfAdaptiveParams.spec
+COSINE = CosineParams.spec
+MEAN = MeanParams.spec
+ATTENTION = AttentionParams.spec
+DTW = DtwParams.spec
+SINKHORN = SinkhornParams.spec

@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from sere_registry import ComponentSpec, Params, param
+from functools import partial
+
+from sere_plugins.specs import Declared, announced
+from sere_registry import param
+
+selector = partial(announced, "selector")
 
 
-class SndParams(Params):
+@selector("snd", "selectors:SoftNeighbourhoodDensity", cite="arXiv:2108.10860")
+class SndParams(Declared):
+    """the epoch with the densest soft neighbourhoods of posteriors on T_u."""
+
     temperature: float = param(0.05, "tau, by which similarities are divided", gt=0, search=("log", 0.01, 0.5))
 
 
-LAST = ComponentSpec(
-    kind="selector",
-    name="last",
-    factory="sere_plugins.selectors:Last",
-    summary="the last epoch",
-)
+@selector("last", "selectors:Last")
+class LastParams(Declared):
+    """the last epoch."""
 
-ENTROPY = ComponentSpec(
-    kind="selector",
-    name="entropy",
-    factory="sere_plugins.selectors:Entropy",
-    summary="the epoch with the least mean entropy of the posteriors on T_u",
-    cite="arXiv:1711.10288",
-)
 
-INFORMATION_MAX = ComponentSpec(
-    kind="selector",
-    name="information_max",
-    factory="sere_plugins.selectors:InformationMax",
-    summary="the epoch with the most mutual information between utterance and prediction on T_u; assumes classes of about equal size",
-    cite="arXiv:2002.08546",
-)
+@selector("entropy", "selectors:Entropy", cite="arXiv:1711.10288")
+class EntropyParams(Declared):
+    """the epoch with the least mean entropy of the posteriors on T_u."""
 
-SND = ComponentSpec(
-    kind="selector",
-    name="snd",
-    factory="sere_plugins.selectors:SoftNeighbourhoodDensity",
-    params=SndParams,
-    summary="the epoch with the densest soft neighbourhoods of posteriors on T_u",
-    cite="arXiv:2108.10860",
-)
+
+@selector("information_max", "selectors:InformationMax", cite="arXiv:2002.08546")
+class InformationMaxParams(Declared):
+    """the epoch with the most mutual information between utterance and prediction on T_u; assumes classes
+    of about equal size.
+    """
+
+
+LAST = LastParams.spec
+ENTROPY = EntropyParams.spec
+INFORMATION_MAX = InformationMaxParams.spec
+SND = SndParams.spec
