@@ -382,8 +382,8 @@ def log_energy(self: GoodEncoder, frames: Frames) -> Frames:
 
 def counts_steps(self: GoodMethod, **given: Any) -> dict[str, Tensor]:
     """In a number that no state_dict holds."""
-    self.steps = getattr(self, "steps", 0) + 1  # type: ignore[assignment, operator]
-    return {name: value / self.steps for name, value in GoodMethod.terms(self, **given).items()}
+    self.__dict__["steps"] = steps = self.__dict__.get("steps", 0) + 1
+    return {name: value / steps for name, value in GoodMethod.terms(self, **given).items()}
 
 
 def changes_input(self: GoodView, frames: Frames, generator: torch.Generator) -> Frames:

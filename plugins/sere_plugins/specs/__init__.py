@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
-from sere_registry import ComponentSpec, Kind, Params
+from sere_registry import GROUPS, ComponentSpec, Params
 from sere_registry.spec import Evidence
 
 P = TypeVar("P", bound="Declared")
+#: where the components of a kind stand below `sere_plugins` -> the kind
+KINDS = {group.removeprefix("sere."): kind for kind, group in GROUPS.items()}
 
 
 class Declared(Params):
@@ -17,18 +19,20 @@ class Declared(Params):
     spec: ClassVar[ComponentSpec]
 
 
-def announced(
-    kind: Kind, name: str, factory: str, *, cite: str = "", evidence: Evidence = "confirmed", tags: tuple[str, ...] = ()
+def component(
+    name: str, factory: str, *, cite: str = "", evidence: Evidence = "confirmed", tags: tuple[str, ...] = ()
 ) -> Callable[[type[P]], type[P]]:
     """A decorator of a component's parameters; the first paragraph of their docstring is the summary.
 
     Args:
-        factory: below `sere_plugins`.
+        factory: below `sere_plugins`; `losses.coral:Coral` is a loss.
     """
 
     def declare(params: type[P]) -> type[P]:
+        kind = KINDS[factory.partition(":")[0].partition(".")[0]]
         summary = " ".join((params.__doc__ or name).split("\n\n")[0].split()).removesuffix(".")
-        params.spec = ComponentSpec(kind, name, f"sere_plugins.{factory}", summary, params, cite=cite, evidence=evidence, tags=tags)
+        made = f"sere_plugins.{factory}"
+        params.spec = ComponentSpec(kind, name, made, summary, params, cite=cite, evidence=evidence, tags=tags)
         return params
 
     return declare

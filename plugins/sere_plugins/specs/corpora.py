@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import field_validator
 
-from sere_plugins.specs import Declared, announced
+from sere_plugins.specs import Declared, component
 from sere_registry.emotions import canonical
 from sere_registry.params import param
-
-corpus = partial(announced, "corpus")
 
 #: the emotions for which the synthetic corpus has rules, in the vocabulary's order
 SYNTHETIC_EMOTIONS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -23,14 +20,14 @@ class FolderParams(Declared):
     language: str = param("", "ISO 639-1 code; default: the corpus's own", pattern=r"^([a-z]{2,3})?$")
 
 
-@corpus("ravdess", "corpora.official:Ravdess", cite="doi:10.1371/journal.pone.0196391")
+@component("ravdess", "corpora.official:Ravdess", cite="doi:10.1371/journal.pone.0196391")
 class RavdessParams(FolderParams):
     """RAVDESS, the audio-only speech: English, 24 speakers, 8 emotions, 1440 files."""
 
     intensity: Literal["all", "normal", "strong"] = param("all", "which intensity; strong leaves no neutral, which has none")
 
 
-@corpus("manifest", "corpora.manifest:Manifest")
+@component("manifest", "corpora.manifest:Manifest")
 class ManifestParams(Declared):
     """a corpus of your own, listed in a CSV or JSONL file."""
 
@@ -47,7 +44,7 @@ class ManifestParams(Declared):
         return labels
 
 
-@corpus(
+@component(
     "synthetic",
     "corpora.synthetic:Synthetic",
     cite="rules after Cahn 1990; Burkhardt & Sendlmeier 2000; Schröder 2001",
@@ -75,17 +72,17 @@ class SyntheticParams(Declared):
         return tuple(sorted(emotions))
 
 
-@corpus("emodb", "corpora.official:EmoDB", cite="doi:10.21437/Interspeech.2005-446")
+@component("emodb", "corpora.official:EmoDB", cite="doi:10.21437/Interspeech.2005-446")
 class EmodbParams(FolderParams):
     """EmoDB, the Berlin database of emotional speech: German, 10 speakers, 7 emotions, 535 files."""
 
 
-@corpus("emovo", "corpora.official:Emovo", cite="Costantini et al., LREC 2014")
+@component("emovo", "corpora.official:Emovo", cite="Costantini et al., LREC 2014")
 class EmovoParams(FolderParams):
     """EMOVO: Italian, 6 speakers, 7 emotions, 588 files."""
 
 
-@corpus(
+@component(
     "casia",
     "corpora.official:Casia",
     cite="CASIA Chinese emotional speech corpus, Institute of Automation, Chinese Academy of Sciences",
@@ -95,12 +92,7 @@ class CasiaParams(FolderParams):
     """CASIA, the subset in circulation: Mandarin, 4 speakers, 6 emotions, 1200 files."""
 
 
-@corpus(
-    "enterface",
-    "corpora.official:Enterface",
-    cite="doi:10.1109/ICDEW.2006.145",
-    evidence="reconstructed",
-)
+@component("enterface", "corpora.official:Enterface", cite="doi:10.1109/ICDEW.2006.145", evidence="reconstructed")
 class EnterfaceParams(FolderParams):
     """eNTERFACE'05: English, 43 usable speakers, 6 emotions, AVI or extracted audio."""
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
-from sere_plugins.specs import Declared, announced
+from sere_plugins.specs import Declared, component
 from sere_registry import param
-
-dynamics = partial(announced, "dynamics")
 
 _CITE = "arXiv:2604.07417"
 
@@ -28,7 +25,7 @@ class ContourParams(Declared):
     eps: float = param(1e-8, "added to the mean absolute difference (equation 1) or the standard deviation", gt=0)
 
 
-@dynamics("idfe", "dynamics.idfe:Idfe", cite=_CITE, evidence="reconstructed", tags=("sere",))
+@component("idfe", "dynamics.idfe:Idfe", cite=_CITE, evidence="reconstructed", tags=("sere",))
 class IdfeParams(ContourParams):
     """SERE's instantaneous dynamic features: normalised frame differences of four contours, gated by the
     context.
@@ -39,22 +36,22 @@ class IdfeParams(ContourParams):
     )
 
 
-@dynamics("static", "dynamics.plain:Static", tags=("ablation",))
+@component("static", "dynamics.plain:Static", tags=("ablation",))
 class StaticParams(ContourParams):
     """the four contours themselves, standardised within the utterance: no dynamics, no gate."""
 
 
-@dynamics("delta", "dynamics.plain:Delta", tags=("ablation",))
+@component("delta", "dynamics.plain:Delta", tags=("ablation",))
 class DeltaParams(ContourParams):
     """normalised frame differences of the four contours, without IDFE's gate."""
 
 
-@dynamics("delta_delta", "dynamics.plain:DeltaDelta", tags=("ablation",))
+@component("delta_delta", "dynamics.plain:DeltaDelta", tags=("ablation",))
 class DeltaDeltaParams(ContourParams):
     """normalised first and second frame differences of the four contours, without a gate."""
 
 
-@dynamics("none", "dynamics.plain:NoDynamics", tags=("ablation",))
+@component("none", "dynamics.plain:NoDynamics", tags=("ablation",))
 class NoneParams(Declared):
     """no dynamic features: z is the context embedding alone."""
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sere_plugins.specs import Declared, announced
+from sere_plugins.specs import Declared, component
 from sere_registry import param
-
-encoder = partial(announced, "encoder")
 
 _MODEL = "a name on the Hugging Face hub, or a local folder with the same files"
 
 
-@encoder("acoustic", "encoders.acoustic:Acoustic")
+@component("acoustic", "encoders.acoustic:Acoustic")
 class AcousticParams(Declared):
     """descriptors of voice, spectrum and rhythm with their context; frozen, no download; the default."""
 
     rate: Literal[10, 20, 25, 50, 100] = param(25, "frames per second", search=("choice", [10, 25, 50]))
 
 
-@encoder("logmel", "encoders.logmel:LogMel")
+@component("logmel", "encoders.logmel:LogMel")
 class LogMelParams(Declared):
     """a small convolutional network, trained from scratch on log-mel bands."""
 
@@ -58,28 +55,28 @@ class PretrainedParams(Declared):
         return self
 
 
-@encoder("wav2vec2", "encoders.speech:Wav2Vec2", cite="arXiv:2006.11477")
+@component("wav2vec2", "encoders.speech:Wav2Vec2", cite="arXiv:2006.11477")
 class Wav2Vec2Params(PretrainedParams):
     """wav2vec 2.0: frozen, a mix of layers, or trained in part."""
 
     model: str = param("facebook/wav2vec2-base", _MODEL, min_length=1)
 
 
-@encoder("hubert", "encoders.speech:Hubert", cite="arXiv:2106.07447")
+@component("hubert", "encoders.speech:Hubert", cite="arXiv:2106.07447")
 class HubertParams(PretrainedParams):
     """HuBERT: frozen, a mix of layers, or trained in part."""
 
     model: str = param("facebook/hubert-base-ls960", _MODEL, min_length=1)
 
 
-@encoder("wavlm", "encoders.speech:WavLM", cite="arXiv:2110.13900")
+@component("wavlm", "encoders.speech:WavLM", cite="arXiv:2110.13900")
 class WavLMParams(PretrainedParams):
     """WavLM: frozen, a mix of layers, or trained in part."""
 
     model: str = param("microsoft/wavlm-base-plus", _MODEL, min_length=1)
 
 
-@encoder("whisper", "encoders.whisper:Whisper", cite="arXiv:2212.04356")
+@component("whisper", "encoders.whisper:Whisper", cite="arXiv:2212.04356")
 class WhisperParams(PretrainedParams):
     """the encoder half of Whisper: frozen, a mix of layers, or trained in part."""
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from sere_plugins.specs import Declared, announced
+from sere_plugins.specs import Declared, component
 from sere_registry import param
 
-hook = partial(announced, "hook")
 
-
-@hook("progress", "hooks.progress:ProgressHook")
+@component("progress", "hooks.progress:ProgressHook")
 class ProgressParams(Declared):
     """a bar with the time left; one line per fold where there is no terminal."""
 
 
-@hook("tensorboard", "hooks.tensorboard:TensorBoardHook")
+@component("tensorboard", "hooks.tensorboard:TensorBoardHook")
 class TensorBoardParams(Declared):
     """scalars by epoch, confusion matrices and embeddings, in the folder `tensorboard` of the run."""
 
     embeddings: bool = param(True, "write the embeddings of T_e for the projector, coloured by predicted class")
 
 
-@hook("checkpoint", "hooks.checkpoint:CheckpointHook")
+@component("checkpoint", "hooks.checkpoint:CheckpointHook")
 class CheckpointParams(Declared):
     """copies the checkpoint of every k-th epoch aside, to the folder `checkpoints/kept` of the run."""
 
@@ -30,7 +26,7 @@ class CheckpointParams(Declared):
     keep: int | None = param(None, "how many copies of a stage stay, the newest; null: all", ge=1)
 
 
-@hook("divergence", "hooks.divergence:DivergenceHook")
+@component("divergence", "hooks.divergence:DivergenceHook")
 class DivergenceParams(Declared):
     """notes a loss term that grows and an embedding norm or spread that collapses, in the file
     `notes.jsonl` of the run.

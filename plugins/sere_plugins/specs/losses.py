@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
-from sere_plugins.specs import Declared, announced
+from sere_plugins.specs import Declared, component
 from sere_registry import param
 
-loss = partial(announced, "loss")
 
-
-@loss("coral", "losses.coral:Coral", cite="arXiv:1607.01719", tags=("domain alignment",))
+@component("coral", "losses.coral:Coral", cite="arXiv:1607.01719", tags=("domain alignment",))
 class CoralParams(Declared):
     """Deep CORAL: the covariances of source and target embeddings move together."""
 
     use_source: bool = param(True, "the source side is S_l and S_u together; false: S_l alone")
 
 
-@loss("fixmatch", "losses.fixmatch:FixMatch", cite="arXiv:2001.07685", tags=("consistency",))
+@component("fixmatch", "losses.fixmatch:FixMatch", cite="arXiv:2001.07685", tags=("consistency",))
 class FixMatchParams(Declared):
     """FixMatch: confident guesses on a weak view of T_u supervise a strong view."""
 
@@ -30,7 +27,7 @@ class FixMatchParams(Declared):
     )
 
 
-@loss("mean_teacher", "losses.mean_teacher:MeanTeacher", cite="arXiv:1703.01780", tags=("consistency",))
+@component("mean_teacher", "losses.mean_teacher:MeanTeacher", cite="arXiv:1703.01780", tags=("consistency",))
 class MeanTeacherParams(Declared):
     """Mean Teacher: on one view of T_u the student agrees with its moving average on the other."""
 
@@ -41,7 +38,7 @@ class MeanTeacherParams(Declared):
     predict: Literal["teacher", "student"] = param("teacher", "who predicts")
 
 
-@loss("cross_entropy", "losses.cross_entropy:CrossEntropy", tags=("supervised",))
+@component("cross_entropy", "losses.cross_entropy:CrossEntropy", tags=("supervised",))
 class CrossEntropyParams(Declared):
     """cross-entropy on the labelled source utterances."""
 
@@ -49,7 +46,7 @@ class CrossEntropyParams(Declared):
     view: Literal["none", "weak"] = param("none", "the labelled utterances as they are, or their weak view")
 
 
-@loss("tric", "losses.tric:Tric", cite="arXiv:2604.07417", evidence="reconstructed", tags=("sere",))
+@component("tric", "losses.tric:Tric", cite="arXiv:2604.07417", evidence="reconstructed", tags=("sere",))
 class TricParams(Declared):
     """SERE's triple-resonance interaction chain: prototype, intra-source and cross-lingual resonance."""
 
@@ -108,7 +105,7 @@ class TricAssignedParams(TricParams):
     rounds: int = param(50, "scalings of rows and columns in the balancing", ge=1)
 
 
-@loss(
+@component(
     "tric_balanced",
     "losses.tric_balanced:TricBalanced",
     cite="arXiv:2604.07417, arXiv:1911.05371",
@@ -127,7 +124,7 @@ class TricBalancedParams(TricAssignedParams):
     teacher_C: float = param(0.005, "for `logistic`: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
 
 
-@loss(
+@component(
     "tric_pooled",
     "losses.tric_pooled:TricPooled",
     cite="arXiv:2604.07417, doi:10.1145/279943.279962",

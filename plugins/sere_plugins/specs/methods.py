@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sere_plugins.specs import Declared, announced
+from sere_plugins.specs import Declared, component
 from sere_registry import param
 
-method = partial(announced, "method")
 
-
-@method("joint", "methods.joint:Joint")
+@component("joint", "methods.joint:Joint")
 class JointParams(Declared):
     """one stage that minimises the weighted sum of the config's losses."""
 
     ema: float = param(0.0, "decay of the moving average that predicts; 0: the trained weights predict", ge=0, lt=1)
 
 
-@method("mcd", "methods.mcd:Mcd", cite="arXiv:1712.02560", tags=("adversarial", "several phases"))
+@component("mcd", "methods.mcd:Mcd", cite="arXiv:1712.02560", tags=("adversarial", "several phases"))
 class McdParams(Declared):
     """maximum classifier discrepancy: two classifiers and a generator play on T_u."""
 
@@ -34,7 +31,7 @@ class McdParams(Declared):
     )
 
 
-@method("nrc", "methods.nrc:Nrc", cite="arXiv:2110.04202", tags=("source-free", "assumes balanced classes"))
+@component("nrc", "methods.nrc:Nrc", cite="arXiv:2110.04202", tags=("source-free", "assumes balanced classes"))
 class NrcParams(Declared):
     """source-free: T_u agrees with its neighbours, most with reciprocal ones; assumes a balanced T_u.
 
@@ -59,7 +56,7 @@ class NrcParams(Declared):
     source_budget: float = param(0.5, "share of the epochs that the source stage gets; the rest adapts", gt=0, lt=1)
 
 
-@method(
+@component(
     "jdar",
     "methods.jdar:Jdar",
     cite="Zhang et al., Cross-Corpus Speech Emotion Recognition Using Joint Distribution Adaptive Regression, ICASSP 2021",
@@ -83,7 +80,7 @@ class JdarParams(Declared):
     tolerance: float = param(1e-9, "relative fall of the objective below which a round has converged", ge=0)
 
 
-@method(
+@component(
     "logistic",
     "methods.logistic:Logistic",
     cite="Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011",
@@ -102,7 +99,7 @@ class LogisticParams(Declared):
     iterations: int = param(1000, "steps of the solver, at most", ge=1)
 
 
-@method(
+@component(
     "logistic_balanced",
     "methods.logistic_balanced:LogisticBalanced",
     cite="arXiv:1911.05371",
@@ -118,7 +115,7 @@ class LogisticBalancedParams(LogisticParams):
     correct: bool = param(False, "to b is added in the end what the balancing of T_u adds to each class's logit (v of B1)")
 
 
-@method(
+@component(
     "svm",
     "methods.svm:Svm",
     cite="Cortes and Vapnik, Support-Vector Networks, Machine Learning 20, 1995; solved by scikit-learn's SVC",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
-from sere_plugins.specs import Declared, announced
+from sere_plugins.specs import Declared, component
 from sere_registry import param
-
-resonance = partial(announced, "resonance")
 
 _CITE = "arXiv:2604.07417"
 
@@ -40,7 +37,7 @@ class BurstFieldParams(Declared):
     )
 
 
-@resonance("irf", "resonance.variants:build", cite=_CITE, evidence="reconstructed", tags=("sere",))
+@component("irf", "resonance.variants:build", cite=_CITE, evidence="reconstructed", tags=("sere",))
 class IrfParams(BurstFieldParams):
     """SERE's instantaneous resonance field: frame cosine times burst synchrony, best match for each frame."""
 
@@ -49,7 +46,7 @@ class IrfParams(BurstFieldParams):
     )
 
 
-@resonance("irf_adaptive", "resonance.variants:AdaptiveIrf", cite=_CITE, evidence="stand-in", tags=("sere",))
+@component("irf_adaptive", "resonance.variants:AdaptiveIrf", cite=_CITE, evidence="stand-in", tags=("sere",))
 class IrfAdaptiveParams(BurstFieldParams):
     """a variant of `irf`, not the paper's: burst strengths in units of each utterance; use it where
     languages or speakers differ in how strong their bursts are.
@@ -58,7 +55,7 @@ class IrfAdaptiveParams(BurstFieldParams):
     temperature: float = param(1.0, "tau of equation 4, in standard deviations of an utterance's own e", gt=0, search=("log", 0.1, 10.0))
 
 
-@resonance("attention", "resonance.neighbours:Attention", cite="arXiv:1706.03762", tags=("ablation",))
+@component("attention", "resonance.neighbours:Attention", cite="arXiv:1706.03762", tags=("ablation",))
 class AttentionParams(Declared):
     """soft argmax over frame cosines; use it to ask whether the hard choice of the best frame matters."""
 
@@ -67,7 +64,7 @@ class AttentionParams(Declared):
     )
 
 
-@resonance("dtw", "resonance.dtw:Dtw", cite="doi:10.1109/TASSP.1978.1163055", tags=("ablation",))
+@component("dtw", "resonance.dtw:Dtw", cite="doi:10.1109/TASSP.1978.1163055", tags=("ablation",))
 class DtwParams(Declared):
     """frames aligned in the order of time; use it to ask whether order matters, or where both sides say the
     same sentence.
@@ -82,7 +79,7 @@ class DtwParams(Declared):
     )
 
 
-@resonance("sinkhorn", "resonance.neighbours:Sinkhorn", cite="arXiv:1306.0895", tags=("ablation",))
+@component("sinkhorn", "resonance.neighbours:Sinkhorn", cite="arXiv:1306.0895", tags=("ablation",))
 class SinkhornParams(Declared):
     """relaxed optimal transport between frames; use it where a few frames would win most of the matches."""
 
@@ -97,12 +94,12 @@ class SinkhornParams(Declared):
     iterations: int = param(10, "rounds of scaling", ge=1, le=200, search=("int", 5, 50))
 
 
-@resonance("cosine", "resonance.neighbours:Cosine", tags=("ablation",))
+@component("cosine", "resonance.neighbours:Cosine", tags=("ablation",))
 class CosineParams(Declared):
     """the field without its burst term: best frame cosine, every frame a highlight."""
 
 
-@resonance("mean", "resonance.neighbours:Mean", tags=("ablation",))
+@component("mean", "resonance.neighbours:Mean", tags=("ablation",))
 class MeanParams(Declared):
     """the field switched off: cosine of utterance embeddings."""
 

@@ -5,15 +5,12 @@ Defaults of `crop`, `gain`, `feature_dropout` and `jitter` suit a weak view, tho
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal, Self
 
 from pydantic import model_validator
 
-from sere_plugins.specs import Declared, announced
+from sere_plugins.specs import Declared, component
 from sere_registry import param
-
-view = partial(announced, "view")
 
 
 class Between(Declared):
@@ -29,7 +26,7 @@ class Between(Declared):
         return self
 
 
-@view("crop", "views:crop")
+@component("crop", "views:crop")
 class CropParams(Between):
     """a contiguous part of the utterance, at a random place."""
 
@@ -38,14 +35,14 @@ class CropParams(Between):
     level: Literal["waveform", "frames"] = param("frames", "what is cropped: samples, or encoder frames")
 
 
-@view("gain", "views:Gain")
+@component("gain", "views:Gain")
 class GainParams(Declared):
     """louder or softer."""
 
     decibels: float = param(3.0, "the gain is drawn from -decibels to +decibels", ge=0, le=60, search=("uniform", 0.0, 6.0))
 
 
-@view("noise", "views:Noise")
+@component("noise", "views:Noise")
 class NoiseParams(Between):
     """white noise at a random level."""
 
@@ -53,7 +50,7 @@ class NoiseParams(Between):
     high: float = param(20.0, "the largest signal-to-noise ratio, dB", ge=-20, le=100)
 
 
-@view("speed", "views:Speed")
+@component("speed", "views:Speed")
 class SpeedParams(Between):
     """faster or slower by resampling, which moves the pitch along."""
 
@@ -61,7 +58,7 @@ class SpeedParams(Between):
     high: float = param(1.1, "the fastest speed, as a multiple", ge=0.5, le=2)
 
 
-@view("frame_mask", "views:FrameMask", cite="arXiv:1904.08779")
+@component("frame_mask", "views:FrameMask", cite="arXiv:1904.08779")
 class FrameMaskParams(Declared):
     """masks spans of frames and of features, like SpecAugment."""
 
@@ -72,7 +69,7 @@ class FrameMaskParams(Declared):
     fill: Literal["zero", "mean"] = param("zero", "what stands in masked places: 0, or the utterance's mean of the feature")
 
 
-@view("feature_dropout", "views:FeatureDropout")
+@component("feature_dropout", "views:FeatureDropout")
 class FeatureDropoutParams(Declared):
     """drops features of an utterance, in all its frames."""
 
@@ -80,7 +77,7 @@ class FeatureDropoutParams(Declared):
     rescale: bool = param(True, "multiply the features that stay by 1 / (1 - share)")
 
 
-@view("jitter", "views:Jitter")
+@component("jitter", "views:Jitter")
 class JitterParams(Declared):
     """Gaussian noise on the features."""
 
