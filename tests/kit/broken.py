@@ -382,7 +382,8 @@ def log_energy(self: GoodEncoder, frames: Frames) -> Frames:
 
 def counts_steps(self: GoodMethod, **given: Any) -> dict[str, Tensor]:
     """In a number that no state_dict holds."""
-    self.__dict__["steps"] = steps = self.__dict__.get("steps", 0) + 1
+    steps = getattr(self, "steps", 0) + 1
+    setattr(self, "steps", steps)  # noqa: B010
     return {name: value / steps for name, value in GoodMethod.terms(self, **given).items()}
 
 
