@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     from sere_core.console import Speaker
     from sere_core.data.plan import Fold
     from sere_core.hookbus import HookBus
-    from sere_core.material import Material
     from sere_core.score.records import RunFolder
     from sere_core.score.scorer import Scorer
-    from sere_core.train.build import Builder
     from sere_core.train.checkpoint import Checkpoint
     from sere_core.train.fold import FoldResult, FoldTrainer, Listener
+    from sere_core.train.material import Material
     from sere_core.train.stage import EpochReport
     from sere_registry.hookspecs import RunInfo
 
@@ -123,8 +122,8 @@ def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> 
         with clock.timed("import torch"):
             import torch
 
-            from sere_core.material import gather
             from sere_core.train.device import choose_device, peak_memory
+            from sere_core.train.material import gather
             from sere_core.train.stage import optimizer_class
         optimizer_class(config.train.optimizer.use, resolved.place)  # now, not after hours of extraction
         device = choose_device(config.train.device, resolved.place("train.device"))
@@ -191,10 +190,9 @@ class Training:
 
         plan, resolved, material = self.plan, self.plan.resolved, self.material
         config, folds = resolved.config, plan.task.folds
-        material.preparer.streams(folds[0])  # states whose statistics normalise
+        material.streams(folds[0])  # states whose statistics normalise
         odd = [f"{each.place.path}: {each.message}" for each in resolved.warnings]
-        digests = {key: material.features.audio_digest(recording) for key, (recording, _) in plan.recordings().items()}
-        leakage = checked(folds, digests, material.preparer.statements)
+        leakage = checked(folds, material.digests, material.statements)
         self.speaker.say("checked: " + "\n         ".join(f"{what}: {found}" for what, found in leakage.items()))
         old = self.folder.read_json("manifest.json")
         new = {
@@ -210,12 +208,12 @@ class Training:
                 "streams": order_digests(folds, config.train, config.seed),
                 "engine": engine(),
             },
-            "parameters": count_parameters(self._builder(folds[0]).method()),
+            "parameters": count_parameters(material.builder(folds[0], self.device).method()),
             "seeds": {"run": config.seed, "task": plan.task.seed},
             "machine": machine(describe(self.device), computes_in(config.train.precision, self.device)),
             "notes": {
                 "leakage": leakage,
-                "normalisation": material.preparer.statements,
+                "normalisation": material.statements,
                 "warnings": [*odd, *plan.warnings, *material.warnings],
                 "trimmed": material.features.report.trimmed,
                 "cut": material.features.report.cut,
@@ -256,7 +254,7 @@ class Training:
         from sere_core.train.streams import steps_per_epoch
         from sere_registry.protocols import Selector, completed
 
-        resolved, preparer = self.plan.resolved, self.material.preparer
+        resolved, material = self.plan.resolved, self.material
         context = BuildContext(id="select", classes=self.plan.task.classes)
 
         def built(kind: str, id: str, name: str) -> None:
@@ -264,25 +262,16 @@ class Training:
 
         return FoldTrainer(
             index=fold.index,
-            builder=replace(self._builder(fold), built=built),
-            streams=preparer.streams(fold),
+            builder=replace(material.builder(fold, self.device), built=built),
+            streams=material.streams(fold),
             train=resolved.config.train,
             steps=steps_per_epoch(resolved.config.train, fold),
             selector=completed(resolved.components["select"].build(context), Selector),
             path=self.folder.checkpoint(fold.index),
-            views=build_views(resolved, preparer.encoders),
+            views=build_views(resolved, material.encoders),
             listener=self._listener(fold.index),
-            names=preparer.names,
+            names=material.names,
         )
-
-    def _builder(self, fold: Fold) -> Builder:
-        """Builds the methods of a fold."""
-        from sere_core.train.build import Builder, fold_context
-        from sere_core.train.streams import fold_seed
-
-        seed = fold_seed(self.plan.resolved.config.seed, fold.index)
-        context = fold_context(self.plan, fold, self.material.input_dim)
-        return Builder(self.plan.resolved, context, seed, self.plan.paths, self.device)
 
     def _listener(self, fold: int) -> Listener:
         """Hooks and history hear of the fold's steps and epochs."""

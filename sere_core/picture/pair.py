@@ -124,13 +124,11 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
     """
     import torch
 
-    from sere_core.material import gather
     from sere_core.score.records import RunFolder
-    from sere_core.train.build import Builder, fold_context
     from sere_core.train.checkpoint import Checkpoint
     from sere_core.train.fold import load_state
+    from sere_core.train.material import gather
     from sere_core.train.network import predicting
-    from sere_core.train.streams import fold_seed
     from sere_core.train.whole import evaluating
 
     folder = folder_of(resolved)
@@ -139,12 +137,11 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
     device = torch.device("cpu")
     checkpoint = Checkpoint.load(folder / "checkpoints" / f"fold-{fold.index}.safetensors")
     material = gather(plan, device, speaker)
-    seed = fold_seed(resolved.config.seed, fold.index)
-    method = Builder(resolved, fold_context(plan, fold, material.input_dim), seed, plan.paths, device).method()
+    method = material.builder(fold, device).method()
     load_state(method, checkpoint.under("method"))
     field = method.field
     name = resolved.components["resonance"].full_name
-    streams = material.preparer.streams(fold)
+    streams = material.streams(fold)
     backbone = predicting(method)
     sides = []
     with evaluating(method):
@@ -159,7 +156,7 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
         forth, back = (float(field.similarity(one, other)) for one, other in (sides, sides[::-1]))
     voices = []
     for (stream, recording), side, strength in zip(chosen, sides, (seen.strength_a, seen.strength_b), strict=True):
-        encoder = material.preparer.encoders[streams[stream].path]
+        encoder = material.encoders[streams[stream].path]
         mask = side.frames.mask[0]
         if strength is None and side.bursts.shape[-1]:
             strength = side.bursts[0][mask].abs().sum(dim=1)

@@ -129,7 +129,9 @@ def state(subject: Subject) -> None:
     load_state(fresh, Checkpoint.load(run.path).under("method"))
     given = streams()
     support = given["labelled"] if "labelled" in fresh.stages()[-1].sees else None
-    assert same(predict(fresh, given["test"], support, made.device)[0], found), "a second instance with its state_dict predicts otherwise"
+    assert same(predict(fresh, given["test"], support, made.device)["posteriors"], found), (
+        "a second instance with its state_dict predicts otherwise"
+    )
 
 
 @CHECKS("method.resumes", "method.deterministic")

@@ -17,11 +17,8 @@ from torch.nn.parameter import UninitializedParameter
 
 from sere_core.config import Resolved
 from sere_core.config.model import LossBlock, Ramp
-from sere_core.data.plan import Fold
-from sere_core.plan import Plan
 from sere_core.rng import reseed
 from sere_core.train.network import Backbone, Projection
-from sere_core.train.prepare import speaker_index
 from sere_core.train.streams import ViewChains, pad
 from sere_registry import (
     BuildContext,
@@ -140,11 +137,6 @@ class Builder:
         return build()
 
 
-def fold_context(plan: Plan, fold: Fold, input_dim: int) -> BuildContext:
-    """What the components of a fold may know; `input_dim` is the width of the target path's frozen output."""
-    return BuildContext(id="", classes=plan.task.classes, input_dim=input_dim, languages=plan.languages, speakers=len(speaker_index(fold)))
-
-
 def build_views(resolved: Resolved, encoders: Mapping[str, Encoder]) -> ViewChains:
     """The config's views, built.
 
@@ -204,8 +196,5 @@ def count_parameters(method: Method) -> dict[str, int]:
     names = {name for stage in method.stages() for phase in stage.phases for name in phase.trains}
     trained = {id(each): each for name in names & set(groups) for each in groups[name].parameters if each.requires_grad}
     every = cast(nn.Module, method).parameters()
-    return {"trained": _numbers(trained.values()), "total": _numbers(every)}
-
-
-def _numbers(parameters: Any) -> int:
-    return sum(each.numel() for each in parameters if not isinstance(each, UninitializedParameter))
+    numbers = {"trained": trained.values(), "total": every}
+    return {name: sum(each.numel() for each in some if not isinstance(each, UninitializedParameter)) for name, some in numbers.items()}

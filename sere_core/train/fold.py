@@ -21,7 +21,7 @@ from sere_core.train.checkpoint import Checkpoint, Position, optimizer_tensors, 
 from sere_core.train.network import network, predicting
 from sere_core.train.stage import EpochReport, StageRunner
 from sere_core.train.streams import BatchMaker, StreamSet, ViewChains
-from sere_core.train.whole import VisibleData, encode_whole, predict, pseudo_labels
+from sere_core.train.whole import VisibleData, encode_whole, predict
 from sere_registry import Method, Selector, Stage, error
 
 State = Mapping[str, Tensor]
@@ -116,14 +116,11 @@ class FoldTrainer:
 
     def _result(self, method: Method, support: StreamSet | None) -> dict[str, Tensor]:
         test, device = self.streams["test"], self.builder.device
-        posteriors, embeddings = predict(method, test, support, device)
-        result = {"posteriors": posteriors, "embeddings": embeddings}
+        result = predict(method, test, support, device, pseudo=True)
         if "target" in self.streams:  # what settings may be chosen by, without a label and without T_e
-            result["target"] = predict(method, self.streams["target"], support, device)[0]
+            result["target"] = predict(method, self.streams["target"], support, device)["posteriors"]
         if support is not None:
             result["support"] = encode_whole(support, predicting(method), device).embedding.float().cpu()
-            pseudo = pseudo_labels(method, test, support, device)
-            result |= {} if pseudo is None else {"pseudo": pseudo}
         return result
 
     def _support(self, stage: Stage) -> StreamSet | None:
@@ -186,7 +183,7 @@ class FoldTrainer:
         given: dict[str, Tensor | int] = {"epoch": epoch}
         if "target" in names:
             support = self._support(method.stages()[-1])
-            given["target"] = predict(method, self.streams["target"], support, device)[0]
+            given["target"] = predict(method, self.streams["target"], support, device)["posteriors"]
         if "embedding" in names:
             given["embedding"] = encode_whole(self.streams["target"], network(method.backbone), device).embedding
         return float(self.selector.score(**{name: given[name] for name in names}))

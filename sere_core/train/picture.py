@@ -44,9 +44,9 @@ def take_picture(
     support = streams["labelled"] if "labelled" in method.stages()[-1].sees else None
     trained, emotions = [], []
     for stream in shown.values():
-        posteriors, embeddings = predict(method, stream, support, device)
-        trained.append(embeddings)
-        emotions.append(posteriors.argmax(dim=1) if stream.labels is None else stream.labels.cpu())
+        found = predict(method, stream, support, device)
+        trained.append(found["embeddings"])
+        emotions.append(found["posteriors"].argmax(dim=1) if stream.labels is None else stream.labels.cpu())
     members = {"labelled": fold.labelled, "source": fold.source, "test": fold.test}
     recordings = [recording for name, stream in shown.items() for recording in members[name][: len(stream)]]
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,24 +47,19 @@ def _in_order(pieces: list[Tensor], index: list[Tensor]) -> Tensor:
     return torch.cat(pieces)[torch.cat(index).argsort().to(pieces[0].device)]
 
 
-def _without_frames(batch: LabelledBatch | UnlabelledBatch) -> LabelledBatch | UnlabelledBatch:
-    """The batch with zero frames and nothing to encode: frames of whole streams do not fit into memory."""
-    values, mask = batch.frames.values, batch.frames.mask
-    frames = Frames(values.new_zeros(len(values), 0, values.shape[2]), mask.new_zeros(len(mask), 0), batch.frames.rate)
-    bursts = batch.bursts.new_zeros(len(values), 0, batch.bursts.shape[2])
-    return replace(batch, frames=frames, bursts=bursts, inputs=None)
-
-
 def encode_whole(stream: StreamSet, backbone: Backbone, device: torch.device) -> LabelledBatch | UnlabelledBatch:
-    """The whole stream as one batch in stream order, without its frames."""
-    pieces = [_without_frames(batch) for batch in chunks(stream, backbone, device)]
+    """The whole stream as one batch in stream order, with zero frames and nothing to encode: all frames take too much memory."""
     names = ["embedding", "logits", "vectors", "index", "domain", "language", "speaker"]
     names += [] if stream.labels is None else ["labels"]
-    index = [piece.index for piece in pieces]
-    joined: dict[str, Any] = {name: _in_order([getattr(piece, name) for piece in pieces], index) for name in names}
-    first, n = pieces[0], len(stream)
-    frames = replace(first.frames, values=first.frames.values[:1].expand(n, -1, -1), mask=first.frames.mask[:1].expand(n, -1))
-    return replace(first, frames=frames, bursts=first.bursts[:1].expand(n, -1, -1), ids=stream.names(range(n)), **joined)
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    for batch in chunks(stream, backbone, device):
+        for name, pieces in parts.items():
+            pieces.append(getattr(batch, name))
+    joined: dict[str, Any] = {name: _in_order(pieces, parts["index"]) for name, pieces in parts.items()}
+    values, bursts, n = batch.frames.values, batch.bursts, len(stream)
+    frames = Frames(values.new_zeros(n, 0, values.shape[2]), batch.frames.mask.new_zeros(n, 0), stream.rate)
+    bursts = bursts.new_zeros(n, 0, bursts.shape[2])
+    return replace(batch, frames=frames, bursts=bursts, inputs=None, ids=stream.names(range(n)), **joined)
 
 
 def encode_support(stream: StreamSet, backbone: Backbone, device: torch.device) -> LabelledBatch:
@@ -74,36 +70,28 @@ def encode_support(stream: StreamSet, backbone: Backbone, device: torch.device) 
     return batch
 
 
-def predict(method: Method, stream: StreamSet, support: StreamSet | None, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Posteriors `[n, C]` and embeddings `[n, D]` of a stream, in its order, on the CPU."""
-    backbone = predicting(method)
-    ask: Callable[..., Tensor] = method.predict
-    extra: dict[str, LabelledBatch] = {}
+def predict(
+    method: Method, stream: StreamSet, support: StreamSet | None, device: torch.device, *, pseudo: bool = False
+) -> dict[str, Tensor]:
+    """Of a stream, in its order, on the CPU: `posteriors` `[n, C]` and `embeddings` `[n, D]`.
+
+    With `pseudo` also the `pseudo`-labels `[n]` of a method that assigns some; they need the support set.
+    """
+    backbone, extra = predicting(method), {}
+    labelled = encode_support(support, backbone, device) if support is not None and (pseudo or method.needs_support) else None
     if method.needs_support:
-        assert support is not None, "a stage without the source cannot need the support set"
-        extra["support"] = encode_support(support, backbone, device)
-    index, posteriors, embeddings = [], [], []
+        assert labelled is not None, "a stage without the source cannot need the support set"
+        extra["support"] = labelled
+    ask: Callable[..., Tensor] = method.predict
+    parts: dict[str, list[Tensor]] = defaultdict(list)
     with evaluating(method):
         for batch in chunks(stream, backbone, device):
-            index.append(batch.index.cpu())
-            posteriors.append(ask(batch, **extra).float().cpu())
-            embeddings.append(batch.embedding.float().cpu())
-    return _in_order(posteriors, index), _in_order(embeddings, index)
-
-
-def pseudo_labels(method: Method, stream: StreamSet, support: StreamSet, device: torch.device) -> Tensor | None:
-    """The pseudo-labels `[n]` of a stream, in its order, on the CPU; None for a method that assigns none."""
-    backbone = predicting(method)
-    labelled = encode_support(support, backbone, device)
-    index, pieces = [], []
-    with evaluating(method):
-        for batch in chunks(stream, backbone, device):
-            found = method.pseudo_labels(batch, labelled)  # type: ignore[arg-type]
-            if found is None:
-                return None
-            index.append(batch.index.cpu())
-            pieces.append(found.cpu())
-    return _in_order(pieces, index)
+            made = {"index": batch.index, "posteriors": ask(batch, **extra).float(), "embeddings": batch.embedding.float()}
+            assigned = method.pseudo_labels(batch, labelled) if pseudo and labelled is not None else None  # type: ignore[arg-type]
+            for name, value in (made if assigned is None else {**made, "pseudo": assigned}).items():
+                parts[name].append(value.cpu())
+    index = parts.pop("index")
+    return {name: _in_order(pieces, index) for name, pieces in parts.items()}
 
 
 class VisibleData:

@@ -1,0 +1,185 @@
+"""What the folds of a run are made of: audio that is there, features on disk, and the streams made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sere_core.console import Speaker
+from sere_core.data.folds import rank
+from sere_core.data.leakage import audio_warnings
+from sere_core.data.normalise import Normaliser
+from sere_core.data.plan import Fold
+from sere_core.features.store import FeatureSet, extract_all
+from sere_core.plan import Plan, build_corpus
+from sere_core.train.build import Builder
+from sere_core.train.streams import Item, StreamSet, fold_seed
+from sere_registry import BuildContext, Dynamics, Encoder, Recording
+
+Array = NDArray[np.float32]
+#: stream -> the encoder id of its path, and who is in it
+Members = Mapping[str, tuple[str, Sequence[Recording]]]
+
+
+class Material:
+    """The features of a run, the streams of its folds, and what builds their methods.
+
+    Args:
+        plan: of the run.
+        features: of every recording of the task.
+        encoders: by id, for their frame grids; nothing is trained here.
+        dynamics: prepares contours.
+
+    Attributes:
+        digests: recording -> digest of its samples.
+        warnings: what the audio itself gave rise to: the same recording trained on and scored.
+        statements: whose statistics standardised the features of the streams so far.
+        names: what an unlabelled item is called -> the recording, for messages to the user.
+    """
+
+    def __init__(self, plan: Plan, features: FeatureSet, encoders: Mapping[str, Encoder], dynamics: Dynamics) -> None:
+        self.plan, self.features, self.encoders, self.dynamics = plan, features, encoders, dynamics
+        self.digests = {key: features.audio_digest(recording) for key, (recording, _) in plan.recordings().items()}
+        self.warnings = audio_warnings(plan.task.folds, self.digests)
+        self.statements: list[str] = []
+        self.names: dict[str, str] = {}
+        self._salt = secrets.token_bytes(16)  # of this process: no plugin can tell a name by hashing a corpus's names
+        self._means: dict[tuple[str, str], Array] = {}
+        self._static: dict[tuple[str, str], Tensor] = {}
+
+    @property
+    def trains_encoder(self) -> bool:
+        """Is an encoder trained?  If not, the engine's own layers are too small to be worth several threads."""
+        parameters = [each for encoder in self.encoders.values() for each in cast(nn.Module, encoder).parameters()]
+        return any(parameter.requires_grad for parameter in parameters)
+
+    def builder(self, fold: Fold, device: torch.device) -> Builder:
+        """Builds the methods of a fold."""
+        plan = self.plan
+        context = BuildContext(
+            id="",
+            classes=plan.task.classes,
+            input_dim=self.encoders[plan.resolved.encoder_of(fold.test[0].language)].input_dim,
+            languages=plan.languages,
+            speakers=len(_speakers(fold)),
+        )
+        return Builder(plan.resolved, context, fold_seed(plan.resolved.config.seed, fold.index), plan.paths, device)
+
+    def streams(self, fold: Fold) -> dict[str, StreamSet]:
+        """The streams `labelled`, `source`, `target` and `test` of the fold.  Only `labelled` has labels."""
+        resolved, languages, speakers = self.plan.resolved, self.plan.languages, _speakers(fold)
+        members: dict[str, tuple[str, Sequence[Recording]]] = {"labelled": (resolved.config.paths.labelled, fold.labelled)}
+        for name, recordings in (("source", fold.source), ("target", fold.target), ("test", fold.test)):
+            if recordings:
+                members[name] = (resolved.encoder_of(recordings[0].language), recordings)
+        paths = dict.fromkeys(path for path, _ in members.values())
+        normalisers = {path: self._fit(path, members) for path in paths if self.encoders[path].normalise}
+        known: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}  # streams share recordings: each is normalised once
+
+        def item(stream: str, recording: Recording, path: str) -> Item:
+            key = (recording.key, path)
+            if key not in known:
+                frames = self.features.frames(recording, path)
+                values = _tensor(normalisers[path].apply(recording, frames) if path in normalisers else frames)
+                known[key] = values, values.mean(dim=0)
+            name = recording.key if stream == "labelled" else self._opaque(recording)
+            speaker = -1 if stream == "test" else speakers.get((recording.corpus, recording.speaker), -1)
+            values, mean = known[key]
+            return Item(name, values, self._contours(recording, path), mean, languages.index(recording.language), speaker)
+
+        return {
+            name: StreamSet(
+                name,
+                path,
+                tuple(item(name, recording, path) for recording in recordings),
+                self.encoders[path].rate,
+                torch.tensor(fold.labels, dtype=torch.long) if name == "labelled" else None,
+                domain=int(name in ("target", "test")),
+            )
+            for name, (path, recordings) in members.items()
+        }
+
+    def _fit(self, path: str, members: Members) -> Normaliser:
+        """The statistics of a path; S_u lends the labelled path its own even where it takes another itself."""
+        config = self.plan.resolved.config
+        mode, lends = config.task.normalise, path == config.paths.labelled and config.task.normalise != "none"
+
+        def means(name: str) -> list[tuple[Recording, Array]]:
+            here, recordings = members.get(name, ("", ()))
+            return [(each, self._mean(each, path)) for each in recordings if here == path or (lends and name == "source")]
+
+        source = [*means("labelled"), *means("source")]
+        normaliser = Normaliser.fit(mode, source, means("target"), means("test"), config.task.setting)
+        statement = f"{path}: {normaliser.statement}" if len(self.encoders) > 1 else normaliser.statement
+        if statement not in self.statements:
+            self.statements.append(statement)
+        return normaliser
+
+    def _mean(self, recording: Recording, path: str) -> Array:
+        key = (recording.key, path)
+        if key not in self._means:
+            self._means[key] = self.features.frames(recording, path).mean(axis=0, dtype=np.float64).astype(np.float32)
+        return self._means[key]
+
+    def _contours(self, recording: Recording, path: str) -> Tensor:
+        """As the dynamics prepare them, `[T', S]`."""
+        key = (recording.key, path)
+        if key not in self._static:
+            if self.dynamics.contours:
+                static = self.dynamics.prepare(self.features.contours(recording, path))
+            else:
+                static = np.zeros((len(self.features.frames(recording, path)), 0), np.float32)
+            self._static[key] = _tensor(static)
+        return self._static[key]
+
+    def _opaque(self, recording: Recording) -> str:
+        """A name that tells nothing: file names tell the emotion."""
+        name = hashlib.blake2b(recording.key.encode(), key=self._salt, digest_size=12).hexdigest()
+        self.names[name] = recording.key
+        return name
+
+
+def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
+    """Make the audio of corpora that are made, and extract every feature that is not in the cache.
+
+    Raises:
+        SereError: the problems of all files together, or a cache that cannot be written.
+    """
+    resolved, config = plan.resolved, plan.resolved.config
+    for name in plan.corpora:
+        with speaker.bar(f"corpus {name}") as tell:
+            build_corpus(resolved, name).prepare(tell)
+    bounds = {name: resolved.components[f"encoders.{name}"] for name in plan.paths}
+    encoders = {name: bound.build(BuildContext(id=name)).to(device) for name, bound in bounds.items()}
+    dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
+    with speaker.bar("features") as tell:
+        features = extract_all(
+            list(plan.recordings().values()),
+            {name: (encoder, bounds[name].full_name, bounds[name].version) for name, encoder in encoders.items()},
+            frozenset(dynamics.contours),
+            config.features,
+            progress=tell,
+        )
+    report = features.report
+    counted = f"{report.recordings} utterances, {report.seconds / 60:.1f} minutes"
+    counted += f"; {report.extracted} extracted, {report.cached} from the cache"
+    speaker.say(f"features: {counted}; {report.trimmed} trimmed, {report.cut} cut at {config.features.max_seconds:g} s")
+    return Material(plan, features, encoders, dynamics)
+
+
+def _speakers(fold: Fold) -> dict[tuple[str, str], int]:
+    """(corpus, speaker) -> an index, in an order that tells nothing, of the training streams; none of T_e's."""
+    known = {(each.corpus, each.speaker) for each in (*fold.labelled, *fold.source, *fold.target) if each.speaker}
+    ordered = sorted(known, key=lambda name: rank("speakers", 0, "/".join(name)))
+    return {name: index for index, name in enumerate(ordered)}
+
+
+def _tensor(values: NDArray[np.floating]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
