@@ -1,4 +1,4 @@
-"""The commands `sere` and `sere-run`.  Their modules import what takes time when it is needed, never torch to parse."""
+"""The commands `sere` and `sere-run`.  Their modules import torch, numpy and what needs them only inside a command."""
 
 from __future__ import annotations
 

@@ -6,16 +6,15 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from sere_core.config import Resolved
-    from sere_core.config.nodes import Data
-    from sere_registry.catalog import Catalog
+from sere_core.config import Resolved, load
+from sere_core.config.nodes import Data
+from sere_core.config.yaml_text import read
+from sere_registry.catalog import Catalog
+from sere_registry.errors import Place, Problem, SereError
 
-    Subparsers = _SubParsersAction[ArgumentParser]
-else:
-    Subparsers = _SubParsersAction
+Subparsers: TypeAlias = "_SubParsersAction[ArgumentParser]"
 #: what a command does; returns its exit code
 Run = Callable[[Namespace], int]
 
@@ -68,9 +67,6 @@ def read_config(arguments: Namespace, quiet: bool = False, catalog: Catalog | No
     Raises:
         SereError: every mistake in the config.
     """
-    from sere_core.config import load
-    from sere_registry.catalog import Catalog
-
     catalog = catalog or Catalog(disable=arguments.disable)
     _warn(() if quiet else catalog.left_out_in_vain())  # now: the config may go wrong because of it
     resolved = load(arguments.config, sets=arguments.sets, unsets=arguments.unsets, seed=arguments.seed, catalog=catalog)
@@ -101,9 +97,6 @@ def read_values(sets: Sequence[str]) -> dict[str, Data]:
     Raises:
         SereError: C305, or what is wrong with the YAML.
     """
-    from sere_core.config.yaml_text import read
-    from sere_registry.errors import Place, Problem, SereError
-
     problems: list[Problem] = []
     values: dict[str, Data] = {}
     for text in sets:

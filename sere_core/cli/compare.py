@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sere_core.cli.arguments import Subparsers, add_command, add_repeated
+from sere_registry.errors import Place, error
+from sere_registry.files import write_atomically
 
 if TYPE_CHECKING:
     from sere_core.compare.executors import Executor
@@ -164,7 +166,6 @@ def run_table(arguments: Namespace) -> int:
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables import build
     from sere_core.tables import FORMATS, print_tables, render
-    from sere_registry.files import write_atomically
 
     results = read_results(arguments.folder)
     results.check()
@@ -209,8 +210,6 @@ def run_report(arguments: Namespace) -> int:
 
 def _check_executor(arguments: Namespace) -> None:
     """C305 where --jobs and --scheduler do not say who runs the jobs."""
-    from sere_registry.errors import Place, error
-
     if arguments.jobs is not None and arguments.scheduler is not None:
         hint = "the workers' slots say how many run at a time"
         raise error("C305", "--jobs is of this machine, --scheduler of others", hint, Place("--jobs"))

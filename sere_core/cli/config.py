@@ -8,14 +8,20 @@ import textwrap
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, print_json, read_config
-
-if TYPE_CHECKING:
-    from sere_core.config import Bound, Resolved
-    from sere_core.config.nodes import Data, Dropped
-    from sere_registry.errors import Place, Problem
+from sere_core.cli.json_schema import schema as json_schema
+from sere_core.cli.parameters import parameters
+from sere_core.config import Bound, Resolved, load
+from sere_core.config.files import Sources, shown
+from sere_core.config.model import RunConfig
+from sere_core.config.nodes import Data, Dropped, at, children, dotted, leaves
+from sere_core.config.source_code import check_factories
+from sere_core.config.validation import description, keys, models, walk
+from sere_core.config.yaml_text import flow
+from sere_registry.catalog import Catalog
+from sere_registry.errors import Place, Problem, SereError, error, suggest
+from sere_registry.files import write_atomically
 
 DEFAULT = "default"
 _ABSENT = object()
@@ -46,9 +52,6 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def show(arguments: Namespace) -> int:
     """Print the resolved config; its digest stands in the first line, as a comment."""
-    from sere_core.config.files import shown
-    from sere_core.config.nodes import dotted, leaves
-
     resolved = read_config(arguments)
     data = resolved.config.model_dump(mode="json")
     sources = [shown(file) for file in resolved.sources]
@@ -75,8 +78,6 @@ def show(arguments: Namespace) -> int:
 
 def _lines(resolved: Resolved, data: Data, path: tuple[str, ...], indent: str) -> Iterator[tuple[str, str]]:
     """The lines of the config as YAML, each with what set its value."""
-    from sere_core.config.yaml_text import flow
-
     for name, child in data.items():
         here = (*path, name)
         if isinstance(child, dict) and child:
@@ -99,9 +100,6 @@ def fill(arguments: Namespace) -> int:
     Raises:
         SereError: every mistake in the config; C304 (FILE exists), X704 or X705 (it cannot be written).
     """
-    from sere_core.config.files import Sources
-    from sere_core.config.nodes import dotted, leaves
-
     root = Sources([]).tree(arguments.config)
     if root is not None:  # else loading will say what is wrong
         named = {*root.value, *(text.partition("=")[0].strip() for text in arguments.sets)}
@@ -118,16 +116,10 @@ def fill(arguments: Namespace) -> int:
 
 def schema(arguments: Namespace) -> int:
     """Print the schema.  A config names it in its first line: `# yaml-language-server: $schema=FILE`."""
-    from sere_core.cli.json_schema import schema
-    from sere_registry.catalog import Catalog
-
-    return _write(json.dumps(schema(Catalog()), indent=2, ensure_ascii=False) + "\n", arguments.output, force=True)
+    return _write(json.dumps(json_schema(Catalog()), indent=2, ensure_ascii=False) + "\n", arguments.output, force=True)
 
 
 def _write(text: str, output: str | None, force: bool) -> int:
-    from sere_registry.errors import error
-    from sere_registry.files import write_atomically
-
     if output is None:
         print(text, end="")
     elif Path(output).exists() and not force:
@@ -143,8 +135,6 @@ def explain(arguments: Namespace) -> int:
     Raises:
         SereError: every mistake in the config; C302 if nothing stands at PATH.
     """
-    from sere_core.config.yaml_text import flow
-
     rows = list(explained(read_config(arguments), arguments.path))
     if arguments.json:
         print_json(rows)
@@ -164,11 +154,6 @@ def explained(resolved: Resolved, path: str = "") -> Iterator[dict[str, Data]]:
     Raises:
         SereError: C302 if nothing stands there.
     """
-    from sere_core.config.model import RunConfig
-    from sere_core.config.nodes import children, dotted
-    from sere_core.config.validation import keys, walk
-    from sere_registry.errors import error, suggest
-
     data = resolved.config.model_dump(mode="json")
     steps = tuple(path.split(".")) if path else ()
     for index, part in enumerate(steps):
@@ -196,8 +181,6 @@ def explained(resolved: Resolved, path: str = "") -> Iterator[dict[str, Data]]:
 
 def _choices(resolved: Resolved, path: tuple[str, ...]) -> str:
     """The type, bounds and default of a parameter."""
-    from sere_core.cli.parameters import parameters
-
     found = component(resolved, path)
     if found is None or found[1][:1] != ("params",):
         return ""
@@ -211,10 +194,6 @@ def check(arguments: Namespace) -> int:
     Raises:
         SereError: every mistake in the config.
     """
-    from sere_core.config.source_code import check_factories
-    from sere_registry.catalog import Catalog
-    from sere_registry.errors import SereError
-
     catalog = Catalog(disable=arguments.disable)
     try:
         resolved = read_config(arguments, quiet=arguments.json, catalog=catalog)
@@ -250,9 +229,6 @@ def diff(arguments: Namespace) -> int:
     Raises:
         SereError: every mistake in either config.
     """
-    from sere_core.config import load
-    from sere_core.config.yaml_text import flow
-
     first, second = load(arguments.first), load(arguments.second)
     rows, jobs = differences(first, second), [first.digest(), second.digest()]
     if arguments.json:
@@ -269,8 +245,6 @@ def diff(arguments: Namespace) -> int:
 
 def differences(first: Resolved, second: Resolved) -> list[dict[str, Data]]:
     """Rows of path, `a` and `b` (left out on the side that has no such value) and their origins."""
-    from sere_core.config.nodes import dotted, leaves
-
     sides = [dict(leaves(config.config.model_dump(mode="json"))) for config in (first, second)]
     rows: list[dict[str, Data]] = []
     for path in dict.fromkeys([*sides[0], *sides[1]]):
@@ -287,8 +261,6 @@ def differences(first: Resolved, second: Resolved) -> list[dict[str, Data]]:
 
 def origin(resolved: Resolved, path: tuple[str, ...]) -> str:
     """Who set this value: `file:line:column`, `--set ...`, or `default`."""
-    from sere_core.config.nodes import at
-
     node = at(resolved.root, path) if path else None
     return DEFAULT if node is None else _spot(node.place)
 
@@ -301,8 +273,6 @@ def _spot(place: Place) -> str:
 
 def dropped(resolved: Resolved, path: tuple[str, ...]) -> list[Dropped]:
     """The parameters of the component at `path` that a changed `use` dropped and nobody gave again."""
-    from sere_core.config.nodes import at
-
     block, params = at(resolved.root, path), at(resolved.root, (*path, "params"))
     given = {} if params is None else dict(params.children())
     return [] if block is None else [one for one in block.dropped if one.name not in given]
@@ -319,9 +289,6 @@ def component(resolved: Resolved, path: tuple[str, ...]) -> tuple[Bound, tuple[s
 
 def meaning(resolved: Resolved, path: tuple[str, ...]) -> str:
     """What the key at `path` means, as its model or its component says, or of what it is a part; "" where nobody does."""
-    from sere_core.config.model import RunConfig
-    from sere_core.config.validation import description, models, walk
-
     found = component(resolved, path)
     if found is not None:
         bound, rest = found

@@ -6,14 +6,17 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json, read_values
+from sere_core.config.resolved import Bound
+from sere_core.config.validation import validate
+from sere_registry.catalog import Catalog
+from sere_registry.errors import Place, SereError, error
+from sere_registry.protocols import BuildContext, Corpus
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from sere_core.console import Speaker
     from sere_core.data.check import Report
-    from sere_registry.catalog import Catalog
-    from sere_registry.protocols import Corpus
 
 _EXAMPLES = """\
 examples:
@@ -47,7 +50,6 @@ def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """
     from sere_core.console import Speaker
     from sere_core.data.check import check
-    from sere_registry.catalog import Catalog
 
     corpus = _corpus(arguments, catalog or Catalog())
     speaker = Speaker(quiet=arguments.json)
@@ -61,11 +63,6 @@ def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
 
 
 def _corpus(arguments: Namespace, catalog: Catalog) -> Corpus:
-    from sere_core.config.resolved import Bound
-    from sere_core.config.validation import validate
-    from sere_registry.errors import Place, SereError, error
-    from sere_registry.protocols import BuildContext
-
     entry = catalog.find("corpus", arguments.name, Place(path="sere corpora check"))
     data = read_values(arguments.sets)
     where = next((name for name in ("root", "file") if name in entry.spec.params.model_fields), "")

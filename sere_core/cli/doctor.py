@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sere_core.cli.arguments import Subparsers, add_command, print_json
+from sere_core.cli.plugins import HARMLESS, diagnose
+from sere_registry.catalog import Catalog
 from sere_registry.errors import Problem
+from sere_registry.files import cache_folder
+from sere_registry.scan import canonical
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-    from sere_registry.catalog import Catalog
 
 _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 
@@ -47,8 +50,6 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """Print what there is and what is wrong; 4 if the environment is broken, 3 if only plugins are, else 0."""
-    from sere_registry.catalog import Catalog
-
     findings = [*examine(), *examine_plugins(catalog or Catalog())]
     bad = [finding.problem.code for finding in findings if finding.problem is not None and finding.state == "bad"]
     code = 0 if not bad else 4 if any(one.startswith("X") for one in bad) else 3
@@ -66,8 +67,6 @@ def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
 
 def examine_plugins(catalog: Catalog) -> Iterator[Finding]:
     """How many components there are, and what is wrong with some."""
-    from sere_core.cli.plugins import HARMLESS, diagnose
-
     problems = diagnose(catalog)
     broken = sum(problem.code not in HARMLESS for _, problem in problems)
     text = f"{len(catalog.entries)} components announced, {broken} broken"
@@ -174,8 +173,6 @@ def cache() -> Finding:
     """The folder of extracted features: its size, whether it can be written, what is free."""
     from rich.filesize import decimal
 
-    from sere_registry.files import cache_folder
-
     folder = above = cache_folder()
     elsewhere = "name another folder in SERE_CACHE or features.cache"
     while not above.exists() and above != above.parent:
@@ -226,8 +223,6 @@ def _declared(project: Path) -> set[tuple[str, str]]:
     """The entry points and scripts of a pyproject.toml."""
     import tomllib
 
-    from sere_registry.scan import canonical
-
     try:
         about = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
     except (OSError, ValueError):
@@ -240,8 +235,6 @@ def _declared(project: Path) -> set[tuple[str, str]]:
 
 def _build(found: importlib.metadata.Distribution) -> tuple[str, str]:
     """Version and CUDA version ("" for a CPU build) as the distribution's own version.py says, without running it."""
-    from sere_registry.scan import canonical
-
     try:
         text = Path(str(found.locate_file(f"{canonical(found.name)}/version.py"))).read_text(encoding="utf-8")
     except (OSError, ValueError):

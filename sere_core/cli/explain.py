@@ -8,6 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from sere_core.cli.arguments import Subparsers, add_command, print_json
+from sere_registry.errors import CODES, EXIT_CODES, suggest
 
 #: first letter of a code -> what it is about
 FAMILIES = {
@@ -36,8 +37,6 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print what the code means, whose mistake it is, the exit code, and what to do."""
-    from sere_registry.errors import CODES, EXIT_CODES, suggest
-
     if arguments.code is None:
         if arguments.json:
             print_json(CODES)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sere_registry.catalog import Catalog
-    from sere_registry.entries import Entry
+from sere_core.config.loader import MAPS, SINGLE
+from sere_core.config.model import RunConfig
+from sere_registry.catalog import Catalog
+from sere_registry.entries import WORDS, Entry
+from sere_registry.kinds import GROUPS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: `${vars.x}` may stand for a value of any type
@@ -21,11 +23,6 @@ def schema(catalog: Catalog) -> Schema:
     It accepts parts of configs too, for files that are extended or extend others: required keys are asked for only where
     there is no `extends`, and `null` may take the place of anything that may be removed.
     """
-    from sere_core.config.loader import MAPS, SINGLE
-    from sere_core.config.model import RunConfig
-    from sere_registry.entries import WORDS
-    from sere_registry.kinds import GROUPS
-
     made: Schema = RunConfig.model_json_schema()
     models: Schema = made.pop("$defs")
     needed = {section: models.get(value.get("$ref", "").rpartition("/")[2], {}) for section, value in made["properties"].items()}

@@ -12,6 +12,8 @@ from string import Template
 from typing import Any
 
 from sere_core.cli.arguments import print_json
+from sere_registry.entries import noun
+from sere_registry.errors import error
 from sere_registry.kinds import API, FIRST_PARTY, GROUPS, Kind
 
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -48,8 +50,6 @@ def write(kind: Kind, namespace: str, component: str, into: Path) -> Path:
     Raises:
         SereError: C304 (it is there already), X704 or X705 (it cannot be written).
     """
-    from sere_registry.errors import error
-
     folder = into / f"sere-plugin-{namespace.replace('_', '-')}"
     texts = _texts(kind, namespace, component, folder.name)
     try:
@@ -73,8 +73,6 @@ def _names(text: str) -> tuple[str, str]:
     >>> _names("xyz.focal"), _names("sere-plugin-xyz"), _names("my-loss")
     (('xyz', 'focal'), ('xyz', 'xyz'), ('my_loss', 'my_loss'))
     """
-    from sere_registry.errors import error
-
     namespace, dot, component = text.replace("-", "_").partition(".")
     namespace = namespace.removeprefix("sere_plugin_")
     component = component if dot else namespace
@@ -100,7 +98,6 @@ def _skeletons() -> dict[str, dict[str, Any]]:
 def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dict[str, str]:
     """File name -> text."""
     import sere_core
-    from sere_registry.entries import noun
 
     skeletons = _skeletons()
     skeleton = skeletons["kinds"][kind]
@@ -140,8 +137,6 @@ def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dic
 
 def _class_name(kind: Kind, component: str) -> str:
     """`focal_loss` -> `FocalLoss`; where its file imports something of that name, the kind follows: `Frames` -> `FramesView`."""
-    from sere_registry.entries import noun
-
     name = "".join(part.capitalize() for part in component.split("_"))
     words = re.findall(r"\w+", _template(f"{kind}.py"))
     return name if name not in words else name + noun(kind).split()[-1].capitalize()

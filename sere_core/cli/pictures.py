@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, read_config, run_command
+from sere_registry.errors import Place, error
 
 _RESONANCE = """\
 examples:
@@ -59,7 +60,6 @@ def draw_resonance(arguments: Namespace) -> int:
     from sere_core.picture.pair import find, look, trained_folds
     from sere_core.picture.resonance import draw
     from sere_core.plan import make_plan
-    from sere_registry.errors import Place, error
 
     path = picture_path(arguments.output)
     resolved = read_config(arguments)

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sere_core.cli import new_plugin
 from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json, read_values
+from sere_core.cli.parameters import Parameter, parameters
+from sere_core.config.source_code import missing_factory, module_file, reads
+from sere_registry.catalog import Catalog
+from sere_registry.entries import WORDS, Entry
+from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.kinds import Kind
+from sere_registry.scan import canonical
 
 if TYPE_CHECKING:
-    from sere_core.cli.parameters import Parameter
     from sere_core.testing.subject import Result
-    from sere_registry.catalog import Catalog
-    from sere_registry.entries import Entry
-    from sere_registry.errors import Problem
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: findings that break no run that was not asked for them: the user's own choice, or an extra that is not installed
@@ -53,8 +55,6 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def show_all(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """List every component: kind, name, distribution, version, state, summary; below it each problem once."""
-    from sere_registry.catalog import Catalog
-
     catalog = catalog or Catalog()
     entries = [entry for entry in catalog.inspect() if arguments.kind in (None, entry.kind)]
     rows = []
@@ -104,10 +104,6 @@ def show_info(arguments: Namespace, catalog: Catalog | None = None) -> int:
     Raises:
         SereError: R201 to R204 (the name), or what is wrong with its plugin.
     """
-    from sere_core.cli.parameters import parameters
-    from sere_core.config.source_code import module_file, reads
-    from sere_registry.catalog import Catalog
-
     catalog = catalog or Catalog()
     entry = catalog.find(arguments.kind or _kind_of(arguments.name, catalog), arguments.name)
     spec, rows = entry.spec, list(parameters(entry.spec.params))
@@ -143,9 +139,6 @@ def show_info(arguments: Namespace, catalog: Catalog | None = None) -> int:
 
 
 def _kind_of(name: str, catalog: Catalog) -> Kind:
-    from sere_registry.entries import WORDS
-    from sere_registry.errors import error, suggest
-
     if name.startswith("file:"):
         raise error("C302", f"'{name}' does not say its kind", "add --kind, e.g. --kind loss")
     matches = [entry for entry in catalog.entries if name in (entry.full_name, entry.short_name)]
@@ -173,8 +166,6 @@ def _wrapped(text: str, indent: str) -> str:
 
 def show_problems(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """Print what is wrong; 3 if anything is broken, else 0."""
-    from sere_registry.catalog import Catalog
-
     catalog = catalog or Catalog()
     problems = diagnose(catalog)
     broken = [problem for _, problem in problems if problem.code not in HARMLESS]
@@ -198,9 +189,6 @@ def show_problems(arguments: Namespace, catalog: Catalog | None = None) -> int:
 
 def diagnose(catalog: Catalog) -> list[tuple[Entry | None, Problem]]:
     """Every finding once, with the entry that it is about."""
-    from sere_core.config.source_code import missing_factory
-    from sere_registry.errors import Problem
-
     found: dict[Problem, Entry | None] = {}
     for entry in catalog.inspect():
         owner = (entry.full_name, entry.distribution, entry.version)
@@ -231,8 +219,6 @@ def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None
         SereError: R201 for a name that is neither a distribution nor a component.
     """
     from sere_core.testing.harness import run_entry
-    from sere_registry.catalog import Catalog
-    from sere_registry.errors import Place, SereError
 
     catalog = catalog or Catalog()
     rows: list[dict[str, Any]] = []
@@ -273,8 +259,6 @@ def verdict(found: Iterable[bool | None]) -> bool | None:
 def _entries_of(names: Sequence[str], catalog: Catalog) -> list[Entry]:
     """The entries that the names mean, each once."""
     from sere_core.testing.harness import entry_of
-    from sere_registry.errors import error, suggest
-    from sere_registry.scan import canonical
 
     found: list[Entry] = []
     for name in names:

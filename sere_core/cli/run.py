@@ -8,6 +8,7 @@ from argparse import Namespace
 
 import sere_core
 from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, read_config, run_command
+from sere_core.config.source_code import check_factories
 
 _EXAMPLES = """\
 examples:
@@ -34,7 +35,6 @@ def run(arguments: Namespace) -> int:
     """Run, or say what would run."""
     resolved = read_config(arguments, arguments.quiet)
     from sere_core import run as engine
-    from sere_core.config.source_code import check_factories
 
     check_factories(resolved)  # now, not after hours of extraction
     if arguments.dry_run:

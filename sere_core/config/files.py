@@ -12,8 +12,6 @@ from sere_core.config.nodes import Node
 from sere_core.config.yaml_text import read
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 
-MAX_BYTES = 1_000_000
-MAX_FILES = 64
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -61,17 +59,13 @@ def text_of(path: Path, place: Place) -> str:
     """The text of a config file.
 
     Raises:
-        SereError: C304 (cannot be read), C310 (too large, or not UTF-8).
+        SereError: C304 (cannot be read), C310 (not UTF-8).
     """
     name = shown(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = path.read_bytes()
     except (OSError, ValueError) as cause:
         raise _unreadable(name, cause, place) from None
-    if len(data) > MAX_BYTES:
-        message = f"the file is larger than {MAX_BYTES // 1_000_000} MB; that is not a config"
-        raise error("C310", message, "", Place(name))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
@@ -97,7 +91,6 @@ class Sources:
         self.problems = problems
         self.files: list[Path] = []
         self.folders: dict[str, Path] = {}
-        self._reads = 0
 
     def tree(self, name: str, folder: Path = Path(), place: Place | None = None, above: tuple[Path, ...] = ()) -> Node | None:
         """The merged tree of the config `name`, relative to `folder`; None if it cannot be read.
@@ -116,10 +109,6 @@ class Sources:
                 circle = " -> ".join(shown(file) for file in [*above[above.index(real) :], real])
                 hint = "remove one of these `extends`"
                 raise error("C304", f"the config extends itself: {circle}", hint, place)
-            self._reads += 1
-            if self._reads > MAX_FILES:
-                message = f"the config extends more than {MAX_FILES} files"
-                raise error("C304", message, "merge some of the files", place)
             text = text_of(path, place)
         except (SereError, OSError, RuntimeError) as cause:  # or a circle of symbolic links
             coded = cause if isinstance(cause, SereError) else _unreadable(name, cause, place)

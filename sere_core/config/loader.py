@@ -81,10 +81,7 @@ def resolve(root: Node, sources: Sources, catalog: Catalog, environ: Mapping[str
     _check_grammar(root, problems)
     root = _with_defaults(root)
     references = References(root, environ, problems)
-    try:
-        root = references.resolve(root)
-    except SereError as unbounded:
-        _stop([*problems, *unbounded.problems])
+    root = references.resolve(root)
     root = replace(root, value={name: child for name, child in root.value.items() if name != "vars"})
 
     found: list[Problem] = []

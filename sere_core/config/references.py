@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sere_core.config.nodes import Node, Path, at, dotted
-from sere_core.config.yaml_text import MAX_DEPTH, MAX_NODES, MAX_TEXT, Ambiguous, Scalar, plain
-from sere_registry.errors import Place, Problem, error, suggest
+from sere_core.config.yaml_text import Ambiguous, Scalar, plain
+from sere_registry.errors import Place, Problem, suggest
 
-MAX_CHAIN = 30
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _OUTPUT_DIR = ("output", "dir")
 
@@ -34,17 +33,11 @@ class References:
     def __init__(self, root: Node, environ: Mapping[str, str], problems: list[Problem]) -> None:
         self.root, self.environ, self.problems = root, environ, problems
         self.unresolved: set[Path] = set()
-        self._vars: dict[Path, tuple[Node, int]] = {}
+        self._vars: dict[Path, Node] = {}
         self._active: list[Path] = []
-        self._count = 0
 
     def resolve(self, node: Node, path: Path = ()) -> Node:
-        """`node` with its references replaced.  A text that is one reference alone takes the type of what it names.
-
-        Raises:
-            SereError: C310 where variables unfold without bound.
-        """
-        self._count += 1
+        """`node` with its references replaced.  A text that is one reference alone takes the type of what it names."""
         if isinstance(node.value, dict):
             return replace(node, value={name: self.resolve(child, (*path, name)) for name, child in node.children()})
         if isinstance(node.value, list):
@@ -69,14 +62,8 @@ class References:
             raise self._failure("a ${ has no } that closes it", "write ${vars.x} or ${env:X}", place)
         whole = _REFERENCE.fullmatch(text)
         if whole is not None:
-            value = self._value(whole[1], path, place)
-            if len(path) + _measure(value)[1] > 2 * MAX_DEPTH:
-                raise self._failure(f"this becomes nested more than {2 * MAX_DEPTH} deep", "", place)
-            return replace(value, start=node.start, key=node.key)
-        result = _REFERENCE.sub(lambda match: self._words(match[1], path, place), text)
-        if len(result) > MAX_TEXT:
-            raise self._failure(f"the text becomes longer than {MAX_TEXT} characters", "", place)
-        return replace(node, value=result)
+            return replace(self._value(whole[1], path, place), start=node.start, key=node.key)
+        return replace(node, value=_REFERENCE.sub(lambda match: self._words(match[1], path, place), text))
 
     def _words(self, reference: str, path: Path, place: Place) -> str:
         if reference.startswith("env:"):
@@ -114,18 +101,12 @@ class References:
 
     def _variable(self, path: Path, place: Place) -> Node:
         if path in self._vars:
-            node, size = self._vars[path]
-            self._count += size
-            if self._count > MAX_NODES:
-                raise error("C310", f"the variables unfold to more than {MAX_NODES} values", "", place)
-            return node
+            return self._vars[path]
         if path in self.unresolved:
             raise _Unresolved
         if path in self._active:
             circle = " -> ".join(dotted(step) for step in [*self._active[self._active.index(path) :], path])
             raise self._failure(f"${{{dotted(path)}}} refers to itself: {circle}", "", place)
-        if len(self._active) >= MAX_CHAIN:
-            raise self._failure(f"variables refer to one another more than {MAX_CHAIN} deep", "", place)
         raw = at(self.root, path)
         if raw is None:
             above = at(self.root, path[:-1])
@@ -143,18 +124,12 @@ class References:
             raise
         finally:
             self._active.pop()
-        self._vars[path] = (node, _measure(node)[0])
+        self._vars[path] = node
         return node
 
     def _failure(self, message: str, hint: str, place: Place) -> _Unresolved:
         self.problems.append(Problem("C306", message, hint, place))
         return _Unresolved()
-
-
-def _measure(node: Node) -> tuple[int, int]:
-    """How many values there are, and how deep they are nested."""
-    inner = [_measure(child) for _, child in node.children()]
-    return 1 + sum(size for size, _ in inner), 1 + max((depth for _, depth in inner), default=0)
 
 
 def _typed(text: str) -> Scalar:

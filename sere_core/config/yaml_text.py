@@ -1,4 +1,4 @@
-"""YAML text -> a tree of Nodes, and plain data -> YAML: data only, read in one way, bounded in depth and size."""
+"""YAML text -> a tree of Nodes, and plain data -> YAML: data only, and read in one way."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from sere_core.config.nodes import Data, Node, Path, dotted
 from sere_registry.errors import Place, Problem, SereError
 
 MAX_DEPTH = 24
-MAX_NODES = 20_000
-MAX_KEY = 100
-MAX_TEXT = 10_000
 
 # Inside `{...}` YAML reads the braces of ${vars.x} as its own.  While YAML reads, other characters stand for them, one
 # for one, so that columns stay right.
@@ -106,8 +103,7 @@ def read(text: str, source: Place, problems: list[Problem], path: Path = (), lin
 class _Reader:
     def __init__(self, text: str, source: Place, problems: list[Problem], lines: bool) -> None:
         self.text, self.source, self.problems, self.lines = text, source, problems, lines
-        self.count = 0
-        self.anchors: dict[str, tuple[Node, int] | None] = {}
+        self.anchors: dict[str, Node | None] = {}
 
     def document(self, path: Path) -> Node | None:
         bad = _FORBIDDEN.search(self.text)
@@ -141,7 +137,6 @@ class _Reader:
         raise SereError(Problem("C310", message, hint, self.of(event, path)))
 
     def node(self, event: Data, path: Path, key: Place | None) -> Node:
-        before, self.count = self.count, self.count + 1
         if len(path) > MAX_DEPTH:
             self.stop(event, path[:3], f"nested more than {MAX_DEPTH} deep")
         if isinstance(event, yaml.AliasEvent):
@@ -160,10 +155,9 @@ class _Reader:
                 value.append(self.node(below, (*path, str(len(value))), None))
         else:
             value = self.scalar(event, path)
-        self.bound(event, path)
         node = Node(value, self.of(event), key)
         if event.anchor is not None:
-            self.anchors[event.anchor] = (node, self.count - before)
+            self.anchors[event.anchor] = node
         return node
 
     def mapping(self, path: Path) -> dict[str, Node]:
@@ -172,8 +166,6 @@ class _Reader:
             if not isinstance(event, yaml.ScalarEvent):
                 self.stop(event, path, "a key must be a word")
             name = str(event.value).translate(_SHOW)
-            if len(name) > MAX_KEY:
-                self.stop(event, path, f"a key has more than {MAX_KEY} characters")
             here = (*path, name)
             if event.implicit[0]:
                 if name == "<<":
@@ -190,8 +182,6 @@ class _Reader:
 
     def scalar(self, event: Data, path: Path) -> Scalar:
         text = str(event.value).translate(_SHOW)
-        if len(text) > MAX_TEXT:
-            self.stop(event, path, f"a text has more than {MAX_TEXT} characters")
         if not event.implicit[0]:
             if _FORBIDDEN.search(text):  # "\0" and the like
                 self.stop(event, path, "a control character may not stand in a config")
@@ -210,13 +200,7 @@ class _Reader:
         target = self.anchors[event.anchor]
         if target is None:
             self.stop(event, path, f"*{event.anchor} stands inside itself")
-        self.count += target[1]
-        self.bound(event, path)
-        return replace(target[0], key=key)
-
-    def bound(self, event: Data, path: Path) -> None:
-        if self.count > MAX_NODES:
-            self.stop(event, path, f"more than {MAX_NODES} values; that is not a config")
+        return replace(target, key=key)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -61,11 +61,9 @@ def test_a_mistake_is_placed_in_the_file_where_it_stands(lines: Lines, good: str
     assert base.startswith("sub/b.yaml:8:17: encoders.anchor.use: [R201]") and mine.startswith("a.yaml:2:7: seed: [C302]")
 
 
-def test_circles_and_numbers_of_files_are_bounded(lines: Lines) -> None:
+def test_a_circle_is_told_once(lines: Lines) -> None:
     (line,) = lines("extends: b.yaml", files={"b.yaml": "extends: [a.yaml]"})
     assert matches(line, "b.yaml:1:11: extends: [C304] a.yaml -> b.yaml -> a.yaml")
-    tree = {f"{depth}.yaml": f"extends: [{depth + 1}.yaml, {depth + 1}.yaml, {depth + 1}.yaml]" for depth in range(7)}
-    assert any("[C304]" in line and "64 files" in line for line in lines("extends: [0.yaml]", files={**tree, "7.yaml": "seed: 1"}))
 
 
 @pytest.mark.parametrize(

@@ -206,45 +206,17 @@ def test_tags_are_refused(value: str, folder: Path, good: str, catalog: Catalog,
     assert settle(folder / "a.yaml", catalog, watch, {}, folder) == ["C310"] and not (folder / "canary").exists()
 
 
-def bomb(kind: str) -> str:
-    """Few lines that unfold to billions of values."""
-    if kind == "aliases":
-        rows = [f"  a{step}: &a{step} [{', '.join([f'*a{step - 1}'] * 10)}]" for step in range(1, 10)]
-        return "vars:\n  a0: &a0 [x, x]\n" + "\n".join(rows) + "\n"
-    if kind == "variables":
-        rows = [f'  a{step}: ["${{vars.a{step - 1}}}", "${{vars.a{step - 1}}}", "${{vars.a{step - 1}}}"]' for step in range(1, 25)]
-        return "vars:\n  a0: [x]\n" + "\n".join(rows) + "\n"
-    rows = [f'  a{step}: "{f"${{vars.a{step - 1}}}" * 10}"' for step in range(1, 12)]
-    return "vars:\n  a0: xxxxxxxxxx\n" + "\n".join(rows) + "\n"
-
-
-@pytest.mark.parametrize("kind", ["aliases", "variables", "texts"])
-def test_bombs_do_not_go_off(kind: str, folder: Path, good: str, catalog: Catalog, watch: Watch) -> None:
-    (folder / "a.yaml").write_text(good + bomb(kind))
-    assert set(settle(folder / "a.yaml", catalog, watch, {}, folder)) & {"C310", "C306"}
-
-
-LARGE: dict[str, bytes] = {
-    "deep lists": b"x: " + b"[" * 5000 + b"]" * 5000,
-    "deep maps": b"x: " + b"{a: " * 5000 + b"1" + b"}" * 5000,
-    "deep indentation": b"\n".join(b" " * step + b"a:" for step in range(1000)),
-    "deep sequences": b"- " * 5000 + b"x",
-    "long text": b"name: " + b"x" * 900_000,
-    "long key": b"x" * 900_000 + b": 1",
-    "long number": b"seed: " + b"9" * 900_000,
-    "long float": b"seed: 0." + b"9" * 900_000,
-    "long comment": b"#" + b"x" * 2_000_000,
-    "many keys": b"\n".join(b"k%d: 1" % step for step in range(40_000)),
-    "many anchors": b"\n".join(b"k%d: &a%d 1" % (step, step) for step in range(30_000)),
-    "open quotes": b"x: '" * 10_000,
-    "block text": b"name: |\n" + b"  x\n" * 100_000,
-    "references": b"name: " + b"${vars.x}" * 50_000,
+DEEP: dict[str, bytes] = {
+    "lists": b"x: " + b"[" * 5000 + b"]" * 5000,
+    "maps": b"x: " + b"{a: " * 5000 + b"1" + b"}" * 5000,
+    "indentation": b"\n".join(b" " * step + b"a:" for step in range(1000)),
+    "sequences": b"- " * 5000 + b"x",
 }
 
 
-@pytest.mark.parametrize("kind", LARGE)
-def test_large_things_are_refused(kind: str, folder: Path, catalog: Catalog, watch: Watch) -> None:
-    (folder / "a.yaml").write_bytes(LARGE[kind])
+@pytest.mark.parametrize("kind", DEEP)
+def test_what_is_nested_too_deep_is_refused(kind: str, folder: Path, catalog: Catalog, watch: Watch) -> None:
+    (folder / "a.yaml").write_bytes(DEEP[kind])
     assert settle(folder / "a.yaml", catalog, watch, {}, folder)
 
 
@@ -266,7 +238,7 @@ def test_control_characters(character: str, folder: Path, good: str, catalog: Ca
 
 
 ELSEWHERE = [
-    "/etc/passwd", "/dev/zero", "../../../../../../etc/passwd", "~/x",
+    "/etc/passwd", "../../../../../../etc/passwd", "~/x",
     "https://example.org/a.yaml", "a\\0b", "${env:HOME}", "*", ".",
 ]  # fmt: skip
 

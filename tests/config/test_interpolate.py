@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 
@@ -87,23 +86,3 @@ def test_circles_are_told_once(lines: Lines, good: str) -> None:
     assert matches(line, "a.yaml:1:44: vars.c: [C306] ${vars.a}, vars.a -> vars.b -> vars.c -> vars.a")
     (line,) = lines("vars: {a: {b: ['${vars.a}']}}\n" + good)
     assert "[C306]" in line and "vars.a -> vars.a.b.0" in line
-
-
-def test_variables_cannot_unfold_without_bound(lines: Lines, good: str) -> None:
-    names = "abcdefghij"
-    maps = "vars:\n  a: [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + "".join(
-        f"  {new}: [{', '.join(['${vars.' + old + '}'] * 9)}]\n" for old, new in pairwise(names)
-    )
-    assert any("[C310]" in line and "20000" in line for line in lines(maps + good))
-    texts = "vars:\n  a: aaaaaaaaaa\n" + "".join(f"  {new}: {('${vars.' + old + '}') * 9}\n" for old, new in pairwise(names))
-    assert any("[C306]" in line and "10000" in line for line in lines(texts + good))
-
-
-def test_chains_and_depths_of_variables_are_bounded(lines: Lines, read: Read, good: str) -> None:
-    def chain(length: int, link: str) -> str:
-        return "vars:\n  v0: 1\n" + "".join(f"  v{step}: {link % (step - 1)}\n" for step in range(1, length)) + good
-
-    assert read(chain(1000, "${vars.v%d}")).config.name == "small", "each one is resolved before the next"
-    backwards = "vars:\n" + "".join(f"  v{step}: ${{vars.v{step + 1}}}\n" for step in range(100)) + "  v100: 1\n" + good
-    assert any("[C306]" in line and "30 deep" in line for line in lines(backwards))
-    assert any("[C306]" in line and "48 deep" in line for line in lines(chain(100, "[${vars.v%d}]")))

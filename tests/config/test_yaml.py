@@ -53,11 +53,6 @@ def test_what_is_written_is_read_back_the_same() -> None:
     assert data(write(values)) == values
 
 
-BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "\n".join(
-    f"{new}: &{new} [{', '.join(['*' + old] * 9)}]" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
-)
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -73,12 +68,9 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "\n".join(
         ("sere: 1\n---\nname: a", "a.yaml:2:1: [C310]"),
         ("a: &x {b: *x}", "a.yaml:1:11: a.b: [C310]"),
         ("a: *x", "a.yaml:1:4: a: [C310]"),
-        (BOMB, "[C310]"),
         ("a: " + "[" * 5000, "[C310]"),
         ("{" * 5000, "[C310]"),
         ("- " * 5000, "[C310]"),
-        ("k" * 101 + ": 1", "a.yaml:1:1: [C310]"),
-        ("sere: 1\nname: " + "n" * 10_001, "a.yaml:2:7: name: [C310]"),
         ("? [a]\n: 1", "a.yaml:1:3: [C310]"),
         ("<<: {a: 1}", "a.yaml:1:1: [C310] extends"),
         ("sere: 1\nname: a\x07b", "a.yaml:2:8: [C310]"),
@@ -96,7 +88,6 @@ def test_what_is_not_a_config_is_one_coded_line(lines: Lines, text: str, says: s
     [
         (b"sere: 1\nname: caf\xe9\n", "a.yaml:2:10: [C310] the file is not UTF-8 text: byte 0xe9"),
         ("sere: 1".encode("utf-16"), "a.yaml:1:1: [C310] the file is not UTF-8 text: byte 0xff"),
-        (b"# " + b"x" * 1_000_001, "a.yaml: [C310] the file is larger than 1 MB"),
         (b"\x00" * 10, "a.yaml:1:1: [C310] the character U+0000"),
     ],
 )
