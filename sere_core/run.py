@@ -138,6 +138,7 @@ def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> 
         with clock.timed("train and score"):
             for fold in task.folds:
                 training.fold(fold)
+            training.reveal()
         folder.add_timing(clock.times, peak_memory(device))
         folder.finish()
     except BaseException as caught:
@@ -228,25 +229,30 @@ class Training:
         """Train on one fold (or take up what an interrupted run left), predict, and score what is on the disk."""
         trainer = self._trainer(fold)
         result = trainer.run(self.checkpoints.get(fold.index))
-        posteriors = result.posteriors.double().numpy()
-        self.folder.write_predictions(fold.index, [recording.id for recording in fold.test], posteriors, self.plan.task.classes)
         if fold.index not in self.scorer.scored:
+            posteriors = result.posteriors.double().numpy()
+            ids = [recording.id for recording in fold.test]
+            self.folder.write_predictions(fold.index, ids, posteriors, self.plan.task.classes)
             pseudo = None if result.pseudo is None else result.pseudo.tolist()
             self.scorer.score(fold, posteriors, result.embeddings.numpy(), pseudo)
         self.folder.write_json("scores.json", self.scorer.as_json())
         embeddings = self._write_embeddings(fold, result)
         if fold.index == 0:
             self._write_picture(fold, trainer)
-        scores = self.scorer.of(fold.index)
-        numbers = {name: float(value) for name, value in vars(scores).items() if isinstance(value, (int, float))}
         self.bus.call(
             "sere_fold_scored",
             run=self.info,
             fold=fold.index,
-            scores=numbers,
-            confusion=scores.confusion,
+            scores=self.scorer.numbers(fold.index),
+            confusion=self.scorer.of(fold.index).confusion,
             embeddings=embeddings,
         )
+
+    def reveal(self) -> None:
+        """With every fold trained: score all of them together, and put the labels beside the predictions."""
+        truth = self.scorer.pool(self.folder.predictions())
+        self.folder.write_json("scores.json", self.scorer.as_json())
+        self.folder.write_truth(truth, self.plan.task.classes)
 
     def _trainer(self, fold: Fold) -> FoldTrainer:
         from sere_core.train.build import build_views

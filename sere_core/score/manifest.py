@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 EVIDENCE = ("confirmed", "reconstructed", "stand-in")
 
 #: the distributions whose versions change numbers
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "transformers", "torchcrepe", "librosa", "soundfile", "soxr")
+LIBRARIES = (
+    *("torch", "numpy", "scipy", "scikit-learn", "torchmetrics", "transformers"),
+    *("torchcrepe", "librosa", "soundfile", "soxr"),
+)
 
 
 def component(bound: Bound) -> dict[str, object]:

@@ -70,7 +70,7 @@ class Summary:
     """Scores over folds.
 
     Args:
-        mean, std: of each of `MEASURES` over folds; std with n - 1, None for a single fold.
+        mean, std: of each of `MEASURES`, and of what else is measured by fold; std with n - 1, None for a single fold.
         values: by fold.
         pooled: the scores of the confusion matrix summed over folds; not the mean of the folds' scores.
     """
@@ -164,12 +164,13 @@ def from_confusion(confusion: Sequence[Sequence[int]] | Counts, classes: Sequenc
     )
 
 
-def summarise(folds: Sequence[Scores], classes: Sequence[str]) -> Summary:
+def summarise(folds: Sequence[Scores], classes: Sequence[str], more: Sequence[Mapping[str, float]] = ()) -> Summary:
     """Mean, deviation and values over folds, and the folds' confusion matrices summed.
 
-    Every fold weighs the same in the means, however many utterances it has.
+    Every fold weighs the same in the means, however many utterances it has.  `more` are further numbers of each fold.
     """
     values = {name: tuple(float(getattr(fold, name)) for fold in folds) for name in MEASURES}
+    values |= {name: tuple(each[name] for each in more) for name in (more[0] if more else ())}
     return Summary(
         mean={name: fmean(each) for name, each in values.items()},
         std={name: stdev(each) if len(each) > 1 else None for name, each in values.items()},

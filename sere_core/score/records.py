@@ -13,8 +13,8 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,12 +39,16 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Prediction:
-    """One scored utterance: its id in the target corpus, its fold, the posteriors in the order of the classes, and the class."""
+    """One utterance: its id in the target corpus, its fold, the posteriors in the order of the classes, and the class.
+
+    `truth` is its label: empty until all folds are trained, and where the utterance has none.
+    """
 
     id: str
     fold: int
     posteriors: tuple[float, ...]
     prediction: str
+    truth: str = ""
 
 
 class RunFolder:
@@ -137,8 +141,8 @@ class RunFolder:
     def write_predictions(self, fold: int, ids: Sequence[str], posteriors: NDArray[np.floating], classes: Sequence[str]) -> None:
         """Put a fold's posteriors into `predictions.csv`, in place of what it held of that fold; true labels are not written.
 
-        Columns are `id, fold, <one per class>, prediction`.  Numbers are written as their shortest exact decimal, so that they
-        read back to the same bits; rows are sorted by fold and id.
+        Columns are `id, fold, <one per class>, prediction, truth`.  Numbers are written as their shortest exact decimal, so
+        that they read back to the same bits; rows are sorted by fold and id.
 
         Args:
             fold: its index.
@@ -149,11 +153,19 @@ class RunFolder:
         rows = [row for row in self.predictions() if row.fold != fold]
         for id, row in zip(ids, posteriors.astype("float64").tolist(), strict=True):
             rows.append(Prediction(id, fold, tuple(row), classes[max(range(len(row)), key=row.__getitem__)]))
+        self._write_rows(rows, classes)
+
+    def write_truth(self, truth: Sequence[str], classes: Sequence[str]) -> None:
+        """Put labels into `predictions.csv`, in the order of its rows: when no fold is left to train, which could read them."""
+        rows = [replace(row, truth=label) for row, label in zip(self.predictions(), truth, strict=True)]
+        self._write_rows(rows, classes)
+
+    def _write_rows(self, rows: Iterable[Prediction], classes: Sequence[str]) -> None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["id", "fold", *classes, "prediction"])
+        writer.writerow(["id", "fold", *classes, "prediction", "truth"])
         for each in sorted(rows, key=lambda each: (each.fold, each.id)):
-            writer.writerow([each.id, each.fold, *map(repr, each.posteriors), each.prediction])
+            writer.writerow([each.id, each.fold, *map(repr, each.posteriors), each.prediction, each.truth])
         self.write("predictions.csv", text.getvalue().encode())
 
     def predictions(self) -> list[Prediction]:
@@ -266,9 +278,10 @@ def _read_predictions(path: Path) -> list[Prediction]:
     """
     try:
         header, *lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
-        if header[:2] != ["id", "fold"] or header[-1] != "prediction" or any(len(line) != len(header) for line in lines):
+        known = header[:2] == ["id", "fold"] and header[-2:] == ["prediction", "truth"]
+        if not known or any(len(line) != len(header) for line in lines):
             raise ValueError("not the columns of a predictions file")
-        return [Prediction(line[0], int(line[1]), tuple(map(float, line[2:-1])), line[-1]) for line in lines]
+        return [Prediction(line[0], int(line[1]), tuple(map(float, line[2:-2])), *line[-2:]) for line in lines]
     except (ValueError, OSError) as cause:
         raise error("T505", f"{path} is damaged: {cause}", _ANEW) from cause
 

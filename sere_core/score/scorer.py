@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.data.labels import labels_of
 from sere_core.data.plan import Fold, TaskPlan
+from sere_core.score.calibration import MEASURES, confidence
 from sere_core.score.metrics import Scores, Summary, check_posteriors, clustering, count, score, summarise
-from sere_core.score.records import Data
+from sere_core.score.records import Data, Prediction
 from sere_registry.errors import error
 from sere_registry.utterances import Recording, Utterance
 
@@ -31,6 +33,7 @@ class Scorer:
         self._openings: list[dict[str, object]] = []  # who read how many of the target's labels
         self._folds: dict[int, Scores] = {}
         self._more: dict[int, dict[str, object]] = {}
+        self._pooled: dict[str, object] = {}
 
     def score(
         self,
@@ -54,12 +57,37 @@ class Scorer:
         labels = labels_of(fold, self._plan, self._target())
         self._openings.append({"opener": "scorer", "count": len(labels)})
         self._folds[fold.index] = score(posteriors, labels, self._plan.classes)
-        more = self._more[fold.index] = {"speakers": _by_speaker(fold.test, posteriors, labels, len(self._plan.classes))}
+        speakers = _by_speaker(fold.test, posteriors, labels, len(self._plan.classes))
+        more = self._more[fold.index] = {"confidence": confidence(posteriors, labels), "speakers": speakers}
         if embeddings is not None:
             more["clustering"] = clustering(embeddings, labels)
         if pseudo is not None:
             more["pseudo_accuracy"] = sum(one == label for one, label in zip(pseudo, labels, strict=True)) / len(labels)
         return self._folds[fold.index]
+
+    def pool(self, predictions: Sequence[Prediction]) -> list[str]:
+        """Read the labels of all folds, and score with them what takes all scored utterances together.
+
+        Between folds no label is kept, in memory or on the disk: what is scored in one fold is adapted to in the next.
+
+        Args:
+            predictions: of all folds, none of which is left to train.
+
+        Returns:
+            The label of each prediction.
+
+        Raises:
+            SereError: T505 if the labels, or the predictions, are not those of the plan.
+        """
+        target, known = self._target(), dict[tuple[int, str], int]()
+        for fold in self._plan.folds:
+            labels = labels_of(fold, self._plan, target)
+            known |= {(fold.index, recording.id): label for recording, label in zip(fold.test, labels, strict=True)}
+        if [(row.fold, row.id) for row in predictions] != sorted(known):
+            raise error("T505", "predictions.csv does not hold the scored utterances", "start again with --fresh")
+        found = [known[row.fold, row.id] for row in predictions]
+        self._pooled = {"confidence": confidence(np.array([row.posteriors for row in predictions]), found)}
+        return [self._plan.classes[label] for label in found]
 
     @property
     def scored(self) -> frozenset[int]:
@@ -68,18 +96,33 @@ class Scorer:
     def of(self, fold: int) -> Scores:
         return self._folds[fold]
 
+    def numbers(self, fold: int) -> dict[str, float]:
+        """Every single number that was measured in a fold."""
+        scores = {name: float(value) for name, value in vars(self._folds[fold]).items() if isinstance(value, (int, float))}
+        return scores | self._measured(fold)
+
+    def _measured(self, fold: int) -> dict[str, float]:
+        found: Data = self._more[fold]
+        return {name: found["confidence"][name] for name in MEASURES}
+
     def summary(self) -> Summary:
         """Over the folds scored so far, at least one."""
-        return summarise([self._folds[index] for index in sorted(self._folds)], self._plan.classes)
+        order = sorted(self._folds)
+        return summarise([self._folds[fold] for fold in order], self._plan.classes, [self._measured(fold) for fold in order])
 
     def as_json(self) -> dict[str, object]:
         """What scores.json holds; also between folds, for a run that is interrupted."""
+        whole: dict[str, Any] = asdict(self.summary()) if self._folds else {}
+        openings = list(self._openings)
+        if self._pooled:
+            whole["pooled"] |= self._pooled
+            openings.append({"opener": "scorer", "count": whole["pooled"]["n"]})
         return {
             "classes": list(self._plan.classes),
             "complete": len(self._folds) == len(self._plan.folds),
             "folds": [{"fold": index, **asdict(scores), **self._more[index]} for index, scores in sorted(self._folds.items())],
-            **(asdict(self.summary()) if self._folds else {}),
-            "openings": self._openings,
+            **whole,
+            "openings": openings,
         }
 
     def load(self, data: Data) -> None:
@@ -92,9 +135,10 @@ class Scorer:
             if tuple(data["classes"]) != self._plan.classes:
                 raise ValueError("other classes")
             self._folds = {int(each["fold"]): Scores.from_json(each) for each in data["folds"]}
-            more = ("speakers", "clustering", "pseudo_accuracy")
+            more = ("confidence", "speakers", "clustering", "pseudo_accuracy")
             self._more = {int(each["fold"]): {name: each[name] for name in more if name in each} for each in data["folds"]}
-            self._openings = [{"opener": each["opener"], "count": each["count"]} for each in data["openings"]]
+            openings = data["openings"][: len(self._folds)]  # one that pooled comes after them, and is done again
+            self._openings = [{"opener": each["opener"], "count": each["count"]} for each in openings]
         except (KeyError, TypeError, ValueError) as cause:
             raise error("T505", f"scores.json cannot be used: {cause!r}", "start again with --fresh") from cause
 

@@ -150,7 +150,7 @@ def _record(path: Path, shape: _Shape, row: Row, place: Place, accuracy: float, 
     folds = [_streams(shape, source, target, seed, fold) for fold in range(shape.folds)]
     _write(path / "folds.json", {"classes": CLASSES, "folds": folds})
     (path / "history.jsonl").write_text(json.dumps(history) + "\n", encoding="utf-8")
-    (path / "predictions.csv").write_text(f"id,fold,{','.join(CLASSES)},prediction\n", encoding="utf-8")
+    (path / "predictions.csv").write_text(f"id,fold,{','.join(CLASSES)},prediction,truth\n", encoding="utf-8")
     _write(path / "scores.json", _scores(shape, _predicted(shape, place, accuracy)))
     _write(path / "timing.json", {"features": 0.5, "train and score": 20 * accuracy, **newer})
     _write(path / "done", {"sha256": digest_files(path)})

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sere_core.score.records import Record
 from sere_registry import Recording, Utterance
 from tests.end_to_end import walker
 from tests.end_to_end.conftest import Sere, process, record
@@ -55,7 +57,9 @@ def test_no_object_of_the_process_ties_a_target_utterance_to_an_emotion(truth: d
     assert {moment for moment, _, _ in moments} == {"build of a hook", "build of a loss", "step", "end of an epoch", "after scoring"}
     assert min(int(count) for _, _, count in moments) > 100_000, "it did look at everything"
     assert (home / walker.FOUND).read_text() == ""
-    assert json.loads((record(home / "runs") / "scores.json").read_text())["openings"] == [{"opener": "scorer", "count": 12}] * 2
+    openings = json.loads((record(home / "runs") / "scores.json").read_text())["openings"]
+    assert openings == [{"opener": "scorer", "count": count} for count in (12, 12, 24)], "each fold, then all once none is left to train"
+    assert {row.id: row.truth for row in Record.read(record(home / "runs")).predictions} == truth
 
 
 def plant(leak: str) -> Any:
@@ -165,8 +169,10 @@ def test_permuted_target_labels_change_nothing_but_the_scores(
         monkeypatch.setattr(scorer, "labels_of", lambda *given, sign=sign: tuple(label ^ sign for label in true_labels(*given)))
         assert sere("tiny.yaml", f"output.dir={name}", *words).code == 0
     true, wrong = record(home / "right"), record(home / "wrong")
+    rows, others = (Record.read(each).predictions for each in (true, wrong))
+    assert [replace(row, truth="") for row in rows] == [replace(row, truth="") for row in others]
+    assert all(row.truth != other.truth for row, other in zip(rows, others, strict=True))
     for file in (
-        "predictions.csv",
         "history.jsonl",
         "folds.json",
         "manifest.json",

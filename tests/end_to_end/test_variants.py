@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sere_core.score.records import Record
 from tests.corpora.layouts import sound, write
 from tests.end_to_end.conftest import Sere, content, record, records
 
@@ -122,8 +124,10 @@ def test_shuffled_target_labels_change_no_posterior(sere: Sere, home: Path) -> N
     }.items():
         target = f"corpora.xb={{use: manifest, params: {{file: {_target(home, relabel)}}}}}"
         assert sere("tiny.yaml", target, "task.folds=speakers", f"output.dir={name}").code == 0
-        made.append(content(record(home / name)))
+        made.append(Record.read(record(home / name)))
     one, other = made
-    assert one["predictions.csv"] == other["predictions.csv"] and one["history.jsonl"] == other["history.jsonl"]
-    confusions = [json.loads(files["scores.json"])["pooled"]["confusion"] for files in made]
+    assert one.history == other.history and [row.truth for row in one.predictions] != [row.truth for row in other.predictions]
+    rows, others = ([replace(row, truth="") for row in each.predictions] for each in made)
+    assert rows == others
+    confusions = [each.scores["pooled"]["confusion"] for each in made]
     assert [sum(row) for row in confusions[0]] == [sum(row) for row in confusions[1]] == [6, 6]

@@ -2,11 +2,12 @@
 
 The target is a corpus whose file names tell nothing (`u00.wav`, ...), so that whatever ties one of them to an emotion is a leak.
 What is searched: every object that the garbage collector knows, every local of every frame of every thread, and all that
-these refer to, dicts, lists, tuples, sets, strings, arrays and tensors among them.
+these refer to, dicts, lists, tuples, sets, strings, arrays and tensors among them; and the record as far as it is written.
 """
 
 from __future__ import annotations
 
+import csv
 import gc
 import json
 import re
@@ -49,6 +50,8 @@ def search(moment: str) -> None:
     truth: dict[str, str] = json.loads(Path(TRUTH).read_text())
     orders = [sorted(truth), *folds(seen.values())]
     lines = {f"{moment}: {leak}" for thing in seen.values() if (leak := leaks(thing, truth, orders))}
+    for path in Path().glob("runs/**/predictions.csv"):
+        lines |= {f"{moment}: the truth of {row['id']} in the record" for row in csv.DictReader(path.open()) if row["truth"]}
     with open(FOUND, "a") as file:
         file.writelines(f"{line}\n" for line in sorted(lines))
     with open(COUNT, "a") as file:

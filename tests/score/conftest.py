@@ -78,6 +78,9 @@ def write_run(plan: TaskPlan) -> Callable[[Path], RunFolder]:
                 scorer.score(fold, rows)
                 run.write_json("scores.json", scorer.as_json())
                 run.add_timing({"train": 0.5}, {"peak_mib": 100.04 - fold.index})
+            truth = scorer.pool(run.predictions())
+            run.write_json("scores.json", scorer.as_json())
+            run.write_truth(truth, plan.classes)
             run.finish()
         return run
 

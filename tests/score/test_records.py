@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +41,14 @@ def test_a_record_reads_back(write_run: Write, tmp_path: Path, plan: TaskPlan) -
     assert {"python", "torch", "numpy", "sere"} <= record.manifest["versions"].keys()
 
 
-def test_the_same_run_twice_is_the_same_bytes_and_no_true_label_is_written_beside_predictions(write_run: Write, tmp_path: Path) -> None:
+def test_the_same_run_twice_is_the_same_bytes_and_labels_stand_beside_predictions(write_run: Write, tmp_path: Path) -> None:
     one, two = (write_run(tmp_path / name).path for name in ("one", "two"))
     for name in STABLE:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
     header, first, *_ = (one / "predictions.csv").read_text().splitlines()
-    assert header == "id,fold,anger,disgust,fear,happiness,neutral,sadness,surprise,prediction" and first.count(",") == 9
+    assert header == "id,fold,anger,disgust,fear,happiness,neutral,sadness,surprise,prediction,truth" and first.count(",") == 10
+    rows = Record.read(one).predictions
+    assert all(row.truth == row.id.split("-")[1] for row in rows) and len({row.prediction for row in rows}) == 7
 
 
 def test_posteriors_read_back_to_the_same_bits_in_whatever_order_folds_are_written(tmp_path: Path) -> None:
@@ -61,6 +64,12 @@ def test_posteriors_read_back_to_the_same_bits_in_whatever_order_folds_are_writt
     assert [row.id for row in read] == ["a", "b", "c", "d"]
     assert np.array_equal(np.array([row.posteriors for row in read]), rows[[1, 0, 2, 3]].astype(np.float64))
     assert read[0].prediction == ("anger", "fear")[int(rows[1].argmax())]
+    assert {row.truth for row in read} == {""}
+    forth.write_truth(["anger", "fear", "", "anger"], ("anger", "fear"))
+    assert [row.truth for row in forth.predictions()] == ["anger", "fear", "", "anger"]
+    assert [replace(row, truth="") for row in forth.predictions()] == read
+    with pytest.raises(ValueError, match="shorter"):
+        forth.write_truth(["anger"], ("anger", "fear"))
 
 
 def test_history_goes_back_to_where_a_checkpoint_was(run: RunFolder) -> None:

@@ -9,14 +9,25 @@ import numpy as np
 import pytest
 
 from sere_core.data.task import TaskPlan
+from sere_core.score.calibration import MEASURES, confidence
+from sere_core.score.records import Prediction
 from sere_core.score.scorer import Scorer
 from sere_registry.errors import SereError
 from sere_registry.utterances import Utterance
-from tests.score.conftest import target
+from tests.score.conftest import posteriors, target
 
 
 def uniform(plan: TaskPlan, fold: int) -> np.ndarray:
     return np.full((len(plan.folds[fold].test), len(plan.classes)), 1 / len(plan.classes))
+
+
+def predicted(plan: TaskPlan) -> list[Prediction]:
+    """Rows of predictions.csv, all folds."""
+    found = []
+    for fold in plan.folds:
+        for recording, row in zip(fold.test, posteriors(len(fold.test), len(plan.classes), fold.index).tolist(), strict=True):
+            found.append(Prediction(recording.id, fold.index, tuple(row), plan.classes[int(np.argmax(row))]))
+    return sorted(found, key=lambda row: (row.fold, row.id))
 
 
 def test_one_opening_per_fold_is_written_down(plan: TaskPlan) -> None:
@@ -84,6 +95,38 @@ def test_an_interrupted_run_ends_with_the_scores_of_an_unbroken_one(plan: TaskPl
     for fold in plan.folds[1:]:
         second.score(fold, uniform(plan, fold.index))
     assert second.as_json() == first.as_json()
+
+    rows = predicted(plan)
+    truth = first.pool(rows)
+    assert truth == [row.id.split("-")[1] for row in rows]
+    whole = first.as_json()
+    third = Scorer(plan, target)
+    third.load(json.loads(json.dumps(whole)))  # interrupted just before the end
+    third.pool(rows)
+    assert third.as_json() == whole and [each["count"] for each in whole["openings"]] == [21, 21, 21, 63]
+
+
+def test_confidence_is_in_every_fold_in_the_means_and_over_all_utterances(plan: TaskPlan) -> None:
+    scorer, rows = Scorer(plan, target), predicted(plan)
+    for fold in plan.folds:
+        scorer.score(fold, np.array([row.posteriors for row in rows if row.fold == fold.index]))
+    between = scorer.as_json()
+    assert "confidence" not in between["pooled"], "no label is kept between folds"
+    labels = [plan.classes.index(label) for label in scorer.pool(rows)]
+    data = scorer.as_json()
+    assert data["pooled"]["confidence"] == confidence(np.array([row.posteriors for row in rows]), labels)
+    for name in MEASURES:
+        values = [fold["confidence"][name] for fold in data["folds"]]
+        assert data["values"][name] == tuple(values) and data["mean"][name] == pytest.approx(np.mean(values))
+        assert scorer.numbers(0)[name] == values[0]
+    kept = ("folds", "mean", "std", "values", "classes", "complete")
+    assert {name: data[name] for name in kept} == {name: between[name] for name in kept}
+
+
+@pytest.mark.parametrize("change", [slice(1, None), slice(None, None, -1)])
+def test_predictions_of_another_task_are_not_pooled(plan: TaskPlan, change: slice) -> None:
+    with pytest.raises(SereError, match="T505"):
+        Scorer(plan, target).pool(predicted(plan)[change])
 
 
 @pytest.mark.parametrize("damage", [{}, {"classes": ["anger"], "folds": [], "openings": []}, {"classes": None}])

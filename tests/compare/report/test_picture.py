@@ -60,7 +60,7 @@ def test_training_moves_the_embeddings_to_what_the_record_scored_and_no_training
 def test_no_label_of_the_target_is_opened_for_it(records: dict[str, Path]) -> None:
     scores = json.loads((records["sere"] / "scores.json").read_text())
     assert {each["opener"] for each in scores["openings"]} == {"scorer"}
-    assert sum(each["count"] for each in scores["openings"]) == sum(fold["n"] for fold in scores["folds"])
+    assert [each["count"] for each in scores["openings"]] == [*(fold["n"] for fold in scores["folds"]), scores["pooled"]["n"]]
 
 
 def test_a_damaged_sample_is_no_sample(records: dict[str, Path], tmp_path: Path) -> None:
