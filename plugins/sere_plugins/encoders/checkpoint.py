@@ -230,26 +230,23 @@ def _hub(model: str, revision: str | None, place: str, cached: bool) -> Fetch:
     """Fetches files from the hub, or, with `cached`, only from the cache of earlier downloads."""
     from huggingface_hub import errors, hf_hub_download
 
+    reasons: dict[type[Exception], str] = {
+        errors.LocalEntryNotFoundError: "the hub cannot be reached",
+        errors.GatedRepoError: "the hub requires a login and that its terms are accepted",
+        errors.RepositoryNotFoundError: "the hub has no such model, or only for its owners",
+        errors.RevisionNotFoundError: f"the hub has no revision {revision!r} of it",
+    }
+
     def fetch(name: str) -> Path | None:
         try:
             return Path(hf_hub_download(model, name, revision=revision, local_files_only=cached))
-        except errors.LocalEntryNotFoundError as cause:
-            if cached:
-                return None
-            raise absent("the hub cannot be reached") from cause
-        except errors.EntryNotFoundError:
-            return None
-        except errors.GatedRepoError as cause:
-            raise absent("the hub requires a login and that its terms are accepted") from cause
-        except errors.RepositoryNotFoundError as cause:
-            raise absent("the hub has no such model, or only for its owners") from cause
-        except errors.RevisionNotFoundError as cause:
-            raise absent(f"the hub has no revision {revision!r} of it") from cause
         except Exception as cause:  # whatever the client, the network or the disk raises
-            raise absent(f"fetching it failed: {type(cause).__name__}") from cause
-
-    def absent(why: str) -> SereError:
-        what = f"the model {model!r} is neither a local folder nor in the Hugging Face cache, and {why}"
-        return error("X703", what, _HINT, place)
+            unreachable = isinstance(cause, errors.LocalEntryNotFoundError)
+            if cached if unreachable else isinstance(cause, errors.EntryNotFoundError):
+                return None
+            failed = f"fetching it failed: {type(cause).__name__}"
+            why = next((said for kind, said in reasons.items() if isinstance(cause, kind)), failed)
+            what = f"the model {model!r} is neither a local folder nor in the Hugging Face cache, and {why}"
+            raise error("X703", what, _HINT, place) from cause
 
     return fetch

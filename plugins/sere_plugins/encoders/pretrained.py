@@ -1,12 +1,7 @@
-"""What all pretrained encoders share: a frozen trunk beside the module tree, and a trained top on it.
-
-A network is taken apart into the convolutions, the front (which holds them, and all else before the first layer) and the
-stack of transformer layers.  `Network` builds these parts from disk; a subclass says what they are called and made of.
-"""
+"""What all pretrained encoders share: a frozen trunk beside the module tree, and a trained top on it."""
 
 from __future__ import annotations
 
-import functools
 import inspect
 import threading
 from abc import ABC, abstractmethod
@@ -18,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sere_plugins.encoders.checkpoint import Checkpoint
+from sere_plugins.encoders.checkpoint import locate
 from sere_plugins.encoders.layer_mix import LayerMix
 from sere_plugins.specs.encoders import PretrainedParams
 from sere_registry import BuildContext, Frames, SereError, error
@@ -120,78 +115,6 @@ class Stack(nn.Module):
             yield values
 
 
-class Network(ABC):
-    """A network on disk, and how to build parts of it; only the tensors of these parts are read.
-
-    Attributes (names are those of transformers' model, `*_names` their beginnings):
-        prefixes: what may stand before a name in the files.
-        layers: L, the number of layers.
-        norm_is_last: does the network's norm stand after the last layer, or before the first?
-        front_names: what the front needs beside the convolutions.
-    """
-
-    prefixes: ClassVar[tuple[str, ...]]
-    cnn_names: ClassVar[tuple[str, ...]]
-    layers_name: ClassVar[str]
-    norm_name: ClassVar[str]
-    attention: ClassVar[str] = "sdpa"
-    layers: int
-    norm_is_last: bool
-    front_names: tuple[str, ...]
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint = checkpoint
-        self.config = checkpoint.configuration(add_adapter=False)  # an adapter on top would change the frame rate
-        self.config._attn_implementation = self.attention
-
-    @abstractmethod
-    def model(self) -> PreTrainedModel:
-        """The network as transformers builds it."""
-
-    @abstractmethod
-    def build_cnn(self, model: PreTrainedModel) -> nn.Module:
-        """The convolutions of a model."""
-
-    @abstractmethod
-    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
-        """The front of a model: samples `[B, N]` and a mask `[B, T]` or None -> `[B, T, H]`."""
-
-    def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
-        """The layers of a model from `cut` (counted from 0) up to `depth`, and the norm that stands after the last."""
-        norm = model.get_submodule(self.norm_name) if self.norm_is_last and depth == self.layers else None
-        return Stack(model.get_submodule(self.layers_name)[cut:depth], norm)
-
-    def stack_names(self, cut: int, depth: int) -> tuple[str, ...]:
-        """What these layers need."""
-        norm = (f"{self.norm_name}.",) if self.norm_is_last and depth == self.layers else ()
-        return (*(f"{self.layers_name}.{i}." for i in range(cut, depth)), *norm)
-
-    def trunk(self, cut: int) -> nn.Sequential:
-        """Everything below layer `cut`, to be frozen: samples `[B, N]` -> all hidden states, each `[B, T, H]`."""
-        model = self._read(*self.cnn_names, *self.front_names, *self.stack_names(0, cut))
-        return nn.Sequential(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, cut))
-
-    def top(self, cut: int, depth: int) -> Stack:
-        """The layers from `cut` up to `depth`, to be trained."""
-        return self.build_stack(self._read(*self.stack_names(cut, depth)), cut, depth)
-
-    def front(self, train_cnn: bool) -> nn.Module:
-        """What stands before the layers, to be trained; the convolutions only with `train_cnn`."""
-        model = self._read(*self.front_names, *(self.cnn_names if train_cnn else ()))
-        return self.build_front(model, self.build_cnn(model) if train_cnn else OffTree(self.cnn))
-
-    def cnn(self) -> nn.Module:
-        """The convolutions alone."""
-        return self.build_cnn(self._read(*self.cnn_names))
-
-    def _read(self, *names: str) -> PreTrainedModel:
-        """The network, of which only the tensors whose names begin so take memory."""
-        with torch.device("meta"):
-            model = self.model()
-        self.checkpoint.fill(model, names, self.prefixes)
-        return model
-
-
 class PretrainedEncoder(nn.Module, ABC):
     """A pretrained encoder: a frozen part off the module tree and a trained part on it.
 
@@ -205,44 +128,98 @@ class PretrainedEncoder(nn.Module, ABC):
     ==========  ======================================  ==========================================
 
     Only trained parameters are in `parameters()` and `state_dict()`.  `extract` runs on the device that the encoder was
-    moved to.
+    moved to.  The network is taken apart into the convolutions, the front (which holds them, and all else before the first
+    layer) and the stack of transformer layers; only the tensors of the parts in use are read.
 
-    Args:
-        params: which layers are trained.
-        context: for messages.
-        network: where the parts come from.
+    Attributes (names are those of transformers' model, `*_names` their beginnings):
+        kind: the `model_type` of its checkpoints.
+        usually_standardises: are waveforms standardised where the checkpoint's feature extractor does not say?
+        prefixes: what may stand before a name in the files.
+        norm_is_last: does the network's norm stand after the last layer, or before the first?
+        front_names: what the front needs beside the convolutions.
 
     Raises:
-        SereError: C302 (the network has no such layer), B401 (a part cannot be read).
+        SereError: X703 (no such model), B401 (not a checkpoint of this kind, or a part of it cannot be read), C302 (it has
+            no such layer).
     """
 
     contours: tuple[ContourName, ...] = ()
     rate: float
     offset: float
     where: Tensor
-    #: are waveforms standardised where the checkpoint's feature extractor does not say?
+    kind: ClassVar[str]
     usually_standardises: ClassVar[bool]
+    prefixes: ClassVar[tuple[str, ...]]
+    cnn_names: ClassVar[tuple[str, ...]]
+    layers_name: ClassVar[str]
+    norm_name: ClassVar[str]
+    attention: ClassVar[str] = "sdpa"
+    norm_is_last = True
+    front_names: tuple[str, ...]
 
-    def __init__(self, params: PretrainedParams, context: BuildContext, network: Network) -> None:
+    def __init__(self, params: PretrainedParams, context: BuildContext) -> None:
         super().__init__()
-        layers = network.layers
-        self.checkpoint = network.checkpoint
-        self.train_mode = params.train
-        self.depth, self.cut = _split(params, layers, f"encoders.{context.id}.params")
-        self.mixing = params.layer == "mix"
+        self.place = f"encoders.{context.id}"
+        self.checkpoint = locate(params.model, params.revision, self.kind, f"{self.place}.params.model")
+        self.config = self.checkpoint.configuration(add_adapter=False)  # an adapter on top would change the frame rate
+        self.config._attn_implementation = self.attention
+        self.layers = int(self.config.num_hidden_layers)
+        self.train_mode, self.mixing = params.train, params.layer == "mix"
+        self.depth, self.cut = _split(params, self.layers, f"{self.place}.params")
         self.standardises = bool(self.checkpoint.preprocessor.get("do_normalize", self.usually_standardises))
-        self.dim = int(network.config.hidden_size)
-        self.input_dim = 1 if params.train == "all" else self.dim * (layers + 1 if self.mixing else 1)
+        self.dim = int(self.config.hidden_size)
+        self.input_dim = 1 if params.train == "all" else self.dim * (self.layers + 1 if self.mixing else 1)
         self.normalise = params.train == "frozen"
         self.register_buffer("where", torch.empty(0), persistent=False)
-        self.mix = LayerMix(layers + 1) if self.mixing else None
-        self.top = network.top(self.cut, self.depth) if params.train != "frozen" else None
-        self.front = network.front(params.train_cnn) if params.train == "all" else None
-        self._trunk = OffTree(functools.partial(network.trunk, self.cut))
+        self.mix = LayerMix(self.layers + 1) if self.mixing else None
+        top = self.stack_names(self.cut, self.depth)
+        self.top = self.build_stack(self._read(*top), self.cut, self.depth) if params.train != "frozen" else None
+        self.front = self._build_front(params.train_cnn) if params.train == "all" else None
+        self._trunk = OffTree(self._build_trunk)
+
+    @abstractmethod
+    def model(self) -> PreTrainedModel:
+        """The network as transformers builds it."""
+
+    @abstractmethod
+    def build_cnn(self, model: PreTrainedModel) -> nn.Module:
+        """The convolutions of a model."""
+
+    @abstractmethod
+    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
+        """The front of a model: samples `[B, N]` and a mask `[B, T]` or None -> `[B, T, H]`."""
 
     @abstractmethod
     def batched(self, samples: Tensor) -> Tensor:
         """One utterance `[N]` -> what the trunk reads, `[B, N']`."""
+
+    def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
+        """The layers of a model from `cut` (counted from 0) up to `depth`, and the norm that stands after the last."""
+        norm = model.get_submodule(self.norm_name) if self.norm_is_last and depth == self.layers else None
+        return Stack(model.get_submodule(self.layers_name)[cut:depth], norm)
+
+    def stack_names(self, cut: int, depth: int) -> tuple[str, ...]:
+        """What these layers need."""
+        norm = (f"{self.norm_name}.",) if self.norm_is_last and depth == self.layers else ()
+        return (*(f"{self.layers_name}.{i}." for i in range(cut, depth)), *norm)
+
+    def _build_trunk(self) -> nn.Sequential:
+        """Everything below the cut, to be frozen: samples `[B, N]` -> all hidden states, each `[B, T, H]`."""
+        model = self._read(*self.cnn_names, *self.front_names, *self.stack_names(0, self.cut))
+        return nn.Sequential(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, self.cut))
+
+    def _build_front(self, train_cnn: bool) -> nn.Module:
+        """What stands before the layers, to be trained; the convolutions only with `train_cnn`."""
+        model = self._read(*self.front_names, *(self.cnn_names if train_cnn else ()))
+        frozen = OffTree(lambda: self.build_cnn(self._read(*self.cnn_names)))
+        return self.build_front(model, self.build_cnn(model) if train_cnn else frozen)
+
+    def _read(self, *names: str) -> PreTrainedModel:
+        """The network, of which only the tensors whose names begin so take memory."""
+        with torch.device("meta"):
+            model = self.model()
+        self.checkpoint.fill(model, names, self.prefixes)
+        return model
 
     def kept(self, rows: Tensor, samples: int) -> Tensor:
         """What is cached of the trunk's output for so many samples, `[B * T, F]` -> `[T', F]`."""
@@ -257,8 +234,7 @@ class PretrainedEncoder(nn.Module, ABC):
 
     def fingerprint(self) -> Mapping[str, object]:
         """The digests of all files, the layer at which the frozen part ends; for `train: all` only how samples are made."""
-        kind = str(self.checkpoint.config["model_type"])
-        common = {"encoder": kind, "version": VERSION, "standardise": self.standardises}
+        common = {"encoder": self.kind, "version": VERSION, "standardise": self.standardises}
         if self.train_mode == "all":
             return {**common, "output": "samples"}
         return {**common, "output": "mix" if self.mixing else "layer", "layer": self.cut, "files": self.checkpoint.digests()}

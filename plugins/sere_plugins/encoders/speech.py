@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 from collections.abc import Iterable, Iterator
@@ -15,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from sere_plugins.encoders.checkpoint import Checkpoint, locate
-from sere_plugins.encoders.pretrained import Network, OffTree, PretrainedEncoder, Stack
+from sere_plugins.encoders.pretrained import OffTree, PretrainedEncoder, Stack
 from sere_plugins.specs.encoders import PretrainedParams
 from sere_registry import BuildContext, Frames
 
@@ -84,20 +82,40 @@ class WavLMStack(Stack):
             yield values
 
 
-class SpeechNetwork(Network):
-    """A network of one of the three kinds."""
+class SpeechEncoder(PretrainedEncoder):
+    """What wav2vec 2.0, HuBERT and WavLM share.
 
+    Frames stand every 320 samples (50 Hz); the first looks at samples 0 to 399, so its centre is at 12.5 ms.  An utterance
+    shorter than those 400 samples is padded with zeros to one frame.  What an utterance becomes never depends on its
+    batch: `extract` takes one at a time, and `forward` masks padding, or runs the convolutions at true lengths where their
+    group norm would see it.
+    """
+
+    usually_standardises = True
     cnn_names = ("feature_extractor.",)
     layers_name = "encoder.layers"
     norm_name = "encoder.layer_norm"
     prefixes = ("wav2vec2.", "hubert.", "wavlm.", "")
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__(checkpoint)
-        self.layers = int(self.config.num_hidden_layers)
-        self.norm_is_last = bool(self.config.do_stable_layer_norm)
+    def __init__(self, params: PretrainedParams, context: BuildContext) -> None:
+        super().__init__(params, context)
+        config = self.config
+        self._convolutions = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
+        self.field = 1  # how many samples one frame looks at
+        for kernel, stride in reversed(self._convolutions):
+            self.field = (self.field - 1) * stride + kernel
+        self.rate = 16000 / math.prod(config.conv_stride)
+        self.offset = self.field / 2 / 16000
+        self._batchable = config.feat_extract_norm == "layer" and not getattr(config, "conv_pos_batch_norm", False)
+
+    @property
+    def norm_is_last(self) -> bool:  # type: ignore[override]
+        return bool(self.config.do_stable_layer_norm)
+
+    @property
+    def front_names(self) -> tuple[str, ...]:  # type: ignore[override]
         norm = () if self.norm_is_last else (f"{self.norm_name}.",)
-        self.front_names = ("feature_projection.", "encoder.pos_conv_embed.", *norm)
+        return ("feature_projection.", "encoder.pos_conv_embed.", *norm)
 
     def model(self) -> PreTrainedModel:
         from transformers import MODEL_MAPPING
@@ -109,66 +127,6 @@ class SpeechNetwork(Network):
 
     def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
         return SpeechFront(cnn, model, None if self.norm_is_last else model.encoder.layer_norm)
-
-
-class WavLMNetwork(SpeechNetwork):
-    """WavLM: its first layer holds an embedding of relative positions for all of them, and attention is its own."""
-
-    attention = "eager"
-
-    def stack_names(self, cut: int, depth: int) -> tuple[str, ...]:
-        return (*super().stack_names(cut, depth), "encoder.layers.0.attention.rel_attn_embed.")
-
-    def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
-        plain = super().build_stack(model, cut, depth)
-        first = model.encoder.layers[0].attention
-        bias = relative_bias(first, model.config.max_bucket_distance) if cut else None
-        return WavLMStack(plain.layers, plain.norm, bias)
-
-
-def relative_bias(attention: WavLMAttention, reach: int) -> Tensor:
-    """The position bias of a WavLM attention for relative positions from -reach to reach, `[heads, 2 reach + 1]`.
-
-    The bias depends on the relative position alone and is constant beyond the network's largest distance, so one row and one
-    column of the network's own matrix say all of it.
-    """
-    with torch.no_grad():
-        ahead = attention.compute_bias(1, reach + 1)[:, 0, :]
-        behind = attention.compute_bias(reach + 1, 1)[:, 1:, 0].flip(-1)
-        return torch.cat([behind, ahead], dim=-1)
-
-
-class SpeechEncoder(PretrainedEncoder):
-    """wav2vec 2.0 (arXiv:2006.11477), HuBERT (arXiv:2106.07447) or WavLM (arXiv:2110.13900).
-
-    Frames stand every 320 samples (50 Hz); the first looks at samples 0 to 399, so its centre is at 12.5 ms.  An utterance
-    shorter than those 400 samples is padded with zeros to one frame.  What an utterance becomes never depends on its
-    batch: `extract` takes one at a time, and `forward` masks padding, or runs the convolutions at true lengths where their
-    group norm would see it.
-
-    Args:
-        kind: "wav2vec2", "hubert" or "wavlm".
-        params: the checkpoint, and which layers.
-        context: for messages.
-
-    Raises:
-        SereError: X703 (no such model), B401 (not a checkpoint of this kind), C302 (it has no such layer).
-    """
-
-    usually_standardises = True
-
-    def __init__(self, kind: str, params: PretrainedParams, context: BuildContext) -> None:
-        checkpoint = locate(params.model, params.revision, kind, f"encoders.{context.id}.params.model")
-        network = (WavLMNetwork if kind == "wavlm" else SpeechNetwork)(checkpoint)
-        super().__init__(params, context, network)
-        config = network.config
-        self._convolutions = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
-        self.field = 1  # how many samples one frame looks at
-        for kernel, stride in reversed(self._convolutions):
-            self.field = (self.field - 1) * stride + kernel
-        self.rate = 16000 / math.prod(config.conv_stride)
-        self.offset = self.field / 2 / 16000
-        self._batchable = config.feat_extract_norm == "layer" and not getattr(config, "conv_pos_batch_norm", False)
 
     def samples(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """The waveform as the network expects it, of at least one frame."""
@@ -204,6 +162,41 @@ class SpeechEncoder(PretrainedEncoder):
         return Frames(pad_sequence(alone, batch_first=True), mask, self.rate)
 
 
-Wav2Vec2 = functools.partial(SpeechEncoder, "wav2vec2")
-Hubert = functools.partial(SpeechEncoder, "hubert")
-WavLM = functools.partial(SpeechEncoder, "wavlm")
+class Wav2Vec2(SpeechEncoder):
+    """wav2vec 2.0 (arXiv:2006.11477)."""
+
+    kind = "wav2vec2"
+
+
+class Hubert(SpeechEncoder):
+    """HuBERT (arXiv:2106.07447)."""
+
+    kind = "hubert"
+
+
+class WavLM(SpeechEncoder):
+    """WavLM (arXiv:2110.13900): its first layer holds an embedding of relative positions for all of them."""
+
+    kind = "wavlm"
+    attention = "eager"  # its own
+
+    def stack_names(self, cut: int, depth: int) -> tuple[str, ...]:
+        return (*super().stack_names(cut, depth), "encoder.layers.0.attention.rel_attn_embed.")
+
+    def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
+        plain = super().build_stack(model, cut, depth)
+        first = model.encoder.layers[0].attention
+        bias = relative_bias(first, model.config.max_bucket_distance) if cut else None
+        return WavLMStack(plain.layers, plain.norm, bias)
+
+
+def relative_bias(attention: WavLMAttention, reach: int) -> Tensor:
+    """The position bias of a WavLM attention for relative positions from -reach to reach, `[heads, 2 reach + 1]`.
+
+    The bias depends on the relative position alone and is constant beyond the network's largest distance, so one row and one
+    column of the network's own matrix say all of it.
+    """
+    with torch.no_grad():
+        ahead = attention.compute_bias(1, reach + 1)[:, 0, :]
+        behind = attention.compute_bias(reach + 1, 1)[:, 1:, 0].flip(-1)
+        return torch.cat([behind, ahead], dim=-1)

@@ -10,47 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, pad
 from torch.nn.utils.rnn import pad_sequence
 
-from sere_plugins.encoders.checkpoint import Checkpoint, locate
-from sere_plugins.encoders.pretrained import Network, OffTree, PretrainedEncoder
+from sere_plugins.encoders.pretrained import OffTree, PretrainedEncoder
 from sere_plugins.specs.encoders import WhisperParams
 from sere_registry import BuildContext, Frames, error
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-
-class WhisperLogMel(nn.Module):
-    """Whisper's log-mel spectrogram (arXiv:2212.04356, section 2.2), on any device and for whole batches.
-
-    The same numbers as transformers' `WhisperFeatureExtractor`, which works on one CPU array at a time: power spectrum under
-    a Hann window, Slaney mel filters, log10, at most 80 dB below the window's loudest point, scaled to about [-1, 1].
-
-    Args:
-        bands: how many mel bands.
-        size: of the Fourier transform, in samples.
-        hop: samples between two frames.
-    """
-
-    filters: Tensor
-    window: Tensor
-
-    def __init__(self, bands: int, size: int, hop: int) -> None:
-        super().__init__()
-        from transformers.models.whisper.feature_extraction_whisper import WhisperFeatureExtractor
-
-        filters = WhisperFeatureExtractor(feature_size=bands, n_fft=size, hop_length=hop).mel_filters
-        self.size, self.hop = size, hop
-        self.register_buffer("filters", torch.as_tensor(filters, dtype=torch.float32).T.contiguous(), persistent=False)
-        self.register_buffer("window", torch.hann_window(size), persistent=False)
-
-    def forward(self, samples: Tensor) -> Tensor:
-        """`[W, N]` -> `[W, bands, N / hop]`, in float32 whatever the autocast."""
-        with torch.autocast(samples.device.type, enabled=False):
-            spectrum = torch.stft(samples.float(), self.size, self.hop, window=self.window, return_complex=True)
-            mel = self.filters @ spectrum[..., :-1].abs().square()
-            level = mel.clamp(min=1e-10).log10()
-            level = torch.maximum(level, level.amax(dim=(-2, -1), keepdim=True) - 8.0)
-            return (level + 4.0) / 4.0
+    from transformers import PreTrainedModel, WhisperFeatureExtractor
 
 
 class Convolutions(nn.Module):
@@ -69,7 +34,7 @@ class WhisperFront(nn.Module):
     """Windows of samples -> what enters the first layer.
 
     Args:
-        mel: samples -> log-mel.
+        extractor: samples -> log-mel (arXiv:2212.04356, section 2.2).
         cnn: the two convolutions: a part of this module, or off its tree where they are frozen.
         positions: the position embedding `[P, H]`, which Whisper does not train.
         rate: of dropout, in train mode.
@@ -77,48 +42,23 @@ class WhisperFront(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, mel: WhisperLogMel, cnn: nn.Module | OffTree, positions: Tensor, rate: float) -> None:
+    def __init__(self, extractor: WhisperFeatureExtractor, cnn: nn.Module | OffTree, positions: Tensor, rate: float) -> None:
         super().__init__()
-        self.mel = mel
-        self.cnn = cnn
-        self.rate = rate
+        self.extractor, self.cnn, self.rate = extractor, cnn, rate
         self.register_buffer("positions", positions, persistent=False)
 
     def forward(self, windows: Tensor) -> Tensor:
         """`[W, N]` -> `[W, P, H]`."""
-        with torch.no_grad():
-            mel = self.mel(windows)
-        return dropout(self.cnn(mel) + self.positions, self.rate, self.training)
+        return dropout(self.cnn(self.mel(windows)) + self.positions, self.rate, self.training)
 
-
-class WhisperNetwork(Network):
-    """Whisper's encoder on disk."""
-
-    cnn_names = ("conv",)
-    front_names = ("embed_positions.",)
-    layers_name = "layers"
-    norm_name = "layer_norm"
-    norm_is_last = True
-    prefixes = ("model.encoder.", "encoder.", "")
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__(checkpoint)
-        self.layers = int(self.config.encoder_layers)
-        #: samples between two frames of the spectrogram; a frame of the encoder takes two
-        self.hop = int(checkpoint.preprocessor.get("hop_length", 160))
-
-    def model(self) -> PreTrainedModel:
-        from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
-        return WhisperEncoder(self.config)
-
-    def build_cnn(self, model: PreTrainedModel) -> nn.Module:
-        return Convolutions(model)
-
-    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
-        size = int(self.checkpoint.preprocessor.get("n_fft", 400))
-        mel = WhisperLogMel(model.config.num_mel_bins, size, self.hop)
-        return WhisperFront(mel, cnn, model.embed_positions.weight.detach(), model.config.dropout)
+    def mel(self, windows: Tensor) -> Tensor:
+        """`[W, N]` -> `[W, bands, 2 P]`, without gradient, in float32 whatever the autocast."""
+        device = windows.device
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            waves = list(windows.float().cpu().numpy())
+            options = {"padding": "longest", "truncation": False, "return_tensors": "pt", "device": str(device)}
+            mel: Tensor = self.extractor(waves, sampling_rate=16000, **options).input_features
+        return mel.to(device)
 
 
 class Whisper(PretrainedEncoder):
@@ -132,27 +72,38 @@ class Whisper(PretrainedEncoder):
     (of P frames each) and then one row of zeros for each real frame: the number of rows tells how many frames are real.
     That is exact, but 1500 rows of cache for a short utterance; and a view must not change the number of rows.  With
     `context: real`, `extract` returns the real frames and the top layers attend to these alone.
-
-    Args:
-        params: the checkpoint, and which layers.
-        context: for messages.
-
-    Raises:
-        SereError: X703 (no such model), B401 (not a checkpoint of Whisper), C302 (it has no such layer).
     """
 
-    offset = 0.0
+    kind = "whisper"
     usually_standardises = False
+    offset = 0.0
+    cnn_names = ("conv",)
+    front_names = ("embed_positions.",)
+    layers_name = "layers"
+    norm_name = "layer_norm"
+    prefixes = ("model.encoder.", "encoder.", "")
 
     def __init__(self, params: WhisperParams, context: BuildContext) -> None:
-        place = f"encoders.{context.id}"
-        network = WhisperNetwork(locate(params.model, params.revision, "whisper", f"{place}.params.model"))
-        super().__init__(params, context, network)
-        self.place = place
-        self.step = 2 * network.hop
+        super().__init__(params, context)
+        self.step = 2 * int(self.checkpoint.preprocessor.get("hop_length", 160))  # a frame takes two of the spectrogram
         self.rate = 16000 / self.step
-        self.positions = int(network.config.max_source_positions)
+        self.positions = int(self.config.max_source_positions)
         self.whole = params.train == "top" and params.context == "window"
+
+    def model(self) -> PreTrainedModel:
+        from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+        return WhisperEncoder(self.config)
+
+    def build_cnn(self, model: PreTrainedModel) -> nn.Module:
+        return Convolutions(model)
+
+    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
+        from transformers import WhisperFeatureExtractor
+
+        given = {name: value for name, value in self.checkpoint.preprocessor.items() if name in ("hop_length", "n_fft")}
+        extractor = WhisperFeatureExtractor(feature_size=model.config.num_mel_bins, **given)
+        return WhisperFront(extractor, cnn, model.embed_positions.weight.detach(), model.config.dropout)
 
     def fingerprint(self) -> Mapping[str, object]:
         return {**super().fingerprint(), "whole": self.whole}
