@@ -9,9 +9,12 @@ Codes are stable.  The first letter says whose mistake it is and which exit code
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+#: as many names does a hint list, of more only the closest
+LISTED = 24
 EXIT_CODES = {"P": 3, "R": 2, "C": 2, "B": 3, "D": 2, "T": 1, "X": 4}
 
 #: code -> what the code means, in one sentence.  `CODES` is the catalogue; a code that is not here cannot be raised.
@@ -157,14 +160,14 @@ def reason(cause: BaseException) -> str:
 
 
 def suggest(word: str, known: Iterable[str], what: str = "known names") -> str:
-    """A hint: the nearest known name if one is near, and the list of all of them.
+    """A hint: the nearest known name if one is near, and the list of all of them, or of the closest of many.
 
     >>> suggest("trik", ["tric", "coral"])
     "did you mean 'tric'? known names: coral, tric"
     """
-    import difflib  # most runs make no mistake
-
-    names: Sequence[str] = sorted(set(known))
+    names = sorted(set(known))
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    listing = f"{what}: {', '.join(names)}" if names else f"{what}: none"
+    listing = f"{what}: {', '.join(names) or 'none'}"
+    if len(names) > LISTED:
+        listing = f"closest of {len(names)} {what}: {', '.join(difflib.get_close_matches(word, names, n=5, cutoff=0.0))}"
     return f"did you mean {near[0]!r}? {listing}" if near else listing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from sere_registry.errors import error, reason
@@ -31,6 +31,7 @@ class ComponentSpec:
         needs: distributions it imports beyond those of sere itself, as `distribution` or `distribution:module`.
         extra: the extra of its distribution that installs `needs`, if there is one.
         tags: words for listings.
+        own_losses: of a method that brings its own losses: losses in the config are refused (C311).
 
     >>> spec = ComponentSpec(kind="loss", name="one", factory="builtins:dict", summary="a loss")
     >>> spec.params().model_dump()
@@ -47,7 +48,8 @@ class ComponentSpec:
     evidence: Evidence = "confirmed"
     needs: tuple[str, ...] = ()
     extra: str = ""
-    tags: tuple[str, ...] = field(default=())
+    tags: tuple[str, ...] = ()
+    own_losses: bool = False
 
     def load(self) -> Callable[..., Any]:
         """Import the factory.

@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, print_json, read_config
+from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, count, print_json, read_config
 from sere_core.cli.json_schema import schema as json_schema
 from sere_core.cli.parameters import parameters
 from sere_core.config import Bound, Resolved, load
@@ -212,7 +212,7 @@ def check(arguments: Namespace) -> int:
     if arguments.json:
         print_json({"ok": True, "job": resolved.digest(), "problems": [], "warnings": [_data(one) for one in odd]})
     else:
-        warnings_ = f", {len(odd)} warning{'s' * (len(odd) != 1)}" if odd else ""
+        warnings_ = f", {count(len(odd), 'warning')}" if odd else ""
         print(f"{arguments.config}: ok{warnings_} (job {resolved.digest()})")
     return 0
 
@@ -239,7 +239,7 @@ def diff(arguments: Namespace) -> int:
         for side in ("a", "b"):
             print(f"    {side}: {flow(row[side])}    ({row['origin_' + side]})" if side in row else f"    {side}: -")
     said = "the job is the same" if jobs[0] == jobs[1] else f"jobs {' and '.join(jobs)}"
-    print(f"{len(rows)} values differ; {said}")
+    print(f"values that differ: {len(rows)}; {said}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json, read_values
+from sere_core.cli.arguments import Subparsers, add_command, add_repeated, count, print_json, read_values
 from sere_core.config.resolved import Bound
 from sere_core.config.validation import validate
 from sere_registry.catalog import Catalog
@@ -89,7 +89,8 @@ def _show(speaker: Speaker, name: str, report: Report) -> None:
     speaker.console.print(_table(report))
     genders = [gender or "of unknown gender" for gender in report.genders.values()]
     each = ", ".join(f"{genders.count(gender)} {gender}" for gender in sorted(set(genders)))
-    counts = f"{report.utterances} utterances, {report.files} files, {len(genders)} speakers ({each}), {report.texts} texts"
+    counts = f"{count(report.utterances, 'utterance')}, {count(report.files, 'file')}, "
+    counts += f"{count(len(genders), 'speaker')} ({each}), {count(report.texts, 'text')}"
     speaker.say(f"{name}: {counts}, languages: {', '.join(report.languages)}")
     if seconds:
         quantiles = ", ".join(f"{key} {value:.2f} s" for key, value in seconds.items() if key != "total")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, read_config, run_command
+from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, count, read_config, run_command
 from sere_registry.errors import Place, error
 
 _RESONANCE = """\
@@ -93,5 +93,5 @@ def draw_embeddings(arguments: Namespace) -> int:
         titled = bool(equals) and not Path(text).exists()
         panels.append(read_panel(Path(folder if titled else text), arguments.fold, title if titled else None))
     save(draw(panels, arguments.seed), path)
-    print(f"{len(panels)} panel{'s' * (len(panels) != 1)}: {path}")
+    print(f"{count(len(panels), 'panel')}: {path}")
     return 0

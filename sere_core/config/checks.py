@@ -29,6 +29,9 @@ class Checks:
         if method is not None and method.full_name == "sere.joint" and not losses and not isinstance(losses, str):
             message = "the method `joint` trains on losses, and there are none"
             yield self._at(("losses",), "C311", message, "e.g. losses: {classify: {use: cross_entropy}}")
+        if method is not None and method.spec.own_losses and losses:
+            message = f"the method '{method.full_name}' brings its own losses; these would do nothing: {', '.join(losses)}"
+            yield self._at(("losses",), "C311", message, "remove them, or use method 'joint'")
         params = ("train", "optimizer", "params")
         for path, value in leaves(self._get(*params), params):
             if any(isinstance(one, float) and not math.isfinite(one) for one in [value, *(value if isinstance(value, list) else [])]):

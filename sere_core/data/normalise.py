@@ -132,4 +132,5 @@ def _listed(origins: Mapping[str, Vectors]) -> list[str]:
     """Where statistics come from, with the numbers of utterances and speakers."""
     unique = {name: [each for each, _ in _unique(vectors)] for name, vectors in origins.items() if vectors}
     speakers = {name: {_speaker(each) for each in members if each.speaker} for name, members in unique.items()}
-    return [f"{name} ({len(members)} utterances, {len(speakers[name])} speakers)" for name, members in unique.items()]
+    counts = {name: (len(members), len(speakers[name])) for name, members in unique.items()}
+    return [f"{name} ({n} utterance{'s'[: n != 1]}, {m} speaker{'s'[: m != 1]})" for name, (n, m) in counts.items()]

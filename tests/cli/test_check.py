@@ -42,6 +42,27 @@ def test_a_factory_that_is_there_is_found_without_importing_it(folder: Path) -> 
     assert main(["config", "check", "a.yaml"]) == 0
 
 
+@pytest.mark.parametrize("method", ["mcd", "nrc", "jdar", "logistic", "logistic_balanced", "svm"])
+def test_losses_that_a_method_would_refuse_are_refused_before_a_run(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", "sere_default", "--set", f"method.use={method}"]) == 2
+    (line, _) = capsys.readouterr().err.splitlines()
+    assert "losses: [C311]" in line and f"sere.{method}" in line and "classify, adapt" in line
+    assert main(["config", "check", "sere_default", "--set", f"method.use={method}", "--set", "losses=null"]) == 0
+
+
+@pytest.mark.parametrize("words", [["config", "diff", "compare/small", "sere_default"], ["run", "compare/small"]])
+def test_a_comparison_is_no_config_of_a_run(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    line, hint = capsys.readouterr().err.splitlines()
+    assert ": compare: [C302] small.yaml" in line and "sere compare" in hint
+
+
+def test_of_many_names_the_closest_are_listed_with_their_number(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "info", "trik"]) == 2
+    hint = capsys.readouterr().err.splitlines()[1]
+    assert "'tric'" in hint and len(hint) < 120 and int(hint.partition(" of ")[2].split()[0]) > 50
+
+
 def test_a_disabled_distribution_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check", "sere_default", "--disable", "sere"]) != 0
     told = capsys.readouterr().err

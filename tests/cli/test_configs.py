@@ -114,7 +114,7 @@ def test_two_configs_differ_in_what_is_resolved(sere: Told, folder: Path) -> Non
     assert [(row["path"], row["a"], row["b"]) for row in found["differences"]] == [("train.clip", None, 2.0)], "20 epochs are the default"
     assert found["job"][0] != found["job"][1] and not found["same"]
     assert "train.clip\n    a: null    (default)\n    b: 2.0    (b.yaml:3:27)" in sere("diff", "a.yaml", "b.yaml")[1]
-    assert "0 values differ; the job is the same" in sere("diff", "a.yaml", "a.yaml")[1]
+    assert "values that differ: 0; the job is the same" in sere("diff", "a.yaml", "a.yaml")[1]
 
 
 def test_check_reports_every_mistake(sere: Told, folder: Path) -> None:

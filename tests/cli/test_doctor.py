@@ -97,7 +97,7 @@ def test_the_cache_is_measured_and_not_made(tmp_path: Path, monkeypatch: pytest.
     assert doctor.cache().state in ("ok", "note") and "not made yet" in doctor.cache().text and not (tmp_path / "cache").exists()
     (tmp_path / "cache" / "deep").mkdir(parents=True)
     (tmp_path / "cache" / "deep" / "x").write_bytes(b"0" * 1500)
-    assert "1 files, 1.5 kB" in doctor.cache().text
+    assert "1 file, 1.5 kB" in doctor.cache().text
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SERE_CACHE", str(tmp_path / "file" / "below"))
     finding = doctor.cache()
@@ -120,7 +120,7 @@ def test_a_broken_plugin_alone_exits_with_3(monkeypatch: pytest.MonkeyPatch, cap
         raise ImportError("gone")
 
     known = Catalog([Entry.of(fails, distribution="sere-xyz", name="xyz.gone", kind="loss")], environ={}, host_version="0.1.0")
-    monkeypatch.setattr(doctor, "examine", lambda: iter([doctor.Finding("python", "ok", "3")]))
+    monkeypatch.setattr(doctor, "examine", lambda: iter([doctor.Finding("python", "3")]))
     assert doctor.run(Namespace(json=False), known) == 3
     out = capsys.readouterr().out
     assert "BAD   plugin sere-xyz" in out and "[P102] loss 'xyz.gone' of sere-xyz 1.0" in out

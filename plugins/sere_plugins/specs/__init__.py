@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from sere_registry import GROUPS, ComponentSpec, Params
-from sere_registry.spec import Evidence
 
 P = TypeVar("P", bound="Declared")
 #: where the components of a kind stand below `sere_plugins` -> the kind
@@ -19,20 +18,19 @@ class Declared(Params):
     spec: ClassVar[ComponentSpec]
 
 
-def component(
-    name: str, factory: str, *, cite: str = "", evidence: Evidence = "confirmed", tags: tuple[str, ...] = ()
-) -> Callable[[type[P]], type[P]]:
+def component(name: str, factory: str, **more: Any) -> Callable[[type[P]], type[P]]:
     """A decorator of a component's parameters; the first paragraph of their docstring is the summary.
 
     Args:
         factory: below `sere_plugins`; `losses.coral:Coral` is a loss.
+        more: of its `ComponentSpec`: cite, evidence, tags, own_losses.
     """
 
     def declare(params: type[P]) -> type[P]:
         kind = KINDS[factory.partition(":")[0].partition(".")[0]]
         summary = " ".join((params.__doc__ or name).split("\n\n")[0].split()).removesuffix(".")
         made = f"sere_plugins.{factory}"
-        params.spec = ComponentSpec(kind, name, made, summary, params, cite=cite, evidence=evidence, tags=tags)
+        params.spec = ComponentSpec(kind, name, made, summary, params, **more)
         return params
 
     return declare

@@ -17,7 +17,7 @@ class JointParams(Declared):
     ema: float = param(0.0, "decay of the moving average that predicts; 0: the trained weights predict", ge=0, lt=1)
 
 
-@component("mcd", "methods.mcd:Mcd", cite="arXiv:1712.02560", tags=("adversarial", "several phases"))
+@component("mcd", "methods.mcd:Mcd", cite="arXiv:1712.02560", tags=("adversarial", "several phases"), own_losses=True)
 class McdParams(Declared):
     """maximum classifier discrepancy: two classifiers and a generator play on T_u."""
 
@@ -31,7 +31,7 @@ class McdParams(Declared):
     )
 
 
-@component("nrc", "methods.nrc:Nrc", cite="arXiv:2110.04202", tags=("source-free", "assumes balanced classes"))
+@component("nrc", "methods.nrc:Nrc", cite="arXiv:2110.04202", tags=("source-free", "assumes balanced classes"), own_losses=True)
 class NrcParams(Declared):
     """source-free: T_u agrees with its neighbours, most with reciprocal ones; assumes a balanced T_u.
 
@@ -62,6 +62,7 @@ class NrcParams(Declared):
     cite="Zhang et al., Cross-Corpus Speech Emotion Recognition Using Joint Distribution Adaptive Regression, ICASSP 2021",
     evidence="reconstructed",
     tags=("closed form",),
+    own_losses=True,
 )
 class JdarParams(Declared):
     """joint distribution adaptive regression: a sparse linear map in closed form that aligns marginal and
@@ -85,6 +86,7 @@ class JdarParams(Declared):
     "methods.logistic:Logistic",
     cite="Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011",
     tags=("closed form", "source-only"),
+    own_losses=True,
 )
 class LogisticParams(Declared):
     """multinomial logistic regression on the utterance vectors of S_l: a source-only floor."""
@@ -105,6 +107,7 @@ class LogisticParams(Declared):
     cite="arXiv:1911.05371",
     evidence="stand-in",
     tags=("closed form", "self-training"),
+    own_losses=True,
 )
 class LogisticBalancedParams(LogisticParams):
     """logistic regression that teaches itself on unlabelled vectors, with pseudo-labels in equal shares."""
@@ -120,6 +123,7 @@ class LogisticBalancedParams(LogisticParams):
     "methods.svm:Svm",
     cite="Cortes and Vapnik, Support-Vector Networks, Machine Learning 20, 1995; solved by scikit-learn's SVC",
     tags=("closed form", "source-only"),
+    own_losses=True,
 )
 class SvmParams(Declared):
     """a support vector machine on the utterance vectors of S_l, one against one: a source-only floor."""
