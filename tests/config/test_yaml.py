@@ -53,6 +53,9 @@ def test_what_is_written_is_read_back_the_same() -> None:
     assert data(write(values)) == values
 
 
+TAGS = ["!x 1", "!!python/name:os.system", "!!binary aGk=", "!!set {a}", "!!omap [a: 1]", "!!str 1", "!include /etc/passwd", "! x"]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -64,7 +67,7 @@ def test_what_is_written_is_read_back_the_same() -> None:
         ("sere: 1\n\tname: a", "a.yaml:2:1: [C310]"),
         ("sere: 1\nname: a: b", "a.yaml:2:8: [C310]"),
         ("sere: !!python/object:os.system 1", "a.yaml:1:7: sere: [C310]"),
-        ("sere: !x 1", "a.yaml:1:7: sere: [C310]"),
+        *((f"sere: {tag}", "a.yaml:1:7: sere: [C310]") for tag in TAGS),
         ("sere: 1\n---\nname: a", "a.yaml:2:1: [C310]"),
         ("a: &x {b: *x}", "a.yaml:1:11: a.b: [C310]"),
         ("a: *x", "a.yaml:1:4: a: [C310]"),

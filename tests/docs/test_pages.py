@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from types import ModuleType
 
 import pytest
 
+from docs.make_pages import PAGES
 from sere_core.cli.explain import advice
 from sere_core.config import load
 from sere_core.config.model import RunConfig
@@ -15,18 +14,9 @@ from sere_registry.errors import CODES
 from tests.docs.pages import DOCS
 
 
-def maker(name: str) -> ModuleType:
-    """A script of `docs/`, imported without running it."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize(("script", "page"), [("make_errors", "errors.md"), ("make_config", "config.md")])
-def test_the_page_is_up_to_date(script: str, page: str) -> None:
-    assert (DOCS / page).read_text(encoding="utf-8") == maker(script).page(), f"run: python docs/{script}.py"
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_is_up_to_date(page: str) -> None:
+    assert (DOCS / page).read_text(encoding="utf-8") == PAGES[page](), "run: python docs/make_pages.py"
 
 
 def test_every_code_has_a_meaning_a_cause_and_a_hint() -> None:
