@@ -14,7 +14,7 @@ from sere_registry.errors import Place, error
 from sere_registry.files import write_atomically
 
 if TYPE_CHECKING:
-    from sere_core.compare.executors import Executor
+    from sere_core.compare.jobs import Executor
     from sere_core.compare.planning import Planned
     from sere_core.console import Speaker
 
@@ -227,7 +227,7 @@ def executor_of(arguments: Namespace, planned: Planned) -> Executor:
         from sere_core.compare.dask_cluster import DaskCluster
 
         return DaskCluster(arguments.scheduler, planned.folder, planned.needs)
-    from sere_core.compare.executors import LocalProcesses
+    from sere_core.compare.jobs import LocalProcesses
 
     return LocalProcesses(arguments.jobs)
 
@@ -247,8 +247,8 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
     Raises:
         SereError: the problems of all audio files, or of a cache that cannot be written.
     """
-    from sere_core.compare.executors import run_all
     from sere_core.compare.extraction import extract_features
+    from sere_core.compare.jobs import run_all
     from sere_core.compare.progress import JobProgress
 
     plan, folder = planned.plan, planned.folder

@@ -22,8 +22,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sere_core.compare.executors import JobProcesses, ProcessLostError
-from sere_core.compare.jobs import Outcome, at_work, failed
+from sere_core.compare.jobs import JobProcesses, Outcome, ProcessLostError, at_work, failed
 from sere_core.compare.plan import is_done, record_of
 from sere_core.compare.planning import Needs
 from sere_core.score.manifest import code_digest, versions
@@ -53,8 +52,7 @@ _LOCK = threading.Lock()
 class DaskCluster:
     """The workers of a Dask scheduler ("tcp://host:8786"), one job at a time in each of their slots.
 
-    Whether a job is done, or at work, the folder says and not the scheduler: two workers that were given the same job cannot both run it.
-    All machines must share the folder, and have what the runs are made of (`needs`).
+    All machines share the folder, whose locks keep two workers from running one job, and have what the runs are made of (`needs`).
 
     Raises:
         SereError: P108 without Dask, X707 if the scheduler does not answer or has no workers, X708 for every way in which a worker
@@ -68,7 +66,12 @@ class DaskCluster:
         self.needs = Needs(needs.packages, needs.files, tuple(name for name in needs.data if Path(name).exists()))
         self.mine = facts(self.needs)
         with self._client() as client:
-            self.workers = self._slots(client)
+            with contextlib.suppress(TimeoutError):
+                client.wait_for_workers(1, timeout=_FIRST_WORKER)
+            self.workers: int = sum(client.nthreads().values())
+            if not self.workers:
+                hint = f"start workers with `dask worker {address}`, or let the cluster adapt with a minimum of one"
+                raise error("X707", f"the scheduler at {address} has no workers", hint)
             self._check(client, folder)
 
     def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
@@ -113,16 +116,6 @@ class DaskCluster:
             with contextlib.suppress(Exception):
                 client.close(timeout=_CONNECT)
 
-    def _slots(self, client: Client) -> int:
-        """How many jobs run at a time, once the first worker is there."""
-        with contextlib.suppress(TimeoutError):
-            client.wait_for_workers(1, timeout=_FIRST_WORKER)
-        slots: int = sum(client.nthreads().values())
-        if not slots:
-            hint = f"start workers with `dask worker {self.address}`, or let the cluster adapt with a minimum of one"
-            raise error("X707", f"the scheduler at {self.address} has no workers", hint)
-        return slots
-
     def _check(self, client: Client, folder: Path) -> None:
         """All workers are like this machine, and see the folder and its locks; X708 with everything that differs."""
         found = client.run(facts, self.needs, on_error="return")
@@ -161,12 +154,13 @@ class DaskCluster:
         if future.status == "cancelled":
             raise error("X707", f"the scheduler at {self.address} was lost", "what is done is kept; the same command goes on")
         cause = future.exception()
-        hint = "if memory ran out, take fewer slots for each worker or smaller batches; the same command goes on"
-        if isinstance(cause, KilledWorker):
-            return failed(folder, job, Problem("X706", "more workers were lost with this job than the scheduler allows", hint))
-        if isinstance(cause, ProcessLostError):
-            return failed(folder, job, Problem("X706", f"the process of this job {cause}, {_RETRIES + 1} times", hint))
+        if isinstance(cause, (KilledWorker, ProcessLostError)):
+            lost = f"the process of this job {cause}, {_RETRIES + 1} times"
+            what = "more workers were lost with this job than the scheduler allows" if isinstance(cause, KilledWorker) else lost
+            hint = "if memory ran out, take fewer slots for each worker or smaller batches; the same command goes on"
+            return failed(folder, job, Problem("X706", what, hint))
         if isinstance(cause, ImportError):
+            hint = "install it there, and start the worker again"
             return failed(folder, job, Problem("X708", f"sere cannot be imported on a worker that joined: {cause}", hint))
         if cause is not None:
             raise cause
@@ -178,7 +172,7 @@ class DaskCluster:
 
 
 def _appears(folder: Path, job: str) -> bool:
-    """Is there a finished record?  A network file system may remember for a while that there was none."""
+    """Is there a finished record?  A network file system may hide it for a while."""
     until = time.monotonic() + _VISIBLE
     while not is_done(folder, job):
         if time.monotonic() > until:
@@ -190,7 +184,7 @@ def _appears(folder: Path, job: str) -> bool:
 
 
 def work(folder: str, job: str, call: str, needs: Needs, wanted: Mapping[str, str]) -> Outcome:
-    """Run one job of a call of `sere compare`, in a process of this worker, unless it lacks what the machine of that call has.
+    """Run one job of a call of `sere compare` on this worker, if it is like the calling machine.
 
     Raises:
         ProcessLostError: so that the job is submitted again.
@@ -212,16 +206,8 @@ def dismiss(call: str) -> None:
     processes.close()
 
 
-# what two machines must have in common before they may share a comparison
-
-
 def facts(needs: Needs) -> dict[str, str]:
-    """What this machine has of it, by name; read anew each time, since a worker lives longer than an installation.
-
-    >>> found = facts(Needs(("sere_registry",), ("/no/such/file.py",)))
-    >>> found["the file /no/such/file.py"], len(found["the code of sere_registry"])
-    ('missing', 16)
-    """
+    """What this machine has of `needs`, by name; read anew each time, since a worker lives longer than an installation."""
     owners = packages_distributions()
     distributions = {name for package in needs.packages for name in owners.get(package, ())}
     found = {f"the version of {name}": version for name, version in versions((*_TRANSPORT, *distributions)).items()}
@@ -240,7 +226,7 @@ def lock_state(folder: str) -> str:
 
 
 def differences(mine: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]]) -> list[Problem]:
-    """One line for each thing that is not the same here and on the workers, whose facts `theirs` holds by name.
+    """One line for each thing that is not the same here and on the workers (`theirs`: worker -> its facts).
 
     >>> print(*differences({"the version of torch": "2.13"}, {"tcp://a": {"the version of torch": "2.6"}, "tcp://b": {}}))
     [X708] the version of torch is 2.13 here, 2.6 on tcp://a, missing on tcp://b
@@ -260,9 +246,4 @@ def differences(mine: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]]
 
 
 def first_of(workers: Sequence[str]) -> str:
-    """The first of them, and how many more there are.
-
-    >>> first_of(["tcp://a"]), first_of(["tcp://a", "tcp://b", "tcp://c"])
-    ('tcp://a', 'tcp://a and 2 more')
-    """
     return workers[0] if len(workers) == 1 else f"{workers[0]} and {len(workers) - 1} more"

@@ -1,7 +1,6 @@
-"""One job: run its config, and leave either a finished record or the one line of why there is none.
+"""One job: run its config, and leave a finished record or the line of why there is none; and the processes that run many.
 
-`python -m sere_core.compare.jobs FOLDER` is the process that executors start: names of jobs on standard input, a line of JSON with
-the outcome of each on standard output.
+`python -m sere_core.compare.jobs FOLDER` is such a process: names of jobs on standard input, their outcomes as JSON on standard output.
 """
 
 from __future__ import annotations
@@ -12,28 +11,32 @@ import json
 import os
 import queue
 import signal
+import subprocess
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from sere_core.compare.plan import failure_file, is_done, job_file, record_of, write_json
 from sere_registry.errors import Problem, SereError
 from sere_registry.files import write_atomically
 
 State = Literal["done", "failed", "elsewhere"]
-IDLE = 60.0  # seconds without a job after which a process ends and gives its memory back
+_POLL = 0.5  # seconds between two looks at what another process does
+_PATIENCE = 5.0  # seconds that a process gets to end by itself
+_IDLE = 60.0  # seconds without a job after which a process ends and gives its memory back
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended, in the seconds of this call: there is a finished record, a failure with its code and line, or neither yet.
-
-    "elsewhere": another process works on it.
-    """
+    """How a job ended, after the seconds of this call; "elsewhere": another process works on it."""
 
     job: str
     state: State
@@ -43,11 +46,7 @@ class Outcome:
 
 
 def run_job(folder: Path, job: str) -> Outcome:
-    """Run a job of a comparison, or go on with it; what was done before is not done again.
-
-    Whatever goes wrong is an outcome: a user's mistake as its line, a bug as a line and its traceback in `failures/`.
-    Only Ctrl-C ends it otherwise.
-    """
+    """Run a job, or resume it; an error is an outcome too: a user's mistake as its line, a bug with its traceback in `failures/`."""
     started, failure = time.perf_counter(), failure_file(folder, job)
     if not is_done(folder, job) and at_work(record_of(folder, job)):
         return Outcome(job, "elsewhere")
@@ -108,8 +107,157 @@ def at_work(record: Path) -> bool:
     return False
 
 
+class Executor(Protocol):
+    """Runs jobs of a comparison's folder, by `sere_core.compare.jobs.run_job`, wherever it likes."""
+
+    @property
+    def workers(self) -> int:
+        """How many jobs run at a time."""
+
+    def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
+        """Each job's outcome, once, as it ends.
+
+        A worker that is lost is a failed job, and the others go on.  Closing the generator stops what runs.  The folder is
+        absolute, and the jobs' configs stand in `folder/jobs`.
+        """
+        ...
+
+
+class ProcessLostError(Exception):
+    """The process of a job was lost; the message says how."""
+
+
+class _Process:
+    """A process that runs one job after the other; it ends when its standard input does, and so with this process.
+
+    Two runs in one process would share torch's threads and random numbers, and a thread cannot be stopped.
+    """
+
+    def __init__(self, folder: Path, threads: int | None) -> None:
+        command = [sys.executable, "-P", "-m", "sere_core.compare.jobs", str(folder)]
+        environ = os.environ if threads is None else {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True)
+
+    def run(self, job: str) -> Outcome:
+        """Run a job; ProcessLostError if the process ends before the job."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            self.process.stdin.write(f"{job}\n")
+            self.process.stdin.flush()
+            return Outcome(**json.loads(self.process.stdout.readline()))
+        except (OSError, ValueError):
+            code = self.end()
+        raise ProcessLostError(f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}")
+
+    def end(self) -> int:
+        """Its exit code; by force, if it does not end by itself."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_PATIENCE)
+        self.process.kill()
+        with contextlib.suppress(OSError):
+            self.process.communicate()
+        return self.process.returncode
+
+
+class JobProcesses:
+    """Processes for the jobs of one folder, a new one where none is idle; each imports torch once."""
+
+    def __init__(self, folder: Path, threads: int | None) -> None:
+        self._folder, self._threads = folder, threads
+        self._lock = threading.Lock()
+        self._idle: list[_Process] = []
+        self._all: list[_Process] = []
+        self.closed = False
+
+    def run(self, job: str) -> Outcome:
+        """Run a job in a free process.
+
+        Raises:
+            ProcessLostError: the process was killed, or all of them are.
+        """
+        with self._lock:
+            if self.closed:
+                raise ProcessLostError("was not started: the call has ended")
+            if not self._idle:
+                self._idle.append(_Process(self._folder, self._threads))
+                self._all.append(self._idle[-1])
+            process = self._idle.pop()
+        outcome = process.run(job)
+        self._idle.append(process)
+        return outcome
+
+    def close(self) -> None:
+        """Kill all processes; no new one is started."""
+        with self._lock:
+            self.closed = True
+        for process in self._all:
+            process.process.kill()  # records are safe against that
+        for process in self._idle:
+            process.end()
+
+
+class LocalProcesses:
+    """Processes of this machine, by default one for each core; with more than one at work, each has one thread."""
+
+    def __init__(self, workers: int | None = None) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.workers = max(1, workers or cores)
+
+    def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
+        """See `Executor.run`."""
+        processes = JobProcesses(folder, 1 if min(self.workers, len(jobs)) > 1 else None)
+
+        def outcome(job: str) -> Outcome:
+            started = time.perf_counter()
+            try:
+                return processes.run(job)
+            except ProcessLostError as cause:
+                if processes.closed:
+                    return Outcome(job, "elsewhere")
+                hint = "if memory ran out, take fewer --jobs or smaller batches"
+                problem = Problem("X706", f"the process of this job {cause}", hint)
+                return failed(folder, job, problem, seconds=time.perf_counter() - started)
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            futures = [pool.submit(outcome, job) for job in jobs]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+                processes.close()
+
+
+def run_all(
+    executor: Executor, folder: Path, jobs: Sequence[str], tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+) -> Iterator[Outcome]:
+    """Each job's outcome; a job that another process works on is waited for in the end, and run here if that process gives up."""
+    left, waiting, said = list(jobs), list[str](), False
+    while left or waiting:
+        if left:
+            with closing(executor.run(folder, left)) as outcomes:
+                for outcome in outcomes:
+                    if outcome.state == "elsewhere":
+                        waiting.append(outcome.job)
+                    else:
+                        yield outcome
+        if waiting and not said:
+            said = True
+            tell(f"waiting for {len(waiting)} run(s) that another process works on")
+        left = []
+        while waiting and not left:
+            for job in [job for job in waiting if not at_work(record_of(folder, job))]:
+                waiting.remove(job)
+                if is_done(folder, job):
+                    yield Outcome(job, "done")
+                else:
+                    left.append(job)
+            if waiting and not left:
+                sleep(_POLL)
+
+
 def _serve(folder: Path) -> None:
-    """Run the jobs that are named on standard input, until there is none for a while; die at once with the process that names them."""
+    """Run the jobs that are named on standard input; die at once with the process that names them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one stops the others
     outcomes = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a plugin prints is no outcome
@@ -125,9 +273,10 @@ def _serve(folder: Path) -> None:
 
     threads = torch.get_num_threads()
     with contextlib.suppress(queue.Empty):
-        while job := jobs.get(timeout=IDLE):
-            torch.set_num_threads(threads)  # the job before may have left another number
-            print(json.dumps(asdict(run_job(folder, job))), file=outcomes, flush=True)
+        while True:
+            outcome = run_job(folder, jobs.get(timeout=_IDLE))
+            print(json.dumps(asdict(outcome)), file=outcomes, flush=True)
+            torch.set_num_threads(threads)  # the job may have left another number
     os._exit(0)  # the thread that reads cannot be joined
 
 

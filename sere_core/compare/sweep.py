@@ -1,14 +1,17 @@
-"""A search over the rows of a comparison: its trials, planned as jobs; what is chosen from them; and what is printed of it."""
+"""A search over the rows of a comparison: settings drawn from the ranges that components declare, their jobs, and what is chosen."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import inspect
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
 
@@ -19,16 +22,128 @@ from sere_core.compare.progress import grid
 from sere_core.compare.proof import is_below
 from sere_core.compare.reading import Results
 from sere_core.compare.rows import Value, laid, plain, shortest
-from sere_core.compare.search import Rule, Setting, draw, ranges_of, seed_of
 from sere_core.compare.stats.summary import spread
-from sere_core.config.nodes import Node, at
+from sere_core.config import Resolved
+from sere_core.config.nodes import Node, at, noted
+from sere_core.config.resolved import Bound
 from sere_core.console import Speaker
+from sere_registry import BuildContext, Selector
 from sere_registry.errors import Problem, error, suggest
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+#: path of a parameter -> its value
+Setting = Mapping[str, object]
 TRIALS, CHOSEN = "trials.json", "chosen.json"
 #: a setting under which training diverges has lost; any other failure says nothing about the setting
 _LOST = ("T501",)
 _MANY_CHOICES = 24
+
+
+class Range(NamedTuple):
+    """What the parameter at a path of the config may be: "log", "uniform" or "int" between two ends, or one of a "choice"."""
+
+    path: str
+    kind: str
+    values: tuple[object, ...]
+    whole: bool = False
+
+    def distribution(self) -> BaseDistribution:
+        """C302 for a declared range that is none."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        try:
+            if self.kind == "choice":
+                return CategoricalDistribution(range(len(self.values)))  # of places in the list: values may be anything
+            low, high = self.values
+            return (IntDistribution if self.whole else FloatDistribution)(low, high, log=self.kind == "log")  # type: ignore[arg-type]
+        except (ValueError, TypeError) as cause:
+            what = f"{list(self.values)!r} ({self.kind}) is no range: {cause}"
+            raise error("C302", what, "leave it out of `tune.params`", self.path) from cause
+
+
+def ranges_of(resolved: Resolved, paths: Sequence[str]) -> tuple[Range, ...]:
+    """The ranges that a row's components declare at or below these paths, sorted by path."""
+    found: list[Range] = []
+    for path, bound in resolved.components.items():
+        for name, about in type(bound.params).model_fields.items():
+            extra = about.json_schema_extra
+            search = extra.get("search") if isinstance(extra, Mapping) else None
+            where = f"{path}.params.{name}"
+            if isinstance(search, (list, tuple)) and is_below(where, *paths):
+                kind, *values = search
+                given = values[0] if kind == "choice" and isinstance(values[0], (list, tuple)) else values
+                found.append(Range(where, str(kind), tuple(given), kind == "int" or about.annotation is int))
+    return tuple(sorted(found))
+
+
+def draw(ranges: Sequence[Range], trials: int, *place: object) -> tuple[Setting, ...]:
+    """`trials` settings by Optuna's random sampler; a smaller search of the same place has the first of them.
+
+    Each row, pair and repeat (`place`) has draws of its own, which no other row can shift.  Without ranges all settings are empty.
+    """
+    if not ranges:
+        return tuple({} for _ in range(trials))
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    distributions = {one.path: one.distribution() for one in ranges}
+    seed = int.from_bytes(hashlib.sha256(json.dumps(place).encode()).digest()[:4], "big")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    drawn = [study.ask(distributions).params for _ in range(trials)]
+    return tuple(
+        {one.path: one.values[params[one.path]] if one.kind == "choice" else params[one.path] for one in ranges} for params in drawn
+    )
+
+
+class Rule:
+    """A selector of the config, as a rule between finished runs: called once for each fold, on its posteriors of T_u.
+
+    Raises:
+        SereError: C311 for a selector that keeps the last epoch, or reads more than posteriors; P102 or B401.
+    """
+
+    def __init__(self, bound: Bound) -> None:
+        self.bound = bound
+        given = bound.params.model_dump(mode="json", exclude_unset=True)
+        self.label = (bound.use or bound.full_name) + (f" {json.dumps(given)}" if given else "")
+        selector = self._built(())
+        reads = set(inspect.signature(selector.score).parameters)
+        what, hint = "", "name one that scores the posteriors of T_u"
+        if getattr(selector, "keeps_last", False) or "target" not in reads:
+            what = "looks at epochs, not at a run's predictions"
+        elif reads != {"target"}:
+            what = f"reads {', '.join(sorted(reads - {'target'}))}, which a finished run does not keep"
+        if what:
+            raise error("C311", f"the selector '{self.label}' {what}", hint, bound.place)
+
+    def score(self, record: Path, classes: tuple[str, ...]) -> float:
+        """The mean over folds of the selector's score of a finished run, from the posteriors in its checkpoints; opens no label.
+
+        Raises:
+            SereError: T505 if the record does not hold the posteriors.
+        """
+        import torch
+        from safetensors import SafetensorError, safe_open
+
+        posteriors = []
+        try:
+            paths = sorted((record / "checkpoints").glob("fold-*.safetensors"), key=lambda each: int(each.stem.partition("-")[2]))
+            for path in paths:
+                with safe_open(path, framework="np") as file:
+                    posteriors.append(torch.from_numpy(file.get_tensor("result/target")))
+            if not posteriors:
+                raise ValueError("it has no checkpoints")
+        except (OSError, ValueError, SafetensorError) as cause:
+            what = f"{record} does not hold the posteriors of T_u: {cause}"
+            raise error("T505", what, "take it away; the next call runs it again") from cause
+        selector = self._built(classes)
+        return math.fsum(float(selector.score(target=fold)) for fold in posteriors) / len(posteriors)
+
+    def _built(self, classes: tuple[str, ...]) -> Selector:
+        selector: Selector = self.bound.build(BuildContext(id="select", classes=classes))
+        return selector
 
 
 class Trial(NamedTuple):
@@ -55,12 +170,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A whole search, ready to be run.
-
-    Args:
-        tuning: tune and rule in words, for the table.
-        planned: with all trials as its jobs, for running them; what is chosen from them makes the plan of the table.
-    """
+    """A whole search, ready to be run: `planned` has all trials as jobs; what is chosen of them makes the plan of the table."""
 
     tune: Tune
     rule: Rule
@@ -73,7 +183,7 @@ class Sweep:
         return self.planned.folder
 
     def write(self) -> None:
-        """Write the configs of all trials, and which setting each of them tries; X704 or X705."""
+        """Write the configs and the settings of all trials; X704 or X705."""
         self.planned.write_configs()
         listed = [place.listed(trials=[trial._asdict() for trial in place.trials]) for place in self.places]
         write_json(self.folder / TRIALS, {"tuning": self.tuning, "places": listed})
@@ -111,8 +221,6 @@ def _tuned_request(request: Request, tune: Tune) -> Request:
 
 
 class _SweepPlanner(Planner):
-    """Makes the configs of all trials."""
-
     def __init__(self, request: Request, tune: Tune) -> None:
         super().__init__(request)
         self.tune = tune
@@ -127,7 +235,7 @@ class _SweepPlanner(Planner):
             ranges = () if ceiling else ranges_of(cell.resolved, tune.params)
             paths[name] |= dict.fromkeys(one.path for one in ranges)
             for repeat, seed in enumerate(self.request.seeds):
-                settings = draw(ranges, 1 if ceiling else tune.trials, seed_of(name, cell.pair, repeat))
+                settings = draw(ranges, 1 if ceiling else tune.trials, name, cell.pair, repeat)
                 trials = [Trial(job, setting) for setting in settings if (job := self._trial(cell, setting, seed))]
                 places.append(Place(name, cell.pair, seed, cell.classes, tuple(trials)))
         searched = [path for each in paths.values() for path in each]
@@ -138,7 +246,6 @@ class _SweepPlanner(Planner):
                 self.problems.append(Problem("C308", what, hint, self.request.place("tune", "params")))
         self.stop()
         assert rule is not None  # else there was a problem
-        rule.check()
         tuning = f"random search, {tune.trials} trials, {rule.label}, {tune.repeats} repeats"
         rows = []
         for row in self.rows:
@@ -154,7 +261,10 @@ class _SweepPlanner(Planner):
         block = Node({"use": select}, select.start, select.key) if isinstance(select.value, str) else select
         tree = self.rows[0].lay(laid(self.tree, self.pairs[0].layer))
         resolved = self.resolve(laid(tree, Node({"select": block}, select.start)))
-        return None if resolved is None else Rule(resolved.components["select"])
+        if resolved is not None:
+            with noted(self.problems):
+                return Rule(resolved.components["select"])
+        return None
 
     def _trial(self, cell: Cell, setting: Setting, seed: int) -> str:
         """The job of one setting; "" if its config is wrong."""
@@ -166,10 +276,7 @@ class _SweepPlanner(Planner):
 
 @dataclass(frozen=True)
 class Choice:
-    """Which trial was chosen for a place, by the rule's scores of all.
-
-    A trial that diverged has no score, and none has one where there was nothing to choose.
-    """
+    """Which trial was chosen for a place by the rule's scores; None for a trial that diverged, and where there was no choice."""
 
     place: Place
     scores: tuple[float | None, ...]
@@ -181,11 +288,7 @@ class Choice:
 
 
 def choose(sweep: Sweep) -> tuple[tuple[Choice, ...], tuple[tuple[Place, str], ...]]:
-    """For each row, pair and repeat of a sweep that was run the setting that the rule scores best.
-
-    Returns:
-        The choices, and the places that have none, each with why: a trial is missing, or failed for another reason than its setting.
-    """
+    """The setting that the rule scores best for each place; and the places without one, each with the reason."""
     scores: dict[str, float | str | None] = {}
     found, without = list[Choice](), list[tuple[Place, str]]()
     for place in sweep.places:
@@ -216,10 +319,7 @@ def _score(sweep: Sweep, place: Place, job: str) -> float | str | None:
 
 
 def plan_of_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> ComparePlan:
-    """The plan of the table, whose runs are the chosen trials.
-
-    A place without a choice is that of a trial without a record, so that the table has a gap there and can say why.
-    """
+    """The plan of the table, whose runs are the chosen trials; a place without a choice gets a trial without a record: a gap."""
     chosen = {id(choice.place): choice.trial.job for choice in choices}
     jobs = []
     for place in sweep.places:

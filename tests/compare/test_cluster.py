@@ -19,8 +19,7 @@ import pytest
 from sere_core.cli import main
 from sere_core.compare import dask_cluster
 from sere_core.compare.dask_cluster import DaskCluster, differences, facts, lock_state, work
-from sere_core.compare.executors import run_all
-from sere_core.compare.jobs import run_job
+from sere_core.compare.jobs import run_all, run_job
 from sere_core.compare.plan import record_of
 from sere_core.compare.planning import Needs, Planned
 from sere_registry.files import FolderLock

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sere_core.compare import executors
-from sere_core.compare.executors import Executor, LocalProcesses, run_all
-from sere_core.compare.jobs import Outcome, run_job
+from sere_core.compare import jobs
+from sere_core.compare.jobs import Executor, LocalProcesses, Outcome, run_all, run_job
 from sere_core.score.records import Record, RunFolder
 from sere_registry.files import FolderLock
 from tests.compare.tiny import COMPARISON, Here, made
@@ -90,9 +89,9 @@ def test_what_others_work_on_is_waited_for_and_taken_over_if_they_give_up(home: 
 def test_processes_survive_bugs_and_kills_and_a_second_call_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, folder = made(TROUBLE)
     rows = {job.job: job.row for job in plan.jobs}
-    begin = executors._Process
+    begin = jobs._Process
     started: list[object] = []
-    monkeypatch.setattr(executors, "_Process", lambda *given: started.append(given) or begin(*given))
+    monkeypatch.setattr(jobs, "_Process", lambda *given: started.append(given) or begin(*given))
     run = LocalProcesses(2).run(folder, plan.missing_jobs(folder))
     first = next(run)
     assert len(started) >= 2, "both are at work before the first job is done"

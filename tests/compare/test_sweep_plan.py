@@ -14,8 +14,7 @@ import pytest
 
 from sere_core.cli import main
 from sere_core.compare.grammar import Flags
-from sere_core.compare.search import Range, draw
-from sere_core.compare.sweep import Sweep, plan_sweep
+from sere_core.compare.sweep import Range, Sweep, draw, plan_sweep
 from sere_core.config import load
 from sere_registry.errors import SereError
 from tests.compare.tiny import planned

@@ -1,12 +1,8 @@
 """The speaker-clustered bootstrap: intervals of a row's means and of differences between rows.
 
-Utterances of one speaker are not independent, so speakers are resampled, not utterances (the cluster bootstrap:
-A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).  One draw of speakers serves all
-seeds, rows and pairs with that target corpus: differences of replicates are paired, and pairs that share their test
-speakers vary together.
-
-What an interval from these replicates covers is the choice of the test speakers.  It does not cover the choice of the
-training shots, of the folds and of the initial weights: these show in the spread over seeds and in the paired tests.
+Speakers are resampled, not utterances (A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
+One draw of speakers serves all seeds, rows and pairs with that target corpus, so differences are paired.  The intervals cover the
+choice of the test speakers, not that of shots, folds and initial weights: these show in the spread over seeds and the paired tests.
 """
 
 from __future__ import annotations
@@ -47,9 +43,7 @@ class Interval:
 
 
 def draw_speakers(speakers: int, replicates: int, seed: int, target: str) -> Array:
-    """How often each speaker was drawn: `[B, S]`, S draws with replacement in each of B replicates.
-
-    `seed` and `target` name the draw; the same name gives the same draw.
+    """How often each speaker was drawn: `[B, S]`, S draws with replacement in each of B replicates; a draw of `seed` and `target`.
 
     >>> draw_speakers(4, 3, 0, "emovo").sum(axis=1)
     array([4., 4., 4.])
@@ -61,8 +55,7 @@ def draw_speakers(speakers: int, replicates: int, seed: int, target: str) -> Arr
 def fold_mean_uar(weights: Array, by_speaker: NDArray[np.int64], folds: Sequence[int]) -> Array:
     """The mean over folds of the UAR, in each replicate, of R runs that scored the same utterances in the same folds.
 
-    A class without utterances is left out of a fold's UAR, and a fold of whose speakers none was drawn is left out of
-    the mean.  Runs differ only in their hits, which are summed over the drawn speakers in one matrix product for all of them.
+    A class without utterances is left out of a fold's UAR, and a fold of whose speakers none was drawn out of the mean.
 
     Args:
         weights: `[B, S]`, how often each speaker counts.
@@ -99,12 +92,8 @@ def fold_mean_uar(weights: Array, by_speaker: NDArray[np.int64], folds: Sequence
 def binomial_recalls(uniforms: Array, support: NDArray[np.int64], recall: Array) -> Array:
     """Recalls with utterances resampled within each true class: `[B, C]`, for corpora that do not know speakers.
 
-    Resampling n utterances of which a share r was right gives a binomial(n, r) number of hits; `uniforms` are turned into it
-    by inversion, so that equal uniforms make replicates vary together: `[B, C]` in (0, 1), with `[C]` utterances, at least 1
-    each, and recalls by class.
-
-    >>> binomial_recalls(np.array([[0.5, 0.5]]), np.array([10, 4]), np.array([0.5, 1.0]))
-    array([[0.5, 1. ]])
+    Resampling n utterances of which a share r was right gives a binomial(n, r) number of hits; `uniforms` `[B, C]` in (0, 1) are
+    turned into it by inversion.  `support` and `recall` are `[C]`, with at least one utterance each.
     """
     from scipy.stats import binom
 
@@ -115,28 +104,19 @@ def binomial_recalls(uniforms: Array, support: NDArray[np.int64], recall: Array)
 def expanded_percentile(parts: Sequence[Array], clusters: Sequence[int]) -> tuple[float, float] | None:
     """The interval of a statistic that is a sum of parts, one for each independently resampled corpus.
 
-    Plain percentiles are too narrow for few clusters: by sqrt((n - 1) / n), and by z in place of t.  Both are put right by
-    taking the quantiles at Phi(-sqrt(n / (n - 1)) t_{n-1, alpha/2}) (T. C. Hesterberg, What Teachers Should Know About the
-    Bootstrap, The American Statistician 69, 2015, there for one sample).  With several corpora the inflation is that of the
-    variances' sum and the degrees of freedom are Welch and Satterthwaite's.
-
-    Measured on made-up speakers of very different difficulty, 95 % intervals of one run hold the truth in 96 % of cases with
-    24 speakers (plain percentiles: 93), 90 % with 10 (85), 88 % with 6 (79), 85 % with 4 (73), 50 % with 2 (50): with very few
-    speakers the quantiles run into the ends of the replicates.
+    Plain percentiles are too narrow for few clusters: the quantiles are taken at Phi(-sqrt(n / (n - 1)) t_{n-1, alpha/2}) (T. C.
+    Hesterberg, The American Statistician 69, 2015, there for one sample).  With several corpora the inflation is that of the
+    variances' sum and the degrees of freedom are Welch and Satterthwaite's.  docs/comparison.md has the measured coverage.
 
     Args:
         parts: T arrays `[B]`; the statistic is their sum.
         clusters: `[T]`, how many speakers (or utterances) each was resampled from.
 
     Returns:
-        Both ends; None if a corpus has a single cluster, which says nothing about how others would vary.
+        Both ends; None if a corpus has a single cluster.
 
     Raises:
         ValueError: no parts.
-
-    >>> draws = np.random.default_rng(0).normal(0.0, 1.0, 100_000)
-    >>> [round(expanded_percentile([draws], [speakers])[1], 1) for speakers in (1000, 24, 6)]
-    [2.0, 2.1, 2.8]
     """
     from scipy.special import ndtr, stdtrit
 
@@ -180,10 +160,8 @@ class _Cell:
 class Replicates:
     """Bootstrap replicates of every run of a comparison.
 
-    Speakers of a target corpus are drawn once, for all rows, pairs and seeds that score on it.  Where a run on that corpus
-    does not know its speakers, utterances are resampled within each class, from confusion counts summed over folds: one
-    draw for all seeds and pairs of a row (whose test utterances are the same, or overlap), independent ones for two rows
-    (counts do not tell which utterances both got right), so an interval of a difference is wider there than a paired one.
+    Where a run on a target corpus does not know its speakers, utterances are resampled within each class, from confusion counts summed
+    over folds: one draw for all seeds and pairs of a row, independent ones for two rows, so that differences have wider intervals.
     """
 
     def __init__(self, results: Results) -> None:
@@ -247,13 +225,12 @@ class Replicates:
 
 
 def _utterances(row: str, target: str, runs: Sequence[RunFacts]) -> _Cell:
-    """Deviations of the summed counts' UAR, around the mean of the runs' UAR."""
     pooled = [run.confusion.sum(axis=0) for run in runs]
     support = pooled[0].sum(axis=1)
     kept = np.flatnonzero(support)
     recall = np.mean([np.diagonal(each)[kept] / np.maximum(each.sum(axis=1)[kept], 1) for each in pooled], axis=0)
-    names = [derive(0, "utterances", target, row, runs[0].classes[index]) for index in kept]
-    uniforms = np.stack([np.random.default_rng(name).random(REPLICATES) for name in names], axis=1)
+    seeds = [derive(0, "utterances", target, row, runs[0].classes[index]) for index in kept]
+    uniforms = np.stack([np.random.default_rng(seed).random(REPLICATES) for seed in seeds], axis=1)
     deviations = (binomial_recalls(uniforms, support[kept], recall) - recall).mean(axis=1)
     return _Cell(float(np.mean([run.uar for run in runs])) + deviations, target, int(support.sum()), False)
 

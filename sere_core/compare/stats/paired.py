@@ -1,16 +1,11 @@
-"""Paired tests between two rows: differences of runs, put together into units that are taken as independent.
+"""Paired tests between two rows, over units of runs that share something and so are flipped together.
 
-Runs that share something are not independent, so what is put together into a unit is flipped together.  Rows are compared over
-two kinds of units:
+draw   source corpus and seed: such runs are trained on the same shots.  Tests whether rows differ on these pairs and test speakers.
+pair   means over seeds, pairs as a sample of pairs: the only unit that speaks about other languages; n is small.
 
-draw   source corpus and seed: runs of one source and seed are trained on the same shots.  Tests whether the rows differ on
-       these pairs and test speakers, over draws of shots, folds and initial weights.
-pair   means over seeds: takes pairs as a sample of pairs.  The only unit that speaks about other languages; n is small.
-
-Neither accounts for this: runs of one target and seed share their folds, and a row that does not depend on the source
-(a ceiling) has the same run in every pair of a target, so there are fewer independent runs than units.
-
-All tests are about the mean over pairs of the mean over seeds.  None resamples test speakers: the bootstrap interval does.
+Not accounted for: runs of one target and seed share their folds, and a row that does not depend on the source (a ceiling) has
+the same run in every pair of a target.  The tests are about the mean over pairs of the mean over seeds; test speakers are
+resampled by the bootstrap alone.
 """
 
 from __future__ import annotations
@@ -36,7 +31,7 @@ EPSILON = 1e-9
 
 @dataclass(frozen=True)
 class Paired:
-    """The outcome of comparing two rows; without arguments, of rows that share no run.
+    """The outcome of comparing two rows; the defaults are of rows that share no run.
 
     Args:
         difference: mean over pairs of the mean over runs; None without runs.
@@ -44,7 +39,7 @@ class Paired:
         p_least: the smallest `p` that so many units can give.
         std: of the units' differences, with n - 1; None below two units.
         effect: Cohen's d_z, difference / std; None where there is no std, or none but zero.
-        rank_biserial: of the units, in [-1, 1]; 0 without differences.
+        rank_biserial: of the units, in [-1, 1] (D. S. Kerby, The Simple Difference Formula, 2014); 0 without differences.
         n, units, pairs: how many runs, units and pairs; `wins`, `ties` and `losses` are among runs.
     """
 
@@ -64,11 +59,9 @@ class Paired:
 
 
 def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[Hashable]) -> Paired:
-    """Compare two rows over the runs that both have.
+    """Compare two rows over the runs that both have; `differences` are row minus reference, each with its pair and its unit.
 
-    Each pair weighs the same in the mean, however many of its runs are there.  A unit's difference is what its runs contribute
-    to that mean, times the number of units: the plain mean of its runs where no run is missing.  A difference is row minus
-    reference, and has its pair and its unit.
+    Each pair weighs the same in the mean.  A unit's difference is what its runs contribute to that mean, times the number of units.
 
     Raises:
         ValueError: no differences, different lengths, or a difference that is not finite.
@@ -88,14 +81,15 @@ def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[H
     np.add.at(by_unit, [names[name] for name in units], values * weights * len(names))
     difference = float(values @ weights)
     std = float(by_unit.std(ddof=1)) if len(names) > 1 else None
+    p_wilcoxon, biserial = wilcoxon(by_unit)
     return Paired(
         difference=difference,
         p=sign_flip(by_unit),
-        p_wilcoxon=wilcoxon(by_unit),
+        p_wilcoxon=p_wilcoxon,
         p_least=least(len(names)),
         std=std,
         effect=difference / std if std is not None and std > EPSILON else None,
-        rank_biserial=rank_biserial(by_unit),
+        rank_biserial=biserial,
         n=len(values),
         units=len(names),
         pairs=len(size),
@@ -111,10 +105,8 @@ def sign_flip(values: Array) -> float:
     Null hypothesis: each value is as likely as its negative, independently (R. A. Fisher, The Design of Experiments, 1935,
     section 21).  All 2^n patterns for up to 20 values that are not zero, else `FLIPS` random ones and the observed one.
 
-    >>> sign_flip(np.array([1.0, 2.0, 3.0]))
-    0.25
-    >>> sign_flip(np.zeros(5))
-    1.0
+    >>> sign_flip(np.array([1.0, 2.0, 3.0])), sign_flip(np.zeros(5))
+    (0.25, 1.0)
     """
     sizes = np.sort(np.abs(values[values != 0]))  # the distribution under the null knows no signs and no order
     if not len(sizes):
@@ -130,60 +122,35 @@ def sign_flip(values: Array) -> float:
 
 
 def least(units: int) -> float:
-    """The smallest p that `sign_flip` gives for so many values, none of them zero.
-
-    >>> least(1), least(6)
-    (1.0, 0.03125)
-    """
+    """The smallest p that `sign_flip` gives for so many values, none of them zero."""
     return 2.0 ** (1 - units) if units <= MOST_EXACT else 1 / (1 + FLIPS)
 
 
-def wilcoxon(values: Array) -> float:
-    """The two-sided p of Wilcoxon's signed-rank test, zeros left out (F. Wilcoxon, Biometrics Bulletin 1, 1945); 1 if all are zero.
+def wilcoxon(values: Array) -> tuple[float, float]:
+    """The two-sided p of the signed-rank test without zeros (F. Wilcoxon, Biometrics Bulletin 1, 1945), and (W+ - W-) / (W+ + W-).
 
-    Up to 20 values it is exact, with ties too: the sign-flip test of the signed ranks.
+    Sizes that differ by rounding alone are equal.  Up to `MOST_EXACT` values the p is exact, with ties too: the sign-flip test of
+    the signed ranks.
 
     >>> wilcoxon(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
-    0.03125
+    (0.03125, 1.0)
     """
     from scipy import stats
 
-    kept = _tied(values)
-    if len(kept) <= MOST_EXACT:
-        return sign_flip(np.sign(kept) * stats.rankdata(np.abs(kept)))
-    return min(1.0, float(stats.wilcoxon(kept).pvalue))
-
-
-def rank_biserial(values: Array) -> float:
-    """The matched-pairs rank-biserial correlation (W+ - W-) / (W+ + W-) (D. S. Kerby, The Simple Difference Formula, 2014).
-
-    >>> round(rank_biserial(np.array([1.0, 2.0, -3.0])), 12)
-    0.0
-    """
-    from scipy.stats import rankdata
-
-    kept = _tied(values)
-    ranks = rankdata(np.abs(kept))
-    return float((np.sign(kept) * ranks).sum() / ranks.sum()) if len(kept) else 0.0
-
-
-def _tied(values: Array) -> Array:
-    """Without zeros, and with sizes that differ by rounding alone made equal."""
-    kept: Array = values[values != 0]
+    kept = values[values != 0]
     if not len(kept):
-        return kept
+        return 1.0, 0.0
     step = float(np.abs(kept).max()) * 1e-10
-    rounded: Array = np.round(kept / step) * step
-    nonzero: Array = rounded[rounded != 0]
-    return nonzero
+    ranks = np.sign(kept) * stats.rankdata(np.round(np.abs(kept) / step))
+    p = sign_flip(ranks) if len(kept) <= MOST_EXACT else float(stats.wilcoxon(ranks).pvalue)
+    return p, float(ranks.sum() / np.abs(ranks).sum())
 
 
 def holm(values: Sequence[float]) -> tuple[float, ...]:
-    """Holm's step-down adjusted p-values, in the order given: the chance of any false alarm in the family stays below alpha.
+    """Holm's step-down adjusted p-values, in the order given (Scandinavian Journal of Statistics 6, 1979).
 
-    The k-th smallest of m is multiplied by m - k + 1, made monotone, and cut at 1 (S. Holm, A Simple Sequentially Rejective
-    Multiple Test Procedure, Scandinavian Journal of Statistics 6, 1979).  It assumes nothing about how the tests depend on
-    each other.
+    The k-th smallest of m is multiplied by m - k + 1, made monotone, and cut at 1; nothing is assumed about how the tests depend
+    on each other.
 
     Raises:
         ValueError: a value outside of [0, 1].
@@ -203,21 +170,15 @@ def holm(values: Sequence[float]) -> tuple[float, ...]:
 def smallest_detectable(std: float | None, n: int, alpha: float, power: float = 0.8) -> float | None:
     """The smallest true mean difference that a paired two-sided test over n units finds with the given power.
 
-    Solves  P(|T'| > t_{n-1, 1-alpha/2}) = power,  T' noncentral t with n - 1 degrees of freedom and noncentrality
-    delta sqrt(n) / std,  for delta (J. Cohen, Statistical Power Analysis, 1988, chapter 2); the square of a noncentral t is
-    a noncentral F.  It stands in for the sign-flip test, whose power it approximates for differences that are about normal,
-    and takes the observed deviation for the true one: a statement about the size of the comparison, not about its outcome.
-
-    A sign-flip test over n units has no p below 2^(1-n): where that is not below alpha nothing can be shown.  After Holm's
-    correction over m tests alpha / m is what the first must pass.
+    Solves  P(|T'| > t_{n-1, 1-alpha/2}) = power,  T' noncentral t with noncentrality delta sqrt(n) / std,  for delta (J. Cohen,
+    Statistical Power Analysis, 1988, chapter 2); the square of a noncentral t is a noncentral F.  It stands in for the sign-flip
+    test and takes the observed deviation for the true one.
 
     Returns:
-        The difference, in the unit of `std`; None for n < 2, for a deviation of zero, and where alpha is out of reach.
+        The difference, in the unit of `std`; None for n < 2, for a deviation of zero, and where no p can be below alpha.
 
-    >>> round(smallest_detectable(0.02, 30, 0.05), 4)
-    0.0106
-    >>> smallest_detectable(0.02, 5, 0.05) is None
-    True
+    >>> round(smallest_detectable(0.02, 30, 0.05), 4), smallest_detectable(0.02, 5, 0.05)
+    (0.0106, None)
     """
     from scipy.special import ncfdtrinc, stdtrit
 

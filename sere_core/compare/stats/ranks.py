@@ -33,12 +33,10 @@ class Ranking:
 
 
 def rank_rows(scores: NDArray[np.float64], rows: Sequence[str], blocks: Sequence[str], left_out: Sequence[str] = ()) -> Ranking:
-    """Rank k rows within each of N blocks (pairs) and average the ranks.
+    """Rank k rows within each of N blocks (pairs) and average the ranks; 1 is best, equal scores share the mean of their ranks.
 
-    Rank 1 is the highest score; equal scores share the mean of their ranks.  Two rows differ by Nemenyi's test if their average
-    ranks differ by at least  CD = q_alpha sqrt(k (k + 1) / (6 N)),  q_alpha the quantile of the studentised range for k groups
-    and infinite degrees of freedom over sqrt(2) (J. Demsar, Statistical Comparisons of Classifiers over Multiple Data Sets,
-    JMLR 7, 2006, section 3.2.2).  Blocks are taken as independent; pairs that share a corpus are not quite.
+    Nemenyi's critical difference is  q_alpha sqrt(k (k + 1) / (6 N)),  q_alpha the quantile of the studentised range for k groups
+    and infinite degrees of freedom over sqrt(2) (J. Demsar, JMLR 7, 2006, section 3.2.2).
 
     Raises:
         ValueError: scores that are not finite `[k, N]` of the rows and blocks, k at least 2.

@@ -1,10 +1,8 @@
-"""Results -> Summary: every number that tables, figures and the report show, computed in one place.
-
-A summary is plain frozen data: scores in [0, 1], `None` where there is no number (never NaN).
-"""
+"""Results -> Summary: every number that tables, figures and the report show, scores in [0, 1] and `None` (never NaN) for none."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,14 +32,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and deviation of `[n]` values, n at least 1 and all finite, else ValueError.
-
-    The deviation is of the values, not of their mean: over seeds it says how much a single run varies with its draw of
-    shots, folds and initial weights, on the same test speakers.
-
-    >>> spread([0.25, 0.5, 0.75]), spread([0.5])
-    (Spread(mean=0.5, std=0.25, n=3), Spread(mean=0.5, std=None, n=1))
-    """
+    """Mean and deviation of `[n]` values, n at least 1 and all finite, else ValueError."""
     if not values or not all(math.isfinite(value) for value in values):
         raise ValueError("a spread needs at least one value, and finite ones")
     numbers = [float(value) for value in values]
@@ -50,10 +41,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True)
 class PairSummary:
-    """One row in one pair, over the seeds that have a record: UAR is of the mean over folds; None is the interval of one speaker.
-
-    Recall by class and UAR by gender ("female", "male") are over the summed folds, means over seeds, for those that were scored.
-    """
+    """One row in one pair, over the seeds that have a record; recall by class and UAR by gender are of the summed folds."""
 
     uar: Spread
     by_seed: Mapping[int, float]
@@ -65,10 +53,9 @@ class PairSummary:
 
 @dataclass(frozen=True)
 class RowSummary:
-    """One row of the table, over the pairs with any record: mean and interval are of means over seeds, None without runs.
+    """One row, over the pairs with any record: mean and interval are of means over seeds, costs medians over runs.
 
-    Recalls and genders are means over the pairs, costs medians over the runs, where they are known.  The rank is the average over
-    pairs, 1 is best, None if it is not ranked (see `Ranking.left_out`).  Missing is each (pair, seed) without a record.
+    The rank is the average over pairs, None if it is not ranked.  Missing is each (pair, seed) without a record.
     """
 
     row: str
@@ -87,7 +74,6 @@ class RowSummary:
 
     @property
     def complete(self) -> bool:
-        """Is every run of the plan there?  Means of incomplete rows are not comparable with others."""
         return not self.missing
 
 
@@ -117,10 +103,7 @@ class Verdict(Paired):
 
 @dataclass(frozen=True)
 class Summary:
-    """A comparison, computed: rows and verdicts on all but the reference, in the order of the plan.
-
-    There is no ranking if fewer than two rows have a pair in common.  Chance is pair -> 1/C; notes say what the numbers mean.
-    """
+    """Rows and verdicts (on all but the reference) in the order of the plan; ranking, chance by pair, and notes for below a table."""
 
     reference: str
     rows: tuple[RowSummary, ...]
@@ -133,16 +116,11 @@ class Summary:
         return next(row for row in self.rows if row.row == name)
 
     def verdict(self, name: str) -> Verdict | None:
-        """The verdict on the row of that name; None for the reference itself."""
         return next((verdict for verdict in self.verdicts if verdict.row == name), None)
 
 
 def summarise(results: Results) -> Summary:
-    """Everything there is to say about a comparison, from the runs that are there.
-
-    The same runs give the same summary, in whatever order they come.  Rows, pairs or seeds without any run are fine; what is
-    missing is named.
-    """
+    """Everything there is to say about a comparison, from the runs that are there, in whatever order they come."""
     replicates = Replicates(results)
     ranking = _ranking(results)
     ranks = dict(zip(ranking.rows, ranking.average, strict=True)) if ranking else {}
@@ -158,7 +136,7 @@ def summarise(results: Results) -> Summary:
 
 
 def shared(results: Results, *rows: str) -> dict[str, tuple[int, ...]]:
-    """pair -> the seeds that have a record of every one of `rows`, in the order of the plan; pairs without any are left out."""
+    """pair -> the seeds that have a record of every one of `rows`; pairs without any are left out."""
     plan, runs = results.plan, results.runs
     found = {pair: tuple(seed for seed in plan.seeds if all((row, pair, seed) in runs for row in rows)) for pair in plan.pairs}
     return {pair: seeds for pair, seeds in found.items() if seeds}
@@ -166,12 +144,8 @@ def shared(results: Results, *rows: str) -> dict[str, tuple[int, ...]]:
 
 def lacking(results: Results, *rows: str) -> tuple[tuple[str, int], ...]:
     """The (pair, seed) of the plan without a record of one of `rows`."""
-    there = shared(results, *rows)
-    plan = results.plan
-    return tuple((pair, seed) for pair in plan.pairs for seed in plan.seeds if seed not in there.get(pair, ()))
-
-
-# rows
+    places = itertools.product(results.plan.pairs, results.plan.seeds)
+    return tuple(place for place in places if any((row, *place) not in results.runs for row in rows))
 
 
 def _row(results: Results, row: Row, replicates: Replicates, rank: float | None) -> RowSummary:
@@ -243,26 +217,20 @@ def _ranking(results: Results) -> Ranking | None:
     return rank_rows(np.array(scores), rows, list(blocks), left_out)
 
 
-# tests against the reference
-
-
 def verdicts(results: Results, replicates: Replicates | None = None) -> tuple[Verdict, ...]:
-    """Each row of the plan against its reference, in the order of the plan.
+    """Each row of the plan against its reference, in the order of the plan, over the runs that both have.
 
-    "better" and "worse" need two things: p < ALPHA after Holm's correction over all rows, which covers the draw of shots, folds
-    and initial weights; and a bootstrap interval without 0, which covers the choice of test speakers.  Anything else is
-    "no difference shown", which is not "no difference": `smallest_detectable` says what could have been shown.
-    Only runs that are there for both rows are compared; the others are named in `missing`.
+    "better" and "worse" need p < ALPHA after Holm's correction over all rows, and a bootstrap interval without 0.
     """
-    resampled, reference = replicates or Replicates(results), results.plan.reference
-    rows = [row.name for row in results.plan.rows if row.name != reference]
+    resampled = replicates or Replicates(results)
+    rows = [row.name for row in results.plan.rows if row.name != results.plan.reference]
     found = [_verdict(results, row, resampled, ALPHA / len(rows)) for row in rows]
     corrected = holm([each.p for each in found])
     return tuple(replace(each, p_holm=p, shown=_shown(each.difference, p, each.interval)) for each, p in zip(found, corrected, strict=True))
 
 
 def _verdict(results: Results, row: str, replicates: Replicates, alpha: float) -> Verdict:
-    """Before the correction: the test over draws, the p over pair means, and the interval of the difference."""
+    """Before the correction."""
     reference = results.plan.reference
     common, missing = shared(results, row, reference), lacking(results, row, reference)
     places = [(pair, seed) for pair, seeds in common.items() for seed in seeds]
@@ -284,15 +252,11 @@ def _verdict(results: Results, row: str, replicates: Replicates, alpha: float) -
 
 def _shown(difference: float | None, p: float, interval: Interval | None) -> Shown:
     """An interval on the other side of 0 than the difference shows neither."""
-    if difference is not None and p < ALPHA and interval is not None:
-        if difference > 0 and interval.low > 0:
-            return "better"
-        if difference < 0 and interval.high < 0:
-            return "worse"
-    return "no difference shown"
-
-
-# notes
+    if difference is None or interval is None or p >= ALPHA:
+        return "no difference shown"
+    if difference > 0 and interval.low > 0:
+        return "better"
+    return "worse" if difference < 0 and interval.high < 0 else "no difference shown"
 
 
 def notes(summary: Summary) -> tuple[str, ...]:
