@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 #: the strongest fill of a confusion matrix: on it, text keeps 4.5:1 in light and in dark
 FILL = 0.6
-#: rows of text between the bars of two groups in the critical-difference diagram
-_STEP = 0.42
 
 
 def draw_bars(studio: Studio, summary: Summary, pair: str) -> Picture | None:
@@ -111,46 +108,29 @@ def draw_confusion(studio: Studio, results: Results, row: str) -> Picture | None
 
 
 def draw_critical(studio: Studio, ranking: Ranking, reference: str) -> Picture:
-    """The critical-difference diagram (Demšar 2006, figure 1): average ranks, and bars over rows whose ranks do not differ."""
+    """Average ranks, best on top, with bars over rows whose ranks do not differ (after Demšar 2006, figure 1)."""
     count = len(ranking.rows)
-    left = math.ceil(count / 2)
-    groups = [tuple(ranking.average[ranking.rows.index(row)] for row in group) for group in ranking.groups]
-    first = 0.75 + _STEP * len(groups)  # rows of text from the axis down to the first name
-    depth = first + left * 0.9
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.set_axis_off()
-        axes.set_ylim(depth + 0.2, -2.1)
-        margin = 0.62 * (count - 1)
-        axes.set_xlim(1 - margin, count + margin)
-        axes.plot([1, count], [0, 0], color=INK, linewidth=1.2)
-        for whole in range(1, count + 1):
-            axes.plot([whole, whole], [0, -0.18], color=INK, linewidth=1)
-            axes.text(whole, -0.3, str(whole), ha="center", va="bottom", fontsize=9)
-        text, fits = f"critical difference {ranking.critical:.2f}", ranking.critical <= count - 1
-        end = 1 + ranking.critical if fits else count
-        style = {"color": INK, "marker": "|", "markersize": 7} if fits else {"color": LINE, "linestyle": "--"}
-        axes.plot([1, end], [-1.35, -1.35], linewidth=1.6, **style)  # type: ignore[arg-type]
-        text += "" if fits else ": longer than the axis"
-        axes.text((1 + end) / 2, -1.55, text, ha="center", va="bottom", fontsize=9)
-        for number, ranks in enumerate(groups):
-            y, reach = 0.45 + _STEP * number, 0.012 * (count - 1)
-            ends = [min(ranks) - reach, max(ranks) + reach]
-            axes.plot(ends, [y, y], color=COLOURS[0], linewidth=4, solid_capstyle="round")
-        for index, (row, rank) in enumerate(zip(ranking.rows, ranking.average, strict=True)):
-            on_left = index < left
-            y = first + 0.9 * (index if on_left else count - 1 - index)
-            end = 1 - 0.04 * (count - 1) if on_left else 1 + 1.04 * (count - 1)
-            colour = COLOURS[1] if row == reference else INK
-            axes.plot([rank, rank, end], [0, y, y], color=colour, linewidth=0.9)
-            text = f"{short(row)}  {rank:.2f}" if on_left else f"{rank:.2f}  {short(row)}"
-            away = -0.015 * (count - 1) if on_left else 0.015 * (count - 1)
-            weight = "bold" if row == reference else "normal"
-            axes.text(end + away, y, text, ha="right" if on_left else "left", va="center", fontsize=9, fontweight=weight)
+        for place, (row, rank) in enumerate(zip(ranking.rows, ranking.average, strict=True)):
+            axes.plot([rank], [place], "o", color=COLOURS[1] if row == reference else INK, clip_on=False)
+            axes.annotate(f"{rank:.2f}", (rank, place), (6, 0), textcoords="offset points", va="center", fontsize=9)
+        for number, group in enumerate(ranking.groups, 1):
+            ends = [ranking.rows.index(group[0]) - 0.2, ranking.rows.index(group[-1]) + 0.2]
+            axes.plot([count + 0.3 + 0.12 * number * (count - 1)] * 2, ends, color=COLOURS[0], linewidth=4, solid_capstyle="round")
+        fits = ranking.critical <= count - 1
+        text = f"critical difference {ranking.critical:.2f}{'' if fits else ': longer than the axis'}"
+        axes.plot([1, 1 + ranking.critical if fits else count], [-1, -1], color=INK, linewidth=1.6, linestyle="-" if fits else "--")
+        axes.text(1, -1.2, text, va="bottom", fontsize=9)
+        axes.set_yticks(range(count), [short(row) for row in ranking.rows])
+        axes.set_xticks(range(1, count + 1))
+        axes.set_ylim(count - 0.5, -1.9)
+        axes.set_xlabel("average rank")
+        axes.grid(axis="x")
 
     listed = ", ".join(f"{row} {rank:.2f}" for row, rank in zip(ranking.rows, ranking.average, strict=True))
     alike = "; ".join(" = ".join(group) for group in ranking.groups) or "none"
     alt = f"Average ranks over {len(ranking.blocks)} pairs, 1 is best: {listed}. "
     alt += f"Critical difference {ranking.critical:.2f}. Not different: {alike}."
-    return studio.draw("critical-difference", (7.2, 0.55 + 0.235 * (depth + 2.3)), paint, alt)
+    return studio.draw("critical-difference", (7.2, 1.4 + 0.27 * count), paint, alt)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from sere_core.compare.reading import Results
+from sere_core.compare.reading import Results, read_results
 from sere_core.compare.report import words
 from sere_core.compare.report.figures import draw_bars, draw_confusion, draw_critical
 from sere_core.compare.report.studio import Picture, Studio
 from sere_core.compare.report.training import History, agreements, draw_diagnostics, draw_losses, draw_maps, history, sample
 from sere_core.compare.stats.paired import ALPHA
 from sere_core.compare.stats.summary import Summary
+from sere_core.compare.tables.shapes import classes, cost, gender, main, write_tables
 from sere_core.compare.tables.source import ROW, Source, percent
 from sere_core.tables.model import Cell, Column, Table, number
 from sere_registry.files import write_atomically
@@ -31,21 +33,12 @@ _OWN = ("bars-", "critical-difference", "confusion-", "losses-", "diagnostic-", 
 
 
 def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) -> Path:
-    """Write `report.html` into a comparison's folder, its figures and tables beside it, from the records in it and nothing else.
-
-    The same records give the same bytes.  Names in them come from users: the template escapes everything but the drawings.
-
-    `tell` is called with what is done at the moment, a few words at a time.
+    """Write `report.html`, figures and tables into a comparison's folder, from its records alone; the same records give the same bytes.
 
     Raises:
         SereError: T505 if the folder holds no comparison; T506 or T508 if its rows do not share a table; X704 or X705 if the report
             cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    from sere_core.compare.reading import read_results
-    from sere_core.compare.tables.shapes import classes, cost, gender, main, write_tables
-
     tell("reading records")
     results = read_results(folder)
     results.check()
@@ -76,7 +69,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         protocols=words.counted([facts.protocol] for facts in runs),
         digests=words.digests(results),
         varied=words.varied(results),
-        machines=words.machines(results),
+        machines=words.counted([words.flat(facts.machine)] for facts in runs),
         headline=words.headline(summary),
         sentence=words.sentence,
         main=main(made),
@@ -101,9 +94,6 @@ def typeset(text: str) -> str:
     if text == "-":
         return "–"
     return f"{words.MINUS}{text[1:]}" if text[:1] == "-" and text[1:2].isdigit() else text
-
-
-# tables
 
 
 def verdict_table(summary: Summary) -> Table | None:
@@ -162,30 +152,24 @@ def cluster_table(source: Source) -> Table | None:
     return Table("clusters", caption, (ROW, *map(Column, titles.values())), (tuple(lines),)) if lines else None
 
 
-# figures
-
-
 def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, object]:
     """Every figure, by section of the page."""
-
-    def filled(pictures: Iterable[Picture | None]) -> list[Picture]:
-        return list(filter(None, pictures))
 
     plan, reference = results.plan, summary.reference
     others = [row for row in summary.rows if row.row != reference and row.role != "ceiling" and row.mean is not None]
     others.sort(key=lambda row: -(row.mean.mean if row.mean else 0.0))
     shown = [reference, *(row.row for row in others[:BEST])]
-    matrices = {row.row: draw_confusion(studio, results, row.row) for row in summary.rows}
+    matrices = {row.row: drawn for row in summary.rows if (drawn := draw_confusion(studio, results, row.row))}
     floors = [row.row for row in summary.rows if row.role == "floor"]
     places = [(reference, pair) for pair in plan.pairs[:MAPPED]]
     places += [(name, plan.pairs[0]) for name in dict.fromkeys([*shown[1:2], *floors]) if name != reference]
     by_pair = {pair: _history(results, reference, pair) for pair in plan.pairs}
     return {
-        "bars": filled(draw_bars(studio, summary, pair) for pair in plan.pairs),
+        "bars": [picture for pair in plan.pairs if (picture := draw_bars(studio, summary, pair))],
         "critical": summary.ranking and draw_critical(studio, summary.ranking, reference),
-        "confusions": filled(matrices[name] for name in shown),
-        "more_confusions": filled(picture for name, picture in matrices.items() if name not in shown),
-        "losses": filled(draw_losses(studio, row.row, _history(results, row.row)["losses"]) for row in summary.rows),
+        "confusions": [matrices[name] for name in shown if name in matrices],
+        "more_confusions": [drawn for name, drawn in matrices.items() if name not in shown],
+        "losses": [picture for row in summary.rows if (picture := draw_losses(studio, row.row, _history(results, row.row)["losses"]))],
         "diagnostics": draw_diagnostics(studio, reference, _history(results, reference), by_pair),
         "mapped": [mapped for row, pair in places if (mapped := _mapped(studio, results, row, pair))],
         "resonance": given(studio.folder),

@@ -14,9 +14,7 @@ from sere_registry.files import write_atomically
 def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list[Path]:
     """Draw `figures/resonance-PAIR.png` and `.svg` where they are missing: the reference row's field, first seed, last trained fold.
 
-    Of each pair the first labelled utterance of S_l meets the first scored one of T_e, in the order of their ids: nobody chose them.
-
-    `count` is for how many pairs, in the order of the table; `say` is called with the reason where a map cannot be drawn.
+    The first labelled utterance of S_l meets the first scored one of T_e, by id, in the first `count` pairs; `say` gets why one is missing.
     """
     from sere_core.config import load
     from sere_core.console import Speaker

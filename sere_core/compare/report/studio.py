@@ -1,7 +1,6 @@
 """How figures are drawn: one palette, a canvas without global state, and SVG that takes the page's colours.
 
-Ink, lines and paper are drawn in three exact colours that nothing else uses.  In the files of `figures/` they stay (dark on white, for
-papers); in the report they become `currentColor` and CSS variables, so that one drawing is read in light and in dark.
+Ink, lines and paper have three colours that nothing else uses: files keep them, in the page they become CSS variables.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Picture:
 
 
 class Studio:
-    """Draws pictures and writes each of them as PNG and SVG into a folder; `tell` gets the name of each when it begins."""
+    """Draws pictures and writes each as PNG and SVG into a folder; `tell` gets the name of each when it begins."""
 
     def __init__(self, folder: Path, tell: Callable[[str], None] = lambda name: None) -> None:
         self.folder, self.tell = folder, tell
@@ -85,21 +84,13 @@ class Studio:
 
 
 def slug(name: str) -> str:
-    """A file name that any system takes, and different for different names.
-
-    >>> slug("bars-emodb>emovo"), slug("curves-source-only")
-    ('bars-emodb-emovo-1c4b46', 'curves-source-only')
-    """
+    """A file name that any system takes, and different for different names."""
     plain = re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")[:60] or "figure"
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def short(name: str, most: int = 22) -> str:
-    """A name that fits: its beginning and its end.
-
-    >>> short("a-row-with-a-name-that-says-everything")
-    'a-row-with-…everything'
-    """
+    """A name that fits: its beginning and its end."""
     if len(name) <= most:
         return name
     head = most // 2
@@ -107,12 +98,7 @@ def short(name: str, most: int = 22) -> str:
 
 
 def inline(svg: str, name: str, alt: str) -> str:
-    """Markup for the page: its colours, its font, ids that no other picture has, a width that gives way.
-
-    >>> drawn = '<?xml version="1.0"?><svg width="72pt" height="36pt" viewBox="0 0 72 36"><path id="a" style="fill: #1d222b"/></svg>'
-    >>> inline(drawn, "bars", "bars of <ours>")
-    '<svg role="img" aria-label="bars of &lt;ours&gt;" viewBox="0 0 72 36"><path id="bars.a" style="fill: currentColor"/></svg>'
-    """
+    """Markup for the page: its colours and font, ids that no other picture has, a width that gives way."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r"<title>.*?</title>", "", svg, count=1, flags=re.DOTALL)  # it would pop up as a tooltip; the label says it already

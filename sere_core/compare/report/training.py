@@ -37,9 +37,6 @@ OTHERS = "#8a9099"
 SPEAKERS = 8
 
 
-# curves
-
-
 def history(records: Iterable[Path]) -> History:
     """The curves of several runs of one row, "losses" and "diagnostics" by name; what cannot be read is left out.
 
@@ -77,7 +74,6 @@ def over_runs(curve: Curve, low: float = 10, high: float = 90) -> tuple[Floats, 
 
 
 def draw_losses(studio: Studio, row: str, curves: Mapping[str, Curve]) -> Picture | None:
-    """All terms of a row's losses in one panel; None if its records have none."""
     if not curves:
         return None
     shown = dict(list(curves.items())[:LINES])
@@ -131,15 +127,11 @@ def _panel(
     return studio.draw(name, (4.0, height), paint, f"{what} over the epochs: {ends}.", caption)
 
 
-# embeddings
-
-
 @dataclass(frozen=True)
 class Sample:
     """The network's view of N utterances before and after training (`[N, D]`); see `sere_core.train.picture`.
 
-    Streams are "labelled", "source" and "test"; `emotion` is the position of the class: the label for "labelled", the network's
-    prediction for the others.
+    Streams are "labelled", "source" and "test"; `emotion` is the place of the class that was labelled or, for the others, predicted.
     """
 
     initial: Floats
@@ -164,7 +156,7 @@ def sample(record: Path) -> Sample | None:
 
 
 def agreements(sample: Sample, classes: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """How often one of the ten nearest neighbours in the original space shares a property: before and after training, by chance.
+    """Share of the ten nearest neighbours with the same property, before and after training and by chance; no map between.
 
     Properties are language, speaker and emotion, and the emotion of the utterances of each emotion.
     """
@@ -188,7 +180,7 @@ def agreements(sample: Sample, classes: Sequence[str]) -> dict[str, tuple[float,
 
 
 def draw_maps(studio: Studio, title: str, sample: Sample, classes: Sequence[str]) -> list[Picture]:
-    """Three pictures, coloured by emotion, by language and by speaker; each shows t-SNE maps before and after side by side."""
+    """t-SNE maps before and after training side by side: a picture coloured by emotion, one by language, one by speaker."""
     from sere_core.picture.embeddings import flat
 
     maps = {"before training": flat(sample.initial), "after training": flat(sample.trained)}

@@ -16,11 +16,8 @@ from sere_core.tables import Cell, Column, Line, Table
 MINUS = "−"
 
 
-# verdicts
-
-
 def headline(summary: Summary) -> list[str]:
-    """What a reader should take along: the reference against the floor, and against the other methods."""
+    """The reference against the floor, and against the other methods."""
     roles = {row.row: row.role for row in summary.rows}
     turned = {"better": "is worse than", "worse": "is better than", "no difference shown": "is not shown to differ from"}
     lines = []
@@ -34,7 +31,7 @@ def headline(summary: Summary) -> list[str]:
     if others:
         words = {"better": "better", "worse": "worse", "no difference shown": "with no difference shown"}
         parts = ", ".join(f"{others[shown]} {words[shown]}" for shown in turned if others[shown])
-        found = count(others.total(), "other method", "other methods")
+        found = count(others.total(), "other method")
         lines.append(f"Of {found} against {summary.reference}: {parts}.")
     return lines
 
@@ -59,12 +56,12 @@ def sentence(verdict: Verdict, family: int = 1) -> str:
         ends = f"{points(verdict.interval.low)} to {points(verdict.interval.high)}"
         interval = f"{100 * (1 - ALPHA):g} % interval {ends}; "
     ties = f", {verdict.ties} tied" if verdict.ties else ""
-    record = f"{verdict.wins} won, {verdict.losses} lost{ties} of {count(verdict.n, 'run', 'runs')}"
+    record = f"{verdict.wins} won, {verdict.losses} lost{ties} of {count(verdict.n, 'run')}"
     numbers = f"{points(verdict.difference)} points ({interval}{p_equals(verdict.p_holm)} after Holm's correction; {record})."
-    left = f" {count(len(verdict.missing), 'run is', 'runs are')} missing on one side." if verdict.missing else ""
+    left = f" Missing on one side: {count(len(verdict.missing), 'run')}." if verdict.missing else ""
     if verdict.shown != "no difference shown":
         return f"{verdict.shown.capitalize()} than {verdict.reference}: {numbers}{left}"
-    units = count(verdict.units, "seeded draw", "seeded draws")
+    units = count(verdict.units, "seeded draw")
     if verdict.smallest_detectable is not None:
         power = f"The smallest difference that {units} show with 80 % power is {100 * verdict.smallest_detectable:.1f} points."
     elif verdict.p_least * family >= ALPHA:
@@ -75,24 +72,12 @@ def sentence(verdict: Verdict, family: int = 1) -> str:
 
 
 def points(value: float | None) -> str:
-    """Percentage points with a sign.
-
-    >>> points(-0.0123), points(0.0), points(None)
-    ('−1.2', '±0.0', '–')
-    """
-    if value is None:
-        return "–"
-    text = f"{abs(100 * value):.1f}"
-    sign = "±" if text == "0.0" else "+" if value > 0 else MINUS
-    return sign + text
+    """Percentage points with a sign."""
+    return "–" if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
 
 
 def chance(p: float) -> str:
-    """A probability with as many digits as mean something.
-
-    >>> chance(0.0001), chance(0.0123)
-    ('<0.001', '0.012')
-    """
+    """A probability with as many digits as mean something."""
     return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
@@ -102,16 +87,8 @@ def p_equals(p: float) -> str:
     return f"p\u00a0<\u00a0{text[1:]}" if text.startswith("<") else f"p\u00a0=\u00a0{text}"
 
 
-def count(number: int, one: str, many: str) -> str:
-    """A number with its noun.
-
-    >>> count(1, "run", "runs"), count(3, "run", "runs")
-    ('1 run', '3 runs')
-    """
-    return f"{number} {one if number == 1 else many}"
-
-
-# what was compared and how
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def settings(results: Results) -> dict[str, str]:
@@ -123,25 +100,20 @@ def settings(results: Results) -> dict[str, str]:
         "pairs": ", ".join(plan.pairs),
         "seeds": ", ".join(map(str, plan.seeds)),
         "runs": f"{len(runs)} of {len(plan.rows) * len(plan.pairs) * len(plan.seeds)} have a finished record",
-        "budget of every run": _flat(plan.budget),
+        "budget of every run": flat(plan.budget),
         "selection rule": _listed(facts.selection for facts in runs),
         "evidence": _listed(facts.evidence for facts in runs),
     }
     for section in ("task", "train", "features"):
         if isinstance(settings := results.config.get(section), Mapping):
-            lines[f"{section} (reference row)"] = _flat(settings)
+            lines[f"{section} (reference row)"] = flat(settings)
     openings = sum((Counter(facts.openings) for facts in runs), Counter[str]())
     opened = ", ".join(f"{number:,} by {opener}" for opener, number in sorted(openings.items()))
     lines["target labels opened"] = opened or "none recorded"
     first = min(results.runs, key=lambda place: place[0] != plan.reference, default=None)
     if first is not None:
-        lines["versions"] = _flat(results.runs[first].versions)
+        lines["versions"] = flat(results.runs[first].versions)
     return lines
-
-
-def machines(results: Results) -> list[tuple[str, int]]:
-    """The machines that the records name, and how many runs each made."""
-    return counted([_flat(run.machine)] for run in results.runs.values())
 
 
 def counted(runs: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
@@ -198,10 +170,10 @@ def failures(results: Results) -> list[str]:
 
 def _listed(values: Iterable[str]) -> str:
     found = Counter(values)
-    return ", ".join(value if len(found) == 1 else f"{value} ({count(n, 'run', 'runs')})" for value, n in found.items())
+    return ", ".join(value if len(found) == 1 else f"{value} ({count(n, 'run')})" for value, n in found.items())
 
 
-def _flat(data: Mapping[str, object]) -> str:
+def flat(data: Mapping[str, object]) -> str:
     """`a 1, b.c x`; what is unset is left out."""
     words = ((".".join(path), value) for path, value in leaves(dict(data)) if value is not None)
     return ", ".join(f"{name} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}" for name, value in words)

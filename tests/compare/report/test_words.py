@@ -42,7 +42,7 @@ def test_where_nothing_could_be_shown_that_is_said(least: float, family: int, wo
 
 
 def test_missing_runs_and_rows_without_any_are_said() -> None:
-    assert sentence(replace(PLAIN, missing=(("aa>bb", 1),))).endswith("1 run is missing on one side.")
+    assert sentence(replace(PLAIN, missing=(("aa>bb", 1),))).endswith("1 run.")
     assert "nothing can be said" in sentence(replace(PLAIN, difference=None, interval=None, n=0))
 
 
