@@ -1,7 +1,7 @@
 """A table in LaTeX: booktabs, best in bold, second underlined, arrows at means that differ from the reference.
 
-Tables must go through pdflatex with the fonts that every installation has (T1), whatever a row is called: one sign that a font lacks
-stops the whole paper.  What LaTeX reads as a command is escaped, and what its fonts lack is spelled.
+It goes through pdflatex with the fonts that every installation has (T1), whatever a row is called: what LaTeX reads as a command is
+escaped, and what its fonts lack is spelled.
 """
 
 from __future__ import annotations
@@ -51,7 +51,6 @@ def latex(table: Table) -> str:
 
 
 def _room(caption: str, notes: str) -> float:
-    """The share of the page's height that caption and notes leave for columns."""
     taken = _SPACE + sum(points * -(-len(text) // signs) for text, (signs, points) in ((caption, _CAPTION), (notes, _NOTES)))
     return max(_LEAST, 1 - taken / _PAGE)
 
@@ -92,9 +91,7 @@ def _row(cells: list[str]) -> str:
 
 def _head(column: Column) -> str:
     """A pair with an arrow."""
-    source, found, target = column.title.partition(">")
-    if not found:
-        source, found, target = column.title.partition("_to_")
+    source, found, target = column.title.replace("_to_", ">").partition(">")
     return rf"{escape(source)}$\to${escape(target)}" if found else escape(column.title)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Literal
 
 Standing = Literal["", "best", "second"]
@@ -54,7 +55,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """One line: a cell for each column, and what CSV says of the row besides, its name ("row") and "role" among it."""
+    """A cell for each column, and what CSV says of the row besides, its name ("row") and "role" among it."""
 
     cells: tuple[Cell, ...]
     about: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """One table, named as its files are, with sections of lines between two rules, and sentences for below.
+    """Sections of lines between two rules, named as its files are, with sentences for below.
 
     The first `stub` columns name the line, and are repeated where the others are broken into blocks.
     """
@@ -83,54 +84,41 @@ class Table:
         return (line for section in self.sections for line in section)
 
     def says(self, line: Line, places: Sequence[int]) -> bool:
-        """Does a line say anything in a block of columns?  Chance does not in a block of tests."""
+        """Does a line say anything in a block of columns?"""
         return any(line.cells[place].text for place in places[self.stub :])
 
     def blocks(self, widths: Sequence[int], room: int, split: bool = True) -> list[list[int]]:
         """The places of the columns in blocks below each other, each after the stub.
 
         A group of columns goes on where it fits and else begins a new block; with `split` one that is wider than a block is broken.
-        Widths are with the space beside a column, the room is that of a line beside its stub.
+        `widths` are with the space beside a column, `room` is that of a line beside its stub.
         """
         found: list[list[int]] = [[]]
-        rest = list(range(self.stub, len(self.columns)))
-
-        def used(places: Sequence[int]) -> int:
-            return sum(widths[place] for place in places)
-
-        while rest:
-            group = [place for place in rest if self.columns[place].group == self.columns[rest[0]].group]
-            if found[-1] and used([*found[-1], *group]) > room:
+        for _, group in groupby(range(self.stub, len(self.columns)), lambda place: self.columns[place].group):
+            rest = list(group)
+            if found[-1] and sum(widths[place] for place in (*found[-1], *rest)) > room:
                 found.append([])
-            while split and len(group) > 1 and used([*found[-1], *group]) > room:
-                group.pop()
-            found[-1] += group
-            rest = rest[len(group) :]
+            for place in rest:
+                if split and found[-1] and sum(widths[each] for each in (*found[-1], place)) > room:
+                    found.append([])
+                found[-1].append(place)
         return [[*range(self.stub), *block] for block in found]
 
 
 def number(value: float | None, percent: bool = True, digits: int = 1) -> str:
-    """A value as it is shown, "-" for none.
-
-    >>> number(0.4861), number(None), number(12.345, percent=False)
-    ('48.6', '-', '12.3')
-    """
+    """A value as it is shown, "-" for none."""
     return "-" if value is None else f"{100 * value if percent else value:,.{digits}f}"
 
 
 def plain(text: str) -> str:
-    """Text on one line without control characters, which would speak to the terminal.
-
-    >>> plain("a\\x1b[31m  b")
-    'a?[31m b'
-    """
+    """Text on one line without control characters, which would speak to the terminal."""
     return " ".join("".join(each if each.isprintable() or each.isspace() else "?" for each in text).split())
 
 
 def rank(lines: Sequence[Line], columns: Sequence[Column]) -> tuple[Line, ...]:
     """The lines with best and second of every ranked column marked, among two methods or more, as the table shows the values.
 
-    A cell with `more` or in parentheses is of other runs than its neighbours and does not compete; values that look the same are equal.
+    A cell with `more` or in parentheses is of other runs than its neighbours and does not compete.
     """
     found = [list(line.cells) for line in lines]
     for place, column in enumerate(columns):

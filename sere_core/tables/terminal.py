@@ -78,12 +78,11 @@ def _grid(table: Table, places: Sequence[int], cells: Sequence[Sequence[Text]], 
         side = "left" if column.text else "right"
         head = Text(say(_head(column)), justify=side)  # type: ignore[arg-type]
         grid.add_column(head, justify=side, no_wrap=place > 0, max_width=None if place else name, overflow="fold")  # type: ignore[arg-type]
-    index = 0
+    rows = zip(*cells, strict=True)
     for section in table.sections:
-        for line in section:
+        for line, row in zip(section, rows, strict=False):
             if table.says(line, places):
-                grid.add_row(*(cells[place][index] for place in places))
-            index += 1
+                grid.add_row(*(row[place] for place in places))
         grid.add_section()
     return grid
 
@@ -107,14 +106,11 @@ def _width(column: Column, cells: Sequence[Text], say: Say) -> int:
 def _layout(table: Table, widths: Sequence[int], width: int) -> tuple[int, int, list[list[int]]]:
     """Blanks between columns, the width of names, and the columns of each block."""
 
-    def blocks(gap: int, name: int) -> list[list[int]]:
+    def fit(gap: int, name: int) -> tuple[tuple[int, int], int, int, list[list[int]]]:
         stub = [min(each, width if place else name) + gap for place, each in enumerate(widths[: table.stub])]
-        return table.blocks([each + gap for each in widths], width - sum(stub) + gap - 1)
+        blocks = table.blocks([each + gap for each in widths], width - sum(stub) + gap - 1)
+        groups = [[table.columns[place].group for place in block[table.stub :]] for block in blocks]
+        torn = sum(one[-1] == other[0] for one, other in pairwise(groups))  # groups that stand in two blocks
+        return (len(blocks), torn), gap, name, blocks
 
-    def torn(blocks: Sequence[Sequence[int]]) -> int:
-        """How many groups stand in two blocks."""
-        sides = pairwise(blocks)
-        return sum(table.columns[one[-1]].group == table.columns[other[table.stub]].group for one, other in sides)
-
-    fits = [(gap, name, blocks(gap, name)) for gap, name in _FITS]
-    return min(fits, key=lambda fit: (len(fit[2]), torn(fit[2])))
+    return min((fit(*each) for each in _FITS), key=lambda each: each[0])[1:]

@@ -8,7 +8,7 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ("sere_core.compare.stats", "sere_core.compare.tables", "sere_core.compare.report", "sere_core.tables")
+PACKAGES = ("sere_core.compare.stats", "sere_core.compare", "sere_core.compare.report", "sere_core.tables")
 MODULES = [each.name for name in PACKAGES for each in pkgutil.iter_modules(importlib.import_module(name).__path__, f"{name}.")]
 
 

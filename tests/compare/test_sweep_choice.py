@@ -113,7 +113,7 @@ def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice
 
 
 def test_tuned_rows_share_no_table_with_rows_as_they_are(home: Path) -> None:
-    from sere_core.compare.tables.source import refuse_mixed
+    from sere_core.compare.tables import refuse_mixed
 
     found = searched({})
     plan = plan_of_choices(found, choose(found)[0])

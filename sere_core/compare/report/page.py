@@ -17,8 +17,7 @@ from sere_core.compare.report.studio import Picture, Studio
 from sere_core.compare.report.training import History, agreements, draw_diagnostics, draw_losses, draw_maps, history, sample
 from sere_core.compare.stats.paired import ALPHA
 from sere_core.compare.stats.summary import Summary
-from sere_core.compare.tables.shapes import classes, cost, gender, main, write_tables
-from sere_core.compare.tables.source import ROW, Source, percent
+from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, percent, write_tables
 from sere_core.tables.model import Cell, Column, Table, number
 from sere_registry.files import write_atomically
 

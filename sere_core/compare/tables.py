@@ -1,25 +1,42 @@
-"""What every shape of table is made from: full names of rows, captions, sections of lines, and cells of a summary's numbers."""
+"""Tables of a comparison: what all of them have in common (`Source`), and a function for each shape.
+
+Table I of the paper has the shape of `main`, Table II that of `ablation`, Table III that of `encoders`.  The last two take from the
+rows' names what the rows are made of: `ours -dual` or `ours without dual` lacks a part, `floor +dual` adds one; `one>other` (or
+`one/other`) names the encoder of the unlabelled source and that of the target.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 from sere_core.compare.plan import Row
-from sere_core.compare.reading import Results, RunFacts
+from sere_core.compare.reading import Results
 from sere_core.compare.stats.bootstrap import Interval
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary, Verdict, summarise
 from sere_core.score.manifest import EVIDENCE, weakest
-from sere_core.tables.model import Cell, Column, Line, number, plain, rank
+from sere_core.tables import FORMATS
+from sere_core.tables.model import Cell, Column, Line, Table, number, plain, rank
 from sere_registry.errors import Problem, SereError
+from sere_registry.files import write_atomically
 
 #: behind the name of every row that was trained on labels of the target
 CEILING = "†"
 #: the column of the rows' names
 ROW = Column("", ("row",), text=True)
 STANDING = "Best in bold, second underlined, among methods."
+
+ON, OFF = "✓", "–"
+_PART = re.compile(r"(?:^|\s)(?:([+-])|(?:without|w/o)\s+)(\w[^\s+]*)")
+_COMBINED = re.compile(r"^([^\s>/]+)[>/]([^\s>/]+)$")
+
+_MEAN = Column("mean", ("mean",), "overall", ranked=True)
+_COUNT = Column("n", ("n", "planned"), "overall")
+_ENDS = ("interval low", "interval high")
 
 #: why there should be one, for the note where there is none
 _WANTED = {
@@ -30,12 +47,10 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class FullName:
-    """A row's full name: two rows that differ in it are not to be read against each other without saying so.
+    """A row's full name, by parts for CSV: two rows that differ in it are not to be read against each other without saying so.
 
-    Args:
-        parts: by what they say, for CSV; empty where the row has no run.  Protocols are without their pairs, the label regime is
-            their first word, features are 8 hex digits over all pairs, the evidence is the weakest of the row's runs.
-        odd: are its features others than the reference's, for a pair that both have?
+    Protocols are without their pairs, features 8 hex digits over all pairs, the evidence the weakest of the row's runs; empty without
+    runs.  `odd`: are its features others than the reference's, for a pair that both have?
     """
 
     parts: Mapping[str, str]
@@ -43,7 +58,6 @@ class FullName:
 
     @property
     def label(self) -> str:
-        """What stands in front of its line: its name, and all in which it is not like the others."""
         parts = self.parts
         words = [parts["row"], CEILING if parts["role"] == "ceiling" else ""]
         words.append("" if parts["evidence"] in {"", EVIDENCE[0]} else f"({parts['evidence']})")
@@ -51,8 +65,8 @@ class FullName:
         return " ".join(filter(None, words))
 
 
-def _full_name(row: Row, runs: Sequence[RunFacts], features: Mapping[str, str], usual: Mapping[str, str]) -> FullName:
-    """The name of a row, of whose pairs `features` holds digests, and `usual` those of the reference."""
+def _full_name(row: Row, results: Results, usual: Mapping[str, str]) -> FullName:
+    runs, features = results.of_row(row.name), _features(results, row.name)
     protocols = sorted({run.protocol.partition(" ")[2] for run in runs})
     parts = {
         "row": plain(row.name),
@@ -68,7 +82,7 @@ def _full_name(row: Row, runs: Sequence[RunFacts], features: Mapping[str, str], 
 
 
 def _features(results: Results, row: str) -> dict[str, str]:
-    """Pair -> what the features of the row's runs are known by: the digest itself where there is one."""
+    """Pair -> the digest of the features of the row's runs."""
     runs: dict[str, set[tuple[tuple[str, str], ...]]] = {}
     for (name, pair, _), run in results.runs.items():
         if name == row:
@@ -83,11 +97,7 @@ def _one(values: set[str], content: object) -> str:
 
 
 def refuse_mixed(results: Results) -> None:
-    """Are the rows of these results comparable?  A ceiling may have a protocol of its own, and its line is marked.
-
-    Raises:
-        SereError: T508, once for each thing that differs, with the rows.
-    """
+    """Raises T508, once for each thing that differs, unless the rows may share a table; ceilings may have a protocol of their own."""
     plan, problems = results.plan, list[Problem]()
 
     def look(what: str, pair: str, values: Iterable[tuple[str, str]]) -> None:
@@ -114,18 +124,13 @@ def refuse_mixed(results: Results) -> None:
 
 
 class Source:
-    """A comparison's results with all that its tables have in common.
-
-    Raises:
-        SereError: T508 if the rows do not share a table.
-    """
+    """A comparison's results with all that its tables have in common; T508 if the rows do not share a table."""
 
     def __init__(self, results: Results, summary: Summary | None = None) -> None:
         refuse_mixed(results)
         self.results, self.plan, self.summary = results, results.plan, summary or summarise(results)
-        features = {row.name: _features(results, row.name) for row in self.plan.rows}
-        usual = features[self.plan.reference]
-        self.names = {row.name: _full_name(row, results.of_row(row.name), features[row.name], usual) for row in self.plan.rows}
+        usual = _features(results, self.plan.reference)
+        self.names = {row.name: _full_name(row, results, usual) for row in self.plan.rows}
         #: runs of a complete row
         self.planned = len(self.plan.pairs) * len(self.plan.seeds)
 
@@ -143,12 +148,10 @@ class Source:
 
     @property
     def seeds(self) -> str:
-        """The spread over seeds, in words."""
         count = len(self.plan.seeds)
         return f"mean ± standard deviation over {count} seeds" if count > 1 else "one seed, so no deviation"
 
     def caption(self, what: str) -> str:
-        """What is shown, then all that makes it readable."""
         levels = sorted({number(value) for value in self.summary.chance.values()}, key=float)
         chance = f"chance {' to '.join(dict.fromkeys([levels[0], levels[-1]]))} %" if levels else "chance unknown"
         n = f"n = {len(self.results.runs)} of {self.planned * len(self.plan.rows)} runs"
@@ -157,7 +160,7 @@ class Source:
     def sections(
         self, columns: Sequence[Column], make: Callable[[RowSummary], tuple[Cell, ...]], blanks: bool = True
     ) -> tuple[tuple[Line, ...], ...]:
-        """Floors, methods, ceilings: a section each, with best and second marked; `make` gives the cells behind a row's label.
+        """Floors, methods, ceilings, with best and second marked; `make` gives the cells behind a row's label.
 
         With `blanks` a missing floor or ceiling has a line that says so.
         """
@@ -167,8 +170,8 @@ class Source:
             if not lines and role != "method" and blanks:
                 nothing = [Cell("-", data=(None,) * len(column.fields)) for column in columns[1:]]
                 lines = [Line((Cell(f"no {role}"), *nothing), {"row": f"no {role}", "role": role})]
-            found.append(rank(lines, columns))
-        return tuple(lines for lines in found if lines)
+            found += [rank(lines, columns)] if lines else []
+        return tuple(found)
 
     def line(self, row: RowSummary, cells: Sequence[Cell]) -> Line:
         """A row's cells behind its label; on a page, what sets the row apart stands below its name."""
@@ -181,14 +184,14 @@ class Source:
         return Line((Cell(name.label, below=("; ".join(filter(None, below)),)), *cells), name.parts)
 
     def chance(self, columns: Sequence[Column], stub: int = 1) -> Line:
-        """The line of what guessing reaches: the stub, a cell for each pair, the mean, and blanks."""
+        """The line of what guessing reaches."""
         known = self.summary.chance
         mean = fmean(known.values()) if len(known) == len(self.plan.pairs) else None
         cells = [Cell("chance"), *[Cell("")] * (stub - 1), *(percent(known.get(pair)) for pair in self.plan.pairs), percent(mean)]
         return Line((*cells, *[Cell("")] * (len(columns) - len(cells))), {"row": "chance", "role": "chance"})
 
     def remarks(self) -> tuple[str, ...]:
-        """What must be said below every table: ceilings' protocols, other features, missing floors, failures."""
+        """What must be said below every table."""
         lines = []
         for name in self.names.values():
             if name.parts["role"] == "ceiling":
@@ -212,16 +215,11 @@ class Source:
         return (STANDING, *self.remarks(), *([seeds] if missing else []), *self.summary.notes)
 
 
-# cells
-
-
 def percent(ratio: float | None) -> Cell:
-    """A ratio in percent."""
     return Cell(number(ratio), data=(_exact(ratio),))
 
 
 def points(ratio: float | None) -> Cell:
-    """A difference in points, with its sign."""
     return Cell("-" if ratio is None else f"{100 * ratio:+.1f}", data=(_exact(ratio),))
 
 
@@ -230,7 +228,6 @@ def quantity(value: float | None, digits: int) -> Cell:
 
 
 def pair_cell(pair: PairSummary | None) -> Cell:
-    """UAR over seeds; fewer seeds than planned are said."""
     if pair is None:
         return Cell("-", data=(None, None, 0))
     uar, planned = pair.uar, pair.uar.n + len(pair.missing)
@@ -244,7 +241,7 @@ def pair_cell(pair: PairSummary | None) -> Cell:
 
 
 def mean_cell(row: RowSummary, pairs: int, verdict: Verdict | None) -> Cell:
-    """The mean over pairs; in parentheses where runs are missing, since it is of other runs than its neighbours' then."""
+    """In parentheses where runs are missing: it is of other runs than its neighbours then."""
     if row.mean is None:
         return percent(None)
     cell = percent(row.mean.mean)
@@ -260,7 +257,6 @@ def interval_cell(interval: Interval | None) -> Cell:
 
 
 def verdict_cells(verdict: Verdict | None) -> tuple[Cell, ...]:
-    """Difference, wins/ties/losses, corrected p, and the words; all empty for the reference itself."""
     if verdict is None:
         return (Cell(), Cell(), Cell(), Cell("reference", data=("reference",)))
     counts = (verdict.wins, verdict.ties, verdict.losses)
@@ -290,3 +286,195 @@ def _exact(ratio: float | None) -> float | None:
 
 def _ends(interval: Interval | None) -> tuple[str, ...]:
     return () if interval is None else (f"{number(interval.low)}–{number(interval.high)}",)
+
+
+def build(results: Results, shape: str = "main", summary: Summary | None = None) -> Table:
+    """One table of a comparison, `shape` one of `SHAPES`; T508 if the rows do not share a table."""
+    return SHAPES[shape](Source(results, summary))
+
+
+def write_tables(source: Source, folder: Path) -> list[Path]:
+    """Write main, classes, gender and cost, and where rows are named so ablation and encoders, in every format of files."""
+    paths = []
+    names = [row.name for row in source.plan.rows]
+    left_out = {"ablation": not part_names(names), "encoders": not encoder_names(names)}
+    for shape, make in SHAPES.items():
+        for format, (ending, write) in FORMATS.items():
+            if format != "terminal" and not left_out.get(shape):
+                paths.append(folder / f"{shape}.{ending}")
+                write_atomically(paths[-1], write(make(source)).encode())
+    return paths
+
+
+def main(source: Source) -> Table:
+    """UAR by pair with floor, ceiling and chance; means, intervals, ranks and tests against the reference."""
+    columns = (
+        ROW,
+        *_pairs(source),
+        _MEAN,
+        Column("interval, 95 %", _ENDS, "overall"),
+        _COUNT,
+        Column("rank", ("average rank",), "overall"),
+        *verdict_columns(source.plan.reference),
+    )
+
+    def cells(row: RowSummary) -> tuple[Cell, ...]:
+        mean, n = _overall(source, row)
+        return (
+            *(pair_cell(row.pairs.get(pair)) for pair in source.plan.pairs),
+            mean,
+            interval_cell(row.interval),
+            n,
+            Cell(number(row.rank, percent=False, digits=2), data=(row.rank,)),
+            *verdict_cells(source.summary.verdict(row.row)),
+        )
+
+    sections = (*source.sections(columns, cells), (source.chance(columns),))
+    return Table("main", source.caption(f"UAR in %, {source.seeds}"), columns, sections, source.notes())
+
+
+def ablation(source: Source) -> Table:
+    """Rows by pairs, with a column that is on or off for each part, and the difference from the reference.
+
+    A part that a row does not name is on where rows take parts away, off where they add them and in floors; else nothing is known of it.
+    """
+    parts = part_names([row.name for row in source.plan.rows])
+    columns = (
+        ROW,
+        *(Column(plain(part), (plain(part),), "parts") for part in parts),
+        *_pairs(source),
+        _MEAN,
+        _COUNT,
+        *verdict_columns(source.plan.reference),
+    )
+    methods = [row.name for row in source.plan.rows if row.role == "method"]
+    signs = {on for row in methods for on in _switches(row).values()}
+    stems = {_PART.sub("", name).strip() for name in methods if _switches(name)}
+    shown = {True: Cell(ON, data=("on",)), False: Cell(OFF, data=("off",)), None: Cell()}
+
+    def cells(row: RowSummary) -> tuple[Cell, ...]:
+        own, usual = _switches(row.row), False if row.role == "floor" else None
+        if row.role == "method" and len(signs) == 1 and (stems <= {""} or _PART.sub("", row.row).strip() in stems):
+            usual = True not in signs
+        return (
+            *(shown[own.get(part, usual)] for part in parts),
+            *(pair_cell(row.pairs.get(pair)) for pair in source.plan.pairs),
+            *_overall(source, row),
+            *verdict_cells(source.summary.verdict(row.row)),
+        )
+
+    stub = 1 + len(parts)
+    sections = (*source.sections(columns, cells), (source.chance(columns, stub),))
+    return Table("ablation", source.caption(f"ablation; UAR in %, {source.seeds}"), columns, sections, source.notes(), stub)
+
+
+def encoders(source: Source) -> Table:
+    """Pair by pair: the combinations of encoders, with interval and n."""
+    columns = (
+        Column("pair", ("pair",), text=True),
+        Column("source's", ("source encoder",), text=True),
+        Column("target's", ("target encoder",), text=True),
+        Column("UAR", ("uar", "std", "n"), "uar", ranked=True),
+        Column("interval, 95 %", _ENDS, "uar"),
+    )
+    named = encoder_names([row.name for row in source.plan.rows])
+    planned = {(job.row, job.pair) for job in source.plan.jobs}
+    sections = []
+    for pair in source.plan.pairs:
+        lines = []
+        for row in source.summary.rows:
+            if (row.row, pair) not in planned:
+                continue
+            label = source.names[row.row].label
+            first, second = named.get(row.row, (label, ""))
+            second += label.removeprefix(plain(row.row)) if second else ""
+            found = row.pairs.get(pair)
+            words = (Cell(plain(pair)), Cell(plain(first)), Cell(plain(second)))
+            cells = (*words, pair_cell(found), interval_cell(found.interval if found else None))
+            lines.append(Line(cells, source.names[row.row].parts))
+        guess = (Cell(plain(pair)), Cell("chance"), Cell(""), percent(source.summary.chance.get(pair)), Cell(""))
+        sections.append((*rank(lines, columns), Line(guess, {"row": "chance", "role": "chance"})))
+    what = f"encoders of the unlabelled source and of the target; UAR in %, {source.seeds}"
+    return Table("encoders", source.caption(what), columns, tuple(sections), source.notes(), stub=3)
+
+
+def classes(source: Source) -> Table:
+    """Recall by class, the mean over the pairs that score it."""
+    every = {name for row in source.summary.rows for name in row.recall}
+    order = list(dict.fromkeys(name for run in source.results.runs.values() for name in run.classes if name in every))
+    columns = (ROW, *(Column(plain(name), (f"{plain(name)} recall",), "classes", ranked=True) for name in order))
+    sections = source.sections(columns, lambda row: tuple(percent(row.recall.get(name)) for name in order))
+    what = "recall by class in %, folds summed, mean over seeds and over the pairs that score the class"
+    return Table("classes", source.caption(what), columns, sections, (STANDING, *source.remarks()))
+
+
+def gender(source: Source) -> Table:
+    """UAR of the speakers of each gender, over the pairs where genders are known."""
+    columns = (
+        ROW,
+        Column("female", ("female UAR",), "gender", ranked=True),
+        Column("male", ("male UAR",), "gender", ranked=True),
+        Column("female - male", ("gap",), "gender"),
+    )
+
+    def cells(row: RowSummary) -> tuple[Cell, ...]:
+        female, male = row.genders.get("female"), row.genders.get("male")
+        return (percent(female), percent(male), points(None if female is None or male is None else female - male))
+
+    what = "UAR in % by the test speakers' gender, folds summed, mean over seeds and pairs"
+    return Table("gender", source.caption(what), columns, source.sections(columns, cells), (STANDING, *source.remarks()))
+
+
+def cost(source: Source) -> Table:
+    """Time by phase, memory and trained parameters, medians over runs."""
+    phases = list(dict.fromkeys(phase for row in source.summary.rows for phase in row.phases))
+    columns = (
+        ROW,
+        *(Column(name, (name,), "cost") for name in ("seconds", "peak MiB", "trained parameters")),
+        *(Column(f"{plain(phase)}, s", (f"{plain(phase)} seconds",), "phases") for phase in phases),
+    )
+
+    def cells(row: RowSummary) -> tuple[Cell, ...]:
+        found = (quantity(row.seconds, 1), quantity(row.peak_mib, 0), quantity(row.parameters, 0))
+        return (*found, *(quantity(row.phases.get(phase), 1) for phase in phases))
+
+    what = "cost of a run, medians over runs; seconds of this machine, features from the cache where they were in it"
+    sections = source.sections(columns, cells, blanks=False)
+    return Table("cost", source.caption(what), columns, sections, source.remarks())
+
+
+#: name -> how it is made
+SHAPES: dict[str, Callable[[Source], Table]] = {
+    "main": main,
+    "ablation": ablation,
+    "encoders": encoders,
+    "classes": classes,
+    "gender": gender,
+    "cost": cost,
+}
+
+
+def _pairs(source: Source) -> tuple[Column, ...]:
+    names = [plain(pair) for pair in source.plan.pairs]
+    return tuple(Column(name, (name, f"{name} std", f"{name} n"), "pairs", ranked=True) for name in names)
+
+
+def _overall(source: Source, row: RowSummary) -> tuple[Cell, Cell]:
+    mean = mean_cell(row, len(source.plan.pairs), source.summary.verdict(row.row))
+    planned, found = source.planned, source.planned - len(row.missing)
+    return mean, Cell(str(found) if found == planned else f"{found}/{planned}", data=(found, planned))
+
+
+def part_names(rows: Sequence[str]) -> list[str]:
+    """The parts that rows switch on or off, in the order in which they occur."""
+    return list(dict.fromkeys(part for row in rows for part in _switches(row)))
+
+
+def encoder_names(rows: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Row -> its two encoders, for the rows that are named so."""
+    found = {row: _COMBINED.match(row) for row in rows}
+    return {row: (match[1], match[2]) for row, match in found.items() if match}
+
+
+def _switches(row: str) -> dict[str, bool]:
+    return {match[2]: match[1] == "+" for match in _PART.finditer(row)}
