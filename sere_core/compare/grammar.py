@@ -85,14 +85,11 @@ class Flags:
 
     @classmethod
     def of(cls, arguments: Namespace) -> Flags:
-        """Those of a command's arguments, which may lack some."""
         return cls(**{each.name: getattr(arguments, each.name) for each in fields(cls) if hasattr(arguments, each.name)})
 
 
 @dataclass(frozen=True)
 class Request:
-    """A checked comparison, the tree that it was read from, and the merged tree of its base with the base's files."""
-
     comparison: Comparison
     root: Node
     base: Node
@@ -119,11 +116,7 @@ class Request:
 
 
 def read_request(config: str, flags: Flags) -> Request:
-    """Read a comparison file; or a run's config, of which the flags make a comparison.
-
-    Raises:
-        SereError: every problem of the file and the flags.
-    """
+    """Read a comparison file, or a run's config, of which the flags make a comparison; raises every problem of file and flags."""
     problems: list[Problem] = []
     path = find(config, Path(), Place(config))
     file = shown(path)
@@ -197,7 +190,7 @@ def _put(root: Node, path: tuple[str, ...], node: Node) -> Node:
 
 
 def _flag(flag: str, text: str, words: str, problems: list[Problem]) -> Node:
-    """The value of a flag, read as YAML, each part standing at the flag."""
+    """The value of a flag, read as YAML."""
     place = Place(f"{flag} {text}")
     found: list[Problem] = []
     node = read(words, place, found, lines=False)
@@ -231,7 +224,6 @@ def _check(root: Node, problems: list[Problem]) -> Comparison | None:
 
 
 def _reserved(root: Node) -> Iterator[Problem]:
-    """Keys that an overlay may not have."""
     paths: list[tuple[str, ...]] = [("set",)]
     for section in ("rows", "pairs"):
         node = root.child(section)

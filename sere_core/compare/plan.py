@@ -31,7 +31,7 @@ class Row:
     Args:
         role: a ceiling is trained on labels of the target's other folds; a floor adapts to nothing.
         varied: the dotted config paths in which it may differ from the other rows.
-        tuning: "none", or how its parameters were chosen; rows of different tuning do not share a table.
+        tuning: "none", or how its parameters were chosen.
         tuned: of `varied`, the paths whose values were chosen for each pair and seed by itself.
     """
 
@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Job:
-    """One run: where in the table it belongs, and its record's name.  Two places may share a job if their configs are the same."""
+    """One run: its place in the table, and its record's name.  Places with the same config share a job."""
 
     row: str
     pair: str
@@ -60,7 +60,7 @@ class Job:
 class ComparePlan:
     """The table's axes, in its order, a job for each row, pair and seed, and the row that all others are tested against.
 
-    `allow` names differences between records ("digests.features"); `budget` is {"epochs": 10, "steps_per_epoch": 8}.
+    `allow` names differences between records ("digests.features").
     """
 
     name: str
@@ -73,12 +73,11 @@ class ComparePlan:
     budget: Mapping[str, int | None]
 
     def missing_jobs(self, folder: Path) -> list[str]:
-        """The jobs without a finished record: the first seed of all rows and pairs first, so that a table is there early."""
+        """The jobs without a finished record, the first seed of all rows and pairs first, so that a table is there early."""
         jobs = sorted(self.jobs, key=lambda job: self.seeds.index(job.seed))
         return [job for job in dict.fromkeys(job.job for job in jobs) if not is_done(folder, job)]
 
     def write(self, folder: Path) -> None:
-        """Write `plan.json`; X704 or X705."""
         write_json(folder / "plan.json", asdict(self))
 
     @classmethod
@@ -119,7 +118,7 @@ def read_failure(folder: Path, job: str) -> tuple[str, str] | None:
 
 
 def read_timing(record: Path) -> tuple[dict[str, float], float | None]:
-    """Seconds by phase and the most memory in MiB, of timing.json; nothing where it cannot be read, since `done` does not hold it."""
+    """Seconds by phase and the most memory in MiB; nothing where timing.json cannot be read, since `done` does not vouch for it."""
     try:
         timing = {str(name): float(value) for name, value in json.loads((record / "timing.json").read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
@@ -128,10 +127,8 @@ def read_timing(record: Path) -> tuple[dict[str, float], float | None]:
 
 
 def run_seconds(record: Path) -> float | None:
-    """What a run took; None if it is not known."""
     return sum(read_timing(record)[0].values()) or None
 
 
 def write_json(path: Path, data: object) -> None:
-    """JSON, whole or not at all; X704 or X705."""
     write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False).encode() + b"\n")

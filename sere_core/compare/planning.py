@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
@@ -32,7 +32,7 @@ _SEED = re.compile(r"(?m)^seed: [0-9]+$")
 
 @dataclass(frozen=True)
 class Needs:
-    """What runs are made of, beside their configs: packages of code, single-file components, corpora."""
+    """What runs are made of beside their configs: packages of code, single-file components, corpora."""
 
     packages: tuple[str, ...]
     files: tuple[str, ...] = ()
@@ -41,10 +41,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan that is ready to be written: each job's config, also as text, and the comparison as a file that can be called again.
-
-    Warnings are what is odd but no error.
-    """
+    """A plan that is ready to be written: each job's config, also as text, and the comparison as a file that can be called again."""
 
     plan: ComparePlan
     folder: Path
@@ -55,27 +52,20 @@ class Planned:
     needs: Needs
 
     def write_configs(self) -> None:
-        """Write the configs of the jobs, and the comparison with the flags of the command line; X704 or X705.
-
-        A file that holds just that is left: hundreds of configs cost hundreds of waits for the disk.
-        """
+        """Write the configs of the jobs and the comparison; files that hold just that are left, since each costs a wait for the disk."""
         texts = {job_file(self.folder, job): config for job, config in self.configs.items()}
         for path, text in (texts | {self.folder / "compare.yaml": self.text}).items():
             if not path.is_file() or path.read_bytes() != text.encode():
                 write_atomically(path, text.encode())
 
     def write(self) -> None:
-        """Write the configs of the jobs, and `plan.json` last; X704 or X705."""
+        """Write the configs of the jobs, and `plan.json` last."""
         self.write_configs()
         self.plan.write(self.folder)
 
 
 def plan_comparison(config: str, flags: Flags) -> Planned:
-    """Plan every job of a comparison file, or of a run's config, with what the command line adds; nothing is written.
-
-    Raises:
-        SereError: the problems of the file, or of all jobs together.
-    """
+    """Plan every job of a comparison file, or of a run's config with flags; raises all problems together and writes nothing."""
     request = read_request(config, flags)
     if request.comparison.tune is not None:
         hint = "`sere sweep` does that and prints their table; to compare the rows as they are, take `tune` away"
@@ -85,7 +75,7 @@ def plan_comparison(config: str, flags: Flags) -> Planned:
 
 @dataclass(frozen=True)
 class Cell:
-    """One row and pair: what is laid over the base for them, the config in the pair's classes, and its text."""
+    """One row and pair: its config in the pair's classes, and that as text."""
 
     row: Overlay
     layer: Pair
@@ -96,7 +86,7 @@ class Cell:
 
 
 class Planner:
-    """Makes the configs of a request's jobs from the catalog of components, and gathers everything that is wrong with them."""
+    """Makes the configs of a request's jobs, and gathers everything that is wrong with them."""
 
     def __init__(self, request: Request, catalog: Catalog | None = None) -> None:
         self.request = request
@@ -122,12 +112,9 @@ class Planner:
         """The whole, of these jobs; raises everything that is wrong with any of them."""
         self.stop()
         request, comparison = self.request, self.request.comparison
-        for role, hint in (
-            ("floor", "name a row that adapts to nothing in `floor`"),
-            ("ceiling", "name a row in `ceiling`, and it learns from the target's own labels"),
-        ):
+        for role in ("floor", "ceiling"):
             if not any(row.role == role for row in rows):
-                self.warnings[f"this table has no {role}: {hint}"] = None
+                self.warnings[f"this table has no {role}: name a row in `{role}`"] = None
         train = next(iter(self.resolved.values())).config.train
         plan = ComparePlan(
             name=comparison.compare,
@@ -142,33 +129,28 @@ class Planner:
         return Planned(plan, request.output, self.resolved, self.configs, request.text(), tuple(self.warnings), self._needs())
 
     def stop(self) -> None:
-        """Raise all problems, if there are any."""
         if self.problems:
             raise SereError(*tidy(self.problems))
 
-    def cells(self) -> Iterator[Cell]:
+    def cells(self) -> list[Cell]:
         """Every row and pair whose config is sound."""
-        yield from filter(None, (self.cell(row, pair) for row in self.rows for pair in self.pairs))
+        return [cell for row in self.rows for pair in self.pairs if (cell := self.cell(row, pair))]
 
     def cell(self, row: Overlay, pair: Pair) -> Cell | None:
-        """A row and pair; None if something is wrong.  A ceiling's config names the target as its source."""
-        try:
+        """A row and pair, None if something is wrong; a ceiling's config names the target as its source."""
+        tree: Node | None = None
+        with noted(self.problems):
             tree = row.lay(laid(self.tree, pair.layer))
-        except SereError as cause:
-            self.problems += cause.problems
+        resolved = self.resolve(tree) if tree is not None else None
+        planned = self._task(resolved) if resolved is not None else None
+        if tree is None or resolved is None or planned is None:
             return None
-        resolved = self.resolve(tree)
-        task = None if resolved is None else self._task(resolved)
-        if resolved is None or task is None:
-            return None
-        name = pair.name or f"{resolved.config.task.source}>{resolved.config.task.target}"
+        name, task = pair.name or f"{resolved.config.task.source}>{resolved.config.task.target}", planned.task.task
         if row.role == "ceiling":
             place = next(iter(pair.layer.value.values())).start if pair.layer.value else self.request.root.start
-            own = {"task": {"source": task.task.target, "classes": list(task.task.classes)}}
+            own = {"task": {"source": task.target, "classes": list(task.classes)}}
             resolved = self.resolve(laid(tree, plain(own, place)))
-        if resolved is None:
-            return None
-        return Cell(row, pair, name, tuple(task.task.classes), resolved, _job_text(resolved))
+        return resolved and Cell(row, pair, name, tuple(task.classes), resolved, _job_text(resolved))
 
     def resolve(self, tree: Node) -> Resolved | None:
         """A tree as a checked config, with the corpora of its own pair; None if something is wrong."""
@@ -183,21 +165,16 @@ class Planner:
         }
         if corpora is not None and isinstance(corpora.value, dict) and ends <= set(corpora.value):
             more["corpora"] = replace(corpora, value={name: child for name, child in corpora.value.items() if name in ends})
-        try:
+        with noted(self.problems):
             resolved = resolve(_anchored(replace(tree, value={**tree.value, **more})), request.sources, self.catalog, os.environ)
             check_factories(resolved)  # now, not in every job
-        except SereError as cause:
-            self.problems += cause.problems
-            return None
-        self.warnings |= dict.fromkeys(f"{each.place}: {each.message}" for each in resolved.warnings)
-        self.warnings |= dict.fromkeys(map(str, self.catalog.left_out_in_vain(resolved.disabled)))
-        return resolved
+            self.warnings |= dict.fromkeys(f"{each.place}: {each.message}" for each in resolved.warnings)
+            self.warnings |= dict.fromkeys(map(str, self.catalog.left_out_in_vain(resolved.disabled)))
+            return resolved
+        return None
 
     def job(self, cell: Cell, seed: int) -> str:
-        """The job of a row and pair with a seed.
-
-        Its folds must be possible; and if there is a record, its corpora must still be those on disk.
-        """
+        """The job of a row and pair with a seed; its folds must be possible, and the corpora of a finished record unchanged."""
         one = replace(cell.resolved, config=cell.resolved.config.model_copy(update={"seed": seed}))
         job = one.digest()
         if job in self.resolved:
@@ -244,10 +221,8 @@ class Planner:
                     self.problems.append(Problem("C311", message, hint, self._place_of(row, path)))
 
     def _place_of(self, row: Overlay, path: str) -> Place:
-        found = at(row.layer, tuple(path.split(".")))
-        if found is not None:
-            return replace(found.place, path=path)
-        return next((replace(value.node.place, path=path) for value in row.values if value.path == path), self.request.root.start)
+        nodes = [at(row.layer, tuple(path.split("."))), *(value.node for value in row.values if value.path == path)]
+        return next((replace(node.place, path=path) for node in nodes if node is not None), self.request.root.start)
 
     def _reference(self) -> str:
         """The row that was named, or the first method."""
@@ -257,7 +232,6 @@ class Planner:
         return [*named, *methods, self.rows[0].name][0]
 
     def _needs(self) -> Needs:
-        """What the components of all configs are made of."""
         bounds = [(path, bound) for one in self.resolved.values() for path, bound in one.components.items()]
         single = {bound.distribution for _, bound in bounds if bound.use.startswith("file:")}
         packages = {bound.spec.factory.partition(":")[0].partition(".")[0] for _, bound in bounds if not bound.use.startswith("file:")}
@@ -295,7 +269,7 @@ def _job_text(resolved: Resolved) -> str:
 
 
 def _absolute(dumped: object, value: object) -> object:
-    """Dumped parameters with those that are paths made absolute; a text that may be a name or a path stays as it is."""
+    """Dumped parameters with those that are paths made absolute."""
     if isinstance(dumped, dict):
         inner = dict(value) if isinstance(value, (BaseModel, Mapping)) else {}
         return {key: _absolute(child, inner.get(key)) for key, child in dumped.items()}

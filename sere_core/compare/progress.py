@@ -22,25 +22,20 @@ from sere_core.console import Speaker
 
 
 def grid(*titles: str) -> Table:
-    """A table of columns without lines."""
     table = Table.grid(padding=(0, 2))
     table.add_row(*(Text(title, style="bold") for title in titles))
     return table
 
 
 def duration(seconds: float) -> str:
-    """Roughly, as words.
-
-    >>> duration(12.4), duration(100), duration(9000)
-    ('12 s', '2 min', '2.5 h')
-    """
+    """Roughly, as words."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 class JobProgress:
-    """How far the missing jobs are, and how long they will take, from what finished jobs of their rows took; nothing is guessed."""
+    """How far the missing jobs are, and how long they will take, from what finished jobs of their rows took."""
 
     def __init__(self, plan: ComparePlan, folder: Path, missing: Collection[str], workers: int, speaker: Speaker) -> None:
         self._plan = plan
@@ -54,7 +49,7 @@ class JobProgress:
             self._note(job)
 
     def show(self, trials: int | None = None) -> None:
-        """Rows, pairs, seeds (and trials of each in a sweep), budget, what is there, and how long the rest will take."""
+        """What a dry run says."""
         if self._speaker.quiet:
             return
         plan, say, jobs = self._plan, self._speaker.say, len(self._jobs)
@@ -85,7 +80,6 @@ class JobProgress:
 
     @contextlib.contextmanager
     def bar(self) -> Iterator[None]:
-        """A bar with the time left, where there is a terminal."""
         if not self._speaker.interactive:
             yield
             return
@@ -96,7 +90,6 @@ class JobProgress:
         self._bar = None
 
     def ended(self, outcome: Outcome) -> None:
-        """Print a line for a job that is done or has failed."""
         self._missing.pop(outcome.job, None)
         if outcome.state == "done":
             outcome = replace(outcome, seconds=self._note(outcome.job) or outcome.seconds)  # also where another process did it
@@ -111,7 +104,6 @@ class JobProgress:
             progress.update(task, completed=number, description=self._left())
 
     def _note(self, job: str) -> float | None:
-        """Remember what a finished job took."""
         seconds = run_seconds(record_of(self._folder, job))
         if seconds is not None:
             self._seconds[self._jobs[job].row].append(seconds)
@@ -134,11 +126,7 @@ class JobProgress:
 
 
 def finish(folder: Path, console: Console) -> int:
-    """Prove that the runs are comparable, print the table of what there is, and each failure as a line; 0 if every run is done.
-
-    Raises:
-        SereError: T506 for every difference that nothing explains and that is not allowed by name.
-    """
+    """Print the table of what there is, and each failure as a line; 0 if every run is done; T506 if the runs are not comparable."""
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables import build
     from sere_core.tables import print_tables

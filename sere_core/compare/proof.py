@@ -51,15 +51,13 @@ _OF_PAIRS = ("task", "corpora", "paths", "encoders")
 
 
 class Proof(NamedTuple):
-    """Differences that were allowed by name, as lines for the table; and all others, none if the table may stand."""
+    """Differences that were allowed by name, as lines for the table; and all others."""
 
     allowed: tuple[str, ...]
     refused: tuple[Problem, ...]
 
 
 class _Difference(NamedTuple):
-    """Rows that are not as the others in one thing, at one place; or a row that is not everywhere the same."""
-
     name: str
     rows: tuple[str, ...]
     against: str
@@ -68,12 +66,7 @@ class _Difference(NamedTuple):
 
 
 def prove(plan: ComparePlan, records: Mapping[str, Conditions]) -> Proof:
-    """Compare what records say of their runs; equal runs give no line at all.
-
-    Args:
-        plan: of the comparison.
-        records: job -> its conditions, for the jobs that are done.
-    """
+    """Compare the conditions of the jobs that are done (job -> conditions)."""
 
     def kind(one: _Difference) -> tuple[str, tuple[str, ...]]:
         """What makes one line of many places."""
@@ -167,13 +160,7 @@ def is_below(path: str, *others: str) -> bool:
 
 
 def is_explained(name: str, row: Row) -> bool:
-    """May this row differ from the others in `name`?
-
-    >>> row = Row("ours", "method", ("losses.adapt.params.margin", "train.batch.target"))
-    >>> names = ("config.losses.adapt.params.margin", "digests.streams.target", "components.losses.adapt.code")
-    >>> [is_explained(name, row) for name in names]
-    [True, True, False]
-    """
+    """May this row differ from the others in `name`?"""
     if is_below(name, *NEVER_EXPLAINED):
         return False
     if name.startswith("components."):
@@ -184,11 +171,7 @@ def is_explained(name: str, row: Row) -> bool:
 
 
 def allow_name(name: str) -> str:
-    """The name by which a difference is allowed: coarse where the parts belong together.
-
-    >>> allow_name("digests.features.all"), allow_name("components.losses.adapt.code"), allow_name("config.train.epochs")
-    ('digests.features', 'components.losses.adapt', 'config.train.epochs')
-    """
+    """The name by which a difference is allowed: coarse where the parts belong together."""
     if is_below(name, "digests.features", "digests.corpora"):
         return ".".join(name.split(".")[:2])
     return name.removesuffix(".code") if name.startswith("components.") else name

@@ -37,16 +37,13 @@ class RunFacts:
     """What tables, statistics and reports know of a finished run.
 
     Args:
-        protocol, selection, evidence: parts of the row's full name; see `sere_core.score.manifest`.
-        conditions: of the run, flat, for the proof; see `sere_core.compare.proof`.
-        digests: flat, e.g. {"folds": ..., "features.all": ..., "corpora.emodb": ..., "streams.labelled": ...}.
+        conditions, digests: flat; see `_conditions`.
         confusion: `[F, C, C]` by fold; rows true, columns predicted.
-        speakers: the S scored speakers, with `genders` ("female", "male" or None) and `speaker_folds` (the fold that scored each).
-        by_speaker: `[S, C, C]`.  None of the four where the corpus does not know speakers: they are empty then.
+        speakers: the S scored speakers, with `genders` and `speaker_folds` (the fold that scored each); empty where they are unknown.
+        by_speaker: `[S, C, C]`.
         openings: how many target labels were opened, by opener.
-        peak_mib: the most memory that the process held; None if unknown.
-        parameters: how many numbers were trained; None if unknown.
-        clustering: by fold, what the scorer found of the embeddings of the scored utterances; see `sere_core.score.metrics`.
+        peak_mib, parameters: the most memory that the process held, and how many numbers were trained; None if unknown.
+        clustering: by fold, of the embeddings of the scored utterances; see `sere_core.score.metrics`.
     """
 
     job: str
@@ -73,18 +70,17 @@ class RunFacts:
 
     @cached_property
     def uar(self) -> float:
-        """The mean over folds of the unweighted average recall, in [0, 1]."""
         return float(uar(self.confusion).mean())
 
 
 @dataclass(frozen=True)
 class Results:
-    """A comparison's plan with what is there of its runs, or the line of why one is not, by (row, pair, seed).
+    """A comparison's plan with its runs, or the line of why one is missing, by (row, pair, seed).
 
     Args:
-        allowed: differences between records that were found and had been allowed by name, as lines.
+        allowed: differences between records that were allowed by name, as lines.
         refused: all other differences, which forbid a table (T506).
-        config: the reference row's resolved config, for "what was compared and how".
+        config: the reference row's resolved config.
     """
 
     plan: ComparePlan
@@ -96,26 +92,21 @@ class Results:
 
     @property
     def failure_lines(self) -> list[str]:
-        """The failures with their places."""
         return [f"failed: {row} {pair} seed {seed}: {line}" for (row, pair, seed), line in self.failures.items()]
 
     def of_row(self, name: str) -> list[RunFacts]:
         return [run for (row, _, _), run in self.runs.items() if row == name]
 
     def check(self) -> None:
-        """May its rows share a table?
-
-        Raises:
-            SereError: T506 for every difference that nothing explains and that is not allowed by name.
-        """
+        """T506 for every difference that nothing explains and that is not allowed by name."""
         if self.refused:
             raise SereError(*self.refused)
 
 
 def read_results(folder: Path) -> Results:
-    """The plan of a comparison, the facts of all records that are finished and sound, and the proof that their rows are comparable.
+    """The plan of a comparison, its finished and sound records, and the proof that their rows are comparable.
 
-    A record that is damaged, or was changed after it was finished, counts as missing, and `failures` says so; the others go on.
+    A record that is damaged, or was changed after it was finished, counts as missing, and `failures` says so.
 
     Raises:
         SereError: T505 if the folder holds no plan, or a damaged one.
@@ -145,11 +136,7 @@ def read_results(folder: Path) -> Results:
 
 
 def read_facts(folder: Path) -> RunFacts:
-    """The facts of a finished record; its folder is named after its job.
-
-    Raises:
-        SereError: T505 if a file is missing, damaged or was changed afterwards, or the record is of another job.
-    """
+    """The facts of a finished record; T505 if a file is missing, damaged or was changed, or the record is of another job."""
     try:
         contents = read_verified(folder)
         manifest, scores = (json.loads(contents[name]) for name in ("manifest.json", "scores.json"))
@@ -203,11 +190,7 @@ def _counts(lists: Sequence[Sequence[Sequence[int]]], size: int) -> Counts:
 
 
 def _conditions(manifest: Data, digests: Mapping[str, str], config: bytes, folds: bytes) -> dict[str, str]:
-    """What the record says of the conditions of its run, flat; the proof compares these.
-
-    Names begin with what they are of: `config.`, `digests.`, `components.`, `versions.`, `seeds.`, `machine.`, or are `classes` and
-    `selection`.
-    """
+    """The conditions of a run, flat, for the proof: `config.`, `digests.`, `components.`, `versions.`, `seeds.`, `machine.`, ..."""
     found = {**_of_config(_SEED.sub(b"", config, count=1)), **_of_folds(folds), "selection": manifest["selection"]}
     for name, value in digests.items():
         section, _, part = name.partition(".")

@@ -19,7 +19,7 @@ _NAMED = ("corpora", "encoders", "losses", "hooks")
 
 @dataclass(frozen=True)
 class Value:
-    """One value of an axis: what the row's name gets, and what is laid or put."""
+    """One value of an axis: what the row's name gets, and what is put at the path; without a path, what is laid over the row."""
 
     word: str
     node: Node
@@ -28,7 +28,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Overlay:
-    """One row before it meets a pair: what is laid over the base, the values of the axes on top of it, and the paths that it changes.
+    """One row before it meets a pair: what is laid over the base, then the values of its axes, and the paths that both change.
 
     `origin` is the name in `rows` that it was crossed from.
     """
@@ -42,15 +42,11 @@ class Overlay:
 
     @property
     def called(self) -> tuple[str, ...]:
-        """What floor, ceiling and reference may call it, beside its name: the row and the values that it was crossed from."""
+        """What floor, ceiling and reference may call it, beside its name."""
         return (self.origin, *(value.word for value in self.values))
 
     def lay(self, tree: Node) -> Node:
-        """The tree with this row's changes.
-
-        Raises:
-            SereError: C305 if there is no such place.
-        """
+        """The tree with this row's changes; C305 if there is no such place."""
         tree = laid(tree, self.layer)
         for value in self.values:
             tree = laid(tree, value.node) if value.path is None else put(tree, value.path, value.node)
@@ -59,8 +55,6 @@ class Overlay:
 
 @dataclass(frozen=True)
 class Pair:
-    """One pair: its name, and what is laid over the base for it."""
-
     name: str
     layer: Node
 
@@ -72,10 +66,9 @@ def laid(tree: Node, layer: Node) -> Node:
 
 
 def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overlay]:
-    """Every row, in the order of the table.
+    """Every row, in the order of the table; `tree` is the base with what is set for every run.
 
-    An axis passes over rows that do not have what it varies: a loss's parameter, in a row without that loss.  `tree` is the base
-    with what is set for every run.
+    An axis passes over rows that do not have what it varies: a loss's parameter, in a row without that loss.
     """
     comparison = request.comparison
     given = request.root.child("rows")
@@ -113,7 +106,7 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
 
 
 def pairs_of(request: Request, tree: Node, problems: list[Problem]) -> list[Pair]:
-    """Every pair, in the order of the table; none at all where the base's own is meant."""
+    """Every pair, in the order of the table; none where the base's own is meant."""
     given = request.root.child("pairs")
     if given is None or given.value is None:
         return []
@@ -171,11 +164,7 @@ def _axes(request: Request, problems: list[Problem]) -> dict[str, list[Value]]:
 
 
 def _label(path: str, paths: Sequence[str]) -> str:
-    """The shortest end of the path that tells the axes apart; `use` is left out.
-
-    >>> _label("losses.adapt.use", ["losses.adapt.use"]), _label("losses.a.weight", ["losses.a.weight", "losses.b.weight"])
-    ('adapt', 'a.weight')
-    """
+    """The shortest end of the path that tells the axes apart; `use` is left out."""
 
     def parts(one: str) -> list[str]:
         words = one.split(".")

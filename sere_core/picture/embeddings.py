@@ -1,7 +1,6 @@
 """Where runs put the scored utterances: one t-SNE panel for each run, as in Fig. 3 of SERE (arXiv 2604.07417).
 
-A panel is coloured by the emotion that its run predicted.  The true emotions of the target stay sealed: a picture could be looked
-at before a choice is made.  Squares are S_l, whose labels are known.
+Circles have the colour of the predicted emotion, since the true ones are sealed; squares are S_l, coloured by label.
 """
 
 from __future__ import annotations
@@ -10,17 +9,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from sklearn.manifold import TSNE
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from sere_core.score.records import Record
 from sere_registry.errors import Place, error
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
 #: one for each class, told apart with any colour vision (Okabe & Ito), darker where white shows through
 COLOURS = ("#d55e00", "#0072b2", "#e3a900", "#8b2fc9", "#009e73", "#cc79a7", "#56b4e9", "#6b6b6b")
@@ -44,11 +44,7 @@ class Panel:
 
 
 def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
-    """A record's panel.
-
-    Raises:
-        SereError: T505 if it is no finished record, or has no embeddings of this fold.
-    """
+    """A record's panel; T505 if it is no finished record, or has no embeddings of this fold."""
     record = Record.read(folder)
     path = folder / "embeddings" / f"fold-{fold}.npz"
     if not path.is_file():
@@ -74,11 +70,7 @@ def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
 
 
 def flat(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float64]:
-    """t-SNE (van der Maaten & Hinton 2008) of standardised embeddings to `[N, 2]`; the same for the same points and seed."""
-    from sklearn.manifold import TSNE
-    from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
-
+    """t-SNE (van der Maaten & Hinton 2008) of standardised embeddings to `[N, 2]`, the same for the same points and seed."""
     values = StandardScaler().fit_transform(np.asarray(points, dtype=np.float64))
     if len(points) < 4 or not values.any():  # nothing to map: too few, or all at one place
         return np.pad(values[:, :2], ((0, 0), (0, max(0, 2 - values.shape[1]))))
@@ -90,9 +82,6 @@ def flat(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float64]:
 
 def draw(panels: Sequence[Panel], seed: int = 0) -> Figure:
     """The figure of all panels, with one legend."""
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
     columns = min(len(panels), 4)
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(3.9 * columns + 0.4, 4.25 * rows + 1.15), layout="constrained")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import matplotlib
+from matplotlib.figure import Figure
 
 from sere_registry.errors import Place, error
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from sere_registry.files import atomic_path
 
 #: suffix -> what keeps the file the same from call to call
 FORMATS: dict[str, dict[str, str | None]] = {
@@ -19,11 +19,7 @@ FORMATS: dict[str, dict[str, str | None]] = {
 
 
 def picture_path(text: str) -> Path:
-    """The path of a picture, checked before anything is computed.
-
-    Raises:
-        SereError: C302 if its suffix names no format.
-    """
+    """The path of a picture, checked before anything is computed; C302 if its suffix names no format."""
     path = Path(text)
     if path.suffix.lower() not in FORMATS:
         raise error("C302", f"'{text}' is no picture", f"end it in {', '.join(FORMATS)}", Place(path="-o"))
@@ -31,15 +27,7 @@ def picture_path(text: str) -> Path:
 
 
 def save(figure: Figure, path: Path, title: str = "", *, dpi: int = 160, **options: str | bool) -> None:
-    """Write a figure, whole or not at all, to a path that `picture_path` takes; the title is for those who cannot see it.
-
-    Raises:
-        SereError: X704 or X705.
-    """
-    import matplotlib
-
-    from sere_registry.files import atomic_path
-
+    """Write a figure to a path that `picture_path` takes; the title is for those who cannot see it; X704 or X705."""
     form = path.suffix.lower()
     metadata = {**FORMATS[form], **({"Title": title} if title else {})}
     with atomic_path(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "sere", "svg.fonttype": "none"}):

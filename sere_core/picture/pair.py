@@ -68,11 +68,7 @@ class Pair:
 
 
 def trained_folds(resolved: Resolved, plan: Plan, command: Sequence[str]) -> list[int]:
-    """The folds of this config with a final checkpoint, found without torch.
-
-    Raises:
-        SereError: T505 if there is none; C311 if the config has no resonance field.
-    """
+    """The folds of this config with a final checkpoint, found without torch; T505 if there is none, C311 without a resonance field."""
     if resolved.config.resonance is None:
         raise error("C311", "this config has no resonance field", "add `resonance: {use: irf}`", resolved.place("resonance"))
     folder = folder_of(resolved)
@@ -87,11 +83,7 @@ def trained_folds(resolved: Resolved, plan: Plan, command: Sequence[str]) -> lis
 
 
 def find(fold: Fold, names: Iterable[str]) -> list[tuple[str, Recording]]:
-    """(stream, recording) of each id, which may stand behind its corpus: `emodb/03a01Wa`.
-
-    Raises:
-        SereError: C302 for every id that the fold does not have, or has twice.
-    """
+    """(stream, recording) of each id, which may stand behind its corpus: `emodb/03a01Wa`; C302 for unknown and ambiguous ones."""
     known: dict[str, dict[str, tuple[str, Recording]]] = {}
     for stream in STREAMS:
         for recording in getattr(fold, stream):
@@ -117,7 +109,7 @@ def find(fold: Fold, names: Iterable[str]) -> list[tuple[str, Recording]]:
 
 
 def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str, Recording]], speaker: Speaker) -> Pair:
-    """Encode two utterances with a fold's final network, and ask its field.
+    """Encode two utterances with a fold's final network, and compute its field.
 
     Raises:
         SereError: B403 if the field has no map of frames; T505 if record and data do not belong together.

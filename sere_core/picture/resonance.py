@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sere_core.picture.pair import Pair, Voice
@@ -20,40 +21,39 @@ Floats = NDArray[np.floating]
 
 #: colours of a, of b, of secondary text, of lines beside it, and of R: dark is resonant, so that lines show on white
 COLOURS, GREY, PALE, MAP = ("#12657a", "#b4471f"), "#6b6b6b", "#c9c9c9", "magma_r"
+_STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.bottom": False,
+    "axes.edgecolor": PALE,
+    "xtick.color": PALE,
+    "ytick.color": PALE,
+    "xtick.labelcolor": GREY,
+    "ytick.labelcolor": GREY,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 7,
+}
 
 #: periodicity from which on f0 is drawn
 VOICED = 0.5
-_OCTAVES = tuple(float(np.log2(hertz)) for hertz in (60, 80, 100, 120, 150, 200, 250, 300, 400, 500, 600, 800))
-_SECONDS = FuncFormatter(lambda x, _: f"{x:g} s")
 
 
-# strips: one contour of an utterance over time
-
-
-@dataclass(frozen=True)
-class Strip:
-    """One strip, whose values lie evenly over the length of an utterance or, for bursts, at the encoder's frames; NaN for nothing.
-
-    Of `ticks` the first and the last that fit are drawn; without any, ticks stand wherever it looks well.
-    """
+class Strip(NamedTuple):
+    """One contour of an utterance, NaN where there is nothing: evenly over its length or, of bursts, at the encoder's frames."""
 
     title: str
     unit: str
     height: float
     values: Callable[[Voice], Floats]
-    tick: Callable[[float, int], str] = lambda value, _: f"{value:g}"
-    ticks: tuple[float, ...] = ()
 
 
 def _wave(voice: Voice) -> Floats:
-    top = float(np.abs(voice.samples).max()) or 1.0
-    return voice.samples / top
+    return voice.samples / (float(np.abs(voice.samples).max()) or 1.0)
 
 
 def _pitch(voice: Voice) -> Floats:
-    """log2 of f0 where there is voice."""
-    f0, voiced = voice.contours["f0"], voice.contours["periodicity"] >= VOICED
-    return np.where(voiced & (f0 > 0), np.log2(np.maximum(f0, 1.0)), np.nan)
+    f0 = voice.contours["f0"]
+    return np.where((voice.contours["periodicity"] >= VOICED) & (f0 > 0), f0, np.nan)
 
 
 def _energy(voice: Voice) -> Floats:
@@ -66,11 +66,12 @@ def _bursts(voice: Voice) -> Floats:
     return np.full(len(voice.times), np.nan) if voice.strength is None else voice.strength
 
 
-WAVE = Strip("wave", "", 1.15, _wave, tick=lambda value, _: "")
+WAVE = Strip("wave", "", 1.15, _wave)
+PITCH = Strip("log f0", "Hz", 1.0, _pitch)
 BURSTS = Strip("bursts e", "", 1.15, _bursts)
 STRIPS = (
     WAVE,
-    Strip("log f0", "Hz", 1.0, _pitch, lambda value, _: f"{2**value:.0f}", _OCTAVES),
+    PITCH,
     Strip("energy", "dB", 0.85, _energy),
     Strip("spectral tilt", "2nd MFCC", 0.85, lambda voice: voice.contours["mfcc2"]),
     Strip("centroid", "kHz", 0.85, lambda voice: voice.contours["centroid"] / 1000),
@@ -78,25 +79,23 @@ STRIPS = (
 )
 
 
-# the figure
-
-
 def draw(pair: Pair, lines: int = 40) -> Figure:
     """The figure of a pair; `lines` is how many of the matches of highlight frames are joined, the most resonant first."""
-    figure = Figure(figsize=(14.5, 9.2))
-    whole = figure.add_gridspec(1, 2, width_ratios=(1.2, 1), left=0.085, right=0.955, top=0.87, bottom=0.075, wspace=0.17)
-    span = max(pair.a.seconds, pair.b.seconds)
-    matches = _matches(pair)
-    drawn = matches[max(0, len(matches) - lines) :]
-    norm = Normalize(float(np.quantile(pair.resonance, 0.02)), float(pair.resonance.max()))
-    heights, middle = [strip.height for strip in STRIPS], len(STRIPS)
-    rows = whole[0].subgridspec(2 * middle + 1, 1, height_ratios=[*heights, 3.4, *heights[::-1]], hspace=0.16)
-    for side in (0, 1):
-        for place, strip in enumerate(STRIPS):
-            _strip(figure.add_subplot(rows[2 * middle - place if side else place]), strip, pair, side, span)
-    _links(figure.add_subplot(rows[middle]), pair, drawn, norm, span)
-    _heat(figure, whole[1], pair, matches, drawn, norm)
-    _titles(figure, pair)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(14.5, 9.2))
+        whole = figure.add_gridspec(1, 2, width_ratios=(1.2, 1), left=0.085, right=0.955, top=0.87, bottom=0.075, wspace=0.17)
+        span = max(pair.a.seconds, pair.b.seconds)
+        matches = _matches(pair)
+        drawn = matches[max(0, len(matches) - lines) :]
+        norm = Normalize(float(np.quantile(pair.resonance, 0.02)), float(pair.resonance.max()))
+        heights, middle = [strip.height for strip in STRIPS], len(STRIPS)
+        rows = whole[0].subgridspec(2 * middle + 1, 1, height_ratios=[*heights, 3.4, *heights[::-1]], hspace=0.16)
+        for side in (0, 1):
+            for place, strip in enumerate(STRIPS):
+                _strip(figure.add_subplot(rows[2 * middle - place if side else place]), strip, pair, side, span)
+        _links(figure.add_subplot(rows[middle]), pair, drawn, norm, span)
+        _heat(figure, whole[1], pair, matches, drawn, norm)
+        _titles(figure, pair)
     return figure
 
 
@@ -114,34 +113,31 @@ def _strip(axes: Axes, strip: Strip, pair: Pair, side: int, span: float) -> None
     step = 1 / 16_000 if strip is WAVE else voice.hop
     times = voice.times if strip is BURSTS else np.arange(len(values)) * step
     pooled = np.concatenate([strip.values(each) for each in voices])
-    pooled = pooled[np.isfinite(pooled)]
-    low, high = (float(pooled.min()), float(pooled.max())) if len(pooled) else (0.0, 1.0)
-    room = 0.08 * (high - low) or 1.0
-    axes.set(ylim=(low - room, high + room), xlim=(0, span))
+    low, high = (float(np.nanmin(pooled)), float(np.nanmax(pooled))) if np.isfinite(pooled).any() else (1.0, 2.0)
+    if strip is PITCH:
+        axes.set(ylim=(low / 1.1, high * 1.1), yscale="log")
+        axes.yaxis.set_minor_locator(MaxNLocator(1))
+    else:
+        room = 0.08 * (high - low) or 1.0
+        axes.set(ylim=(low - room, high + room))
     if strip is WAVE:
         edges = np.linspace(0, len(values), min(len(values), 1400) + 1).astype(int)[:-1]
         tops, floors = np.maximum.reduceat(values, edges), np.minimum.reduceat(values, edges)
         axes.fill_between(times[edges], floors, tops, color=colour, linewidth=0.3)
-    elif strip is BURSTS:
+    else:
+        axes.plot(times, values, color=colour, linewidth=1.2)
+    if strip is BURSTS:
         axes.fill_between(times, min(0.0, low), values, color=colour, alpha=0.25, linewidth=0)
-        axes.plot(times, values, color=colour, linewidth=1.1)
         if side == 0 and (pair.weights == 0).any():
             axes.plot(times, np.where(pair.weights > 0, values, np.nan), ".", color=colour, markersize=4)
-    else:
-        axes.plot(times, values, color=colour, linewidth=1.2, solid_capstyle="round")
-    axes.spines[["top", "right", "bottom"]].set_visible(False)
-    axes.spines["left"].set_color(PALE)
-    axes.tick_params(axis="y", labelsize=7, length=2, color=PALE, labelcolor=GREY)
+    axes.set_xlim(0, span)
+    axes.xaxis.set_major_formatter("{x:g} s")
     above, below = strip is WAVE and side == 0, strip is WAVE and side == 1  # the outer edges have the seconds
-    axes.tick_params(axis="x", labelsize=8, length=3 if strip is WAVE else 0, color=PALE, labelcolor=GREY)
     axes.tick_params(axis="x", top=above, labeltop=above, bottom=below, labelbottom=below)
-    axes.xaxis.set_major_formatter(_SECONDS)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    ticks = [value for value in strip.ticks if low - room <= value <= high + room]
-    axes.yaxis.set_major_locator(FixedLocator([ticks[0], ticks[-1]]) if ticks else MaxNLocator(2, min_n_ticks=1))
-    axes.yaxis.set_major_formatter(FuncFormatter(strip.tick))
+    axes.yaxis.set_major_locator(MaxNLocator(2, min_n_ticks=1))
+    axes.yaxis.set_major_formatter("" if strip is WAVE else "{x:g}")
     title = "bursts Σ|d|" if strip is BURSTS and not pair.weighed else strip.title
-    axes.set_ylabel(f"{title}\n{strip.unit}".strip(), rotation=0, ha="right", va="center", fontsize=8, labelpad=30)
+    axes.set_ylabel(f"{title}\n{strip.unit}".strip(), rotation=0, ha="right", va="center", fontsize=8)
     axes.yaxis.set_label_coords(-0.055, 0.5)
     axes.patch.set_alpha(0)
 
@@ -172,9 +168,8 @@ def _heat(figure: Figure, cell: SubplotSpec, pair: Pair, matches: NDArray[np.int
         width = 0.5 if fill == "white" else 0.6
         axes.plot(pair.b.times[j], pair.a.times[i], "o", markersize=size, color=fill, markeredgecolor=edge, markeredgewidth=width)
     axes.set(xlim=(across[0], across[-1]), ylim=(down[0], down[-1]))
-    axes.tick_params(labelsize=8, length=3, color=PALE, labelcolor=GREY)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(_SECONDS)
+        axis.set_major_formatter("{x:g} s")
         axis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("b", color=COLOURS[1], fontsize=11, fontweight="bold", labelpad=-2)
     axes.set_ylabel("a", color=COLOURS[0], fontsize=11, fontweight="bold", rotation=0, labelpad=8)
@@ -189,7 +184,6 @@ def _heat(figure: Figure, cell: SubplotSpec, pair: Pair, matches: NDArray[np.int
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, cax=figure.add_subplot(grid[3, 0]), orientation="horizontal")
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(labelsize=8, length=2, color=PALE, labelcolor=GREY)
     text = "resonance R;  dots: what the highlight frames of a are aligned with most, coloured where a line is drawn"
     bar.set_label(text, fontsize=8, color=GREY)
 

@@ -12,7 +12,6 @@ from sere_core.cli import main, parser
 from sere_core.compare.grammar import Comparison, Flags, Tune
 from sere_core.compare.planning import Planned, plan_comparison
 from sere_core.compare.proof import EXPLAINED_BY, NEVER_EXPLAINED
-from sere_core.compare.stats.bootstrap import expanded_percentile
 from sere_core.compare.stats.paired import least
 from sere_core.compare.tables import SHAPES
 from tests.docs.pages import DOCS, blocks, fences
@@ -81,15 +80,6 @@ def test_the_numbers_of_units_follow_from_the_test_and_holm() -> None:
     head, _, units = (cells(line) for line in re.findall(r"^\| rows beside .*\n.*\n.*$", TEXT, re.MULTILINE)[0].splitlines())
     for family, count in zip(map(int, head[1:]), map(int, units[1:]), strict=True):
         assert least(count) * family < 0.05 <= least(count - 1) * family
-
-
-def test_coverage_is_what_was_measured() -> None:
-    """The page repeats the numbers of the docstring that measured them."""
-    measured = " ".join((expanded_percentile.__doc__ or "").split())
-    said = dict(re.findall(r"(\d+) % (?:of cases )?with (\d+)", measured))
-    head, _, expanded, plain = (cells(line) for line in re.findall(r"^\| speakers of .*\n.*\n.*\n.*$", TEXT, re.MULTILINE)[0].splitlines())
-    assert [said[each.removesuffix(" %")] for each in expanded[1:]] == head[1:]
-    assert all(f"{each.removesuffix(' %')})" in measured for each in plain[1:])
 
 
 def test_the_shown_table_adds_up() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
@@ -12,9 +14,19 @@ from markupsafe import Markup
 
 from sere_core.compare.reading import Results, read_results
 from sere_core.compare.report import words
-from sere_core.compare.report.figures import draw_bars, draw_confusion, draw_critical
+from sere_core.compare.report.figures import (
+    History,
+    agreements,
+    draw_bars,
+    draw_confusion,
+    draw_critical,
+    draw_diagnostics,
+    draw_losses,
+    draw_maps,
+    history,
+    sample,
+)
 from sere_core.compare.report.studio import Picture, Studio
-from sere_core.compare.report.training import History, agreements, draw_diagnostics, draw_losses, draw_maps, history, sample
 from sere_core.compare.stats.paired import ALPHA
 from sere_core.compare.stats.summary import Summary
 from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, percent, write_tables
@@ -25,18 +37,16 @@ TEMPLATE = Path(__file__).parent / "template"
 
 #: rows beside the reference whose confusion matrices are shown at once; pairs whose embeddings are mapped
 BEST, MAPPED = 3, 3
-#: the largest file that is put into the page as it is, in bytes
-LARGEST = 1_500_000
+KINDS = {".svg": "svg+xml", ".png": "png"}
 
 _OWN = ("bars-", "critical-difference", "confusion-", "losses-", "diagnostic-", "map-")
 
 
 def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) -> Path:
-    """Write `report.html`, figures and tables into a comparison's folder, from its records alone; the same records give the same bytes.
+    """Write `report.html`, figures and tables into a comparison's folder, from its records alone.
 
     Raises:
-        SereError: T505 if the folder holds no comparison; T506 or T508 if its rows do not share a table; X704 or X705 if the report
-            cannot be written.
+        SereError: T505 if the folder holds no comparison; T506 or T508 if its rows share no table; X704 or X705.
     """
     tell("reading records")
     results = read_results(folder)
@@ -52,9 +62,8 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         if path.suffix in (".png", ".svg") and path.stem.startswith(_OWN) and path.stem not in studio.drawn:
             path.unlink(missing_ok=True)
     tell("page")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    spare = {"trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined, **spare)
     environment.filters["typeset"] = typeset
     ranks, runs = summary.ranking, results.runs.values()
     text = environment.get_template("report.html.j2").render(
@@ -85,14 +94,8 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
 
 
 def typeset(text: str) -> str:
-    """A cell's text with the signs that a page has.
-
-    >>> typeset("-"), typeset("-2.8"), typeset("a-b")
-    ('–', '−2.8', 'a-b')
-    """
-    if text == "-":
-        return "–"
-    return f"{words.MINUS}{text[1:]}" if text[:1] == "-" and text[1:2].isdigit() else text
+    """A cell's text with the signs that a page has."""
+    return "–" if text == "-" else re.sub(r"^-(?=\d)", words.MINUS, text)
 
 
 def verdict_table(summary: Summary) -> Table | None:
@@ -194,14 +197,12 @@ def _mapped(studio: Studio, results: Results, row: str, pair: str) -> dict[str, 
 
 
 def given(folder: Path) -> list[Picture]:
-    """The maps of resonance in `folder`, each with the text beside it as its caption: as SVG, or where that is too large as PNG."""
+    """The maps of resonance in `folder`, each with the text beside it as its caption."""
     found = []
     for text in sorted(folder.glob("resonance-*.txt")):
         caption = text.read_text(encoding="utf-8").strip()
-        path, kind = text.with_suffix(".svg"), "svg+xml"
-        if path.stat().st_size > LARGEST:
-            path, kind = text.with_suffix(".png"), "png"
-        url = f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+        path = min(text.with_suffix(".svg"), text.with_suffix(".png"), key=lambda each: each.stat().st_size if each.exists() else math.inf)
+        url = f"data:image/{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
         image = Markup('<img src="{}" alt="Resonance map: {}">').format(url, caption)
         found.append(Picture(text.stem, image, caption))
     return found

@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import matplotlib
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from sere_core.picture.files import save
 
 INK, LINE, PAPER = "#1d222b", "#cdd2da", "#fdfefe"
 
@@ -63,11 +63,6 @@ class Studio:
 
     def draw(self, name: str, size: tuple[float, float], paint: Callable[[Figure], None], alt: str, caption: str = "") -> Picture:
         """What `paint` draws on a new figure of that size in inches (96 CSS pixels each); `alt` says what it shows."""
-        import matplotlib
-        from matplotlib.figure import Figure
-
-        from sere_core.picture.files import save
-
         name = slug(name)
         self.tell(name)
         self.drawn.add(name)

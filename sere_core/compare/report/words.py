@@ -37,18 +37,7 @@ def headline(summary: Summary) -> list[str]:
 
 
 def sentence(verdict: Verdict, family: int = 1) -> str:
-    """A verdict as sentences; `family` is for how many rows Holm corrects.
-
-    >>> from sere_core.compare.stats.bootstrap import Interval
-    >>> counts = dict(n=18, units=9, pairs=6, wins=10, ties=0, losses=8)
-    >>> numbers = dict(difference=0.004, interval=Interval(-0.009, 0.017, "speakers", 30), p_holm=0.4, smallest_detectable=0.021)
-    >>> found = Verdict(row="a", reference="b", **counts, **numbers, p_pairs=0.4, shown="no difference shown")
-    >>> first, second = sentence(found).split(". ", 1)
-    >>> print(first.replace("\\u00a0", " "))
-    No difference from b shown: +0.4 points (95 % interval −0.9 to +1.7; p = 0.40 after Holm's correction; 10 won, 8 lost of 18 runs)
-    >>> print(second)
-    The smallest difference that 9 seeded draws show with 80 % power is 2.1 points.
-    """
+    """A verdict as sentences; `family` is for how many rows Holm corrects."""
     if verdict.difference is None:
         return f"It shares no run with {verdict.reference}: nothing can be said."
     interval = ""
@@ -83,8 +72,7 @@ def chance(p: float) -> str:
 
 def p_equals(p: float) -> str:
     """As an equation that is not broken at the end of a line."""
-    text = chance(p)
-    return f"p\u00a0<\u00a0{text[1:]}" if text.startswith("<") else f"p\u00a0=\u00a0{text}"
+    return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{chance(p)}"
 
 
 def count(number: int, noun: str) -> str:
@@ -128,19 +116,16 @@ def digests(results: Results) -> Table:
     fair = {row.name for row in plan.rows if row.role != "ceiling"}
     lines = []
     for name in sorted({name for facts in runs.values() for name in facts.digests}):
-        by_place: dict[tuple[str, int], dict[str, str]] = {}
-        for (row, pair, seed), facts in runs.items():
-            if name in facts.digests:
-                by_place.setdefault((pair, seed), {})[row] = facts.digests[name]
-        held = [value for here in by_place.values() for value in here.values()]
-        compared = [[value for row, value in here.items() if row in fair] for here in by_place.values()]
-        agree = [len(set(values)) == 1 for values in compared if len(values) > 1]
-        different = set[str]()
-        for here in by_place.values():
+        held = {place: facts.digests[name] for place, facts in runs.items() if name in facts.digests}
+        agree, different = list[bool](), set[str]()
+        for pair, seed in dict.fromkeys(place[1:] for place in held):
+            here = {row: held[row, pair, seed] for row in (row.name for row in plan.rows) if (row, pair, seed) in held}
+            compared = {value for row, value in here.items() if row in fair}
+            agree += [len(compared) == 1] if len(fair & here.keys()) > 1 else []
             usual = here.get(plan.reference) or Counter(here.values()).most_common(1)[0][0]
             different |= {row for row, value in here.items() if value != usual}
         rows = ", ".join(row.name for row in plan.rows if row.name in different) or "none"
-        lines.append(line(name, str(len(held)), str(len(set(held))), f"{sum(agree)} of {len(agree)}", rows))
+        lines.append(line(name, str(len(held)), str(len(set(held.values()))), f"{sum(agree)} of {len(agree)}", rows))
     heads = ("runs that hold it", "different values", "pairs and seeds where all agree")
     columns = (Column("digest of"), *map(Column, heads), Column("rows that differ", text=True))
     return Table("digests", "Digests in the records. “All” are the rows that are no ceilings.", columns, (tuple(lines),))

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sere_core.compare.report.figures import FILL, pooled
+from sere_core.compare.report.figures import FILL, Sample, agreements, history, over_runs, pooled
 from sere_core.compare.report.page import TEMPLATE
 from sere_core.compare.report.studio import COLOURS, Studio, slug
-from sere_core.compare.report.training import Sample, agreements, history, over_runs
 
 
 def colours() -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sere_core.cli import run_main
-from sere_core.compare.report.training import sample
+from sere_core.compare.report.figures import sample
 from tests.end_to_end.conftest import TINY
 
 
