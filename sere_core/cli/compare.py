@@ -247,7 +247,6 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
     Raises:
         SereError: the problems of all audio files, or of a cache that cannot be written.
     """
-    from sere_core.compare.extraction import extract_features
     from sere_core.compare.jobs import run_all
     from sere_core.compare.progress import JobProgress
 
@@ -263,11 +262,13 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
     ask = not arguments.yes and speaker.interactive and sys.stdin.isatty()
     if arguments.dry_run or (ask and input(f"start {len(missing)} runs? [Y/n] ").strip().lower() not in ("", "y", "yes")):
         return 0
+    from sere_core.compare.extraction import extract_features  # it imports torch
+
     try:
         extract_features((planned.resolved[job] for job in missing), speaker)
-        with progress.bar():
+        with speaker.bar("runs") as tell:
             for outcome in run_all(executor, folder, missing, speaker.say):
-                progress.ended(outcome)
+                tell(progress.ended(outcome), len(missing))
     except KeyboardInterrupt:
         print(f"\ninterrupted; what is done is kept; to go on: {shlex.join(arguments.words)}", file=sys.stderr)
         return 130

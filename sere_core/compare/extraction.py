@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from sere_core.config import Resolved
 from sere_core.console import Speaker
+from sere_core.features.store import extract_all
 from sere_core.plan import Plan, build_corpus, make_plan
+from sere_core.train.device import choose_device
 from sere_registry import BuildContext, Recording
 from sere_registry.errors import Problem, SereError
 
@@ -42,10 +44,6 @@ def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
 
 
 def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
-    """Plans that share their encoders: each recording once."""
-    from sere_core.features.store import extract_all
-    from sere_core.train.device import choose_device
-
     resolved = plans[0].resolved
     config = resolved.config
     device = choose_device(config.train.device, resolved.place("train.device"))

@@ -81,7 +81,6 @@ def _run(folder: Path, job: str) -> None:
 
 
 def failed(folder: Path, job: str, problem: Problem, trace: str = "", seconds: float = 0.0) -> Outcome:
-    """Note a failure in the comparison's folder."""
     place = f"{problem.place}: " if str(problem.place) else ""
     line = f"{place}[{problem.code}] {problem.message}"
     path = failure_file(folder, job)
@@ -204,7 +203,6 @@ class LocalProcesses:
         self.workers = max(1, workers or cores)
 
     def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
-        """See `Executor.run`."""
         processes = JobProcesses(folder, 1 if min(self.workers, len(jobs)) > 1 else None)
 
         def outcome(job: str) -> Outcome:

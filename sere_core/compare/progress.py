@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Collection
 from pathlib import Path
 from statistics import fmean
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from sere_core.compare.jobs import Outcome
 from sere_core.compare.plan import ComparePlan, record_of, run_seconds
+from sere_core.compare.reading import read_results
+from sere_core.compare.tables import build
 from sere_core.console import Speaker
+from sere_core.tables import print_tables
 
 
 def grid(*titles: str) -> Table:
@@ -44,12 +44,10 @@ class JobProgress:
         self._missing = dict.fromkeys(missing)
         self._total = len(missing)
         self._seconds: dict[str, list[float]] = defaultdict(list)
-        self._bar: tuple[Progress, TaskID] | None = None
         for job in self._jobs.keys() - self._missing.keys():
             self._note(job)
 
     def show(self, trials: int | None = None) -> None:
-        """What a dry run says."""
         if self._speaker.quiet:
             return
         plan, say, jobs = self._plan, self._speaker.say, len(self._jobs)
@@ -66,42 +64,30 @@ class JobProgress:
             there = f"{len(mine - self._missing.keys())}/{len(mine)}"
             table.add_row(Text(row.name), Text(role), Text(", ".join(row.varied) or "nothing", overflow="fold"), Text(there))
         self._speaker.console.print(table)
-        tuning = [row.tuning for row in plan.rows if row.tuning != "none"]
-        if tuning:
-            say(f"tuning:  {tuning[0]}")
-        say(f"pairs:   {', '.join(plan.pairs)}")
-        say(f"seeds:   {', '.join(map(str, plan.seeds))}")
-        budget = ", ".join(f"{name} {'one pass over T_u' if value is None else value}" for name, value in plan.budget.items())
-        say(f"budget:  {budget}")
-        if plan.allow:
-            say(f"allowed: differences in {', '.join(plan.allow)}")
-        say(f"time:    {self._left()} ({self._workers} at a time)")
-        say(f"folder:  {self._folder}")
+        for title, words in {
+            "tuning": next((row.tuning for row in plan.rows if row.tuning != "none"), ""),
+            "pairs": ", ".join(plan.pairs),
+            "seeds": ", ".join(map(str, plan.seeds)),
+            "budget": ", ".join(f"{name} {value or 'one pass over T_u'}" for name, value in plan.budget.items()),
+            "allowed": ", ".join(plan.allow),
+            "time": f"{self._left()} ({self._workers} at a time)",
+            "folder": str(self._folder),
+        }.items():
+            if words:
+                say(f"{title + ':':<8} {words}")
 
-    @contextlib.contextmanager
-    def bar(self) -> Iterator[None]:
-        if not self._speaker.interactive:
-            yield
-            return
-        columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=self._speaker.console, transient=True) as progress:
-            self._bar = (progress, progress.add_task(self._left(), total=self._total))
-            yield
-        self._bar = None
-
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: Outcome) -> int:
+        """Say how a job ended; returns how many have."""
         self._missing.pop(outcome.job, None)
         if outcome.state == "done":
-            outcome = replace(outcome, seconds=self._note(outcome.job) or outcome.seconds)  # also where another process did it
-            ending = f": {self._score(outcome.job)} ({duration(outcome.seconds)})"
+            seconds = self._note(outcome.job) or outcome.seconds  # also where another process did it
+            ending = f": {self._score(outcome.job)} ({duration(seconds)})"
         else:
             ending = f" FAILED: {outcome.line}"
         number = self._total - len(self._missing)
-        left = f"; time left: {self._left()}" if self._missing and self._bar is None else ""
+        left = f"; time left: {self._left()}" if self._missing else ""
         self._speaker.say(f"{number}/{self._total} {self._jobs[outcome.job].place}{ending}{left}")
-        if self._bar is not None:
-            progress, task = self._bar
-            progress.update(task, completed=number, description=self._left())
+        return number
 
     def _note(self, job: str) -> float | None:
         seconds = run_seconds(record_of(self._folder, job))
@@ -127,10 +113,6 @@ class JobProgress:
 
 def finish(folder: Path, console: Console) -> int:
     """Print the table of what there is, and each failure as a line; 0 if every run is done; T506 if the runs are not comparable."""
-    from sere_core.compare.reading import read_results
-    from sere_core.compare.tables import build
-    from sere_core.tables import print_tables
-
     results = read_results(folder)
     try:
         results.check()

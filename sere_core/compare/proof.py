@@ -69,7 +69,6 @@ def prove(plan: ComparePlan, records: Mapping[str, Conditions]) -> Proof:
     """Compare the conditions of the jobs that are done (job -> conditions)."""
 
     def kind(one: _Difference) -> tuple[str, tuple[str, ...]]:
-        """What makes one line of many places."""
         return allow_name(one.name), one.rows
 
     allowed, refused = [], []

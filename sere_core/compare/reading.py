@@ -98,7 +98,6 @@ class Results:
         return [run for (row, _, _), run in self.runs.items() if row == name]
 
     def check(self) -> None:
-        """T506 for every difference that nothing explains and that is not allowed by name."""
         if self.refused:
             raise SereError(*self.refused)
 
@@ -219,7 +218,6 @@ def _of_config(config: bytes) -> Mapping[str, str]:
 
 @functools.lru_cache(maxsize=256)
 def _of_folds(data: bytes) -> Mapping[str, str]:
-    """Of folds, which the rows of one pair and seed share."""
     task = json.loads(data)
     found = {"classes": ", ".join(task["classes"])}
     for name in ("labelled", "source", "target", "test"):

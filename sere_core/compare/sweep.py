@@ -17,11 +17,10 @@ from rich.text import Text
 
 from sere_core.compare.grammar import Flags, Request, Tune, read_request
 from sere_core.compare.plan import ComparePlan, Job, Row, is_done, read_failure, record_of, write_json
-from sere_core.compare.planning import Cell, Planned, Planner
+from sere_core.compare.planning import Cell, Planned, Planner, Value, laid, plain, shortest
 from sere_core.compare.progress import grid
 from sere_core.compare.proof import is_below
 from sere_core.compare.reading import Results
-from sere_core.compare.rows import Value, laid, plain, shortest
 from sere_core.compare.stats.summary import spread
 from sere_core.config import Resolved
 from sere_core.config.nodes import Node, at, noted
@@ -164,7 +163,6 @@ class Place:
     trials: tuple[Trial, ...]
 
     def listed(self, **more: object) -> dict[str, object]:
-        """For JSON."""
         return {"row": self.row, "pair": self.pair, "seed": self.seed, **more}
 
 
@@ -183,7 +181,6 @@ class Sweep:
         return self.planned.folder
 
     def write(self) -> None:
-        """Write the configs and the settings of all trials; X704 or X705."""
         self.planned.write_configs()
         listed = [place.listed(trials=[trial._asdict() for trial in place.trials]) for place in self.places]
         write_json(self.folder / TRIALS, {"tuning": self.tuning, "places": listed})
@@ -226,7 +223,6 @@ class _SweepPlanner(Planner):
         self.tune = tune
 
     def sweep(self) -> Sweep:
-        """Every row, pair and repeat; raises everything that is wrong."""
         rule, tune = self._rule(), self.tune
         places: list[Place] = []
         paths: dict[str, dict[str, None]] = {row.name: {} for row in self.rows}
@@ -358,7 +354,6 @@ def show_choices(sweep: Sweep, choices: Sequence[Choice], results: Results, spea
 
 
 def _spread_lines(results: Results) -> list[str]:
-    """For each row whose repeats are all there: their UARs, mean and deviation."""
     found, plan = [], results.plan
     for row in plan.rows:
         uars = {(pair, seed): run.uar for (name, pair, seed), run in results.runs.items() if name == row.name}
@@ -372,7 +367,6 @@ def _spread_lines(results: Results) -> list[str]:
 
 
 def _words(setting: Mapping[str, object]) -> str:
-    """Parameters without what they have in common; numbers short."""
     return ", ".join(
         f"{path.replace('.params.', '.').partition('.')[2]}={f'{value:.3g}' if isinstance(value, float) else value}"
         for path, value in setting.items()

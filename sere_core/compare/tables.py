@@ -82,7 +82,6 @@ def _full_name(row: Row, results: Results, usual: Mapping[str, str]) -> FullName
 
 
 def _features(results: Results, row: str) -> dict[str, str]:
-    """Pair -> the digest of the features of the row's runs."""
     runs: dict[str, set[tuple[tuple[str, str], ...]]] = {}
     for (name, pair, _), run in results.runs.items():
         if name == row:
@@ -184,14 +183,12 @@ class Source:
         return Line((Cell(name.label, below=("; ".join(filter(None, below)),)), *cells), name.parts)
 
     def chance(self, columns: Sequence[Column], stub: int = 1) -> Line:
-        """The line of what guessing reaches."""
         known = self.summary.chance
         mean = fmean(known.values()) if len(known) == len(self.plan.pairs) else None
         cells = [Cell("chance"), *[Cell("")] * (stub - 1), *(percent(known.get(pair)) for pair in self.plan.pairs), percent(mean)]
         return Line((*cells, *[Cell("")] * (len(columns) - len(cells))), {"row": "chance", "role": "chance"})
 
     def remarks(self) -> tuple[str, ...]:
-        """What must be said below every table."""
         lines = []
         for name in self.names.values():
             if name.parts["role"] == "ceiling":
@@ -208,7 +205,6 @@ class Source:
         return tuple(lines)
 
     def notes(self) -> tuple[str, ...]:
-        """All notes of a table of scores by pair."""
         missing = any(not row.complete for row in self.summary.rows)
         every = len(self.plan.seeds)
         seeds = f"Missing runs: a dash means no run; a number in parentheses says on how many of {every} seeds a value rests."
@@ -280,7 +276,6 @@ def verdict_columns(reference: str) -> tuple[Column, ...]:
 
 
 def _exact(ratio: float | None) -> float | None:
-    """In percent, for CSV."""
     return None if ratio is None else round(100 * ratio, 6)
 
 
@@ -399,7 +394,6 @@ def encoders(source: Source) -> Table:
 
 
 def classes(source: Source) -> Table:
-    """Recall by class, the mean over the pairs that score it."""
     every = {name for row in source.summary.rows for name in row.recall}
     order = list(dict.fromkeys(name for run in source.results.runs.values() for name in run.classes if name in every))
     columns = (ROW, *(Column(plain(name), (f"{plain(name)} recall",), "classes", ranked=True) for name in order))
@@ -409,7 +403,6 @@ def classes(source: Source) -> Table:
 
 
 def gender(source: Source) -> Table:
-    """UAR of the speakers of each gender, over the pairs where genders are known."""
     columns = (
         ROW,
         Column("female", ("female UAR",), "gender", ranked=True),
@@ -471,7 +464,6 @@ def part_names(rows: Sequence[str]) -> list[str]:
 
 
 def encoder_names(rows: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Row -> its two encoders, for the rows that are named so."""
     found = {row: _COMBINED.match(row) for row in rows}
     return {row: (match[1], match[2]) for row, match in found.items() if match}
 

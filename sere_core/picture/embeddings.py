@@ -81,7 +81,6 @@ def flat(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float64]:
 
 
 def draw(panels: Sequence[Panel], seed: int = 0) -> Figure:
-    """The figure of all panels, with one legend."""
     columns = min(len(panels), 4)
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(3.9 * columns + 0.4, 4.25 * rows + 1.15), layout="constrained")

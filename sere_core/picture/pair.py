@@ -6,24 +6,28 @@ import difflib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from sere_core.config import Resolved
+from sere_core.console import Speaker
 from sere_core.data.plan import Fold
+from sere_core.features import audio, contours
 from sere_core.plan import Plan
 from sere_core.run import folder_of
+from sere_core.score.records import RunFolder
+from sere_core.train.checkpoint import Checkpoint
+from sere_core.train.fold import load_state
+from sere_core.train.material import gather
+from sere_core.train.network import predicting
+from sere_core.train.whole import evaluating
 from sere_registry.errors import Place, Problem, SereError, error
+from sere_registry.protocols import Encoder
 from sere_registry.utterances import Recording
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from sere_core.console import Speaker
-    from sere_registry.batches import FrameMap
-    from sere_registry.protocols import Encoder
-
-    Array = NDArray[np.float32]
+Array = NDArray[np.float32]
 
 #: in which order an utterance is looked for, and what its stream is called
 STREAMS = ("labelled", "source", "target", "test")
@@ -68,7 +72,7 @@ class Pair:
 
 
 def trained_folds(resolved: Resolved, plan: Plan, command: Sequence[str]) -> list[int]:
-    """The folds of this config with a final checkpoint, found without torch; T505 if there is none, C311 without a resonance field."""
+    """The folds of this config with a final checkpoint; T505 if there is none, C311 without a resonance field."""
     if resolved.config.resonance is None:
         raise error("C311", "this config has no resonance field", "add `resonance: {use: irf}`", resolved.place("resonance"))
     folder = folder_of(resolved)
@@ -114,15 +118,6 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
     Raises:
         SereError: B403 if the field has no map of frames; T505 if record and data do not belong together.
     """
-    import torch
-
-    from sere_core.score.records import RunFolder
-    from sere_core.train.checkpoint import Checkpoint
-    from sere_core.train.fold import load_state
-    from sere_core.train.material import gather
-    from sere_core.train.network import predicting
-    from sere_core.train.whole import evaluating
-
     folder = folder_of(resolved)
     held = RunFolder(folder.parent, folder.name)
     plan.check_unchanged((held.read_json("manifest.json") or {"digests": {"corpora": {}}})["digests"]["corpora"], folder)
@@ -141,7 +136,7 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
             held_by = streams[stream]
             place = getattr(fold, stream).index(recording)  # streams keep the order of the fold
             sides.append(backbone.encode(held_by.collate([place], device)))
-        seen: FrameMap | None = None if field is None else field.frame_map(*sides)
+        seen = None if field is None else field.frame_map(*sides)
         if field is None or seen is None:
             what = f"'{name}' has no map of frames to draw" if field is not None else "this method leaves the resonance field out"
             raise error("B403", what, "fields that have one: irf, cosine, attention, dtw, sinkhorn", resolved.place("resonance"))
@@ -159,10 +154,6 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
 
 
 def _voice(recording: Recording, stream: str, resolved: Resolved, encoder: Encoder, frames: int, strength: Array | None) -> Voice:
-    import numpy as np
-
-    from sere_core.features import audio, contours
-
     options = resolved.config.features
     samples = audio.read(recording, options).samples
     times = (encoder.offset + np.arange(frames) / encoder.rate).astype(np.float32)

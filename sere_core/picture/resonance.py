@@ -107,7 +107,6 @@ def _matches(pair: Pair) -> NDArray[np.int64]:
 
 
 def _strip(axes: Axes, strip: Strip, pair: Pair, side: int, span: float) -> None:
-    """One contour of one utterance, on the scale that both share."""
     voices, colour = (pair.a, pair.b), COLOURS[side]
     voice, values = voices[side], strip.values(voices[side])
     step = 1 / 16_000 if strip is WAVE else voice.hop
@@ -159,7 +158,6 @@ def _links(axes: Axes, pair: Pair, drawn: NDArray[np.int64], norm: Normalize, sp
 
 
 def _heat(figure: Figure, cell: SubplotSpec, pair: Pair, matches: NDArray[np.int64], drawn: NDArray[np.int64], norm: Normalize) -> None:
-    """R, with the bursts of both along its sides."""
     grid = cell.subgridspec(4, 2, height_ratios=(0.09, 1, 0.055, 0.022), width_ratios=(1, 0.09), hspace=0.03, wspace=0.025)
     axes = figure.add_subplot(grid[1, 0])
     across, down = (_edges(voice.times) for voice in (pair.b, pair.a))
@@ -189,7 +187,6 @@ def _heat(figure: Figure, cell: SubplotSpec, pair: Pair, matches: NDArray[np.int
 
 
 def _edges(times: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The borders of frames, halfway between their centres."""
     step = float(times[1] - times[0]) if len(times) > 1 else 0.02
     return np.append(times - step / 2, times[-1] + step / 2).astype(np.float32)
 

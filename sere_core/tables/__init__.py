@@ -24,5 +24,4 @@ __all__ = ["FORMATS", "Cell", "Column", "Line", "Table", "print_tables", "render
 
 
 def render(table: Table, format: str) -> str:
-    """A table as the text of a file; `format` is one of `FORMATS`."""
     return FORMATS[format][1](table)

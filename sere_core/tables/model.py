@@ -106,7 +106,6 @@ class Table:
 
 
 def number(value: float | None, percent: bool = True, digits: int = 1) -> str:
-    """A value as it is shown, "-" for none."""
     return "-" if value is None else f"{100 * value if percent else value:,.{digits}f}"
 
 

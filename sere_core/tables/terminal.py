@@ -104,8 +104,6 @@ def _width(column: Column, cells: Sequence[Text], say: Say) -> int:
 
 
 def _layout(table: Table, widths: Sequence[int], width: int) -> tuple[int, int, list[list[int]]]:
-    """Blanks between columns, the width of names, and the columns of each block."""
-
     def fit(gap: int, name: int) -> tuple[tuple[int, int], int, int, list[list[int]]]:
         stub = [min(each, width if place else name) + gap for place, each in enumerate(widths[: table.stub])]
         blocks = table.blocks([each + gap for each in widths], width - sum(stub) + gap - 1)

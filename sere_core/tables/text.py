@@ -12,7 +12,6 @@ _ARROWS = {"better": " ↑", "worse": " ↓", "": ""}
 
 
 def markdown(table: Table) -> str:
-    """The table with its caption above and its notes below; best in bold, second underlined."""
     heads = [_escape(column.title) for column in table.columns]
     rules = [":---" if column.text else "---:" for column in table.columns]
     lines = [f"**{_escape(table.caption)}**", "", _row(heads), _row(rules)]

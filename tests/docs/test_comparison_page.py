@@ -12,7 +12,7 @@ from sere_core.cli import main, parser
 from sere_core.compare.grammar import Comparison, Flags, Tune
 from sere_core.compare.planning import Planned, plan_comparison
 from sere_core.compare.proof import EXPLAINED_BY, NEVER_EXPLAINED
-from sere_core.compare.stats.paired import least
+from sere_core.compare.stats.significance import least
 from sere_core.compare.tables import SHAPES
 from tests.docs.pages import DOCS, blocks, fences
 

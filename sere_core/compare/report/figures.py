@@ -21,7 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sere_core.compare.reading import Results
 from sere_core.compare.report.studio import COLOURS, DASHES, INK, LINE, MARKERS, PAPER, Picture, Studio, short
-from sere_core.compare.stats.ranks import Ranking
+from sere_core.compare.stats.significance import Ranking
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary
 from sere_core.picture.embeddings import flat
 
@@ -87,7 +87,6 @@ def _bar(axes: Axes, place: int, row: RowSummary, cell: PairSummary, reference: 
 
 
 def pooled(results: Results, row: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The classes of any pair and the counts `[C, C]` summed over the row's folds, seeds and pairs; pairs may differ in classes."""
     runs = [facts for (name, _, _), facts in results.runs.items() if name == row]
     classes = tuple(dict.fromkeys(each for facts in runs for each in facts.classes))
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
@@ -259,7 +258,6 @@ class Sample:
 
 
 def sample(record: Path) -> Sample | None:
-    """The sample of a record; None where there is none, or it is damaged."""
     try:
         with np.load(record / "embeddings" / "picture.npz", allow_pickle=False) as data:
             wide = {name: data[name].astype(np.float64) for name in ("initial", "trained")}

@@ -27,7 +27,7 @@ from sere_core.compare.report.figures import (
     sample,
 )
 from sere_core.compare.report.studio import Picture, Studio
-from sere_core.compare.stats.paired import ALPHA
+from sere_core.compare.stats.significance import ALPHA
 from sere_core.compare.stats.summary import Summary
 from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, percent, write_tables
 from sere_core.tables.model import Cell, Column, Table, number
@@ -62,8 +62,8 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         if path.suffix in (".png", ".svg") and path.stem.startswith(_OWN) and path.stem not in studio.drawn:
             path.unlink(missing_ok=True)
     tell("page")
-    spare = {"trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined, **spare)
+    environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["typeset"] = typeset
     ranks, runs = summary.ranking, results.runs.values()
     text = environment.get_template("report.html.j2").render(
@@ -155,8 +155,6 @@ def cluster_table(source: Source) -> Table | None:
 
 
 def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, object]:
-    """Every figure, by section of the page."""
-
     plan, reference = results.plan, summary.reference
     others = [row for row in summary.rows if row.row != reference and row.role != "ceiling" and row.mean is not None]
     others.sort(key=lambda row: -(row.mean.mean if row.mean else 0.0))

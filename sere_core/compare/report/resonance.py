@@ -7,6 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sere_core.compare.plan import ComparePlan, is_done, job_file
+from sere_core.config import load
+from sere_core.console import Speaker
+from sere_core.picture.files import save
+from sere_core.picture.pair import look, trained_folds
+from sere_core.picture.resonance import draw
+from sere_core.plan import make_plan
 from sere_registry.errors import SereError
 from sere_registry.files import write_atomically
 
@@ -16,13 +22,6 @@ def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list
 
     The first labelled utterance of S_l meets the first scored one of T_e, by id, in the first `count` pairs; `say` gets why one is missing.
     """
-    from sere_core.config import load
-    from sere_core.console import Speaker
-    from sere_core.picture.files import save
-    from sere_core.picture.pair import look, trained_folds
-    from sere_core.picture.resonance import draw
-    from sere_core.plan import make_plan
-
     plan, written = ComparePlan.read(folder), []
     for pair in plan.pairs[:count]:
         path = folder / "figures" / f"resonance-{re.sub('[^A-Za-z0-9_]+', '-', pair)}.png"

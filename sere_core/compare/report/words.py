@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from sere_core.compare.reading import Results
-from sere_core.compare.stats.paired import ALPHA
+from sere_core.compare.stats.significance import ALPHA
 from sere_core.compare.stats.summary import Summary, Verdict
 from sere_core.config.nodes import leaves
 from sere_core.tables import Cell, Column, Line, Table
@@ -17,7 +17,6 @@ MINUS = "−"
 
 
 def headline(summary: Summary) -> list[str]:
-    """The reference against the floor, and against the other methods."""
     roles = {row.row: row.role for row in summary.rows}
     turned = {"better": "is worse than", "worse": "is better than", "no difference shown": "is not shown to differ from"}
     lines = []
@@ -61,7 +60,6 @@ def sentence(verdict: Verdict, family: int = 1) -> str:
 
 
 def points(value: float | None) -> str:
-    """Percentage points with a sign."""
     return "–" if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
 
 
@@ -80,7 +78,6 @@ def count(number: int, noun: str) -> str:
 
 
 def settings(results: Results) -> dict[str, str]:
-    """The lines of "what and how"."""
     plan, runs = results.plan, results.runs.values()
     lines = {
         "comparison": plan.name,
@@ -111,7 +108,6 @@ def counted(runs: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
 
 
 def digests(results: Results) -> Table:
-    """What can be seen of equality in the records themselves, by digest."""
     plan, runs = results.plan, results.runs
     fair = {row.name for row in plan.rows if row.role != "ceiling"}
     lines = []
@@ -138,7 +134,6 @@ def varied(results: Results) -> Table:
 
 
 def line(*texts: str, role: str = "") -> Line:
-    """A line of a table of words, named by the first."""
     return Line(tuple(map(Cell, texts)), {"row": texts[0], "role": role})
 
 

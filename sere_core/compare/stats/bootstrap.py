@@ -14,9 +14,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
+from scipy.stats import binom
 
 from sere_core.compare.reading import Results, RunFacts
-from sere_core.compare.stats.paired import ALPHA
+from sere_core.compare.stats.significance import ALPHA
 from sere_core.rng import derive
 from sere_core.score.metrics import class_mean
 
@@ -95,8 +97,6 @@ def binomial_recalls(uniforms: Array, support: NDArray[np.int64], recall: Array)
     Resampling n utterances of which a share r was right gives a binomial(n, r) number of hits; `uniforms` `[B, C]` in (0, 1) are
     turned into it by inversion.  `support` and `recall` are `[C]`, with at least one utterance each.
     """
-    from scipy.stats import binom
-
     found: Array = binom.ppf(uniforms, support, recall) / support
     return found
 
@@ -118,8 +118,6 @@ def expanded_percentile(parts: Sequence[Array], clusters: Sequence[int]) -> tupl
     Raises:
         ValueError: no parts.
     """
-    from scipy.special import ndtr, stdtrit
-
     if not parts or len(parts) != len(clusters):
         raise ValueError("one array for each corpus, and at least one")
     if min(clusters) < 2:
@@ -182,7 +180,6 @@ class Replicates:
         return _interval([self._cell(row, pair, seeds) for pair, seeds in places.items()])
 
     def difference(self, row: str, reference: str, places: Places) -> Interval | None:
-        """Of the mean over pairs of the mean over seeds of `row` minus `reference`; see `interval`."""
         cells = []
         for pair, seeds in places.items():
             one, other = self._cell(row, pair, seeds), self._cell(reference, pair, seeds)
@@ -203,7 +200,6 @@ class Replicates:
         return self._cells[key]
 
     def _resample(self, target: str, places: list[tuple[str, str, int]]) -> None:
-        """Fill `_values` for the runs on one target corpus."""
         everybody = sorted({speaker for place in places for speaker in self._runs[place].speakers})
         column = {speaker: index for index, speaker in enumerate(everybody)}
         weights = draw_speakers(len(everybody), REPLICATES, 0, target)

@@ -15,8 +15,7 @@ import numpy as np
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results, RunFacts
 from sere_core.compare.stats.bootstrap import REPLICATES, Interval, Replicates, sides
-from sere_core.compare.stats.paired import ALPHA, Paired, holm, paired, smallest_detectable
-from sere_core.compare.stats.ranks import Ranking, rank_rows
+from sere_core.compare.stats.significance import ALPHA, Paired, Ranking, holm, paired, rank_rows, smallest_detectable
 from sere_core.score.metrics import from_confusion, uar
 
 Shown = Literal["better", "worse", "no difference shown"]
@@ -32,7 +31,6 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and deviation of `[n]` values, n at least 1 and all finite, else ValueError."""
     if not values or not all(math.isfinite(value) for value in values):
         raise ValueError("a spread needs at least one value, and finite ones")
     numbers = [float(value) for value in values]
@@ -82,12 +80,10 @@ class Verdict(Paired):
     """A row against the reference, over the (pair, seed) that have a record of both; the tests' units are draws.
 
     Args:
-        interval: of the difference; test speakers resampled, paired.
-        p_holm: p after Holm's correction over all rows of the comparison.  Where `p_least` times the family is above alpha
-            nothing could have been shown.
-        p_pairs: the permutation test over pair means: the only one that speaks about other pairs than these; uncorrected.
-        shown: "better" or "worse" needs p_holm < ALPHA and an interval without 0.
-        smallest_detectable: the smallest mean difference that so many units show with 80 % power; None where none could be shown.
+        interval: of the difference, paired.
+        p_holm: p after Holm's correction over all rows of the comparison.
+        p_pairs: the permutation test over pair means; uncorrected.
+        smallest_detectable: the smallest mean difference that so many units show with 80 % power.
         missing: (pair, seed) of the plan left out, for lack of a record of the row or of the reference.
     """
 
@@ -172,8 +168,8 @@ def _row(results: Results, row: Row, replicates: Replicates, rank: float | None)
         rank=rank,
         seconds=_median(sum(run.seconds.values()) for run in every if run.seconds),
         phases=_by_name(median, (run.seconds for run in every)),
-        peak_mib=_median(run.peak_mib for run in every if run.peak_mib is not None),
-        parameters=_median(run.parameters for run in every if run.parameters is not None),
+        peak_mib=_median(run.peak_mib for run in every),
+        parameters=_median(run.parameters for run in every),
         missing=lacking(results, row.name),
     )
 
@@ -191,7 +187,6 @@ def gender_uar(run: RunFacts) -> dict[str, float]:
 
 
 def _by_name(of: Callable[[list[float]], float], each: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Mean or median of the values that several mappings have of a name."""
     found: dict[str, list[float]] = defaultdict(list)
     for values in each:
         for name, value in values.items():
@@ -199,8 +194,8 @@ def _by_name(of: Callable[[list[float]], float], each: Iterable[Mapping[str, flo
     return {name: of(values) for name, values in found.items()}
 
 
-def _median(values: Iterable[float]) -> float | None:
-    found = [float(value) for value in values]
+def _median(values: Iterable[float | None]) -> float | None:
+    found = [float(value) for value in values if value is not None]
     return median(found) if found else None
 
 
@@ -230,7 +225,6 @@ def verdicts(results: Results, replicates: Replicates | None = None) -> tuple[Ve
 
 
 def _verdict(results: Results, row: str, replicates: Replicates, alpha: float) -> Verdict:
-    """Before the correction."""
     reference = results.plan.reference
     common, missing = shared(results, row, reference), lacking(results, row, reference)
     places = [(pair, seed) for pair, seeds in common.items() for seed in seeds]
@@ -251,7 +245,6 @@ def _verdict(results: Results, row: str, replicates: Replicates, alpha: float) -
 
 
 def _shown(difference: float | None, p: float, interval: Interval | None) -> Shown:
-    """An interval on the other side of 0 than the difference shows neither."""
     if difference is None or interval is None or p >= ALPHA:
         return "no difference shown"
     if difference > 0 and interval.low > 0:
