@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from sere_core.config import Resolved
+from sere_core.config.nodes import noted
 from sere_core.console import Speaker
 from sere_core.features.store import extract_all
 from sere_core.plan import Plan, build_corpus, make_plan
@@ -35,10 +36,8 @@ def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
             group[recordings] = make_plan(resolved)
     problems: list[Problem] = []
     for plans in groups.values():
-        try:
+        with noted(problems):
             _extract(list(plans.values()), speaker)
-        except SereError as cause:
-            problems += cause.problems
     if problems:
         raise SereError(*dict.fromkeys(problems))
 

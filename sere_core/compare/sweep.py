@@ -8,7 +8,7 @@ import inspect
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
@@ -145,7 +145,8 @@ class Rule:
         return selector
 
 
-class Trial(NamedTuple):
+@dataclass(frozen=True)
+class Trial:
     """A setting and the job that tries it; two trials of one setting share their job."""
 
     job: str
@@ -161,9 +162,6 @@ class Place:
     seed: int
     classes: tuple[str, ...]
     trials: tuple[Trial, ...]
-
-    def listed(self, **more: object) -> dict[str, object]:
-        return {"row": self.row, "pair": self.pair, "seed": self.seed, **more}
 
 
 @dataclass(frozen=True)
@@ -182,8 +180,7 @@ class Sweep:
 
     def write(self) -> None:
         self.planned.write_configs()
-        listed = [place.listed(trials=[trial._asdict() for trial in place.trials]) for place in self.places]
-        write_json(self.folder / TRIALS, {"tuning": self.tuning, "places": listed})
+        write_json(self.folder / TRIALS, {"tuning": self.tuning, "places": list(map(asdict, self.places))})
 
 
 def plan_sweep(config: str, flags: Flags) -> Sweep:
@@ -327,7 +324,10 @@ def plan_of_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> ComparePlan:
 
 def write_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> None:
     """Write `chosen.json`: the chosen setting and the scores of all trials, for each place; X704 or X705."""
-    listed = [each.place.listed(trial=each.chosen, job=each.trial.job, setting=each.trial.setting, scores=each.scores) for each in choices]
+    listed = []
+    for each in choices:
+        place = {"row": each.place.row, "pair": each.place.pair, "seed": each.place.seed}
+        listed.append({**place, "trial": each.chosen, **asdict(each.trial), "scores": each.scores})
     write_json(sweep.folder / CHOSEN, {"tuning": sweep.tuning, "places": listed})
 
 

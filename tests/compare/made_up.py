@@ -52,19 +52,10 @@ def make_comparison(
 ) -> ComparePlan:
     """Write `plan.json` and `records/JOB/` for every place, and give back the plan.
 
-    Args:
-        folder: of the comparison; made if it is not there.
-        rows: `Row`s, names, or how many.  Of names the first is the floor, and those with "ceiling" in them are ceilings.
-        pairs, seeds: names and numbers, or how many.
-        folds, speakers, per_class: every speaker has `per_class` utterances of each class; folds are speaker-disjoint.
-            No speakers at all: `speakers=0` makes a corpus that does not know them.
-        accuracy: by row, or of (row, pair, seed), in [0, 1]; what is not said is 0.5 for the floor, 0.6 for methods, 0.8 for ceilings.
-        missing: places without a record.
-        failures: place -> the line in `failures/JOB.json`; these have no record either.
-        protocol: of (row, pair); by default the one that the engine would write.
-        evidence, selection, features: by row; else "confirmed", "last", and one digest for all.
-        reference: the first row by default.
-        old: without the files' newer fields (speakers, streams, parameters, peak memory).
+    Of rows that are names the first is the floor, and those with "ceiling" in them are ceilings; numbers say how many.  Every speaker
+    has `per_class` utterances of each class in speaker-disjoint folds; `speakers=0` makes a corpus that does not know them.
+    `accuracy` is by row, or of (row, pair, seed); `failures` are place -> line; `protocol` is of (row, pair); `evidence`, `selection`
+    and `features` are by row; `old` records lack the newer fields.
     """
     if isinstance(rows, int):
         rows = ["source-only", *(f"method-{number}" for number in range(1, rows))][:rows]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
 
 from sere_core.compare import jobs
-from sere_core.compare.jobs import Executor, LocalProcesses, Outcome, run_all, run_job
+from sere_core.compare.jobs import LocalProcesses, run_all, run_job
 from sere_core.score.records import Record, RunFolder
 from sere_registry.files import FolderLock
 from tests.compare.tiny import COMPARISON, Here, made
@@ -50,20 +49,16 @@ def test_a_bug_is_a_line_and_a_traceback_and_is_forgotten_when_the_job_is_done(h
     assert not list((folder / "failures").iterdir())
 
 
-def test_a_job_whose_config_was_changed_is_not_run(home: Path) -> None:
-    plan, folder = made(COMPARISON)
-    file = folder / "jobs" / f"{plan.jobs[0].job}.yaml"
-    file.write_text(file.read_text().replace("epochs: 1", "epochs: 2"))
-    outcome = run_job(folder, plan.jobs[0].job)
-    assert (outcome.state, outcome.code) == ("failed", "T505")
-
-
-def test_a_job_that_another_process_works_on_is_left_to_it(home: Path) -> None:
+def test_a_job_of_another_process_is_left_to_it_and_one_whose_config_was_changed_is_not_run(home: Path) -> None:
     plan, folder = made(COMPARISON)
     job = plan.jobs[0].job
     with RunFolder(folder / "records", job).claim("new"):
         assert run_job(folder, job).state == "elsewhere"
     assert not (folder / "failures").exists()
+    file = folder / "jobs" / f"{job}.yaml"
+    file.write_text(file.read_text().replace("epochs: 1", "epochs: 2"))
+    outcome = run_job(folder, job)
+    assert (outcome.state, outcome.code) == ("failed", "T505")
 
 
 def test_what_others_work_on_is_waited_for_and_taken_over_if_they_give_up(home: Path) -> None:
@@ -116,14 +111,3 @@ def _children() -> set[int]:
     """The processes of jobs below this one."""
     pids = {pid for file in Path("/proc/self/task").glob("*/children") for pid in map(int, file.read_text().split())}
     return {pid for pid in pids if b"sere_core.compare.jobs" in Path(f"/proc/{pid}/cmdline").read_bytes()}
-
-
-def test_an_executor_is_anything_that_runs_jobs(home: Path) -> None:
-    class Mute:
-        workers = 3
-
-        def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
-            yield from (Outcome(job, "done") for job in jobs)
-
-    executor: Executor = Mute()
-    assert [one.job for one in run_all(executor, home, ["a", "b"], print)] == ["a", "b"]

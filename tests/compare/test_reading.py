@@ -55,20 +55,17 @@ def test_records_from_before_there_were_speakers(tmp_path: Path) -> None:
     assert facts.confusion.shape == (5, 5, 5)
 
 
-def test_two_places_may_share_a_record(folder: Path) -> None:
-    data = json.loads((folder / "plan.json").read_text())
-    data["jobs"][1]["job"] = data["jobs"][0]["job"]
-    (folder / "plan.json").write_text(json.dumps(data))
-    runs = read_results(folder).runs
-    assert runs["source-only", "aa>bb", 1] is runs["source-only", "aa>bb", 0]
-
-
 def test_what_is_not_finished_is_missing_and_what_failed_says_why(tmp_path: Path) -> None:
     failed = ("theirs", "bb>aa", 2)
     make_comparison(tmp_path, missing=[PLACE], failures={failed: "losses.adapt: not a finite scalar"})
     results = read_results(tmp_path)
     assert len(results.runs) == 16 and PLACE not in results.runs and failed not in results.runs
     assert results.failures == {failed: "[T501] losses.adapt: not a finite scalar"}
+    data = json.loads((tmp_path / "plan.json").read_text())
+    data["jobs"][1]["job"] = data["jobs"][0]["job"]
+    (tmp_path / "plan.json").write_text(json.dumps(data))
+    runs = read_results(tmp_path).runs
+    assert runs["source-only", "aa>bb", 1] is runs["source-only", "aa>bb", 0], "two places may share a record"
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "scores.json", "predictions.csv", "config.yaml"])
@@ -104,23 +101,16 @@ def test_a_record_that_says_nonsense_is_a_line_too(folder: Path, name: str, what
     assert said in results.failures[PLACE] and len(results.runs) == 17
 
 
-@pytest.mark.parametrize("what", ["", "{}", '{"sha256": []}', "\0"])
-def test_a_damaged_done(folder: Path, what: str) -> None:
-    (record(folder) / "done").write_text(what or " ")
+@pytest.mark.parametrize("what", [" ", "{}", '{"sha256": []}', "\0"])
+def test_a_damaged_done_and_a_folder_that_moved(folder: Path, tmp_path_factory: pytest.TempPathFactory, what: str) -> None:
+    (record(folder) / "done").write_text(what)
     assert "[T505]" in read_results(folder).failures[PLACE]
-
-
-def test_a_folder_that_moved_is_read_where_it_is(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    read_results(folder)
     other = tmp_path_factory.mktemp("moved") / "it"
     shutil.copytree(folder, other)
-    facts = read_results(other).runs[PLACE]
+    facts = read_results(other).runs["ours", "aa>bb", 0]
     assert facts.path == other / "records" / facts.job
-
-
-def test_no_comparison(tmp_path: Path) -> None:
     with pytest.raises(SereError, match=r"T505.*holds no comparison"):
-        read_results(tmp_path)
+        read_results(other / "records")
 
 
 def test_reading_needs_no_torch() -> None:

@@ -91,16 +91,12 @@ def test_the_page_fits_and_asks_for_nothing(browser: Any, comparison: Path, widt
     assert requests(browser) == []
 
 
-def test_colours_follow_the_reader(browser: Any, comparison: Path) -> None:
+def test_colours_follow_the_reader_and_a_name_runs_no_code(browser: Any, comparison: Path) -> None:
     found = {}
     for scheme in ("light", "dark"):
         show(browser, comparison / "report.html", 1280, scheme)
         found[scheme] = browser.execute_script(COLOURS)
         assert found[scheme]["drawn"] == found[scheme]["ink"]
     assert found["light"]["paper"] == "rgb(255, 255, 255)" and found["dark"]["paper"] == "rgb(20, 23, 28)"
-
-
-def test_a_name_runs_no_code(browser: Any, comparison: Path) -> None:
-    show(browser, comparison / "report.html", 1280, "light")
     assert browser.execute_script("return document.querySelectorAll('script, [onerror], img[src=\"x\"]').length") == 0
     assert browser.execute_script("return document.querySelector('tbody').textContent").count("alert") == 2

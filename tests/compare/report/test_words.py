@@ -24,6 +24,8 @@ def test_what_is_shown_is_said_with_its_size() -> None:
     said = sentence(PLAIN)
     assert said.startswith("Worse than ours: −3.1 points (95 % interval −5.0 to −1.2; p\u00a0=\u00a00.004 after Holm's correction; ")
     assert "3 won, 14 lost, 1 tied of 18 runs" in said and "smallest" not in said
+    assert sentence(replace(PLAIN, missing=(("aa>bb", 1),))).endswith("1 run.")
+    assert "nothing can be said" in sentence(replace(PLAIN, difference=None, interval=None, n=0))
 
 
 def test_what_is_not_shown_is_not_called_equal() -> None:
@@ -39,11 +41,6 @@ def test_what_is_not_shown_is_not_called_equal() -> None:
 def test_where_nothing_could_be_shown_that_is_said(least: float, family: int, words: str) -> None:
     weak = replace(PLAIN, shown="no difference shown", smallest_detectable=None, p_least=least, units=4)
     assert words in sentence(weak, family)
-
-
-def test_missing_runs_and_rows_without_any_are_said() -> None:
-    assert sentence(replace(PLAIN, missing=(("aa>bb", 1),))).endswith("1 run.")
-    assert "nothing can be said" in sentence(replace(PLAIN, difference=None, interval=None, n=0))
 
 
 def test_the_headline_speaks_of_the_floor_and_of_the_others(tmp_path: Path) -> None:
