@@ -1,4 +1,4 @@
-"""A run of the engine with the component in it, and a comparison: configs in files, two made-up languages, three steps a fold."""
+"""A run of the engine with the component in it, and a comparison: what is laid over `base.yaml` to use it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ import io
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from sere_core.testing.subject import EVERYTHING, Checks, NotRun, Subject, shared_cache, shared_folder
-from sere_registry import BuildContext, ComponentSpec, Corpus, SereError
+from sere_core.testing.subject import EVERYTHING, Checks, NotRun, Subject, shared_folder
+from sere_registry import BuildContext, ComponentSpec, SereError
 from sere_registry.catalog import Catalog, Entry
-
-if TYPE_CHECKING:
-    from sere_core.compare.planning import Planned
 
 CHECKS = Checks()
 T = TypeVar("T")
 Config = dict[str, Any]
+BASE = Path(__file__).with_name("base.yaml")
 #: the kit's own encoder of samples, announced for its runs only
 RAW = ComponentSpec(kind="encoder", name="raw", factory="sere_core.testing.toy:Raw", summary="one convolution over samples")
 #: what the made-up languages express
@@ -43,111 +41,79 @@ def with_its_losses(subject: Subject, work: Callable[[Config], T]) -> T:
     except SereError as problem:
         if subject.entry.kind != "method" or problem.problems[0].code != "C311":
             raise
-        return work({**made, "losses": {}})
+        return work({**made, "losses": None})
 
 
-def config(subject: Subject, block: Config | None = None) -> Config:
-    """A tiny config that uses the component; or, in its place, what `block` says."""
-    kind = subject.entry.kind
-    this = {"use": _use(subject), "params": _data(subject)} if block is None else block
-    made = base_config()
+def config(subject: Subject) -> Config:
+    """A tiny config that uses the component."""
+    entry, kind = subject.entry, subject.entry.kind
+    data = subject.spec.params(**subject.params).model_dump(mode="json", by_alias=True)
+    # the distribution of a local entry is its absolute path
+    use = f"file:{entry.distribution}:{entry.value.rpartition(':')[2]}" if entry.local else entry.full_name
+    made = placed(subject, {"use": use, "params": {name: data[name] for name in subject.params}})
+    made |= {"extends": str(BASE), "features": {"cache": str(shared_folder("cache"))}}
     if kind == "corpus":
-        made["corpora"]["source"]["params"]["emotions"] = _two_emotions(subject)
-        made["corpora"]["target"] = this
-        made["task"]["folds"] = "speakers" if len(_speakers(subject)) > 1 else 2
-        made["task"]["disjoint"] = "speaker" if len(_speakers(subject)) > 1 else "none"
+        emotions, speakers = spoken(subject)
+        made["corpora"] |= {"source": {"params": {"emotions": emotions}}, "target": None}
+        disjoint = len(speakers) > 1
+        made["task"] = {"target": "checked", "disjoint": "speaker" if disjoint else "none", "folds": "speakers" if disjoint else 2}
     elif kind == "encoder":
-        made["encoders"]["small"] = this
-    elif kind in ("dynamics", "resonance", "method"):
-        made[kind] = this
-    elif kind == "selector":
-        made["select"] = this
-    elif kind == "hook":
-        made["hooks"]["checked"] = this
-    elif kind == "loss":
-        made["losses"]["checked"] = this
-        made["losses"] = dict(list(made["losses"].items())[-1:]) if this["use"] == "sere.cross_entropy" else made["losses"]
-    else:
-        made["views"]["weak"] = [this]
-        if subject.build().level == "waveform":
-            made["encoders"]["small"] = {"use": "kit.raw"}
-            made["views"]["strong"] = [this]  # frames of this encoder are samples
-        made["losses"]["checked"] = {"use": "sere.cross_entropy", "params": {"view": "weak"}}
-    if kind == "resonance":
-        made["losses"]["checked"] = {"use": "sere.tric"}
-        made["dynamics"] = {"use": "sere.static"}  # no other kind needs bursts here, and pitch takes seconds
+        made["encoders"]["small"] = None
+        made["paths"] = {"labelled": "checked", "unlabelled": "checked"}
+    elif kind == "resonance":  # no other kind needs bursts here, and pitch takes seconds
+        made |= {"losses": {"checked": {"use": "sere.tric"}}, "dynamics": {"use": "sere.static"}}
+    elif kind == "view":
+        made["losses"] = {"checked": {"use": "sere.cross_entropy", "params": {"view": "weak"}}}
+        if altered(subject) == "waveform":  # frames of this encoder are samples
+            made["encoders"] = {"small": {"use": "kit.raw"}}
+    elif use == "sere.cross_entropy":
+        made["losses"]["classify"] = None
     return made
+
+
+def placed(subject: Subject, this: Config) -> Config:
+    """The section of a config where a component of its kind stands, with `this` there."""
+    kind = subject.entry.kind
+    if kind == "view":
+        return {"views": {name: [this] for name in (("weak", "strong") if altered(subject) == "waveform" else ("weak",))}}
+    sections = {"corpus": "corpora", "encoder": "encoders", "loss": "losses", "hook": "hooks"}
+    return {sections[kind]: {"checked": this}} if kind in sections else {{"selector": "select"}.get(kind, kind): this}
+
+
+def altered(subject: Subject) -> str:
+    """What a view alters."""
+    level: str = subject.build().level
+    return level
+
+
+def spoken(subject: Subject) -> tuple[list[str], set[str]]:
+    """The corpus's two most frequent emotions of those that made-up languages have, and its speakers."""
+    found = subject.build(BuildContext("checked", cache=shared_folder("cache"))).utterances()
+    counted = Counter(utterance.emotion for utterance in found)
+    known = [emotion for emotion, _ in counted.most_common() if emotion in SPOKEN]
+    if len(known) < 2:
+        raise NotRun(f"it has fewer than two of the emotions {', '.join(SPOKEN)}")
+    return sorted(known[:2]), {utterance.speaker for utterance in found} - {""}
+
+
+def written(made: Config, path: Path) -> Path:
+    path.write_text(json.dumps(made, indent=1), encoding="utf-8")  # JSON is YAML
+    return path
 
 
 def run(subject: Subject, made: Config) -> Path:
     """Run a config; the folder that it ran in."""
-    from sere_core import run as engine
-    from sere_core.config import load
-
     folder = subject.fresh("run")
-    made["output"] = {"dir": str(folder / "runs")}
-    path = folder / "checked.yaml"
-    path.write_text(json.dumps(made, indent=1), encoding="utf-8")  # JSON is YAML
-    code = engine.run(load(path, catalog=catalog_of(subject)), quiet=True)
-    assert code == 0, f"the run ended with exit code {code}"
+    _run(written({**made, "output": {"dir": str(folder / "runs")}}, folder / "checked.yaml"), catalog_of(subject))
     return folder
 
 
-def base_config() -> Config:
-    """Two made-up languages, a small network, three steps."""
+def _run(path: Path, catalog: Catalog) -> None:
+    from sere_core import run as engine
+    from sere_core.config import load
 
-    def corpus(language: str) -> Config:
-        params = {"language": language, "speakers": 2, "per_class": 1, "emotions": ["anger", "sadness"], "seconds": 0.4}
-        return {"use": "sere.synthetic", "params": params}
-
-    return {
-        "sere": 1,
-        "name": "checked",
-        "corpora": {"source": corpus("xa"), "target": corpus("xb")},
-        "task": {"source": "source", "target": "target", "shots": 1, "folds": 2},
-        "encoders": {"small": {"use": "sere.logmel", "params": {"bands": 8, "dim": 4, "layers": 0}}},
-        "paths": {"labelled": "small", "unlabelled": "small"},
-        "features": {"crepe": "tiny", "cache": str(shared_cache())},
-        "network": {"dim": 8},
-        "dynamics": {"use": "sere.none"},
-        "resonance": {"use": "sere.irf"},
-        "losses": {"classify": {"use": "sere.cross_entropy"}},
-        "train": {"epochs": 1, "steps_per_epoch": 3, "batch": {"source": 2, "target": 2}, "device": "cpu", "threads": 1},
-        "views": {"weak": [{"use": "sere.jitter"}], "strong": [{"use": "sere.frame_mask"}]},
-        "hooks": {},
-    }
-
-
-def _use(subject: Subject) -> str:
-    """What a config in any folder says to get it."""
-    entry = subject.entry
-    if not entry.local:
-        return entry.full_name
-    return f"file:{entry.distribution}:{entry.value.rpartition(':')[2]}"  # the distribution of a local entry is its absolute path
-
-
-def _data(subject: Subject) -> Config:
-    """The values given to the check, as JSON data."""
-    made = subject.spec.params(**subject.params).model_dump(mode="json", by_alias=True)
-    return {name: made[name] for name in subject.params}
-
-
-def _corpus(subject: Subject) -> Corpus:
-    found: Corpus = subject.build(BuildContext("target", cache=shared_cache()))
-    return found
-
-
-def _speakers(subject: Subject) -> set[str]:
-    return {utterance.speaker for utterance in _corpus(subject).utterances()} - {""}
-
-
-def _two_emotions(subject: Subject) -> list[str]:
-    """The two most frequent ones of those that made-up languages have."""
-    counted = Counter(utterance.emotion for utterance in _corpus(subject).utterances())
-    known = [emotion for emotion, _ in counted.most_common() if emotion in SPOKEN]
-    if len(known) < 2:
-        raise NotRun(f"it has fewer than two of the emotions {', '.join(SPOKEN)}")
-    return sorted(known[:2])
+    code = engine.run(load(path, catalog=catalog), quiet=True)
+    assert code == 0, f"the run ended with exit code {code}"
 
 
 def catalog_of(subject: Subject) -> Catalog:
@@ -179,80 +145,58 @@ ROWS = ("reference", "checked")
 @CHECKS("integration.comparison", EVERYTHING)
 def compares(subject: Subject) -> None:
     """Beside the reference of its kind, with the same folds, shots, streams and budget, it is proven comparable, and both have a row."""
-    table = with_its_losses(subject, lambda made: compare(subject, base_of(subject, made), made))
+    table = with_its_losses(subject, lambda made: compare(subject, made))
     for row in ROWS:
         assert row in table, f"the table of the comparison has no row '{row}'"
 
 
-def base_of(subject: Subject, made: Config) -> Config:
-    """The config of the reference's row beside `made`, the one under test."""
+def reference(subject: Subject) -> Config:
+    """What is laid over the component's config in the row of the reference."""
     kind = subject.entry.kind
-    if kind in REFERENCES:
-        waveform = kind == "view" and subject.build().level == "waveform"
-        return config(subject, {"use": WAVEFORM if waveform else REFERENCES[kind]})
-    return {**made, "losses": {**made["losses"], "checked": {"use": "sere.coral"}}}
+    if kind not in REFERENCES:
+        return {"losses": {"checked": {"use": "sere.coral"}}}
+    use = WAVEFORM if kind == "view" and altered(subject) == "waveform" else REFERENCES[kind]
+    found = placed(subject, {"use": use})
+    if kind in ("loss", "method"):
+        found["losses"] = {"classify": {"use": "sere.cross_entropy"}, **found.get("losses", {})}
+    return found
 
 
-def compare(subject: Subject, base: Config, made: Config) -> str:
+def compare(subject: Subject, made: Config, checked: Mapping[str, object] | None = None) -> str:
     """Run both rows, prove that they are comparable, and return the printed table.
+
+    Args:
+        made: the component's config.
+        checked: what else is laid over it in its own row.
 
     Raises:
         SereError: T506 if the records do not prove it, or what is wrong with the plan or a run.
     """
     from rich.console import Console
 
+    from sere_core.compare.grammar import Flags, read_request
+    from sere_core.compare.plan import job_file, record_of
+    from sere_core.compare.planning import Planner
     from sere_core.compare.progress import finish
     from sere_core.compare.reading import read_results
 
-    catalog = catalog_of(subject)
-    planned = _plan(subject.fresh("comparison"), base, _overlay(base, made), catalog)
+    catalog, folder = catalog_of(subject), subject.fresh("comparison")
+    written(made, folder / "base.yaml")
+    rows = {"reference": reference(subject), "checked": checked or {}}
+    asked = {"sere": 1, "compare": "checked", "base": "base.yaml", "rows": rows, "reference": "reference", "output": str(folder / "made")}
+    planned = Planner(read_request(str(written(asked, folder / "comparison.yaml")), Flags()), catalog).comparison()
+    planned.write()
     for job in planned.plan.jobs:
-        _run(planned, job.job, catalog, shared=job.row == "reference" and subject.entry.kind in REFERENCES)
-    console = Console(file=io.StringIO(), width=120)
-    if finish(planned.folder, console) != 0:
+        kept, record = shared_folder("references") / job.job, record_of(planned.folder, job.job)
+        shared = job.row == "reference" and subject.entry.kind in REFERENCES
+        if shared and kept.exists():  # the record of the same reference that an earlier check of this process made
+            shutil.copytree(kept, record)
+            continue
+        _run(job_file(planned.folder, job.job), catalog)
+        if shared:
+            shutil.copytree(record, kept)
+    printed = io.StringIO()
+    if finish(planned.folder, Console(file=printed, width=120)) != 0:
         found = read_results(planned.folder).failures
         raise AssertionError("; ".join(f"the row '{row}': {why}" for (row, _, _), why in found.items()) or "a row has no sound record")
-    printed = console.file
-    assert isinstance(printed, io.StringIO)
     return printed.getvalue()
-
-
-def _plan(folder: Path, base: Config, overlay: Config, catalog: Catalog) -> Planned:
-    from sere_core.compare.grammar import Flags, read_request
-    from sere_core.compare.planning import Planner
-
-    (folder / "base.yaml").write_text(json.dumps(base), encoding="utf-8")  # JSON is YAML
-    rows = {"reference": {}, "checked": overlay}
-    asked = {"sere": 1, "compare": "checked", "base": "base.yaml", "rows": rows, "reference": "reference", "output": str(folder / "made")}
-    (folder / "comparison.yaml").write_text(json.dumps(asked), encoding="utf-8")
-    planned = Planner(read_request(str(folder / "comparison.yaml"), Flags()), catalog).comparison()
-    planned.write()
-    return planned
-
-
-def _run(planned: Planned, job: str, catalog: Catalog, *, shared: bool) -> None:
-    """Run a job, or take the record of the same reference that an earlier check of this process made."""
-    from sere_core import run as engine
-    from sere_core.compare.plan import job_file, record_of
-    from sere_core.config import load
-
-    kept, record = shared_folder("references") / job, record_of(planned.folder, job)
-    if shared and kept.exists():
-        shutil.copytree(kept, record)
-        return
-    code = engine.run(load(job_file(planned.folder, job), catalog=catalog), quiet=True)
-    assert code == 0, f"the run ended with exit code {code}"
-    if shared:
-        shutil.copytree(record, kept)
-
-
-def _overlay(base: Config, made: Config) -> Config:
-    """What is laid over `base` to get `made`: whole components, null for what is left out."""
-    found: Config = {}
-    for name in {**base, **made}:
-        old, new = base.get(name), made.get(name)
-        if old == new:
-            continue
-        sections = isinstance(old, dict) and isinstance(new, dict) and "use" not in new
-        found[name] = _overlay(old, new) if sections else new  # type: ignore[arg-type]
-    return found

@@ -119,11 +119,6 @@ def _folder() -> Path:
     return Path(tempfile.mkdtemp(dir=_scratch().name))
 
 
-def shared_cache() -> Path:
-    """One cache of rendered audio and features for all checks of a process."""
-    return shared_folder("cache")
-
-
 def shared_folder(name: str) -> Path:
     """A folder for all checks of a process."""
     path = Path(_scratch().name) / name

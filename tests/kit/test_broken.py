@@ -16,7 +16,7 @@ from sere_core.cli import run_main
 from sere_core.cli.plugins import check
 from sere_core.testing import check_component, checks, run_checks
 from sere_core.testing.harness import blocked
-from sere_core.testing.integration import base_config
+from sere_core.testing.integration import BASE
 from sere_registry import API, GROUPS, ComponentSpec, NoParams, Params, param
 from sere_registry.catalog import Catalog, Entry
 from tests.kit.broken import FAULTS
@@ -228,7 +228,7 @@ def test_a_package_for_an_older_contract_gets_one_line(
     _, *told = capsys.readouterr().out.splitlines()
     (line,) = (line for line in told if "P105" in line)
     assert line.startswith("    static.metadata: [P105]") and all(word in line for word in ("sere-old 1.0", "api 1", f"api {API}"))
-    config = json.dumps({**base_config(), "losses": {"one": {"use": "old.thing"}}})
+    config = json.dumps({"extends": str(BASE), "losses": {"one": {"use": "old.thing"}}})
     (tmp_path / "old.yaml").write_text(config)
     assert run_main([str(tmp_path / "old.yaml"), "--dry-run"]) == 3
     assert "P105" in capsys.readouterr().err
