@@ -9,7 +9,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,7 +80,9 @@ def schema(subject: Subject) -> None:
             again = field.validate_json(field.dump_json(default))
             assert again == default, f"the default of '{name}' is {default!r}, and {again!r} after a way through JSON"
             field.validate_python(default)
-        for value in _searched(about):
+        extra = about.json_schema_extra
+        way, *ends = (extra.get("search") if isinstance(extra, dict) else None) or ("",)
+        for value in ends[0] if way == "choice" else ends:
             field.validate_python(value)
 
 
@@ -116,35 +118,8 @@ def top_level(subject: Subject) -> None:
         files = importlib.metadata.files(entry.distribution)
     except importlib.metadata.PackageNotFoundError:
         return  # announced in memory: nothing is installed
-    generic = sorted(top_level_names(str(file) for file in files or ()) & GENERIC)
+    generic = sorted({file.parts[0].removesuffix(".py") for file in files or () if file.suffix == ".py"} & GENERIC)
     assert not generic, f"{entry.distribution} installs the top-level {', '.join(generic)}: put it into a package of its own"
-
-
-def top_level_names(files: Iterable[str]) -> set[str]:
-    """The modules and packages that stand on top of a distribution.
-
-    >>> sorted(top_level_names(["xyz/__init__.py", "tests/test_a.py", "one.py", "xyz-1.0.dist-info/RECORD", "../../bin/xyz"]))
-    ['one', 'tests', 'xyz']
-    """
-    found = set()
-    for file in files:
-        first, _, rest = file.replace("\\", "/").partition("/")
-        if first.startswith((".", "_")) or first.endswith((".dist-info", ".data", ".pth")):
-            continue
-        if rest:
-            found.add(first)
-        elif first.endswith(".py"):
-            found.add(first.removesuffix(".py"))
-    return found
-
-
-def _searched(about: Any) -> list[Any]:
-    """The values at the ends of a parameter's search range, or all of its choices."""
-    extra = about.json_schema_extra
-    search = extra.get("search") if isinstance(extra, dict) else None
-    if not search:
-        return []
-    return list(search[1]) if search[0] == "choice" else list(search[1:])
 
 
 # -- its code -----------------------------------------------------------------------------------------------------------

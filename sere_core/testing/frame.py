@@ -195,9 +195,10 @@ def add_frame(checks: Checks, kind: Kind[G]) -> None:
                     check_slope(value, used, name)
 
 
-def without(component: object, names: Sequence[str]) -> list[str]:
-    """The members that it lacks."""
-    return [name for name in names if not hasattr(component, name)]
+def check_members(component: object, names: str) -> None:
+    """Assert that it has all of these."""
+    missing = [name for name in names.split() if not hasattr(component, name)]
+    assert not missing, f"it has no {', '.join(missing)}"
 
 
 def accepts(function: object, names: frozenset[str]) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sere_core.testing.data import all_same, same
-from sere_core.testing.frame import without
+from sere_core.testing.frame import check_members
 from sere_core.testing.subject import Checks, Subject
 from sere_core.testing.toy import CLASSES, TESTED, Align, Classify, Toy, streams
 from sere_core.train.checkpoint import Checkpoint
@@ -46,8 +46,7 @@ def fold(subject: Subject, made: Toy, epochs: int = 2) -> tuple[Tensor, FoldTrai
 def declares(subject: Subject) -> None:
     """It is a module with a backbone and stages, whose shares of the epochs make one."""
     method = toy(subject).method()
-    missing = without(method, ("backbone", "stages", "parameters_by_group", "predict"))
-    assert not missing, f"it has no {', '.join(missing)}"
+    check_members(method, "backbone stages parameters_by_group predict")
     assert isinstance(method, nn.Module), f"its factory makes a {type(method).__name__}, not a torch.nn.Module"
     stages = method.stages()  # type: ignore[unreachable]
     assert stages, "it has no stage"

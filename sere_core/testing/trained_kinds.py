@@ -29,7 +29,7 @@ from sere_core.testing.data import (
     streams,
     waves,
 )
-from sere_core.testing.frame import Kind, Leaves, accepts, add_frame, check_finite, state_of, trained, without
+from sere_core.testing.frame import Kind, Leaves, accepts, add_frame, check_finite, check_members, state_of, trained
 from sere_core.testing.subject import Checks, Subject
 from sere_registry import BuildContext, Dynamics, Encoder, Frames, Loss, Progress, Resonance, ResonanceField
 from sere_registry.protocols import completed
@@ -194,8 +194,7 @@ def resonance_shapes(subject: Subject) -> None:
     """Every pair's similarity `[A, B]`, and of chosen pairs similarity `[P]` and aligned representations `[P, D]`, for many sizes."""
     for shape in SHAPES:
         field = field_of(subject, shape)
-        missing = without(field, ("directed", "similarity", "aligned"))
-        assert not missing, f"it has no {', '.join(missing)}"
+        check_members(field, "directed similarity aligned")
         assert isinstance(field.directed, bool), "`directed` is not True or False"
         a, b = sides(shape)
         similarity, wide = field.similarity(a, b), (len(a), a.embedding.shape[1])
@@ -330,10 +329,7 @@ def encoder_shapes(subject: Subject) -> None:
     """Extraction and `forward` return what `input_dim`, `dim`, `rate` and `lengths` say; its fingerprint is JSON and repeats."""
     module = ENCODERS.build(subject)
     encoder = cast(Encoder, module)
-    missing = without(
-        module, ("input_dim", "dim", "rate", "offset", "contours", "normalise", "fingerprint", "extract", "lengths", "__call__")
-    )
-    assert not missing, f"it has no {', '.join(missing)}"
+    check_members(module, "input_dim dim rate offset contours normalise fingerprint extract lengths __call__")
     assert isinstance(encoder.normalise, bool), "`normalise` is not True or False"
     unknown = set(encoder.contours) - set(CONTOURS)
     assert not unknown, f"it wants the contours {sorted(unknown)}; there are {', '.join(CONTOURS)}"
@@ -426,8 +422,7 @@ def dynamics_shapes(subject: Subject) -> None:
     """`prepare` returns `[T, static_dim]` and `forward` `[B, T, dim]` on the mask and rate of the context, zeros in padding."""
     module = FEATURES.build(subject)
     dynamics = cast(Dynamics, module)
-    missing = without(module, ("contours", "static_dim", "dim", "prepare"))
-    assert not missing, f"it has no {', '.join(missing)}"
+    check_members(module, "contours static_dim dim prepare")
     unknown = set(dynamics.contours) - set(CONTOURS)
     assert not unknown, f"it reads the contours {sorted(unknown)}; there are {', '.join(CONTOURS)}"
     static, context = FEATURES.given(module, padding=float("nan"))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sere_core.hookbus import HookBus
 from sere_core.testing.data import Array, padded
-from sere_core.testing.frame import without
+from sere_core.testing.frame import check_members
 from sere_core.testing.subject import Checks, Subject
 from sere_registry import BuildContext, Corpus, Frames, Selector, View
 from sere_registry.emotions import EMOTIONS
@@ -252,8 +252,7 @@ def corpus_of(subject: Subject) -> Corpus:
 def listing(subject: Subject) -> None:
     """It lists utterances sorted by ids that are unique and the same on every machine, each with the absolute path of its file."""
     corpus = corpus_of(subject)
-    missing = without(corpus, ("languages", "utterances", "findings", "prepare"))
-    assert not missing, f"it has no {', '.join(missing)}"
+    check_members(corpus, "languages utterances findings prepare")
     found = corpus.utterances()
     assert found, "it lists nothing"
     ids = [utterance.id for utterance in found]
