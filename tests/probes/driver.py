@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sere_registry import Frames, LabelledBatch, MethodContext, Phase, Progress, Stage, UnlabelledBatch, Views
 
 CLASSES = ("anger", "happiness", "sadness")
+SIX = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 START = Progress(0, 0, 0.0)
 
 
@@ -155,13 +156,26 @@ class Driver:
         return replace(plain, views=Views(weak, strong))
 
 
+def solved(make: Any, toy: Toy, classes: tuple[str, ...] = CLASSES) -> tuple[Any, dict[str, list[float]]]:
+    """`make(context)`, its one stage solved in closed form, and the trace."""
+    width = toy.vectors["target"].shape[1]
+    method = make(context(TinyBackbone(width, 6, len(classes)), width, classes=classes))
+    (stage,) = method.stages()
+    assert stage.solve is not None and not stage.phases
+    return method, {name: list(series) for name, series in stage.solve(Seen(toy, method.backbone, stage.sees)).items()}
+
+
+def posteriors(method: Any, vectors: Tensor) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = method.predict(method.backbone.encode(vectors, torch.arange(len(vectors))))
+    return found
+
+
 def accuracy(method: Any, toy: Toy) -> float:
     """Of the predictions on the target."""
-    with torch.no_grad():
-        vectors = toy.vectors["target"]
-        posteriors = method.predict(method.backbone.encode(vectors, torch.arange(len(vectors))))
-    torch.testing.assert_close(posteriors.sum(dim=1), torch.ones(len(vectors)))
-    return (posteriors.argmax(dim=1) == toy.truth).float().mean().item()
+    found = posteriors(method, toy.vectors["target"])
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(len(found)))
+    return (found.argmax(dim=1) == toy.truth).float().mean().item()
 
 
 def copy_of(parameters: Any) -> list[Tensor]:

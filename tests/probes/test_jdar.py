@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from torch.nn import functional
 
 from sere_plugins.methods.jdar import Jdar, Problem, gaps, with_constant
 from sere_plugins.specs.methods import JdarParams
-from tests.probes.driver import CLASSES, Seen, TinyBackbone, Toy, accuracy, batch, context
+from tests.probes.driver import CLASSES, Toy, accuracy, posteriors, solved
 
 Axis = Literal["rows", "columns"]
 
@@ -114,36 +113,22 @@ def test_gaps_are_the_differences_of_means() -> None:
     torch.testing.assert_close(delta[:, 2], source[:, 4:].mean(dim=1) - target[:, 2:].mean(dim=1))
 
 
-@dataclass
-class Solved:
-    method: Jdar
-    trace: dict[str, list[float]]
-
-
-def solved(toy: Toy, classes: tuple[str, ...] = CLASSES, **params: object) -> Solved:
-    width = toy.vectors["target"].shape[1]
-    method = Jdar(JdarParams(**params), context(TinyBackbone(width, 6, len(classes)), width, classes=classes))  # type: ignore[arg-type]
-    (stage,) = method.stages()
-    assert stage.solve is not None and not stage.phases
-    return Solved(method, {name: list(series) for name, series in stage.solve(Seen(toy, method.backbone, stage.sees)).items()})
-
-
-def posteriors(method: Jdar, vectors: Tensor) -> Tensor:
-    return method.predict(batch(torch.zeros(len(vectors), 6), torch.zeros(len(vectors), 3), vectors=vectors))  # type: ignore[arg-type]
+def made(toy: Toy, classes: tuple[str, ...] = CLASSES, **params: Any) -> tuple[Jdar, dict[str, list[float]]]:
+    return solved(lambda context: Jdar(JdarParams(**params), context), toy, classes)
 
 
 @pytest.mark.parametrize("axis", ["rows", "columns"])
 def test_solves_a_toy_and_settles(axis: str) -> None:
     toy = Toy.make()
-    found = solved(toy, axis=axis)
-    assert found.trace["changed"][-1] == 0 and len({len(series) for series in found.trace.values()}) == 1
-    assert accuracy(found.method, toy) > 0.9
+    method, trace = made(toy, axis=axis)
+    assert trace["changed"][-1] == 0 and len({len(series) for series in trace.values()}) == 1
+    assert accuracy(method, toy) > 0.9
 
 
 def test_rounds_may_run_out_and_vectors_may_be_wider_than_utterances_are_many() -> None:
-    assert solved(Toy.make(), rounds=1).trace["changed"] == [60.0]
+    assert made(Toy.make(), rounds=1)[1]["changed"] == [60.0]
     toy = Toy.make(width=384)
-    assert accuracy(solved(toy).method, toy) > 0.8
+    assert accuracy(made(toy)[0], toy) > 0.8
 
 
 def test_neither_the_order_of_the_target_nor_the_names_of_classes_matter() -> None:
@@ -152,15 +137,15 @@ def test_neither_the_order_of_the_target_nor_the_names_of_classes_matter() -> No
     shuffled = Toy({**toy.vectors, "target": toy.vectors["target"][order]}, toy.labels, toy.truth[order])
     renamed = Toy(toy.vectors, names[toy.labels], names[toy.truth])
     for other, columns in ((shuffled, [0, 1, 2]), (renamed, names.tolist())):
-        found = solved(other).method.projection[:, columns]
-        torch.testing.assert_close(found, solved(toy).method.projection, rtol=1e-5, atol=1e-6)
+        found = made(other)[0].projection[:, columns]
+        torch.testing.assert_close(found, made(toy)[0].projection, rtol=1e-5, atol=1e-6)
 
 
 def test_helps_where_the_domains_differ() -> None:
     gains = []
     for seed in range(5):
         toy = Toy.make(seed, shift=1.5, width=12)
-        gains.append(accuracy(solved(toy, alignment=100.0).method, toy) - accuracy(solved(toy, alignment=0.0).method, toy))
+        gains.append(accuracy(made(toy, alignment=100.0)[0], toy) - accuracy(made(toy, alignment=0.0)[0], toy))
     assert sum(gains) > 0, gains
 
 
@@ -168,19 +153,19 @@ def test_duplicates_a_single_target_and_missing_pseudo_labels() -> None:
     toy = Toy.make()
     one = toy.vectors["target"][:1]
     for target in (one, one.repeat(7, 1), toy.vectors["target"][toy.truth == 0]):
-        found = solved(Toy({**toy.vectors, "target": target}, toy.labels, toy.truth))
-        assert found.method.projection.isfinite().all() and found.method.projection.any()
+        found, _ = made(Toy({**toy.vectors, "target": target}, toy.labels, toy.truth))
+        assert found.projection.isfinite().all() and found.projection.any()
 
 
 def test_a_class_without_labels_is_skipped() -> None:
     toy = Toy.make()
-    found = solved(toy, classes=(*CLASSES, "fear"))
-    assert found.method.projection.isfinite().all()
-    assert posteriors(found.method, toy.vectors["target"]).argmax(dim=1).max() < 3
+    found, _ = made(toy, classes=(*CLASSES, "fear"))
+    assert found.projection.isfinite().all()
+    assert posteriors(found, toy.vectors["target"]).argmax(dim=1).max() < 3
 
 
 def test_prediction_is_the_softmax_of_the_affine_map() -> None:
-    method = solved(Toy.make()).method
+    method, _ = made(Toy.make())
     vectors = torch.tensor([[1.0, -2.0, 0.5, 3.0]])
     torch.testing.assert_close(posteriors(method, vectors), (vectors @ method.projection[:4] + method.projection[4]).softmax(dim=1))
     assert torch.equal(with_constant(vectors), torch.tensor([[1.0], [-2.0], [0.5], [3.0], [1.0]]))

@@ -12,9 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sere_plugins.methods.logistic import Logistic
 from sere_plugins.methods.logistic_balanced import LogisticBalanced
 from sere_plugins.specs.methods import LogisticBalancedParams, LogisticParams
-from tests.probes.driver import Seen, TinyBackbone, Toy, batch, context
-
-SIX = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
+from tests.probes.driver import SIX, TinyBackbone, Toy, context, posteriors, solved
 
 
 def moved(classes: int = 6, width: int = 8, count: int = 120, shots: int = 2, shift: float = 3.0, seed: int = 0) -> Toy:
@@ -32,16 +30,17 @@ def moved(classes: int = 6, width: int = 8, count: int = 120, shots: int = 2, sh
     return Toy(vectors, few, labels)
 
 
-def solved(params: LogisticParams, given: Toy, make: Any = LogisticBalanced) -> tuple[Any, dict[str, list[float]]]:
-    width = given.vectors["labelled"].shape[1]
-    method = make(params, context(TinyBackbone(width, 6, len(SIX)), width, classes=SIX))
-    (stage,) = method.stages()
-    return method, {name: list(series) for name, series in stage.solve(Seen(given, method.backbone, stage.sees)).items()}
+def balanced(given: Toy, **params: Any) -> tuple[Any, dict[str, list[float]]]:
+    return solved(lambda context: LogisticBalanced(LogisticBalancedParams(**params), context), given, SIX)
+
+
+def plain(given: Toy) -> Any:
+    return solved(lambda context: Logistic(LogisticParams(), context), given, SIX)[0]
 
 
 def recall(method: Any, given: Toy) -> float:
-    answers = method.predict(batch(torch.zeros(120, 6), torch.zeros(120, 3), vectors=given.vectors["target"])).argmax(dim=1)
-    return float(np.mean([(answers[given.truth == c] == c).double().mean() for c in range(6)]))
+    found = posteriors(method, given.vectors["target"]).argmax(dim=1)
+    return float(np.mean([(found[given.truth == c] == c).double().mean() for c in range(6)]))
 
 
 def in_equal_shares(posteriors: np.ndarray) -> np.ndarray:
@@ -66,26 +65,24 @@ def test_each_round_is_the_equations_round(use_source: bool) -> None:
         weights = np.concatenate([np.ones(len(labels)), np.full(len(guesses), 2.0 * len(labels) / len(guesses))])
         model = LogisticRegression(C=0.1, max_iter=1000)
         model.fit(np.concatenate([labelled, *streams]), np.concatenate([labels, guesses]), sample_weight=weights)
-    params = LogisticBalancedParams(C=0.1, teach_weight=2.0, rounds=3, use_source=use_source)
-    method, trace = solved(params, given)
+    method, trace = balanced(given, C=0.1, teach_weight=2.0, rounds=3, use_source=use_source)
     np.testing.assert_allclose(method.weight.numpy(), model.coef_, atol=2e-3)
     assert trace["changed"][0] == 1.0 and len(trace["steps"]) == 1 + sum(share > 0 for share in trace["changed"])
 
 
 def test_it_mends_what_a_shift_breaks() -> None:
     given = moved()
-    plain, taught = recall(solved(LogisticParams(), given, Logistic)[0], given), recall(solved(LogisticBalancedParams(), given)[0], given)
-    assert taught > plain + 0.1, (plain, taught)
+    before, after = recall(plain(given), given), recall(balanced(given)[0], given)
+    assert after > before + 0.1, (before, after)
 
 
 def test_without_unlabelled_weight_it_is_logistic_regression() -> None:
     given = moved()
-    plain, taught = solved(LogisticParams(), given, Logistic)[0], solved(LogisticBalancedParams(teach_weight=0), given)[0]
-    torch.testing.assert_close(taught.weight, plain.weight, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(balanced(given, teach_weight=0)[0].weight, plain(given).weight, atol=1e-3, rtol=1e-3)
 
 
 def test_the_rounds_end_when_nothing_changes() -> None:
-    trace = solved(LogisticBalancedParams(rounds=100), moved())[1]
+    trace = balanced(moved(), rounds=100)[1]
     assert trace["changed"][-1] == 0 and len(trace["changed"]) < 100
 
 
@@ -93,8 +90,7 @@ def test_a_class_without_labels_is_never_assigned() -> None:
     given = moved()
     kept = given.labels != 2
     fewer = Toy({**given.vectors, "labelled": given.vectors["labelled"][kept]}, given.labels[kept], given.truth)
-    method, _ = solved(LogisticBalancedParams(), fewer)
-    found = method.predict(batch(torch.zeros(120, 6), torch.zeros(120, 3), vectors=given.vectors["target"]))
+    found = posteriors(balanced(fewer)[0], given.vectors["target"])
     assert bool((found[:, 2] == 0).all()) and sorted(set(found.argmax(dim=1).tolist())) == [0, 1, 3, 4, 5]
 
 
@@ -107,11 +103,8 @@ def test_it_sees_what_it_says(use_source: bool, sees: set[str]) -> None:
 def test_corrected_predictions_assign_the_target_in_equal_shares() -> None:
     """The offsets are of T_u: there, and on no other set, the mean posterior of every class is 1 / C."""
     given = moved()
-    plain, corrected = (solved(LogisticBalancedParams(correct=correct, rounds=1), given)[0] for correct in (False, True))
-    torch.testing.assert_close(corrected.weight, plain.weight, rtol=0, atol=0)
-    means = [
-        method.predict(batch(torch.zeros(120, 6), torch.zeros(120, 3), vectors=given.vectors["target"])).mean(dim=0)
-        for method in (plain, corrected)
-    ]
+    as_they_are, corrected = (balanced(given, correct=correct, rounds=1)[0] for correct in (False, True))
+    torch.testing.assert_close(corrected.weight, as_they_are.weight, rtol=0, atol=0)
+    means = [posteriors(method, given.vectors["target"]).mean(dim=0) for method in (as_they_are, corrected)]
     torch.testing.assert_close(means[1], torch.full((6,), 1 / 6), atol=1e-3, rtol=0)
     assert (means[0] - 1 / 6).abs().max() > 1e-2

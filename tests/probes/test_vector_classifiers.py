@@ -16,9 +16,8 @@ from sere_plugins.methods.logistic import Logistic
 from sere_plugins.methods.svm import Svm
 from sere_plugins.specs.methods import LogisticParams, SvmParams
 from sere_registry import SereError
-from tests.probes.driver import CLASSES, Seen, TinyBackbone, Toy, accuracy, batch, context
+from tests.probes.driver import SIX, Seen, TinyBackbone, Toy, accuracy, context, posteriors, solved
 
-SIX = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 MADE: dict[str, Any] = {
     "logistic": lambda c: Logistic(LogisticParams(), c),
     "svm-linear": lambda c: Svm(SvmParams(), c),
@@ -33,19 +32,6 @@ def toy(classes: int = 3, width: int = 4, count: int = 90, seed: int = 0) -> Toy
     centres = 1.5 * torch.randn(classes, width, generator=generator)
     vectors = {name: centres[labels] + torch.randn(count, width, generator=generator) for name in ("labelled", "target")}
     return Toy(vectors, labels, labels)
-
-
-def solved(make: Any, given: Toy, classes: tuple[str, ...] = CLASSES) -> tuple[Any, dict[str, list[float]]]:
-    width = given.vectors["labelled"].shape[1]
-    method = make(context(TinyBackbone(width, 6, len(classes)), width, classes=classes))
-    (stage,) = method.stages()
-    assert stage.sees == {"labelled"} and not stage.phases
-    return method, {name: list(series) for name, series in stage.solve(Seen(given, method.backbone, stage.sees)).items()}
-
-
-def posteriors(method: Any, vectors: Tensor) -> Tensor:
-    found: Tensor = method.predict(batch(torch.zeros(len(vectors), 6), torch.zeros(len(vectors), 3), vectors=vectors))
-    return found
 
 
 @pytest.mark.parametrize("classes", [2, 3, 6])
