@@ -80,8 +80,8 @@ def schema(subject: Subject) -> None:
             again = field.validate_json(field.dump_json(default))
             assert again == default, f"the default of '{name}' is {default!r}, and {again!r} after a way through JSON"
             field.validate_python(default)
-        extra = about.json_schema_extra
-        way, *ends = (extra.get("search") if isinstance(extra, dict) else None) or ("",)
+        extra: Any = about.json_schema_extra or {}
+        way, *ends = extra.get("search") or ("",)
         for value in ends[0] if way == "choice" else ends:
             field.validate_python(value)
 
