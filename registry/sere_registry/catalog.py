@@ -168,8 +168,12 @@ class Catalog:
             return "SERE_NO_PLUGINS"
         return ""
 
+    def named(self, name: str) -> list[Entry]:
+        """The entries of every kind with this full or short name."""
+        return [entry for entry in self.entries if name in (entry.full_name, entry.short_name)]
+
     def _named(self, kind: Kind, name: str, place: Place, disable: tuple[str, ...]) -> Entry:
-        matches = [entry for entry in self.entries if name in (entry.full_name, entry.short_name)]
+        matches = self.named(name)
         mine = [entry for entry in matches if entry.kind == kind]
         honest = [entry for entry in mine if not entry.usurps]
         usable = [entry for entry in honest if not self._why_disabled(entry, disable)]

@@ -73,15 +73,12 @@ class Corpus(Protocol):
         Raises:
             SereError: D601 (no such folder), D602 (nothing of the layout in it), D610.
         """
-        ...
 
     def findings(self) -> Sequence[Finding]:
         """What is missing from the official layout, or stands beside it."""
-        ...
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Make the audio files if the corpus is one that is made; called before audio is read."""
-        ...
 
 
 @runtime_checkable
@@ -106,22 +103,18 @@ class Encoder(Protocol):
 
     def fingerprint(self) -> Mapping[str, Any]:
         """All that the output of `extract` depends on, as JSON data: part of the cache key."""
-        ...
 
     def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
         """The frozen part, for one utterance: 16 kHz mono samples -> `[T, F]` (no gradient).
 
         `contours` holds the arrays named in the attribute `contours`, one value every `hop` seconds, the first at 0 s.
         """
-        ...
 
     def lengths(self, lengths: Tensor) -> Tensor:
         """How many frames `forward` returns for inputs of these numbers of rows."""
-        ...
 
     def __call__(self, frames: Frames) -> Frames:
         """The trained part: `[B, T, F]` -> `[B, T', dim]`; the identity for a frozen encoder."""
-        ...
 
 
 class Dynamics(Protocol):
@@ -139,11 +132,9 @@ class Dynamics(Protocol):
 
     def prepare(self, contours: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Once per utterance, without gradient: contours on the encoder's frame grid, each `[T]` -> `[T, static_dim]`."""
-        ...
 
     def __call__(self, static: Frames, context: Frames) -> Frames:
         """`[B, T, static_dim]` and h `[B, T, d]` -> the bursts d_t^k `[B, T, K]`."""
-        ...
 
     def diagnostics(self) -> Mapping[str, float]:
         """Optional: numbers about the last step, for the history."""
@@ -163,7 +154,6 @@ class ResonanceField(Protocol):
 
     def similarity(self, a: Encoded, b: Encoded) -> Tensor:
         """S of every pair, `[A, B]`; never with gradient."""
-        ...
 
     def aligned(self, a: Encoded, b: Encoded, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
         """S `[P]` and the aligned representations `[P, D]` of row i of a with row `picks[i]` of b, for every row of a.
@@ -177,7 +167,6 @@ class ResonanceField(Protocol):
         Raises:
             SereError: B402 if there is not one row of b for each of a, or widths differ.
         """
-        ...
 
     def frame_map(self, a: Encoded, b: Encoded) -> FrameMap | None:
         """Optional: the map of the first utterance of a with the first of b, for pictures (`sere resonance`), without gradient.
@@ -226,7 +215,6 @@ class Selector(Protocol):
     @property
     def score(self) -> Callable[..., float]:
         """The epoch's score."""
-        ...
 
     keeps_last: bool = False
 

@@ -161,7 +161,6 @@ class StageData(Protocol):
 
     def size(self, stream: Stream) -> int:
         """How many utterances the stream has."""
-        ...
 
     def encoded(self, stream: Stream) -> LabelledBatch | UnlabelledBatch:
         """A whole stream, encoded now without gradient (evaluation mode), in the order of `index`.
@@ -169,15 +168,12 @@ class StageData(Protocol):
         `frames` and `bursts` of the result have zero frames, and it has no `inputs`: whole streams of frames do not fit
         into memory.
         """
-        ...
 
     def vectors(self, stream: Stream) -> Tensor:
         """`[n, F]`, as `Encoded.vectors`, in the order of `index`."""
-        ...
 
     def labels(self) -> Tensor:
         """The labels of S_l, `[n]` long; only where the stage sees "labelled"."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -225,7 +221,6 @@ class Loss(Protocol):
     @property
     def forward(self) -> Callable[..., Mapping[str, Tensor]]:
         """The terms."""
-        ...
 
     views: frozenset[str] = frozenset()
     predicts: bool = False
@@ -267,11 +262,9 @@ class Backbone(Protocol):
 
     def features(self) -> Iterable[Parameter]:
         """All parameters but the classifier's."""
-        ...
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters."""
-        ...
 
     def encode(self, batch: AnyBatch, frames: Frames | None = None) -> AnyBatch:
         """The same utterances, encoded by this network: a moving average or a frozen copy encodes what the student has encoded.
@@ -283,7 +276,6 @@ class Backbone(Protocol):
         Returns:
             The batch with new frames, bursts, embedding and logits, without views.
         """
-        ...
 
 
 class Method(Protocol):
@@ -305,15 +297,12 @@ class Method(Protocol):
 
     def stages(self) -> Sequence[Stage]:
         """What happens, in order."""
-        ...
 
     def parameters_by_group(self) -> Mapping[str, Group]:
         """Everything that gradients train, each parameter in one group."""
-        ...
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
         """Posteriors `[B, C]`."""
-        ...
 
     def prediction_backbone(self) -> Backbone | None:
         """Optional: what encodes at prediction (a moving average, say); None: `backbone`."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import textwrap
+import traceback
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,9 +59,10 @@ def show(arguments: Namespace) -> int:
         about: dict[str, object] = {"job": resolved.digest(), "sources": sources, "config": data}
         if arguments.origins:
             about["origins"] = {dotted(path): origin(resolved, path) for path, _ in leaves(data)}
-            gone = {path: dropped(resolved, tuple(path.split("."))) for path in resolved.components}
             about["dropped"] = {
-                path: [{"param": one.name, "of": one.of, "origin": _spot(one.place)} for one in lost] for path, lost in gone.items() if lost
+                path: [{"param": one.name, "of": one.of, "origin": _spot(one.place)} for one in lost]
+                for path in resolved.components
+                if (lost := dropped(resolved, tuple(path.split("."))))
             }
         print_json(about)
         return 0
@@ -201,16 +202,13 @@ def check(arguments: Namespace) -> int:
     except SereError as mistake:
         if not arguments.json:
             raise
-        problems, warnings = map(_data, mistake.problems), map(_data, catalog.left_out_in_vain())
-        print_json({"ok": False, "problems": list(problems), "warnings": list(warnings)})
+        print_json({"ok": False, "problems": [*map(_data, mistake.problems)], "warnings": [*map(_data, catalog.left_out_in_vain())]})
         if arguments.traceback:
-            import traceback
-
-            traceback.print_exception(mistake, file=sys.stderr)
+            traceback.print_exception(mistake)
         return mistake.exit_code
     odd = [*catalog.left_out_in_vain(), *resolved.warnings, *catalog.left_out_in_vain(resolved.disabled)]
     if arguments.json:
-        print_json({"ok": True, "job": resolved.digest(), "problems": [], "warnings": [_data(one) for one in odd]})
+        print_json({"ok": True, "job": resolved.digest(), "problems": [], "warnings": [*map(_data, odd)]})
     else:
         warnings_ = f", {count(len(odd), 'warning')}" if odd else ""
         print(f"{arguments.config}: ok{warnings_} (job {resolved.digest()})")
@@ -218,9 +216,7 @@ def check(arguments: Namespace) -> int:
 
 
 def _data(problem: Problem) -> dict[str, object]:
-    place = problem.place
-    where = {"file": place.file, "line": place.line, "column": place.column, "path": place.path}
-    return {"code": problem.code, "message": problem.message, "hint": problem.hint, **where}
+    return {"code": problem.code, "message": problem.message, "hint": problem.hint, **vars(problem.place)}
 
 
 def diff(arguments: Namespace) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import textwrap
+import traceback
 from argparse import SUPPRESS, Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, get_args
 
 from sere_core.cli import new_plugin
@@ -57,16 +60,10 @@ def show_all(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """List every component: kind, name, distribution, version, state, summary; below it each problem once."""
     catalog = catalog or Catalog()
     entries = [entry for entry in catalog.inspect() if arguments.kind in (None, entry.kind)]
-    rows = []
-    for entry in entries:
-        rows.append(
-            {
-                **_about(entry),
-                "state": entry.state,
-                **{name: getattr(entry.loaded, name, "") for name in ("summary", "evidence", "cite")},
-                "problem": str(entry.problem or ""),
-            }
-        )
+    rows = [_about(entry) | {"state": entry.state} for entry in entries]
+    for row, entry in zip(rows, entries, strict=True):
+        row |= {name: getattr(entry.loaded, name, "") for name in ("summary", "evidence", "cite")}
+        row["problem"] = str(entry.problem or "")
     if arguments.json:
         print_json({"components": rows, "notes": catalog.notes})
         return 0
@@ -81,21 +78,15 @@ def show_all(arguments: Namespace, catalog: Catalog | None = None) -> int:
     for problem, cause in causes.items():
         print(f"\n{problem}")
         if arguments.traceback and cause is not None:
-            _print_traceback(cause)
+            traceback.print_exception(cause, file=sys.stdout)
     for note in catalog.notes:
         print(f"\nnot listed: {note}")
     return 0
 
 
-def _about(entry: Entry) -> dict[str, str]:
-    about = {"kind": entry.kind, "name": entry.full_name}
-    return {**about, "distribution": entry.distribution, "version": entry.version}
-
-
-def _print_traceback(cause: BaseException) -> None:
-    import traceback
-
-    print("".join(traceback.format_exception(cause)), end="")
+def _about(entry: Entry | None) -> dict[str, str]:
+    found = [] if entry is None else [entry.kind, entry.full_name, entry.distribution, entry.version]
+    return dict(zip_longest(("kind", "name", "distribution", "version"), found, fillvalue=""))
 
 
 def show_info(arguments: Namespace, catalog: Catalog | None = None) -> int:
@@ -141,8 +132,7 @@ def show_info(arguments: Namespace, catalog: Catalog | None = None) -> int:
 def _kind_of(name: str, catalog: Catalog) -> Kind:
     if name.startswith("file:"):
         raise error("C302", f"'{name}' does not say its kind", "add --kind, e.g. --kind loss")
-    matches = [entry for entry in catalog.entries if name in (entry.full_name, entry.short_name)]
-    kinds = list(dict.fromkeys(entry.kind for entry in matches))
+    kinds = list(dict.fromkeys(entry.kind for entry in catalog.named(name)))
     if len(kinds) > 1:
         choices = " or ".join(f"--kind {kind}" for kind in kinds)
         raise error("R202", f"'{name}' is {' and '.join(WORDS[kind] for kind in kinds)}", f"add {choices}")
@@ -170,18 +160,17 @@ def show_problems(arguments: Namespace, catalog: Catalog | None = None) -> int:
     problems = diagnose(catalog)
     broken = [problem for _, problem in problems if problem.code not in HARMLESS]
     if arguments.json:
-        nowhere = dict.fromkeys(("kind", "name", "distribution", "version"), "")
-        rows = []
+        rows: list[dict[str, object]] = []
         for entry, problem in problems:
             about = {name: getattr(problem, name) for name in ("code", "message", "hint")}
-            rows.append({**(_about(entry) if entry else nowhere), **about, "broken": problem in broken})
+            rows.append({**_about(entry), **about, "broken": problem in broken})
         print_json({"components": len(catalog.entries), "problems": rows})
         return 3 if broken else 0
     for _, problem in problems:
         print(problem)
     for entry in catalog.entries if arguments.traceback else ():
         if entry.cause is not None:
-            _print_traceback(entry.cause)
+            traceback.print_exception(entry.cause, file=sys.stdout)
     harmless = len(problems) - len(broken)
     print(f"{len(catalog.entries)} components announced, {len(broken)} broken, {harmless} disabled or incomplete")
     return 3 if broken else 0
@@ -267,7 +256,7 @@ def _entries_of(names: Sequence[str], catalog: Catalog) -> list[Entry]:
             found.append(entry_of(kind, rest, catalog))
             continue
         mine = [entry for entry in catalog.entries if canonical(entry.distribution) == canonical(name)]
-        mine = mine or [entry for entry in catalog.entries if name in (entry.full_name, entry.short_name)]
+        mine = mine or catalog.named(name)
         if not mine:
             known = {name for entry in catalog.entries for name in (entry.distribution, entry.full_name)}
             message = f"'{name}' is neither a distribution with components nor a component"
