@@ -1,0 +1,96 @@
+"""The manifest that annotation writes: a line for each utterance that has a label, as `use: manifest` reads it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sere_registry.errors import Place, error
+from sere_registry.files import write_atomically
+
+COLUMNS = ("path", "start", "end", "speaker", "emotion")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One utterance that a label is asked for.
+
+    Args:
+        path: the audio file.
+        start, end: seconds; None for the whole file.
+        speaker: "" where unknown.
+        guess: what the model takes it for.
+    """
+
+    path: Path
+    start: float | None = None
+    end: float | None = None
+    speaker: str = ""
+    guess: str = ""
+
+    @property
+    def name(self) -> str:
+        """How the page calls it."""
+        part = "" if self.start is None else f", from {self.start:g} s"
+        return f"{self.path.name}{part}"
+
+    @property
+    def key(self) -> tuple[Path, float | None, float | None]:
+        """The same for the same stretch of the same file."""
+        return self.path.resolve(), self.start, self.end
+
+
+class Labels:
+    """A manifest that grows by a line with each label and is whole on the disk at any moment.
+
+    Args:
+        file: a `.csv`; what it holds already is kept.
+
+    Raises:
+        SereError: D610 if a file is there that is no such manifest; X704 if it cannot be written.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._lines: dict[tuple[Path, float | None, float | None], dict[str, str]] = {}
+        if file.exists():
+            self._read()
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def of(self, question: Question) -> str:
+        """Its label, "" if it has none yet."""
+        return self._lines.get(question.key, {}).get("emotion", "")
+
+    def put(self, question: Question, label: str) -> None:
+        """Write a label down; "" takes one back."""
+        if label:
+            path = os.path.relpath(question.path.resolve(), self.file.parent.resolve())
+            times = {name: "" if value is None else repr(value) for name, value in _times(question)}
+            self._lines[question.key] = {"path": path, **times, "speaker": question.speaker, "emotion": label}
+        else:
+            self._lines.pop(question.key, None)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._lines.values())
+        write_atomically(self.file, text.getvalue().encode())
+
+    def _read(self) -> None:
+        with open(self.file, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                hint = f"its columns are not {', '.join(COLUMNS)}; name another file with -o"
+                raise error("D610", "this is no manifest of `sere annotate`", hint, Place(str(self.file)))
+            for line in reader:
+                start, end = (float(line[name]) if line[name] else None for name in ("start", "end"))
+                self._lines[(self.file.parent / line["path"]).resolve(), start, end] = dict(line)
+
+
+def _times(question: Question) -> Sequence[tuple[str, float | None]]:
+    return ("start", question.start), ("end", question.end)

@@ -1,0 +1,130 @@
+"""A page on this machine that plays one utterance after the other and takes a key for each label.
+
+It is served to this machine only, under an address that nobody can guess.  After each key the labels are on the disk.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sere_core.annotate.labels import Labels, Question
+
+TEMPLATE = Path(__file__).parent / "page.html.j2"
+
+
+class Page(ThreadingHTTPServer):
+    """The page over these questions; `serve_forever` ends when the last one is answered or the user says so.
+
+    Args:
+        questions: what is asked, in this order.
+        classes: the labels that can be given; their keys are 1, 2, ...
+        labels: where the answers go; what is in there already is shown as answered.
+        said: called with each answer's question and label ("" where it was taken back).
+        port: 0 for any that is free.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        classes: Sequence[str],
+        labels: Labels,
+        said: Callable[[Question, str], None] = lambda question, label: None,
+        port: int = 0,
+    ) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.questions, self.classes, self.labels, self.said = questions, classes, labels, said
+        self.secret = secrets.token_urlsafe(12)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
+
+    @cached_property
+    def html(self) -> bytes:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        environment = Environment(loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined)
+        asked = [{"name": each.name, "label": self.labels.of(each), "guess": each.guess} for each in self.questions]
+        text = environment.get_template(TEMPLATE.name).render(classes=self.classes, questions=asked)
+        return text.encode()
+
+    def take(self, number: int, label: str) -> None:
+        """Write one answer down; "" takes it back."""
+        question = self.questions[number]
+        self.labels.put(question, label)
+        self.__dict__.pop("html", None)
+        self.said(question, label)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Page
+
+    def do_GET(self) -> None:
+        words = self._words()
+        if words == [""]:
+            self._send(200, self.server.html, "text/html; charset=utf-8")
+        elif len(words) == 2 and words[0] == "audio" and (number := self._number(words[1])) is not None:
+            self._send(200, wave(self.server.questions[number]), "audio/wav")
+        else:
+            self._send(404)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 1000))
+        match self._words():
+            case ["label", written] if (number := self._number(written)) is not None:
+                label = json.loads(body or b'""')
+                if label not in ("", *self.server.classes):
+                    self._send(400)
+                    return
+                self.server.take(number, label)
+                self._send(204)
+            case ["end"]:
+                self._send(204)
+                self.server.shutdown()
+            case _:
+                self._send(404)
+
+    def _words(self) -> list[str]:
+        """The address below the secret; nothing where that is wrong."""
+        _, secret, *words = urlsplit(self.path).path.split("/")
+        return words if secrets.compare_digest(secret, self.server.secret) else []
+
+    def _number(self, written: str) -> int | None:
+        return int(written) if written.isdecimal() and int(written) < len(self.server.questions) else None
+
+    def _send(self, code: int, body: bytes = b"", kind: str = "text/plain") -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing: the terminal shows the answers."""
+
+
+def wave(question: Question) -> bytes:
+    """The utterance as 16-bit WAV, which every browser plays."""
+    import soundfile
+
+    with soundfile.SoundFile(question.path) as file:
+        first = int((question.start or 0.0) * file.samplerate)
+        last = len(file) if question.end is None else int(question.end * file.samplerate)
+        file.seek(min(first, len(file)))
+        samples, rate = file.read(max(last - first, 0), dtype="float32"), file.samplerate
+    out = io.BytesIO()
+    soundfile.write(out, samples, rate, format="WAV", subtype="PCM_16")
+    return out.getvalue()
