@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 
-def choose(
-    embeddings: Floats, posteriors: Floats, k: int, *, labelled: NDArray[np.bool_] | None = None, seed: int = 0
-) -> list[int]:
+def choose(embeddings: Floats, posteriors: Floats, k: int, *, labelled: NDArray[np.bool_] | None = None, seed: int = 0) -> list[int]:
     """The `k` utterances whose labels would help most, the heaviest cluster first.
 
     Args:

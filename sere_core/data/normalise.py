@@ -100,8 +100,18 @@ class Normaliser:
         """
         if self.mode == "none":
             return frames.astype(np.float32, copy=False)
-        mean, std = self.speakers.get(_speaker(recording)) or self.corpora[recording.corpus]
-        return ((frames - mean) / std).astype(np.float32)
+        return standardise(frames, self.speakers.get(_speaker(recording)) or self.corpora[recording.corpus])
+
+
+def standardise(frames: NDArray[np.floating], statistics: Statistics) -> NDArray[np.float32]:
+    """Frames `[T, F]` by a mean and a divisor; float32."""
+    mean, divisor = statistics
+    return ((frames - mean) / divisor).astype(np.float32)
+
+
+def speaker_statistics(vectors: NDArray[np.float64], corpus: Statistics) -> Statistics:
+    """Of one speaker's utterance means `[n, F]`, at least two, beside those of the corpus; as `Normaliser.fit` makes them."""
+    return _statistics(vectors, corpus)
 
 
 def _speaker(recording: Recording) -> tuple[str, str]:

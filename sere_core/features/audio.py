@@ -71,7 +71,7 @@ def load(recording: Recording) -> bytes:
 
 
 def read(recording: Recording, options: Features, content: bytes | None = None) -> Waveform:
-    """The waveform of a recording: its part of the file, mixed down to mono, trimmed, cut to `max_seconds`, at 16 kHz.
+    """The waveform of a recording: its part of the file, as `waveform` makes it.
 
     Args:
         recording: whose.
@@ -79,12 +79,20 @@ def read(recording: Recording, options: Features, content: bytes | None = None) 
         content: what `load` gave, if it was called before.
 
     Raises:
-        SereError: D603 (unreadable, truncated, or not what its name says), D604 (no samples), D605 (silent), D606 (NaN or
-            infinite samples), P108 (an AVI file without PyAV).
+        SereError: D603 (unreadable, truncated, or not what its name says), P108 (an AVI file without PyAV), and what
+            `waveform` raises.
     """
     place = str(recording.path)
     channels, rate = _decode(load(recording) if content is None else content, Path(recording.path))
-    channels = _part(channels, rate, recording, place)
+    return waveform(_part(channels, rate, recording, place), rate, options, place)
+
+
+def waveform(channels: NDArray[np.float32], rate: int, options: Features, place: str = "") -> Waveform:
+    """Samples `[N, channels]` mixed down to mono, trimmed, cut to `max_seconds`, at 16 kHz.
+
+    Raises:
+        SereError: D604 (no samples), D605 (silent), D606 (NaN or infinite samples).
+    """
     if not channels.size:
         raise error("D604", "the audio file has no samples", place=place)
     finite = np.isfinite(channels)

@@ -67,11 +67,7 @@ class FeatureSet:
 
     def contours(self, recording: Recording, encoder: str) -> Arrays:
         """The contours at the frame times of the encoder's output, each `[T']`."""
-        part = self._extractor.encoders[encoder][0]
-        count = int(part.lengths(torch.tensor([len(self.frames(recording, encoder))]))[0])
-        found = _rows(self._found[recording.key].entries, self._extractor.contour_names)
-        hop = self._extractor.options.hop
-        return {name: contours.on_grid(each, hop, part.rate, part.offset, count) for name, each in found.items()}
+        return self._extractor.contours(self._found[recording.key].entries, encoder)
 
 
 def extract_all(
@@ -139,6 +135,43 @@ class Extractor:
                 "contours": [prints[group] for group in _groups_of(encoder.contours)],
             }
 
+    def contours(self, entries: Mapping[str, Entry], id: str) -> Arrays:
+        """The wanted contours at the frame times of an encoder's output, each `[T']`."""
+        encoder, hop = self.encoders[id][0], self.options.hop
+        count = int(encoder.lengths(torch.tensor([len(entries[f"encoder {id}"].arrays["frames"])]))[0])
+        found = _rows(entries, self.contour_names)
+        return {name: contours.on_grid(each, hop, encoder.rate, encoder.offset, count) for name, each in found.items()}
+
+    def extract(self, waveform: audio.Waveform, ids: Sequence[str], place: str = "") -> dict[str, Entry]:
+        """All parts of one waveform: contour groups and `encoder <id>`; the cache is neither read nor written.
+
+        Raises:
+            SereError: D612 (too short for an encoder), B403 (an encoder breaks its contract).
+        """
+        entries: dict[str, Entry] = {}
+        read = {group for id in ids for group in _groups_of(self.encoders[id][0].contours)}
+        groups = [group for group in contours.GROUPS if group in self.groups or group in read]
+        for part in (*groups, *(f"encoder {id}" for id in ids)):
+            entries[part] = self.made(part, waveform, entries, place)
+        return entries
+
+    def made(self, part: str, waveform: audio.Waveform, given: Mapping[str, Entry], place: str) -> Entry:
+        """One part, from the samples and, for an encoder, from the contour groups that it reads."""
+        if part in contours.GROUPS:
+            return Entry(contours.compute(part, waveform.samples, self.options), waveform.facts)
+        id = part.removeprefix("encoder ")
+        encoder, name, _ = self.encoders[id]
+        frames = np.asarray(encoder.extract(waveform.samples, _rows(given, encoder.contours), self.options.hop))
+        who = f"encoder '{id}' ({name})"
+        if frames.ndim != 2 or frames.shape[1] != encoder.input_dim:
+            what = f"{who} extracted an array {list(frames.shape)}, not [T, {encoder.input_dim}]"
+            raise error("B403", what, place=place)
+        if not len(frames):
+            raise error("D612", f"{waveform.facts.seconds:.3f} s are too short for the {who}", place=place)
+        if not np.isfinite(frames).all():
+            raise error("B403", f"{who} extracted values that are not finite", place=place)
+        return Entry({"frames": np.ascontiguousarray(frames, dtype=np.float32)}, waveform.facts)
+
     def digest(self, recording: Recording) -> str:
         """Of the bytes of a recording's file, which is read once for all its parts."""
         if recording.path not in self._digests:
@@ -192,29 +225,14 @@ class Extracted:
             name = self._key(part)
             found = self._from.cache.load(name)
             if found is None:
-                if part in contours.GROUPS:
-                    arrays = contours.compute(part, waveform().samples, self._from.options)
-                else:
-                    arrays = {"frames": self._frames(part.removeprefix("encoder "), waveform)}
-                found = Entry(arrays, waveform().facts)
+                encoder = None if part in contours.GROUPS else self._from.encoders[part.removeprefix("encoder ")][0]
+                reads = () if encoder is None else _groups_of(encoder.contours)
+                given = {group: self._entry(group, waveform) for group in reads}
+                found = self._from.made(part, waveform(), given, str(self._recording.path))
                 self._from.cache.store(name, found)
                 self.made = True
             self.entries[part] = found
         return self.entries[part]
-
-    def _frames(self, id: str, waveform: Callable[[], audio.Waveform]) -> NDArray[np.float32]:
-        encoder, name, _ = self._from.encoders[id]
-        given = _rows({group: self._entry(group, waveform) for group in _groups_of(encoder.contours)}, encoder.contours)
-        frames = np.asarray(encoder.extract(waveform().samples, given, self._from.options.hop))
-        place, who = str(self._recording.path), f"encoder '{id}' ({name})"
-        if frames.ndim != 2 or frames.shape[1] != encoder.input_dim:
-            what = f"{who} extracted an array {list(frames.shape)}, not [T, {encoder.input_dim}]"
-            raise error("B403", what, place=place)
-        if not len(frames):
-            raise error("D612", f"{waveform().facts.seconds:.3f} s are too short for the {who}", place=place)
-        if not np.isfinite(frames).all():
-            raise error("B403", f"{who} extracted values that are not finite", place=place)
-        return np.ascontiguousarray(frames, dtype=np.float32)
 
 
 def _digest(content: bytes) -> str:

@@ -74,13 +74,8 @@ class Material:
 
     def streams(self, fold: Fold) -> dict[str, StreamSet]:
         """The streams `labelled`, `source`, `target` and `test` of the fold.  Only `labelled` has labels."""
-        resolved, languages, speakers = self.plan.resolved, self.plan.languages, _speakers(fold)
-        members: dict[str, tuple[str, Sequence[Recording]]] = {"labelled": (resolved.config.paths.labelled, fold.labelled)}
-        for name, recordings in (("source", fold.source), ("target", fold.target), ("test", fold.test)):
-            if recordings:
-                members[name] = (resolved.encoder_of(recordings[0].language), recordings)
-        paths = dict.fromkeys(path for path, _ in members.values())
-        normalisers = {path: self._fit(path, members) for path in paths if self.encoders[path].normalise}
+        languages, speakers, members = self.plan.languages, _speakers(fold), self._members(fold)
+        normalisers = self.normalisers(fold)
         known: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}  # streams share recordings: each is normalised once
 
         def item(stream: str, recording: Recording, path: str) -> Item:
@@ -105,6 +100,20 @@ class Material:
             )
             for name, (path, recordings) in members.items()
         }
+
+    def _members(self, fold: Fold) -> Members:
+        resolved = self.plan.resolved
+        members: dict[str, tuple[str, Sequence[Recording]]] = {"labelled": (resolved.config.paths.labelled, fold.labelled)}
+        for name, recordings in (("source", fold.source), ("target", fold.target), ("test", fold.test)):
+            if recordings:
+                members[name] = (resolved.encoder_of(recordings[0].language), recordings)
+        return members
+
+    def normalisers(self, fold: Fold) -> dict[str, Normaliser]:
+        """By path: what standardises the frames of the fold; none for a path that reads samples."""
+        members = self._members(fold)
+        paths = dict.fromkeys(path for path, _ in members.values())
+        return {path: self._fit(path, members) for path in paths if self.encoders[path].normalise}
 
     def _fit(self, path: str, members: Members) -> Normaliser:
         """The statistics of a path; S_u lends the labelled path its own even where it takes another itself."""

@@ -1,0 +1,136 @@
+"""The format of a model's folder.
+
+    config.yaml          the resolved config, without places of the machine that trained it
+    model.json           what `About` holds
+    weights.safetensors  method/...      the trained method's state
+                         support/...     the labelled utterances' frames, for methods that compare with them
+                         statistics/...  mean and divisor of the target corpus and of its speakers
+    encoders/ID/         the pretrained checkpoint that the encoder ID reads
+    README.md            the model card
+    sha256               a line for each of these files, as `sha256sum` writes and checks it
+
+Nothing in it can run code: components are found by name among those installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sere_registry.errors import SereError, error
+from sere_registry.files import atomic_path, write_atomically
+
+FORMAT = 1
+SUMS = "sha256"
+_ANEW = "export the model again"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model says of itself.
+
+    Args:
+        name: the run's.
+        classes: in the order of the posteriors.
+        languages: of the training, in the order that the network counts them.
+        paths: language -> the encoder that its speech takes; the target's languages first.
+        target: the id of the corpus that was adapted to.
+        normalisation: whose statistics standardised the features: "none", "corpus" or "speaker".
+        input_dim, speakers: what the network was built for; see `BuildContext`.
+        seed: of the fold.
+        temperature: divides the logarithms of the posteriors where confidences are shown; 1 where none was fitted.
+        facts: protocol, scores, versions and evidence, as the card tells them.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    languages: tuple[str, ...]
+    paths: Mapping[str, str]
+    target: str
+    normalisation: str
+    input_dim: int
+    speakers: int
+    seed: int
+    temperature: float = 1.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write(folder: Path, config: str, about: About, tensors: Mapping[str, Tensor], card: str) -> None:
+    """Write everything but the checkpoints below `encoders`, which are there already, and then the digests of all files.
+
+    Raises:
+        SereError: X704 or X705 where the folder or the disk does not take it.
+    """
+    (folder / SUMS).unlink(missing_ok=True)
+    write_atomically(folder / "config.yaml", config.encode())
+    text = json.dumps({"format": FORMAT, **asdict(about)}, indent=1, ensure_ascii=False)
+    write_atomically(folder / "model.json", text.encode() + b"\n")
+    write_atomically(folder / "README.md", card.encode())
+    with atomic_path(folder / "weights.safetensors") as path:
+        save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, path)
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    lines = [f"{_digest(folder / name)}  {name}\n" for name in names if name != SUMS]
+    write_atomically(folder / SUMS, "".join(lines).encode())
+
+
+def read(folder: Path) -> tuple[About, dict[str, Tensor]]:
+    """What `write` wrote, after all files were found to be those of then.
+
+    Raises:
+        SereError: T505 if it is no model's folder, or a file is missing, damaged or was changed.
+    """
+    check(folder)
+    try:
+        data = json.loads((folder / "model.json").read_bytes())
+        if data.pop("format") != FORMAT:
+            raise ValueError("a format of another version of sere")
+        for name in ("classes", "languages"):
+            data[name] = tuple(data[name])
+        return About(**data), load_file(folder / "weights.safetensors")
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as cause:
+        raise error("T505", f"{folder}: not a model that can be read: {cause}", _ANEW) from cause
+
+
+def check(folder: Path) -> None:
+    """Are all files there, and those that were written?
+
+    Raises:
+        SereError: T505.
+    """
+    if (folder / "manifest.json").exists():
+        hint = f"make a model of it: sere export {folder} -o model"
+        raise error("T505", f"{folder} is the record of a run, not a model", hint)
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except (OSError, ValueError) as cause:
+        hint = "name the folder that `sere train` or `sere export` made"
+        raise error("T505", f"{folder} is not the folder of a model", hint) from cause
+    for name, digest in sums.items():
+        try:
+            found = _digest(folder / name)
+        except OSError as cause:
+            raise error("T505", f"{folder / name} is missing: {cause.strerror}", _ANEW) from cause
+        if found != digest:
+            raise error("T505", f"{folder / name} is not what was exported", _ANEW)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity(folder: Path) -> str:
+    """What tells this model from another: a digest of the digests of its files."""
+    try:
+        return _digest(folder / SUMS)
+    except OSError as cause:
+        raise SereError(*error("T505", f"{folder} is not the folder of a model", _ANEW).problems) from cause

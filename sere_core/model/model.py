@@ -1,0 +1,260 @@
+"""Prediction with a trained model: waveform -> features -> standardised frames -> posteriors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sere_core.config import Resolved, load
+from sere_core.data.normalise import Statistics, speaker_statistics, standardise
+from sere_core.features import audio
+from sere_core.features.store import Extractor
+from sere_core.model import folder
+from sere_core.model.folder import About
+from sere_core.train.build import Builder
+from sere_core.train.device import choose_device
+from sere_core.train.fold import load_state
+from sere_core.train.network import network
+from sere_core.train.streams import Item, StreamSet
+from sere_core.train.whole import predict
+from sere_registry import BuildContext, Encoder, Method
+from sere_registry.errors import error
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The features of one utterance, not yet standardised.
+
+    Args:
+        path: the id of the encoder that made them.
+        frames: `[T, F]`.
+        static: the contours as the dynamics prepared them, `[T', S]`.
+        seconds: how long it is, after trimming and cutting.
+    """
+
+    path: str
+    frames: NDArray[np.float32]
+    static: NDArray[np.float32]
+    seconds: float
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """Over frames, `[F]`: what the statistics of a speaker or corpus are made of."""
+        mean: NDArray[np.float32] = self.frames.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return mean
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model takes an utterance for.
+
+    Args:
+        label: the most probable class.
+        confidence: its posterior, at the model's temperature.
+        posteriors: of every class.
+    """
+
+    label: str
+    confidence: float
+    posteriors: Mapping[str, float]
+
+
+class Model:
+    """A trained method with everything that it needs to predict; made by `load`.
+
+    Attributes:
+        classes: in the order of posteriors.
+        rate: of the samples that its encoders read, in Hz.
+        max_seconds: longer utterances are cut.
+        languages: that it was adapted to.
+        normalisation: "none", "corpus" or "speaker": what it was trained with.
+        temperature: divides the logarithms of posteriors; 1 where none was fitted.
+        speakers: whose statistics it knows.
+    """
+
+    rate = audio.SAMPLE_RATE
+
+    def __init__(self, resolved: Resolved, about: About, tensors: Mapping[str, Tensor], device: str = "auto") -> None:
+        self._about, self.resolved = about, resolved
+        self.device = choose_device(device)
+        context = BuildContext(id="", classes=about.classes, input_dim=about.input_dim, languages=about.languages, speakers=about.speakers)
+        paths = tuple(sorted({*about.paths.values(), resolved.config.paths.labelled} & set(resolved.config.encoders)))
+        self.method: Method = Builder(resolved, context, about.seed, paths, self.device).method()
+        load_state(self.method, _under(tensors, "method"))
+        backbone = network(self.method.backbone)
+        self._encoders = {name: cast(Encoder, encoder) for name, encoder in backbone.encoders.items()}
+        self._dynamics = backbone.dynamics
+        names = {name: resolved.components[f"encoders.{name}"] for name in self._encoders}
+        self._extractor = Extractor(
+            {name: (self._encoders[name], bound.full_name, bound.version) for name, bound in names.items()},
+            frozenset(self._dynamics.contours),
+            resolved.config.features,
+        )
+        self._corpus = _statistics(tensors, "corpus")
+        self._speakers = _statistics(tensors, "speaker")
+        self._support = self._read_support(_under(tensors, "support"))
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> Model:
+        """A model from its folder.
+
+        Raises:
+            SereError: T505 (no model, or a damaged one), P101 or R201 (a component that is not installed).
+        """
+        where = Path(path).expanduser()
+        about, tensors = folder.read(where)
+        sets = [f"encoders.{each.parent.name}.params.model={each.parent.absolute()}" for each in where.glob("encoders/*/config.json")]
+        return cls(load(where / "config.yaml", sets=sets), about, tensors, device)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._about.classes
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(self._about.paths)
+
+    @property
+    def max_seconds(self) -> float:
+        return self.resolved.config.features.max_seconds
+
+    @property
+    def normalisation(self) -> str:
+        return self._about.normalisation
+
+    @property
+    def temperature(self) -> float:
+        return self._about.temperature
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        first = next(iter(self._about.paths.values()))
+        return tuple(sorted(self._speakers.get(first, {})))
+
+    def path_of(self, language: str = "") -> str:
+        """The encoder of a language; the first of the target's where none is given.
+
+        Raises:
+            SereError: C311 for a language that the model has no encoder for.
+        """
+        paths = self._about.paths
+        if language in paths or not language:
+            return paths[language] if language else next(iter(paths.values()))
+        if len(set(paths.values())) == 1:
+            return next(iter(paths.values()))
+        raise error("C311", f"the model has no encoder for the language '{language}'", f"it has: {', '.join(paths)}")
+
+    def extract(self, samples: NDArray[np.floating], rate: int, *, language: str = "", place: str = "") -> Clip:
+        """The features of one utterance: the costly part; threads may call it.
+
+        Args:
+            samples: `[N]` or `[N, channels]`, in [-1, 1].
+            rate: in Hz.
+            language: chooses the encoder, where there are several.
+            place: what messages call it, such as its file.
+
+        Raises:
+            SereError: D604 to D606 (no samples, silence, not finite), D612 (too short).
+        """
+        path = self.path_of(language)
+        channels = np.asarray(samples, dtype=np.float32)
+        if channels.ndim == 1:
+            channels = channels[:, None]
+        waveform = audio.waveform(channels, rate, self.resolved.config.features, place)
+        entries = self._extractor.extract(waveform, (path,), place)
+        frames = entries[f"encoder {path}"].arrays["frames"]
+        static = np.zeros((len(frames), 0), np.float32)
+        if self._dynamics.contours:
+            static = np.ascontiguousarray(self._dynamics.prepare(self._extractor.contours(entries, path)), dtype=np.float32)
+        return Clip(path, frames, static, waveform.facts.seconds)
+
+    def statistics(self, clips: Iterable[Clip]) -> Statistics | None:
+        """Of one speaker's clips, each weighing the same; None for fewer than two, where the corpus's must do."""
+        listed = list(clips)
+        if len(listed) < 2 or not self._encoders[listed[0].path].normalise:
+            return None
+        return speaker_statistics(np.stack([clip.mean for clip in listed]).astype(np.float64), self._corpus[listed[0].path][""])
+
+    def known(self, speaker: str, path: str | None = None) -> Statistics | None:
+        """The stored statistics of a speaker of the training; None where there are none."""
+        return self._speakers.get(path or self.path_of(), {}).get(speaker)
+
+    def standardised(self, clip: Clip, statistics: Statistics | None = None) -> Item:
+        """A clip as the network reads it; by the target corpus's statistics where none are given."""
+        frames = clip.frames
+        if self.normalisation != "none" and self._encoders[clip.path].normalise:
+            frames = standardise(frames, statistics or self._corpus[clip.path][""])
+        values = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
+        return Item("", values, torch.from_numpy(clip.static), values.mean(dim=0))
+
+    def apply(self, clips: Sequence[Clip], statistics: Sequence[Statistics | None] = ()) -> dict[str, NDArray[np.float64]]:
+        """`posteriors` `[n, C]` and `embeddings` `[n, D]` of clips.
+
+        Args:
+            clips: of one language's encoder.
+            statistics: what standardises each; None, or nothing at all: the target corpus's.
+        """
+        items = tuple(self.standardised(clip, own) for clip, own in zip(clips, statistics or [None] * len(clips), strict=True))
+        stream = StreamSet("test", clips[0].path, items, self._encoders[clips[0].path].rate, domain=1)
+        found = predict(self.method, stream, self._support if self.method.needs_support else None, self.device)
+        return {name: value.double().numpy() for name, value in found.items()}
+
+    def posteriors(self, clips: Sequence[Clip], statistics: Sequence[Statistics | None] = ()) -> NDArray[np.float64]:
+        """`[n, C]`; see `apply`."""
+        return self.apply(clips, statistics)["posteriors"]
+
+    def tempered(self, posteriors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Posteriors `[n, C]` at the model's temperature: p^(1/T), normalised."""
+        if self.temperature == 1.0:
+            return posteriors
+        from scipy.special import softmax
+
+        tempered: NDArray[np.float64] = softmax(np.log(np.maximum(posteriors, 1e-300)) / self.temperature, axis=1)
+        return tempered
+
+    def predict(self, waveform: NDArray[np.floating], rate: int, *, speaker: str = "", language: str = "") -> Prediction:
+        """What one utterance is taken for.
+
+        Args:
+            waveform: `[N]` or `[N, channels]`, in [-1, 1].
+            rate: in Hz.
+            speaker: one of `speakers`, whose statistics are used; else those of the target corpus.
+            language: chooses the encoder, where there are several.
+        """
+        clip = self.extract(waveform, rate, language=language)
+        row = self.tempered(self.posteriors([clip], [self.known(speaker, clip.path)]))[0]
+        best = int(row.argmax())
+        return Prediction(self.classes[best], float(row[best]), dict(zip(self.classes, row.tolist(), strict=True)))
+
+    def _read_support(self, tensors: Mapping[str, Tensor]) -> StreamSet | None:
+        if not tensors:
+            return None
+        path, labels = self.resolved.config.paths.labelled, tensors["labels"]
+        items = []
+        for number in range(len(labels)):
+            values = tensors[f"{number}/frames"]
+            item = Item(str(number), values, tensors[f"{number}/static"], values.mean(dim=0), int(tensors["language"][number]))
+            items.append(item)
+        return StreamSet("labelled", path, tuple(items), self._encoders[path].rate, labels)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{prefix}/"): value for name, value in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def _statistics(tensors: Mapping[str, Tensor], what: str) -> dict[str, dict[str, Statistics]]:
+    """Encoder id -> speaker ("" for the corpus) -> statistics; stored as `statistics/<what>/<id>/<mean or divisor>/<speaker>`."""
+    found: dict[str, dict[str, Statistics]] = {}
+    for name, mean in _under(tensors, f"statistics/{what}").items():
+        path, kind, speaker = name.split("/", 2)
+        if kind == "mean":
+            divisor = tensors[f"statistics/{what}/{path}/divisor/{speaker}"]
+            found.setdefault(path, {})[speaker] = mean.numpy(), divisor.numpy()
+    return found
