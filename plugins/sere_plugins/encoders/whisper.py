@@ -53,12 +53,11 @@ class WhisperFront(nn.Module):
 
     def mel(self, windows: Tensor) -> Tensor:
         """`[W, N]` -> `[W, bands, 2 P]`, without gradient, in float32 whatever the autocast."""
-        device = windows.device
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        options = {"padding": "longest", "truncation": False, "return_tensors": "pt", "device": str(windows.device)}
+        with torch.no_grad(), torch.autocast(windows.device.type, enabled=False):
             waves = list(windows.float().cpu().numpy())
-            options = {"padding": "longest", "truncation": False, "return_tensors": "pt", "device": str(device)}
             mel: Tensor = self.extractor(waves, sampling_rate=16000, **options).input_features
-        return mel.to(device)
+        return mel.to(windows)
 
 
 class Whisper(PretrainedEncoder):
