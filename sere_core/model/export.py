@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 import yaml
 from torch import Tensor
 
 from sere_core.config import Resolved, load
+from sere_core.console import Speaker
 from sere_core.data.plan import Fold
 from sere_core.model import folder
+from sere_core.model.card import card
 from sere_core.model.folder import About
-from sere_core.plan import Plan, make_plan
+from sere_core.plan import make_plan
 from sere_core.score.records import Record
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.device import choose_device
@@ -24,12 +25,35 @@ from sere_core.train.material import Material, gather
 from sere_core.train.streams import StreamSet
 from sere_registry import error
 
-if TYPE_CHECKING:
-    from sere_core.console import Speaker
+
+def of_record(record: Record, out: Path, *, quiet: bool = False) -> Path:
+    """A model trained on all of the source and the whole target, whose card quotes the scores of the record's folds.
+
+    Where the record's training left nothing out, its network is taken.  Else it is trained, as a run of its own below the
+    same folder: the same config with `task.setting: transductive`, which can be interrupted and goes on.
+
+    Raises:
+        SereError: C311 for a record that was trained on target labels; and what a run raises.
+    """
+    if record.folds["uses_target_labels"]:
+        hint = "name the record of a method; `--fold K` exports the network of a fold"
+        raise error("C311", f"{record.path} was trained on labels of the target: a ceiling, not a method", hint)
+    whole = record
+    if record.folds["setting"] == "inductive":
+        from sere_core.run import folder_of, run
+
+        places = ["task.setting=transductive", f"output.dir={json.dumps(str(record.path.parent))}"]
+        resolved = load(record.path / "config.yaml", sets=places)
+        run(resolved, resume=True, quiet=quiet)
+        whole = Record.read(folder_of(resolved))
+    return of_fold(whole, 0, out, Speaker(quiet), quoted=record)
 
 
-def of_fold(record: Record, fold: int, out: Path, speaker: Speaker) -> Path:
+def of_fold(record: Record, fold: int, out: Path, speaker: Speaker, *, quoted: Record | None = None) -> Path:
     """The network of one fold, with the statistics that standardised what it scored.
+
+    Args:
+        quoted: the record whose scores the card tells; default: this one.
 
     Raises:
         SereError: T505 (the record has no such fold, or its corpora have changed), X704 or X705.
@@ -43,11 +67,14 @@ def of_fold(record: Record, fold: int, out: Path, speaker: Speaker) -> Path:
     plan = make_plan(resolved)
     plan.check_unchanged(record.manifest["digests"]["corpora"], record.path)
     material = gather(plan, choose_device(resolved.config.train.device), speaker)
-    return write(plan, material, plan.task.folds[fold], Checkpoint.load(path).under("method"), out, record)
+    return _write(material, plan.task.folds[fold], Checkpoint.load(path).under("method"), out, record, quoted or record)
 
 
-def write(plan: Plan, material: Material, fold: Fold, state: Mapping[str, Tensor], out: Path, record: Record) -> Path:
-    """Put a trained fold into a model's folder."""
+def _write(material: Material, fold: Fold, state: Mapping[str, Tensor], out: Path, record: Record, quoted: Record) -> Path:
+    """Put a trained fold into a model's folder, which is new or another model's."""
+    if out.exists() and not (out / folder.SUMS).exists() and any(out.iterdir()):
+        raise error("X704", f"{out} is there, and is no model", "name a new folder with -o")
+    plan = material.plan
     resolved, languages = plan.resolved, [each.language for each in (*fold.target, *fold.test)]
     paths = {language: resolved.encoder_of(language) for language in dict.fromkeys(languages)}
     builder = material.builder(fold, torch.device("cpu"))
@@ -72,10 +99,10 @@ def write(plan: Plan, material: Material, fold: Fold, state: Mapping[str, Tensor
     if builder.method().needs_support:
         tensors |= _support(material.streams(fold)["labelled"])
     for name in sorted({*paths.values(), resolved.config.paths.labelled}):
-        checkpoint = Path(str(getattr(resolved.components[f"encoders.{name}"].params, "model", ""))).expanduser()
-        if checkpoint.is_dir():
+        if checkpoint := _checkpoint(resolved.config.encoders[name].params):
             shutil.copytree(checkpoint, out / "encoders" / name, dirs_exist_ok=True)
-    folder.write(out, _portable(resolved), about, tensors, card(about, record))
+    scored = quoted if quoted.scores.get("folds") else None
+    folder.write(out, _portable(resolved), about, tensors, card(about, record, scored))
     return out
 
 
@@ -87,22 +114,21 @@ def _support(stream: StreamSet) -> dict[str, Tensor]:
     return tensors
 
 
+def _checkpoint(params: Mapping[str, object]) -> Path | None:
+    """The local folder of a pretrained encoder's checkpoint."""
+    named = params.get("model")
+    return Path(named).expanduser() if isinstance(named, str) and named and Path(named).expanduser().is_dir() else None
+
+
 def _portable(resolved: Resolved) -> str:
     """The config without hooks and places of this machine: what is left says how the model was made."""
-    data = yaml.safe_load(replace(resolved).dump())
+    data = yaml.safe_load(resolved.dump())
     data["hooks"], data["output"], data["features"]["cache"] = {}, {}, None
     for name, block in data["corpora"].items():
         kept = {key: value for key, value in block["params"].items() if key not in ("root", "file")}
         given = {key: name for key in ("root", "file") if key in block["params"]}
         block["params"] = {**kept, **given}
     for block in data["encoders"].values():
-        if "model" in block["params"]:
-            block["params"]["model"] = (
-                Path(block["params"]["model"]).name if Path(block["params"]["model"]).is_dir() else block["params"]["model"]
-            )
+        if checkpoint := _checkpoint(block["params"]):
+            block["params"]["model"] = checkpoint.name
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-
-
-def card(about: About, record: Record) -> str:
-    """The model card."""
-    return f"# {about.name}\n\nClasses: {', '.join(about.classes)}.  Protocol: {record.manifest['protocol']}.\n"

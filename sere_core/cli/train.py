@@ -1,0 +1,91 @@
+"""`sere train`, `sere export` and `sere push`: from a config or a record to a model, and to a hub."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, read_config
+from sere_core.config.source_code import check_factories
+
+if TYPE_CHECKING:
+    from sere_core.score.records import Record
+
+_TRAIN = """\
+examples:
+  sere train my.yaml -o model
+  sere train my.yaml -o model --seed 3 --set train.epochs=30
+
+The folds are run and scored as `sere-run` does it (or their record is taken), then the model is trained on all of the
+source and the whole target.  The same command goes on after an interruption."""
+_EXPORT = """\
+examples:
+  sere export runs/my/3f0a12 -o model             # trained on everything; the card quotes the record's scores
+  sere export runs/my/3f0a12 --fold 2 -o fold-2   # the network that scored fold 2, as it is"""
+_PUSH = """\
+examples:
+  sere push model my-name/my-model --private
+
+The token is that of `hf auth login`, or HF_TOKEN."""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "train", "train a model that predicts on new audio", train, _TRAIN)
+    add_config_arguments(parser)
+    _add_output(parser)
+    parser = add_command(subparsers, "export", "make a model of a finished run", export, _EXPORT)
+    parser.add_argument("record", metavar="RECORD", help="the folder of a finished run")
+    parser.add_argument("--fold", type=int, default=None, metavar="K", help="the network of this fold, not trained anew")
+    _add_output(parser)
+    parser = add_command(subparsers, "push", "put a model on the Hugging Face hub", push, _PUSH)
+    parser.add_argument("model", metavar="MODEL", help="the folder of a model")
+    parser.add_argument("repository", metavar="NAME/MODEL", help="the repository; it is made if it is not there")
+    parser.add_argument("--private", action="store_true", help="make it a private one")
+
+
+def _add_output(parser: ArgumentParser) -> None:
+    help = "where the model goes (default: %(default)s)"
+    parser.add_argument("-o", "--output", metavar="FOLDER", default="model", help=help)
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def train(arguments: Namespace) -> int:
+    """Run the config, or take its record, and make the model."""
+    resolved = read_config(arguments, arguments.quiet)
+    from sere_core import run as engine
+    from sere_core.score.records import Record
+
+    check_factories(resolved)
+    engine.run(resolved, resume=True, quiet=arguments.quiet)
+    return _made(arguments, Record.read(engine.folder_of(resolved)))
+
+
+def export(arguments: Namespace) -> int:
+    """Make the model of a record."""
+    from sere_core.score.records import Record
+
+    return _made(arguments, Record.read(Path(arguments.record)), arguments.fold)
+
+
+def _made(arguments: Namespace, record: Record, fold: int | None = None) -> int:
+    from sere_core.console import Speaker
+    from sere_core.model.export import of_fold, of_record
+
+    out, speaker = Path(arguments.output), Speaker(arguments.quiet)
+    if fold is None:
+        of_record(record, out, quiet=arguments.quiet)
+    else:
+        of_fold(record, fold, out, speaker)
+    speaker.say(f"model: {out} (sere predict {out} FILES -o predictions.csv)")
+    return 0
+
+
+def push(arguments: Namespace) -> int:
+    """Check a model's folder and upload it."""
+    from sere_core.model.folder import check
+    from sere_core.model.hub import upload
+
+    check(Path(arguments.model))
+    print(upload(Path(arguments.model), arguments.repository, private=arguments.private))
+    return 0
