@@ -8,10 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sere_registry import Frames, LabelledBatch, Resonance, UnlabelledBatch
+from sere_registry import BuildContext, Frames, LabelledBatch, Resonance, UnlabelledBatch
 
 Utterance = tuple[Tensor, Tensor]
 WIDTH, BURSTS = 6, 4
+CLASSES = ("anger", "fear", "sadness")
+#: of a field, and of a loss on it
+CONTEXT = BuildContext(id="adapt", classes=CLASSES, dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
+#: of four labelled utterances
+LABELS = [2, 0, 1, 0]
 
 
 def utterances(lengths: Sequence[int], seed: int, dtype: torch.dtype = torch.float64, width: int = WIDTH) -> list[Utterance]:

@@ -5,14 +5,17 @@ Numbers are float32's, so that one result of the loops judges the plugins in bot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
+from sere_plugins.resonance import search
 from tests.sere import reference
-from tests.sere.batches import Utterance, batch, leaves, utterances
+from tests.sere.batches import Utterance, batch, gradients, leaves, terms, utterances
 
 LENGTHS = [4, 1, 3, 2, 5]
 SITUATIONS = [
@@ -89,3 +92,54 @@ def irf_in_loops(field: Any, a: Sequence[Utterance], b: Sequence[Utterance], par
 def probe(found: Tensor) -> Tensor:
     """A scalar in which every entry counts differently."""
     return (found.double() * torch.randn(found.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)).sum()
+
+
+def check_field(
+    field: Any, in_loops: Callable[..., Any], a: Sequence[Utterance], b: Sequence[Utterance], situation: str, patch: pytest.MonkeyPatch
+) -> None:
+    """The search, and every pair aligned in both directions: all at once, and by one row of one matrix after the other."""
+    (similarity, aligned, theirs), (_, reverse, leaves_back) = in_loops(field, a, b), in_loops(field, b, a)
+    first = 1 + 2 * len(b)
+    rows = torch.arange(len(a))
+    for partners in {(*range(len(a)),), (len(b) - 1,) * len(a)}:
+        picks = torch.tensor(partners)
+        wanted = {"similarity": similarity[rows, picks], "aligned": aligned[rows, picks], "reverse": reverse[picks, rows]}
+        grads = {name: gradients(probe(value), theirs) for name, value in wanted.items() if name != "reverse"}
+        back = gradients(probe(wanted["reverse"]), leaves_back)
+        grads["reverse"] = [back[0], *back[first:], *back[1:first]]
+        for (dtype, tolerance), together in itertools.product(PRECISIONS, (search.TOGETHER, 1)):
+            patch.setattr(search, "TOGETHER", together)
+            mine, ours = field.to(dtype), (cast(a, dtype), cast(b, dtype))
+            left, right = padded(ours[0], situation), padded(ours[1], situation, extra=3)
+            assert_equal([mine.similarity(left, right)], [similarity], tolerance, "the search")
+            found = vars(mine.aligned(left, right, picks, both=True))
+            for name, value in wanted.items():
+                assert found[name].dtype == dtype
+                assert_equal([found[name]], [value], tolerance, name)
+                got = gradients(probe(found[name]), [mine.weights, *leaves(*ours)])
+                assert_equal(got, grads[name], tolerance, f"gradient of {name}")
+            patch.undo()
+
+
+def check_tric(make: Callable[[Any], Any], field: Any, parts: Sequence[Any], labels: Sequence[int], situation: str = "lengths") -> None:
+    """Both terms and their gradients, in both precisions.
+
+    Args:
+        make: the batch of T_u -> the loss, the batch that it gets instead, and the pseudo-labels that it was given, if any.
+    """
+    weights = field.weights.detach().double().requires_grad_()
+    alpha = torch.log1p(weights.exp()) if field.params.alpha == "softplus" else weights
+    theirs, wanted = [weights, *leaves(*parts)], None
+    for dtype, tolerance in PRECISIONS:
+        cut = [cast(stream, dtype) for stream in parts]
+        support, source, target = (padded(p, situation, y, n) for n, (p, y) in enumerate(zip(cut, (labels, None, None), strict=True)))
+        loss, target, given = make(target)
+        if wanted is None or given is not None:
+            wanted = reference.tric(parts[0], [*labels], parts[1], parts[2], alpha, field.params, loss.params, 3, given)
+        found = terms(loss, support, source, target, field.to(dtype))
+        for name, want in zip(("prototype", "dual"), wanted, strict=True):
+            assert_equal([found[name]], [want], tolerance, name)
+            if situation == "identical utterances" and not loss.params.squared:
+                continue  # a distance of 0 has no direction
+            mine = gradients(found[name], [field.weights, *leaves(*cut)])
+            assert_equal(mine, gradients(want, theirs), tolerance, f"gradient of {name}")

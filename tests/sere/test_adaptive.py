@@ -13,19 +13,16 @@ from torch import Tensor
 from sere_plugins.resonance.irf import Irf
 from sere_plugins.resonance.variants import AdaptiveIrf
 from sere_plugins.specs.resonance import IrfAdaptiveParams
-from sere_registry import BuildContext
 from tests.sere import reference
-from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, every_pair, gradients, leaves, utterances
-from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, irf_in_loops, padded, probe, streams
-
-CONTEXT = BuildContext(id="field", dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
+from tests.sere.batches import CONTEXT, Utterance, batch, gradients, leaves, utterances
+from tests.sere.situations import SITUATIONS, check_field, irf_in_loops, streams
 
 
 def field(make: Any = AdaptiveIrf, **params: Any) -> Any:
-    found = make(IrfAdaptiveParams(**params), CONTEXT).double()
+    found = make(IrfAdaptiveParams(**params), CONTEXT)
     with torch.no_grad():
-        found.weights.add_(torch.tensor([0.3, -0.1, 0.2, 0.05], dtype=torch.float64))
-    return found
+        found.weights.add_(torch.tensor([0.3, -0.1, 0.2, 0.05]))
+    return found.double()
 
 
 def standardised(u: Utterance, alpha: Tensor, burst: str) -> Utterance:
@@ -60,19 +57,8 @@ READINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("reading", READINGS, ids=lambda reading: "-".join(map(str, reading.values())) or "default")
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_it_is_the_equation(situation: str, reading: dict[str, Any]) -> None:
-    a, b = streams(situation, 2, 2)
-    similarity, aligned, theirs = in_loops(field(**reading), a, b)
-    want = gradients(probe(similarity), theirs)
-    for dtype, tolerance in PRECISIONS:
-        mine, ours = field(**reading).to(dtype), (cast(a, dtype), cast(b, dtype))
-        left, right = padded(ours[0], situation), padded(ours[1], situation, extra=3)
-        found = every_pair(mine, left, right)
-        assert_equal([mine.similarity(left, right)], [similarity], tolerance, "the search")
-        assert_equal([found.similarity], [similarity], tolerance, "S")
-        assert_equal([found.aligned], [aligned], tolerance, "zt")
-        got = gradients(probe(found.similarity), [mine.weights, *leaves(*ours)])
-        assert_equal(got, want, tolerance, "gradient of S")
+def test_it_is_the_equation(situation: str, reading: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    check_field(field(**reading), in_loops, *streams(situation, 2, 2), situation, monkeypatch)
 
 
 def test_louder_bursts_on_one_side_change_nothing_here_and_silence_irf() -> None:

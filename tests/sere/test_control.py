@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,11 +10,8 @@ import torch
 
 from sere_plugins.resonance.variants import ShuffledIrf
 from sere_plugins.specs.resonance import IrfParams
-from sere_registry import BuildContext
-from tests.sere.batches import BURSTS, WIDTH, batch, every_pair, gradients, leaves
-from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, irf_in_loops, padded, probe, streams
-
-CONTEXT = BuildContext(id="field", dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
+from tests.sere.batches import BURSTS, CONTEXT, WIDTH, Utterance, batch
+from tests.sere.situations import SITUATIONS, check_field, irf_in_loops, streams
 
 
 def moved(field: ShuffledIrf, count: int) -> list[int]:
@@ -34,21 +32,17 @@ READINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("reading", READINGS, ids=lambda reading: "-".join(map(str, reading.values())) or "default")
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_every_reading_in_every_situation(situation: str, reading: dict[str, Any]) -> None:
+def test_every_reading_in_every_situation(situation: str, reading: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = streams(situation, 2, 2)
-    field = ShuffledIrf(IrfParams(control="shuffled", **reading), CONTEXT).double()
+    field = ShuffledIrf(IrfParams(control="shuffled", **reading), CONTEXT)
     with torch.no_grad():
         field.weights.add_(torch.tensor([0.3, -0.1, 0.2, 0.05]))
-    similarity, aligned, theirs = irf_in_loops(field, a, b, moved={len(z): moved(field, len(z)) for z, _ in b})
-    for dtype, tolerance in PRECISIONS:
-        mine, ours = field.to(dtype), (cast(a, dtype), cast(b, dtype))
-        left, right = padded(ours[0], situation), padded(ours[1], situation, extra=3)
-        found = every_pair(mine, left, right)
-        assert_equal([mine.similarity(left, right)], [similarity], tolerance, "the search")
-        for name, got, want in (("S", found.similarity, similarity), ("zt", found.aligned, aligned)):
-            assert_equal([got], [want], tolerance, name)
-            grads = gradients(probe(got), [mine.weights, *leaves(*ours)])
-            assert_equal(grads, gradients(probe(want), theirs), tolerance, f"gradient of {name}")
+    field.double()
+
+    def in_loops(field: ShuffledIrf, a: Sequence[Utterance], b: Sequence[Utterance]) -> Any:
+        return irf_in_loops(field, a, b, moved={len(z): moved(field.double(), len(z)) for z, _ in b})
+
+    check_field(field, in_loops, a, b, situation, monkeypatch)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])

@@ -14,15 +14,12 @@ from sere_core.functional import equal_shares
 from sere_plugins.losses.tric import Tric
 from sere_plugins.losses.tric_balanced import TricBalanced
 from sere_plugins.specs.losses import TricBalancedParams, TricParams
-from sere_registry import BuildContext, Progress, Views
+from sere_registry import Progress, Views
 from tests.sere import reference
-from tests.sere.batches import BURSTS, WIDTH, batch, gradients, leaves, terms, utterances
-from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, padded, streams
+from tests.sere.batches import CONTEXT, LABELS, batch, gradients, terms, utterances
+from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, check_tric, streams
 from tests.sere.test_section_4 import irf
 
-CLASSES = ("anger", "fear", "sadness")
-CONTEXT = BuildContext(id="adapt", classes=CLASSES, dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
-LABELS = [2, 0, 1, 0]
 PROGRESS = Progress(step=0, epoch=0, fraction=0.0)
 
 
@@ -55,25 +52,15 @@ def shares(target: Any, p: TricBalancedParams) -> Tensor:
 def test_equations_7_to_9_with_assigned_pseudo_labels(situation: str, reading: dict[str, Any]) -> None:
     """(B2): anchors of T_u come from the assigned class; those of S_u, and the pairs of equation 9, are free as before."""
     parts = streams(situation, 4, 2, 3)
-    labels = LABELS[: len(parts[0])]
-    field = irf(highlight="all")
-    weights = field.weights.detach().requires_grad_()
-    for dtype, tolerance in PRECISIONS:
-        cut = [cast(stream, dtype) for stream in parts]
-        support, source, target = (padded(p, situation, y) for p, y in zip(cut, (labels, None, None), strict=True))
-        target = replace(target, logits=torch.tensor([[9.0, 2.0, 0.0], [1.0, 0.0, 0.5], [3.0, 1.0, 4.0]])[: len(target)].to(dtype))
-        alone = situation == "one utterance"  # whose equal shares say nothing, and whose S_l has sadness alone
-        if alone:
-            target = replace(target, logits=target.logits.flip(1))
+    alone = situation == "one utterance"  # whose equal shares say nothing, and whose S_l has sadness alone
+
+    def make(target: Any) -> Any:
+        logits = torch.tensor([[9.0, 2.0, 0.0], [1.0, 0.0, 0.5], [3.0, 1.0, 4.0]])[: len(target)].to(target.logits.dtype)
+        target = replace(target, logits=logits.flip(1) if alone else logits)
         loss = loss_of(target, balance=not alone, **reading)
-        given = shares(target, loss.params).argmax(dim=1).tolist()
-        found = terms(loss, support, source, target, field.to(dtype))
-        wanted = reference.tric(parts[0], labels, parts[1], parts[2], weights, field.params, loss.params, len(CLASSES), given)
-        theirs = [weights, *leaves(*parts)]
-        for name, want in zip(("prototype", "dual"), wanted, strict=True):
-            assert_equal([found[name]], [want], tolerance, name)
-            mine = gradients(found[name], [field.weights, *leaves(*cut)])
-            assert_equal(mine, gradients(want, theirs), tolerance, f"gradient of {name}")
+        return loss, target, shares(target, loss.params).argmax(dim=1).tolist()
+
+    check_tric(make, irf(highlight="all"), parts, LABELS[: len(parts[0])], situation)
 
 
 @pytest.mark.parametrize("view", ["none", "weak", "strong"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,14 +12,12 @@ from torch import Tensor
 
 from sere_plugins.resonance import search
 from sere_plugins.resonance.irf import Irf
-from sere_plugins.resonance.neighbours import Cosine, Mean
+from sere_plugins.resonance.neighbours import Cosine
 from sere_plugins.specs.resonance import IrfParams
 from sere_registry import BuildContext, NoParams
 from tests.sere import reference
-from tests.sere.batches import BURSTS, WIDTH, batch, every_pair, gradients, leaves, utterances
+from tests.sere.batches import BURSTS, CONTEXT, WIDTH, batch, every_pair, gradients, leaves, utterances
 from tests.sere.situations import irf_in_loops, probe
-
-CONTEXT = BuildContext(id="field", dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
 
 
 def irf(dtype: torch.dtype = torch.float64, **params: Any) -> Irf:
@@ -79,25 +76,6 @@ def test_without_dynamics_it_is_the_cosine_field(combine: str) -> None:
     torch.testing.assert_close(found.aligned, plain.aligned)
     torch.testing.assert_close(field.similarity(a, b), cosine.similarity(a, b) + (combine == "sum"))
     assert not {name for name in field.diagnostics() if not name.startswith("resonance/")}
-
-
-def test_cosine_in_loops() -> None:
-    a, b = utterances([3, 1], 1), utterances([4, 2], 2)
-    found = every_pair(Cosine(NoParams(), CONTEXT), batch(a), batch(b))
-    params = SimpleNamespace(burst="abs", sync="exp_abs", combine="product", highlight="all", quantile=0.5, temperature=1.0)
-    for i, j in itertools.product(range(2), range(2)):
-        similarity, aligned = reference.resonate(a[i], b[j], torch.zeros(BURSTS, dtype=torch.float64), params)
-        torch.testing.assert_close(found.similarity[i, j], similarity)
-        torch.testing.assert_close(found.aligned[i, j], aligned)
-
-
-def test_mean_compares_embeddings() -> None:
-    a, b, field = batch(utterances([3, 1], 1)), batch(utterances([4, 2], 2)), Mean(NoParams(), CONTEXT)
-    wanted = torch.cosine_similarity(a.embedding.unsqueeze(1), b.embedding.unsqueeze(0), dim=2)
-    torch.testing.assert_close(field.similarity(a, b), wanted.detach())
-    found = field.aligned(a, b, torch.tensor([1, 1]), both=True)
-    torch.testing.assert_close(found.similarity, wanted[:, 1])
-    assert torch.equal(found.aligned, b.embedding[[1, 1]]) and torch.equal(found.reverse, a.embedding)
 
 
 def test_an_utterance_without_a_real_frame_is_aligned_with_nothing() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,15 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sere_plugins.resonance import search
 from sere_plugins.resonance.irf import Irf
 from sere_plugins.specs.resonance import IrfParams
-from sere_registry import BuildContext
 from tests.sere import reference
-from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, every_pair, gradients, leaves, utterances
-from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, irf_in_loops, padded, probe, streams
+from tests.sere.batches import BURSTS, CONTEXT, batch, every_pair, gradients, leaves, utterances
+from tests.sere.situations import SITUATIONS, assert_equal, check_field, irf_in_loops, probe, streams
 
-CONTEXT = BuildContext(id="field", dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
 CHOICES = {
     "alpha": ["free", "softplus"],
     "burst": ["abs", "signed"],
@@ -40,34 +36,9 @@ def irf(dtype: torch.dtype = torch.float64, **params: Any) -> Irf:
     return field.to(dtype)
 
 
-def check(field: Irf, a: Sequence[Utterance], b: Sequence[Utterance], situation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search, and every pair aligned in both directions: all at once, and by one row of one matrix after the other."""
-    (similarity, aligned, theirs), (_, reverse, leaves_back) = irf_in_loops(field, a, b), irf_in_loops(field, b, a)
-    first = 1 + 2 * len(b)
-    rows = torch.arange(len(a))
-    for partners in {(*range(len(a)),), (len(b) - 1,) * len(a)}:
-        picks = torch.tensor(partners)
-        wanted = {"similarity": similarity[rows, picks], "aligned": aligned[rows, picks], "reverse": reverse[picks, rows]}
-        grads = {name: gradients(probe(value), theirs) for name, value in wanted.items() if name != "reverse"}
-        back = gradients(probe(wanted["reverse"]), leaves_back)
-        grads["reverse"] = [back[0], *back[first:], *back[1:first]]
-        for (dtype, tolerance), together in itertools.product(PRECISIONS, (search.TOGETHER, 1)):
-            monkeypatch.setattr(search, "TOGETHER", together)
-            mine, ours = field.to(dtype), (cast(a, dtype), cast(b, dtype))
-            left, right = padded(ours[0], situation), padded(ours[1], situation, extra=3)
-            assert_equal([mine.similarity(left, right)], [similarity], tolerance, "the search")
-            found = vars(mine.aligned(left, right, picks, both=True))
-            for name, value in wanted.items():
-                assert found[name].dtype == dtype
-                assert_equal([found[name]], [value], tolerance, name)
-                got = gradients(probe(found[name]), [mine.weights, *leaves(*ours)])
-                assert_equal(got, grads[name], tolerance, f"gradient of {name}")
-            monkeypatch.undo()
-
-
 @pytest.mark.parametrize(("situation", "reading"), CELLS, ids=lambda value: value if isinstance(value, str) else "-".join(value.values()))
 def test_equations_3_to_6(situation: str, reading: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    check(irf(**reading), *streams(situation, 2, 2), situation, monkeypatch)
+    check_field(irf(**reading), irf_in_loops, *streams(situation, 2, 2), situation, monkeypatch)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)

@@ -11,15 +11,11 @@ from torch import Tensor
 
 from sere_plugins.losses.tric import Tric
 from sere_plugins.specs.losses import TricParams
-from sere_registry import BuildContext
 from tests.sere import reference
-from tests.sere.batches import BURSTS, WIDTH, batch, gradients, leaves, terms, utterances
-from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, padded, streams
+from tests.sere.batches import CLASSES, CONTEXT, LABELS, batch, gradients, leaves, terms, utterances
+from tests.sere.situations import PRECISIONS, SITUATIONS, assert_equal, cast, check_tric, padded, streams
 from tests.sere.test_section_4 import irf
 
-CLASSES = ("anger", "fear", "sadness")
-CONTEXT = BuildContext(id="adapt", classes=CLASSES, dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
-LABELS = [2, 0, 1, 0]
 CHOICES: dict[str, list[Any]] = {
     "anchors_from": ["target", "chain", "relay"],
     "mix": ["mean", "resonance"],
@@ -67,27 +63,10 @@ def of_streams(situation: str) -> tuple[list[Any], list[int]]:
 def test_equations_7_to_9(situation: str, number: int) -> None:
     params = TricParams(**READINGS[number], prototype_weight=1.0, dual_weight=1.0, contrast_temperature=0.3)
     field, loss = irf(**FIELDS[number % len(FIELDS)]), Tric(params, CONTEXT)
-    parts, labels = of_streams(situation)
-    weights = field.weights.detach().requires_grad_()
-    alpha = torch.log1p(weights.exp()) if field.params.alpha == "softplus" else weights
-    wanted = reference.tric(parts[0], labels, parts[1], parts[2], alpha, field.params, params, len(CLASSES))
-    theirs = [weights, *leaves(*parts)]
-    for dtype, tolerance in PRECISIONS:
-        field.to(dtype)
-        cut = [cast(stream, dtype) for stream in parts]
-        support, source, target = (
-            padded(p, situation, y, extra) for extra, (p, y) in enumerate(zip(cut, (labels, None, None), strict=True))
-        )
-        found = terms(loss, support, source, target, field)
-        for name, want in zip(("prototype", "dual"), wanted, strict=True):
-            assert_equal([found[name]], [want], tolerance, name)
-            if situation == "identical utterances" and not params.squared:
-                continue  # a distance of 0 has no direction
-            mine = gradients(found[name], [field.weights, *leaves(*cut)])
-            assert_equal(mine, gradients(want, theirs), tolerance, f"gradient of {name}")
-        if situation == "a class without pseudo-labels":
-            shares = loss.diagnostics()
-            assert (shares["pseudo_share/fear"], shares["pseudo_share/anger"], shares["pseudo_share/sadness"]) == (1.0, 0.0, 0.0)
+    check_tric(lambda target: (loss, target, None), field, *of_streams(situation), situation)
+    if situation == "a class without pseudo-labels":
+        shares = loss.diagnostics()
+        assert (shares["pseudo_share/fear"], shares["pseudo_share/anger"], shares["pseudo_share/sadness"]) == (1.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("number", [5, 46], ids=title)

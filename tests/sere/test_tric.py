@@ -16,13 +16,10 @@ from sere_plugins.resonance.irf import Irf
 from sere_plugins.resonance.neighbours import Cosine, Mean
 from sere_plugins.specs.losses import TricParams
 from sere_plugins.specs.resonance import IrfParams
-from sere_registry import BuildContext, NoParams, Resonance, SereError
+from sere_registry import NoParams, Resonance, SereError
 from tests.sere import reference
-from tests.sere.batches import BURSTS, WIDTH, Utterance, batch, gradients, leaves, terms, utterances
-
-CLASSES = ("anger", "fear", "sadness")
-CONTEXT = BuildContext(id="adapt", classes=CLASSES, dim=WIDTH - BURSTS, dynamics_dim=BURSTS)
-LABELS = [2, 0, 1, 0]
+from tests.sere.batches import CLASSES, CONTEXT, LABELS, batch, gradients, leaves, terms, utterances
+from tests.sere.situations import check_tric
 
 
 def irf(dtype: torch.dtype = torch.float64, **params: Any) -> Irf:
@@ -53,26 +50,6 @@ class Streams:
         return terms(loss, self.support, *self.unlabelled, field)
 
 
-def in_loops(streams: Streams, field: Irf, params: TricParams) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
-    parts: list[list[Utterance]] = [
-        [(z.detach().double().requires_grad_(), d.detach().double().requires_grad_()) for z, d in part] for part in streams.parts
-    ]
-    alpha = field.weights.detach().double().requires_grad_()
-    support, source, target = parts
-    found = reference.tric(support, streams.labels, source, target, alpha, field.params, params, len(CLASSES))
-    return found, [*leaves(*parts), alpha]
-
-
-def check(streams: Streams, field: Irf, loss: Tric, tolerance: float) -> None:
-    got = streams(loss, field)
-    want, theirs = in_loops(streams, field, loss.params)
-    for name, expected in zip(("prototype", "dual"), want, strict=True):
-        torch.testing.assert_close(got[name].double(), expected, rtol=tolerance, atol=tolerance)
-        mine = gradients(got[name], [*streams.leaves(), field.weights])
-        for left, right in zip(mine, gradients(expected, theirs), strict=True):
-            torch.testing.assert_close(left.double(), right, rtol=10 * tolerance, atol=10 * tolerance)
-
-
 def named(reading: dict[str, Any]) -> str:
     return "-".join(str(value) for value in reading.values()) or "default"
 
@@ -80,7 +57,8 @@ def named(reading: dict[str, Any]) -> str:
 @pytest.mark.parametrize("reading", [{}, {"anchors_from": "chain"}, {"prototype_loss": "contrastive"}], ids=named)
 @pytest.mark.parametrize(("source", "target"), [(1, 1), (0, 3), (3, 0), (0, 0)])
 def test_small_and_empty_streams(source: int, target: int, reading: dict[str, Any]) -> None:
-    check(Streams(source, target), irf(), tric(**reading), 1e-10)
+    loss = tric(**reading)
+    check_tric(lambda batch: (loss, batch, None), irf(), Streams(source, target).parts, LABELS)
 
 
 def test_relay_without_a_source_has_no_pseudo_labels() -> None:
