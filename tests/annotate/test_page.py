@@ -1,0 +1,99 @@
+"""The page takes a key for each utterance, and what it took is a manifest."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sere_core.annotate.choose import choose
+from sere_core.annotate.labels import Labels, Question
+from sere_core.annotate.page import Page
+from sere_core.cli import main
+from sere_registry.errors import SereError
+
+CLASSES = ("anger", "sadness")
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> list[Question]:
+    soundfile.write(tmp_path / "a.wav", np.full((16000, 2), 0.5), 16000)
+    soundfile.write(tmp_path / "b.flac", np.full(8000, 0.5), 8000)
+    return [Question(tmp_path / "a.wav", 0.25, 0.75, "anna"), Question(tmp_path / "b.flac")]
+
+
+@pytest.fixture
+def page(tmp_path: Path, questions: list[Question]) -> Iterator[Page]:
+    page = Page(questions, CLASSES, Labels(tmp_path / "out" / "labels.csv"))
+    thread = threading.Thread(target=page.serve_forever, daemon=True)
+    thread.start()
+    yield page
+    page.shutdown()
+    page.server_close()
+    thread.join(5)
+
+
+def post(page: Page, path: str, data: object) -> int:
+    try:
+        with urllib.request.urlopen(page.address + path, json.dumps(data).encode(), timeout=10) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+def test_labels_are_a_manifest_that_sere_reads(page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [post(page, "label/0", "anger"), post(page, "label/1", "sadness"), post(page, "label/1", "anger")] == [204] * 3
+    file = tmp_path / "out" / "labels.csv"
+    assert file.read_text().splitlines()[1:] == ["../a.wav,0.25,0.75,anna,anger", "../b.flac,,,,anger"]
+    assert post(page, "label/0", "") == 204
+    assert file.read_text().splitlines()[1:] == ["../b.flac,,,,anger"]
+    assert main(["corpora", "check", "manifest", str(file), "--set", "language=de"]) == 0
+    assert "1 utterance," in capsys.readouterr().out
+
+
+def test_what_is_no_answer_is_refused(page: Page, tmp_path: Path) -> None:
+    assert [post(page, "label/0", "joy"), post(page, "label/2", "anger"), post(page, "label/x", "anger")] == [400, 404, 404]
+    assert not (tmp_path / "out" / "labels.csv").exists()
+    stranger = page.address.replace(page.secret, "guessed")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(stranger, timeout=10)
+
+
+def test_a_part_of_a_file_is_played(page: Page) -> None:
+    with urllib.request.urlopen(page.address + "audio/0", timeout=10) as reply:
+        samples, rate = soundfile.read(io.BytesIO(reply.read()))
+    assert samples.shape == (8000, 2) and rate == 16000
+
+
+def test_labels_are_taken_up_again(tmp_path: Path, questions: list[Question]) -> None:
+    file = tmp_path / "labels.csv"
+    Labels(file).put(questions[0], "anger")
+    again = Labels(file)
+    assert [again.of(each) for each in questions] == ["anger", ""] and len(again) == 1
+    file.write_text("path,label\na.wav,anger\n")
+    with pytest.raises(SereError, match="D610"):
+        Labels(file)
+
+
+def test_a_choice_covers_clusters_where_the_model_is_unsure() -> None:
+    generator = np.random.default_rng(0)
+    centres = np.array([[0.0, 0.0], [20.0, 0.0], [0.0, 20.0]])
+    points = np.concatenate([centre + generator.normal(size=(30, 2)) for centre in centres])
+    posteriors = np.full((90, 2), 0.5)
+    posteriors[30:60] = [0.999, 0.001]  # of the second cluster the model is sure
+    assert sorted(each // 30 for each in choose(points, posteriors, 3)) != [1, 1, 1]
+    assert {each // 30 for each in choose(points, posteriors, 2)} == {0, 2}
+    known = np.zeros(90, bool)
+    known[:30] = True
+    assert all(each >= 30 for each in choose(points, posteriors, 5, labelled=known))
+    assert choose(points[:2], posteriors[:2], 5) == [0, 1]
+    copies = choose(np.zeros((10, 2)), posteriors[:10], 4)
+    assert len(set(copies)) == 4
