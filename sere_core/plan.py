@@ -76,6 +76,16 @@ class Plan:
         if problems:
             raise SereError(*problems)
 
+    def check_labels(self, recorded: str, folder: Path) -> None:
+        """A record must not be shown for other labels of the target than it was scored with, such as those added since.
+
+        Raises:
+            SereError: T505.
+        """
+        if recorded != self.task.label_digest:
+            what = f"the labels of corpus '{self.task.target}' have changed since the run in {folder}"
+            raise error("T505", what, "--fresh trains and scores with what is there now")
+
     @property
     def paths(self) -> tuple[str, ...]:
         """The encoder ids that the task uses."""
@@ -84,8 +94,13 @@ class Plan:
 
 def build_corpus(resolved: Resolved, name: str) -> Corpus:
     """The corpus of this id.  It is built whenever it is needed and not kept: it knows the labels."""
-    cache = resolved.config.features.cache
-    corpus: Corpus = resolved.components[f"corpora.{name}"].build(BuildContext(id=name, cache=Path(cache) if cache else None))
+    cache, classes = resolved.config.features.cache, resolved.config.task.classes
+    context = BuildContext(
+        id=name,
+        classes=() if classes == "shared" else tuple(classes),
+        cache=Path(cache) if cache else None,
+    )
+    corpus: Corpus = resolved.components[f"corpora.{name}"].build(context)
     return corpus
 
 

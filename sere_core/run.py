@@ -43,8 +43,11 @@ def dry_run(resolved: Resolved) -> int:
     print(f"{resolved.config.name}: {plan.task.protocol}")
     print(f"classes: {', '.join(plan.task.classes)}")
     for fold in plan.task.folds:
-        sizes = f"{len(fold.labelled)} labelled, {len(fold.source)} source, {len(fold.target)} target, {len(fold.test)} scored"
+        what = "predicted" if plan.task.unlabelled else "scored"
+        sizes = f"{len(fold.labelled)} labelled, {len(fold.source)} source, {len(fold.target)} target, {len(fold.test)} {what}"
         print(f"fold {fold.index}: {sizes}")
+    if plan.task.unlabelled:
+        print(f"target: {plan.task.labelled} utterances have a label and are scored, {plan.task.unlabelled} have none")
     for path, bound in resolved.components.items():
         print(f"{path}: {bound.full_name} ({bound.distribution} {bound.version})")
     print(f"record: {folder_of(resolved)}")
@@ -73,6 +76,7 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
     if folder.done and not fresh:
         record = Record.read(folder.path)
         plan.check_unchanged(record.manifest["digests"]["corpora"], folder.path)
+        plan.check_labels(record.folds["label_digest"], folder.path)
         if not quiet:
             print_summary(record, speaker.console)
         speaker.say(f"this run was done before; its record: {folder.path} (--fresh trains again)")
@@ -229,27 +233,34 @@ class Training:
         """Train on one fold (or take up what an interrupted run left), predict, and score what is on the disk."""
         trainer = self._trainer(fold)
         result = trainer.run(self.checkpoints.get(fold.index))
+        scored = self.plan.task.labelled > 0
         if fold.index not in self.scorer.scored:
             posteriors = result.posteriors.double().numpy()
             ids = [recording.id for recording in fold.test]
             self.folder.write_predictions(fold.index, ids, posteriors, self.plan.task.classes)
             pseudo = None if result.pseudo is None else result.pseudo.tolist()
-            self.scorer.score(fold, posteriors, result.embeddings.numpy(), pseudo)
+            if scored:
+                self.scorer.score(fold, posteriors, result.embeddings.numpy(), pseudo)
+            else:
+                self.scorer.describe(posteriors)
         self.folder.write_json("scores.json", self.scorer.as_json())
         embeddings = self._write_embeddings(fold, result)
         if fold.index == 0:
             self._write_picture(fold, trainer)
-        self.bus.call(
-            "sere_fold_scored",
-            run=self.info,
-            fold=fold.index,
-            scores=self.scorer.numbers(fold.index),
-            confusion=self.scorer.of(fold.index).confusion,
-            embeddings=embeddings,
-        )
+        if scored:
+            self.bus.call(
+                "sere_fold_scored",
+                run=self.info,
+                fold=fold.index,
+                scores=self.scorer.numbers(fold.index),
+                confusion=self.scorer.of(fold.index).confusion,
+                embeddings=embeddings,
+            )
 
     def reveal(self) -> None:
-        """With every fold trained: score all of them together, and put the labels beside the predictions."""
+        """With every fold trained: score all of them together, and put the labels, if there are any, beside the predictions."""
+        if not self.plan.task.labelled:
+            return
         truth = self.scorer.pool(self.folder.predictions())
         self.folder.write_json("scores.json", self.scorer.as_json())
         self.folder.write_truth(truth, self.plan.task.classes)

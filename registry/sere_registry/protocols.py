@@ -34,7 +34,8 @@ class BuildContext:
 
     Args:
         id: the component's id in the config ("adapt", "german", ...).
-        classes: the shared classes, in order; empty for corpora and encoders.
+        classes: the shared classes, in order; for corpora those that `task.classes` lists, so that labels may be class names of
+            the user's own; empty for encoders.
         dim: d, the width of the projected context embedding h.
         dynamics_dim: K, the number of dynamic features.
         input_dim: F, the width of the target path's frozen output (and of `Encoded.vectors`).

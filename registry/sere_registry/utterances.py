@@ -39,7 +39,12 @@ class Recording:
 
 @dataclass(frozen=True)
 class Utterance:
-    """A recording and the emotion that the corpus says it carries (a word of `sere_registry.emotions.EMOTIONS`)."""
+    """A recording and the emotion that the corpus says it carries.
+
+    Args:
+        recording: all but the emotion.
+        emotion: a word of `sere_registry.emotions.EMOTIONS`, or a class name of the user's own; "" where it is unlabelled.
+    """
 
     recording: Recording
     emotion: str

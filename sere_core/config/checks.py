@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from sere_core.config.nodes import Data, Node, Path, at, leaves, place_of
 from sere_core.config.resolved import Bound
-from sere_registry.emotions import EMOTIONS, canonical
+from sere_registry.emotions import EMOTIONS, canonical, class_name
 from sere_registry.errors import Problem, suggest
 
 
@@ -84,12 +84,15 @@ class Checks:
     def _task(self) -> Iterator[Problem]:
         classes = self._get("task", "classes")
         if isinstance(classes, list):
+            corpora = [bound for path, bound in self.components.items() if path.startswith("corpora.")]
+            own = any("labels" in type(bound.params).model_fields for bound in corpora)  # corpora whose labels the user names
             for index, word in enumerate(classes):
                 path = ("task", "classes", str(index))
-                if isinstance(word, str) and word not in EMOTIONS:
+                if isinstance(word, str) and (class_name(word) != word or not (own or word in EMOTIONS)):
                     known = canonical(word)
                     hint = f"write {known!r}" if known else suggest(word, EMOTIONS, "emotions")
-                    yield self._at(path, "C302", f"'{word}' is not an emotion of the vocabulary", hint)
+                    what = "cannot be the name of a class" if own else "is not an emotion of the vocabulary"
+                    yield self._at(path, "C302", f"'{word}' {what}", hint)
                 elif isinstance(word, str) and word in classes[:index]:
                     yield self._at(path, "C302", f"'{word}' stands twice", "remove one")
             if len(classes) < 2:

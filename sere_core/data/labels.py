@@ -16,7 +16,7 @@ from sere_registry.utterances import Utterance
 
 
 def label_digest(utterances: Sequence[Utterance]) -> str:
-    """SHA-256 over which utterance carries which emotion, in no order.
+    """SHA-256 over which utterance carries which emotion, or none, in no order.
 
     >>> label_digest([])[:8]
     'e3b0c442'
@@ -25,8 +25,8 @@ def label_digest(utterances: Sequence[Utterance]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def labels_of(fold: Fold, plan: TaskPlan, target: Sequence[Utterance]) -> tuple[int, ...]:
-    """The labels of a fold's test utterances, as positions in the plan's classes.
+def labels_of(fold: Fold, plan: TaskPlan, target: Sequence[Utterance]) -> dict[int, int]:
+    """The labels of a fold's test utterances: position in `fold.test` -> position in the plan's classes; the unlabelled are left out.
 
     Args:
         fold: whose `test`.
@@ -36,9 +36,9 @@ def labels_of(fold: Fold, plan: TaskPlan, target: Sequence[Utterance]) -> tuple[
     Raises:
         SereError: T505 if its labels are not those that the task was planned with.
     """
-    scored = [each for each in target if each.emotion in plan.classes]
-    if label_digest(scored) != plan.label_digest:
+    taken = [each for each in target if each.emotion in plan.classes or not each.emotion]
+    if label_digest(taken) != plan.label_digest:
         what = f"the labels of corpus '{plan.target}' have changed since the run was planned"
         raise error("T505", what, "--fresh trains and scores with what is there now")
-    known = {each.recording.key: plan.classes.index(each.emotion) for each in scored}
-    return tuple(known[recording.key] for recording in fold.test)
+    known = {each.recording.key: plan.classes.index(each.emotion) for each in taken if each.emotion}
+    return {row: known[recording.key] for row, recording in enumerate(fold.test) if recording.key in known}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from sere_core.config.model import Task
@@ -32,7 +32,7 @@ def task_warnings(
     elif how and any(not each.speaker for each in target):
         warnings.append(f"{_corpus(target)}: utterances without a speaker are kept together in one fold, as if one speaker spoke them")
     emotions = {each.recording.key: each.emotion for each in target}
-    for fold in folds:
+    for fold in folds if any(emotions.values()) else ():
         absent = sorted(set(classes) - {emotions[each.key] for each in fold.test})
         if absent:
             warnings.append(f"fold {fold.index} has no test utterance of: {', '.join(absent)}")
@@ -45,15 +45,26 @@ def task_notes(
     """Facts about the data that belong to a row: classes dropped, sentences that T_u and T_e share."""
     notes = []
     for name, side in {config.source: source, config.target: target}.items():
-        dropped = Counter(each.emotion for each in side if each.emotion not in classes)
+        dropped = Counter(each.emotion for each in side if each.emotion not in classes and each.emotion)
         if dropped:
             listing = ", ".join(f"{emotion} {count}" for emotion, count in sorted(dropped.items()))
             notes.append(f"{name}: {dropped.total()} of {len(side)} utterances are of other classes and are left out: {listing}")
+    notes += _unlabelled(config, source, target)
     shared, total = _overlap(folds, ("target",), _text)
     if shared:
         share = f"{shared / total:.0%} of a test fold's sentences are also spoken in T_u"
         notes.append(f"{config.target}: folds are not text-disjoint: {share}")
     return tuple(notes)
+
+
+def _unlabelled(config: Task, source: Sequence[Utterance], target: Sequence[Utterance]) -> Iterator[str]:
+    for name, side in {config.source: source, config.target: target}.items():
+        without = sum(not each.emotion for each in side)
+        if without:
+            what = "adapted to and predicted, not scored" if name == config.target else "never among the labelled"
+            yield f"{name}: {without} of {len(side)} utterances are unlabelled: {what}"
+    if all(not each.emotion for each in target):
+        yield f"{config.target} has no labels: one training on all of it (`setting` and `folds` do not count), and no scores"
 
 
 def shared_speakers(source: Sequence[Utterance], target: Sequence[Utterance]) -> list[str]:
@@ -76,11 +87,11 @@ def confounded_texts(side: Sequence[Utterance]) -> list[str]:
     """
     groups: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for each in side:
-        if text := _text(each.recording):
+        if each.emotion and (text := _text(each.recording)):
             groups[text][each.emotion] += 1
     ranked = [[*sorted(counts.values(), reverse=True), 0] for counts in groups.values() if counts.total() > 1]
     seen, right = sum(map(sum, ranked)), sum(most for most, second, *_ in ranked if most - 1 > second)
-    if not seen or len({each.emotion for each in side}) < 2 or right / seen < _CONFOUNDED:
+    if not seen or len({each.emotion for each in side if each.emotion}) < 2 or right / seen < _CONFOUNDED:
         return []
     return [
         f"{_corpus(side)}: the sentence predicts the emotion ({right / seen:.0%} of {seen} utterances): a recogniser of words would score"

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from sere_registry.files import write_atomically
 from sere_registry.utterances import Recording
@@ -56,8 +57,10 @@ class TaskPlan:
         notes: what a reader should know: classes dropped, sentences shared.
         source, target: the ids of the corpora.
         seed: of the draws.
-        setting: "inductive" or "transductive".
+        setting: "inductive" or "transductive"; the latter wherever the target has no labels at all.
         uses_target_labels: True for the in-corpus ceiling, whose S_l is of the target.
+        labelled, unlabelled: how many utterances of the target have a label, and how many have none; the former are scored, all
+            are adapted to and predicted.
     """
 
     classes: tuple[str, ...]
@@ -69,8 +72,10 @@ class TaskPlan:
     source: str
     target: str
     seed: int
-    setting: str
+    setting: Literal["inductive", "transductive"]
     uses_target_labels: bool
+    labelled: int
+    unlabelled: int
 
     @cached_property
     def digest(self) -> str:
@@ -85,6 +90,8 @@ class TaskPlan:
             "source": self.source,
             "target": self.target,
             "setting": self.setting,
+            "labelled": self.labelled,
+            "unlabelled": self.unlabelled,
             "uses_target_labels": self.uses_target_labels,
             "seed": self.seed,
             "classes": list(self.classes),

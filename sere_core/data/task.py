@@ -31,6 +31,8 @@ def make_task(
     * The k shots of a class are drawn uniformly at random from all of the source's utterances of that class, once per
       seed: the same for every fold and method, and the first k of any larger draw.
     * Inductive: T_e is one fold of the target, T_u the others.  Transductive: T_u = T_e = the whole target, one training.
+    * Unlabelled utterances of the target are in T_u and T_e as the others are, and only the labelled ones of T_e are scored;
+      those of the source are in S_u.  A target without any label is transductive, whatever the config says.
     * With the target as its own source (the ceiling), S_l and S_u come from the folds that are not scored, and T_u is all
       of those folds, so that the number of steps is that of any other run.
 
@@ -50,15 +52,15 @@ def make_task(
         what = f"'{config.target}' as its own source cannot be transductive: the labels trained on would be scored"
         raise error("C311", what, "use `setting: inductive`", place("task.setting"))
     classes = _classes(config, source, target, place)
-    near, far = (_shuffled([each for each in side if each.emotion in classes]) for side in (source, target))
-    if config.setting == "transductive":
-        parts, how = [far], ""
-    else:
-        parts, how = _parts(config, far, seed, place)
+    near, far = (_shuffled([each for each in side if each.emotion in classes or not each.emotion]) for side in (source, target))
+    labelled_target = sum(bool(each.emotion) for each in far)
+    transductive = config.setting == "transductive" or not labelled_target
+    parts, how = ([far], "") if transductive else _parts(config, far, seed, place)
+    _scorable(config, () if transductive else parts, place)
     folds, problems = [], []
     for index, test in enumerate(parts):
         chosen = {each.id for each in test}
-        train = far if config.setting == "transductive" else [each for each in far if each.id not in chosen]
+        train = far if transductive else [each for each in far if each.id not in chosen]
         pool = train if ceiling else near
         labelled = _draw(pool, classes, config.shots, seed)
         if ceiling or index == 0:
@@ -75,20 +77,22 @@ def make_task(
             )
         )
     _raise(problems)
-    if config.setting == "inductive":
+    if not transductive:
         _check(config, folds, far, how)
     return TaskPlan(
         classes=classes,
         folds=tuple(folds),
         label_digest=label_digest(far),
-        protocol=_protocol(config, len(folds), how, ceiling),
+        protocol=_protocol(config, len(folds), how, (labelled_target, len(far))),
         warnings=task_warnings(near, far, folds, classes, how),
         notes=task_notes(config, source, target, folds, classes),
         source=config.source,
         target=config.target,
         seed=seed,
-        setting=config.setting,
+        setting="transductive" if transductive else "inductive",
         uses_target_labels=ceiling,
+        labelled=labelled_target,
+        unlabelled=len(far) - labelled_target,
     )
 
 
@@ -103,13 +107,20 @@ def _duplicates(config: Task, source: Sequence[Utterance], target: Sequence[Utte
 
 def _classes(config: Task, source: Sequence[Utterance], target: Sequence[Utterance], place: Placed) -> tuple[str, ...]:
     """The classes of the task, in the order of their labels."""
-    sides = {config.source: {each.emotion for each in source}, config.target: {each.emotion for each in target}}
+    sides = {name: {each.emotion for each in side} for name, side in {config.source: source, config.target: target}.items()}
     where = place("task.classes")
-    shared = tuple(name for name in EMOTIONS if all(name in side for side in sides.values()))
-    listing = "; ".join(f"{name} has {', '.join(sorted(side)) or 'none'}" for name, side in sides.items())
-    chosen = shared if config.classes == "shared" else tuple(config.classes)
+    # an unlabelled utterance may be of any class of the source
+    shared = sides[config.source] - {""} if "" in sides[config.target] else set.intersection(*sides.values())
+    has = {name: ", ".join(sorted(side - {""})) or "no labels" for name, side in sides.items()}
+    listing = "; ".join(f"{name} has {words}" for name, words in has.items())
+    if not sides[config.source] - {""}:
+        hint = "the source teaches: give its manifest a column `emotion`, or name another corpus in `task.source`"
+        raise error("D608", f"corpus '{config.source}' is the source and has no labels", hint, place("task.source"))
+    ordered = sorted(shared, key=lambda name: (EMOTIONS.index(name) if name in EMOTIONS else len(EMOTIONS), name))
+    chosen = tuple(ordered if config.classes == "shared" else config.classes)
     if missing := [name for name in chosen if name not in shared]:
-        raise error("C311", f"not in both corpora: {', '.join(missing)}", listing, where)
+        which = f"corpus '{config.source}'" if "" in sides[config.target] else "both corpora"
+        raise error("C311", f"not in {which}: {', '.join(missing)}", listing, where)
     if len(chosen) < 2:
         raise error("D608", f"{len(chosen)} shared class(es): {', '.join(chosen) or 'none'}", listing, where)
     return chosen
@@ -122,7 +133,7 @@ def _shuffled(side: Sequence[Utterance]) -> list[Utterance]:
 
 def _draw(pool: Sequence[Utterance], classes: Sequence[str], shots: int | str, seed: int) -> list[Utterance]:
     if shots == "all":
-        return list(pool)
+        return [each for each in pool if each.emotion]
     drawn = []
     for name in classes:
         candidates = sorted((each for each in pool if each.emotion == name), key=lambda each: rank("shots", seed, each.id))
@@ -165,7 +176,17 @@ def _parts(config: Task, target: Sequence[Utterance], seed: int, place: Placed) 
     else:
         counts = {speaker: Counter(each.emotion for each in target if each.speaker == speaker) for speaker in speakers}
         groups, how = speaker_folds(counts, wanted, seed), "speaker-disjoint"
-    return [[each for each in target if each.speaker in set(group)] for group in groups], how
+    members = [set(group) for group in groups]
+    return [[each for each in target if each.speaker in group] for group in members], how
+
+
+def _scorable(config: Task, parts: Sequence[Sequence[Utterance]], place: Placed) -> None:
+    """Every fold holds at least one labelled utterance."""
+    empty = sum(not any(each.emotion for each in part) for part in parts)
+    if empty:
+        what = f"{empty} of {len(parts)} folds of corpus '{config.target}' would hold no labelled utterance to score"
+        hint = "use `setting: transductive` (one training, all labelled ones are scored), or fewer `folds`"
+        raise error("D609", what, hint, place("task.folds"))
 
 
 def _check(config: Task, folds: Sequence[Fold], target: Sequence[Utterance], how: str) -> None:
@@ -180,14 +201,18 @@ def _check(config: Task, folds: Sequence[Fold], target: Sequence[Utterance], how
             assert not {each.speaker for each in fold.test} & {each.speaker for each in fold.target}, "a speaker is in T_u and in T_e"
 
 
-def _protocol(config: Task, folds: int, how: str, ceiling: bool) -> str:
+def _protocol(config: Task, folds: int, how: str, target: tuple[int, int]) -> str:
+    """The row's name; `target`: how many of its utterances are labelled, and how many there are."""
+    labelled, total = target
     regime = "full" if config.shots == "all" else f"{config.shots}-shot"
-    words = [f"{config.source}>{config.target}", regime, config.setting]
-    if config.setting == "inductive":
+    words = [f"{config.source}>{config.target}", regime, "inductive" if how else "transductive"]
+    if how:
         words.append(f"{folds} folds {how}")
     words.append(f"norm={config.normalise}")
-    if ceiling:
+    if config.source == config.target:
         words.append("target-supervised")
+    if labelled < total:
+        words.append(f"{total - labelled} of {total} unlabelled" if labelled else f"{total} unlabelled, not scored")
     return " ".join(words)
 
 

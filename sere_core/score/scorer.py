@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sere_core.data.labels import labels_of
 from sere_core.data.plan import Fold, TaskPlan
 from sere_core.score.calibration import MEASURES, confidence
+from sere_core.score.evidence import evidence
 from sere_core.score.metrics import Scores, Summary, check_posteriors, clustering, count, score, summarise
 from sere_core.score.records import Data, Prediction
 from sere_registry.errors import error
@@ -21,7 +22,8 @@ from sere_registry.utterances import Recording, Utterance
 class Scorer:
     """Scores folds and keeps the scores, not the labels.
 
-    Posteriors are checked before labels are read, so that a fold that cannot be scored costs no opening.
+    Posteriors are checked before labels are read, so that a fold that cannot be scored costs no opening.  Unlabelled utterances
+    are not scored; where the whole target is unlabelled nothing is opened, and what can be said without labels stands in for scores.
 
     Args:
         plan: the task.
@@ -34,6 +36,7 @@ class Scorer:
         self._folds: dict[int, Scores] = {}
         self._more: dict[int, dict[str, object]] = {}
         self._pooled: dict[str, object] = {}
+        self._evidence: dict[str, object] = {}
 
     def score(
         self,
@@ -42,7 +45,7 @@ class Scorer:
         embeddings: NDArray[np.floating] | None = None,
         pseudo: Sequence[int] | None = None,
     ) -> Scores:
-        """Read the labels of `fold.test`, and score with them whatever there is to score.
+        """Read the labels of `fold.test`, and score with them whatever there is to score of the labelled utterances.
 
         Args:
             fold: whose utterances.
@@ -54,16 +57,27 @@ class Scorer:
             SereError: B403 (no posteriors), T505 (the labels are not those of the plan).
         """
         check_posteriors(posteriors, len(fold.test), len(self._plan.classes))
-        labels = labels_of(fold, self._plan, self._target())
-        self._openings.append({"opener": "scorer", "count": len(labels)})
+        known = labels_of(fold, self._plan, self._target())
+        self._openings.append({"opener": "scorer", "count": len(known)})
+        rows, labels = list(known), list(known.values())
+        test, posteriors = [fold.test[row] for row in rows], posteriors[rows]
         self._folds[fold.index] = score(posteriors, labels, self._plan.classes)
-        speakers = _by_speaker(fold.test, posteriors, labels, len(self._plan.classes))
+        speakers = _by_speaker(test, posteriors, labels, len(self._plan.classes))
         more = self._more[fold.index] = {"confidence": confidence(posteriors, labels), "speakers": speakers}
         if embeddings is not None:
-            more["clustering"] = clustering(embeddings, labels)
+            more["clustering"] = clustering(embeddings[rows], labels)
         if pseudo is not None:
-            more["pseudo_accuracy"] = sum(one == label for one, label in zip(pseudo, labels, strict=True)) / len(labels)
+            more["pseudo_accuracy"] = sum(pseudo[row] == label for row, label in known.items()) / len(labels)
         return self._folds[fold.index]
+
+    def describe(self, posteriors: NDArray[np.floating]) -> None:
+        """In place of scores, where the target has no labels: what its posteriors say by themselves.
+
+        Raises:
+            SereError: B403.
+        """
+        check_posteriors(posteriors, len(self._plan.folds[0].test), len(self._plan.classes))
+        self._evidence = evidence(posteriors, self._plan.classes)
 
     def pool(self, predictions: Sequence[Prediction]) -> list[str]:
         """Read the labels of all folds, and score with them what takes all scored utterances together.
@@ -74,20 +88,21 @@ class Scorer:
             predictions: of all folds, none of which is left to train.
 
         Returns:
-            The label of each prediction.
+            The label of each prediction, "" for an unlabelled utterance.
 
         Raises:
             SereError: T505 if the labels, or the predictions, are not those of the plan.
         """
-        target, known = self._target(), dict[tuple[int, str], int]()
+        target, known = self._target(), dict[tuple[int, str], int | None]()
         for fold in self._plan.folds:
             labels = labels_of(fold, self._plan, target)
-            known |= {(fold.index, recording.id): label for recording, label in zip(fold.test, labels, strict=True)}
+            known |= {(fold.index, recording.id): labels.get(row) for row, recording in enumerate(fold.test)}
         if [(row.fold, row.id) for row in predictions] != sorted(known):
-            raise error("T505", "predictions.csv does not hold the scored utterances", "start again with --fresh")
+            raise error("T505", "predictions.csv does not hold the utterances of the folds", "start again with --fresh")
         found = [known[row.fold, row.id] for row in predictions]
-        self._pooled = {"confidence": confidence(np.array([row.posteriors for row in predictions]), found)}
-        return [self._plan.classes[label] for label in found]
+        rows = [(row.posteriors, label) for row, label in zip(predictions, found, strict=True) if label is not None]
+        self._pooled = {"confidence": confidence(np.array([posterior for posterior, _ in rows]), [label for _, label in rows])}
+        return ["" if label is None else self._plan.classes[label] for label in found]
 
     @property
     def scored(self) -> frozenset[int]:
@@ -112,6 +127,15 @@ class Scorer:
 
     def as_json(self) -> dict[str, object]:
         """What scores.json holds; also between folds, for a run that is interrupted."""
+        if not self._plan.labelled:
+            return {
+                "classes": list(self._plan.classes),
+                "complete": bool(self._evidence),
+                "scored": False,
+                "evidence": self._evidence,
+                "folds": [],
+                "openings": [],
+            }
         whole: dict[str, Any] = asdict(self.summary()) if self._folds else {}
         openings = list(self._openings)
         if self._pooled:

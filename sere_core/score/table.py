@@ -17,10 +17,14 @@ _TITLES = {"uar": "UAR", "war": "WAR", "f1": "macro F1"}
 
 
 def print_summary(record: Record, console: Console | None = None) -> None:
-    """Print the summary of a record: its row's full name, scores over folds, recalls and confusions, openings, warnings."""
+    """Print the summary of a record: its row's full name, scores over folds, recalls and confusions, openings, warnings.
+
+    Of a target without labels, what can be said of its posteriors stands in place of scores.
+    """
     console = console or Console()
     console.print(Padding(_name(record), (0, 0, 1, 0)), soft_wrap=False)
-    print_tables(console, scores(record), confusion(record))
+    scored = record.scores.get("scored", True)
+    print_tables(console, *((scores(record), confusion(record)) if scored else (label_free(record),)))
 
 
 def _name(record: Record) -> Grid:
@@ -60,6 +64,20 @@ def scores(record: Record) -> Table:
     return Table("scores", what, columns, (tuple(map(Line, lines)),))
 
 
+def label_free(record: Record) -> Table:
+    """Of a run that scored nothing: the predictions by class, and what the posteriors say of themselves."""
+    found, classes = record.scores["evidence"], record.scores["classes"]
+    lines = [(Cell(name), Cell(number(found["shares"][name])), Cell(str(round(found["shares"][name] * found["n"])))) for name in classes]
+    columns = (Column("predicted", text=True), Column("% of utterances"), Column("n"))
+    rules = f"entropy {found['entropy']:.3f}, information_max {found['information_max']:.3f}, snd {found['snd']:.3f}"
+    notes = (
+        f"NOTHING WAS SCORED: {record.folds['target']} has no labels; predictions.csv has the posteriors of its {found['n']} utterances",
+        f"mean confidence {number(found['confidence'])} %; selectors: {rules} (larger is better; none of it says what is right)",
+        *_remarks(record),
+    )
+    return Table("evidence", "what is predicted", columns, (tuple(map(Line, lines)),), notes)
+
+
 def confusion(record: Record) -> Table:
     """A line for each true class: recall, utterances, and the predictions under abbreviated names; below it what a reader must know."""
     classes, pooled = record.scores["classes"], record.scores["pooled"]
@@ -76,7 +94,8 @@ def confusion(record: Record) -> Table:
 def _remarks(record: Record) -> Iterator[str]:
     openings = record.scores["openings"]
     times = f"{len(openings)} time{'s' * (len(openings) != 1)}"
-    yield f"target labels opened {times} by {', '.join(sorted({each['opener'] for each in openings})) or 'nobody'}"
+    if openings:
+        yield f"target labels opened {times} by {', '.join(sorted({each['opener'] for each in openings}))}"
     if record.folds["uses_target_labels"]:
         yield "TRAINED ON TARGET LABELS: a ceiling, not a method"
     if not record.scores["complete"]:

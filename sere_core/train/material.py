@@ -125,7 +125,7 @@ class Material:
             return [(each, self._mean(each, path)) for each in recordings if here == path or (lends and name == "source")]
 
         source = [*means("labelled"), *means("source")]
-        normaliser = Normaliser.fit(mode, source, means("target"), means("test"), config.task.setting)
+        normaliser = Normaliser.fit(mode, source, means("target"), means("test"), self.plan.task.setting)
         statement = f"{path}: {normaliser.statement}" if len(self.encoders) > 1 else normaliser.statement
         if statement not in self.statements:
             self.statements.append(statement)

@@ -19,9 +19,9 @@ SPECS = {spec.name: spec for spec in vars(specs).values() if isinstance(spec, Co
 def build() -> Callable[..., Any]:
     """`build("emodb", root=...)` -> the corpus, with the id `mine`."""
 
-    def make(name: str, cache: Path | None = None, **params: Any) -> Any:
+    def make(name: str, cache: Path | None = None, classes: tuple[str, ...] = (), **params: Any) -> Any:
         spec = SPECS[name]
-        return spec.load()(spec.params(**params), BuildContext("mine", cache=cache))
+        return spec.load()(spec.params(**params), BuildContext("mine", classes=classes, cache=cache))
 
     return make
 

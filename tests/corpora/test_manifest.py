@@ -76,12 +76,57 @@ def test_labels_map_other_languages_and_drop(folder: Path, build: Build) -> None
     rows = ("path,speaker,emotion", "audio/a.wav,s1,Freude", "audio/b.wav,s1,xxx", "audio/c.wav,s1,anger")
     corpus = build("manifest", file=lines(folder / "m.csv", *rows), language="de", labels={"Freude": "happiness", "xxx": None})
     assert [utterance.emotion for utterance in corpus.utterances()] == ["happiness", "anger"]
-    assert [finding.message for finding in corpus.findings()] == ["1 lines labelled 'xxx' left out, as params.labels says"]
+    assert [finding.level for finding in corpus.findings()] == ["note"] and "'xxx'" in corpus.findings()[0].message
 
 
-def test_labels_map_to_the_vocabulary_only(folder: Path, build: Build) -> None:
-    with pytest.raises(ValueError, match="'glee', which is no emotion"):
-        build("manifest", file=folder / "m.csv", labels={"Freude": "glee"})
+def test_labels_may_be_class_names_of_one_s_own(folder: Path, build: Build) -> None:
+    rows = ("path,emotion", "audio/a.wav,Stress", "audio/b.wav,stress", "audio/c.wav,ruhig")
+    file = lines(folder / "m.csv", *rows)
+    own = {"Stress": "stress", "ruhig": "unknown"}
+    corpus = build("manifest", file=file, language="de", labels=own)
+    assert [utterance.emotion for utterance in corpus.utterances()] == ["stress", "stress", ""]
+    listed = build("manifest", file=file, language="de", classes=("Stress", "stress", "ruhig"))
+    assert [utterance.emotion for utterance in listed.utterances()] == ["Stress", "stress", "ruhig"]
+    assert [line for _, line, _ in problems(build("manifest", file=file, language="de"))] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["", "id", "prediction", "a,b", "a\nb"])
+def test_a_name_that_no_class_can_have_is_refused(folder: Path, build: Build, name: str) -> None:
+    with pytest.raises(ValueError, match="no class can be called"):
+        build("manifest", file=folder / "m.csv", labels={"Freude": name})
+
+
+@pytest.mark.parametrize("column", [None, "emotion"])
+def test_utterances_without_a_label_are_unlabelled(folder: Path, build: Build, column: str | None) -> None:
+    cells = ["", ""] if column is None else [",", ",Unknown"]
+    rows = ["path" + (f",{column}" if column else ""), f"audio/a.wav{cells[0]}", f"audio/b.wav{cells[1]}"]
+    corpus = build("manifest", file=lines(folder / "m.csv", *rows), language="ur")
+    assert [(each.emotion, each.speaker) for each in corpus.utterances()] == [("", ""), ("", "")]
+    assert [finding.level for finding in corpus.findings()] == ["note"]
+
+
+def test_columns_of_other_names_are_mapped(folder: Path, build: Build) -> None:
+    rows = ("file_id,emotion,Label,spk", "audio/a.wav,0.3,angry,s1", "audio/b.wav,0.9,,s2")
+    file = lines(folder / "m.csv", *rows)
+    mapped = {"path": "file_id", "emotion": "label", "speaker": "spk"}
+    corpus = build("manifest", file=file, language="pl", columns=mapped)
+    assert [(each.id, each.emotion, each.speaker) for each in corpus.utterances()] == [("audio/a", "anger", "s1"), ("audio/b", "", "s2")]
+    found = problems(build("manifest", file=file, language="pl", columns={"path": "fileid", "gender": "sex"}))
+    assert [(code, line) for code, line, _ in found] == [("D610", 1)] * 2
+    assert "'fileid'" in found[0][2] and "'file_id'" in found[0][2] and "'sex'" in found[1][2]
+    with pytest.raises(ValueError, match="emotoin"):
+        build("manifest", file=file, columns={"emotoin": "label"})
+
+
+def test_a_misspelt_column_is_not_taken_for_a_missing_one(folder: Path, build: Build) -> None:
+    file = lines(folder / "m.csv", "path,emotions,speakr", "audio/a.wav,anger,s1")
+    found = problems(build("manifest", file=file, language="pl"))
+    assert [(code, line) for code, line, _ in found] == [("D610", 1)] * 2
+    assert "'emotions'" in found[0][2] and "'speakr'" in found[1][2]
+    without = build("manifest", file=file, language="pl", columns={"emotion": None, "speaker": None})
+    assert [finding.level for finding in without.findings()] == ["note", "note"]
+    file = lines(folder / "m.csv", "path,label", "audio/a.wav,anger")
+    assert [finding.level for finding in build("manifest", file=file, language="pl").findings()] == ["note", "missing"], "a warning"
 
 
 def test_every_mistake_is_reported_at_its_line(folder: Path, build: Build) -> None:
@@ -108,14 +153,21 @@ def test_every_mistake_is_reported_at_its_line(folder: Path, build: Build) -> No
     assert "gender 'x'" in text[3] and "end 1 is not after start 2" in text[4]
     assert "stands on line 6 too" in text[5]
     assert "start 'now' is not a number" in text[6]
-    assert "no speaker, while other lines have one" in text[7]
+    assert "no speaker" in text[7]
 
 
 def test_a_wrong_column_does_not_print_a_line_for_every_utterance(folder: Path, build: Build) -> None:
-    rows = [f"audio/a.wav,s1,?,{number}" for number in range(500)]
+    rows = [f"audio/no.wav,s1,anger,{number}" for number in range(500)]
     found = problems(build("manifest", file=lines(folder / "m.csv", "path,speaker,emotion,id", *rows), language="pl"))
     assert len(found) == 21
     assert "480 more" in found[-1][2]
+
+
+def test_an_unknown_label_is_one_problem_however_often_it_stands(folder: Path, build: Build) -> None:
+    rows = [f"audio/a.wav,s1,{'?' if number % 2 else 'Wut'},{number}" for number in range(500)]
+    found = problems(build("manifest", file=lines(folder / "m.csv", "path,speaker,emotion,id", *rows), language="pl"))
+    assert [(code, line) for code, line, _ in found] == [("D610", 2), ("D610", 3)]
+    assert "'Wut'" in found[0][2] and "250" in found[0][2] and "params.labels" in found[0][2]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +182,7 @@ def test_a_wrong_column_does_not_print_a_line_for_every_utterance(folder: Path, 
         ("m.jsonl", b'{"path": 1,}\n', "D610", 1, "not JSON"),
         ("m.jsonl", b"[1, 2]\n", "D610", 1, "not an object"),
         ("m.jsonl", b'{"path": ["a"], "speaker": "s", "emotion": "anger"}\n', "D610", 1, "plain values"),
-        ("m.jsonl", b'\n{"path": "a", "speaker": "s"}\n', "D610", 2, "no column 'emotion'"),
+        ("m.jsonl", b'\n{"file": "a", "speaker": "s"}\n', "D610", 2, "no column 'path'"),
         ("m.csv", b"paths,speaker,emotion\na,b,c\n", "D610", 1, "did you mean 'paths'?"),
         ("m.csv", None, "D601", None, "m.csv"),
         ("m.xlsx", b"PK", "D610", None, "must end in .csv"),

@@ -7,7 +7,7 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,71 @@ def test_an_id_that_stands_twice_is_refused(german: list[Utterance], italian: li
     assert refusal(task(), german, [*italian, italian[0]]).problems[0].code == "D610"
 
 
-speakers = st.lists(st.tuples(st.sampled_from("abcdefg"), st.sampled_from(["anger", "fear", "sadness"])), min_size=1, max_size=50)
+def unlabelled(side: Sequence[Utterance], keep: Callable[[int], bool] = lambda number: False) -> list[Utterance]:
+    return [each if keep(number) else replace(each, emotion="") for number, each in enumerate(side)]
+
+
+def test_a_target_without_labels_takes_the_classes_of_the_source_and_is_trained_on_once(
+    german: list[Utterance], italian: list[Utterance]
+) -> None:
+    target = unlabelled(italian)
+    plan = make_task(task(), german, target, 0)
+    assert plan.classes == tuple(sorted({each.emotion for each in german}))
+    assert len(plan.folds) == 1 and plan.folds[0].test == plan.folds[0].target and len(plan.folds[0].test) == len(italian)
+    assert (plan.setting, plan.labelled, plan.unlabelled) == ("transductive", 0, len(italian))
+    assert f"{len(italian)} unlabelled, not scored" in plan.protocol
+    assert not [warning for warning in plan.warnings if "no test utterance" in warning]
+    assert labels_of(plan.folds[0], plan, target) == {}
+    assert make_task(task(classes=["anger", "fear"]), german, target, 0).classes == ("anger", "fear")
+    assert refusal(task(classes=["anger", "calm"]), german, target).problems[0].code == "C311"
+
+
+@pytest.mark.parametrize("setting", ["inductive", "transductive"])
+def test_of_a_partly_labelled_target_the_labelled_are_scored_and_all_adapted_to(
+    german: list[Utterance], italian: list[Utterance], setting: str
+) -> None:
+    target = unlabelled(italian, lambda number: number % 3 == 0)
+    kept = {each.id for each in target if each.emotion and each.emotion in {one.emotion for one in german}}
+    plan = make_task(task(setting=setting), german, target, 0)
+    everything = {each.id for each in target if not each.emotion} | kept
+    assert (plan.labelled, plan.unlabelled) == (len(kept), len(everything) - len(kept))
+    assert f"{plan.unlabelled} of {len(everything)} unlabelled" in plan.protocol
+    scored: set[str] = set()
+    for fold in plan.folds:
+        assert ids(fold.test) | ids(fold.target) == everything
+        labels = labels_of(fold, plan, target)
+        assert labels, "every fold can be scored"
+        scored |= {fold.test[row].id for row in labels}
+    assert scored == kept
+    assert any(str(plan.unlabelled) in note for note in plan.notes)
+
+
+def test_a_fold_without_a_label_is_refused(german: list[Utterance], italian: list[Utterance]) -> None:
+    first = italian[0].speaker
+    target = [each if each.speaker == first else replace(each, emotion="") for each in italian]
+    assert refusal(task(folds="speakers"), german, target).problems[0].code == "D609"
+    assert make_task(task(setting="transductive"), german, target, 0).labelled > 0
+
+
+def test_unlabelled_utterances_of_the_source_are_never_shots(german: list[Utterance], italian: list[Utterance]) -> None:
+    source = unlabelled(german, lambda number: number % 2 == 0)
+    without = {each.id for each in source if not each.emotion}
+    for shots in (1, "all"):
+        (fold, *_) = make_task(task(shots=shots), source, italian, 0).folds
+        assert not ids(fold.labelled) & without and without <= ids(fold.source)
+    error = refusal(task(), unlabelled(german), italian)
+    assert [(each.code, each.place.path) for each in error.problems] == [("D608", "task.source")]
+
+
+def test_class_names_of_one_s_own_come_after_the_vocabulary(german: list[Utterance], italian: list[Utterance]) -> None:
+    def renamed(side: list[Utterance]) -> list[Utterance]:
+        return [replace(each, emotion={"anger": "stress", "fear": "Angst"}.get(each.emotion, each.emotion)) for each in side]
+
+    plan = make_task(task(), renamed(german), renamed(italian), 0)
+    assert plan.classes[-2:] == ("Angst", "stress") and list(plan.classes[:-2]) == sorted(plan.classes[:-2])
+
+
+speakers = st.lists(st.tuples(st.sampled_from("abcdefg"), st.sampled_from(["anger", "fear", "sadness", ""])), min_size=1, max_size=50)
 
 
 @given(speakers, st.sampled_from([2, 3, 5, "speakers"]), st.sampled_from(["speaker", "none"]), st.integers(0, 2), st.booleans())
@@ -228,7 +292,11 @@ def test_any_corpus_gives_honest_folds_or_a_coded_refusal(
     except SereError as error:
         assert {each.code for each in error.problems} <= {"D607", "D608", "D609", "C311"}
         return
-    assert_honest(plan, disjoint)
+    if plan.labelled:
+        assert all(labels_of(fold, plan, target) for fold in plan.folds)
+        assert_honest(plan, disjoint)
+    else:
+        assert [fold.test for fold in plan.folds] == [fold.target for fold in plan.folds] and len(plan.folds) == 1
 
 
 def assert_honest(plan: TaskPlan, disjoint: str) -> None:
@@ -255,7 +323,8 @@ def test_a_plan_holds_no_label_of_the_target_and_the_corpus_listed_again_gives_t
     emotions = {each.id: each.emotion for each in italian}
     for fold in plan.folds:
         labels = labels_of(fold, plan, italian[::-1])
-        assert [plan.classes[label] for label in labels] == [emotions[each.id] for each in fold.test]
+        found = {fold.test[row].id: plan.classes[label] for row, label in labels.items()}
+        assert found == {each.id: emotions[each.id] for each in fold.test}
 
 
 @pytest.mark.parametrize("change", ["relabelled", "missing", "added"])

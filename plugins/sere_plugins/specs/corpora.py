@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from sere_plugins.specs import Declared, component
-from sere_registry.emotions import canonical
+from sere_registry.emotions import UNKNOWN, class_name
 from sere_registry.params import param
 
+Column = Literal["path", "speaker", "emotion", "language", "id", "gender", "text", "start", "end"]
 #: the emotions for which the synthetic corpus has rules, in the vocabulary's order
 SYNTHETIC_EMOTIONS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
@@ -27,21 +29,57 @@ class RavdessParams(FolderParams):
     intensity: Literal["all", "normal", "strong"] = param("all", "which intensity; strong leaves no neutral, which has none")
 
 
-@component("manifest", "corpora.manifest:Manifest")
-class ManifestParams(Declared):
-    """a corpus of your own, listed in a CSV or JSONL file."""
+class OwnParams(Declared):
+    """Of every corpus of one's own."""
 
-    file: Path = param(..., "a .csv, .tsv or .jsonl file: path, speaker, emotion, language [, id, gender, text, start, end]")
-    language: str = param("", "ISO 639-1 code of the lines that give none", pattern=r"^([a-z]{2,3})?$")
-    labels: dict[str, str | None] = param({}, "label of the file -> emotion of the vocabulary, or null to leave its lines out")
+    language: str = param("", "ISO 639-1 code of utterances for which nothing else says it", pattern=r"^([a-z]{2,3})?$")
+    labels: dict[str, str | None] = param(
+        {}, "label -> emotion of the vocabulary or a class name of your own; `unknown`: unlabelled; null: left out"
+    )
 
     @field_validator("labels")
     @classmethod
-    def _known(cls, labels: dict[str, str | None]) -> dict[str, str | None]:
+    def _nameable(cls, labels: dict[str, str | None]) -> dict[str, str | None]:
         for label, emotion in labels.items():
-            if emotion is not None and canonical(emotion) is None:
-                raise ValueError(f"{label!r} is mapped to {emotion!r}, which is no emotion of the vocabulary")
+            if emotion not in (None, UNKNOWN) and class_name(emotion or "") is None:
+                raise ValueError(f"{label!r} is mapped to {emotion!r}, which no class can be called")
         return labels
+
+
+@component("manifest", "corpora.manifest:Manifest")
+class ManifestParams(OwnParams):
+    """a corpus of your own, listed in a CSV, TSV or JSONL file; labelled, in part, or not at all."""
+
+    file: Path = param(..., "a .csv, .tsv or .jsonl file: path [, speaker, emotion, language, id, gender, text, start, end]")
+    columns: dict[Column, str | None] = param(
+        {}, "column -> its name in the file, e.g. {path: file_id, emotion: label}; null: not read"
+    )
+
+
+@component("folder", "corpora.audio_folder:AudioFolder")
+class FolderOfAudioParams(OwnParams):
+    """a plain folder of audio files, unlabelled unless a pattern finds the emotion in their paths."""
+
+    root: Path = param(..., "the folder; audio files in it and at any depth below it are the corpus")
+    language: str = param(..., "ISO 639-1 code of what is spoken", pattern=r"^[a-z]{2,3}$")
+    speaker: str = param(
+        "", "`parent`: the name of a file's folder; or a regular expression with a group `speaker`, searched in its path"
+    )
+    emotion: str = param("", "`parent`, or a regular expression with a group `emotion`; where none is found: unlabelled")
+
+    @model_validator(mode="after")
+    def _patterns(self) -> FolderOfAudioParams:
+        for name in ("speaker", "emotion"):
+            written = getattr(self, name)
+            if written in ("", "parent"):
+                continue
+            try:
+                groups = re.compile(written).groupindex
+            except re.error as cause:
+                raise ValueError(f"{name}: {written!r} is no regular expression: {cause}") from cause
+            if name not in groups:
+                raise ValueError(f"{name}: {written!r} has no group {name!r}: write (?P<{name}>...)")
+        return self
 
 
 @component(
@@ -103,4 +141,5 @@ CASIA = CasiaParams.spec
 ENTERFACE = EnterfaceParams.spec
 RAVDESS = RavdessParams.spec
 MANIFEST = ManifestParams.spec
+FOLDER = FolderOfAudioParams.spec
 SYNTHETIC = SyntheticParams.spec

@@ -1,0 +1,203 @@
+"""A corpus of one's own, row by row: what its values and labels mean, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from sere_plugins.corpora.folder import few
+from sere_plugins.specs.corpora import OwnParams
+from sere_registry.emotions import EMOTIONS, UNKNOWN, canonical, class_name
+from sere_registry.errors import Place, Problem, SereError, error, suggest
+from sere_registry.protocols import BuildContext
+from sere_registry.utterances import Finding, Recording, Utterance
+
+#: problems shown at once; a wrong column would otherwise print a line for every utterance
+SHOWN = 20
+COLUMNS = ("path", "speaker", "emotion", "language", "id", "gender", "text", "start", "end")
+GENDERS = {"f": "female", "female": "female", "w": "female", "m": "male", "male": "male"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One utterance: where it is listed, its values by column, stripped, and what is wrong with it."""
+
+    place: Place
+    values: Mapping[str, str]
+    problems: list[Problem] = field(default_factory=list)
+
+    def text(self, column: str) -> str:
+        """The value of a column, "" if there is none."""
+        return self.values.get(column, "")
+
+    def wrong(self, message: str, hint: str = "", code: str = "D610") -> None:
+        """Note a problem."""
+        self.problems.append(Problem(code, message, hint, self.place))
+
+    def seconds(self, column: str) -> float | None:
+        """A column that holds seconds."""
+        written = self.text(column)
+        try:
+            seconds = float(written or 0)
+        except ValueError:
+            seconds = -1.0
+        if 0.0 <= seconds < float("inf"):
+            return seconds if written else None
+        self.wrong(f"{column} {written!r} is not a number of seconds")
+        return None
+
+
+class RowCorpus:
+    """Utterances that something lists as rows of `COLUMNS`; all columns but `path` may be missing or empty.
+
+    A row's label is an emotion of the vocabulary, a word that the parameter `labels` maps, or a class name of the user's own:
+    one that `labels` maps to or that `task.classes` lists.  An empty label, or `unknown`, is none: the utterance is unlabelled.
+    """
+
+    def __init__(self, params: OwnParams, context: BuildContext) -> None:
+        self.params: OwnParams = params
+        self.columns: Mapping[str, str | None] = {}
+        self.corpus = context.id
+        self._own = {*context.classes, *(name for name in map(_class, params.labels.values()) if name)}
+
+    @property
+    def source(self) -> Path:
+        """The file or folder that lists the utterances, for messages."""
+        raise NotImplementedError
+
+    def rows(self) -> Iterable[Row]:
+        """All rows.
+
+        Raises:
+            SereError: D601, D602, D610, P108.
+        """
+        raise NotImplementedError
+
+    def audio(self, row: Row) -> Path:
+        """The audio file of a row; it has to exist."""
+        path = self.source.parent / Path(row.text("path")).expanduser()
+        if not row.text("path"):
+            row.wrong("no path")
+        elif not path.is_file():
+            row.wrong(f"audio file {path} does not exist", "paths are relative to the manifest's folder", "D603")
+        return path
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the utterances."""
+        return tuple(sorted({utterance.recording.language for utterance in self._content[0]}))
+
+    def utterances(self) -> Sequence[Utterance]:
+        """All utterances, sorted by id.
+
+        Raises:
+            SereError: D601 (nothing there), D602 (no row in it), D610 and D603 with their places, all at once.
+        """
+        return self._content[0]
+
+    def findings(self) -> Sequence[Finding]:
+        """Rows left out because of their label, unlabelled ones, and columns that are not read."""
+        return self._content[1]
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Nothing: the audio is there."""
+
+    @cached_property
+    def _content(self) -> tuple[tuple[Utterance, ...], tuple[Finding, ...]]:
+        rows = tuple(self.rows())
+        problems: list[Problem] = []
+        found: dict[str, tuple[Place, Utterance]] = {}
+        speakerless: dict[bool, Place] = {}
+        unknown: dict[str, list[Row]] = {}
+        for row in rows:
+            utterance = self._read(row, unknown)
+            if utterance is not None:
+                if utterance.id in found:
+                    hint = "rows that are parts of one file need a start, or a column id"
+                    there = found[utterance.id][0]
+                    row.wrong(f"id {utterance.id!r} stands on line {there.line} too", hint)
+                speakerless.setdefault(not utterance.speaker, row.place)
+                found[utterance.id] = (row.place, utterance)
+            problems += row.problems
+        problems += [self._unknown(label, those) for label, those in unknown.items()]
+        if len(speakerless) == 2:
+            hint = "give every row a speaker, or none"
+            problems.append(Problem("D610", "no speaker, while other rows have one", hint, speakerless[True]))
+        problems.sort(key=lambda problem: problem.place.line or 0)
+        if len(problems) > SHOWN:
+            more = f"and {len(problems) - SHOWN} more problems of this kind or others"
+            problems[SHOWN:] = [Problem(problems[SHOWN].code, more)]
+        if problems:
+            raise SereError(*problems)
+        if not found:
+            hint = "write a header and a line for each utterance"
+            raise error("D602", f"{self.source} lists no utterances", hint, Place(str(self.source)))
+        utterances = tuple(utterance for _, (_, utterance) in sorted(found.items()))
+        return utterances, tuple(self._findings(rows, utterances))
+
+    def _findings(self, rows: Sequence[Row], utterances: Sequence[Utterance]) -> Iterable[Finding]:
+        dropped = Counter(row.text("emotion") for row in rows if self.params.labels.get(row.text("emotion"), "") is None)
+        for label, number in dropped.items():
+            yield Finding("note", f"{number} rows labelled {label!r} left out, as params.labels says")
+        without = sum(not each.emotion for each in utterances)
+        if without:
+            yield Finding("note", f"{without} of {len(utterances)} utterances are unlabelled")
+        unread = sorted({column for row in rows for column in row.values}.difference(COLUMNS))
+        if unread:
+            mapped = without < len(utterances) or "emotion" in self.columns
+            maps = "" if mapped else "; if one of them is the emotion: columns: {emotion: NAME}"
+            yield Finding("missing" if maps else "note", f"columns not read: {few(unread)}{maps}")
+
+    def _read(self, row: Row, unknown: dict[str, list[Row]]) -> Utterance | None:
+        """One row; None if it is left out or wrong, `unknown` where its label is."""
+        label = row.text("emotion")
+        emotion = self._emotion(label)
+        if emotion == UNKNOWN:
+            unknown.setdefault(label, []).append(row)
+        language = row.text("language") or self.params.language
+        if not language:
+            row.wrong("no language", "add a column 'language', or set params.language")
+        gender = row.text("gender").lower()
+        if gender and gender not in GENDERS:
+            row.wrong(f"gender {gender!r} is unknown", suggest(gender, ("female", "male")))
+        start, end = row.seconds("start"), row.seconds("end")
+        if end is not None and end <= (start or 0.0):
+            row.wrong(f"end {end:g} is not after start {start or 0.0:g}")
+        path = self.audio(row)
+        if row.problems or emotion in (None, UNKNOWN):
+            return None
+        part = "" if start is None and end is None else f"#{start or 0.0:g}"
+        recording = Recording(
+            id=row.text("id") or Path(row.text("path")).with_suffix("").as_posix() + part,
+            path=path,
+            corpus=self.corpus,
+            language=language,
+            speaker=row.text("speaker"),
+            gender=GENDERS.get(gender),
+            text=row.text("text") or None,
+            start=start,
+            end=end,
+        )
+        return Utterance(recording, emotion or "")
+
+    def _emotion(self, label: str) -> str | None:
+        """What a label means: a class, "" for no label, None for a row that is left out, `UNKNOWN` where nobody says."""
+        if label in self.params.labels:
+            mapped = self.params.labels[label]
+            return None if mapped is None else _class(mapped)
+        if not label or label.lower() == UNKNOWN:
+            return ""
+        return canonical(label) or (label if label in self._own else UNKNOWN)
+
+    def _unknown(self, label: str, rows: Sequence[Row]) -> Problem:
+        near = suggest(label, (*EMOTIONS, *self._own), "emotions")
+        hint = f"{near}; params.labels maps others, also to a class name of your own: labels: {{{label}: <emotion, {label} or null>}}"
+        return Problem("D610", f"emotion {label!r} is unknown ({len(rows)} rows)", hint, rows[0].place)
+
+
+def _class(mapped: str | None) -> str:
+    """The class that a value of `labels` names; "" for none."""
+    return "" if mapped is None else class_name(mapped) or ""
