@@ -75,7 +75,7 @@ def test_plugins_import_of_the_engine_only_its_public_part() -> None:
 
 
 def test_specs_import_next_to_nothing() -> None:
-    allowed = ("__future__", "typing", "pathlib", "collections", "pydantic", "sere_registry", "sere_plugins.specs")
+    allowed = ("__future__", "typing", "pathlib", "re", "collections", "pydantic", "sere_registry", "sere_plugins.specs")
     assert not [each for each in imports("sere_plugins", "specs") if not under(each[1], *allowed)]
 
 

@@ -38,7 +38,7 @@ class Report:
         digest: SHA-256 of the list of files: sorted paths below their common folder, and sizes.
         files: how many; fewer than utterances where some are parts of one file.
         languages: of the utterances.
-        counts: speaker -> emotion -> number of utterances.
+        counts: speaker -> emotion, or "unlabelled" -> number of utterances.
         genders: speaker -> "female", "male", or None.
         texts: how many different sentences; 0 where the corpus does not say.
         seconds: durations of the usable utterances in s: quantiles, and their sum as "total".
@@ -98,7 +98,7 @@ def check(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, to
         progress(done, len(utterances))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for each in utterances:
-        counts[each.speaker][each.emotion] += 1
+        counts[each.speaker][each.emotion or "unlabelled"] += 1
     return Report(
         digest=file_list_digest(utterances),
         files=len({each.path for each in recordings}),

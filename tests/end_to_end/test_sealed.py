@@ -166,7 +166,9 @@ def test_permuted_target_labels_change_nothing_but_the_scores(
     words = ("train.epochs=2", "train.steps_per_epoch=2", *method, *(() if "jdar" in str(method) else ("select.use=entropy",)))
     true_labels = scorer.labels_of
     for name, sign in {"right": False, "wrong": True}.items():
-        monkeypatch.setattr(scorer, "labels_of", lambda *given, sign=sign: tuple(label ^ sign for label in true_labels(*given)))
+        monkeypatch.setattr(
+            scorer, "labels_of", lambda *given, sign=sign: {row: label ^ sign for row, label in true_labels(*given).items()}
+        )
         assert sere("tiny.yaml", f"output.dir={name}", *words).code == 0
     true, wrong = record(home / "right"), record(home / "wrong")
     rows, others = (Record.read(each).predictions for each in (true, wrong))

@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sere_core.data.task import TaskPlan
+from sere_core.config.model import Task
+from sere_core.data.task import TaskPlan, make_task
 from sere_core.score.calibration import MEASURES, confidence
+from sere_core.score.evidence import agreement
 from sere_core.score.records import Prediction
 from sere_core.score.scorer import Scorer
 from sere_registry.errors import SereError
 from sere_registry.utterances import Utterance
-from tests.score.conftest import posteriors, target
+from tests.score.conftest import posteriors, target, utterances
 
 
 def uniform(plan: TaskPlan, fold: int) -> np.ndarray:
@@ -154,3 +156,47 @@ def test_a_resumed_run_keeps_it(plan: TaskPlan) -> None:
     after.load(data)
     assert json.loads(json.dumps(after.as_json()))["folds"] == data["folds"]
     assert "clustering" not in data["folds"][1] and "pseudo_accuracy" not in data["folds"][1]
+
+
+def test_unlabelled_utterances_are_not_scored(plan: TaskPlan) -> None:
+    def partly() -> list[Utterance]:
+        return [replace(each, emotion="") if each.id.endswith("2") else each for each in target()]
+
+    config = Task(source="emodb", target="emovo", shots=2, folds=3)
+    part = make_task(config, utterances("emodb", "de"), partly(), 0)
+    scorer = Scorer(part, partly)
+    for fold in part.folds:
+        rows = np.random.default_rng(fold.index).dirichlet(np.ones(7), size=len(fold.test))
+        scores = scorer.score(fold, rows, rows, rows.argmax(axis=1).tolist())
+        labelled = [row for row, each in enumerate(fold.test) if not each.id.endswith("2")]
+        right = [part.classes[rows[row].argmax()] == fold.test[row].id.split("-")[1] for row in labelled]
+        assert (scores.n, scores.war) == (14, pytest.approx(np.mean(right)))
+        written = scorer.as_json()["folds"][-1]
+        assert written["pseudo_accuracy"] == pytest.approx(scores.war)
+        assert sum(np.sum(each["confusion"]) for each in written["speakers"]) == 14
+    assert [each["count"] for each in scorer.as_json()["openings"]] == [14] * 3
+
+
+def test_without_any_label_nothing_is_opened_and_posteriors_speak_for_themselves() -> None:
+    def opened() -> list[Utterance]:
+        raise AssertionError("nothing may be opened")
+
+    silent = [replace(each, emotion="") for each in target()]
+    plan = make_task(Task(source="emodb", target="emovo", shots=2), utterances("emodb", "de"), silent, 0)
+    scorer = Scorer(plan, opened)
+    assert not scorer.as_json()["complete"]
+    scorer.describe(np.eye(7)[np.arange(63) % 7])
+    data = scorer.as_json()
+    assert (data["scored"], data["complete"], data["openings"]) == (False, True, [])
+    assert data["evidence"]["shares"] == dict.fromkeys(plan.classes, 1 / 7) and data["evidence"]["confidence"] == 1
+    assert (data["evidence"]["entropy"], data["evidence"]["information_max"]) == (0, pytest.approx(np.log(7)))
+    with pytest.raises(SereError, match="B403"):
+        scorer.describe(np.full((63, 7), 0.5))
+    again = Scorer(plan, opened)
+    again.load(json.loads(json.dumps(data)))
+    assert not again.scored
+
+
+def test_agreement_is_over_pairs_of_runs() -> None:
+    assert agreement([["a", "b", "c"]]) is None
+    assert agreement([["a", "b"], ["a", "c"], ["d", "c"]]) == pytest.approx((0.5 + 0.0 + 0.5) / 3)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from sere_plugins.corpora.folder import describe, few
+from sere_plugins.corpora.folder import count, describe, few
 from sere_plugins.corpora.rows import Row, RowCorpus
 from sere_plugins.specs.corpora import FolderOfAudioParams
 from sere_registry.errors import Place, error
@@ -42,9 +42,9 @@ class AudioFolder(RowCorpus):
         found = list(super().findings())
         if self._left_out:
             kinds = few(f"{number} {suffix or 'without suffix'}" for suffix, number in self._left_out.most_common())
-            found.append(Finding("note", f"{self._left_out.total()} files left out, which are no audio by their names: {kinds}"))
+            found.append(Finding("note", f"{count(self._left_out.total())} left out, no audio by name: {kinds}"))
         if self._missed:
-            found.append(Finding("note", f"no emotion found in the path of {len(self._missed)} files: {few(self._missed, 3)}"))
+            found.append(Finding("note", f"no emotion found in the path of {count(len(self._missed))}: {few(self._missed, 3)}"))
         return found
 
     def rows(self) -> Iterable[Row]:

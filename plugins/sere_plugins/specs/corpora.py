@@ -51,9 +51,7 @@ class ManifestParams(OwnParams):
     """a corpus of your own, listed in a CSV, TSV or JSONL file; labelled, in part, or not at all."""
 
     file: Path = param(..., "a .csv, .tsv or .jsonl file: path [, speaker, emotion, language, id, gender, text, start, end]")
-    columns: dict[Column, str | None] = param(
-        {}, "column -> its name in the file, e.g. {path: file_id, emotion: label}; null: not read"
-    )
+    columns: dict[Column, str | None] = param({}, "column -> its name in the file, e.g. {path: file_id, emotion: label}; null: not read")
 
 
 @component("folder", "corpora.audio_folder:AudioFolder")
@@ -62,9 +60,7 @@ class FolderOfAudioParams(OwnParams):
 
     root: Path = param(..., "the folder; audio files in it and at any depth below it are the corpus")
     language: str = param(..., "ISO 639-1 code of what is spoken", pattern=r"^[a-z]{2,3}$")
-    speaker: str = param(
-        "", "`parent`: the name of a file's folder; or a regular expression with a group `speaker`, searched in its path"
-    )
+    speaker: str = param("", "`parent`: the name of a file's folder; or a regular expression with a group `speaker`, searched in its path")
     emotion: str = param("", "`parent`, or a regular expression with a group `emotion`; where none is found: unlabelled")
 
     @model_validator(mode="after")

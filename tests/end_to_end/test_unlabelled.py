@@ -1,0 +1,124 @@
+"""Targets without labels, or with a few: they are trained on and predicted, and only what has a label is scored."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.end_to_end.conftest import Sere, content, record
+
+CALLS = """\
+extends: [tiny.yaml]
+corpora: {xb: {use: folder, params: {root: calls, language: xb, speaker: parent}}}
+"""
+
+
+@pytest.fixture
+def calls(home: Path) -> Path:
+    """Twelve recordings of three people in a folder, and a config that adapts to them."""
+    for number in range(12):
+        folder = home / "calls" / f"p{number % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        wave = np.sin(np.arange(6400) * (0.02 + 0.01 * number)) * 0.3
+        soundfile.write(folder / f"u{number:02d}.wav", wave, 16000)
+    (home / "calls.yaml").write_text(CALLS)
+    return home / "calls"
+
+
+def read(home: Path, name: str) -> Any:
+    return json.loads((record(home / "runs") / name).read_text())
+
+
+def predictions(home: Path) -> list[dict[str, str]]:
+    with (record(home / "runs") / "predictions.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_without_labels_is_predicted_and_nothing_is_scored(calls: Path, sere: Sere, home: Path) -> None:
+    dry = sere("calls.yaml", "--dry-run")
+    assert dry.code == 0 and "12 unlabelled, not scored" in dry.out
+    told = sere("calls.yaml")
+    assert told.code == 0, told.err
+    assert "NOTHING WAS SCORED" in told.out and "UAR" not in told.out
+    rows = predictions(home)
+    assert len(rows) == 12 and {row["fold"] for row in rows} == {"0"}
+    scores = read(home, "scores.json")
+    assert (scores["scored"], scores["complete"], scores["folds"], scores["openings"]) == (False, True, [], [])
+    evidence = scores["evidence"]
+    confidence = np.mean([max(float(row["anger"]), float(row["sadness"])) for row in rows])
+    assert evidence["confidence"] == pytest.approx(confidence) and evidence["n"] == 12
+    assert evidence["shares"]["anger"] == sum(row["prediction"] == "anger" for row in rows) / 12
+    assert -np.log(2) <= evidence["entropy"] <= 0 <= evidence["information_max"] <= np.log(2)
+    folds = read(home, "folds.json")
+    assert folds["setting"] == "transductive" and (folds["labelled"], folds["unlabelled"]) == (0, 12)
+    assert [fold["test"] for fold in folds["folds"]] == [fold["target"] for fold in folds["folds"]]
+    again = sere("calls.yaml")
+    assert again.code == 0 and "done before" in again.out and "NOTHING WAS SCORED" in again.out
+
+
+def test_an_interrupted_run_ends_in_the_same_bytes(calls: Path, sere: Sere, home: Path) -> None:
+    assert sere("calls.yaml").code == 0
+    whole = content(record((home / "runs").rename(home / "whole")))
+    (home / "stop.py").write_text(STOP)
+    assert sere("calls.yaml", "hooks.stop={use: 'file:./stop.py:HOOK'}").code != 0
+    assert sere("calls.yaml", "--resume").code == 0
+    assert content(record(home / "runs")) == whole
+
+
+STOP = """
+import signal
+from sere_registry import ComponentSpec
+from sere_registry.hookspecs import hookimpl
+
+class Stop:
+    def __init__(self, params, context): pass
+
+    @hookimpl
+    def sere_checkpoint_saved(self): signal.raise_signal(signal.SIGINT)
+
+HOOK = ComponentSpec(kind="hook", name="stop", factory=f"{__name__}:Stop", summary="presses Ctrl-C after the first epoch")
+"""
+
+
+def manifest(calls: Path, labels: dict[str, str]) -> None:
+    lines = [f"{path.relative_to(calls.parent)},{path.parent.name},{labels.get(path.stem, '')}" for path in sorted(calls.rglob("*.wav"))]
+    (calls.parent / "calls.csv").write_text("\n".join(["file,who,felt", *lines]) + "\n")
+
+
+MAPPED = "corpora.xb={use: manifest, params: {file: calls.csv, language: xb, columns: {path: file, speaker: who, emotion: felt}}}"
+
+
+def test_labelled_utterances_are_scored_and_all_are_predicted(calls: Path, sere: Sere, home: Path) -> None:
+    manifest(calls, {f"u{number:02d}": ["anger", "sadness"][number % 2] for number in range(6)})
+    told = sere("tiny.yaml", MAPPED)
+    assert told.code == 0, told.err
+    assert len(predictions(home)) == 12
+    scores = read(home, "scores.json")
+    assert sum(each["n"] for each in scores["folds"]) == sum(each["count"] for each in scores["openings"]) == 6
+    assert scores["pooled"]["n"] == 6 and "scored" not in scores
+    assert any("6 of 12" in note for note in read(home, "folds.json")["notes"])
+    assert "6 of 12 unlabelled" in read(home, "folds.json")["protocol"]
+
+
+def test_labels_that_came_later_are_not_passed_over(calls: Path, sere: Sere, home: Path) -> None:
+    manifest(calls, {})
+    assert sere("tiny.yaml", MAPPED).code == 0
+    manifest(calls, {"u00": "anger", "u01": "sadness"})
+    told = sere("tiny.yaml", MAPPED, "task.setting=transductive")
+    assert told.code == 0 and "UAR" in told.out, "another config, another record"
+    (problem,) = sere("tiny.yaml", MAPPED, "task.folds=2").problems
+    assert "D609" in problem or "T505" in problem
+    manifest(calls, {"u00": "anger", "u01": "sadness", "u02": "sadness"})
+    (problem,) = sere("tiny.yaml", MAPPED, "task.setting=transductive").problems
+    assert "T505" in problem
+
+
+def test_an_unlabelled_source_is_refused(calls: Path, sere: Sere) -> None:
+    told = sere("calls.yaml", "task={source: xb, target: xa}")
+    assert told.code == 2 and "D608" in told.problems[0] and "xb" in told.problems[0]
