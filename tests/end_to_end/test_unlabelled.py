@@ -100,7 +100,10 @@ def test_labelled_utterances_are_scored_and_all_are_predicted(calls: Path, sere:
     assert told.code == 0, told.err
     assert len(predictions(home)) == 12
     scores = read(home, "scores.json")
-    assert sum(each["n"] for each in scores["folds"]) == sum(each["count"] for each in scores["openings"]) == 6
+    assert sum(each["n"] for each in scores["folds"]) == scores["openings"][-1]["count"] == 6
+    assert sorted(row["id"] for row in predictions(home) if row["truth"]) == [
+        f"calls/p{number % 3}/u{number:02d}" for number in (0, 3, 1, 4, 2, 5)
+    ]
     assert scores["pooled"]["n"] == 6 and "scored" not in scores
     assert any("6 of 12" in note for note in read(home, "folds.json")["notes"])
     assert "6 of 12 unlabelled" in read(home, "folds.json")["protocol"]

@@ -54,7 +54,7 @@ def test_a_test_speaker_is_standardised_by_their_own_utterances_and_the_statemen
     assert fitted.apply(TEST[0][0], FRAMES)[:, 0] == pytest.approx([-1.0, 3.0])
     assert fitted.apply(SOURCE[2][0], np.array([[13.0, 0.0]]))[0, 0] == pytest.approx(1.0)
     assert fitted.statement.startswith("speaker statistics") and fitted.statement.count("(4 utterances, 2 speakers)") == 2
-    assert "in T_e (2 utterances, 1 speakers)" in fitted.statement
+    assert "in T_e (2 utterances, 1 speaker)" in fitted.statement
 
 
 def test_a_speaker_who_is_also_adapted_to_or_has_one_utterance_gets_other_statistics() -> None:
