@@ -74,8 +74,6 @@ def read(recording: Recording, options: Features, content: bytes | None = None) 
     """The waveform of a recording: its part of the file, as `waveform` makes it.
 
     Args:
-        recording: whose.
-        options: the config's `features`.
         content: what `load` gave, if it was called before.
 
     Raises:
@@ -120,13 +118,8 @@ def waveform(channels: NDArray[np.float32], rate: int, options: Features, place:
     samples = np.ascontiguousarray(samples, dtype=np.float32)
     if not len(samples):
         raise error("D604", f"the audio file has {len(mono)} samples at {rate} Hz, none at 16 kHz", place=place)
-    facts = Facts(
-        digest=hashlib.blake2b(samples.astype("<f4", copy=False).tobytes(), digest_size=16).hexdigest(),
-        seconds=len(samples) / SAMPLE_RATE,
-        trimmed_seconds=trimmed / rate,
-        cut_seconds=cut / rate,
-    )
-    return Waveform(samples, facts)
+    digest = hashlib.blake2b(samples.astype("<f4", copy=False).tobytes(), digest_size=16).hexdigest()
+    return Waveform(samples, Facts(digest, len(samples) / SAMPLE_RATE, trimmed / rate, cut / rate))
 
 
 def _part(channels: NDArray[np.float32], rate: int, recording: Recording, place: str) -> NDArray[np.float32]:
@@ -212,10 +205,7 @@ def _container(head: bytes) -> str:
         ("MP4", head[4:8] == b"ftyp"),
         ("Matroska", head[:4] == b"\x1aE\xdf\xa3"),
         ("NIST Sphere", head[:7] == b"NIST_1A"),
-        (
-            "a Git LFS pointer (the audio itself was not downloaded)",
-            head.startswith(b"version https://git-lfs"),
-        ),
+        ("a Git LFS pointer (the audio itself was not downloaded)", head.startswith(b"version https://git-lfs")),
         ("an HTML page (a failed download?)", head.lstrip().lower().startswith((b"<!doctype", b"<html"))),
         ("a ZIP archive", head[:4] == b"PK\x03\x04"),
         ("zeros only", not any(head)),

@@ -69,11 +69,7 @@ def _spectral(samples: NDArray[np.float32], step: int) -> NDArray[np.float32]:
         samples = np.pad(samples, (0, WINDOW - len(samples)))
     power = np.abs(librosa.stft(samples, n_fft=WINDOW, hop_length=step)) ** 2
     mel = librosa.feature.melspectrogram(S=power, sr=SAMPLE_RATE, n_mels=40)
-    rows = np.stack(
-        [
-            librosa.feature.rms(y=samples, frame_length=WINDOW, hop_length=step)[0],
-            librosa.feature.mfcc(S=librosa.power_to_db(mel, amin=1e-12, top_db=None), n_mfcc=2)[1],
-            librosa.feature.spectral_centroid(S=np.sqrt(power), sr=SAMPLE_RATE)[0],
-        ]
-    )
-    return rows[:, :count]
+    rms = librosa.feature.rms(y=samples, frame_length=WINDOW, hop_length=step)[0]
+    mfcc2 = librosa.feature.mfcc(S=librosa.power_to_db(mel, amin=1e-12, top_db=None), n_mfcc=2)[1]
+    centroid = librosa.feature.spectral_centroid(S=np.sqrt(power), sr=SAMPLE_RATE)[0]
+    return np.stack([rms, mfcc2, centroid])[:, :count]

@@ -82,9 +82,7 @@ def extract_all(
 
     Args:
         wanted: recordings, each once, with the ids of the encoders that it needs.
-        encoders: id -> (encoder, name, version).
         contour_names: the contours that are wanted on the frame grid.
-        options: the config's `features`.
         progress: called with the recordings done and the recordings in all.
 
     Raises:
@@ -103,14 +101,8 @@ def extract_all(
     if problems:
         raise SereError(*_in_order(problems))
     facts, made = [found[name].facts for name in sorted(found)], sum(each.made for each in found.values())
-    report = Report(
-        recordings=len(wanted),
-        seconds=sum(each.seconds for each in facts),
-        trimmed=sum(each.trimmed_seconds > 0 for each in facts),
-        cut=sum(each.cut_seconds > 0 for each in facts),
-        cached=len(wanted) - made,
-        extracted=made,
-    )
+    trimmed, cut = sum(each.trimmed_seconds > 0 for each in facts), sum(each.cut_seconds > 0 for each in facts)
+    report = Report(len(wanted), sum(each.seconds for each in facts), trimmed, cut, len(wanted) - made, made)
     text = "\n".join(f"{name} {' '.join(found[name].keys)}" for name in sorted(found))
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return FeatureSet(digest, report, found, extractor)
@@ -164,8 +156,7 @@ class Extractor:
         frames = np.asarray(encoder.extract(waveform.samples, _rows(given, encoder.contours), self.options.hop))
         who = f"encoder '{id}' ({name})"
         if frames.ndim != 2 or frames.shape[1] != encoder.input_dim:
-            what = f"{who} extracted an array {list(frames.shape)}, not [T, {encoder.input_dim}]"
-            raise error("B403", what, place=place)
+            raise error("B403", f"{who} extracted an array {list(frames.shape)}, not [T, {encoder.input_dim}]", place=place)
         if not len(frames):
             raise error("D612", f"{waveform.facts.seconds:.3f} s are too short for the {who}", place=place)
         if not np.isfinite(frames).all():

@@ -49,11 +49,8 @@ class Builder:
     """Makes new instances of the config's method; every call gives the same first weights.
 
     Args:
-        resolved: the checked config.
         context: of the fold: classes, languages, speakers, width of the target path's frozen output.
-        seed: of the fold.
         paths: the encoder ids in use.
-        device: where the method goes.
         built: called for each component.
     """
 

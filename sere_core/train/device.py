@@ -18,19 +18,14 @@ def choose_device(wanted: str, place: Place = Place()) -> torch.device:  # noqa:
     """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    hint = "available here: " + ", ".join(available())
     try:
         device = torch.device(wanted)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as cause:
+        there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        hint = "available here: " + ", ".join([*there, "mps"] if torch.backends.mps.is_available() else there)
         raise error("X702", f"the device '{wanted}' is not available: {str(cause).splitlines()[0]}", hint, place) from cause
     return device
-
-
-def available() -> list[str]:
-    """The devices of this machine."""
-    names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    return [*names, "mps"] if torch.backends.mps.is_available() else names
 
 
 def computes_in(wanted: str, device: torch.device) -> str:

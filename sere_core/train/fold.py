@@ -67,15 +67,9 @@ class FoldTrainer:
     """Trains and applies the method on one fold.
 
     Args:
-        index: which fold.
-        builder: builds the method.
         streams: labelled, source, target and test.
-        train: the config's section.
         steps: optimiser steps per epoch.
-        selector: scores epochs without target labels.
         path: the checkpoint file of the fold.
-        views: the alterations of the config.
-        listener: what is called.
         names: what an unlabelled item is called -> what messages to the user call it.
     """
 

@@ -38,14 +38,7 @@ class Projection(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Encoders by id, a projection for each, one dynamics and one classifier.
-
-    Args:
-        encoders: the trained parts; a path is named by its encoder's id.
-        projections: one for each encoder.
-        dynamics: contours and h -> bursts.
-        classifier: g -> logits.
-    """
+    """The trained parts of encoders by id, a projection for each, dynamics (contours and h -> bursts), a classifier (g -> logits)."""
 
     def __init__(
         self, encoders: Mapping[str, nn.Module], projections: Mapping[str, nn.Module], dynamics: Dynamics, classifier: nn.Module

@@ -29,14 +29,7 @@ TAKEN = {"labelled": 80, "source": 100, "test": 140}
 def take_picture(
     builder: Builder, state: Mapping[str, Tensor], fold: Fold, streams: Mapping[str, StreamSet]
 ) -> dict[str, NDArray[np.generic]]:
-    """The arrays of `picture.npz`.  No label of the target is needed, and nothing is drawn at random.
-
-    Args:
-        builder: of the fold; what it builds has the first weights of the training.
-        state: of the trained method.
-        fold: who stands in the streams.
-        streams: of the fold.
-    """
+    """The arrays of `picture.npz`, given the trained method's state.  No label of the target is needed, and nothing is random."""
     method = replace(builder, built=lambda kind, id, name: None).method()
     device, shown = builder.device, {name: streams[name].first(count) for name, count in TAKEN.items() if name in streams}
     initial = [encode_whole(stream, network(method.backbone), device).embedding for stream in shown.values()]

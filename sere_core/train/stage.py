@@ -53,11 +53,8 @@ class StageRunner:
     """The loop of one stage.
 
     Args:
-        stage: what to run.
-        method: whose stage it is.
         batches: draws and encodes the streams that the stage sees.
         data: the same streams as whole sets.
-        train: the config's section.
         steps: steps per epoch; the same for every method of a comparison.
         step_end: called with (epoch, step, terms).
         place: where the config's paths stand, for messages.

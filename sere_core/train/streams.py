@@ -6,7 +6,7 @@ import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from sere_core.rng import derive, reseed
 from sere_registry import Frames, Inputs, LabelledBatch, Recording, UnlabelledBatch, View
 from sere_registry.batches import Views
 from sere_registry.training import STREAMS
+
+if TYPE_CHECKING:
+    from sere_core.train.network import Backbone
 
 
 @dataclass(frozen=True)
@@ -154,17 +157,9 @@ def make_samplers(lengths: Mapping[str, int], train: Train, seed: int) -> dict[s
 
     Args:
         lengths: stream -> how many utterances.
-        train: how many of them make a step.
-        seed: of the fold.
     """
     sizes = train.batch.model_dump()
     return {name: Sampler(length, sizes[name], seed, name) for name, length in lengths.items() if length and name in sizes}
-
-
-class Network(Protocol):
-    """What encodes a raw batch; see `sere_core.train.network.Backbone`."""
-
-    def encode(self, batch: Raw) -> LabelledBatch | UnlabelledBatch: ...
 
 
 Batches = dict[str, LabelledBatch | UnlabelledBatch]
@@ -219,7 +214,7 @@ class BatchMaker:
             raws[name] = self._whole[stream.name]
         return raws
 
-    def encode(self, network: Network, raws: Mapping[str, Raw], views: frozenset[str], step: int) -> Batches:
+    def encode(self, network: Backbone, raws: Mapping[str, Raw], views: frozenset[str], step: int) -> Batches:
         """Every raw batch through its path; streams in `views` also as a weak and a strong view."""
         batches: Batches = {}
         for name, raw in raws.items():
@@ -233,7 +228,7 @@ class BatchMaker:
             batches[name] = network.encode(raw)
         return batches
 
-    def _view(self, network: Network, kind: str, name: str, raw: Raw, step: int) -> LabelledBatch | UnlabelledBatch:
+    def _view(self, network: Backbone, kind: str, name: str, raw: Raw, step: int) -> LabelledBatch | UnlabelledBatch:
         generator = torch.Generator().manual_seed(derive(self.seed, "views", name, kind, step))
         frames = self.views.apply(kind, raw.inputs.frames, generator)
         reseed(self.seed, "dropout", name, kind, step)
@@ -255,11 +250,6 @@ def order_digests(folds: Sequence[Fold], train: Train, seed: int) -> dict[str, s
 
     Known before training and the same for every method: all streams are there, whether or not the method reads them;
     one without utterances is not.  A stage draws the steps of its share of the budget from the first on.
-
-    Args:
-        folds: who is in the streams.
-        train: batch sizes, and steps: epochs times `steps_per_epoch`.
-        seed: the run's.
     """
     made = {name: hashlib.sha256() for name in ("labelled", "source", "target")}
     drawn: set[str] = set()

@@ -99,14 +99,11 @@ def test_what_is_there_is_kept_and_what_is_missing_is_made_again(tmp_path: Path,
     assert {path.suffix for path in corpus.folder.rglob("*") if path.is_file()} == {".wav"}
 
 
-def test_without_a_cache_it_uses_sere_cache(tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_cache_it_uses_sere_cache_and_one_that_cannot_be_written_is_x704(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SERE_CACHE", str(tmp_path))
     assert build("synthetic").folder.is_relative_to(tmp_path)
-    monkeypatch.delenv("SERE_CACHE")
-    assert build("synthetic").folder.is_relative_to(Path.home() / ".cache" / "sere")
-
-
-def test_a_cache_that_cannot_be_written_is_x704(tmp_path: Path, build: Build) -> None:
     (tmp_path / "synthetic").write_text("a file in the way")
     with pytest.raises(SereError, match="X704"):
         build("synthetic", cache=tmp_path, **SMALL).prepare()
@@ -178,5 +175,5 @@ def test_across_languages_all_labels_beat_five_shots_and_both_beat_chance(tmp_pa
         corpus.prepare()
         tables.append(table(corpus))
     few, every = (np.mean([recall(*tables, shots), recall(*tables[::-1], shots)]) for shots in (5, None))
-    assert 0.2 + 0.2 < few < 0.76
-    assert few + 0.05 < every < 0.87
+    assert 0.2 + 0.2 < few < 0.72
+    assert few + 0.06 < every < 0.85

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import wave
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from sere_plugins.corpora.synth_score import STEP, Score, Speaker, Track, generator, prosody, read, sentence, speaker
@@ -29,11 +29,7 @@ def wav(params: SyntheticParams, utterance: Utterance) -> bytes:
     """One utterance as the bytes of a WAV file: 16 kHz, mono, 16 bit."""
     samples = np.round(np.tanh(_samples(params, utterance)) * 32767).astype("<i2")
     file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(RATE)
-        writer.writeframes(samples.tobytes())
+    soundfile.write(file, samples, RATE, "PCM_16", format="WAV")
     return file.getvalue()
 
 

@@ -138,16 +138,9 @@ def sentence(language: Language, seconds: float, rng: np.random.Generator) -> tu
             if rng.random() < language.cluster and CONSONANTS[onset[0]].manner in ("stop", "voiced stop", "fricative"):
                 onset.append(str(rng.choice(("l", "r"))))
             last = position == length - 1
-            found.append(
-                Syllable(
-                    tuple(onset),
-                    str(rng.choice(language.vowels)),
-                    str(rng.choice(language.codas)),
-                    position == stressed,
-                    float(rng.choice(language.tones)),
-                    last and ends,
-                )
-            )
+            vowel, coda = str(rng.choice(language.vowels)), str(rng.choice(language.codas))
+            tone = float(rng.choice(language.tones))
+            found.append(Syllable(tuple(onset), vowel, coda, position == stressed, tone, last and ends))
         if ends:
             phrase = 0
     return tuple(found)

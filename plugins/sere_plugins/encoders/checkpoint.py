@@ -162,8 +162,6 @@ def locate(model: str, revision: str | None, kind: str, place: str) -> Checkpoin
     What is in the Hugging Face cache is used without asking the network.
 
     Args:
-        model: a hub name or a local folder.
-        revision: of a hub name.
         kind: the `model_type` that the checkpoint must have.
         place: for messages.
 

@@ -32,9 +32,6 @@ class OffTree:
     It is not an `nn.Module`, so its owner does not register it.  It is built at its first use (a run whose features are
     all on disk never loads it), follows the device of its input, stays in eval mode, and is shared by copies of its owner.
 
-    Args:
-        build: makes the module.
-
     >>> frozen = OffTree(lambda: nn.Linear(2, 2))
     >>> class Owner(nn.Module):
     ...     def __init__(self):
@@ -80,10 +77,6 @@ class Stack(nn.Module):
 
     The layers are called one by one, so layer drop and SpecAugment, which live in the networks around them, do not occur;
     dropout is the checkpoint's, and off in eval mode.
-
-    Args:
-        layers: of the network.
-        norm: the final norm, or None.
     """
 
     def __init__(self, layers: Iterable[nn.Module], norm: nn.Module | None) -> None:

@@ -56,8 +56,6 @@ class WavLMStack(Stack):
     """Layers of WavLM, which take a relative position bias from the layer before, and hand it on.
 
     Args:
-        layers: of the network.
-        norm: the final norm, or None.
         bias: what the network's first layer would hand on, where that layer is not among these: `[heads, 2 M + 1]`, for
             relative positions from -M to M, beyond which it is constant.
     """
@@ -71,7 +69,6 @@ class WavLMStack(Stack):
         warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
 
     def run(self, values: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
-        """What leaves each layer."""
         bias = None
         if self.bias is not None:  # `[B * heads, T, T]`, the same for every utterance
             reach, steps = self.bias.shape[1] // 2, torch.arange(values.shape[1], device=values.device)

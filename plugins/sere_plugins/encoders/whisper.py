@@ -23,8 +23,7 @@ class Convolutions(nn.Module):
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
-        self.conv1 = model.conv1
-        self.conv2 = model.conv2
+        self.conv1, self.conv2 = model.conv1, model.conv2
 
     def forward(self, mel: Tensor) -> Tensor:
         return gelu(self.conv2(gelu(self.conv1(mel)))).transpose(1, 2)

@@ -26,7 +26,6 @@ class CheckpointHook:
 
     @hookimpl
     def sere_stage_start(self, epochs: int) -> None:
-        """Note which epoch is the last."""
         self._epochs, self._due = epochs, ""
 
     @hookimpl

@@ -27,7 +27,6 @@ class ProgressHook:
 
     @hookimpl
     def sere_run_start(self, run: RunInfo) -> None:
-        """Show the bar, or one line."""
         if not (run.interactive and self._console.is_terminal):
             self._print(run, f"{run.name}: {run.folds} fold{'s' * (run.folds != 1)}, {run.folder}")
             return
@@ -41,7 +40,6 @@ class ProgressHook:
 
     @hookimpl
     def sere_stage_start(self, run: RunInfo, fold: int, stage: str, epochs: int, steps: int, first_epoch: int) -> None:
-        """Note how long the stage is."""
         self._epochs[stage] = epochs
         self._steps = max(steps, 1)
         self._show(run, fold, stage, first_epoch)
@@ -54,19 +52,16 @@ class ProgressHook:
 
     @hookimpl
     def sere_epoch_end(self, run: RunInfo, fold: int, stage: str, epoch: int, losses: Mapping[str, float]) -> None:
-        """Move the bar and show the losses."""
         terms = (f"{name.rpartition('.')[2]} {value:.3f}" for name, value in list(losses.items())[:3])
         self._show(run, fold, stage, epoch + 1, " ".join(terms))
 
     @hookimpl
     def sere_fold_scored(self, run: RunInfo, fold: int, scores: Mapping[str, float]) -> None:
-        """One line."""
         listing = ", ".join(f"{name.upper()} {100 * scores[name]:.1f} %" for name in ("uar", "war") if name in scores)
         self._print(run, f"fold {fold + 1} of {run.folds}: {listing}")
 
     @hookimpl
     def sere_run_end(self, run: RunInfo, error: BaseException | None) -> None:
-        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -29,13 +29,11 @@ class TensorBoardHook:
 
     @hookimpl
     def sere_stage_start(self, run: RunInfo, fold: int, stage: str, first_epoch: int) -> None:
-        """Open the stage's folder."""
         self._close()
         self._writer = _open(run, f"fold{fold}/{stage}", first_epoch)
 
     @hookimpl
     def sere_epoch_end(self, epoch: int, losses: Mapping[str, float], diagnostics: Mapping[str, float]) -> None:
-        """One point of every curve."""
         assert self._writer is not None
         for group, values in (("loss", losses), ("diagnostics", diagnostics)):
             for name, value in values.items():
