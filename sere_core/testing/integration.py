@@ -6,17 +6,16 @@ import io
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sere_core.testing.subject import EVERYTHING, Checks, NotRun, Subject, shared_folder
-from sere_registry import BuildContext, ComponentSpec, SereError
+from sere_registry import BuildContext, ComponentSpec
 from sere_registry.catalog import Catalog, Entry
 
 CHECKS = Checks()
-T = TypeVar("T")
 Config = dict[str, Any]
 BASE = Path(__file__).with_name("base.yaml")
 #: the kit's own encoder of samples, announced for its runs only
@@ -28,20 +27,9 @@ SPOKEN = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadnes
 @CHECKS("integration.run", EVERYTHING)
 def runs(subject: Subject) -> None:
     """A three-step run with it goes from its config to its record."""
-    folder = with_its_losses(subject, lambda made: run(subject, made))
+    folder = run(subject, config(subject))
     records = list(folder.glob("runs/*/scores.json"))
     assert len(records) == 1, "the run left no record"
-
-
-def with_its_losses(subject: Subject, work: Callable[[Config], T]) -> T:
-    """What `work` makes of the component's config; of a method that refuses the losses of a config, without these."""
-    made = config(subject)
-    try:
-        return work(made)
-    except SereError as problem:
-        if subject.entry.kind != "method" or problem.problems[0].code != "C311":
-            raise
-        return work({**made, "losses": None})
 
 
 def config(subject: Subject) -> Config:
@@ -68,6 +56,8 @@ def config(subject: Subject) -> Config:
             made["encoders"] = {"small": {"use": "kit.raw"}}
     elif use == "sere.cross_entropy":
         made["losses"]["classify"] = None
+    elif subject.spec.own_losses:
+        made["losses"] = None
     return made
 
 
@@ -145,7 +135,7 @@ ROWS = ("reference", "checked")
 @CHECKS("integration.comparison", EVERYTHING)
 def compares(subject: Subject) -> None:
     """Beside the reference of its kind, with the same folds, shots, streams and budget, it is proven comparable, and both have a row."""
-    table = with_its_losses(subject, lambda made: compare(subject, made))
+    table = compare(subject, config(subject))
     for row in ROWS:
         assert row in table, f"the table of the comparison has no row '{row}'"
 

@@ -14,7 +14,7 @@ from sere_core.testing.toy import CLASSES, TESTED, Align, Classify, Toy, streams
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.fold import FoldTrainer, Listener, load_state
 from sere_core.train.whole import predict
-from sere_registry import MethodContext, SereError
+from sere_registry import MethodContext
 from sere_registry.training import STREAMS, reads, streams_of
 
 CHECKS = Checks()
@@ -26,14 +26,9 @@ def toy(subject: Subject, *, seed: int = 5, adapt: float | None = 0.5) -> Toy:
     def recipe(context: MethodContext) -> object:
         return subject.spec.load()(subject.spec.params(**subject.params), context)
 
-    made = Toy(recipe, {"classify": (Classify, 1.0)} | ({} if adapt is None else {"adapt": (Align, adapt)}), seed=seed)
-    try:
-        made.method()
-    except SereError as problem:
-        if problem.problems[0].code != "C311":
-            raise
-        return Toy(recipe, seed=seed)  # it brings its own losses, and must refuse those of the config
-    return made
+    if subject.spec.own_losses:
+        return Toy(recipe, seed=seed)
+    return Toy(recipe, {"classify": (Classify, 1.0)} | ({} if adapt is None else {"adapt": (Align, adapt)}), seed=seed)
 
 
 def fold(subject: Subject, made: Toy, epochs: int = 2) -> tuple[Tensor, FoldTrainer]:
@@ -157,8 +152,8 @@ def resumes(subject: Subject) -> None:
 
 @CHECKS("method.zero_weight", "method.deterministic")
 def zero_weight(subject: Subject) -> None:
-    """A loss of weight 0 changes no bit; a method that brings its own losses refuses those of the config (C311)."""
-    if not toy(subject).losses:
+    """A loss of weight 0 changes no bit, and another weight does, unless it says that it brings its own losses."""
+    if subject.spec.own_losses:
         return
     alone, _ = fold(subject, toy(subject, adapt=None))
     both, run = fold(subject, toy(subject, adapt=0.0))

@@ -31,6 +31,7 @@ from sere_registry import (
     Stage,
     UnlabelledBatch,
     Utterance,
+    error,
 )
 from sere_registry.batches import FrameMap
 from sere_registry.hookspecs import hookimpl
@@ -327,6 +328,15 @@ class CallsHome:
         call_home()
 
 
+class Refuses:
+    """The losses of a config, without announcing that it brings its own."""
+
+    def __init__(self, params: Any, context: Any) -> None:
+        super().__init__(params, context)  # type: ignore[call-arg]
+        if context.losses:
+            raise error("C311", "no losses, please")
+
+
 # --- faults of one kind ----------------------------------------------------------------------------------------------------
 
 
@@ -510,6 +520,7 @@ FAULTS: dict[str, tuple[str, type, type | dict[str, Any]]] = {
         GoodMethod,
         {"stages": lambda self: [replace(stage, budget=0.5) for stage in GoodMethod.stages(self)]},
     ),
+    "RefusesLosses": ("method.declares", GoodMethod, Refuses),
     "HoldsUnused": ("method.groups", GoodMethod, Spare),
     "PredictsOtherwise": ("method.deterministic", GoodMethod, Wavers),
     "GrowsMask": ("view.mask", GoodView, {"mask": lambda self, frames: frames.mask | frames.mask.roll(1, dims=1)}),

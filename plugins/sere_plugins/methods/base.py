@@ -16,19 +16,12 @@ Labels = NDArray[np.int64]
 
 
 class OwnLosses(nn.Module):
-    """A method that brings its own losses and trains nothing by gradient, unless it says so.
-
-    Raises:
-        SereError: C311 if the config has losses: they would silently do nothing.
-    """
+    """A method that brings its own losses and trains nothing by gradient, unless it says so."""
 
     params: Params
 
     def __init__(self, params: Params, context: MethodContext) -> None:
         super().__init__()
-        if context.losses:
-            message = f"it brings its own losses; these would do nothing: {', '.join(sorted(context.losses))}"
-            raise error("C311", message, "remove them, or use method 'joint'", place="losses")
         self.params = params
         self.backbone = context.backbone
         self.classes = len(context.classes)
