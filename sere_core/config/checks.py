@@ -30,9 +30,7 @@ class Checks:
             message = "the method `joint` trains on losses, and there are none"
             yield self._at(("losses",), "C311", message, "e.g. losses: {classify: {use: cross_entropy}}")
         if method is not None and method.spec.own_losses and losses:
-            message = (
-                f"the method '{method.full_name}' of {method.owner} brings its own losses; these would do nothing: {', '.join(losses)}"
-            )
+            message = f"the method '{method.full_name}' of {method.owner} has its own losses; these would do nothing: {', '.join(losses)}"
             yield self._at(("losses",), "C311", message, "remove them, or use method 'joint'")
         params = ("train", "optimizer", "params")
         for path, value in leaves(self._get(*params), params):

@@ -106,7 +106,7 @@ class Teaches(GoodLoss):
 # --- resonance fields: products of embeddings ---------------------------------------------------------------------------
 
 
-class GoodField(Plain):
+class GoodResonance(Plain):
     directed = False
 
     def representation(self, batch: Any) -> Tensor:
@@ -355,24 +355,24 @@ def order_sensitive(self: GoodLoss, labelled: LabelledBatch, target: UnlabelledB
     return squared(labelled.embedding.mean(dim=0) - (place * target.embedding).mean(dim=0))
 
 
-def map_of_another(self: GoodField, a: Any, b: Any) -> FrameMap:
+def map_of_another(self: GoodResonance, a: Any, b: Any) -> FrameMap:
     rows, columns = (side.frames.mask[0].sum() for side in (a, b))
     even = torch.full((rows, columns), 1.0 / float(columns), dtype=a.frames.values.dtype)
     return FrameMap(even.detach(), even, torch.full((rows,), 1.0 / float(rows), dtype=even.dtype))
 
 
-def wrong_diagonal(self: GoodField, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+def wrong_diagonal(self: GoodResonance, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
     """Without picks it looks at other pairs than with them."""
-    return GoodField.aligned(self, a, b, torch.arange(len(a)).roll(1) if picks is None else picks, both=both)
+    return GoodResonance.aligned(self, a, b, torch.arange(len(a)).roll(1) if picks is None else picks, both=both)
 
 
-def wrong_reverse(self: GoodField, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+def wrong_reverse(self: GoodResonance, a: Any, b: Any, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
     """Both directions get the same representation."""
-    found = GoodField.aligned(self, a, b, picks)
+    found = GoodResonance.aligned(self, a, b, picks)
     return replace(found, reverse=found.aligned if both else None)
 
 
-def steep(self: GoodField, batch: Any) -> Tensor:
+def steep(self: GoodResonance, batch: Any) -> Tensor:
     """Adds the distance of each embedding from itself: 0, where the gradient of a root is not finite."""
     found: Tensor = batch.embedding
     return found + (found - found.detach()).square().sum(dim=1, keepdim=True).sqrt()
@@ -461,7 +461,7 @@ UNDECLARED = {
 FAULTS: dict[str, tuple[str, type, type | dict[str, Any]]] = {
     **{
         f"{fault.__name__}{good.__name__}": (f"{kind}.{check}", good, fault)
-        for kind, good in (("loss", GoodLoss), ("resonance", GoodField), ("encoder", GoodEncoder), ("dynamics", GoodDynamics))
+        for kind, good in (("loss", GoodLoss), ("resonance", GoodResonance), ("encoder", GoodEncoder), ("dynamics", GoodDynamics))
         for check, fault in (("state", Forgets), ("deterministic", Wavers), ("float64", Steeper), ("gradient", Spare))
     },
     "NotScalar": ("loss.scalar", GoodLoss, {"gap": lambda self, a, b: a.embedding.mean(dim=0) - b.embedding.mean(dim=0)}),
@@ -483,24 +483,24 @@ FAULTS: dict[str, tuple[str, type, type | dict[str, Any]]] = {
     "NoModule": ("build.defaults", GoodSelector, {}),
     "CallsHomeWhenBuilt": ("build.defaults", GoodLoss, CallsHome),
     "CallsHomeAtEachStep": ("loss.scalar", GoodLoss, {"touch": calls_home}),
-    "Unbounded": ("resonance.bounded", GoodField, {"unit": lambda self, batch: batch.embedding}),
+    "Unbounded": ("resonance.bounded", GoodResonance, {"unit": lambda self, batch: batch.embedding}),
     "NotSymmetric": (
         "resonance.symmetry",
-        GoodField,
-        {"every": lambda self, a, b: 0.5 * GoodField.every(self, a, b) + 0.1 * a.embedding.sum(dim=1, keepdim=True).tanh()},
+        GoodResonance,
+        {"every": lambda self, a, b: 0.5 * GoodResonance.every(self, a, b) + 0.1 * a.embedding.sum(dim=1, keepdim=True).tanh()},
     ),
-    "FieldIgnoresMask": ("resonance.padding", GoodField, {"representation": lambda self, batch: batch.frames.values.sum(dim=1)}),
-    "WrongDiagonal": ("resonance.aligned", GoodField, {"aligned": wrong_diagonal}),
-    "WrongReverse": ("resonance.aligned", GoodField, {"aligned": wrong_reverse}),
-    "GradedSearch": ("resonance.shapes", GoodField, {"similarity": GoodField.every}),
-    "WrongMap": ("resonance.map", GoodField, {"frame_map": map_of_another}),
+    "FieldIgnoresMask": ("resonance.padding", GoodResonance, {"representation": lambda self, batch: batch.frames.values.sum(dim=1)}),
+    "WrongDiagonal": ("resonance.aligned", GoodResonance, {"aligned": wrong_diagonal}),
+    "WrongReverse": ("resonance.aligned", GoodResonance, {"aligned": wrong_reverse}),
+    "GradedSearch": ("resonance.shapes", GoodResonance, {"similarity": GoodResonance.every}),
+    "WrongMap": ("resonance.map", GoodResonance, {"frame_map": map_of_another}),
     "DependsOnCompany": (
         "resonance.batched_is_single",
-        GoodField,
+        GoodResonance,
         {"unit": lambda self, batch: nn.functional.normalize(batch.embedding - 0.1 * batch.embedding.mean(dim=0), dim=1)},
     ),
     "NoField": ("resonance.shapes", GoodLoss, {}),
-    "SteepField": ("resonance.finite", GoodField, {"representation": steep}),
+    "SteepField": ("resonance.finite", GoodResonance, {"representation": steep}),
     "BatchDiffers": ("encoder.batched_is_single", GoodEncoder, SeesCompany),
     "LogEnergy": ("encoder.finite", GoodEncoder, {"forward": log_energy}),
     "EncoderIgnoresMask": ("encoder.padding", GoodEncoder, {"forward": sums_padding}),

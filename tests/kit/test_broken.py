@@ -21,17 +21,7 @@ from sere_registry import API, GROUPS, ComponentSpec, NoParams, Params, param
 from sere_registry.catalog import Catalog, Entry
 from tests.kit.broken import FAULTS
 
-GOOD = {
-    "loss": "GoodLoss",
-    "resonance": "GoodField",
-    "encoder": "GoodEncoder",
-    "method": "GoodMethod",
-    "view": "GoodView",
-    "selector": "GoodSelector",
-    "dynamics": "GoodDynamics",
-    "hook": "GoodHook",
-    "corpus": "GoodCorpus",
-}
+GOOD = {kind: f"Good{kind.title()}" for kind in GROUPS}
 
 
 def spec(kind: Any, factory: str, **more: Any) -> ComponentSpec:

@@ -64,20 +64,5 @@ def test_it_is_listed_checked_and_run(home: Path) -> None:
 @pytest.mark.slow
 def test_its_own_tests_pass(home: Path) -> None:
     """Those of its loss: that the others conform has been checked above."""
-    python = home / "env" / "bin" / "python"
-    run(
-        python,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        EXAMPLE / "tests",
-        "--rootdir",
-        EXAMPLE,
-        "-c",
-        os.devnull,
-        "-k",
-        "values or mmd",
-        cwd=home,
-    )
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "-k", "values or mmd")
+    run(home / "env" / "bin" / "python", *words, "--rootdir", EXAMPLE, EXAMPLE / "tests", cwd=home)
