@@ -9,14 +9,16 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from sere_core.cli.arguments import Subparsers, add_command, add_repeated
+from sere_core.console import Speaker
 from sere_registry.errors import Place, error
 from sere_registry.files import write_atomically
 
 if TYPE_CHECKING:
     from sere_core.compare.jobs import Executor
     from sere_core.compare.planning import Planned
-    from sere_core.console import Speaker
 
 _CODES = """\
 exit codes: 0 done, 1 some runs failed or they are not comparable, 2 config or usage, 3 a plugin, 4 the environment,
@@ -113,7 +115,6 @@ def run_compare(arguments: Namespace) -> int:
     from sere_core.compare.grammar import Flags
     from sere_core.compare.planning import plan_comparison
     from sere_core.compare.progress import finish
-    from sere_core.console import Speaker
 
     _check_executor(arguments)
     speaker = Speaker(arguments.quiet)
@@ -134,7 +135,6 @@ def run_sweep(arguments: Namespace) -> int:
     from sere_core.compare.progress import finish
     from sere_core.compare.reading import read_results
     from sere_core.compare.sweep import choose, plan_of_choices, plan_sweep, show_choices, write_choices
-    from sere_core.console import Speaker
 
     _check_executor(arguments)
     speaker = Speaker(arguments.quiet)
@@ -161,8 +161,6 @@ def run_table(arguments: Namespace) -> int:
         SereError: T505 if the folder holds no comparison, T506 and T508 if its rows do not share a table, X704 or X705 if
             FILE cannot be written.
     """
-    from rich.console import Console
-
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables import build
     from sere_core.tables import FORMATS, print_tables, render
@@ -197,7 +195,6 @@ def run_report(arguments: Namespace) -> int:
         os.environ.setdefault(name, "1")  # the work is small: on a busy machine threads would wait ten times as long
     from sere_core.compare.report import write_report
     from sere_core.compare.report.resonance import draw_resonance
-    from sere_core.console import Speaker
 
     speaker = Speaker(arguments.quiet, stderr=True)
     with speaker.status() as tell:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+from rich.table import Table
+
 from sere_core.cli.arguments import Subparsers, add_command, add_repeated, count, print_json, read_values
 from sere_core.config.resolved import Bound
 from sere_core.config.validation import validate
+from sere_core.console import Speaker
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place, SereError, error
 from sere_registry.protocols import BuildContext, Corpus
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from sere_core.console import Speaker
     from sere_core.data.check import Report
 
 _EXAMPLES = """\
@@ -48,7 +48,6 @@ def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
     Raises:
         SereError: the name, the parameters or the layout is wrong.
     """
-    from sere_core.console import Speaker
     from sere_core.data.check import check
 
     corpus = _corpus(arguments, catalog or Catalog())
@@ -118,7 +117,6 @@ def _list(speaker: Speaker, lines: list[str], style: str) -> None:
 
 
 def _table(report: Report) -> Table:
-    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("speaker", "", *report.emotions, "all"):

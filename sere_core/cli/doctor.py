@@ -16,6 +16,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from rich.filesize import decimal
 
 import sere_core
 from sere_core.cli.arguments import Subparsers, add_command, count, print_json
@@ -164,8 +165,6 @@ def devices() -> Finding:
 
 def cache() -> Finding:
     """The folder of extracted features: its size, whether it can be written, what is free."""
-    from rich.filesize import decimal
-
     folder = above = cache_folder()
     hint = "name another folder in SERE_CACHE or features.cache"
     while not above.exists() and above != above.parent:

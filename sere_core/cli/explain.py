@@ -7,6 +7,8 @@ import textwrap
 from argparse import Namespace
 from pathlib import Path
 
+import yaml
+
 from sere_core.cli.arguments import Subparsers, add_command, print_json
 from sere_registry.errors import CODES, EXIT_CODES, suggest
 
@@ -24,8 +26,6 @@ FAMILIES = {
 
 def advice() -> dict[str, dict[str, str]]:
     """Code -> its typical `cause`, and a `hint`: what to do about it."""
-    import yaml
-
     made: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_name("error_codes.yaml").read_text(encoding="utf-8"))
     return made
 

@@ -11,6 +11,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import yaml
+
+import sere_core
 from sere_core.cli.arguments import print_json
 from sere_registry.entries import noun
 from sere_registry.errors import error
@@ -89,16 +92,12 @@ def _names(text: str) -> tuple[str, str]:
 
 def _skeletons() -> dict[str, dict[str, Any]]:
     """`template/kinds.yaml`: the sections of an example, and what is particular to each kind."""
-    import yaml
-
     made: dict[str, dict[str, Any]] = yaml.safe_load((_TEMPLATES / "kinds.yaml").read_text(encoding="utf-8"))
     return made
 
 
 def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dict[str, str]:
     """File name -> text."""
-    import sere_core
-
     skeletons = _skeletons()
     skeleton = skeletons["kinds"][kind]
     package = f"sere_plugin_{namespace}"

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, count, read_config, run_command
+from sere_core.console import Speaker
 from sere_registry.errors import Place, error
 
 _RESONANCE = """\
@@ -55,7 +56,6 @@ def draw_resonance(arguments: Namespace) -> int:
     Raises:
         SereError: whatever is wrong with the config, the ids, or the run.
     """
-    from sere_core.console import Speaker
     from sere_core.picture.files import picture_path, save
     from sere_core.picture.pair import find, look, trained_folds
     from sere_core.picture.resonance import draw

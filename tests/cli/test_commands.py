@@ -186,7 +186,7 @@ def modules(script: str) -> set[str]:
 @pytest.mark.parametrize("words", ["--help", "run --help", "plugins", "explain C302", "config show sere_default"])
 def test_reading_commands_import_neither_torch_nor_numpy(words: str) -> None:
     loaded = modules(f"from sere_core.cli import main\ntry:\n    assert main({words.split()!r}) == 0\nexcept SystemExit:\n    pass")
-    assert not loaded & {"torch", "numpy", "transformers", "librosa", "rich", "sere_core.run", "sere_core.compare"}
+    assert not loaded & {"torch", "numpy", "transformers", "librosa", "sere_core.run", "sere_core.compare"}
 
 
 def test_a_closed_pipe_is_no_mistake() -> None:

@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
-from sere_core.cli import main, run_main
+from sere_core.cli import compare, main, run_main
 from sere_core.config import load
 from sere_registry import Kind
 from sere_registry.catalog import Catalog
+from tests.compare.tiny import Here
 from tests.docs.pages import Block, blocks, fences
 
 #: commands that a guide may show and that are not run here: they install, or test a package of the reader's
 SHOWN_ONLY = ("pip install ", "cd ", "pytest", "sere plugins check", "python -m build")
-PAGES = ("config.md", "plugins.md")
+PAGES = ("config.md", "plugins.md", "sweeps.md")
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SERE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SERE_GUIDE_EPOCHS", "2")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(compare, "executor_of", lambda arguments, planned: Here())
     yield tmp_path
     for name in set(sys.modules) - before:
         if name.startswith(("sere_plugin_", "sere_local_")):
@@ -54,7 +56,7 @@ def test_a_guide_does_what_it_says(page: str, home: Path, monkeypatch: pytest.Mo
                 ast.parse(block.text, where)
                 for kind, attribute in specs(block.text):
                     load_component(path, kind, attribute)
-            elif path.suffix in (".yaml", ".yml"):
+            elif path.suffix in (".yaml", ".yml") and "compare:" not in block.text:
                 load(path)
         elif block.role == "resolves":
             assert contains(yaml.safe_load(load(block.about).dump()), yaml.safe_load(block.text)) == "", where
@@ -67,6 +69,10 @@ def test_a_guide_does_what_it_says(page: str, home: Path, monkeypatch: pytest.Mo
             said = "".join(shell(line, where, capsys) for line in block.text.splitlines())
         else:
             assert block.language == "text", f"{where}: a block of {block.language or 'nothing'} that no test looks at"
+    if page == "sweeps.md":
+        left = {path.name for path in (home / "runs" / "small-tuned").iterdir()}
+        assert left >= {"trials.json", "chosen.json", "plan.json", "jobs", "records"}
+        assert "tuning random search, 2 trials, sere.information_max, 2 repeats" in " ".join(said.split())
 
 
 def shell(line: str, where: str, capsys: pytest.CaptureFixture[str]) -> str:
