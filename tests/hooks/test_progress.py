@@ -16,6 +16,7 @@ from sere_registry.hookspecs import RunInfo
 
 def hook(terminal: bool) -> tuple[ProgressHook, io.StringIO]:
     text = io.StringIO()
+    assert PROGRESS.load() is ProgressHook
     return ProgressHook(NoParams(), BuildContext("progress"), Console(file=text, force_terminal=terminal, width=140)), text
 
 
@@ -61,7 +62,3 @@ def test_the_bar_counts_folds_stages_epochs_and_steps(run: RunInfo) -> None:
     assert loud._bar.tasks[0].completed == 17.5
     bus.call("sere_run_end", run=run, scores=None, error=KeyboardInterrupt())
     assert loud._bar is None, "the bar is taken down after an interrupt too"
-
-
-def test_the_announcement_leads_to_the_hook() -> None:
-    assert isinstance(PROGRESS.load()(PROGRESS.params(), BuildContext("progress")), ProgressHook)
