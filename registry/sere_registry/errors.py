@@ -169,5 +169,6 @@ def suggest(word: str, known: Iterable[str], what: str = "known names") -> str:
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     listing = f"{what}: {', '.join(names) or 'none'}"
     if len(names) > LISTED:
-        listing = f"closest of {len(names)} {what}: {', '.join(difflib.get_close_matches(word, names, n=5, cutoff=0.0))}"
+        closest = difflib.get_close_matches(word, names, n=5, cutoff=0.0)
+        listing = f"closest of {len(names)} {what}: {', '.join(closest)}"
     return f"did you mean {near[0]!r}? {listing}" if near else listing

@@ -202,7 +202,8 @@ def check(arguments: Namespace) -> int:
     except SereError as mistake:
         if not arguments.json:
             raise
-        print_json({"ok": False, "problems": [*map(_data, mistake.problems)], "warnings": [*map(_data, catalog.left_out_in_vain())]})
+        warnings = [*map(_data, catalog.left_out_in_vain())]
+        print_json({"ok": False, "problems": [*map(_data, mistake.problems)], "warnings": warnings})
         if arguments.traceback:
             traceback.print_exception(mistake)
         return mistake.exit_code

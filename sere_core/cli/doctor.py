@@ -45,7 +45,8 @@ class Finding:
 
     def data(self) -> dict[str, str]:
         about = {"name": self.name, "state": self.state, "text": self.text}
-        return about if self.problem is None else about | {name: getattr(self.problem, name) for name in ("code", "message", "hint")}
+        told = () if self.problem is None else ("code", "message", "hint")
+        return about | {name: getattr(self.problem, name) for name in told}
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -170,7 +171,8 @@ def cache() -> Finding:
     while not above.exists() and above != above.parent:
         above = above.parent
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        return Finding("cache", str(folder), Problem("X704", f"the cache folder {folder} cannot be written", hint))
+        problem = Problem("X704", f"the cache folder {folder} cannot be written", hint)
+        return Finding("cache", str(folder), problem)
     sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
     free = shutil.disk_usage(above).free
     state = f"{count(len(sizes), 'file')}, {decimal(sum(sizes))}" if folder.exists() else "not made yet"

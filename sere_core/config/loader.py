@@ -59,7 +59,8 @@ def load(
         _stop(problems)  # nothing else can be checked without the text
     if root.child("compare") is not None:
         hint = "`sere compare` and `sere sweep` read it; the config that it varies stands in `base`"
-        raise error("C302", f"{sources.files[0].name} is a comparison, not the config of a run", hint, place_of(root, ("compare",)))
+        message = f"{sources.files[0].name} is a comparison, not the config of a run"
+        raise error("C302", message, hint, place_of(root, ("compare",)))
     root = apply(root, sets, unsets, problems)
     if seed is not None:
         here = Place(file=f"--seed {seed}")

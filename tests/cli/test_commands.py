@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ import pytest
 
 from sere_core import __version__
 from sere_core.cli import main, run_main
-from sere_registry import ComponentSpec, error
-from sere_registry.catalog import Catalog, Entry
+from sere_registry import error
 from sere_registry.errors import CODES
 
 
@@ -115,45 +113,6 @@ def test_a_shown_config_is_complete_and_can_be_run(folder: Path, engine: Any, ca
     again = capsys.readouterr().out
     assert again.splitlines()[1:] == text.splitlines()[1:]
     assert again.split(",")[0] == text.split(",")[0], "the job is the same"
-
-
-@pytest.fixture
-def catalog() -> Catalog:
-    def fails() -> Any:
-        raise ImportError("no module named 'xyz'")
-
-    fine = ComponentSpec(kind="loss", name="tric", factory="builtins:dict", summary="the chain", cite="arXiv:1", evidence="reconstructed")
-    broken = Entry.of(fails, distribution="sere-plugin-xyz", version="0.2", name="xyz.broken", kind="loss")
-    return Catalog([Entry.of(fine), broken], environ={}, host_version="0.1.0")
-
-
-def test_plugins_lists_the_broken_ones_too(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
-    from sere_core.cli import plugins
-
-    assert plugins.show_all(Namespace(json=False, traceback=False, kind=None), catalog) == 0
-    head, fine, broken, _, *problem = capsys.readouterr().out.splitlines()
-    assert head.split() == ["KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY"]
-    assert fine.split(None, 5) == ["loss", "sere.tric", "sere", "1.0", "loaded", "the chain"]
-    assert broken.split(None, 5) == ["loss", "xyz.broken", "sere-plugin-xyz", "0.2", "broken", "[P102] see below"]
-    assert problem[0].startswith("[P102] loss 'xyz.broken' of sere-plugin-xyz 0.2 failed to import")
-
-
-def test_plugins_as_json(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
-    from sere_core.cli import plugins
-
-    assert plugins.show_all(Namespace(json=True, traceback=False, kind=None), catalog) == 0
-    fine, broken = json.loads(capsys.readouterr().out)["components"]
-    assert fine == {
-        "kind": "loss", "name": "sere.tric", "distribution": "sere", "version": "1.0", "state": "loaded", "summary": "the chain",
-        "evidence": "reconstructed", "cite": "arXiv:1", "problem": "",
-    }  # fmt: skip
-    assert broken["state"] == "broken" and broken["problem"].startswith("[P102]")
-
-
-def test_plugins_of_this_environment_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plugins", "--json"]) == 0
-    names = {row["name"] for row in json.loads(capsys.readouterr().out)["components"]}
-    assert {"sere.tric", "sere.irf", "sere.idfe", "sere.joint"} <= names
 
 
 @pytest.mark.parametrize("code", CODES)

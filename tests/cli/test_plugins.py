@@ -56,6 +56,29 @@ def test_types_are_said_as_a_reader_of_yaml_would() -> None:
     assert kind_of(dict[str, int | None]) == "map of str to int or null" and kind_of(list[Literal[1, 2]]) == "list of 1 or 2"
 
 
+def fails() -> Any:
+    raise ImportError("no module named 'xyz'")
+
+
+def test_the_broken_ones_are_listed_too(capsys: pytest.CaptureFixture[str]) -> None:
+    fine = Entry.of(spec("tric", cite="arXiv:1", evidence="reconstructed"))
+    broken = Entry.of(fails, distribution="sere-plugin-xyz", version="0.2", name="xyz.broken", kind="loss")
+    known = Catalog([fine, broken], environ={}, host_version="0.1.0")
+    assert plugins.show_all(options(), known) == 0
+    head, first, second, _, problem, _ = capsys.readouterr().out.splitlines()
+    assert head.split() == ["KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY"]
+    assert first.split(None, 5) == ["loss", "sere.tric", "sere", "1.0", "loaded", "a test"]
+    assert second.split(None, 5) == ["loss", "xyz.broken", "sere-plugin-xyz", "0.2", "broken", "[P102] see below"]
+    assert problem.startswith("[P102] loss 'xyz.broken' of sere-plugin-xyz 0.2")
+    assert plugins.show_all(options(json=True), known) == 0
+    one, other = json.loads(capsys.readouterr().out)["components"]
+    assert one == {
+        "kind": "loss", "name": "sere.tric", "distribution": "sere", "version": "1.0", "state": "loaded", "summary": "a test",
+        "evidence": "reconstructed", "cite": "arXiv:1", "problem": "",
+    }  # fmt: skip
+    assert other["state"] == "broken" and other["problem"].startswith("[P102]")
+
+
 def test_a_listing_says_which_names_stand_twice(capsys: pytest.CaptureFixture[str]) -> None:
     twice = [Entry.of(spec(), distribution=f"sere-{letter}", namespace="xyz") for letter in "ab"]
     known = Catalog([*twice, Entry.of(spec("other"), distribution="sere-a", namespace="xyz")], environ={})
@@ -155,10 +178,6 @@ def test_what_first_party_losses_read(loss: str, expected: dict[str, list[str]],
     assert json.loads(capsys.readouterr().out)["reads"] == expected
 
 
-def fails() -> Any:
-    raise ImportError("no module named 'xyz'")
-
-
 def test_the_doctor_names_distribution_version_cause_and_way_out(capsys: pytest.CaptureFixture[str]) -> None:
     def third(target: Any, name: str, number: int, **more: Any) -> Entry:
         return Entry.of(target, distribution=f"sere-plugin-{number}", version=f"0.{number}", name=name, kind="loss", **more)
@@ -205,6 +224,9 @@ def test_damaged_metadata_is_a_finding(capsys: pytest.CaptureFixture[str]) -> No
     assert "x.dist-info" in capsys.readouterr().out
 
 
-def test_the_list_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plugins_of_this_environment_can_be_listed_by_kind_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "--json"]) == 0
+    names = {row["name"] for row in json.loads(capsys.readouterr().out)["components"]}
+    assert {"sere.tric", "sere.irf", "sere.idfe", "sere.joint"} <= names
     assert main(["plugins", "--kind", "view", "--json"]) == 0
     assert {row["kind"] for row in json.loads(capsys.readouterr().out)["components"]} == {"view"}
