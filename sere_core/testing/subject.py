@@ -43,6 +43,12 @@ class Result:
         return f"{self.id}: {self.message}" if self.message else self.id
 
 
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="sere-kit-")
+
+
 @dataclass(frozen=True)
 class Subject:
     """The component that is checked.
@@ -57,7 +63,7 @@ class Subject:
     entry: Entry
     catalog: Catalog
     params: Mapping[str, Any] = field(default_factory=dict)
-    folder: Path = field(default_factory=lambda: _folder())
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(dir=_scratch().name)))
 
     @property
     def spec(self) -> ComponentSpec:
@@ -107,16 +113,6 @@ class Checks(list[Check]):
             return test
 
         return add
-
-
-@functools.cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    """Removed when the process ends."""
-    return tempfile.TemporaryDirectory(prefix="sere-kit-")
-
-
-def _folder() -> Path:
-    return Path(tempfile.mkdtemp(dir=_scratch().name))
 
 
 def shared_folder(name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from copy import deepcopy
 from pathlib import Path
 from typing import cast
 
@@ -47,15 +48,11 @@ def inputs(view: View) -> dict[str, Frames | Array]:
 
 def alter(view: View, given: Frames | Array, seed: int = 0) -> Frames | Array:
     """What becomes of a copy of `given`: a view that writes into its input has a check of its own."""
-    return cast("Frames | Array", view(copy(given), torch.Generator().manual_seed(seed)))
+    return cast("Frames | Array", view(deepcopy(given), torch.Generator().manual_seed(seed)))
 
 
 def altered(view: View, given: Frames, seed: int) -> Frames:
     return cast(Frames, alter(view, given, seed))
-
-
-def copy(given: Frames | Array) -> Frames | Array:
-    return Frames(given.values.clone(), given.mask.clone(), given.rate) if isinstance(given, Frames) else given.copy()
 
 
 def unchanged(one: Frames | Array, other: Frames | Array) -> bool:
@@ -118,7 +115,7 @@ def view_input(subject: Subject) -> None:
     """What it is given stays as it is."""
     view = view_of(subject)
     for name, given in inputs(view).items():
-        mine = copy(given)
+        mine = deepcopy(given)
         view(mine, torch.Generator().manual_seed(0))
         assert unchanged(mine, given), f"it changed the {name} that it was given"
 
