@@ -15,7 +15,7 @@ from sere_registry.catalog import Catalog
 from sere_registry.errors import Place, Problem, SereError
 
 Subparsers: TypeAlias = "_SubParsersAction[ArgumentParser]"
-#: what a command does; returns its exit code
+#: what a command does; returns its exit code, or raises the SereError that `main` prints
 Run = Callable[[Namespace], int]
 
 

@@ -107,11 +107,7 @@ def _add_arguments(parser: ArgumentParser, out: str) -> None:
 
 
 def run_compare(arguments: Namespace) -> int:
-    """Plan, run what is missing, prove, print.
-
-    Raises:
-        SereError: what is wrong with the comparison, or why its runs do not share a table.
-    """
+    """Plan, run what is missing, prove, print."""
     from sere_core.compare.grammar import Flags
     from sere_core.compare.planning import plan_comparison
     from sere_core.compare.progress import finish
@@ -126,11 +122,7 @@ def run_compare(arguments: Namespace) -> int:
 
 
 def run_sweep(arguments: Namespace) -> int:
-    """Plan, run what is missing, choose, prove, print.
-
-    Raises:
-        SereError: what is wrong with the sweep, or why its chosen runs do not share a table.
-    """
+    """Plan, run what is missing, choose, prove, print."""
     from sere_core.compare.grammar import Flags
     from sere_core.compare.progress import finish
     from sere_core.compare.reading import read_results
@@ -155,12 +147,7 @@ def run_sweep(arguments: Namespace) -> int:
 
 
 def run_table(arguments: Namespace) -> int:
-    """Print or write it; 1 if the comparison has no finished run yet.
-
-    Raises:
-        SereError: T505 if the folder holds no comparison, T506 and T508 if its rows do not share a table, X704 or X705 if
-            FILE cannot be written.
-    """
+    """Print or write it; 1 if the comparison has no finished run yet."""
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables import build
     from sere_core.tables import FORMATS, print_tables, render
@@ -186,11 +173,7 @@ def run_table(arguments: Namespace) -> int:
 
 
 def run_report(arguments: Namespace) -> int:
-    """Write it and say where it is.
-
-    Raises:
-        SereError: T505 if the folder holds no comparison; X704 or X705 if it cannot be written.
-    """
+    """Write it and say where it is."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # the work is small: on a busy machine threads would wait ten times as long
     from sere_core.compare.report import write_report
@@ -215,11 +198,7 @@ def _check_executor(arguments: Namespace) -> None:
 
 
 def executor_of(arguments: Namespace, planned: Planned) -> Executor:
-    """Who runs the jobs of a comparison.
-
-    Raises:
-        SereError: why a cluster cannot.
-    """
+    """Who runs the jobs of a comparison."""
     if arguments.scheduler is not None:
         from sere_core.compare.dask_cluster import DaskCluster
 
@@ -239,11 +218,7 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
         trials: of a sweep, for each row, pair and seed.
 
     Returns:
-        None where the jobs have been run, or were done before; else the exit code.
-
-    Raises:
-        SereError: the problems of all audio files, or of a cache that cannot be written.
-    """
+        None where the jobs have been run, or were done before; else the exit code."""
     from sere_core.compare.jobs import run_all
     from sere_core.compare.progress import JobProgress
 

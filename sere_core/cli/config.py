@@ -96,11 +96,7 @@ def _lines(resolved: Resolved, data: Data, path: tuple[str, ...], indent: str) -
 
 
 def fill(arguments: Namespace) -> int:
-    """Write the config with every default filled in, without `extends` and `vars`; a missing `sere` or `name` is added.
-
-    Raises:
-        SereError: every mistake in the config; C304 (FILE exists), X704 or X705 (it cannot be written).
-    """
+    """Write the config with every default filled in, without `extends` and `vars`; a missing `sere` or `name` is added."""
     root = Sources([]).tree(arguments.config)
     if root is not None:  # else loading will say what is wrong
         named = {*root.value, *(text.partition("=")[0].strip() for text in arguments.sets)}
@@ -131,11 +127,7 @@ def _write(text: str, output: str | None, force: bool) -> int:
 
 
 def explain(arguments: Namespace) -> int:
-    """Print one block for each key.
-
-    Raises:
-        SereError: every mistake in the config; C302 if nothing stands at PATH.
-    """
+    """Print one block for each key."""
     rows = list(explained(read_config(arguments), arguments.path))
     if arguments.json:
         print_json(rows)
@@ -150,11 +142,7 @@ def explain(arguments: Namespace) -> int:
 
 
 def explained(resolved: Resolved, path: str = "") -> Iterator[dict[str, Data]]:
-    """A row for each section, component and value at or below `path`.
-
-    Raises:
-        SereError: C302 if nothing stands there.
-    """
+    """A row for each section, component and value at or below `path`."""
     data = resolved.config.model_dump(mode="json")
     steps = tuple(path.split(".")) if path else ()
     for index, part in enumerate(steps):
@@ -190,11 +178,7 @@ def _choices(resolved: Resolved, path: tuple[str, ...]) -> str:
 
 
 def check(arguments: Namespace) -> int:
-    """Print what is wrong, all at once; 0 if nothing is, else the exit code of the first mistake (2 for the config's own).
-
-    Raises:
-        SereError: every mistake in the config.
-    """
+    """Print what is wrong, all at once; 0 if nothing is, else the exit code of the first mistake (2 for the config's own)."""
     catalog = Catalog(disable=arguments.disable)
     try:
         resolved = read_config(arguments, quiet=arguments.json, catalog=catalog)
@@ -221,11 +205,7 @@ def _data(problem: Problem) -> dict[str, object]:
 
 
 def diff(arguments: Namespace) -> int:
-    """Print one block for each value that differs; 0 whether or not there is one.
-
-    Raises:
-        SereError: every mistake in either config.
-    """
+    """Print one block for each value that differs; 0 whether or not there is one."""
     first, second = load(arguments.first), load(arguments.second)
     rows, jobs = differences(first, second), [first.digest(), second.digest()]
     if arguments.json:

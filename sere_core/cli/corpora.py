@@ -43,11 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
-    """Check a corpus.
-
-    Raises:
-        SereError: the name, the parameters or the layout is wrong.
-    """
+    """Check a corpus."""
     from sere_core.data.check import check
 
     corpus = _corpus(arguments, catalog or Catalog())

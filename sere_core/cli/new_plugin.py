@@ -26,11 +26,7 @@ _TAKEN = frozenset({"specs", "local", "test", "tests"})
 
 
 def run(arguments: Namespace) -> int:
-    """Write the package.
-
-    Raises:
-        SereError: C302 or R204 (the name), C304 (its folder is there already), X704 or X705 (it cannot be written).
-    """
+    """Write the package."""
     namespace, component = _names(arguments.name)
     folder = write(arguments.kind, namespace, component, Path(arguments.into).expanduser())
     full = f"{namespace}.{component}"
@@ -48,11 +44,7 @@ def run(arguments: Namespace) -> int:
 
 
 def write(kind: Kind, namespace: str, component: str, into: Path) -> Path:
-    """Write the package `sere-plugin-<namespace>` below `into`; returns its folder.
-
-    Raises:
-        SereError: C304 (it is there already), X704 or X705 (it cannot be written).
-    """
+    """Write the package `sere-plugin-<namespace>` below `into`; returns its folder."""
     folder = into / f"sere-plugin-{namespace.replace('_', '-')}"
     texts = _texts(kind, namespace, component, folder.name)
     try:

@@ -51,11 +51,7 @@ def _add_output(parser: ArgumentParser, default: str) -> None:
 
 
 def draw_resonance(arguments: Namespace) -> int:
-    """Draw the map.
-
-    Raises:
-        SereError: whatever is wrong with the config, the ids, or the run.
-    """
+    """Draw the map."""
     from sere_core.picture.files import picture_path, save
     from sere_core.picture.pair import find, look, trained_folds
     from sere_core.picture.resonance import draw
@@ -78,11 +74,7 @@ def draw_resonance(arguments: Namespace) -> int:
 
 
 def draw_embeddings(arguments: Namespace) -> int:
-    """Draw the panels.
-
-    Raises:
-        SereError: T505 for what is no finished record, X704 where the picture cannot be written.
-    """
+    """Draw the panels."""
     from sere_core.picture.embeddings import draw, read_panel
     from sere_core.picture.files import picture_path, save
 

@@ -90,11 +90,7 @@ def _about(entry: Entry | None) -> dict[str, str]:
 
 
 def show_info(arguments: Namespace, catalog: Catalog | None = None) -> int:
-    """Print all that a component declares, and what its code reads; nothing heavy is imported.
-
-    Raises:
-        SereError: R201 to R204 (the name), or what is wrong with its plugin.
-    """
+    """Print all that a component declares, and what its code reads; nothing heavy is imported."""
     catalog = catalog or Catalog()
     entry = catalog.find(arguments.kind or _kind_of(arguments.name, catalog), arguments.name)
     spec, rows = entry.spec, list(parameters(entry.spec.params))
@@ -202,11 +198,7 @@ def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None
     weights), which are counted with the reason.  As JSON, `passed` is true, false, or null for partly.
 
     Returns:
-        0, or 3 where a check failed.
-
-    Raises:
-        SereError: R201 for a name that is neither a distribution nor a component.
-    """
+        0, or 3 where a check failed."""
     from sere_core.testing.harness import run_entry
 
     catalog = catalog or Catalog()

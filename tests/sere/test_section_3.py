@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -60,32 +61,42 @@ def grid(rows: list[Tensor], extra: int, masks: list[list[bool]]) -> Frames:
     return Frames(values.masked_fill(~mask.unsqueeze(-1), torch.nan), mask, 50.0)
 
 
+def check_dynamics(
+    make: Callable[[torch.dtype], Any], want: list[Tensor], given_: list[Any], parameters: Sequence[Tensor] = (), gradient: bool = True
+) -> None:
+    """Values, masks and gradients of `make(dtype)` in both precisions; `parameters` are what the loops have in place of its own."""
+    count, masks = len(parameters), [real for _, _, real in given_]
+    probe = torch.randn(32, want[0].shape[1], generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+    def probed(parts: list[Tensor]) -> Tensor:
+        return torch.stack([(part.double() * probe[: len(part)]).sum() for part in parts]).sum()
+
+    theirs = gradients(probed(want), [*parameters, *(part for f, h, _ in given_ for part in (h, f))])
+    for dtype, tolerance in PRECISIONS:
+        module = make(dtype)
+        ours = [part.detach().to(dtype).requires_grad_() for f, h, _ in given_ for part in (h, f)]
+        context = grid(ours[::2], 2, masks)
+        out = module(grid(ours[1::2], 2, masks), context)
+        got = [out.values[row, : len(part)] for row, part in enumerate(want)]
+        assert out.values.dtype == dtype and not out.values[~out.mask].any()
+        assert torch.equal(out.mask, context.mask) and out.rate == context.rate
+        assert_equal(got, want, tolerance, "values")
+        mine = gradients(probed(got), [*module.parameters(), *ours])
+        parts = [slice(0, count), slice(count, None, 2), slice(count + 1, None, 2)]
+        for part in parts[0 if count else 1 :] if gradient else ():
+            assert_equal(mine[part], theirs[part], tolerance, "gradient")
+
+
 @pytest.mark.parametrize("eps", [1e-8, 0.3])
 @pytest.mark.parametrize("gate", ["contour", "shared"])
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_equation_1(situation: str, gate: str, eps: float) -> None:
     given_ = inputs(situation)
-    probe = torch.randn(32, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     linear = idfe(torch.float32, gate=gate, eps=eps).gate
     weight, bias = (part.detach().double().requires_grad_() for part in (linear.weight, linear.bias))
     assert len(weight) == (4 if gate == "contour" else 1)
     want = [reference.idfe(f, h, weight, bias, eps, real) for f, h, real in given_]
-    leaves = [weight, bias, *(part for f, h, _ in given_ for part in (h, f))]
-    theirs = gradients(torch.stack([(d * probe[: len(d)]).sum() for d in want]).sum(), leaves)
-    for dtype, tolerance in PRECISIONS:
-        module = idfe(dtype, gate=gate, eps=eps)
-        contours, context = (
-            [part.detach().to(dtype).requires_grad_() for part in side] for side in ([f for f, _, _ in given_], [h for _, h, _ in given_])
-        )
-        real = [each[2] for each in given_]
-        out = module(grid(contours, 2, real), grid(context, 2, real))
-        got = [out.values[row, : len(d)] for row, d in enumerate(want)]
-        assert out.values.dtype == dtype and not out.values[~out.mask].any()
-        assert_equal(got, want, tolerance, "d")
-        ours = [module.gate.weight, module.gate.bias, *(part for pair in zip(context, contours, strict=True) for part in pair)]
-        mine = gradients(torch.stack([(d.double() * probe[: len(d)]).sum() for d in got]).sum(), ours)
-        for name, part in (("W and b", slice(0, 2)), ("h", slice(2, None, 2)), ("f", slice(3, None, 2))):
-            assert_equal(mine[part], theirs[part], tolerance, f"gradient of {name}")
+    check_dynamics(lambda dtype: idfe(dtype, gate=gate, eps=eps), want, given_, [weight, bias])
 
 
 @pytest.mark.parametrize("of", ["contours", "context"])
