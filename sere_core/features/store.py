@@ -62,7 +62,7 @@ class FeatureSet:
         return self._found[recording.key].entries[f"encoder {encoder}"].arrays["frames"]
 
     def audio_digest(self, recording: Recording) -> str:
-        """The digest of the recording's samples: equal for identical audio."""
+        """Of the recording's samples: equal for identical audio."""
         return self._found[recording.key].facts.digest
 
     def contours(self, recording: Recording, encoder: str) -> Arrays:

@@ -231,6 +231,6 @@ class Toy:
             steps=made.steps_per_epoch or 3,
             selector=completed(cast(Selector, selector or Last()), Selector),
             path=folder / "fold-0.safetensors",
-            views=views or ViewChains(weak=[Shift(0.05)], strong=[Shift(0.5)]),
+            views=views or {"weak": [Shift(0.05)], "strong": [Shift(0.5)]},
             listener=listener or Listener(),
         )

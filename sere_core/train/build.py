@@ -165,7 +165,7 @@ def build_views(resolved: Resolved, encoders: Mapping[str, Encoder]) -> ViewChai
             chain.append(view)
     if problems:
         raise SereError(*problems)
-    return ViewChains(**chains)
+    return chains
 
 
 class _OnSamples:

@@ -80,7 +80,7 @@ class FoldTrainer:
     steps: int
     selector: Selector
     path: Path
-    views: ViewChains = field(default_factory=ViewChains)
+    views: ViewChains = field(default_factory=dict)
     listener: Listener = field(default_factory=Listener)
     names: Mapping[str, str] = field(default_factory=dict)
 

@@ -165,18 +165,8 @@ def make_samplers(lengths: Mapping[str, int], train: Train, seed: int) -> dict[s
 Batches = dict[str, LabelledBatch | UnlabelledBatch]
 
 
-@dataclass(frozen=True)
-class ViewChains:
-    """The frame-level alterations of the config, in order."""
-
-    weak: Sequence[View] = ()
-    strong: Sequence[View] = ()
-
-    def apply(self, kind: str, frames: Frames, generator: torch.Generator) -> Frames:
-        """The frames, altered by every view of the chain `kind`."""
-        for view in self.weak if kind == "weak" else self.strong:
-            frames = view(frames, generator)
-        return frames
+#: the frame-level alterations of the config, in order: of a "weak" view and of a "strong" one
+ViewChains = Mapping[str, Sequence[View]]
 
 
 @dataclass
@@ -190,7 +180,7 @@ class BatchMaker:
     train: Train
     seed: int
     device: torch.device
-    views: ViewChains = field(default_factory=ViewChains)
+    views: ViewChains = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.samplers = make_samplers({name: len(stream) for name, stream in self.streams.items()}, self.train, self.seed)
@@ -230,7 +220,9 @@ class BatchMaker:
 
     def _view(self, network: Backbone, kind: str, name: str, raw: Raw, step: int) -> LabelledBatch | UnlabelledBatch:
         generator = torch.Generator().manual_seed(derive(self.seed, "views", name, kind, step))
-        frames = self.views.apply(kind, raw.inputs.frames, generator)
+        frames = raw.inputs.frames
+        for view in self.views.get(kind, ()):
+            frames = view(frames, generator)
         reseed(self.seed, "dropout", name, kind, step)
         return network.encode(replace(raw, inputs=replace(raw.inputs, frames=frames)))
 

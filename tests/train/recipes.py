@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from sere_core.testing.toy import Toy
-from sere_core.train.streams import ViewChains
 from sere_plugins.specs import losses, methods, resonance, views
 from sere_registry import BuildContext, ComponentSpec
 
@@ -19,10 +19,8 @@ def made(spec: ComponentSpec, **params: object) -> Factory:
 
 classify, coral, tric, fixmatch = (made(spec) for spec in (losses.CROSS_ENTROPY, losses.CORAL, losses.TRIC, losses.FIXMATCH))
 joint, irf = made(methods.JOINT), made(resonance.IRF)
-VIEWS = ViewChains(
-    weak=[made(views.FEATURE_DROPOUT)(BuildContext("weak"))],  # type: ignore[list-item]
-    strong=[made(views.FRAME_MASK)(BuildContext("strong"))],  # type: ignore[list-item]
-)
+CHAINS = {"weak": views.FEATURE_DROPOUT, "strong": views.FRAME_MASK}
+VIEWS: Any = {kind: [made(spec)(BuildContext(kind))] for kind, spec in CHAINS.items()}
 
 
 def toy(*, weight: float = 1.0, resonance: Factory | None = None, recipe: Factory = joint, seed: int = 5, **losses: Factory) -> Toy:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sere_plugins.encoders.checkpoint import locate
-from sere_plugins.encoders.layer_mix import LayerMix
 from sere_plugins.specs.encoders import PretrainedParams
 from sere_registry import BuildContext, Frames, SereError, error
 from sere_registry.protocols import ContourName
@@ -106,6 +105,27 @@ class Stack(nn.Module):
             out = layer(values, attention_mask=attended, **self._also)
             values = out[0] if isinstance(out, tuple) else out
             yield values
+
+
+class LayerMix(nn.Module):
+    """The softmax-weighted sum of all hidden states, as in SUPERB (arXiv:2105.01051, section 3): uniform at first.
+
+    Args:
+        states: how many hidden states there are: the layers, and what enters the first.
+
+    >>> LayerMix(2)(torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])).tolist()
+    [[[2.0, 3.0]]]
+    """
+
+    def __init__(self, states: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(states))
+
+    def forward(self, stacked: Tensor) -> Tensor:
+        """`[B, T, states * hidden]`, state after state -> `[B, T, hidden]`."""
+        parts = stacked.reshape(*stacked.shape[:-1], len(self.weights), -1)
+        mixed: Tensor = torch.einsum("btsh,s->bth", parts, self.weights.softmax(dim=0))
+        return mixed
 
 
 class PretrainedEncoder(nn.Module, ABC):
