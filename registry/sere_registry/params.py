@@ -24,16 +24,18 @@ def param(
     description: str,
     *,
     search: tuple[Literal["log", "uniform", "int"], float, float] | tuple[Literal["choice"], Sequence[Any]] | None = None,
+    path: bool = False,
     **bounds: Any,
 ) -> Any:
     """One parameter: its default, what it means, its bounds (`ge=`, `gt=`, `le=`, `lt=`) and its search range.
 
-    Pass `...` as the default of a parameter that has none.
+    Pass `...` as the default of a parameter that has none.  A relative path, of type `Path`, counts from the folder of the config
+    and arrives absolute; with `path=True` so does a `str` that names something, such as a model on a hub, or a local path.
 
     >>> class CoralParams(Params):
     ...     ridge: float = param(0.0, "added to the diagonal of both covariances", ge=0, search=("log", 1e-6, 1e-1))
     >>> CoralParams().ridge
     0.0
     """
-    extra: Any = {"search": list(search)} if search is not None else None
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
+    extra: Any = ({"search": list(search)} if search is not None else {}) | ({"path": True} if path else {})
+    return Field(default, description=description, json_schema_extra=extra or None, **bounds)

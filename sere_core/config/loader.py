@@ -15,10 +15,10 @@ from sere_core.config.checks import Checks
 from sere_core.config.files import Sources
 from sere_core.config.merge import apply
 from sere_core.config.model import Output, RunConfig
-from sere_core.config.nodes import Node, Path, at, block_of, dotted, noted, place_of, tidy
+from sere_core.config.nodes import Data, Node, Path, at, block_of, dotted, noted, place_of, tidy
 from sere_core.config.references import References
 from sere_core.config.resolved import Bound, Resolved
-from sere_core.config.validation import allows_null, fields, show, validate
+from sere_core.config.validation import allows_null, below, fields, may_be_path, mentions_path, show, validate
 from sere_registry.catalog import Catalog
 from sere_registry.entries import WORDS, noun
 from sere_registry.errors import Place, Problem, SereError, error
@@ -101,6 +101,9 @@ def resolve(root: Node, sources: Sources, catalog: Catalog, environ: Mapping[str
         if bound is not None:
             components[dotted(path)] = bound
             block_of(data, path).update(use=bound.use, params=bound.params.model_dump(mode="json", by_alias=True))
+    cache = at(root, ("features", "cache"))
+    if cache is not None and isinstance(cache.value, str):
+        data["features"]["cache"] = _absolute(cache, sources.folders)
     config, wrongs = validate(RunConfig, data, lambda path, key: place_of(root, path, key), "a config", ("extends", "vars"))
     checks = Checks(root, components)
     everything = [*found, *wrongs, *checks.problems()]
@@ -194,10 +197,15 @@ def _bind(
     spec = entry.spec
     full_name = f"local.{spec.name}" if entry.local else entry.full_name
     params = node.child("params")
-    given = {} if params is None or params.value is None else params.data()
-    if not isinstance(given, dict):
+    if params is None or params.value is None:
+        params = Node({}, node.start)
+    if not isinstance(params.value, dict):
         return None
     known = fields(spec.params)
+    given = _rooted(params, spec.params, folders)
+    names = {name: child for name, child in params.children() if name in known and may_be_path(known[name])}
+    folder_of = {name: path for name, child in names.items() if FilePath(path := _absolute(child, folders)).exists()}
+    given |= folder_of
     given = {key: value for key, value in given.items() if value is not None or key not in known or allows_null(known[key])}
     try:
         checked, problems = validate(spec.params, given, lambda below, key: place_of(root, (*path, "params", *below), key), full_name)
@@ -209,4 +217,22 @@ def _bind(
         raise SereError(*problems)
     here = replace(node.place, path=dotted(path))
     said = name if entry.local else full_name
-    return Bound(spec, full_name, entry.distribution, entry.version, checked, dotted(path), said, here)
+    written = {name: str(names[name].value) for name in folder_of}
+    return Bound(spec, full_name, entry.distribution, entry.version, checked, dotted(path), said, here, written)
+
+
+def _rooted(node: Node, annotation: object, folders: Mapping[str, FilePath]) -> Data:
+    """The data of a node, its paths of the file system made absolute."""
+    if isinstance(node.value, dict):
+        return {name: _rooted(child, below(annotation, name), folders) for name, child in node.children()}
+    if isinstance(node.value, list):
+        return [_rooted(child, below(annotation, name), folders) for name, child in node.children()]
+    return _absolute(node, folders) if isinstance(node.value, str) and mentions_path(annotation) else node.value
+
+
+def _absolute(node: Node, folders: Mapping[str, FilePath]) -> str:
+    """A path from the folder of the file that it was written in; from the working directory where a flag or the environment gave it."""
+    text = str(node.value)
+    if text.startswith("~") or not text:
+        return text
+    return os.path.normpath(folders.get((node.origin or node.start).file, FilePath.cwd()) / text)

@@ -32,12 +32,15 @@ class Node:
         start: where the value begins.
         key: where its key stands; None for the root and for the items of lists.
         dropped: of a component's block, the parameters that a changed `use` dropped.
+        origin: where the beginning of a text was written that a reference brought, and nowhere if the environment did; a
+            relative path counts from the folder of this file, or of `start`.
     """
 
     value: Data
     start: Place
     key: Place | None = None
     dropped: tuple[Dropped, ...] = ()
+    origin: Place | None = None
 
     @property
     def place(self) -> Place:

@@ -62,8 +62,12 @@ class References:
             raise self._failure("a ${ has no } that closes it", "write ${vars.x} or ${env:X}", place)
         whole = _REFERENCE.fullmatch(text)
         if whole is not None:
-            return replace(self._value(whole[1], path, place), start=node.start, key=node.key)
-        return replace(node, value=_REFERENCE.sub(lambda match: self._words(match[1], path, place), text))
+            value = self._value(whole[1], path, place)
+            return replace(value, start=node.start, key=node.key, origin=value.origin or value.start)
+        words = _REFERENCE.sub(lambda match: self._words(match[1], path, place), text)
+        first = _REFERENCE.match(text)
+        begins = node if first is None else self._value(first[1], path, place)
+        return replace(node, value=words, origin=begins.origin or begins.start)
 
     def _words(self, reference: str, path: Path, place: Place) -> str:
         if reference.startswith("env:"):
@@ -76,7 +80,7 @@ class References:
 
     def _value(self, reference: str, path: Path, place: Place) -> Node:
         if reference.startswith("env:"):
-            return Node(_typed(self._environment(reference.removeprefix("env:"), place)), place)
+            return Node(_typed(self._environment(reference.removeprefix("env:"), place)), place, origin=Place())
         if reference.startswith("vars."):
             return self._variable(tuple(reference.split(".")), place)
         if reference in ("name", "seed"):

@@ -30,6 +30,7 @@ class Bound:
         path: where it stands in the config, e.g. "losses.adapt".
         use: what a config says to get it.
         place: where it was written.
+        written: parameters that name a local folder, as the config writes them: relative ones are absolute in `params`.
     """
 
     spec: ComponentSpec
@@ -40,6 +41,7 @@ class Bound:
     path: str
     use: str = ""
     place: Place = field(default=Place(), compare=False)
+    written: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def owner(self) -> str:
@@ -129,5 +131,5 @@ class Resolved:
                 continue
             block = block_of(data, tuple(path.split(".")))
             block["use"] = f"{bound.full_name}@{bound.version}" if bound.use.startswith("file:") else bound.full_name
-            block["params"] = without_paths(block["params"], type(bound.params))
+            block["params"] = without_paths(block["params"], type(bound.params)) | bound.written
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]

@@ -86,13 +86,19 @@ def without_paths(dumped: Data, annotation: object) -> Data:
     if not isinstance(dumped, dict):
         return dumped
     inner = {key: below(annotation, key) for key in dumped}
-    return {key: without_paths(value, inner[key]) for key, value in dumped.items() if not _mentions_path(inner[key])}
+    return {key: without_paths(value, inner[key]) for key, value in dumped.items() if not mentions_path(inner[key])}
 
 
-def _mentions_path(annotation: object) -> bool:
+def may_be_path(field: FieldInfo) -> bool:
+    """Is it a name that may be a local path instead, such as a model's on a hub?"""
+    return isinstance(field.json_schema_extra, dict) and "path" in field.json_schema_extra
+
+
+def mentions_path(annotation: object) -> bool:
+    """Is it a path of the file system, or holds one?"""
     if isinstance(annotation, type) and issubclass(annotation, PurePath):
         return True
-    return any(_mentions_path(argument) for argument in get_args(annotation))
+    return any(mentions_path(argument) for argument in get_args(annotation))
 
 
 def validate(

@@ -128,7 +128,8 @@ def test_the_environment_is_read_only_where_it_is_asked_for(folder: Path, good: 
     for text in ("$HOME", "~", "$(id)", "`id`", "%HOME%", "{HOME}", "$DATA"):
         (folder / "a.yaml").write_text(good.replace("/data/de", f"'{text}'"))
         resolved = load("a.yaml", catalog=catalog, environ=environ)
-        assert resolved.components["corpora.german"].params.model_dump(mode="json")["root"] == text, "text is text"
+        root = resolved.components["corpora.german"].params.model_dump(mode="json")["root"]
+        assert Path(root).name == text, "text is text"
     assert environ.asked == {"DATA"}
 
 
@@ -137,7 +138,7 @@ def test_what_the_environment_says_is_not_read_again(folder: Path, good: str, ca
     environ = Spy(ONE="${env:TWO}", TWO="x")
     resolved = load("a.yaml", catalog=catalog, environ=environ)
     root = resolved.components["corpora.german"].params.model_dump(mode="json")["root"]
-    assert root == "${env:TWO}" and environ.asked == {"ONE"}
+    assert Path(root).name == "${env:TWO}" and environ.asked == {"ONE"}
 
 
 DEEP: dict[str, bytes] = {

@@ -33,7 +33,7 @@ class LogMelParams(Declared):
 class PretrainedParams(Declared):
     """Which checkpoint, which of its layers, and how much of it is trained."""
 
-    model: str = param(..., _MODEL, min_length=1)
+    model: str = param(..., _MODEL, path=True, min_length=1)
     revision: str | None = param(None, "branch, tag or commit of a hub name; a local folder has none")
     layer: Literal["last", "mix"] | Annotated[int, Field(strict=True, ge=0)] = param(
         "last", "whose output: a layer from 1 (0: what enters the first), `last` (with the final norm), or `mix`: a learned sum of all"
@@ -59,28 +59,28 @@ class PretrainedParams(Declared):
 class Wav2Vec2Params(PretrainedParams):
     """wav2vec 2.0: frozen, a mix of layers, or trained in part."""
 
-    model: str = param("facebook/wav2vec2-base", _MODEL, min_length=1)
+    model: str = param("facebook/wav2vec2-base", _MODEL, path=True, min_length=1)
 
 
 @component("hubert", "encoders.speech:Hubert", cite="arXiv:2106.07447")
 class HubertParams(PretrainedParams):
     """HuBERT: frozen, a mix of layers, or trained in part."""
 
-    model: str = param("facebook/hubert-base-ls960", _MODEL, min_length=1)
+    model: str = param("facebook/hubert-base-ls960", _MODEL, path=True, min_length=1)
 
 
 @component("wavlm", "encoders.speech:WavLM", cite="arXiv:2110.13900")
 class WavLMParams(PretrainedParams):
     """WavLM: frozen, a mix of layers, or trained in part."""
 
-    model: str = param("microsoft/wavlm-base-plus", _MODEL, min_length=1)
+    model: str = param("microsoft/wavlm-base-plus", _MODEL, path=True, min_length=1)
 
 
 @component("whisper", "encoders.whisper:Whisper", cite="arXiv:2212.04356")
 class WhisperParams(PretrainedParams):
     """the encoder half of Whisper: frozen, a mix of layers, or trained in part."""
 
-    model: str = param("openai/whisper-base", _MODEL, min_length=1)
+    model: str = param("openai/whisper-base", _MODEL, path=True, min_length=1)
     context: Literal["window", "real"] = param(
         "window",
         "what the layers of `train: top` attend to: the whole padded window, as in Whisper itself, or the real frames only, "
