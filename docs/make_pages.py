@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from sere_core.cli.explain import FAMILIES, advice
 from sere_core.cli.parameters import markdown, parameters
-from sere_core.config.model import Block, LossBlock, RunConfig
+from sere_core.config.model import Block, LossBlock, Metric, RunConfig
 from sere_core.config.validation import models
 from sere_registry.catalog import Catalog
 from sere_registry.entries import Entry
@@ -85,7 +87,8 @@ def _sections() -> Iterator[str]:
     shown = [replace(row, default={}) if whole else row for row, whole in zip(rows, sections, strict=True)]
     yield "\n".join(markdown(shown)) + "\n"
     keys = {f"`{name}`": models(about.annotation) for name, about in RunConfig.model_fields.items()}
-    for title, found in {"A component": [Block], "A loss": [LossBlock], **keys}.items():
+    blocks: dict[str, list[type[BaseModel]]] = {"A component": [Block], "A loss": [LossBlock], "A metric": [Metric]}
+    for title, found in (blocks | keys).items():
         for model in found:
             if model is not Block or title == "A component":
                 yield f"## {title}\n\n{(model.__doc__ or '').strip()}\n"

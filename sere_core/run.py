@@ -110,6 +110,7 @@ def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> 
     """All phases of a run in its folder; hooks hear of the end whatever happens."""
     from sere_core.hookbus import HookBus
     from sere_core.score.scorer import Scorer
+    from sere_core.score.torch_metrics import TorchMetrics
     from sere_registry.hookspecs import RunInfo
 
     resolved, task = plan.resolved, plan.task
@@ -120,7 +121,8 @@ def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> 
         {name: f"{bound.distribution} {bound.full_name}" for name, bound in hooks.items()},
     )
     info = RunInfo(config.name, folder.path.name, folder.path, len(task.folds), task.classes, speaker.interactive, speaker.quiet)
-    scorer = Scorer(task, partial(list_corpus, resolved, task.target))
+    metrics = TorchMetrics(config.metrics, len(task.classes), resolved.place)
+    scorer = Scorer(task, partial(list_corpus, resolved, task.target), metrics.measure)
     failure: BaseException | None = None
     try:
         with clock.timed("import torch"):
@@ -130,6 +132,7 @@ def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> 
             from sere_core.train.material import gather
             from sere_core.train.stage import optimizer_class
         optimizer_class(config.train.optimizer.use, resolved.place)  # now, not after hours of extraction
+        metrics.build()
         device = choose_device(config.train.device, resolved.place("train.device"))
         checkpoints = _begin(plan, folder, scorer, speaker)
         with clock.timed("features"):

@@ -40,7 +40,8 @@ examples:
 The same command goes on after an interruption, and runs only what is missing.  `sere table` and `sere report` read its folder.
 {_CODES}"""
 _TABLE = """\
-shapes: main (UAR by pair, means, tests), ablation (rows named `ours -part`), encoders (rows named `one>other`), classes, gender, cost
+shapes: main (UAR by pair, means, tests), ablation (rows named `ours -part`), encoders (rows named `one>other`),
+classes, measures (WAR, macro F1, confidence, the config's metrics), gender, cost
 
 examples:
   sere table runs/small
@@ -77,7 +78,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
     parser = add_command(subparsers, "table", "print a table of a comparison or sweep", run_table, _TABLE)
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
-    shapes = ["main", "ablation", "encoders", "classes", "gender", "cost"]
+    shapes = ["main", "ablation", "encoders", "classes", "measures", "gender", "cost"]
     parser.add_argument("--shape", choices=shapes, default="main", help="what stands in it; default: %(default)s")
     help = "default: what FILE ends in (.md .csv .tex), else terminal"
     parser.add_argument("--format", choices=["terminal", "markdown", "csv", "latex"], help=help)

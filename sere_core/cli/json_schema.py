@@ -58,6 +58,9 @@ def schema(catalog: Catalog) -> Schema:
     for section, kind in MAPS.items():
         block = {"anyOf": [{"$ref": f"#/$defs/{kind}_block"}, {"type": "null"}]}
         properties[section] = {**_about(properties[section]), "type": ["object", "null"], "additionalProperties": block}
+    metric = {"anyOf": [{"$ref": "#/$defs/Metric"}, {"type": "null"}]}
+    properties["metrics"] |= {"type": ["object", "null"], "additionalProperties": metric}
+    del properties["metrics"]["anyOf"]
     for name in ("weak", "strong"):
         definitions["ViewSets"]["properties"][name] = {"type": ["array", "null"], "items": {"$ref": "#/$defs/view_block"}}
     properties["extends"] = {

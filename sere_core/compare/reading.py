@@ -43,6 +43,7 @@ class RunFacts:
         by_speaker: `[S, C, C]`.
         openings: how many target labels were opened, by opener.
         peak_mib, parameters: the most memory that the process held, and how many numbers were trained; None if unknown.
+        measures: what else is measured: WAR, macro F1, confidence, the config's metrics; means over folds.
         clustering: by fold, of the embeddings of the scored utterances; see `sere_core.score.metrics`.
     """
 
@@ -66,6 +67,7 @@ class RunFacts:
     parameters: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, object] = field(default_factory=dict)
+    measures: Mapping[str, float] = field(default_factory=dict)
     clustering: Sequence[Mapping[str, float]] = ()
 
     @cached_property
@@ -150,6 +152,7 @@ def read_facts(folder: Path) -> RunFacts:
             openings[each["opener"]] += each["count"]
         parts = leaves(dict(manifest["digests"]))
         digests = {".".join(path): value for path, value in parts if isinstance(value, str)}
+        measures = {name: value for name, value in scores["mean"].items() if name != "uar" and value is not None}
         said = [{**(fold.get("clustering") or {}), "pseudo_accuracy": fold.get("pseudo_accuracy")} for fold in folds]
         seconds, peak = read_timing(folder)
         return RunFacts(
@@ -173,6 +176,7 @@ def read_facts(folder: Path) -> RunFacts:
             parameters=manifest.get("parameters", {}).get("trained"),
             versions=manifest["versions"],
             machine=manifest["machine"],
+            measures=measures,
             clustering=[{name: float(value) for name, value in fold.items() if value is not None} for fold in said],
         )
     except SereError as cause:

@@ -19,6 +19,7 @@ from sere_core.compare.reading import Results
 from sere_core.compare.stats.bootstrap import Interval
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary, Verdict, summarise
 from sere_core.score.manifest import EVIDENCE, weakest
+from sere_core.score.table import TITLES
 from sere_core.tables import FORMATS
 from sere_core.tables.model import Cell, Column, Line, Table, number, plain, rank
 from sere_registry.errors import Problem, SereError
@@ -289,7 +290,7 @@ def build(results: Results, shape: str = "main", summary: Summary | None = None)
 
 
 def write_tables(source: Source, folder: Path) -> list[Path]:
-    """Write main, classes, gender and cost, and where rows are named so ablation and encoders, in every format of files."""
+    """Write all shapes in every format of files, ablation and encoders only where rows are named so."""
     paths = []
     names = [row.name for row in source.plan.rows]
     left_out = {"ablation": not part_names(names), "encoders": not encoder_names(names)}
@@ -402,6 +403,20 @@ def classes(source: Source) -> Table:
     return Table("classes", source.caption(what), columns, sections, (STANDING, *source.remarks()))
 
 
+def measures(source: Source) -> Table:
+    """WAR, macro F1, confidence and the config's own metrics, means over all runs."""
+    found = dict.fromkeys(name for row in source.summary.rows for name in row.measures)
+    order = list(dict.fromkeys([*(name for name in TITLES if name in found), *found]))
+    columns = (ROW, *(Column(TITLES.get(name, plain(name)), (name,), "measures") for name in order))
+
+    def cells(row: RowSummary) -> tuple[Cell, ...]:
+        return tuple(quantity(row.measures.get(name), 3) for name in order)
+
+    sections = source.sections(columns, cells)
+    what = "further scores, means over folds, seeds and pairs; ECE, Brier score, NLL and AURC are best at 0"
+    return Table("measures", source.caption(what), columns, sections, source.remarks())
+
+
 def gender(source: Source) -> Table:
     columns = (
         ROW,
@@ -442,6 +457,7 @@ SHAPES: dict[str, Callable[[Source], Table]] = {
     "ablation": ablation,
     "encoders": encoders,
     "classes": classes,
+    "measures": measures,
     "gender": gender,
     "cost": cost,
 }

@@ -7,8 +7,12 @@ from collections.abc import Iterator, Mapping
 
 from sere_core.config.nodes import Data, Node, Path, at, leaves, place_of
 from sere_core.config.resolved import Bound
+from sere_core.config.source_code import exported
 from sere_registry.emotions import EMOTIONS, canonical, class_name
 from sere_registry.errors import Problem, suggest
+
+#: what every run has; metrics of a config have other ids
+OWN_SCORES = ("n", "uar", "war", "f1", "chance", "majority", "ece", "brier", "nll", "aurc")
 
 
 class Checks:
@@ -25,6 +29,7 @@ class Checks:
     def problems(self) -> Iterator[Problem]:
         yield from self._ids()
         yield from self._task()
+        yield from self._metrics()
         method, losses = self.components.get("method"), self._get("losses")
         if method is not None and method.full_name == "sere.joint" and not losses and not isinstance(losses, str):
             message = "the method `joint` trains on losses, and there are none"
@@ -101,3 +106,18 @@ class Checks:
         if self._get("task", "folds") == "speakers" and self._get("task", "disjoint") == "none":
             message = "`folds: speakers` leaves one speaker out, which `disjoint: none` forbids"
             yield self._at(("task", "disjoint"), "C311", message, "remove `disjoint`, or give a number of folds")
+
+    def _metrics(self) -> Iterator[Problem]:
+        """Every metric is one of torchmetrics for several classes; that package is read, not imported."""
+        metrics = self._get("metrics")
+        for id, block in metrics.items() if isinstance(metrics, dict) else ():
+            if id in OWN_SCORES:
+                hint = "give the metric another id"
+                yield self._at(("metrics", id), "C302", f"every run has a score '{id}'", hint, key=True)
+            use = block.get("use") if isinstance(block, dict) else None
+            if isinstance(use, str):
+                forms = exported("torchmetrics.classification")
+                known = [name.removeprefix("Multiclass") for name in forms if name.startswith("Multiclass")]
+                if use.removeprefix("Multiclass") not in known:
+                    message, hint = f"torchmetrics has no metric '{use}' for several classes", suggest(use, known, "its metrics")
+                    yield self._at(("metrics", id, "use"), "C302", message, hint)

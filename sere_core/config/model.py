@@ -118,6 +118,13 @@ class Paths(Section):
     unlabelled: Identifier | dict[str, Identifier] = Field(description="the encoder of S_u, T_u and T_e: one id, or one by language")
 
 
+class Metric(Section):
+    """A classification metric of torchmetrics, computed beside the engine's own scores."""
+
+    use: str = Field(description="its class, one that has a form for several classes, e.g. CohenKappa")
+    params: dict[str, Any] = Field(default={}, description="its arguments, without task and num_classes")
+
+
 class Output(Section):
     """Where the record goes."""
 
@@ -152,5 +159,6 @@ class RunConfig(Section):
     train: Train = Field(default_factory=Train)
     views: ViewSets = Field(default_factory=ViewSets)
     select: Block = Field(default=Block(use="sere.last"), description="which epoch is kept, chosen without target labels")
+    metrics: dict[Id, Metric] = Field(default={}, description="id -> what torchmetrics computes besides")
     hooks: dict[Id, Block] = Field(default={}, description="id -> what listens to the run")
     output: Output = Field(default_factory=Output)

@@ -123,6 +123,8 @@ class Resolved:
         for section in ("name", "plugins", "output", "hooks"):
             del data[section]
         del data["features"]["cache"]
+        if not data["metrics"]:
+            del data["metrics"]
         for key in ("device", "threads", "checkpoint_every"):
             del data["train"][key]
         data["train"]["optimizer"]["use"] = data["train"]["optimizer"]["use"].lower()

@@ -60,6 +60,14 @@ def has_attribute(factory: str) -> bool | None:
     return None if "*" in names or "__getattr__" in names else attribute.partition(".")[0] in names
 
 
+def exported(module: str) -> list[str]:
+    """The names in a module's `__all__`; none where it has none that can be read."""
+    for node in getattr(_tree(module), "body", ()):
+        if isinstance(node, ast.Assign) and "__all__" in _defined(node.targets[0]):
+            return list(ast.literal_eval(node.value))
+    return []
+
+
 def _defined(node: ast.AST) -> Iterator[str]:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield node.name

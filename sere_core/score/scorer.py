@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +19,8 @@ from sere_core.score.records import Data, Prediction
 from sere_registry.errors import error
 from sere_registry.utterances import Recording, Utterance
 
+Measure = Callable[[NDArray[np.floating], Sequence[int]], Mapping[str, float]]
+
 
 class Scorer:
     """Scores folds and keeps the scores, not the labels.
@@ -28,10 +31,11 @@ class Scorer:
     Args:
         plan: the task.
         target: lists the target corpus anew, with its emotions.
+        measure: the config's own metrics, of posteriors and labels.
     """
 
-    def __init__(self, plan: TaskPlan, target: Callable[[], Sequence[Utterance]]) -> None:
-        self._plan, self._target = plan, target
+    def __init__(self, plan: TaskPlan, target: Callable[[], Sequence[Utterance]], measure: Measure = lambda *_: {}) -> None:
+        self._plan, self._target, self._measure = plan, target, measure
         self._openings: list[dict[str, object]] = []  # who read how many of the target's labels
         self._folds: dict[int, Scores] = {}
         self._more: dict[int, dict[str, object]] = {}
@@ -63,7 +67,7 @@ class Scorer:
         test, posteriors = [fold.test[row] for row in rows], posteriors[rows]
         self._folds[fold.index] = score(posteriors, labels, self._plan.classes)
         speakers = _by_speaker(test, posteriors, labels, len(self._plan.classes))
-        more = self._more[fold.index] = {"confidence": confidence(posteriors, labels), "speakers": speakers}
+        more = self._more[fold.index] = {**self._measured(posteriors, labels), "speakers": speakers}
         if embeddings is not None:
             more["clustering"] = clustering(embeddings[rows], labels)
         if pseudo is not None:
@@ -101,7 +105,7 @@ class Scorer:
             raise error("T505", "predictions.csv does not hold the utterances of the folds", "start again with --fresh")
         found = [known[row.fold, row.id] for row in predictions]
         rows = [(row.posteriors, label) for row, label in zip(predictions, found, strict=True) if label is not None]
-        self._pooled = {"confidence": confidence(np.array([posterior for posterior, _ in rows]), [label for _, label in rows])}
+        self._pooled = self._measured(np.array([posterior for posterior, _ in rows]), [label for _, label in rows])
         return ["" if label is None else self._plan.classes[label] for label in found]
 
     @property
@@ -114,16 +118,20 @@ class Scorer:
     def numbers(self, fold: int) -> dict[str, float]:
         """Every single number that was measured in a fold."""
         scores = {name: float(value) for name, value in vars(self._folds[fold]).items() if isinstance(value, (int, float))}
-        return scores | self._measured(fold)
+        return scores | self._further(fold)
 
-    def _measured(self, fold: int) -> dict[str, float]:
+    def _further(self, fold: int) -> dict[str, float]:
         found: Data = self._more[fold]
-        return {name: found["confidence"][name] for name in MEASURES}
+        metrics = {name: math.nan if value is None else value for name, value in found["metrics"].items()}
+        return {name: found["confidence"][name] for name in MEASURES} | metrics
+
+    def _measured(self, posteriors: NDArray[np.floating], labels: Sequence[int]) -> dict[str, object]:
+        return {"confidence": confidence(posteriors, labels), "metrics": self._measure(posteriors, labels)}
 
     def summary(self) -> Summary:
         """Over the folds scored so far, at least one."""
-        order = sorted(self._folds)
-        return summarise([self._folds[fold] for fold in order], self._plan.classes, [self._measured(fold) for fold in order])
+        scores = [scores for _, scores in sorted(self._folds.items())]
+        return summarise(scores, self._plan.classes, [self._further(fold) for fold in sorted(self._folds)])
 
     def as_json(self) -> dict[str, object]:
         """What scores.json holds; also between folds, for a run that is interrupted."""
@@ -159,7 +167,7 @@ class Scorer:
             if tuple(data["classes"]) != self._plan.classes:
                 raise ValueError("other classes")
             self._folds = {int(each["fold"]): Scores.from_json(each) for each in data["folds"]}
-            more = ("confidence", "speakers", "clustering", "pseudo_accuracy")
+            more = ("confidence", "metrics", "speakers", "clustering", "pseudo_accuracy")
             self._more = {int(each["fold"]): {name: each[name] for name in more if name in each} for each in data["folds"]}
             openings = data["openings"][: len(self._folds)]  # one that pooled comes after them, and is done again
             self._openings = [{"opener": each["opener"], "count": each["count"]} for each in openings]

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
+from sere_core.score.metrics import MEASURES
 from sere_core.score.records import Record
 from sere_core.tables import Cell, Column, Line, Table, print_tables
 from sere_core.tables.model import number
 
-_TITLES = {"uar": "UAR", "war": "WAR", "f1": "macro F1"}
+_COLUMNS = (Column("", text=True), Column("mean"), Column("by fold", text=True))
+#: the scores of every run
+TITLES = {"uar": "UAR", "war": "WAR", "f1": "macro F1"} | {"ece": "ECE", "brier": "Brier score", "nll": "NLL", "aurc": "AURC"}
 
 
 def print_summary(record: Record, console: Console | None = None) -> None:
-    """Print the summary of a record: its row's full name, scores over folds, recalls and confusions, openings, warnings.
+    """Print a record: its row's full name, scores over folds, confidence, recalls and confusions, openings, warnings.
 
     Of a target without labels, what can be said of its posteriors stands in place of scores.
     """
     console = console or Console()
     console.print(Padding(_name(record), (0, 0, 1, 0)), soft_wrap=False)
-    scored = record.scores.get("scored", True)
-    print_tables(console, *((scores(record), confusion(record)) if scored else (label_free(record),)))
+    if record.scores.get("scored", True):
+        print_tables(console, scores(record), measures(record), coverage(record), confusion(record))
+    else:
+        print_tables(console, label_free(record))
 
 
 def _name(record: Record) -> Grid:
@@ -48,20 +54,46 @@ def _name(record: Record) -> Grid:
 
 def scores(record: Record) -> Table:
     """UAR, WAR and macro F1 over folds, and what guessing reaches."""
-    found, pooled = record.scores, record.scores["pooled"]
-    count = len(found["folds"])
-    lines = []
-    for key, title in _TITLES.items():
-        mean, spread, values = found["mean"][key], found["std"][key], found["values"][key]
-        by_fold = " ".join(map(number, values)) if count <= 8 else f"{number(min(values))} to {number(max(values))}"
-        lines.append((Cell(title), Cell(number(mean), "" if spread is None else number(spread)), Cell(by_fold)))
+    lines = [_over_folds(record, name, number) for name in MEASURES]
     lines += [
-        (Cell(title), Cell(number(pooled[key])), Cell(""))
+        Line((Cell(title), Cell(number(record.scores["pooled"][key])), Cell("")))
         for key, title in {"chance": "chance (UAR)", "majority": "majority (WAR)"}.items()
     ]
-    columns = (Column("", text=True), Column("mean"), Column("by fold", text=True))
-    what = f"scores in %: mean ± standard deviation over {count} folds" if count > 1 else "scores in %, 1 fold"
-    return Table("scores", what, columns, (tuple(map(Line, lines)),))
+    return Table("scores", f"scores in %: {_spread(record)}", _COLUMNS, (tuple(lines),))
+
+
+def measures(record: Record) -> Table:
+    """Calibration, selective prediction, and the config's own metrics, over folds."""
+    show = partial(number, percent=False, digits=3)
+    lines = [_over_folds(record, name, show) for name in record.scores["mean"] if name not in MEASURES]
+    named = "; below it the config's metrics" if record.scores["folds"][0]["metrics"] else ""
+    return Table("measures", f"confidence, 0 is best{named}", _COLUMNS, (tuple(lines),))
+
+
+def coverage(record: Record) -> Table:
+    """What UAR would be if only the most confident predictions were kept."""
+    lines = []
+    for each in record.scores["pooled"]["confidence"]["selective"]:
+        words = (number(each["coverage"], digits=0), number(each["uar"]), str(each["n"]), str(each["classes"]))
+        lines.append(Line(tuple(map(Cell, words))))
+    columns = tuple(map(Column, ("coverage", "UAR", "n", "classes")))
+    return Table("coverage", "in %: UAR of the most confident predictions, all folds", columns, (tuple(lines),))
+
+
+def _over_folds(record: Record, name: str, show: Callable[[float | None], str]) -> Line:
+    found = record.scores
+    mean, spread, values = found["mean"][name], found["std"][name], found["values"][name]
+    by_fold = " ".join(map(show, values))
+    if len(values) > 8:
+        known = [value for value in values if value is not None]
+        by_fold = f"{show(min(known))} to {show(max(known))}" if known else "-"
+    cells = (Cell(TITLES.get(name, name)), Cell(show(mean), "" if spread is None else show(spread)), Cell(by_fold))
+    return Line(cells)
+
+
+def _spread(record: Record) -> str:
+    count = len(record.scores["folds"])
+    return f"mean ± standard deviation over {count} folds" if count > 1 else "1 fold"
 
 
 def label_free(record: Record) -> Table:

@@ -96,6 +96,7 @@ def _row(name: str, role: str, uars: tuple[float, ...], mean: float) -> RowSumma
         interval=Interval(mean - 0.0412, mean + 0.0412, "speakers", 20),
         recall={"anger": mean, "fear": mean - 0.1},
         genders={"female": mean + 0.01, "male": mean - 0.01},
+        measures={"kappa": mean - 0.3, "ece": 0.1234, "war": mean} if role != "ceiling" else {"war": mean},
         rank=None if role == "ceiling" else 1.5,
         seconds=12.34,
         phases={"features": 2.34, "train and score": 10.0},
@@ -284,6 +285,14 @@ def test_recalls_genders_and_cost(small: tuple[Results, Summary]) -> None:
     assert "1,234,567" in printed(results, summary, shape="cost")
 
 
+def test_measures_are_a_column_each_and_none_of_them_is_ranked(small: tuple[Results, Summary]) -> None:
+    results, summary = small
+    table = build(results, "measures", summary)
+    assert [column.title for column in table.columns] == ["", "WAR", "ECE", "kappa"], "what is known"
+    assert [(row["war"], row["ece"], row["kappa"]) for row in records(table)][3:] == [("0.47", "0.123", "0.17"), ("0.85", "", "")]
+    assert {cell.standing for each in table.lines for cell in each.cells} == {""}
+
+
 def test_an_ablation_tells_its_parts(tmp_path: Path) -> None:
     rows = ["source-only", "ours", "ours -dual", "ours -dual -proto"]
     results = made(tmp_path, rows, ["aa>bb"], 2, reference="ours")
@@ -313,7 +322,9 @@ def test_combinations_of_encoders_pair_by_pair(tmp_path: Path) -> None:
 def test_all_tables_are_written_in_all_formats(small: tuple[Results, Summary], tmp_path: Path) -> None:
     results, summary = small
     paths = write_tables(Source(results, summary), tmp_path / "tables")
-    assert {path.name for path in paths} == {f"{s}.{e}" for s in ("main", "classes", "gender", "cost") for e in ("md", "csv", "tex")}
+    assert {path.name for path in paths} == {
+        f"{s}.{e}" for s in ("main", "classes", "measures", "gender", "cost") for e in ("md", "csv", "tex")
+    }
     assert (tmp_path / "tables" / "main.md").read_text() == MAIN_MARKDOWN
     before = {path: path.read_bytes() for path in paths}
     assert {path: path.read_bytes() for path in write_tables(Source(results, summary), tmp_path / "tables")} == before

@@ -63,6 +63,7 @@ SAME = [
     "train.optimizer={use: Adam}",
     "plugins.disable=[some-plugin]",
     "task.shots=5",
+    "metrics={}",
 ]
 OTHER = [
     "seed=1",
@@ -75,6 +76,7 @@ OTHER = [
     "losses.adapt.use=plain",
     "train.optimizer={use: sgd}",
     "resonance={use: field}",
+    "metrics={kappa: {use: CohenKappa}}",
 ]
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
+from sere_core.compare.reading import read_facts
+from sere_core.score.calibration import confidence
 from sere_core.score.records import Record
 from tests.end_to_end.conftest import Sere, content, process, record, records
+
+METRICS = ("metrics.kappa={use: CohenKappa, params: {weights: quadratic}}", "metrics.auroc={use: MulticlassAUROC}")
 
 
 def test_a_run_leaves_a_whole_record(sere: Sere, home: Path) -> None:
@@ -86,14 +93,70 @@ def test_quiet_prints_nothing(sere: Sere) -> None:
         assert (told.code, told.out, told.err) == (0, "", "")
 
 
+def test_confidence_and_metrics_of_the_config_are_in_scores_summary_and_facts(sere: Sere, home: Path) -> None:
+    told = sere("tiny.yaml", "train.epochs=1", *METRICS)
+    assert told.code == 0, told.err
+    found = Record.read(record(home / "runs"))
+    classes, pooled = found.scores["classes"], found.scores["pooled"]
+    posteriors = np.array([row.posteriors for row in found.predictions])
+    labels = [classes.index(row.truth) for row in found.predictions]
+    assert pooled["confidence"] == confidence(posteriors, labels), "from predictions.csv alone"
+    assert pooled["metrics"]["kappa"] == pytest.approx(cohen_kappa_score(labels, posteriors.argmax(axis=1), weights="quadratic"), abs=1e-6)
+    assert pooled["metrics"]["auroc"] == pytest.approx(roc_auc_score(labels, posteriors[:, 1]), abs=1e-6)
+    assert found.scores["values"]["kappa"] == [fold["metrics"]["kappa"] for fold in found.scores["folds"]]
+    lines = {line.split()[0]: line.split() for line in told.out.splitlines() if line.strip()}
+    for name in ("ECE", "NLL", "AURC", "kappa"):
+        assert lines[name][1].startswith(f"{found.scores['mean'][name.lower()]:.3f}±")
+    for each in pooled["confidence"]["selective"]:
+        assert lines[f"{100 * each['coverage']:.0f}"] == [f"{100 * each['coverage']:.0f}", f"{100 * each['uar']:.1f}", str(each["n"]), "2"]
+    facts = read_facts(found.path)
+    assert facts.measures == {name: value for name, value in found.scores["mean"].items() if name != "uar"}
+
+
+def test_metrics_change_no_other_number(sere: Sere, home: Path) -> None:
+    for name, words in {"with": METRICS, "without": ()}.items():
+        assert sere("tiny.yaml", "train.epochs=1", f"output.dir={name}", *words).code == 0
+    one, other = (Record.read(record(home / name)) for name in ("with", "without"))
+    assert one.path.name != other.path.name, "its scores are others"
+    assert one.predictions == other.predictions and one.history == other.history
+    bare = [{key: value for key, value in fold.items() if key != "metrics"} for fold in one.scores["folds"]]
+    assert bare == [{key: value for key, value in fold.items() if key != "metrics"} for fold in other.scores["folds"]]
+    assert [fold["metrics"] for fold in other.scores["folds"]] == [{}, {}]
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("{use: CohenKappa, params: {weight: quadratic}}", ("metrics.odd.params", "'weights'")),
+        ("{use: Recall, params: {average: none}}", ("metrics.odd.params", "average")),
+        ("{use: ROC}", ("metrics.odd.params",)),
+    ],
+)
+def test_a_metric_that_gives_no_number_ends_the_run_before_it_begins(metric: str, words: tuple[str, ...], sere: Sere, home: Path) -> None:
+    told = sere("tiny.yaml", f"metrics.odd={metric}", "metrics.also.use=ROC")
+    assert told.code == 2 and len(told.problems) == 2 and "[C302]" in told.problems[0] and all(word in told.err for word in words)
+    assert not list(home.rglob("*.safetensors"))
+
+
+def test_torchmetrics_is_imported_for_configs_that_name_metrics_alone(home: Path) -> None:
+    code = "import sys; from sere_core.cli import run_main; run_main(sys.argv[1:])\n"
+    code += "print('torchmetrics' in sys.modules, 'torch' in sys.modules)"
+    cases = {(): "False True", ("--dry-run",): "False False", ("--dry-run", "--set", METRICS[0]): "False False"}
+    for words, expected in cases.items():
+        command = [sys.executable, "-c", code, "tiny.yaml", "--set", "train.epochs=1", *words]
+        assert subprocess.run(command, capture_output=True, text=True, check=True, cwd=home).stdout.splitlines()[-1] == expected
+
+
 def test_tensorboard_holds_scalars_the_confusion_matrix_and_embeddings(sere: Sere, home: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    assert sere("tiny.yaml", "train.epochs=1", "hooks.tensorboard.use=tensorboard").code == 0
+    assert sere("tiny.yaml", "train.epochs=1", "hooks.tensorboard.use=tensorboard", *METRICS).code == 0
     tags: dict[str, set[str]] = {"scalars": set(), "images": set(), "tensors": set()}
     for folder in {path.parent for path in record(home / "runs").rglob("events.out.tfevents.*")}:
         events = EventAccumulator(str(folder), size_guidance={"images": 1})
         events.Reload()
+        if folder.name in ("fold0", "fold1", "all_folds"):
+            assert {f"score/{name}" for name in ("uar", "ece", "aurc", "kappa")} <= set(events.Tags()["scalars"])
         for kind, names in tags.items():
             names.update(events.Tags()[kind])
     assert any("classify" in tag for tag in tags["scalars"])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sere_core.config.checks import OWN_SCORES
 from sere_core.config.model import Task
 from sere_core.data.task import TaskPlan, make_task
 from sere_core.score.calibration import MEASURES, confidence
@@ -121,6 +122,7 @@ def test_confidence_is_in_every_fold_in_the_means_and_over_all_utterances(plan: 
         values = [fold["confidence"][name] for fold in data["folds"]]
         assert data["values"][name] == tuple(values) and data["mean"][name] == pytest.approx(np.mean(values))
         assert scorer.numbers(0)[name] == values[0]
+    assert set(scorer.numbers(0)) == set(OWN_SCORES), "no metric of a config may have such an id"
     kept = ("folds", "mean", "std", "values", "classes", "complete")
     assert {name: data[name] for name in kept} == {name: between[name] for name in kept}
 

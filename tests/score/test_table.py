@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +30,11 @@ def printed(record: Record, terminal: bool = False, encoding: str = "utf-8") -> 
     return buffer.read()
 
 
+def scored(record: Record, classes: Sequence[str], confusion: list[list[int]]) -> None:
+    pooled = record.scores["pooled"] | asdict(from_confusion(confusion, classes))
+    record.scores.update(classes=list(classes), pooled=pooled)  # type: ignore[attr-defined]
+
+
 def test_everything_is_there_in_80_columns(record: Record) -> None:
     text = printed(record)
     assert all(len(line) <= 80 for line in text.splitlines())
@@ -54,13 +59,13 @@ def test_it_is_plain_where_there_is_no_terminal(record: Record) -> None:
 
 def test_twelve_classes_of_large_corpora_fit(record: Record) -> None:
     confusion = [[0 if row != column else 9999 for column in range(12)] for row in range(12)]
-    record.scores.update(classes=list(EMOTIONS), pooled=asdict(from_confusion(confusion, EMOTIONS)))  # type: ignore[attr-defined]
+    scored(record, EMOTIONS, confusion)
     text = printed(record)
     assert all(len(line) <= 80 for line in text.splitlines()) and text.count("9999") == 24 and "..." not in text and "…" not in text
 
 
 def test_titles_are_not_broken_by_narrow_tables(record: Record) -> None:
-    record.scores.update(classes=list(EMOTIONS[:2]), pooled=asdict(from_confusion([[3, 1], [0, 4]], EMOTIONS[:2])))  # type: ignore[attr-defined]
+    scored(record, EMOTIONS[:2], [[3, 1], [0, 4]])
     lines = printed(record).splitlines()
     assert "rows true, columns predicted, summed over folds" in map(str.rstrip, lines)
 

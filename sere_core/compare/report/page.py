@@ -29,7 +29,7 @@ from sere_core.compare.report.figures import (
 from sere_core.compare.report.studio import Picture, Studio
 from sere_core.compare.stats.significance import ALPHA
 from sere_core.compare.stats.summary import Summary
-from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, percent, write_tables
+from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, measures, percent, write_tables
 from sere_core.tables.model import Cell, Column, Table, number
 from sere_registry.files import write_atomically
 
@@ -81,7 +81,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         headline=words.headline(summary),
         sentence=words.sentence,
         main=main(made),
-        details=[classes(made), gender(made)],
+        details=[classes(made), measures(made), gender(made)],
         verdicts=verdict_table(summary),
         clusters=cluster_table(made),
         cost=cost(made),

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median, stdev
 from typing import Literal
 
@@ -39,7 +39,10 @@ def spread(values: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True)
 class PairSummary:
-    """One row in one pair, over the seeds that have a record; recall by class and UAR by gender are of the summed folds."""
+    """One row in one pair, over the seeds that have a record; recall by class and UAR by gender are of the summed folds.
+
+    Measures are further scores, means over folds and seeds.
+    """
 
     uar: Spread
     by_seed: Mapping[int, float]
@@ -47,6 +50,7 @@ class PairSummary:
     recall: Mapping[str, float]
     genders: Mapping[str, float]
     missing: tuple[int, ...] = ()
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class RowSummary:
     peak_mib: float | None
     parameters: float | None
     missing: tuple[tuple[str, int], ...] = ()
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -154,6 +159,7 @@ def _row(results: Results, row: Row, replicates: Replicates, rank: float | None)
             interval=replicates.interval(row.name, {pair: seeds}),
             recall=_by_name(fmean, map(_recall, runs)),
             genders=_by_name(fmean, map(gender_uar, runs)),
+            measures=_by_name(fmean, (run.measures for run in runs)),
             missing=tuple(seed for seed in results.plan.seeds if seed not in seeds),
         )
     every = results.of_row(row.name)
@@ -165,6 +171,7 @@ def _row(results: Results, row: Row, replicates: Replicates, rank: float | None)
         interval=replicates.interval(row.name, shared(results, row.name)),
         recall=_by_name(fmean, (pair.recall for pair in pairs.values())),
         genders=_by_name(fmean, (pair.genders for pair in pairs.values())),
+        measures=_by_name(fmean, (pair.measures for pair in pairs.values())),
         rank=rank,
         seconds=_median(sum(run.seconds.values()) for run in every if run.seconds),
         phases=_by_name(median, (run.seconds for run in every)),
