@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -62,30 +63,21 @@ def test_no_object_of_the_process_ties_a_target_utterance_to_an_emotion(truth: d
     assert {row.id: row.truth for row in Record.read(record(home / "runs")).predictions} == truth
 
 
+#: something that ties utterances to emotions, made of the true labels by id and of their positions among EMOTIONS
+LEAKS: dict[str, Callable[[dict[str, str], list[int]], Any]] = {
+    "a dict by id": lambda truth, codes: truth,
+    "a dict by recording": lambda truth, codes: {Recording(name, Path("x"), "xb", "xb", "p"): label for name, label in truth.items()},
+    "a dict of positions": lambda truth, codes: {f"xb/{name}": code for name, code in zip(sorted(truth), codes, strict=True)},
+    "labels in the order of ids": lambda truth, codes: codes,
+    "an array": lambda truth, codes: np.array(codes),
+    "a manifest's text": lambda truth, codes: "\n".join(f"{name}.wav,p1,xb,{label}" for name, label in truth.items()),
+    "an utterance": lambda truth, codes: [Utterance(Recording("u03", Path("x"), "xb", "xb", "p"), truth["u03"])],
+}
+
+
 def plant(leak: str) -> Any:
-    """Something that ties utterances to emotions."""
     truth: dict[str, str] = json.loads(Path(walker.TRUTH).read_text())
-    codes = [walker.EMOTIONS.index(truth[name]) for name in sorted(truth)]
-    return {
-        "a dict by id": truth,
-        "a dict by recording": {Recording(name, Path("x"), "xb", "xb", "p"): label for name, label in truth.items()},
-        "a dict of positions": {f"xb/{name}": code for name, code in zip(sorted(truth), codes, strict=True)},
-        "labels in the order of ids": codes,
-        "an array": np.array(codes),
-        "a manifest's text": "\n".join(f"{name}.wav,p1,xb,{label}" for name, label in truth.items()),
-        "an utterance": [Utterance(Recording("u03", Path("x"), "xb", "xb", "p"), truth["u03"])],
-    }[leak]
-
-
-LEAKS = (
-    "a dict by id",
-    "a dict by recording",
-    "a dict of positions",
-    "labels in the order of ids",
-    "an array",
-    "a manifest's text",
-    "an utterance",
-)
+    return LEAKS[leak](truth, [walker.EMOTIONS.index(truth[name]) for name in sorted(truth)])
 
 
 def plant_and_search() -> None:
