@@ -121,7 +121,7 @@ def make_plan(resolved: Resolved) -> Plan:
     listed: dict[str, Sequence[Utterance]] = {}
     problems: list[Problem] = []
     warnings: list[str] = []
-    for name in dict.fromkeys((task.source, task.target)):
+    for name in dict.fromkeys((task.source, task.target, *([task.target_labels] if task.target_labels else ()))):
         try:
             corpus = build_corpus(resolved, name)
             listed[name] = corpus.utterances()
@@ -131,7 +131,9 @@ def make_plan(resolved: Resolved) -> Plan:
             problems += [p if p.place.file else Problem(p.code, p.message, p.hint, place) for p in broken.problems]
     if problems:
         raise SereError(*problems)
-    plan = make_task(task, listed[task.source], listed[task.target], derive(resolved.config.seed, "task"), resolved.place)
+    given = listed.pop(task.target_labels) if task.target_labels else ()
+    seed = derive(resolved.config.seed, "task")
+    plan = make_task(task, listed[task.source], listed[task.target], seed, resolved.place, given)
     _check_languages(resolved, Counter(each.recording.language for side in listed.values() for each in side))
     return Plan(resolved, plan, (*warnings, *plan.warnings))
 

@@ -69,7 +69,8 @@ class Checks:
         unlabelled = ("paths", "unlabelled")
         languages = self._get(*unlabelled)
         each = [(*unlabelled, name) for name in languages] if isinstance(languages, dict) else [unlabelled]
-        return {"corpora": [("task", "source"), ("task", "target")], "encoders": [("paths", "labelled"), *each]}
+        corpora: list[Path] = [("task", "source"), ("task", "target"), ("task", "target_labels")]
+        return {"corpora": corpora, "encoders": [("paths", "labelled"), *each]}
 
     def _ids(self) -> Iterator[Problem]:
         """Every id that is used is defined."""

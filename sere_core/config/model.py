@@ -47,6 +47,9 @@ class Task(Section):
 
     source: Identifier = Field(description="the id of the labelled corpus")
     target: Identifier = Field(description="the id of the corpus without labels; the source's id for an in-corpus ceiling")
+    target_labels: Identifier | None = Field(
+        default=None, description="the id of a corpus of a few labelled utterances of the target, which are trained on and not scored"
+    )
     classes: Literal["shared"] | list[str] = Field(default="shared", description="the shared classes of the pair, or a list of emotions")
     shots: AtLeastOne | Literal["all"] = Field(default=5, description="labelled utterances per class of the source, or `all`")
     setting: Literal["inductive", "transductive"] = Field(default="inductive", description="are the scored utterances those adapted to?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -25,6 +26,7 @@ def make_task(
     target: Sequence[Utterance],
     seed: int,
     place: Placed = lambda path: Place(path=path),
+    given: Sequence[Utterance] = (),
 ) -> TaskPlan:
     """Plan a task.  What is returned holds recordings without emotions, the labels of S_l, and a digest of the target's labels.
 
@@ -33,6 +35,8 @@ def make_task(
     * Inductive: T_e is one fold of the target, T_u the others.  Transductive: T_u = T_e = the whole target, one training.
     * Unlabelled utterances of the target are in T_u and T_e as the others are, and only the labelled ones of T_e are scored;
       those of the source are in S_u.  A target without any label is transductive, whatever the config says.
+    * A few utterances of the target may come with labels (`given`): they are trained on beside S_l, except in a fold that scores
+      their speaker, and are neither in T_u nor scored.
     * With the target as its own source (the ceiling), S_l and S_u come from the folds that are not scored, and T_u is all
       of those folds, so that the number of steps is that of any other run.
 
@@ -41,6 +45,7 @@ def make_task(
         source, target: all utterances of the two corpora; the same sequence twice for the ceiling.
         seed: of all draws.
         place: where a path like "task.shots" stands in the config, for messages.
+        given: all utterances of `task.target_labels`.
 
     Raises:
         SereError: D607 (fewer utterances than shots), D608 (fewer than two shared classes), D609 (folds that cannot be
@@ -51,8 +56,14 @@ def make_task(
     if ceiling and config.setting == "transductive":
         what = f"'{config.target}' as its own source cannot be transductive: the labels trained on would be scored"
         raise error("C311", what, "use `setting: inductive`", place("task.setting"))
+    if ceiling and given:
+        what = f"'{config.target}' as its own source is trained on its labels: there are none to add"
+        raise error("C311", what, "remove `target_labels`", place("task.target_labels"))
     classes = _classes(config, source, target, place)
     near, far = (_shuffled([each for each in side if each.emotion in classes or not each.emotion]) for side in (source, target))
+    taught = _target_labels(config, far, given, classes, place)
+    digest = label_digest(far)
+    far = [each for each in far if each.id not in taught]
     labelled_target = sum(bool(each.emotion) for each in far)
     transductive = config.setting == "transductive" or not labelled_target
     parts, how = ([far], "") if transductive else _parts(config, far, seed, place)
@@ -66,6 +77,8 @@ def make_task(
         if ceiling or index == 0:
             problems += _short_classes(config, pool, classes, index if ceiling else None, place)
         drawn = {each.id for each in labelled}
+        heard = {each.speaker for each in test if each.speaker} if how and not how.startswith("random") else set()
+        labelled += [each for each in taught.values() if each.speaker not in heard]
         folds.append(
             Fold(
                 index=index,
@@ -82,8 +95,8 @@ def make_task(
     return TaskPlan(
         classes=classes,
         folds=tuple(folds),
-        label_digest=label_digest(far),
-        protocol=_protocol(config, len(folds), how, (labelled_target, len(far))),
+        label_digest=digest,
+        protocol=_protocol(config, len(folds), how, (labelled_target, len(far)), len(taught)),
         warnings=task_warnings(near, far, folds, classes, how),
         notes=task_notes(config, source, target, folds, classes),
         source=config.source,
@@ -94,6 +107,34 @@ def make_task(
         labelled=labelled_target,
         unlabelled=len(far) - labelled_target,
     )
+
+
+def _target_labels(
+    config: Task, far: Sequence[Utterance], given: Sequence[Utterance], classes: Sequence[str], place: Placed
+) -> dict[str, Utterance]:
+    """The utterances of the target that come with a label, by id: the same stretches of the same files.
+
+    Raises:
+        SereError: D610 for a label of what is not in the target, or of no class of the task.
+    """
+    known = {_stretch(each): each.recording for each in far}
+    found, problems = dict[str, Utterance](), []
+    for each in given:
+        recording = known.get(_stretch(each))
+        if recording is None:
+            what = f"corpus '{config.target_labels}' labels {each.recording.path}, which is not in corpus '{config.target}'"
+            problems.append(Problem("D610", what, "the same file, and the same start and end", place("task.target_labels")))
+        elif each.emotion and each.emotion not in classes:
+            what = f"corpus '{config.target_labels}' labels {each.id} as {each.emotion}, which is no class of this task"
+            problems.append(Problem("D610", what, f"the classes: {', '.join(classes)}", place("task.target_labels")))
+        elif each.emotion:
+            found[recording.id] = Utterance(recording, each.emotion)
+    _raise(problems[:20])
+    return found
+
+
+def _stretch(each: Utterance) -> tuple[str, float | None, float | None]:
+    return os.path.realpath(each.recording.path), each.recording.start, each.recording.end
 
 
 def _duplicates(config: Task, source: Sequence[Utterance], target: Sequence[Utterance]) -> list[Problem]:
@@ -201,8 +242,8 @@ def _check(config: Task, folds: Sequence[Fold], target: Sequence[Utterance], how
             assert not {each.speaker for each in fold.test} & {each.speaker for each in fold.target}, "a speaker is in T_u and in T_e"
 
 
-def _protocol(config: Task, folds: int, how: str, target: tuple[int, int]) -> str:
-    """The row's name; `target`: how many of its utterances are labelled, and how many there are."""
+def _protocol(config: Task, folds: int, how: str, target: tuple[int, int], taught: int) -> str:
+    """The row's name; `target`: how many of its utterances are labelled, and how many there are; `taught`: and trained on."""
     labelled, total = target
     regime = "full" if config.shots == "all" else f"{config.shots}-shot"
     words = [f"{config.source}>{config.target}", regime, "inductive" if how else "transductive"]
@@ -211,6 +252,8 @@ def _protocol(config: Task, folds: int, how: str, target: tuple[int, int]) -> st
     words.append(f"norm={config.normalise}")
     if config.source == config.target:
         words.append("target-supervised")
+    if taught:
+        words.append(f"+{taught} target labels")
     if labelled < total:
         words.append(f"{total - labelled} of {total} unlabelled" if labelled else f"{total} unlabelled, not scored")
     return " ".join(words)

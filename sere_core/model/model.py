@@ -192,7 +192,7 @@ class Model:
         if self.normalisation != "none" and self._encoders[clip.path].normalise:
             frames = standardise(frames, statistics or self._corpus[clip.path][""])
         values = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
-        return Item("", values, torch.from_numpy(clip.static), values.mean(dim=0))
+        return Item("", values, torch.from_numpy(clip.static), values.mean(dim=0), domain=1)
 
     def apply(self, clips: Sequence[Clip], statistics: Sequence[Statistics | None] = ()) -> dict[str, NDArray[np.float64]]:
         """`posteriors` `[n, C]` and `embeddings` `[n, D]` of clips.
@@ -202,7 +202,7 @@ class Model:
             statistics: what standardises each; None, or nothing at all: the target corpus's.
         """
         items = tuple(self.standardised(clip, own) for clip, own in zip(clips, statistics or [None] * len(clips), strict=True))
-        stream = StreamSet("test", clips[0].path, items, self._encoders[clips[0].path].rate, domain=1)
+        stream = StreamSet("test", clips[0].path, items, self._encoders[clips[0].path].rate)
         found = predict(self.method, stream, self._support if self.method.needs_support else None, self.device)
         return {name: value.double().numpy() for name, value in found.items()}
 

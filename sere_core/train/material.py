@@ -74,7 +74,7 @@ class Material:
 
     def streams(self, fold: Fold) -> dict[str, StreamSet]:
         """The streams `labelled`, `source`, `target` and `test` of the fold.  Only `labelled` has labels."""
-        languages, speakers, members = self.plan.languages, _speakers(fold), self._members(fold)
+        languages, speakers, members, task = self.plan.languages, _speakers(fold), self._members(fold), self.plan.task
         normalisers = self.normalisers(fold)
         known: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}  # streams share recordings: each is normalised once
 
@@ -87,7 +87,8 @@ class Material:
             name = recording.key if stream == "labelled" else self._opaque(recording)
             speaker = -1 if stream == "test" else speakers.get((recording.corpus, recording.speaker), -1)
             values, mean = known[key]
-            return Item(name, values, self._contours(recording, path), mean, languages.index(recording.language), speaker)
+            domain = int(stream in ("target", "test") or task.source != recording.corpus == task.target)
+            return Item(name, values, self._contours(recording, path), mean, languages.index(recording.language), speaker, domain)
 
         return {
             name: StreamSet(
@@ -96,7 +97,6 @@ class Material:
                 tuple(item(name, recording, path) for recording in recordings),
                 self.encoders[path].rate,
                 torch.tensor(fold.labels, dtype=torch.long) if name == "labelled" else None,
-                domain=int(name in ("target", "test")),
             )
             for name, (path, recordings) in members.items()
         }

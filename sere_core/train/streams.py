@@ -32,7 +32,7 @@ class Item:
         frames: the encoder's frozen output, standardised, `[T, F]`.
         static: the contours as the dynamics prepared them, on the encoder's output grid, `[T', S]`.
         vector: the mean of `frames`, `[F]`.
-        language, speaker: see `Encoded`.
+        language, speaker, domain: see `Encoded`.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Item:
     vector: Tensor
     language: int = 0
     speaker: int = -1
+    domain: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Raw:
 class StreamSet:
     """The utterances of one stream, and which encoder path they take.
 
-    `labels` is there for the labelled source stream only; `domain` is 0 for the source corpus and 1 for the target.
+    `labels` is there for the labelled stream only.
     """
 
     name: str
@@ -76,7 +77,6 @@ class StreamSet:
     items: tuple[Item, ...]
     rate: float
     labels: Tensor | None = None
-    domain: int = 0
 
     def __len__(self) -> int:
         return len(self.items)
@@ -107,7 +107,7 @@ class StreamSet:
             vectors=torch.stack([item.vector for item in items]).to(device),
             index=numbers(index),
             ids=self.names(index),
-            domain=numbers([self.domain] * len(items)),
+            domain=numbers([item.domain for item in items]),
             language=numbers([item.language for item in items]),
             speaker=numbers([item.speaker for item in items]),
             labels=None if self.labels is None else self.labels[list(index)].to(device),
