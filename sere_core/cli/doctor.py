@@ -171,8 +171,8 @@ def cache() -> Finding:
     while not above.exists() and above != above.parent:
         above = above.parent
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        problem = Problem("X704", f"the cache folder {folder} cannot be written", hint)
-        return Finding("cache", str(folder), problem)
+        unwritable = Problem("X704", f"the cache folder {folder} cannot be written", hint)
+        return Finding("cache", str(folder), unwritable)
     sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
     free = shutil.disk_usage(above).free
     state = f"{count(len(sizes), 'file')}, {decimal(sum(sizes))}" if folder.exists() else "not made yet"

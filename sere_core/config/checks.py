@@ -34,7 +34,7 @@ class Checks:
         if method is not None and method.full_name == "sere.joint" and not losses and not isinstance(losses, str):
             message = "the method `joint` trains on losses, and there are none"
             yield self._at(("losses",), "C311", message, "e.g. losses: {classify: {use: cross_entropy}}")
-        if method is not None and method.spec.own_losses and losses:
+        if method is not None and method.spec.own_losses and losses and isinstance(losses, dict):
             message = f"the method '{method.full_name}' of {method.owner} has its own losses; these would do nothing: {', '.join(losses)}"
             yield self._at(("losses",), "C311", message, "remove them, or use method 'joint'")
         params = ("train", "optimizer", "params")

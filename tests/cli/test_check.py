@@ -48,6 +48,8 @@ def test_losses_that_a_method_would_refuse_are_refused_before_a_run(method: str,
     (line, _) = capsys.readouterr().err.splitlines()
     assert "losses: [C311]" in line and f"sere.{method}" in line and "classify, adapt" in line
     assert main(["config", "check", "sere_default", "--set", f"method.use={method}", "--set", "losses=null"]) == 0
+    assert main(["config", "check", "sere_default", "--set", f"method.use={method}", "--set", "losses=[{use: tric}]"]) == 2
+    assert "losses: [C302]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["config", "diff", "compare/small", "sere_default"], ["run", "compare/small"]])
