@@ -204,7 +204,7 @@ def _bind(
     known = fields(spec.params)
     given = _rooted(params, spec.params, folders)
     names = {name: child for name, child in params.children() if name in known and may_be_path(known[name])}
-    folder_of = {name: path for name, child in names.items() if FilePath(path := _absolute(child, folders)).exists()}
+    folder_of = {name: found for name, child in names.items() if FilePath(found := _absolute(child, folders)).exists()}
     given |= folder_of
     given = {key: value for key, value in given.items() if value is not None or key not in known or allows_null(known[key])}
     try:
