@@ -74,10 +74,11 @@ class HookBus:
         failures: list[SereError] = []
         for id, caller in callers.items():
             try:
-                reason = self._call_one(id, caller, arguments)
-            except SereError as failure:
+                reason = caller(**arguments)
+            except Exception as cause:
+                failure = cause if isinstance(cause, SereError) else self._failure(id, name, cause)
                 if name != "sere_run_end":
-                    raise
+                    raise failure from failure.__cause__
                 failures.append(failure)
                 continue
             if name == "sere_should_stop" and isinstance(reason, str):
@@ -90,14 +91,11 @@ class HookBus:
             raise failures[0]
         return None
 
-    def _call_one(self, id: str, caller: pluggy.HookCaller, arguments: Mapping[str, object]) -> object:
-        try:
-            return caller(**arguments)
-        except SereError:
-            raise  # already one line with a code
-        except Exception as cause:
-            what = f"hook {self._title(id)} failed in {caller.name}: {type(cause).__name__}: {cause}"
-            raise SereError(Problem("P106", what, f"take `{id}` out of `hooks` to run without it", _place(id))) from cause
+    def _failure(self, id: str, name: str, cause: Exception) -> SereError:
+        what = f"hook {self._title(id)} failed in {name}: {type(cause).__name__}: {cause}"
+        failure = SereError(Problem("P106", what, f"take `{id}` out of `hooks` to run without it", _place(id)))
+        failure.__cause__ = cause
+        return failure
 
     def _title(self, id: str) -> str:
         return f"'{id}' ({self._names[id]})" if id in self._names else f"'{id}'"
