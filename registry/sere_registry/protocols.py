@@ -93,6 +93,9 @@ class Encoder(Protocol):
         offset: seconds of the first frame's centre.
         contours: the contours that `extract` wants; empty for none.
         normalise: False where `extract`'s output must not be standardised (raw samples).
+
+    It may have `files`, the paths that its weights are read from: a model that is exported takes copies of them along, and its
+    parameter `model` then names their folder.
     """
 
     input_dim: int

@@ -16,20 +16,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from sere_registry.errors import SereError, error
-from sere_registry.files import atomic_path, write_atomically
+from sere_registry.files import write_atomically, writing
 
 FORMAT = 1
 SUMS = "sha256"
+#: sections of the config whose components make the network that predicts
+NETWORK = ("encoders", "dynamics", "resonance", "losses", "method")
 _ANEW = "export the model again"
 
 
@@ -42,6 +45,7 @@ class About:
         classes: in the order of the posteriors.
         languages: of the training, in the order that the network counts them.
         paths: language -> the encoder that its speech takes; the target's languages first.
+        encoders: the ids of all that the network holds.
         target: the id of the corpus that was adapted to.
         normalisation: whose statistics standardised the features: "none", "corpus" or "speaker".
         input_dim, speakers: what the network was built for; see `BuildContext`.
@@ -54,6 +58,7 @@ class About:
     classes: tuple[str, ...]
     languages: tuple[str, ...]
     paths: Mapping[str, str]
+    encoders: tuple[str, ...]
     target: str
     normalisation: str
     input_dim: int
@@ -63,19 +68,42 @@ class About:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+def check_place(folder: Path) -> None:
+    """May a model be written here: is nothing there, or another model?
+
+    Raises:
+        SereError: X704.
+    """
+    with writing(folder):
+        if folder.exists() and not (folder / SUMS).exists() and next(folder.iterdir(), None) is not None:
+            raise error("X704", f"{folder} is neither empty nor a model", "name a folder that is not there yet")
+
+
+def clear(folder: Path) -> None:
+    """Make room for a model; an older one is removed.
+
+    Raises:
+        SereError: X704.
+    """
+    check_place(folder)
+    with writing(folder):
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+
+
 def write(folder: Path, config: str, about: About, tensors: Mapping[str, Tensor], card: str) -> None:
     """Write everything but the checkpoints below `encoders`, which are there already, and then the digests of all files.
 
     Raises:
         SereError: X704 or X705 where the folder or the disk does not take it.
     """
-    (folder / SUMS).unlink(missing_ok=True)
     write_atomically(folder / "config.yaml", config.encode())
     text = json.dumps({"format": FORMAT, **asdict(about)}, indent=1, ensure_ascii=False)
     write_atomically(folder / "model.json", text.encode() + b"\n")
     write_atomically(folder / "README.md", card.encode())
-    with atomic_path(folder / "weights.safetensors") as path:
-        save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, path)
+    own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_atomically(folder / "weights.safetensors", save(own))
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     lines = [f"{_digest(folder / name)}  {name}\n" for name in names if name != SUMS]
     write_atomically(folder / SUMS, "".join(lines).encode())
@@ -92,7 +120,7 @@ def read(folder: Path) -> tuple[About, dict[str, Tensor]]:
         data = json.loads((folder / "model.json").read_bytes())
         if data.pop("format") != FORMAT:
             raise ValueError("a format of another version of sere")
-        for name in ("classes", "languages"):
+        for name in ("classes", "languages", "encoders"):
             data[name] = tuple(data[name])
         return About(**data), load_file(folder / "weights.safetensors")
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as cause:

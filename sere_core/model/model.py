@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import cast
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +20,7 @@ from sere_core.features import audio
 from sere_core.features.store import Extractor
 from sere_core.model import folder
 from sere_core.model.folder import About
+from sere_core.model.temperature import tempered
 from sere_core.train.build import Builder
 from sere_core.train.device import choose_device
 from sere_core.train.fold import load_state
@@ -85,8 +88,7 @@ class Model:
         self._about, self.resolved = about, resolved
         self.device = choose_device(device)
         context = BuildContext(id="", classes=about.classes, input_dim=about.input_dim, languages=about.languages, speakers=about.speakers)
-        paths = tuple(sorted({*about.paths.values(), resolved.config.paths.labelled} & set(resolved.config.encoders)))
-        self.method: Method = Builder(resolved, context, about.seed, paths, self.device).method()
+        self.method: Method = Builder(resolved, context, about.seed, about.encoders, self.device).method()
         load_state(self.method, _under(tensors, "method"))
         backbone = network(self.method.backbone)
         self._encoders = {name: cast(Encoder, encoder) for name, encoder in backbone.encoders.items()}
@@ -110,8 +112,7 @@ class Model:
         """
         where = Path(path).expanduser()
         about, tensors = folder.read(where)
-        sets = [f"encoders.{each.parent.name}.params.model={each.parent.absolute()}" for each in where.glob("encoders/*/config.json")]
-        return cls(load(where / "config.yaml", sets=sets), about, tensors, device)
+        return cls(_resolved(where), about, tensors, device)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -212,12 +213,7 @@ class Model:
 
     def tempered(self, posteriors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Posteriors `[n, C]` at the model's temperature: p^(1/T), normalised."""
-        if self.temperature == 1.0:
-            return posteriors
-        from scipy.special import softmax
-
-        tempered: NDArray[np.float64] = softmax(np.log(np.maximum(posteriors, 1e-300)) / self.temperature, axis=1)
-        return tempered
+        return tempered(posteriors, self.temperature)
 
     def predict(self, waveform: NDArray[np.floating], rate: int, *, speaker: str = "", language: str = "") -> Prediction:
         """What one utterance is taken for.
@@ -243,6 +239,26 @@ class Model:
             item = Item(str(number), values, tensors[f"{number}/static"], values.mean(dim=0), int(tensors["language"][number]))
             items.append(item)
         return StreamSet("labelled", path, tuple(items), self._encoders[path].rate, labels)
+
+
+def _resolved(where: Path) -> Resolved:
+    """The config of a model's folder, with the checkpoints that lie in it, and without what prediction does not need.
+
+    Raises:
+        SereError: T505 for a component that is a file, P101 or R201 for one that is not installed.
+    """
+    file = where / "config.yaml"
+    data = yaml.safe_load(file.read_bytes())
+    blocks = [*data["encoders"].values(), *data["losses"].values(), data["dynamics"], data["method"], data["resonance"]]
+    named = [str(block["use"]) for block in blocks if block]
+    if any(name.startswith("file:") for name in named):
+        raise error("T505", f"{file} names a component that is a file", "a model may only name what is installed")
+    sets = ["views=null", "select={use: last}"]
+    sets += [f"corpora.{name}={{use: sere.manifest, params: {{file: {name}}}}}" for name in data["corpora"]]
+    for each in sorted({path.parent for path in where.glob("encoders/*/*")}):
+        sets += [f"encoders.{each.name}.params.model={json.dumps(str(each.absolute()))}"]
+        sets += [f"encoders.{each.name}.params.revision=null"] if "revision" in data["encoders"][each.name]["params"] else []
+    return load(file, sets=sets)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

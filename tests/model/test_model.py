@@ -1,67 +1,171 @@
-"""A model predicts as the fold that it is of, wherever its folder lies."""
+"""A model predicts as the fold that it is of, wherever its folder lies; trained on everything it says how its folds did."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from sere_core.cli import main
 from sere_core.config import load
-from sere_core.console import Speaker
 from sere_core.model import Model
-from sere_core.model.export import of_fold
+from sere_core.model import temperature as temperatures
 from sere_core.plan import list_corpus
 from sere_core.score.records import Record
 from sere_registry.errors import SereError
 
 SMALL = ["corpora.xa.params.speakers=4", "corpora.xb.params.speakers=4", "corpora.xa.params.per_class=3", "corpora.xb.params.per_class=2"]
-SMALL += ["task.folds=2", "task.shots=2", "train.epochs=1", "hooks=null", "resonance=null", "losses.adapt=null", "features.cache=CACHE"]
-
-
-def trained(folder: Path, *sets: str) -> Record:
-    """A record of a small run."""
-    words = [word.replace("CACHE", str(folder / "cache")) for word in (*SMALL, *sets)]
-    flags = [part for word in words for part in ("--set", word)]
-    assert main(["run", "sere_default", "--quiet", *flags, "--set", f"output.dir={folder / 'runs'}"]) == 0
-    return Record.read(next((folder / "runs").glob("*/done")).parent)
+SMALL += ["task.folds=2", "task.shots=2", "train.epochs=1", "hooks=null", "resonance=null", "losses.adapt=null"]
+LOGMEL = ["encoders={mel: {use: logmel, params: {dim: 8}}}", "paths={labelled: mel, unlabelled: {xa: other, xb: mel}}"]
+LOGMEL += ["encoders.other={use: acoustic}", "dynamics.use=none", "task.normalise=corpus"]
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
-    return trained(tmp_path_factory.mktemp("run"))
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+def flags(home: Path, name: str, *sets: str) -> list[str]:
+    words = [*SMALL, f"features.cache={home / 'cache'}", f"output.dir={home / name}", *sets]
+    return ["sere_default", "--quiet", *(part for word in words for part in ("--set", word))]
+
+
+def trained(home: Path, name: str, *sets: str) -> Record:
+    """A record of a small run."""
+    assert main(["run", *flags(home, name, *sets)]) == 0
+    return Record.read(next((home / name).glob("*/done")).parent)
+
+
+def exported(record: Record, out: Path, *words: str) -> Model:
+    assert main(["export", str(record.path), "-o", str(out), "--quiet", *words]) == 0
+    return Model.load(out)
+
+
+@pytest.fixture(scope="module")
+def record(home: Path) -> Record:
+    return trained(home, "joint")
+
+
+def predicted(model: Model, record: Record, fold: int, own: bool = False) -> float:
+    """The largest distance between a model's posteriors and the record's, of a fold's test utterances.
+
+    With `own` the statistics of a speaker are made again of the speaker's utterances, else they are those that the model knows.
+    """
+    recordings = {each.id: each.recording for each in list_corpus(load(record.path / "config.yaml"), "xb")}
+    rows = [each for each in record.predictions if each.fold == fold]
+    clips = [model.extract(*soundfile.read(recordings[row.id].path)) for row in rows]
+    speakers = [recordings[row.id].speaker for row in rows]
+    statistics = [model.known(speaker) for speaker in speakers]
+    if own:
+        assert all(statistics)
+        statistics = [model.statistics([clip for clip, s in zip(clips, speakers, strict=True) if s == each]) for each in speakers]
+    found = model.posteriors(clips, statistics)
+    one = model.predict(*soundfile.read(recordings[rows[0].id].path), speaker=speakers[0])
+    assert one.label == rows[0].prediction and list(one.posteriors) == list(model.classes)
+    raw, shown = found[0], np.array(list(one.posteriors.values()))
+    assert shown == pytest.approx(temperatures.tempered(raw[None], model.temperature)[0], abs=1e-6)
+    return float(np.abs(found - np.array([row.posteriors for row in rows])).max())
 
 
 @pytest.mark.parametrize("fold", [0, 1])
 def test_posteriors_are_those_of_the_record(record: Record, tmp_path: Path, fold: int) -> None:
-    model = Model.load(of_fold(record, fold, tmp_path / "model", Speaker(True)))
-    resolved = load(record.path / "config.yaml")
-    recordings = {each.id: each.recording for each in list_corpus(resolved, "xb")}
-    rows = [each for each in record.predictions if each.fold == fold]
-    clips, own = [], []
-    for row in rows:
-        samples, rate = soundfile.read(recordings[row.id].path)
-        clips.append(model.extract(samples, rate))
-        own.append(model.known(recordings[row.id].speaker))
-    assert all(own) and model.languages == ("xb",)
-    assert np.abs(model.posteriors(clips, own) - np.array([row.posteriors for row in rows])).max() < 1e-6
-    again = [
-        model.statistics([c for c, r in zip(clips, rows, strict=True) if recordings[r.id].speaker == recordings[row.id].speaker])
-        for row in rows
-    ]
-    assert np.abs(model.posteriors(clips, again) - np.array([row.posteriors for row in rows])).max() < 1e-6
-    one = model.predict(samples, rate, speaker=recordings[rows[-1].id].speaker)
-    assert one.label == rows[-1].prediction and list(one.posteriors) == list(model.classes)
+    model = exported(record, tmp_path / "model", "--fold", str(fold))
+    assert model.languages == ("xb",)
+    assert predicted(model, record, fold) < 1e-6
+    assert predicted(model, record, fold, own=True) < 1e-6
 
 
-def test_a_changed_file_is_found(record: Record, tmp_path: Path) -> None:
-    folder = of_fold(record, 0, tmp_path / "model", Speaker(True))
-    weights = bytearray((folder / "weights.safetensors").read_bytes())
-    weights[len(weights) // 2] ^= 1
-    (folder / "weights.safetensors").write_bytes(weights)
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ["method.use=svm", "losses=null", "dynamics.use=none"],
+        ["method={use: logistic}", "losses=null", "dynamics.use=none"],
+        LOGMEL,
+    ],
+    ids=["svm", "logistic", "logmel, another encoder for the source"],
+)
+def test_every_kind_of_method_is_exported(home: Path, tmp_path: Path, sets: list[str]) -> None:
+    record = trained(home, str(len(list(home.iterdir()))), *sets)
+    assert predicted(exported(record, tmp_path / "model", "--fold", "0"), record, 0) < 1e-6
+
+
+def test_train_leaves_no_fold_out_and_quotes_the_folds(home: Path, record: Record, tmp_path: Path) -> None:
+    words = flags(home, "joint")
+    assert main(["train", *words, "-o", str(tmp_path / "model")]) == 0
+    about = json.loads((tmp_path / "model" / "model.json").read_text())
+    facts = about["facts"]
+    everybody = list_corpus(load(record.path / "config.yaml"), "xb")
+    assert facts["fold"] is None and facts["data"]["target"]["utterances"] == len(everybody)
+    assert set(Model.load(tmp_path / "model").speakers) == {each.speaker for each in everybody}
+    assert facts["scores"]["uar"]["mean"] == record.scores["mean"]["uar"] and facts["scores"]["n"] == len(record.predictions)
+    assert facts["scores"]["uar"]["low"] <= facts["scores"]["uar"]["mean"] <= facts["scores"]["uar"]["high"]
+    front = yaml.safe_load((tmp_path / "model" / "README.md").read_text().split("---")[1])
+    assert front["pipeline_tag"] == "audio-classification" and front["language"] == ["xb"] and front["license"] == "other"
+    assert front["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(record.scores["mean"]["uar"], abs=1e-4)
+    # trained once: from the record it is the same model again, into the place of the first
+    before = (tmp_path / "model" / "weights.safetensors").read_bytes()
+    assert main(["export", str(record.path), "-o", str(tmp_path / "model"), "--quiet"]) == 0
+    assert (tmp_path / "model" / "weights.safetensors").read_bytes() == before
+
+
+def test_a_model_knows_no_place_of_its_machine(record: Record, home: Path, tmp_path: Path) -> None:
+    exported(record, tmp_path / "model", "--fold", "0")
+    texts = [path.read_text() for path in (tmp_path / "model").iterdir() if path.suffix in (".yaml", ".json", ".md")]
+    assert len(texts) == 3 and not any(str(home) in text or str(tmp_path) in text for text in texts)
+    model = Model.load(shutil.copytree(tmp_path / "model", tmp_path / "else where: #1"))
+    assert list(model.classes) == record.scores["classes"]
+
+
+def failed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What a command that must fail says on stderr."""
+    assert main(list(words)) != 0
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+def test_mistakes_are_lines(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "letter.txt").write_text("dear")
+    assert "X704" in failed(capsys, "export", str(record.path), "-o", str(out)) and (out / "letter.txt").exists()
+    said = failed(capsys, "export", str(record.path), "-o", str(tmp_path / "model"), "--fold", "7")
+    assert "T505" in said and "0, 1" in said
+    assert "T505" in failed(capsys, "export", str(tmp_path), "-o", str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize("what", ["changed", "missing", "a record", "a file named as a component"])
+def test_a_damaged_model_is_one_line(record: Record, tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "model"
+    exported(record, folder, "--fold", "0")
+    if what == "changed":
+        weights = bytearray((folder / "weights.safetensors").read_bytes())
+        weights[len(weights) // 2] ^= 1
+        (folder / "weights.safetensors").write_bytes(weights)
+    elif what == "missing":
+        (folder / "model.json").unlink()
+    elif what == "a record":
+        folder = record.path
+    else:
+        data = yaml.safe_load((folder / "config.yaml").read_text())
+        data["method"]["use"] = f"file:{tmp_path / 'evil.py'}:SPEC"
+        (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+        (folder / "config.yaml").write_text(yaml.safe_dump(data))
+        lines = (folder / "sha256").read_text().splitlines()
+        (folder / "sha256").write_text("".join(f"{line}\n" for line in lines if "config.yaml" not in line))
     with pytest.raises(SereError, match="T505"):
         Model.load(folder)
-    with pytest.raises(SereError, match="T505"):
-        Model.load(record.path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_temperature_finds_what_posteriors_were_sharpened_by() -> None:
+    generator = np.random.default_rng(0)
+    true = generator.dirichlet(np.ones(4), size=4000)
+    labels = np.array([generator.choice(4, p=row) for row in true])
+    assert temperatures.best(temperatures.tempered(true, 1 / 3), labels) == pytest.approx(3.0, rel=0.05)
+    assert temperatures.best(true, labels) == pytest.approx(1.0, rel=0.05)

@@ -49,6 +49,7 @@ class Checkpoint:
         preprocessor: its input: `do_normalize`, `sampling_rate`, ...
         settings: the files that these two came from.
         weights: the files of tensors.
+        index: what names them, where there are several.
     """
 
     name: str
@@ -57,6 +58,12 @@ class Checkpoint:
     preprocessor: Mapping[str, Any]
     settings: tuple[Path, ...]
     weights: tuple[Path, ...]
+    index: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them: a folder with copies of these is the same checkpoint."""
+        return (*self.settings, *self.index, *self.weights)
 
     def configuration(self, **changes: object) -> PretrainedConfig:
         """The model's configuration in the class of transformers, with some values changed.
@@ -201,9 +208,9 @@ def _gather(model: str, place: str, fetch: Fetch) -> Checkpoint | str:
     if config is None or preprocessor is None or weights is None:
         missing = "config.json" if config is None else PREPROCESSORS[0] if preprocessor is None else f"{WEIGHTS[0]} or {WEIGHTS[2]}"
         return f"has no {missing}"
-    files: list[Path] = [weights]
+    files, index = [weights], list[Path]()
     if weights.name.endswith(".index.json"):
-        files = []
+        files, index = [], [weights]
         for name in sorted(set(_json(weights, place).get("weight_map", {}).values())):
             part = fetch(name)
             if part is None:
@@ -211,7 +218,7 @@ def _gather(model: str, place: str, fetch: Fetch) -> Checkpoint | str:
             files.append(part)
     wanted = _json(preprocessor, place)
     wanted = wanted.get("feature_extractor", wanted)
-    return Checkpoint(model, place, _json(config, place), wanted, (config, preprocessor), tuple(files))
+    return Checkpoint(model, place, _json(config, place), wanted, (config, preprocessor), tuple(files), tuple(index))
 
 
 def _json(path: Path, place: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import inspect
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -189,6 +190,11 @@ class PretrainedEncoder(nn.Module, ABC):
         self.top = self.build_stack(self._read(*top), self.cut, self.depth) if params.train != "frozen" else None
         self.front = self._build_front(params.train_cnn) if params.train == "all" else None
         self._trunk = OffTree(self._build_trunk)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The checkpoint's."""
+        return self.checkpoint.files
 
     @abstractmethod
     def model(self) -> PreTrainedModel:
