@@ -98,16 +98,18 @@ def test_train_leaves_no_fold_out_and_quotes_the_folds(home: Path, record: Recor
     words = flags(home, "joint")
     assert main(["train", *words, "-o", str(tmp_path / "model")]) == 0
     about = json.loads((tmp_path / "model" / "model.json").read_text())
-    facts = about["facts"]
+    told, quoted = about["facts"]["trained"], about["facts"]["quoted"]
     everybody = list_corpus(load(record.path / "config.yaml"), "xb")
-    assert facts["fold"] is None and facts["data"]["target"]["utterances"] == len(everybody)
+    assert told["fold"] is None and told["utterances"]["target"] == len(everybody)
     assert set(Model.load(tmp_path / "model").speakers) == {each.speaker for each in everybody}
-    assert facts["scores"]["uar"]["mean"] == record.scores["mean"]["uar"] and facts["scores"]["n"] == len(record.predictions)
-    assert facts["scores"]["uar"]["low"] <= facts["scores"]["uar"]["mean"] <= facts["scores"]["uar"]["high"]
+    assert quoted["protocol"] == record.manifest["protocol"] and quoted["n"] == len(record.predictions)
+    assert quoted["uar"]["mean"] == record.scores["mean"]["uar"]
+    assert quoted["interval"]["low"] <= quoted["uar"]["mean"] <= quoted["interval"]["high"]
+    assert quoted["calibration"]["raw"]["ece"] == pytest.approx(record.scores["pooled"]["confidence"]["ece"])
     front = yaml.safe_load((tmp_path / "model" / "README.md").read_text().split("---")[1])
     assert front["pipeline_tag"] == "audio-classification" and front["language"] == ["xb"] and front["license"] == "other"
     assert front["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(record.scores["mean"]["uar"], abs=1e-4)
-    # trained once: from the record it is the same model again, into the place of the first
+    # trained once; from the record it is the same model again, into the place of the first
     before = (tmp_path / "model" / "weights.safetensors").read_bytes()
     assert main(["export", str(record.path), "-o", str(tmp_path / "model"), "--quiet"]) == 0
     assert (tmp_path / "model" / "weights.safetensors").read_bytes() == before
