@@ -304,29 +304,14 @@ def write_tables(source: Source, folder: Path) -> list[Path]:
 
 def main(source: Source) -> Table:
     """UAR by pair with floor, ceiling and chance; means, intervals, ranks and tests against the reference."""
-    columns = (
-        ROW,
-        *_pairs(source),
-        _MEAN,
-        Column("interval, 95 %", _ENDS, "overall"),
-        _COUNT,
-        Column("rank", ("average rank",), "overall"),
-        *verdict_columns(source.plan.reference),
-    )
+    interval = Column("interval, 95 %", _ENDS, "overall")
+    columns = (*_pairs(source), _MEAN, interval, _COUNT, Column("rank", ("average rank",), "overall"))
 
     def cells(row: RowSummary) -> tuple[Cell, ...]:
-        mean, n = _overall(source, row)
-        return (
-            *(pair_cell(row.pairs.get(pair)) for pair in source.plan.pairs),
-            mean,
-            interval_cell(row.interval),
-            n,
-            Cell(number(row.rank, percent=False, digits=2), data=(row.rank,)),
-            *verdict_cells(source.summary.verdict(row.row)),
-        )
+        pairs, mean, n = _uars(source, row)
+        return (*pairs, mean, interval_cell(row.interval), n, Cell(number(row.rank, percent=False, digits=2), data=(row.rank,)))
 
-    sections = (*source.sections(columns, cells), (source.chance(columns),))
-    return Table("main", source.caption(f"UAR in %, {source.seeds}"), columns, sections, source.notes())
+    return _tested(source, "main", "UAR in %", columns, cells)
 
 
 def ablation(source: Source) -> Table:
@@ -335,14 +320,7 @@ def ablation(source: Source) -> Table:
     A part that a row does not name is on where rows take parts away, off where they add them and in floors; else nothing is known of it.
     """
     parts = part_names([row.name for row in source.plan.rows])
-    columns = (
-        ROW,
-        *(Column(plain(part), (plain(part),), "parts") for part in parts),
-        *_pairs(source),
-        _MEAN,
-        _COUNT,
-        *verdict_columns(source.plan.reference),
-    )
+    columns = (*(Column(plain(part), (plain(part),), "parts") for part in parts), *_pairs(source), _MEAN, _COUNT)
     methods = [row.name for row in source.plan.rows if row.role == "method"]
     signs = {on for row in methods for on in _switches(row).values()}
     stems = {_PART.sub("", name).strip() for name in methods if _switches(name)}
@@ -352,16 +330,19 @@ def ablation(source: Source) -> Table:
         own, usual = _switches(row.row), False if row.role == "floor" else None
         if row.role == "method" and len(signs) == 1 and (stems <= {""} or _PART.sub("", row.row).strip() in stems):
             usual = True not in signs
-        return (
-            *(shown[own.get(part, usual)] for part in parts),
-            *(pair_cell(row.pairs.get(pair)) for pair in source.plan.pairs),
-            *_overall(source, row),
-            *verdict_cells(source.summary.verdict(row.row)),
-        )
+        pairs, mean, n = _uars(source, row)
+        return (*(shown[own.get(part, usual)] for part in parts), *pairs, mean, n)
 
-    stub = 1 + len(parts)
-    sections = (*source.sections(columns, cells), (source.chance(columns, stub),))
-    return Table("ablation", source.caption(f"ablation; UAR in %, {source.seeds}"), columns, sections, source.notes(), stub)
+    return _tested(source, "ablation", "ablation; UAR in %", columns, cells, stub=1 + len(parts))
+
+
+def _tested(
+    source: Source, name: str, what: str, columns: Sequence[Column], make: Callable[[RowSummary], tuple[Cell, ...]], stub: int = 1
+) -> Table:
+    """A table of scores with the tests against the reference behind them, and chance below."""
+    whole = (ROW, *columns, *verdict_columns(source.plan.reference))
+    sections = source.sections(whole, lambda row: (*make(row), *verdict_cells(source.summary.verdict(row.row))))
+    return Table(name, source.caption(f"{what}, {source.seeds}"), whole, (*sections, (source.chance(whole, stub),)), source.notes(), stub)
 
 
 def encoders(source: Source) -> Table:
@@ -468,10 +449,12 @@ def _pairs(source: Source) -> tuple[Column, ...]:
     return tuple(Column(name, (name, f"{name} std", f"{name} n"), "pairs", ranked=True) for name in names)
 
 
-def _overall(source: Source, row: RowSummary) -> tuple[Cell, Cell]:
+def _uars(source: Source, row: RowSummary) -> tuple[list[Cell], Cell, Cell]:
+    """UAR by pair, the mean, and how many runs there are of those that were planned."""
     mean = mean_cell(row, len(source.plan.pairs), source.summary.verdict(row.row))
     planned, found = source.planned, source.planned - len(row.missing)
-    return mean, Cell(str(found) if found == planned else f"{found}/{planned}", data=(found, planned))
+    pairs = [pair_cell(row.pairs.get(pair)) for pair in source.plan.pairs]
+    return pairs, mean, Cell(str(found) if found == planned else f"{found}/{planned}", data=(found, planned))
 
 
 def part_names(rows: Sequence[str]) -> list[str]:

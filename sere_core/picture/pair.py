@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from sere_core.train.fold import load_state
 from sere_core.train.material import gather
 from sere_core.train.network import predicting
 from sere_core.train.whole import evaluating
-from sere_registry.errors import Place, Problem, SereError, error
+from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.protocols import Encoder
 from sere_registry.utterances import Recording
 
@@ -100,12 +99,9 @@ def find(fold: Fold, names: Iterable[str]) -> list[tuple[str, Recording]]:
         if len(matches) == 1:
             found += matches.values()
             continue
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        what, hint = f"fold {fold.index} has no utterance '{name}'", "folds.json in the run's record lists them"
+        what, hint = f"fold {fold.index} has no utterance '{name}'", suggest(name, known, "utterances")
         if matches:
             what, hint = f"both corpora have an utterance '{name}'", f"write one of {', '.join(sorted(matches))}"
-        elif near:
-            hint = f"did you mean {' or '.join(map(repr, near))}?"
         problems.append(Problem("C302", what, hint, Place(path="ID")))
     if problems:
         raise SereError(*problems)

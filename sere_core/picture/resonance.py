@@ -158,37 +158,22 @@ def _links(axes: Axes, pair: Pair, drawn: NDArray[np.int64], norm: Normalize, sp
 
 
 def _heat(figure: Figure, cell: SubplotSpec, pair: Pair, matches: NDArray[np.int64], drawn: NDArray[np.int64], norm: Normalize) -> None:
-    grid = cell.subgridspec(4, 2, height_ratios=(0.09, 1, 0.055, 0.022), width_ratios=(1, 0.09), hspace=0.03, wspace=0.025)
-    axes = figure.add_subplot(grid[1, 0])
-    across, down = (_edges(voice.times) for voice in (pair.b, pair.a))
-    image = axes.pcolormesh(across, down, pair.resonance, cmap=MAP, norm=norm, rasterized=True)
+    grid = cell.subgridspec(2, 1, height_ratios=(1, 0.02), hspace=0.1)
+    axes = figure.add_subplot(grid[0])
+    image = axes.pcolormesh(pair.b.times, pair.a.times, pair.resonance, cmap=MAP, norm=norm, shading="nearest", rasterized=True)
     for (i, j), size, fill, edge in ((matches.T, 3.2, "white", "#444444"), (drawn.T, 4.2, "#35e0c8", "#0b3b35")):
         width = 0.5 if fill == "white" else 0.6
         axes.plot(pair.b.times[j], pair.a.times[i], "o", markersize=size, color=fill, markeredgecolor=edge, markeredgewidth=width)
-    axes.set(xlim=(across[0], across[-1]), ylim=(down[0], down[-1]))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g} s")
         axis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("b", color=COLOURS[1], fontsize=11, fontweight="bold", labelpad=-2)
     axes.set_ylabel("a", color=COLOURS[0], fontsize=11, fontweight="bold", rotation=0, labelpad=8)
-    for side, voice in enumerate((pair.a, pair.b)):
-        if voice.strength is None:
-            continue
-        margin = figure.add_subplot(grid[0, 0], sharex=axes) if side else figure.add_subplot(grid[1, 1], sharey=axes)
-        floor = min(0.0, float(voice.strength.min()))
-        fill_along = margin.fill_between if side else margin.fill_betweenx
-        fill_along(voice.times, floor, voice.strength, color=COLOURS[side], alpha=0.6, linewidth=0)
-        margin.set_axis_off()
     axes.spines[:].set_visible(False)
-    bar = figure.colorbar(image, cax=figure.add_subplot(grid[3, 0]), orientation="horizontal")
+    bar = figure.colorbar(image, cax=figure.add_subplot(grid[1]), orientation="horizontal")
     bar.outline.set_visible(False)  # type: ignore[operator]
     text = "resonance R;  dots: what the highlight frames of a are aligned with most, coloured where a line is drawn"
     bar.set_label(text, fontsize=8, color=GREY)
-
-
-def _edges(times: NDArray[np.float32]) -> NDArray[np.float32]:
-    step = float(times[1] - times[0]) if len(times) > 1 else 0.02
-    return np.append(times - step / 2, times[-1] + step / 2).astype(np.float32)
 
 
 def _titles(figure: Figure, pair: Pair) -> None:
