@@ -75,11 +75,7 @@ class DaskCluster:
             self._check(client, folder)
 
     def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
-        """See `Executor.run`.
-
-        Raises:
-            SereError: X707 if the scheduler is lost; what workers have finished by then is kept.
-        """
+        """See `Executor.run`; X707 if the scheduler is lost."""
         from distributed import as_completed
 
         call = uuid.uuid4().hex[:12]
@@ -117,7 +113,7 @@ class DaskCluster:
                 client.close(timeout=_CONNECT)
 
     def _check(self, client: Client, folder: Path) -> None:
-        """All workers are like this machine, and see the folder and its locks; X708 with everything that differs."""
+        """X708 with everything in which a worker is not like this machine."""
         found = client.run(facts, self.needs, on_error="return")
         bare = [worker for worker, had in found.items() if isinstance(had, Exception)]
         alike = {worker: had for worker, had in found.items() if worker not in bare}
@@ -184,11 +180,7 @@ def _appears(folder: Path, job: str) -> bool:
 
 
 def work(folder: str, job: str, call: str, needs: Needs, wanted: Mapping[str, str]) -> Outcome:
-    """Run one job of a call of `sere compare` on this worker, if it is like the calling machine.
-
-    Raises:
-        ProcessLostError: so that the job is submitted again.
-    """
+    """Run one job on this worker, if it is like the calling machine; ProcessLostError submits it again."""
     if call not in _PROCESSES:  # a machine that may have joined, or changed, since the call began
         problems = differences(wanted, {"a worker that joined": facts(needs)})
         if problems:
@@ -207,7 +199,7 @@ def dismiss(call: str) -> None:
 
 
 def facts(needs: Needs) -> dict[str, str]:
-    """What this machine has of `needs`, by name; read anew each time, since a worker lives longer than an installation."""
+    """What this machine has of `needs`, by name; read anew each time."""
     owners = packages_distributions()
     distributions = {name for package in needs.packages for name in owners.get(package, ())}
     found = {f"the version of {name}": version for name, version in versions((*_TRANSPORT, *distributions)).items()}
@@ -219,19 +211,14 @@ def facts(needs: Needs) -> dict[str, str]:
 
 
 def lock_state(folder: str) -> str:
-    """How a folder whose lock is held elsewhere looks from here: "locked", "missing", or "free" where locks do not reach."""
+    """How a folder looks whose lock is held elsewhere: "locked", "missing" or "free"."""
     if not os.path.isdir(folder):
         return "missing"
     return "locked" if at_work(Path(folder)) else "free"
 
 
 def differences(mine: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]]) -> list[Problem]:
-    """One line for each thing that is not the same here and on the workers (`theirs`: worker -> its facts).
-
-    >>> print(*differences({"the version of torch": "2.13"}, {"tcp://a": {"the version of torch": "2.6"}, "tcp://b": {}}))
-    [X708] the version of torch is 2.13 here, 2.6 on tcp://a, missing on tcp://b
-        install the same versions of sere and its plugins on all machines, and start the workers again
-    """
+    """One line for each thing that is not the same here and on the workers (`theirs`: worker -> its facts)."""
     problems = []
     for name in dict.fromkeys((*mine, *(each for found in theirs.values() for each in found))):
         here = mine.get(name, "missing")

@@ -21,7 +21,7 @@ _OF_RECORDINGS = {"corpora", "task", "paths"}
 
 
 def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
-    """Make the audio of corpora that are made, and fill the cache for these jobs; raises the problems of all files together."""
+    """Fill the cache for these jobs; raises the problems of all files together."""
 
     def key(resolved: Resolved, sections: set[str]) -> str:
         return json.dumps(resolved.config.model_dump(mode="json", include=sections), sort_keys=True)
@@ -81,7 +81,7 @@ def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
 
 
 def _parts(plans: Sequence[Plan]) -> list[list[tuple[Recording, tuple[str, ...]]]]:
-    """All recordings with their encoders, in parts that fit into memory; in a part keys are unique, since jobs may share corpus ids."""
+    """All recordings with their encoders, in parts that fit into memory, each without a key twice."""
     wanted: dict[Recording, set[str]] = {}
     for plan in plans:
         for recording, ids in plan.recordings().values():

@@ -109,14 +109,14 @@ class Request:
         return place_of(self.root, path)
 
     def text(self) -> str:
-        """The comparison as a file that can be called again: flags are in it, the base by its whole path."""
+        """The comparison as a file that can be called again."""
         data = self.root.data() | {"base": str(self.sources.files[0]), "output": str(self.output)}
         flags = [f"--set {text}" for text in self.flags.sets] + [f"--unset {text}" for text in self.flags.unsets]
         return "".join(f"# called with {flag}\n" for flag in flags) + write(data)
 
 
 def read_request(config: str, flags: Flags) -> Request:
-    """Read a comparison file, or a run's config, of which the flags make a comparison; raises every problem of file and flags."""
+    """A comparison file, or a run's config with flags; raises every problem."""
     problems: list[Problem] = []
     path = find(config, Path(), Place(config))
     file = shown(path)
@@ -153,7 +153,7 @@ def _of_config(config: str, base: Node) -> Node:
 
 
 def _with_flags(root: Node, flags: Flags, problems: list[Problem]) -> Node:
-    """The comparison with the flags of the command line, each part standing at its flag."""
+    """Each flag's part stands at its flag."""
     found: dict[tuple[str, ...], Node] = {}
     for key, text in (("pairs", flags.pairs), ("seeds", flags.seeds)):
         if text is not None:

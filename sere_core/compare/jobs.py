@@ -36,7 +36,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended, after the seconds of this call; "elsewhere": another process works on it."""
+    """How a job ended; "elsewhere": another process works on it."""
 
     job: str
     state: State
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def run_job(folder: Path, job: str) -> Outcome:
-    """Run a job, or resume it; an error is an outcome too: a user's mistake as its line, a bug with its traceback in `failures/`."""
+    """Run a job, or resume it; an error is an outcome too."""
     started, failure = time.perf_counter(), failure_file(folder, job)
     if not is_done(folder, job) and at_work(record_of(folder, job)):
         return Outcome(job, "elsewhere")
@@ -107,7 +107,7 @@ def at_work(record: Path) -> bool:
 
 
 class Executor(Protocol):
-    """Runs jobs of a comparison's folder, by `sere_core.compare.jobs.run_job`, wherever it likes."""
+    """Runs jobs of a comparison's folder, by `run_job`."""
 
     @property
     def workers(self) -> int:
@@ -159,7 +159,7 @@ class _Process:
 
 
 class JobProcesses:
-    """Processes for the jobs of one folder, a new one where none is idle; each imports torch once."""
+    """Processes for the jobs of one folder; each imports torch once."""
 
     def __init__(self, folder: Path, threads: int | None) -> None:
         self._folder, self._threads = folder, threads
@@ -169,11 +169,7 @@ class JobProcesses:
         self.closed = False
 
     def run(self, job: str) -> Outcome:
-        """Run a job in a free process.
-
-        Raises:
-            ProcessLostError: the process was killed, or all of them are.
-        """
+        """Run a job in a free process; ProcessLostError if it was killed, or all of them are."""
         with self._lock:
             if self.closed:
                 raise ProcessLostError("was not started: the call has ended")
@@ -196,7 +192,7 @@ class JobProcesses:
 
 
 class LocalProcesses:
-    """Processes of this machine, by default one for each core; with more than one at work, each has one thread."""
+    """Processes of this machine; of several, each has one thread."""
 
     def __init__(self, workers: int | None = None) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -229,7 +225,7 @@ class LocalProcesses:
 def run_all(
     executor: Executor, folder: Path, jobs: Sequence[str], tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Outcome]:
-    """Each job's outcome; a job that another process works on is waited for in the end, and run here if that process gives up."""
+    """Each job's outcome; what another process works on is waited for, and run here if that gives up."""
     left, waiting, said = list(jobs), list[str](), False
     while left or waiting:
         if left:
@@ -255,7 +251,7 @@ def run_all(
 
 
 def _serve(folder: Path) -> None:
-    """Run the jobs that are named on standard input; die at once with the process that names them."""
+    """Run the jobs named on standard input; die with the process that names them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one stops the others
     outcomes = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a plugin prints is no outcome

@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Job:
-    """One run: its place in the table, and its record's name.  Places with the same config share a job."""
+    """One run, and its record's name.  Places with the same config share a job."""
 
     row: str
     pair: str
@@ -58,10 +58,7 @@ class Job:
 
 @dataclass(frozen=True)
 class ComparePlan:
-    """The table's axes, in its order, a job for each row, pair and seed, and the row that all others are tested against.
-
-    `allow` names differences between records ("digests.features").
-    """
+    """The table's axes, a job for each row, pair and seed, and the row that all others are tested against."""
 
     name: str
     rows: tuple[Row, ...]
@@ -73,7 +70,7 @@ class ComparePlan:
     budget: Mapping[str, int | None]
 
     def missing_jobs(self, folder: Path) -> list[str]:
-        """The jobs without a finished record, the first seed of all rows and pairs first, so that a table is there early."""
+        """The jobs without a finished record, the first seed of all rows and pairs first."""
         jobs = sorted(self.jobs, key=lambda job: self.seeds.index(job.seed))
         return [job for job in dict.fromkeys(job.job for job in jobs) if not is_done(folder, job)]
 
@@ -109,7 +106,7 @@ def failure_file(folder: Path, job: str) -> Path:
 
 
 def read_failure(folder: Path, job: str) -> tuple[str, str] | None:
-    """The code and the line of why a job failed the last time; None if it did not, or that cannot be read."""
+    """The code and the line of why a job failed the last time."""
     try:
         data = json.loads(failure_file(folder, job).read_bytes())
         return str(data["code"]), " ".join(str(data["line"]).split())
@@ -118,7 +115,7 @@ def read_failure(folder: Path, job: str) -> tuple[str, str] | None:
 
 
 def read_timing(record: Path) -> tuple[dict[str, float], float | None]:
-    """Seconds by phase and the most memory in MiB; nothing where timing.json cannot be read, since `done` does not vouch for it."""
+    """Seconds by phase and the most memory in MiB, where timing.json can be read."""
     try:
         timing = {str(name): float(value) for name, value in json.loads((record / "timing.json").read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):

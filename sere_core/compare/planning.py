@@ -35,7 +35,7 @@ _NAMED = ("corpora", "encoders", "losses", "hooks")
 
 @dataclass(frozen=True)
 class Value:
-    """One value of an axis: what the row's name gets, and what is put at the path; without a path, what is laid over the row."""
+    """A value of an axis; without a path it is laid over the row."""
 
     word: str
     node: Node
@@ -162,7 +162,7 @@ def plain(data: object, place: Place) -> Node:
 
 
 def _axes(request: Request, problems: list[Problem]) -> dict[str, list[Value]]:
-    """Path -> values: any YAML, put at the path; or {name, set}, an overlay under a name."""
+    """Path -> values: any YAML, put there; or {name, set}, an overlay."""
     given = request.root.child("vary")
     axes: dict[str, list[Value]] = {}
     nodes = given.value if given is not None and isinstance(given.value, dict) else {}
@@ -205,7 +205,7 @@ def _has(tree: Node, path: str) -> bool:
 
 
 def _paths(layer: Node, above: Keys = ()) -> Iterator[str]:
-    """The dotted paths that an overlay changes; a changed `use` changes the whole block."""
+    """The paths that an overlay changes; a changed `use` changes its block."""
     if not isinstance(layer.value, dict) or (not layer.value and above):
         yield _block(above)
         return
@@ -249,7 +249,7 @@ def _name_problems(request: Request, bases: Sequence[str], rows: Sequence[Overla
 
 @dataclass(frozen=True)
 class Needs:
-    """What runs are made of beside their configs: packages of code, single-file components, corpora."""
+    """What runs are made of beside their configs."""
 
     packages: tuple[str, ...]
     files: tuple[str, ...] = ()
@@ -258,7 +258,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan that is ready to be written: each job's config, also as text, and the comparison as a file that can be called again."""
+    """A plan that is ready to be written, with each job's config."""
 
     plan: ComparePlan
     folder: Path
@@ -269,7 +269,7 @@ class Planned:
     needs: Needs
 
     def write_configs(self) -> None:
-        """Write the configs of the jobs and the comparison; files that hold just that are left, since each costs a wait for the disk."""
+        """Write the configs and the comparison where they have changed."""
         texts = {job_file(self.folder, job): config for job, config in self.configs.items()}
         for path, text in (texts | {self.folder / "compare.yaml": self.text}).items():
             if not path.is_file() or path.read_bytes() != text.encode():
@@ -281,7 +281,7 @@ class Planned:
 
 
 def plan_comparison(config: str, flags: Flags) -> Planned:
-    """Plan every job of a comparison file, or of a run's config with flags; raises all problems together and writes nothing."""
+    """Plan every job; raises all problems together and writes nothing."""
     request = read_request(config, flags)
     if request.comparison.tune is not None:
         hint = "`sere sweep` does that and prints their table; to compare the rows as they are, take `tune` away"
@@ -302,7 +302,7 @@ class Cell:
 
 
 class Planner:
-    """Makes the configs of a request's jobs, and gathers everything that is wrong with them."""
+    """Makes the configs of a request's jobs, and gathers all problems."""
 
     def __init__(self, request: Request, catalog: Catalog | None = None) -> None:
         self.request = request
@@ -351,7 +351,7 @@ class Planner:
         return [cell for row in self.rows for pair in self.pairs if (cell := self.cell(row, pair))]
 
     def cell(self, row: Overlay, pair: Pair) -> Cell | None:
-        """A row and pair, None if something is wrong; a ceiling's config names the target as its source."""
+        """None if something is wrong; a ceiling's config names the target as its source."""
         tree: Node | None = None
         with noted(self.problems):
             tree = row.lay(laid(self.tree, pair.layer))
@@ -367,7 +367,7 @@ class Planner:
         return None if resolved is None else Cell(row, pair, name, tuple(task.classes), resolved, _job_text(resolved))
 
     def resolve(self, tree: Node) -> Resolved | None:
-        """A tree as a checked config, with the corpora of its own pair; None if something is wrong."""
+        """A tree as a checked config, with the corpora of its own pair."""
         request = self.request
         here = replace(request.root.start, line=None, column=None)
         ends = {getattr(at(tree, ("task", end)), "value", None) for end in ("source", "target")}
@@ -388,7 +388,7 @@ class Planner:
         return None
 
     def job(self, cell: Cell, seed: int) -> str:
-        """The job of a row and pair with a seed; its folds must be possible, and the corpora of a finished record unchanged."""
+        """The job with a seed; its folds must be possible, and the corpora of a record unchanged."""
         one = replace(cell.resolved, config=cell.resolved.config.model_copy(update={"seed": seed}))
         job = one.digest()
         if job in self.resolved:
@@ -404,7 +404,7 @@ class Planner:
         return job
 
     def _task(self, resolved: Resolved) -> Plan | None:
-        """The corpora and folds of a config, made once for all configs that share them; None if there are none."""
+        """Corpora and folds, made once for all configs that share them."""
         data = resolved.config.model_dump(mode="json", include={"task", "corpora", "paths", "seed"})
         key = json.dumps(data, sort_keys=True)
         if key not in self._tasks:
@@ -454,7 +454,7 @@ class Planner:
 
 
 def _anchored(node: Node, path: tuple[str, ...] = ()) -> Node:
-    """The tree with every existing `./...` or `../...` among the parameters of its components as an absolute path."""
+    """The tree with every existing `./...` or `../...` among parameters as an absolute path."""
     value = node.value
     if isinstance(value, dict):
         return Node({name: _anchored(child, (*path, name)) for name, child in value.items()}, node.start, node.key)
@@ -466,7 +466,7 @@ def _anchored(node: Node, path: tuple[str, ...] = ()) -> Node:
 
 
 def _job_text(resolved: Resolved) -> str:
-    """The config as a file that means the same from every folder: every default written out and every path absolute."""
+    """The config as a file that means the same from every folder."""
 
     def portable(dumped: object, path: str) -> object:
         if isinstance(dumped, dict):

@@ -35,7 +35,7 @@ def duration(seconds: float) -> str:
 
 
 class JobProgress:
-    """How far the missing jobs are, and how long they will take, from what finished jobs of their rows took."""
+    """How far the missing jobs are, and how long they will take by what others took."""
 
     def __init__(self, plan: ComparePlan, folder: Path, missing: Collection[str], workers: int, speaker: Speaker) -> None:
         self._plan = plan
@@ -96,7 +96,7 @@ class JobProgress:
         return seconds
 
     def _left(self) -> str:
-        """How long the missing jobs will take; more, if there are rows of which nothing is known."""
+        """ "more than" where nothing is known of a row."""
         rows = [self._jobs[job].row for job in self._missing]
         seconds = sum(fmean(self._seconds[row]) for row in rows if self._seconds[row]) / self._workers
         if rows and not seconds:
@@ -112,7 +112,7 @@ class JobProgress:
 
 
 def finish(folder: Path, console: Console) -> int:
-    """Print the table of what there is, and each failure as a line; 0 if every run is done; T506 if the runs are not comparable."""
+    """Print table and failures; 0 if every run is done; T506 if they are not comparable."""
     results = read_results(folder)
     try:
         results.check()

@@ -88,7 +88,7 @@ def prove(plan: ComparePlan, records: Mapping[str, Conditions]) -> Proof:
 
 
 def _within(plan: ComparePlan, records: Mapping[str, Conditions]) -> Iterator[_Difference]:
-    """By pair and seed, rows without the value of the reference row, or of most rows where the reference may vary it."""
+    """By pair and seed: rows unlike the reference, or unlike most where it may vary the thing."""
     places: dict[tuple[str, int], list[tuple[str, Conditions]]] = {}
     for job in plan.jobs:
         if job.job in records:
@@ -145,7 +145,7 @@ def _value(name: str, seen: Conditions) -> str | None:
 
 
 def _only_paths(values: Iterable[str]) -> bool:
-    """Do they differ in where files lie only?  What is in the files is compared by digests."""
+    """Files are compared by digests, not by where they lie."""
     return all(os.path.isabs(value) for value in values)
 
 
@@ -170,7 +170,7 @@ def is_explained(name: str, row: Row) -> bool:
 
 
 def allow_name(name: str) -> str:
-    """The name by which a difference is allowed: coarse where the parts belong together."""
+    """The name by which a difference is allowed."""
     if is_below(name, "digests.features", "digests.corpora"):
         return ".".join(name.split(".")[:2])
     return name.removesuffix(".code") if name.startswith("components.") else name

@@ -105,12 +105,9 @@ class Results:
 
 
 def read_results(folder: Path) -> Results:
-    """The plan of a comparison, its finished and sound records, and the proof that their rows are comparable.
+    """The plan of a comparison, its finished and sound records, and the proof that they are comparable.
 
-    A record that is damaged, or was changed after it was finished, counts as missing, and `failures` says so.
-
-    Raises:
-        SereError: T505 if the folder holds no plan, or a damaged one.
+    A record that is damaged or was changed counts as missing, and `failures` says so; T505 if there is no plan.
     """
     plan = ComparePlan.read(folder)
     runs: dict[str, RunFacts] = {}
@@ -137,7 +134,7 @@ def read_results(folder: Path) -> Results:
 
 
 def read_facts(folder: Path) -> RunFacts:
-    """The facts of a finished record; T505 if a file is missing, damaged or was changed, or the record is of another job."""
+    """A finished record's facts; T505 if a file is missing, damaged or was changed."""
     try:
         contents = read_verified(folder)
         manifest, scores = (json.loads(contents[name]) for name in ("manifest.json", "scores.json"))
@@ -193,7 +190,7 @@ def _counts(lists: Sequence[Sequence[Sequence[int]]], size: int) -> Counts:
 
 
 def _conditions(manifest: Data, digests: Mapping[str, str], config: bytes, folds: bytes) -> dict[str, str]:
-    """The conditions of a run, flat, for the proof: `config.`, `digests.`, `components.`, `versions.`, `seeds.`, `machine.`, ..."""
+    """The conditions of a run, flat, for the proof."""
     found = {**_of_config(_SEED.sub(b"", config, count=1)), **_of_folds(folds), "selection": manifest["selection"]}
     for name, value in digests.items():
         section, _, part = name.partition(".")
@@ -211,7 +208,7 @@ def _conditions(manifest: Data, digests: Mapping[str, str], config: bytes, folds
 
 @functools.lru_cache(maxsize=4096)
 def _of_config(config: bytes) -> Mapping[str, str]:
-    """Of a config without its seed, which the runs of one row and pair share to the byte."""
+    """Of a config without its seed, which runs of one row and pair share."""
     found: dict[str, str] = {}
     for path, value in leaves(load_yaml(config)):
         name = ".".join(path)

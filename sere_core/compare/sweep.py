@@ -41,7 +41,7 @@ _MANY_CHOICES = 24
 
 
 class Range(NamedTuple):
-    """What the parameter at a path of the config may be: "log", "uniform" or "int" between two ends, or one of a "choice"."""
+    """ "log", "uniform" or "int" between two ends, or one of a "choice"."""
 
     path: str
     kind: str
@@ -63,7 +63,7 @@ class Range(NamedTuple):
 
 
 def ranges_of(resolved: Resolved, paths: Sequence[str]) -> tuple[Range, ...]:
-    """The ranges that a row's components declare at or below these paths, sorted by path."""
+    """The ranges declared at or below these paths, sorted by path."""
     found: list[Range] = []
     for path, bound in resolved.components.items():
         for name, about in type(bound.params).model_fields.items():
@@ -80,7 +80,7 @@ def ranges_of(resolved: Resolved, paths: Sequence[str]) -> tuple[Range, ...]:
 def draw(ranges: Sequence[Range], trials: int, *place: object) -> tuple[Setting, ...]:
     """`trials` settings by Optuna's random sampler; a smaller search of the same place has the first of them.
 
-    Each row, pair and repeat (`place`) has draws of its own, which no other row can shift.  Without ranges all settings are empty.
+    Each row, pair and repeat (`place`) has draws of its own; without ranges all settings are empty.
     """
     if not ranges:
         return tuple({} for _ in range(trials))
@@ -97,11 +97,7 @@ def draw(ranges: Sequence[Range], trials: int, *place: object) -> tuple[Setting,
 
 
 class Rule:
-    """A selector of the config, as a rule between finished runs: called once for each fold, on its posteriors of T_u.
-
-    Raises:
-        SereError: C311 for a selector that keeps the last epoch, or reads more than posteriors; P102 or B401.
-    """
+    """A selector as a rule between finished runs; C311 for one that reads more than posteriors of T_u."""
 
     def __init__(self, bound: Bound) -> None:
         self.bound = bound
@@ -118,11 +114,7 @@ class Rule:
             raise error("C311", f"the selector '{self.label}' {what}", hint, bound.place)
 
     def score(self, record: Path, classes: tuple[str, ...]) -> float:
-        """The mean over folds of the selector's score of a finished run, from the posteriors in its checkpoints; opens no label.
-
-        Raises:
-            SereError: T505 if the record does not hold the posteriors.
-        """
+        """The mean over folds of the score of the posteriors in a record's checkpoints; T505 if there are none."""
         import torch
         from safetensors import SafetensorError, safe_open
 
@@ -147,7 +139,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Trial:
-    """A setting and the job that tries it; two trials of one setting share their job."""
+    """A setting and its job; trials of one setting share their job."""
 
     job: str
     setting: Setting
@@ -155,7 +147,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Place:
-    """One cell of the table in one repeat, whose seed it has, and its trials in the order of the draw; a ceiling has one alone."""
+    """One cell of the table in one repeat, with its trials; a ceiling has one alone."""
 
     row: str
     pair: str
@@ -166,7 +158,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A whole search, ready to be run: `planned` has all trials as jobs; what is chosen of them makes the plan of the table."""
+    """A whole search; `planned` has all trials as jobs."""
 
     tune: Tune
     rule: Rule
@@ -184,11 +176,7 @@ class Sweep:
 
 
 def plan_sweep(config: str, flags: Flags) -> Sweep:
-    """Plan the search that a comparison's `tune` section, or the flags, ask for.
-
-    Raises:
-        SereError: the problems of the file, or of all trials together; P108 without Optuna.
-    """
+    """Plan the search of a `tune` section, or of flags; raises all problems together, P108 without Optuna."""
     if importlib.util.find_spec("optuna") is None:
         raise error("P108", "`sere sweep` needs the distribution 'optuna'", 'pip install "sere[sweep]"')
     request = read_request(config, flags)
@@ -200,7 +188,7 @@ def plan_sweep(config: str, flags: Flags) -> Sweep:
 
 
 def _tuned_request(request: Request, tune: Tune) -> Request:
-    """The comparison with the repeats as its seeds, in a folder of its own beside that of the rows as they are."""
+    """The comparison with the repeats as its seeds, in a folder of its own."""
     given = request.comparison
     if isinstance(given.seeds, int):
         seeds = list(range(tune.repeats))
@@ -269,7 +257,7 @@ class _SweepPlanner(Planner):
 
 @dataclass(frozen=True)
 class Choice:
-    """Which trial was chosen for a place by the rule's scores; None for a trial that diverged, and where there was no choice."""
+    """The chosen trial; a trial that diverged has no score."""
 
     place: Place
     scores: tuple[float | None, ...]
@@ -281,7 +269,7 @@ class Choice:
 
 
 def choose(sweep: Sweep) -> tuple[tuple[Choice, ...], tuple[tuple[Place, str], ...]]:
-    """The setting that the rule scores best for each place; and the places without one, each with the reason."""
+    """The best setting for each place; and the places without one, with the reason."""
     scores: dict[str, float | str | None] = {}
     found, without = list[Choice](), list[tuple[Place, str]]()
     for place in sweep.places:
@@ -312,7 +300,7 @@ def _score(sweep: Sweep, place: Place, job: str) -> float | str | None:
 
 
 def plan_of_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> ComparePlan:
-    """The plan of the table, whose runs are the chosen trials; a place without a choice gets a trial without a record: a gap."""
+    """The plan of the table; a place without a choice gets a trial without a record: a gap."""
     chosen = {id(choice.place): choice.trial.job for choice in choices}
     jobs = []
     for place in sweep.places:
@@ -323,7 +311,7 @@ def plan_of_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> ComparePlan:
 
 
 def write_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> None:
-    """Write `chosen.json`: the chosen setting and the scores of all trials, for each place; X704 or X705."""
+    """Write `chosen.json`; X704 or X705."""
     listed = []
     for each in choices:
         place = {"row": each.place.row, "pair": each.place.pair, "seed": each.place.seed}
@@ -332,7 +320,7 @@ def write_choices(sweep: Sweep, choices: tuple[Choice, ...]) -> None:
 
 
 def show_choices(sweep: Sweep, choices: Sequence[Choice], results: Results, speaker: Speaker) -> None:
-    """What was chosen, and how much the outcome of the whole search moves from repeat to repeat."""
+    """What was chosen, and how much the whole search varies from repeat to repeat."""
     if speaker.quiet:
         return
     tuned = [choice for choice in choices if choice.trial.setting]

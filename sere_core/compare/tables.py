@@ -48,10 +48,9 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class FullName:
-    """A row's full name, by parts for CSV: two rows that differ in it are not to be read against each other without saying so.
+    """A row's full name, by parts for CSV: rows that differ in it are not to be read against each other without saying so.
 
-    Protocols are without their pairs, features 8 hex digits over all pairs, the evidence the weakest of the row's runs; empty without
-    runs.  `odd`: are its features others than the reference's, for a pair that both have?
+    `odd`: are its features others than the reference's, for a pair that both have?
     """
 
     parts: Mapping[str, str]
@@ -92,12 +91,12 @@ def _features(results: Results, row: str) -> dict[str, str]:
 
 
 def _one(values: set[str], content: object) -> str:
-    """The only value; a digest of `content` where there are several, "" where there is none."""
+    """The only value, or a digest of `content` where there are several."""
     return hashlib.sha256(repr(content).encode()).hexdigest() if len(values) > 1 else "".join(values)
 
 
 def refuse_mixed(results: Results) -> None:
-    """Raises T508, once for each thing that differs, unless the rows may share a table; ceilings may have a protocol of their own."""
+    """T508, once for each thing that differs, unless the rows may share a table."""
     plan, problems = results.plan, list[Problem]()
 
     def look(what: str, pair: str, values: Iterable[tuple[str, str]]) -> None:
@@ -124,7 +123,7 @@ def refuse_mixed(results: Results) -> None:
 
 
 class Source:
-    """A comparison's results with all that its tables have in common; T508 if the rows do not share a table."""
+    """What all tables have in common; T508 if the rows do not share one."""
 
     def __init__(self, results: Results, summary: Summary | None = None) -> None:
         refuse_mixed(results)
@@ -160,10 +159,7 @@ class Source:
     def sections(
         self, columns: Sequence[Column], make: Callable[[RowSummary], tuple[Cell, ...]], blanks: bool = True
     ) -> tuple[tuple[Line, ...], ...]:
-        """Floors, methods, ceilings, with best and second marked; `make` gives the cells behind a row's label.
-
-        With `blanks` a missing floor or ceiling has a line that says so.
-        """
+        """Floors, methods, ceilings; with `blanks` a missing floor or ceiling has a line that says so."""
         found = []
         for role in ("floor", "method", "ceiling"):
             lines = [self.line(row, make(row)) for row in self.summary.rows if row.role == role]
@@ -174,7 +170,7 @@ class Source:
         return tuple(found)
 
     def line(self, row: RowSummary, cells: Sequence[Cell]) -> Line:
-        """A row's cells behind its label; on a page, what sets the row apart stands below its name."""
+        """A row's cells behind its label."""
         name = self.names[row.row]
         below = [
             {"ceiling": "ceiling: trained on target labels", "floor": "floor"}.get(row.role, ""),
@@ -238,7 +234,7 @@ def pair_cell(pair: PairSummary | None) -> Cell:
 
 
 def mean_cell(row: RowSummary, pairs: int, verdict: Verdict | None) -> Cell:
-    """In parentheses where runs are missing: it is of other runs than its neighbours then."""
+    """In parentheses where runs are missing."""
     if row.mean is None:
         return percent(None)
     cell = percent(row.mean.mean)
@@ -285,7 +281,7 @@ def _ends(interval: Interval | None) -> tuple[str, ...]:
 
 
 def build(results: Results, shape: str = "main", summary: Summary | None = None) -> Table:
-    """One table of a comparison, `shape` one of `SHAPES`; T508 if the rows do not share a table."""
+    """One table, `shape` one of `SHAPES`; T508 if the rows do not share one."""
     return SHAPES[shape](Source(results, summary))
 
 
@@ -303,7 +299,7 @@ def write_tables(source: Source, folder: Path) -> list[Path]:
 
 
 def main(source: Source) -> Table:
-    """UAR by pair with floor, ceiling and chance; means, intervals, ranks and tests against the reference."""
+    """UAR by pair; means, intervals, ranks and tests against the reference."""
     interval = Column("interval, 95 %", _ENDS, "overall")
     columns = (*_pairs(source), _MEAN, interval, _COUNT, Column("rank", ("average rank",), "overall"))
 
@@ -339,7 +335,7 @@ def ablation(source: Source) -> Table:
 def _tested(
     source: Source, name: str, what: str, columns: Sequence[Column], make: Callable[[RowSummary], tuple[Cell, ...]], stub: int = 1
 ) -> Table:
-    """A table of scores with the tests against the reference behind them, and chance below."""
+    """Scores with the tests against the reference behind them, and chance below."""
     whole = (ROW, *columns, *verdict_columns(source.plan.reference))
     sections = source.sections(whole, lambda row: (*make(row), *verdict_cells(source.summary.verdict(row.row))))
     return Table(name, source.caption(f"{what}, {source.seeds}"), whole, (*sections, (source.chance(whole, stub),)), source.notes(), stub)

@@ -44,7 +44,7 @@ class Panel:
 
 
 def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
-    """A record's panel; T505 if it is no finished record, or has no embeddings of this fold."""
+    """A record's panel; T505 if it is not finished, or has no such embeddings."""
     record = Record.read(folder)
     path = folder / "embeddings" / f"fold-{fold}.npz"
     if not path.is_file():
@@ -70,7 +70,7 @@ def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
 
 
 def flat(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float64]:
-    """t-SNE (van der Maaten & Hinton 2008) of standardised embeddings to `[N, 2]`, the same for the same points and seed."""
+    """t-SNE (van der Maaten & Hinton 2008) of standardised embeddings to `[N, 2]`."""
     values = StandardScaler().fit_transform(np.asarray(points, dtype=np.float64))
     if len(points) < 4 or not values.any():  # nothing to map: too few, or all at one place
         return np.pad(values[:, :2], ((0, 0), (0, max(0, 2 - values.shape[1]))))

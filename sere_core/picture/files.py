@@ -19,7 +19,7 @@ FORMATS: dict[str, dict[str, str | None]] = {
 
 
 def picture_path(text: str) -> Path:
-    """The path of a picture, checked before anything is computed; C302 if its suffix names no format."""
+    """The path of a picture; C302 if its suffix names no format."""
     path = Path(text)
     if path.suffix.lower() not in FORMATS:
         raise error("C302", f"'{text}' is no picture", f"end it in {', '.join(FORMATS)}", Place(path="-o"))
@@ -27,7 +27,7 @@ def picture_path(text: str) -> Path:
 
 
 def save(figure: Figure, path: Path, title: str = "", *, dpi: int = 160, **options: str | bool) -> None:
-    """Write a figure to a path that `picture_path` takes; the title is for those who cannot see it; X704 or X705."""
+    """Write a figure, with a title for those who cannot see it; X704 or X705."""
     form = path.suffix.lower()
     metadata = {**FORMATS[form], **({"Title": title} if title else {})}
     with atomic_path(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "sere", "svg.fonttype": "none"}):

@@ -71,7 +71,7 @@ class Pair:
 
 
 def trained_folds(resolved: Resolved, plan: Plan, command: Sequence[str]) -> list[int]:
-    """The folds of this config with a final checkpoint; T505 if there is none, C311 without a resonance field."""
+    """The folds with a final checkpoint; T505 if there is none, C311 without a field."""
     if resolved.config.resonance is None:
         raise error("C311", "this config has no resonance field", "add `resonance: {use: irf}`", resolved.place("resonance"))
     folder = folder_of(resolved)
@@ -86,7 +86,7 @@ def trained_folds(resolved: Resolved, plan: Plan, command: Sequence[str]) -> lis
 
 
 def find(fold: Fold, names: Iterable[str]) -> list[tuple[str, Recording]]:
-    """(stream, recording) of each id, which may stand behind its corpus: `emodb/03a01Wa`; C302 for unknown and ambiguous ones."""
+    """(stream, recording) of each id; C302 for unknown and ambiguous ones."""
     known: dict[str, dict[str, tuple[str, Recording]]] = {}
     for stream in STREAMS:
         for recording in getattr(fold, stream):

@@ -39,7 +39,7 @@ VOICED = 0.5
 
 
 class Strip(NamedTuple):
-    """One contour of an utterance, NaN where there is nothing: evenly over its length or, of bursts, at the encoder's frames."""
+    """One contour of an utterance; NaN for nothing."""
 
     title: str
     unit: str
@@ -80,7 +80,7 @@ STRIPS = (
 
 
 def draw(pair: Pair, lines: int = 40) -> Figure:
-    """The figure of a pair; `lines` is how many of the matches of highlight frames are joined, the most resonant first."""
+    """The figure of a pair, with lines between the most resonant matches."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(14.5, 9.2))
         whole = figure.add_gridspec(1, 2, width_ratios=(1.2, 1), left=0.085, right=0.955, top=0.87, bottom=0.075, wspace=0.17)
@@ -100,7 +100,7 @@ def draw(pair: Pair, lines: int = 40) -> Figure:
 
 
 def _matches(pair: Pair) -> NDArray[np.int64]:
-    """Highlight frames i of a and the frames j of b that they are aligned with most, the most resonant last: `[n, 2]`."""
+    """Highlight frames i of a and the frames j aligned with them, the most resonant last: `[n, 2]`."""
     i = np.flatnonzero(pair.weights > 0)
     j = pair.alignment[i].argmax(axis=1)
     return np.stack([i, j], axis=1)[np.argsort(pair.resonance[i, j], kind="stable")]
@@ -142,7 +142,7 @@ def _strip(axes: Axes, strip: Strip, pair: Pair, side: int, span: float) -> None
 
 
 def _links(axes: Axes, pair: Pair, drawn: NDArray[np.int64], norm: Normalize, span: float) -> None:
-    """Lines from frames of a, above, to the frames that they are aligned with most, below."""
+    """Lines from frames of a to those of b that they are aligned with."""
     ends = [[(pair.a.times[i], 1.0), (pair.b.times[j], 0.0)] for i, j in drawn]
     values = pair.resonance[tuple(drawn.T)]
     axes.add_collection(LineCollection(ends, array=values, cmap=MAP, norm=norm, linewidths=0.7 + 1.1 * norm(values), alpha=0.85))

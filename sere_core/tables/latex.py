@@ -24,7 +24,7 @@ _LEAST = 0.3
 
 
 def latex(table: Table) -> str:
-    """A `table*` with caption and label, and the notes in small print below; blocks of columns stand below each other."""
+    """A `table*`, its blocks of columns below each other."""
     arrows = any(cell.mark for line in table.lines for cell in line.cells)
     notes = [*table.notes, *(["An arrow marks a mean whose difference from the reference is shown."] if arrows else [])]
     below = " ".join(note if note[-1:] in ".:" else f"{note}." for note in notes)
@@ -65,7 +65,7 @@ def _width(table: Table, place: int) -> int:
 
 
 def _block(table: Table, places: Sequence[int], height: float, below: bool) -> list[str]:
-    """One `tabular`, made smaller where it is wider than the line or higher than its share of the page."""
+    """One `tabular`, made smaller where it is wider or higher than its share."""
     columns = [table.columns[place] for place in places]
     lines = [rf"\begin{{tabular}}{{@{{}}{''.join('l' if column.text else 'r' for column in columns)}@{{}}}}", r"\toprule"]
     lines += [_row([_head(column) for column in columns])]
@@ -156,13 +156,7 @@ _LACKING = frozenset("ĦħĸĿŀŉŦŧſ")
 
 
 def escape(text: str) -> str:
-    r"""Text that LaTeX prints as it is; a sign that its usual fonts lack becomes its number in Unicode.
-
-    >>> print(escape("a_b & 5 % <c> {d} --set"))
-    a\_b \& 5 \% \textless{}c\textgreater{} \{d\} -{}-set
-    >>> print(escape("λ→∞ é x² 中"))
-    $\lambda$$\to$$\infty$ é x$^{2}$ \texttt{U+4E2D}
-    """
+    """Text that LaTeX prints as it is; a sign that its usual fonts lack becomes its number in Unicode."""
     apart = re.split(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)", unicodedata.normalize("NFC", text))  # what LaTeX would join to one sign
     return "{}".join("".join(map(_sign, part)) for part in apart)
 

@@ -55,7 +55,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """A cell for each column, and what CSV says of the row besides, its name ("row") and "role" among it."""
+    """A cell for each column, and what CSV says of the row besides."""
 
     cells: tuple[Cell, ...]
     about: Mapping[str, str] = field(default_factory=dict)
@@ -110,7 +110,7 @@ def number(value: float | None, percent: bool = True, digits: int = 1) -> str:
 
 
 def plain(text: str) -> str:
-    """Text on one line without control characters, which would speak to the terminal."""
+    """One line without control characters."""
     return " ".join("".join(each if each.isprintable() or each.isspace() else "?" for each in text).split())
 
 

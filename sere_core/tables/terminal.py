@@ -30,7 +30,7 @@ _FITS = ((2, 24), (1, 24), (1, 16))
 
 
 def print_tables(console: Console, *tables: Table) -> None:
-    """Print tables; plain text where the console is no terminal, ASCII where its encoding wants it."""
+    """Plain text where the console is no terminal, ASCII where its encoding wants it."""
     unicode = (console.encoding or "").lower().startswith("utf")
     for table in tables:
         console.print(draw(table, console.width, plain=not console.is_terminal, unicode=unicode), soft_wrap=False)
@@ -44,7 +44,7 @@ def terminal(table: Table) -> str:
 
 
 def draw(table: Table, width: int, plain: bool = False, unicode: bool = True) -> RenderableType:
-    """A table that is at most `width` wide; a plain one has no styles but signs in front of best and second."""
+    """At most `width` wide; a plain table has signs for best and second."""
 
     def say(text: str) -> str:
         return text if unicode else text.translate(_ASCII).encode("ascii", "replace").decode()

@@ -34,16 +34,11 @@ def _cell(cell: Cell) -> str:
 
 
 def _escape(text: str) -> str:
-    r"""Text that Markdown shows as it is.
-
-    >>> print(_escape("a_b|<c> & *d*"))
-    a\_b\|&lt;c> &amp; \*d\*
-    """
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def comma(table: Table) -> str:
-    """CSV: a header line, then one for each row, with what is known about it part by part; empty where there is no value."""
+    """CSV: a header line, then one for each row, with all digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     about = dict.fromkeys(name for line in table.lines for name in line.about)

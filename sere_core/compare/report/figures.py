@@ -45,7 +45,7 @@ FILL = 0.6
 
 
 def draw_bars(studio: Studio, summary: Summary, pair: str) -> Picture | None:
-    """Scores of every row in one pair: bars, their intervals, each seed, and chance; None if the pair has no run."""
+    """Scores of every row in one pair, with intervals, seeds and chance."""
     found = [(row, row.pairs[pair]) for row in summary.rows if pair in row.pairs]
     if not found:
         return None
@@ -97,7 +97,7 @@ def pooled(results: Results, row: str) -> tuple[tuple[str, ...], NDArray[np.int6
 
 
 def draw_confusion(studio: Studio, results: Results, row: str) -> Picture | None:
-    """A row's counts over all folds, seeds and pairs, as shares of what was true; None if it has no run."""
+    """A row's counts over all runs, as shares of what was true."""
     classes, counts = pooled(results, row)
     if not counts.sum():
         return None
@@ -126,7 +126,7 @@ def draw_confusion(studio: Studio, results: Results, row: str) -> Picture | None
 
 
 def draw_critical(studio: Studio, ranking: Ranking, reference: str) -> Picture:
-    """Average ranks, best on top, with bars over rows whose ranks do not differ (after Demšar 2006, figure 1)."""
+    """Average ranks, with bars over rows that do not differ (after Demšar 2006, figure 1)."""
     count = len(ranking.rows)
 
     def paint(figure: Figure) -> None:
@@ -155,10 +155,7 @@ def draw_critical(studio: Studio, ranking: Ranking, reference: str) -> Picture:
 
 
 def history(records: Iterable[Path]) -> History:
-    """The curves of several runs of one row, "losses" and "diagnostics" by name; what cannot be read is left out.
-
-    The epochs of a recipe's stages stand one after the other; a stage that has no such term leaves a gap.
-    """
+    """ "losses" and "diagnostics" of several runs, by name; stages stand one after the other."""
     folds = [fold for record in records for fold in _folds(record)]
     length = max(map(len, folds), default=0)
     found: dict[str, dict[str, Curve]] = {"losses": {}, "diagnostics": {}}
@@ -183,7 +180,7 @@ def _folds(record: Path) -> list[list[dict[str, dict[str, float | None]]]]:
 
 
 def over_runs(curve: Curve, low: float = 10, high: float = 90) -> tuple[Floats, Floats, Floats]:
-    """The mean over runs and two percentiles, `[epochs]` each; an epoch without a value stays NaN."""
+    """The mean over runs and two percentiles, `[epochs]` each."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         ends = np.nanpercentile(curve, [low, high], axis=0)
@@ -200,7 +197,7 @@ def draw_losses(studio: Studio, row: str, curves: Mapping[str, Curve]) -> Pictur
 
 
 def draw_diagnostics(studio: Studio, row: str, whole: History, by_pair: Mapping[str, History]) -> list[Picture]:
-    """One panel for each diagnostic of a row, a line for each pair.  `name/part` share a panel, over all pairs."""
+    """A panel for each diagnostic, a line for each pair, or for each `part` of `name/part`."""
     panels: dict[str, dict[str, Curve]] = {}
     for name, curve in sorted(whole["diagnostics"].items(), key=lambda item: "/" in item[0]):
         lines = {pair: found["diagnostics"][name] for pair, found in by_pair.items() if name in found["diagnostics"]}
@@ -270,10 +267,7 @@ def sample(record: Path) -> Sample | None:
 
 
 def agreements(sample: Sample, classes: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """Share of the ten nearest neighbours with the same property, before and after training and by chance; no map between.
-
-    Properties are language, speaker and emotion, and the emotion of the utterances of each emotion.
-    """
+    """Share of the ten nearest neighbours with the same property, before and after training and by chance."""
     count = min(NEIGHBOURS, len(sample.emotion) - 1)
     before, after = (
         NearestNeighbors(n_neighbors=count).fit(points).kneighbors(return_distance=False) for points in (sample.initial, sample.trained)
@@ -292,7 +286,7 @@ def agreements(sample: Sample, classes: Sequence[str]) -> dict[str, tuple[float,
 
 
 def draw_maps(studio: Studio, title: str, sample: Sample, classes: Sequence[str]) -> list[Picture]:
-    """t-SNE maps before and after training side by side: a picture coloured by emotion, one by language, one by speaker."""
+    """t-SNE maps before and after training, by emotion, language and speaker."""
     maps = {"before training": flat(sample.initial), "after training": flat(sample.trained)}
     emotion = np.array(classes)[sample.emotion]
     colourings = {"emotion": emotion, "language": sample.language, "speaker": sample.speaker}

@@ -129,7 +129,7 @@ def verdict_table(summary: Summary) -> Table | None:
 
 
 def cluster_table(source: Source) -> Table | None:
-    """Does the scored target cluster by its true emotions, and are pseudo-labels right?  None where no record says."""
+    """Does the target cluster by its true emotions, and are pseudo-labels right?"""
     titles = {
         "knn_purity": "same emotion nearby",
         "purity_chance": "by chance",
@@ -181,7 +181,7 @@ def _history(results: Results, row: str, pair: str | None = None) -> History:
 
 
 def _mapped(studio: Studio, results: Results, row: str, pair: str) -> dict[str, object] | None:
-    """The maps of one row in one pair, of the first seed that has a record, and how neighbours agree."""
+    """The maps of one row in one pair, and how neighbours agree."""
     facts = next((results.runs[row, pair, seed] for seed in results.plan.seeds if (row, pair, seed) in results.runs), None)
     taken = sample(facts.path) if facts else None
     if facts is None or taken is None or taken.emotion.max() >= len(facts.classes):
@@ -195,7 +195,7 @@ def _mapped(studio: Studio, results: Results, row: str, pair: str) -> dict[str, 
 
 
 def given(folder: Path) -> list[Picture]:
-    """The maps of resonance in `folder`, each with the text beside it as its caption."""
+    """The maps of resonance, each with the text beside it as its caption."""
     found = []
     for text in sorted(folder.glob("resonance-*.txt")):
         caption = text.read_text(encoding="utf-8").strip()

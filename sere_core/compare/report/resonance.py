@@ -18,9 +18,9 @@ from sere_registry.files import write_atomically
 
 
 def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list[Path]:
-    """Draw `figures/resonance-PAIR.png` and `.svg` where they are missing: the reference row's field, first seed, last trained fold.
+    """Draw the reference row's field where it is missing, in the first `count` pairs: first seed, last trained fold.
 
-    The first labelled utterance of S_l meets the first scored one of T_e, by id, in the first `count` pairs; `say` gets why one is missing.
+    The first labelled utterance of S_l meets the first scored one of T_e, by id; `say` gets why one is missing.
     """
     plan, written = ComparePlan.read(folder), []
     for pair in plan.pairs[:count]:

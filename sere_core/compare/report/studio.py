@@ -47,7 +47,7 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the page: its name (of the files in `figures/`, and of the element), its markup, and what stands above it."""
+    """A figure of the page; its name is that of its files and of the element."""
 
     name: str
     markup: Markup
@@ -55,14 +55,14 @@ class Picture:
 
 
 class Studio:
-    """Draws pictures and writes each as PNG and SVG into a folder; `tell` gets the name of each when it begins."""
+    """Draws pictures and writes each as PNG and SVG into a folder."""
 
     def __init__(self, folder: Path, tell: Callable[[str], None] = lambda name: None) -> None:
         self.folder, self.tell = folder, tell
         self.drawn: set[str] = set()
 
     def draw(self, name: str, size: tuple[float, float], paint: Callable[[Figure], None], alt: str, caption: str = "") -> Picture:
-        """What `paint` draws on a new figure of that size in inches (96 CSS pixels each); `alt` says what it shows."""
+        """What `paint` draws on a figure of that size in inches; `alt` says what it shows."""
         name = slug(name)
         self.tell(name)
         self.drawn.add(name)
@@ -93,7 +93,7 @@ def short(name: str, most: int = 22) -> str:
 
 
 def inline(svg: str, name: str, alt: str) -> str:
-    """Markup for the page: its colours and font, ids that no other picture has, a width that gives way."""
+    """Markup with the page's colours, and ids that no other picture has."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r"<title>.*?</title>", "", svg, count=1, flags=re.DOTALL)  # it would pop up as a tooltip; the label says it already

@@ -102,7 +102,7 @@ def settings(results: Results) -> dict[str, str]:
 
 
 def counted(runs: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
-    """The lines of all runs, each once, the most frequent first, with the number of runs that have it."""
+    """Each line once, the most frequent first, with the number of runs that have it."""
     found = Counter(line for lines in runs for line in dict.fromkeys(lines))
     return sorted(found.items(), key=lambda item: (-item[1], item[0]))
 

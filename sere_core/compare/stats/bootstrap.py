@@ -36,7 +36,7 @@ How = Literal["speakers", "utterances", "speakers and utterances"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % bootstrap interval: its ends, what was resampled, and of how many speakers (or utterances)."""
+    """A 95 % bootstrap interval: its ends, what was resampled, and of how many."""
 
     low: float
     high: float
@@ -45,35 +45,23 @@ class Interval:
 
 
 def draw_speakers(speakers: int, replicates: int, seed: int, target: str) -> Array:
-    """How often each speaker was drawn: `[B, S]`, S draws with replacement in each of B replicates; a draw of `seed` and `target`.
-
-    >>> draw_speakers(4, 3, 0, "emovo").sum(axis=1)
-    array([4., 4., 4.])
-    """
+    """How often each speaker was drawn: `[B, S]`; `seed` and `target` name the draw."""
     generator = np.random.default_rng(derive(seed, "bootstrap", target))
     return generator.multinomial(speakers, np.full(speakers, 1 / speakers), size=replicates).astype(np.float64)
 
 
 def fold_mean_uar(weights: Array, by_speaker: NDArray[np.int64], folds: Sequence[int]) -> Array:
-    """The mean over folds of the UAR, in each replicate, of R runs that scored the same utterances in the same folds.
+    """The mean over folds of the UAR, in each replicate, of R runs that scored the same utterances (else ValueError).
 
     A class without utterances is left out of a fold's UAR, and a fold of whose speakers none was drawn out of the mean.
 
     Args:
         weights: `[B, S]`, how often each speaker counts.
-        by_speaker: `[R, S, C, C]`, counts, rows true, columns predicted; the true counts are the same for all R.
+        by_speaker: `[R, S, C, C]`, counts, rows true, columns predicted.
         folds: `[S]`, the fold that scored each speaker.
 
     Returns:
         `[B, R]` in [0, 1]; NaN where no speaker was drawn at all.
-
-    Raises:
-        ValueError: the runs did not score the same utterances.
-
-    >>> counts = np.array([[[[3, 1], [1, 1]], [[2, 0], [0, 4]]]])
-    >>> fold_mean_uar(np.array([[1.0, 1.0], [2.0, 0.0]]), counts, [0, 1])
-    array([[0.8125],
-           [0.625 ]])
     """
     support = by_speaker[0].sum(axis=-1).astype(np.float64)
     if not (by_speaker.sum(axis=-1) == support).all():
@@ -94,29 +82,18 @@ def fold_mean_uar(weights: Array, by_speaker: NDArray[np.int64], folds: Sequence
 def binomial_recalls(uniforms: Array, support: NDArray[np.int64], recall: Array) -> Array:
     """Recalls with utterances resampled within each true class: `[B, C]`, for corpora that do not know speakers.
 
-    Resampling n utterances of which a share r was right gives a binomial(n, r) number of hits; `uniforms` `[B, C]` in (0, 1) are
-    turned into it by inversion.  `support` and `recall` are `[C]`, with at least one utterance each.
+    `uniforms` `[B, C]` in (0, 1) become binomial numbers of hits by inversion; `support` and `recall` are `[C]`.
     """
     found: Array = binom.ppf(uniforms, support, recall) / support
     return found
 
 
 def expanded_percentile(parts: Sequence[Array], clusters: Sequence[int]) -> tuple[float, float] | None:
-    """The interval of a statistic that is a sum of parts, one for each independently resampled corpus.
+    """Both ends of the interval of a sum of `parts`, `[B]` for each corpus, resampled from `clusters` speakers (or utterances).
 
-    Plain percentiles are too narrow for few clusters: the quantiles are taken at Phi(-sqrt(n / (n - 1)) t_{n-1, alpha/2}) (T. C.
-    Hesterberg, The American Statistician 69, 2015, there for one sample).  With several corpora the inflation is that of the
-    variances' sum and the degrees of freedom are Welch and Satterthwaite's.  docs/comparison.md has the measured coverage.
-
-    Args:
-        parts: T arrays `[B]`; the statistic is their sum.
-        clusters: `[T]`, how many speakers (or utterances) each was resampled from.
-
-    Returns:
-        Both ends; None if a corpus has a single cluster.
-
-    Raises:
-        ValueError: no parts.
+    Plain percentiles are too narrow for few clusters: the quantiles are taken at Phi(-sqrt(n / (n - 1)) t_{n-1, alpha/2})
+    (T. C. Hesterberg, The American Statistician 69, 2015).  With several corpora the inflation is that of the variances' sum and the
+    degrees of freedom are Welch and Satterthwaite's.  None if a corpus has a single cluster; ValueError without parts.
     """
     if not parts or len(parts) != len(clusters):
         raise ValueError("one array for each corpus, and at least one")
@@ -136,18 +113,14 @@ def expanded_percentile(parts: Sequence[Array], clusters: Sequence[int]) -> tupl
 
 
 def sides(pair: str) -> tuple[str, str]:
-    """The source and target corpus that a pair's name tells, "" where it does not.
-
-    >>> sides("emodb>emovo"), sides("the first")
-    (('emodb', 'emovo'), ('', ''))
-    """
+    """The source and target corpus that a pair's name tells, "" where it does not."""
     source, arrow, target = (part.strip() for part in pair.partition(">"))
     return (source, target) if arrow else ("", "")
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """Replicates of one row in one pair, resampled from `clusters` units of `target`: speakers, or else utterances."""
+    """Replicates of one row in one pair."""
 
     values: Array
     target: str
@@ -176,7 +149,7 @@ class Replicates:
                 self._resample(target, places)
 
     def interval(self, row: str, places: Places) -> Interval | None:
-        """Of the mean over pairs of the mean over seeds, all of which have a record; None where a target has a single speaker."""
+        """Of the mean over pairs of the mean over seeds; None for a single speaker."""
         return _interval([self._cell(row, pair, seeds) for pair, seeds in places.items()])
 
     def difference(self, row: str, reference: str, places: Places) -> Interval | None:

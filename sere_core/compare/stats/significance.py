@@ -1,11 +1,8 @@
-"""Paired tests between two rows, and ranks of all; the tests are over units of runs that share something and so are flipped together.
+"""Paired tests between two rows, and ranks of all.
 
-draw   source corpus and seed: such runs are trained on the same shots.  Tests whether rows differ on these pairs and test speakers.
-pair   means over seeds, pairs as a sample of pairs: the only unit that speaks about other languages; n is small.
-
-Not accounted for: runs of one target and seed share their folds, and a row that does not depend on the source (a ceiling) has
-the same run in every pair of a target.  The tests are about the mean over pairs of the mean over seeds; test speakers are
-resampled by the bootstrap alone.
+Runs that share something are put together into a unit and flipped together.  `draw`, source corpus and seed: such runs are trained
+on the same shots.  `pair`, means over seeds: the only unit that speaks about other languages.  Not accounted for: runs of one target
+and seed share their folds, and a ceiling has the same run in every pair of a target.
 """
 
 from __future__ import annotations
@@ -67,10 +64,6 @@ def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[H
 
     Raises:
         ValueError: no differences, different lengths, or a difference that is not finite.
-
-    >>> found = paired([0.02, 0.01, 0.03, 0.02, 0.01, 0.04], ["a"] * 6, range(6))
-    >>> round(found.difference, 4), found.p, found.p == found.p_least, (found.wins, found.ties, found.losses)
-    (0.0217, 0.03125, True, (6, 0, 0))
     """
     values = np.asarray(differences, dtype=np.float64)
     if not len(values) or not len(values) == len(pairs) == len(units) or not np.isfinite(values).all():
@@ -102,13 +95,9 @@ def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[H
 
 
 def sign_flip(values: Array) -> float:
-    """The two-sided p of the mean under random signs: the share of sign patterns whose |sum| is at least the observed.
+    """The two-sided p of the mean under random signs (R. A. Fisher, The Design of Experiments, 1935, section 21).
 
-    Null hypothesis: each value is as likely as its negative, independently (R. A. Fisher, The Design of Experiments, 1935,
-    section 21).  All 2^n patterns for up to 20 values that are not zero, else `FLIPS` random ones and the observed one.
-
-    >>> sign_flip(np.array([1.0, 2.0, 3.0])), sign_flip(np.zeros(5))
-    (0.25, 1.0)
+    All 2^n patterns for up to 20 values that are not zero, else `FLIPS` random ones and the observed one.
     """
     sizes = np.sort(np.abs(values[values != 0]))  # the distribution under the null knows no signs and no order
     if not len(sizes):
@@ -129,13 +118,9 @@ def least(units: int) -> float:
 
 
 def wilcoxon(values: Array) -> tuple[float, float]:
-    """The two-sided p of the signed-rank test without zeros (F. Wilcoxon, Biometrics Bulletin 1, 1945), and (W+ - W-) / (W+ + W-).
+    """The two-sided p of the signed-rank test without zeros (F. Wilcoxon, 1945), and the rank-biserial (W+ - W-) / (W+ + W-).
 
-    Sizes that differ by rounding alone are equal.  Up to `MOST_EXACT` values the p is exact, with ties too: the sign-flip test of
-    the signed ranks.
-
-    >>> wilcoxon(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
-    (0.03125, 1.0)
+    Sizes that differ by rounding alone are equal.  Up to `MOST_EXACT` values the p is exact, also with ties.
     """
     kept = values[values != 0]
     if not len(kept):
@@ -147,16 +132,9 @@ def wilcoxon(values: Array) -> tuple[float, float]:
 
 
 def holm(values: Sequence[float]) -> tuple[float, ...]:
-    """Holm's step-down adjusted p-values, in the order given (Scandinavian Journal of Statistics 6, 1979).
+    """Holm's step-down adjusted p-values, in the order given (Scandinavian Journal of Statistics 6, 1979); ValueError outside of [0, 1].
 
-    The k-th smallest of m is multiplied by m - k + 1, made monotone, and cut at 1; nothing is assumed about how the tests depend
-    on each other.
-
-    Raises:
-        ValueError: a value outside of [0, 1].
-
-    >>> holm([0.01, 0.04, 0.03])
-    (0.03, 0.06, 0.06)
+    The k-th smallest of m is multiplied by m - k + 1, made monotone, and cut at 1.
     """
     if not all(0 <= value <= 1 for value in values):
         raise ValueError("p-values lie in [0, 1]")
@@ -172,13 +150,7 @@ def smallest_detectable(std: float | None, n: int, alpha: float, power: float = 
 
     Solves  P(|T'| > t_{n-1, 1-alpha/2}) = power,  T' noncentral t with noncentrality delta sqrt(n) / std,  for delta (J. Cohen,
     Statistical Power Analysis, 1988, chapter 2); the square of a noncentral t is a noncentral F.  It stands in for the sign-flip
-    test and takes the observed deviation for the true one.
-
-    Returns:
-        The difference, in the unit of `std`; None for n < 2, for a deviation of zero, and where no p can be below alpha.
-
-    >>> round(smallest_detectable(0.02, 30, 0.05), 4), smallest_detectable(0.02, 5, 0.05)
-    (0.0106, None)
+    test.  None for n < 2, for a deviation of zero, and where no p can be below alpha.
     """
     if std is None or std <= 0 or n < 2 or 2.0 ** (1 - n) >= alpha:
         return None
@@ -188,13 +160,12 @@ def smallest_detectable(std: float | None, n: int, alpha: float, power: float = 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Average ranks over pairs, the best first, without ceilings: the data of a critical-difference diagram.
+    """Average ranks over pairs (`blocks`), the best first, without ceilings.
 
     Args:
-        blocks: the pairs that were ranked, each by the mean over the seeds that all `rows` share.
         friedman_p: Friedman's test that all rows are alike; None with fewer than three rows or two blocks.
         critical: Nemenyi's critical difference of average ranks at `ALPHA`.
-        groups: maximal sets of neighbours in `rows` that differ by less than `critical`: the bars of the diagram.
+        groups: maximal sets of neighbours in `rows` that differ by less than `critical`.
     """
 
     rows: tuple[str, ...]
@@ -207,17 +178,10 @@ class Ranking:
 
 
 def rank_rows(scores: NDArray[np.float64], rows: Sequence[str], blocks: Sequence[str], left_out: Sequence[str] = ()) -> Ranking:
-    """Rank k rows within each of N blocks (pairs) and average the ranks; 1 is best, equal scores share the mean of their ranks.
+    """Rank k rows within each of N blocks (pairs) and average the ranks; `scores` are `[k, N]` and finite, else ValueError.
 
     Nemenyi's critical difference is  q_alpha sqrt(k (k + 1) / (6 N)),  q_alpha the quantile of the studentised range for k groups
     and infinite degrees of freedom over sqrt(2) (J. Demsar, JMLR 7, 2006, section 3.2.2).
-
-    Raises:
-        ValueError: scores that are not finite `[k, N]` of the rows and blocks, k at least 2.
-
-    >>> found = rank_rows(np.array([[0.5, 0.6], [0.7, 0.8], [0.7, 0.4]]), ["a", "b", "c"], ["de>it", "it>de"])
-    >>> found.rows, found.average, round(found.critical, 3)
-    (('b', 'c', 'a'), (1.25, 2.25, 2.5), 2.344)
     """
     k, n = scores.shape
     if k < 2 or n < 1 or k != len(rows) or n != len(blocks) or not np.isfinite(scores).all():
@@ -234,7 +198,7 @@ def rank_rows(scores: NDArray[np.float64], rows: Sequence[str], blocks: Sequence
 
 
 def _groups(names: Sequence[str], ranks: Sequence[float], critical: float) -> tuple[tuple[str, ...], ...]:
-    """Maximal runs of at least two neighbours whose ends are closer than the critical difference."""
+    """Maximal runs of neighbours whose ends are closer than the critical difference."""
     groups: list[tuple[int, int]] = []
     for start in range(len(ranks)):
         end = max(i for i in range(start, len(ranks)) if ranks[i] - ranks[start] < critical or i == start)

@@ -39,10 +39,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True)
 class PairSummary:
-    """One row in one pair, over the seeds that have a record; recall by class and UAR by gender are of the summed folds.
-
-    Measures are further scores, means over folds and seeds.
-    """
+    """One row in one pair, over the seeds that have a record; measures are further scores, means over folds and seeds."""
 
     uar: Spread
     by_seed: Mapping[int, float]
@@ -104,7 +101,7 @@ class Verdict(Paired):
 
 @dataclass(frozen=True)
 class Summary:
-    """Rows and verdicts (on all but the reference) in the order of the plan; ranking, chance by pair, and notes for below a table."""
+    """Rows and verdicts on all but the reference, in the order of the plan."""
 
     reference: str
     rows: tuple[RowSummary, ...]
@@ -121,7 +118,7 @@ class Summary:
 
 
 def summarise(results: Results) -> Summary:
-    """Everything there is to say about a comparison, from the runs that are there, in whatever order they come."""
+    """Everything there is to say, from the runs that are there."""
     replicates = Replicates(results)
     ranking = _ranking(results)
     ranks = dict(zip(ranking.rows, ranking.average, strict=True)) if ranking else {}
@@ -137,7 +134,7 @@ def summarise(results: Results) -> Summary:
 
 
 def shared(results: Results, *rows: str) -> dict[str, tuple[int, ...]]:
-    """pair -> the seeds that have a record of every one of `rows`; pairs without any are left out."""
+    """pair -> the seeds that have a record of every one of `rows`."""
     plan, runs = results.plan, results.runs
     found = {pair: tuple(seed for seed in plan.seeds if all((row, pair, seed) in runs for row in rows)) for pair in plan.pairs}
     return {pair: seeds for pair, seeds in found.items() if seeds}
@@ -187,7 +184,7 @@ def _recall(run: RunFacts) -> dict[str, float]:
 
 
 def gender_uar(run: RunFacts) -> dict[str, float]:
-    """UAR of the utterances of each gender's speakers, over the summed folds; empty where genders are unknown."""
+    """UAR by the speakers' gender, over the summed folds."""
     genders = np.array(run.genders)
     known = [gender for gender in ("female", "male") if gender in run.genders]
     return {gender: float(uar(run.by_speaker[genders == gender].sum(axis=0))) for gender in known}
@@ -260,7 +257,7 @@ def _shown(difference: float | None, p: float, interval: Interval | None) -> Sho
 
 
 def notes(summary: Summary) -> tuple[str, ...]:
-    """Sentences for below the table: what its numbers mean and do not cover; only what holds for this summary."""
+    """Sentences for below the table: what its numbers mean and do not cover."""
     lines = [
         "UAR is the mean over folds; ± is the standard deviation over seeds (n - 1), of single runs and not of their mean; "
         "a row's mean weighs every pair the same.",
