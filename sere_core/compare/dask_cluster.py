@@ -1,7 +1,6 @@
 """Jobs on many machines: an executor over a Dask cluster that is there already, named by the address of its scheduler.
 
-Each slot of a worker runs one job at a time in a process of its own, which dies with the worker and holds the lock of the run's folder:
-where it ends, another worker may go on.
+Each slot of a worker runs one job at a time in a process of its own, which dies with the worker.
 """
 
 from __future__ import annotations
@@ -52,11 +51,8 @@ _LOCK = threading.Lock()
 class DaskCluster:
     """The workers of a Dask scheduler ("tcp://host:8786"), one job at a time in each of their slots.
 
-    All machines share the folder, whose locks keep two workers from running one job, and have what the runs are made of (`needs`).
-
-    Raises:
-        SereError: P108 without Dask, X707 if the scheduler does not answer or has no workers, X708 for every way in which a worker
-            is not like this machine.
+    All machines share the folder, whose locks keep two workers from one job.  P108 without Dask, X707 without scheduler or workers, X708
+    for every way in which a worker is not like this machine.
     """
 
     def __init__(self, address: str, folder: Path, needs: Needs) -> None:

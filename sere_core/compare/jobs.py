@@ -1,6 +1,6 @@
 """One job: run its config, and leave a finished record or the line of why there is none; and the processes that run many.
 
-`python -m sere_core.compare.jobs FOLDER` is such a process: names of jobs on standard input, their outcomes as JSON on standard output.
+`python -m sere_core.compare.jobs FOLDER` takes names of jobs on standard input and prints their outcomes as JSON.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ def run_all(
 
 def _serve(folder: Path) -> None:
     """Run the jobs named on standard input; die with the process that names them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one stops the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
     outcomes = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a plugin prints is no outcome
     jobs: queue.Queue[str] = queue.Queue()

@@ -1,4 +1,4 @@
-"""From a comparison file to its plan: rows and pairs, and every job's complete config, checked before the first one starts."""
+"""From a comparison file to its plan: rows, pairs, and every job's complete config, checked."""
 
 from __future__ import annotations
 
@@ -44,10 +44,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Overlay:
-    """One row before it meets a pair: what is laid over the base, then the values of its axes, and the paths that both change.
-
-    `origin` is the name in `rows` that it was crossed from.
-    """
+    """One row before it meets a pair; `origin` is the name in `rows` that it was crossed from."""
 
     name: str
     role: Role
@@ -84,7 +81,7 @@ def laid(tree: Node, layer: Node) -> Node:
 def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overlay]:
     """Every row, in the order of the table; `tree` is the base with what is set for every run.
 
-    An axis passes over rows that do not have what it varies: a loss's parameter, in a row without that loss.
+    An axis passes over rows that lack what it varies: a loss's parameter, in a row without that loss.
     """
     comparison = request.comparison
     given = request.root.child("rows")
@@ -398,7 +395,7 @@ class Planner:
         plan = self._task(one)
         record = record_of(self.request.output, job)
         if plan is not None and is_done(self.request.output, job):
-            with noted(self.problems), contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # `read_results` checks the record
+            with noted(self.problems), contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 manifest = json.loads((record / "manifest.json").read_bytes())
                 plan.check_unchanged(manifest["digests"]["corpora"], record)
         return job

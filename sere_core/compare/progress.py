@@ -54,7 +54,7 @@ class JobProgress:
         counts = {"row": len(plan.rows), "pair": len(plan.pairs), "seed": len(plan.seeds)}
         axes = " x ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items())
         axes += "" if trials is None else f", {trials} trials each"
-        runs = f"{jobs} runs" if jobs == len(plan.jobs) else f"{len(plan.jobs)} places, {jobs} runs"  # ceilings may share theirs
+        runs = f"{jobs} runs" if jobs == len(plan.jobs) else f"{len(plan.jobs)} places, {jobs} runs"
         what = "comparison" if trials is None else "sweep"
         say(f"{what} {plan.name}: {axes} = {runs}; {jobs - self._total} there, {self._total} missing")
         table = grid("row", "role", "varies" if trials is None else "varies and searches", "runs")

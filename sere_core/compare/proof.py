@@ -1,6 +1,6 @@
 """Proof from records that the rows of a table differ in nothing but what they vary.
 
-Within each pair and seed, rows that do not vary a thing must agree in it.  Over all pairs and seeds, a row must be the same row.
+Within each pair and seed rows must agree in what they do not vary; over all of them, a row must be the same row.
 """
 
 from __future__ import annotations

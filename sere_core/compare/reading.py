@@ -1,4 +1,4 @@
-"""From the folder of a comparison to its results; a record is checked against its `done` before anything is taken from it."""
+"""From the folder of a comparison to its results; only records that match their `done` are used."""
 
 from __future__ import annotations
 
@@ -39,10 +39,8 @@ class RunFacts:
     Args:
         conditions, digests: flat; see `_conditions`.
         confusion: `[F, C, C]` by fold; rows true, columns predicted.
-        speakers: the S scored speakers, with `genders` and `speaker_folds` (the fold that scored each); empty where they are unknown.
-        by_speaker: `[S, C, C]`.
+        speakers: the S scored speakers, their `genders` and `speaker_folds`, and `by_speaker` `[S, C, C]`; empty where unknown.
         openings: how many target labels were opened, by opener.
-        peak_mib, parameters: the most memory that the process held, and how many numbers were trained; None if unknown.
         measures: what else is measured: WAR, macro F1, confidence, the config's metrics; means over folds.
         clustering: by fold, of the embeddings of the scored utterances; see `sere_core.score.metrics`.
     """

@@ -1,4 +1,4 @@
-"""A search over the rows of a comparison: settings drawn from the ranges that components declare, their jobs, and what is chosen."""
+"""A search over the rows of a comparison: settings drawn from declared ranges, their jobs, and the choice."""
 
 from __future__ import annotations
 

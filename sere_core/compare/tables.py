@@ -1,8 +1,7 @@
 """Tables of a comparison: what all of them have in common (`Source`), and a function for each shape.
 
-Table I of the paper has the shape of `main`, Table II that of `ablation`, Table III that of `encoders`.  The last two take from the
-rows' names what the rows are made of: `ours -dual` or `ours without dual` lacks a part, `floor +dual` adds one; `one>other` (or
-`one/other`) names the encoder of the unlabelled source and that of the target.
+`main`, `ablation` and `encoders` are the paper's Tables I to III.  Rows' names tell parts (`ours -dual`, `ours without dual`,
+`floor +dual`) and the encoders of the unlabelled source and of the target (`one>other`, `one/other`).
 """
 
 from __future__ import annotations
@@ -311,9 +310,9 @@ def main(source: Source) -> Table:
 
 
 def ablation(source: Source) -> Table:
-    """Rows by pairs, with a column that is on or off for each part, and the difference from the reference.
+    """Rows by pairs, with a column that is on or off for each part.
 
-    A part that a row does not name is on where rows take parts away, off where they add them and in floors; else nothing is known of it.
+    A part that a row does not name is on where rows take parts away, off where they add them and in floors.
     """
     parts = part_names([row.name for row in source.plan.rows])
     columns = (*(Column(plain(part), (plain(part),), "parts") for part in parts), *_pairs(source), _MEAN, _COUNT)

@@ -75,7 +75,7 @@ def flat(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float64]:
     if len(points) < 4 or not values.any():  # nothing to map: too few, or all at one place
         return np.pad(values[:, :2], ((0, 0), (0, max(0, 2 - values.shape[1]))))
     perplexity = min(30.0, (len(points) - 1) / 3)
-    with threadpool_limits(1):  # threads that wait for one another on a busy machine take ten times as long, and the sum's order matters
+    with threadpool_limits(1):  # waiting threads cost time, and a sum's order matters
         mapped = TSNE(init="pca", perplexity=perplexity, random_state=seed, max_iter=500).fit_transform(values)
     return np.asarray(mapped, dtype=np.float64)
 

@@ -34,9 +34,9 @@ STREAMS = ("labelled", "source", "target", "test")
 
 @dataclass(frozen=True)
 class Voice:
-    """One utterance: its samples `[N]` at 16 kHz, contours `[Tc]` with one value every `hop` seconds, and frames `[T]` in seconds.
+    """One utterance: samples `[N]` at 16 kHz, contours `[Tc]` every `hop` seconds, and frames `[T]` in seconds.
 
-    `strength` is e, `[T]`: what the field weighs, or, where it weighs none, the plain sum of |d|; None without dynamics.
+    `strength` `[T]` is what the field weighs, or else the sum of |d|; None without dynamics.
     """
 
     recording: Recording

@@ -20,7 +20,7 @@ from sere_core.picture.pair import Pair, Voice
 Floats = NDArray[np.floating]
 
 #: colours of a, of b, of secondary text, of lines beside it, and of R: dark is resonant, so that lines show on white
-COLOURS, GREY, PALE, MAP = ("#12657a", "#b4471f"), "#6b6b6b", "#c9c9c9", "magma_r"
+COLOURS, GREY, PALE, MAP, INK = ("#12657a", "#b4471f"), "#6b6b6b", "#c9c9c9", "magma_r", "#444444"
 _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -161,9 +161,8 @@ def _heat(figure: Figure, cell: SubplotSpec, pair: Pair, matches: NDArray[np.int
     grid = cell.subgridspec(2, 1, height_ratios=(1, 0.02), hspace=0.1)
     axes = figure.add_subplot(grid[0])
     image = axes.pcolormesh(pair.b.times, pair.a.times, pair.resonance, cmap=MAP, norm=norm, shading="nearest", rasterized=True)
-    for (i, j), size, fill, edge in ((matches.T, 3.2, "white", "#444444"), (drawn.T, 4.2, "#35e0c8", "#0b3b35")):
-        width = 0.5 if fill == "white" else 0.6
-        axes.plot(pair.b.times[j], pair.a.times[i], "o", markersize=size, color=fill, markeredgecolor=edge, markeredgewidth=width)
+    for (i, j), size, fill in ((matches.T, 3.2, "white"), (drawn.T, 4.2, "#35e0c8")):
+        axes.plot(pair.b.times[j], pair.a.times[i], "o", markersize=size, color=fill, markeredgecolor=INK, markeredgewidth=0.5)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g} s")
         axis.set_major_locator(MaxNLocator(6))

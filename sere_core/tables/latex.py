@@ -1,7 +1,6 @@
 """A table in LaTeX: booktabs, best in bold, second underlined, arrows at means that differ from the reference.
 
-It goes through pdflatex with the fonts that every installation has (T1), whatever a row is called: what LaTeX reads as a command is
-escaped, and what its fonts lack is spelled.
+It compiles with pdflatex and T1 fonts, whatever a row is called: commands are escaped, and signs that the fonts lack are spelled.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ from sere_core.tables.model import Cell, Column, Table
 
 _ARROWS = {"better": r"\,$\uparrow$", "worse": r"\,$\downarrow$", "": ""}
 
-#: signs that stand beside each other in small print on a line of a usual page; what is wider is broken between groups of columns
+#: signs in small print on a line of a usual page
 _LINE = 100
-#: the smallest page that is reckoned with, `article` on letter paper: points of its height, signs in a line of the caption and of the
-#: notes with the points that it takes, and what stands between these parts
+#: of the smallest page: points of its height, and signs in a line of caption and notes with its points
 _PAGE, _CAPTION, _NOTES, _SPACE = 550, (75, 12), (95, 8), 40
 #: the smallest share of a page's height that columns are squeezed into
 _LEAST = 0.3
@@ -113,12 +111,9 @@ _GREEK = (
     "σ sigma τ tau υ upsilon φ varphi χ chi ψ psi ω omega Γ Gamma Δ Delta Θ Theta Λ Lambda Ξ Xi Π Pi Σ Sigma Υ Upsilon Φ Phi Ψ Psi Ω Omega"
 )
 _NAMED = dict(re.findall(r"(\S) (\S+)", _GREEK)) | {
-    "→": "to", "←": "leftarrow", "↔": "leftrightarrow", "⇒": "Rightarrow", "⇐": "Leftarrow", "⇔": "Leftrightarrow", "↑": "uparrow",
-    "↓": "downarrow", "±": "pm", "∓": "mp", "×": "times", "÷": "div", "·": "cdot", "⋅": "cdot", "∗": "ast", "∘": "circ", "≤": "leq",
-    "≥": "geq", "≠": "neq", "≈": "approx", "≡": "equiv", "∼": "sim", "∝": "propto", "≪": "ll", "≫": "gg", "∈": "in", "∉": "notin",
-    "⊂": "subset", "⊆": "subseteq", "∪": "cup", "∩": "cap", "∅": "emptyset", "∀": "forall", "∃": "exists", "∇": "nabla", "∂": "partial",
-    "∞": "infty", "∑": "sum", "∏": "prod", "∫": "int", "√": "surd", "∥": "parallel", "⊥": "perp", "⊕": "oplus", "⊗": "otimes",
-    "ℓ": "ell", "ϕ": "phi", "ϵ": "epsilon", "ϑ": "vartheta", "µ": "mu",
+    "→": "to", "←": "leftarrow", "↑": "uparrow", "↓": "downarrow", "±": "pm", "×": "times", "·": "cdot", "≤": "leq", "≥": "geq",
+    "≠": "neq", "≈": "approx", "∼": "sim", "∈": "in", "∪": "cup", "∩": "cap", "∅": "emptyset", "∇": "nabla", "∂": "partial",
+    "∞": "infty", "∑": "sum", "√": "surd", "∥": "parallel", "⊥": "perp", "⊕": "oplus", "⊗": "otimes", "ℓ": "ell", "µ": "mu",
 }  # fmt: skip
 #: capitals that are Latin ones to the eye
 _LOOKALIKES = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧο", "ABEZHIKMNOPTXo", strict=True))

@@ -88,10 +88,9 @@ class Table:
         return any(line.cells[place].text for place in places[self.stub :])
 
     def blocks(self, widths: Sequence[int], room: int, split: bool = True) -> list[list[int]]:
-        """The places of the columns in blocks below each other, each after the stub.
+        """The places of the columns in blocks below each other, each after the stub, on lines of `room` beside it.
 
-        A group of columns goes on where it fits and else begins a new block; with `split` one that is wider than a block is broken.
-        `widths` are with the space beside a column, `room` is that of a line beside its stub.
+        A group of columns that does not fit begins a new block; with `split` one that is wider than a block is broken.
         """
         found: list[list[int]] = [[]]
         for _, group in groupby(range(self.stub, len(self.columns)), lambda place: self.columns[place].group):
@@ -115,7 +114,7 @@ def plain(text: str) -> str:
 
 
 def rank(lines: Sequence[Line], columns: Sequence[Column]) -> tuple[Line, ...]:
-    """The lines with best and second of every ranked column marked, among two methods or more, as the table shows the values.
+    """The lines with best and second of every ranked column marked, among two methods or more, as values are shown.
 
     A cell with `more` or in parentheses is of other runs than its neighbours and does not compete.
     """

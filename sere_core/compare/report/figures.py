@@ -241,9 +241,9 @@ def _panel(
 
 @dataclass(frozen=True)
 class Sample:
-    """The network's view of N utterances before and after training (`[N, D]`); see `sere_core.train.picture`.
+    """N utterances before and after training (`[N, D]`); see `sere_core.train.picture`.
 
-    Streams are "labelled", "source" and "test"; `emotion` is the place of the class that was labelled or, for the others, predicted.
+    Streams are "labelled", "source" and "test"; `emotion` is the place of the class that was labelled or predicted.
     """
 
     initial: Floats

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -199,7 +198,8 @@ def given(folder: Path) -> list[Picture]:
     found = []
     for text in sorted(folder.glob("resonance-*.txt")):
         caption = text.read_text(encoding="utf-8").strip()
-        path = min(text.with_suffix(".svg"), text.with_suffix(".png"), key=lambda each: each.stat().st_size if each.exists() else math.inf)
+        forms = [path for path in (text.with_suffix(suffix) for suffix in KINDS) if path.exists()]
+        path = min(forms, key=lambda each: each.stat().st_size)
         url = f"data:image/{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
         image = Markup('<img src="{}" alt="Resonance map: {}">').format(url, caption)
         found.append(Picture(text.stem, image, caption))

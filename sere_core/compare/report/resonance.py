@@ -1,4 +1,4 @@
-"""Resonance maps of a comparison's reference row, one for each of a few pairs; unlike the rest of a report they need the audio."""
+"""Resonance maps of a comparison's reference row; unlike the rest of a report they need the audio."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Studio:
         self.drawn.add(name)
         path = self.folder / f"{name}.svg"
         with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing")  # the SVG has the text; only the PNG lacks the sign
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
             warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
             figure = Figure(figsize=size, layout="constrained")
             paint(figure)
@@ -96,7 +96,7 @@ def inline(svg: str, name: str, alt: str) -> str:
     """Markup with the page's colours, and ids that no other picture has."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r"<title>.*?</title>", "", svg, count=1, flags=re.DOTALL)  # it would pop up as a tooltip; the label says it already
+    svg = re.sub(r"<title>.*?</title>", "", svg, count=1, flags=re.DOTALL)  # it would pop up as a tooltip
     head = f'<svg role="img" aria-label="{escape(alt)}" '
     svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', lambda found: f"{head}{found[1]}>", svg, count=1)
     svg = re.sub(r'\b(id="|xlink:href="#|href="#|url\(#)(?!data:)', lambda found: f"{found[1]}{name}.", svg)

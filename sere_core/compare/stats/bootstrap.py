@@ -1,8 +1,7 @@
 """The speaker-clustered bootstrap: intervals of a row's means and of differences between rows.
 
-Speakers are resampled, not utterances (A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
-One draw of speakers serves all seeds, rows and pairs with that target corpus, so differences are paired.  The intervals cover the
-choice of the test speakers, not that of shots, folds and initial weights: these show in the spread over seeds and the paired tests.
+Speakers are resampled, not utterances (Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8), in one draw
+for all seeds, rows and pairs of a target corpus.  Shots, folds and initial weights are not covered.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ REPLICATES = 2000
 #: differences of replicates no larger are rounding
 _ROUNDING = 1e-12
 
-#: what was resampled for an interval: test speakers; utterances (speakers unknown); speakers in some pairs and utterances in others
+#: what was resampled for an interval
 How = Literal["speakers", "utterances", "speakers and utterances"]
 
 
@@ -89,11 +88,11 @@ def binomial_recalls(uniforms: Array, support: NDArray[np.int64], recall: Array)
 
 
 def expanded_percentile(parts: Sequence[Array], clusters: Sequence[int]) -> tuple[float, float] | None:
-    """Both ends of the interval of a sum of `parts`, `[B]` for each corpus, resampled from `clusters` speakers (or utterances).
+    """Both ends of the interval of a sum of `parts`, `[B]` for each corpus, resampled from `clusters` speakers.
 
     Plain percentiles are too narrow for few clusters: the quantiles are taken at Phi(-sqrt(n / (n - 1)) t_{n-1, alpha/2})
-    (T. C. Hesterberg, The American Statistician 69, 2015).  With several corpora the inflation is that of the variances' sum and the
-    degrees of freedom are Welch and Satterthwaite's.  None if a corpus has a single cluster; ValueError without parts.
+    (T. C. Hesterberg, The American Statistician 69, 2015), with Welch and Satterthwaite's degrees of freedom for several corpora.
+    None if a corpus has a single cluster; ValueError without parts.
     """
     if not parts or len(parts) != len(clusters):
         raise ValueError("one array for each corpus, and at least one")
@@ -131,8 +130,7 @@ class _Cell:
 class Replicates:
     """Bootstrap replicates of every run of a comparison.
 
-    Where a run on a target corpus does not know its speakers, utterances are resampled within each class, from confusion counts summed
-    over folds: one draw for all seeds and pairs of a row, independent ones for two rows, so that differences have wider intervals.
+    Where speakers are unknown, utterances are resampled within each class: one draw for all seeds and pairs of a row.
     """
 
     def __init__(self, results: Results) -> None:

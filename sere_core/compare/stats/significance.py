@@ -1,8 +1,7 @@
 """Paired tests between two rows, and ranks of all.
 
-Runs that share something are put together into a unit and flipped together.  `draw`, source corpus and seed: such runs are trained
-on the same shots.  `pair`, means over seeds: the only unit that speaks about other languages.  Not accounted for: runs of one target
-and seed share their folds, and a ceiling has the same run in every pair of a target.
+Runs that share something are flipped together, as a unit.  `draw`, source corpus and seed: such runs are trained on the same shots.
+`pair`, means over seeds: the only unit that speaks about other languages.
 """
 
 from __future__ import annotations
@@ -58,12 +57,10 @@ class Paired:
 
 
 def paired(differences: Sequence[float], pairs: Sequence[str], units: Sequence[Hashable]) -> Paired:
-    """Compare two rows over the runs that both have; `differences` are row minus reference, each with its pair and its unit.
+    """Compare two rows over the runs that both have; `differences` are row minus reference.
 
-    Each pair weighs the same in the mean.  A unit's difference is what its runs contribute to that mean, times the number of units.
-
-    Raises:
-        ValueError: no differences, different lengths, or a difference that is not finite.
+    Each pair weighs the same in the mean; a unit's difference is what its runs contribute to it, times the number of units.
+    ValueError for no differences, different lengths, or a difference that is not finite.
     """
     values = np.asarray(differences, dtype=np.float64)
     if not len(values) or not len(values) == len(pairs) == len(units) or not np.isfinite(values).all():
@@ -118,7 +115,7 @@ def least(units: int) -> float:
 
 
 def wilcoxon(values: Array) -> tuple[float, float]:
-    """The two-sided p of the signed-rank test without zeros (F. Wilcoxon, 1945), and the rank-biserial (W+ - W-) / (W+ + W-).
+    """The two-sided p of the signed-rank test without zeros (F. Wilcoxon, 1945), and the rank-biserial correlation.
 
     Sizes that differ by rounding alone are equal.  Up to `MOST_EXACT` values the p is exact, also with ties.
     """
@@ -132,10 +129,7 @@ def wilcoxon(values: Array) -> tuple[float, float]:
 
 
 def holm(values: Sequence[float]) -> tuple[float, ...]:
-    """Holm's step-down adjusted p-values, in the order given (Scandinavian Journal of Statistics 6, 1979); ValueError outside of [0, 1].
-
-    The k-th smallest of m is multiplied by m - k + 1, made monotone, and cut at 1.
-    """
+    """Holm's step-down adjusted p-values (Scandinavian Journal of Statistics 6, 1979); ValueError outside of [0, 1]."""
     if not all(0 <= value <= 1 for value in values):
         raise ValueError("p-values lie in [0, 1]")
     adjusted, highest = [0.0] * len(values), 0.0

@@ -1,4 +1,4 @@
-"""Results -> Summary: every number that tables, figures and the report show, scores in [0, 1] and `None` (never NaN) for none."""
+"""Results -> Summary: every number that tables, figures and the report show; `None` (never NaN) for none."""
 
 from __future__ import annotations
 
