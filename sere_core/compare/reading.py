@@ -78,8 +78,7 @@ class Results:
     """A comparison's plan with its runs, or the line of why one is missing, by (row, pair, seed).
 
     Args:
-        allowed: differences between records that were allowed by name, as lines.
-        refused: all other differences, which forbid a table (T506).
+        allowed, refused: differences between records that were allowed by name, and that forbid a table (T506).
         config: the reference row's resolved config.
     """
 

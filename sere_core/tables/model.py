@@ -16,13 +16,11 @@ class Cell:
     """One cell.
 
     Args:
-        text: the value as it is shown, e.g. "48.6"; "-" where there is none.
-        spread: what follows ±.
-        more: what follows in small, e.g. "n=2".
-        standing: best or second among the methods of its column.
+        text: the value as it is shown; "-" where there is none.
+        spread, more: what follows ±, and what follows in small, e.g. "n=2".
         mark: is a difference from the reference shown?
         data: for CSV, a value for each of the column's `fields`.
-        below: lines for which only a page has room, below the value.
+        below: lines for which only a page has room.
     """
 
     text: str = ""
@@ -39,7 +37,6 @@ class Column:
     """One column.
 
     Args:
-        title: its head.
         fields: the names of its values in CSV.
         group: columns of one group stay side by side where a line is too long.
         text: words, to the left; numbers stand to the right.
@@ -63,10 +60,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """Sections of lines between two rules, named as its files are, with sentences for below.
-
-    The first `stub` columns name the line, and are repeated where the others are broken into blocks.
-    """
+    """Sections of lines between rules, with sentences for below; the first `stub` columns name the line, in each block."""
 
     name: str
     caption: str

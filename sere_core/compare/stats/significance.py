@@ -32,13 +32,10 @@ class Paired:
     """The outcome of comparing two rows; the defaults are of rows that share no run.
 
     Args:
-        difference: mean over pairs of the mean over runs; None without runs.
-        p, p_wilcoxon: two-sided, of the sign-flip and the signed-rank test over units.
-        p_least: the smallest `p` that so many units can give.
-        std: of the units' differences, with n - 1; None below two units.
-        effect: Cohen's d_z, difference / std; None where there is no std, or none but zero.
-        rank_biserial: of the units, in [-1, 1] (D. S. Kerby, The Simple Difference Formula, 2014); 0 without differences.
-        n, units, pairs: how many runs, units and pairs; `wins`, `ties` and `losses` are among runs.
+        difference: mean over pairs of the mean over runs.
+        p, p_wilcoxon: two-sided, of the sign-flip and the signed-rank test over units; `p_least` is the smallest possible `p`.
+        std, effect: of the units' differences, with n - 1, and Cohen's d_z.
+        n, units, pairs: how many; `wins`, `ties` and `losses` are among runs.
     """
 
     difference: float | None = None

@@ -52,10 +52,7 @@ class PairSummary:
 
 @dataclass(frozen=True)
 class RowSummary:
-    """One row, over the pairs with any record: mean and interval are of means over seeds, costs medians over runs.
-
-    The rank is the average over pairs, None if it is not ranked.  Missing is each (pair, seed) without a record.
-    """
+    """One row: mean and interval of means over seeds, costs as medians over runs, the average rank over pairs."""
 
     row: str
     role: str
@@ -82,11 +79,9 @@ class Verdict(Paired):
     """A row against the reference, over the (pair, seed) that have a record of both; the tests' units are draws.
 
     Args:
-        interval: of the difference, paired.
-        p_holm: p after Holm's correction over all rows of the comparison.
         p_pairs: the permutation test over pair means; uncorrected.
         smallest_detectable: the smallest mean difference that so many units show with 80 % power.
-        missing: (pair, seed) of the plan left out, for lack of a record of the row or of the reference.
+        missing: (pair, seed) of the plan left out, for lack of a record of either.
     """
 
     row: str
