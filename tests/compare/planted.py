@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from sere_registry import ComponentSpec, Params, Stage, param
-from sere_registry.hookspecs import hookimpl
 
 
 class PlantedParams(Params):
@@ -60,16 +59,4 @@ def widened(vectors: Tensor) -> Tensor:
 NOISE = 5.0
 
 
-class Failing:
-    """A hook that fails at the first step."""
-
-    def __init__(self, params: Any, context: Any) -> None:
-        pass
-
-    @hookimpl
-    def sere_step_end(self) -> None:
-        raise ValueError("planted")
-
-
 METHOD = ComponentSpec(kind="method", name="planted", factory=f"{__name__}:Planted", params=PlantedParams, summary="a planted effect")
-FAIL = ComponentSpec(kind="hook", name="fail", factory=f"{__name__}:Failing", summary="fails at the first step")

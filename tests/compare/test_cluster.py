@@ -258,15 +258,7 @@ def test_without_the_package_the_hint_is_printed(home: Path, capsys: pytest.Capt
     assert "[C305] --jobs is of this machine" in capsys.readouterr().err
 
 
-def test_a_folder_is_shared_where_its_lock_is_seen(tmp_path: Path) -> None:
-    lock = FolderLock(tmp_path / "trial")
-    assert lock_state(str(tmp_path / "trial")) == "locked"
-    lock.release()
-    assert lock_state(str(tmp_path / "trial")) == "free", "as on a file system whose locks do not reach other machines"
-    assert lock_state(str(tmp_path / "other")) == "missing"
-
-
-def test_a_worker_that_joins_late_runs_nothing_unless_it_is_alike(home: Path) -> None:
+def test_what_a_worker_lacks_is_named_and_one_that_joins_late_runs_nothing_unless_it_is_alike(home: Path) -> None:
     plan, folder = made(COMPARISON)
     needs = Needs(("sere_core",))
     wanted = {**facts(needs), "the version of torch": "1.0"}
@@ -274,12 +266,15 @@ def test_a_worker_that_joins_late_runs_nothing_unless_it_is_alike(home: Path) ->
     assert (outcome.state, outcome.code) == ("failed", "X708") and "the version of torch is 1.0 here" in outcome.line
     assert not record_of(folder, plan.jobs[0].job).exists()
 
-
-def test_a_file_or_folder_that_a_worker_lacks_is_named(tmp_path: Path) -> None:
-    (tmp_path / "part.py").write_text("A = 1\n")
-    needs = Needs((), (str(tmp_path / "part.py"),), (str(tmp_path),))
-    here = facts(needs)
-    there = {**here, f"the file {tmp_path / 'part.py'}": "0123456789abcdef", f"the data {tmp_path}": "missing"}
+    (home / "part.py").write_text("A = 1\n")
+    here = facts(Needs((), (str(home / "part.py"),), (str(home),)))
+    there = {**here, f"the file {home / 'part.py'}": "0123456789abcdef", f"the data {home}": "missing"}
     first, second = differences(here, {"tcp://a": there, "tcp://b": here, "tcp://c": there})
     assert first.message.endswith(", 0123456789abcdef on tcp://a and 1 more") and "whole path" in first.hint
-    assert second.message == f"the data {tmp_path} is there here, missing on tcp://a and 1 more" and "mount the corpora" in second.hint
+    assert second.message == f"the data {home} is there here, missing on tcp://a and 1 more" and "mount the corpora" in second.hint
+
+    lock = FolderLock(home / "trial")
+    assert lock_state(str(home / "trial")) == "locked"
+    lock.release()
+    assert lock_state(str(home / "trial")) == "free", "as on a file system whose locks do not reach other machines"
+    assert lock_state(str(home / "other")) == "missing"

@@ -10,7 +10,7 @@ from tests.compare.made_up import make_comparison
 from tests.compare.tiny import COMPARISON, made
 
 
-def test_the_reference_rows_field_is_drawn_once(home: Path) -> None:
+def test_the_reference_rows_field_is_drawn_once_and_what_cannot_be_drawn_is_said(home: Path) -> None:
     plan, folder = made(COMPARISON)
     ours = next(job.job for job in plan.jobs if job.row == "ours")
     said: list[str] = []
@@ -21,10 +21,6 @@ def test_the_reference_rows_field_is_drawn_once(home: Path) -> None:
     assert vector == path.with_suffix(".svg") and "<svg " in vector.read_text()
     assert path.with_suffix(".txt").read_text().startswith("ours, xa>xb: ")
     assert draw_resonance(folder, 2, said.append) == [] and said == [], "it is there already"
-
-
-def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
-    make_comparison(tmp_path / "made-up", ("ours", "other"), ("aa>bb", "bb>aa"), (0,), reference="ours")
-    said: list[str] = []
-    assert draw_resonance(tmp_path / "made-up", 1, said.append) == []
+    make_comparison(home / "made-up", ("ours", "other"), ("aa>bb", "bb>aa"), (0,), reference="ours")
+    assert draw_resonance(home / "made-up", 1, said.append) == []
     assert len(said) == 1 and said[0].startswith("no resonance map of aa>bb: ")
