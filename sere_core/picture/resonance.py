@@ -115,7 +115,7 @@ def _strip(axes: Axes, strip: Strip, pair: Pair, side: int, span: float) -> None
     low, high = (float(np.nanmin(pooled)), float(np.nanmax(pooled))) if np.isfinite(pooled).any() else (1.0, 2.0)
     if strip is PITCH:
         axes.set(ylim=(low / 1.1, high * 1.1), yscale="log")
-        axes.yaxis.set_minor_locator(MaxNLocator(1))
+        axes.minorticks_off()
     else:
         room = 0.08 * (high - low) or 1.0
         axes.set(ylim=(low - room, high + room))
