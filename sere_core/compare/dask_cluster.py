@@ -159,7 +159,7 @@ class DaskCluster:
         outcome: Outcome = future.result()
         if outcome.state == "done" and not _appears(folder, job):
             what = f"a worker has finished this job, but its record is not in {record_of(folder, job)}"
-            return failed(folder, job, Problem("X708", what, "all machines need one shared folder"), seconds=outcome.seconds)
+            return failed(folder, job, Problem("X708", what, "all machines need one shared folder"))
         return outcome
 
 

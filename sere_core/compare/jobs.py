@@ -40,14 +40,13 @@ class Outcome:
 
     job: str
     state: State
-    seconds: float = 0.0
     code: str = ""
     line: str = ""
 
 
 def run_job(folder: Path, job: str) -> Outcome:
     """Run a job, or resume it; an error is an outcome too."""
-    started, failure = time.perf_counter(), failure_file(folder, job)
+    failure = failure_file(folder, job)
     if not is_done(folder, job) and at_work(record_of(folder, job)):
         return Outcome(job, "elsewhere")
     try:
@@ -59,14 +58,14 @@ def run_job(folder: Path, job: str) -> Outcome:
             return Outcome(job, "elsewhere")
         problem = replace(first, message=first.message + (f" (and {count - 1} more)" if count > 1 else ""))
         trace = "".join(traceback.format_exception(cause)) if count > 1 or cause.__cause__ else ""
-        return failed(folder, job, problem, trace, time.perf_counter() - started)
+        return failed(folder, job, problem, trace)
     except Exception as cause:  # a bug, of a plugin or of the engine: the other jobs go on
         what = f"{type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
         problem = Problem("T507", what, f"its traceback: {failure.with_suffix('.txt')}")
-        return failed(folder, job, problem, "".join(traceback.format_exception(cause)), time.perf_counter() - started)
+        return failed(folder, job, problem, "".join(traceback.format_exception(cause)))
     for path in (failure, failure.with_suffix(".txt")):
         path.unlink(missing_ok=True)  # a job that is done has not failed
-    return Outcome(job, "done", time.perf_counter() - started)
+    return Outcome(job, "done")
 
 
 def _run(folder: Path, job: str) -> None:
@@ -80,7 +79,7 @@ def _run(folder: Path, job: str) -> None:
     run(resolved, resume=True, quiet=True)
 
 
-def failed(folder: Path, job: str, problem: Problem, trace: str = "", seconds: float = 0.0) -> Outcome:
+def failed(folder: Path, job: str, problem: Problem, trace: str = "") -> Outcome:
     place = f"{problem.place}: " if str(problem.place) else ""
     line = f"{place}[{problem.code}] {problem.message}"
     path = failure_file(folder, job)
@@ -88,7 +87,7 @@ def failed(folder: Path, job: str, problem: Problem, trace: str = "", seconds: f
         if trace:
             write_atomically(path.with_suffix(".txt"), trace.encode())
         write_json(path, {"code": problem.code, "line": line})
-    return Outcome(job, "failed", seconds, problem.code, line)
+    return Outcome(job, "failed", problem.code, line)
 
 
 def at_work(record: Path) -> bool:
@@ -202,7 +201,6 @@ class LocalProcesses:
         processes = JobProcesses(folder, 1 if min(self.workers, len(jobs)) > 1 else None)
 
         def outcome(job: str) -> Outcome:
-            started = time.perf_counter()
             try:
                 return processes.run(job)
             except ProcessLostError as cause:
@@ -210,7 +208,7 @@ class LocalProcesses:
                     return Outcome(job, "elsewhere")
                 hint = "if memory ran out, take fewer --jobs or smaller batches"
                 problem = Problem("X706", f"the process of this job {cause}", hint)
-                return failed(folder, job, problem, seconds=time.perf_counter() - started)
+                return failed(folder, job, problem)
 
         with ThreadPoolExecutor(self.workers) as pool:
             futures = [pool.submit(outcome, job) for job in jobs]

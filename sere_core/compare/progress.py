@@ -80,8 +80,8 @@ class JobProgress:
         """Say how a job ended; returns how many have."""
         self._missing.pop(outcome.job, None)
         if outcome.state == "done":
-            seconds = self._note(outcome.job) or outcome.seconds  # also where another process did it
-            ending = f": {self._score(outcome.job)} ({duration(seconds)})"
+            seconds = self._note(outcome.job)
+            ending = f": {self._score(outcome.job)}{'' if seconds is None else f' ({duration(seconds)})'}"
         else:
             ending = f" FAILED: {outcome.line}"
         number = self._total - len(self._missing)
