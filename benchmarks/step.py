@@ -48,9 +48,10 @@ def stream(name: str, rate: int) -> StreamSet:
     for number in range(SIZES[name]):
         length = int(rate * 1.5 * 4 ** torch.rand((), generator=generator))
         values = torch.randn(length, len(NAMES), generator=generator)
-        items.append(Item(f"{name}{number}", values, torch.randn(length, CONTOURS, generator=generator), values.mean(dim=0)))
+        contours, domain = torch.randn(length, CONTOURS, generator=generator), int(name == "target")
+        items.append(Item(f"{name}{number}", values, contours, values.mean(dim=0), domain=domain))
     labels = torch.arange(SIZES[name]) % len(CLASSES) if name == "labelled" else None
-    return StreamSet(name, "acoustic", tuple(items), float(rate), labels, int(name == "target"))
+    return StreamSet(name, "acoustic", tuple(items), float(rate), labels)
 
 
 def builder(*sets: str) -> Builder:

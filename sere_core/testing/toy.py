@@ -161,9 +161,10 @@ def stream(name: str, size: int, shift: float = 0.0) -> StreamSet:
         centre = torch.zeros(WIDTH)
         centre[label] = 2.0
         frames = torch.randn(length, WIDTH, generator=generator) + centre + shift
-        items.append(Item(f"{name}/{number}", frames, torch.randn(length, CONTOURS, generator=generator), frames.mean(dim=0)))
+        contours, domain = torch.randn(length, CONTOURS, generator=generator), int(name in ("target", "test"))
+        items.append(Item(f"{name}/{number}", frames, contours, frames.mean(dim=0), domain=domain))
         labels.append(label)
-    return StreamSet(name, "toy", tuple(items), 10.0, torch.tensor(labels) if name == "labelled" else None, int(name in ("target", "test")))
+    return StreamSet(name, "toy", tuple(items), 10.0, torch.tensor(labels) if name == "labelled" else None)
 
 
 def streams() -> dict[str, StreamSet]:
