@@ -100,8 +100,12 @@ NEEDED: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "sere.enterface": ("root", lambda folder: make_enterface(folder, subjects=(1, 2), sentences=(1,))),
     "sere.ravdess": ("root", lambda folder: make_ravdess(folder, actors=("01", "02"), statements=("01",))),
     "sere.manifest": ("file", listed),
+    "sere.folder": ("root", lambda folder: listed(folder).parent),
 }
-SMALL: dict[str, Values] = {"sere.synthetic": {"speakers": 2, "per_class": 1, "seconds": 0.4, "emotions": ("anger", "neutral")}}
+SMALL: dict[str, Values] = {
+    "sere.synthetic": {"speakers": 2, "per_class": 1, "seconds": 0.4, "emotions": ("anger", "neutral")},
+    "sere.folder": {"language": "de", "speaker": "(?P<speaker>[ab])-", "emotion": r"-(?P<emotion>\w+)[.]"},
+}
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ def test_a_corpus_in_a_wrong_place_is_one_line(name: str, tmp_path: Path) -> Non
     (tmp_path / "list.csv").write_text("path,speaker,emotion,language\n", encoding="utf-8")
     for code, place in (("D601", tmp_path / "nowhere" / "list.csv"), ("D602", tmp_path / "list.csv" if where == "file" else tmp_path)):
         with pytest.raises(SereError) as caught:
-            Subject(entry, CATALOG, {where: place}).build(BuildContext("mine")).utterances()
+            Subject(entry, CATALOG, {**SMALL.get(name, {}), where: place}).build(BuildContext("mine")).utterances()
         assert [problem.code for problem in caught.value.problems] == [code]
         assert "\n" not in caught.value.problems[0].message
 
