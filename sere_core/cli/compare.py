@@ -149,6 +149,7 @@ def run_sweep(arguments: Namespace) -> int:
 
 def run_table(arguments: Namespace) -> int:
     """Print or write it; 1 if the comparison has no finished run yet."""
+    from sere_core.compare.label_free import by_scored, label_free
     from sere_core.compare.reading import read_results
     from sere_core.compare.tables import build
     from sere_core.tables import FORMATS, print_tables, render
@@ -163,13 +164,17 @@ def run_table(arguments: Namespace) -> int:
     output: Path | None = arguments.output
     endings = {f".{ending}": format for format, (ending, _) in FORMATS.items()}
     format = arguments.format or endings.get(output.suffix if output else ".txt", "terminal")
-    table = build(results, arguments.shape)
+    scored, silent = by_scored(results)
+    tables = [build(scored, arguments.shape)] if scored.runs else []
+    tables += label_free(silent) if arguments.shape == "main" or not tables else []
+    if output is None and format == "terminal":
+        print_tables(Console(), *tables)
+        return 0
+    text = "\n".join(render(table, format) for table in tables)
     if output is not None:
-        write_atomically(output, render(table, format).encode())
-    elif format == "terminal":
-        print_tables(Console(), table)
+        write_atomically(output, text.encode())
     else:
-        print(render(table, format), end="")
+        print(text, end="")
     return 0
 
 

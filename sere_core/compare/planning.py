@@ -398,6 +398,7 @@ class Planner:
             with noted(self.problems), contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 manifest = json.loads((record / "manifest.json").read_bytes())
                 plan.check_unchanged(manifest["digests"]["corpora"], record)
+                plan.check_labels(json.loads((record / "folds.json").read_bytes())["label_digest"], record)
         return job
 
     def _task(self, resolved: Resolved) -> Plan | None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sere_core.compare.jobs import Outcome
+from sere_core.compare.label_free import by_scored, label_free
 from sere_core.compare.plan import ComparePlan, record_of, run_seconds
 from sere_core.compare.reading import read_results
 from sere_core.compare.tables import build
@@ -116,8 +117,10 @@ def finish(folder: Path, console: Console) -> int:
     results = read_results(folder)
     try:
         results.check()
-        if results.runs:
-            print_tables(console, build(results))
+        scored, silent = by_scored(results)
+        if scored.runs:
+            print_tables(console, build(scored))
+        print_tables(console, *label_free(silent))
     finally:
         for line in results.failure_lines:
             print(line, file=sys.stderr)

@@ -20,7 +20,7 @@ from sere_core.compare.plan import ComparePlan, is_done, read_failure, read_timi
 from sere_core.compare.proof import is_below, prove
 from sere_core.config.nodes import leaves
 from sere_core.score.metrics import uar
-from sere_core.score.records import Data, load_yaml, read_verified
+from sere_core.score.records import Data, load_yaml, read_predictions, read_verified
 from sere_registry.errors import Problem, SereError, error
 
 Counts = NDArray[np.int64]
@@ -42,6 +42,8 @@ class RunFacts:
         speakers: the S scored speakers, their `genders` and `speaker_folds`, and `by_speaker` `[S, C, C]`; empty where unknown.
         openings: how many target labels were opened, by opener.
         measures: what else is measured: WAR, macro F1, confidence, the config's metrics; means over folds.
+        label_free, predicted: what stands in scores.json in place of scores, and the prediction of each utterance, where the target
+            has no labels; its counts are empty then.
         clustering: by fold, of the embeddings of the scored utterances; see `sere_core.score.metrics`.
     """
 
@@ -67,6 +69,12 @@ class RunFacts:
     machine: Mapping[str, object] = field(default_factory=dict)
     measures: Mapping[str, float] = field(default_factory=dict)
     clustering: Sequence[Mapping[str, float]] = ()
+    label_free: Mapping[str, object] = field(default_factory=dict)
+    predicted: tuple[str, ...] = ()
+
+    @property
+    def scored(self) -> bool:
+        return not self.label_free
 
     @cached_property
     def uar(self) -> float:
@@ -139,7 +147,7 @@ def read_facts(folder: Path) -> RunFacts:
             raise ValueError(f"it is the record of job {manifest['job']}")
         if not scores["complete"]:
             raise ValueError("not all folds are scored")
-        folds, size = scores["folds"], len(scores["classes"])
+        folds, size, scored = scores["folds"], len(scores["classes"]), scores.get("scored", True)
         speakers = [(each, fold["fold"]) for fold in folds for each in fold.get("speakers") or ()]
         openings: Counter[str] = Counter()
         for each in scores["openings"]:
@@ -158,7 +166,7 @@ def read_facts(folder: Path) -> RunFacts:
             evidence=manifest["evidence"],
             digests=digests,
             conditions=_conditions(manifest, digests, contents["config.yaml"], contents["folds.json"]),
-            confusion=_counts([fold["confusion"] for fold in folds], size),
+            confusion=_counts([fold["confusion"] for fold in folds], size) if scored else _NO_COUNTS,
             speakers=tuple(each["speaker"] for each, _ in speakers),
             genders=tuple(each.get("gender") for each, _ in speakers),
             speaker_folds=tuple(fold for _, fold in speakers),
@@ -172,6 +180,8 @@ def read_facts(folder: Path) -> RunFacts:
             machine=manifest["machine"],
             measures=measures,
             clustering=[{name: float(value) for name, value in fold.items() if value is not None} for fold in said],
+            label_free={} if scored else scores["evidence"],
+            predicted=() if scored else tuple(each.prediction for each in read_predictions(folder / "predictions.csv")),
         )
     except SereError as cause:
         raise SereError(*(replace(problem, hint=_HINT) for problem in cause.problems)) from cause

@@ -344,7 +344,7 @@ def show_choices(sweep: Sweep, choices: Sequence[Choice], results: Results, spea
 def _spread_lines(results: Results) -> list[str]:
     found, plan = [], results.plan
     for row in plan.rows:
-        uars = {(pair, seed): run.uar for (name, pair, seed), run in results.runs.items() if name == row.name}
+        uars = {(pair, seed): run.uar for (name, pair, seed), run in results.runs.items() if name == row.name and run.scored}
         if row.role == "ceiling" or len(uars) < len(plan.pairs) * len(plan.seeds):
             continue
         repeats = [fmean(uars[pair, seed] for pair in plan.pairs) for seed in plan.seeds]

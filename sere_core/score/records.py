@@ -175,7 +175,7 @@ class RunFolder:
             SereError: T505 if it is damaged.
         """
         path = self.path / "predictions.csv"
-        return _read_predictions(path) if path.exists() else []
+        return read_predictions(path) if path.exists() else []
 
     def append_history(self, entry: Mapping[str, object]) -> int:
         """Add one line to `history.jsonl` and wait until it is on the disk.  No wall-clock in here: see `add_timing`.
@@ -270,7 +270,7 @@ def load_yaml(data: bytes) -> Any:
     return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-def _read_predictions(path: Path) -> list[Prediction]:
+def read_predictions(path: Path) -> list[Prediction]:
     """What `RunFolder.write_predictions` wrote.
 
     Raises:
@@ -321,7 +321,7 @@ class Record:
 
     @cached_property
     def predictions(self) -> list[Prediction]:
-        return _read_predictions(self.path / "predictions.csv")
+        return read_predictions(self.path / "predictions.csv")
 
     @cached_property
     def timing(self) -> dict[str, float]:

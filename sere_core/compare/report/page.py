@@ -11,6 +11,7 @@ from statistics import fmean
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from sere_core.compare.label_free import by_scored
 from sere_core.compare.reading import Results, read_results
 from sere_core.compare.report import words
 from sere_core.compare.report.figures import (
@@ -30,6 +31,7 @@ from sere_core.compare.stats.significance import ALPHA
 from sere_core.compare.stats.summary import Summary
 from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, measures, percent, write_tables
 from sere_core.tables.model import Cell, Column, Table, number
+from sere_registry.errors import error
 from sere_registry.files import write_atomically
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -45,11 +47,14 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
     """Write `report.html`, figures and tables into a comparison's folder, from its records alone.
 
     Raises:
-        SereError: T505 if the folder holds no comparison; T506 or T508 if its rows share no table; X704 or X705.
+        SereError: T505 if the folder holds no comparison; T506 or T508 if its rows share no table or nothing was scored; X704 or X705.
     """
     tell("reading records")
-    results = read_results(folder)
+    results, silent = by_scored(read_results(folder))
     results.check()
+    if silent.runs and not results.runs:
+        what = f"nothing of this comparison was scored: its targets have no labels ({', '.join(silent.plan.pairs)})"
+        raise error("T508", what, f"`sere table {folder}` prints what can be said without them")
     tell("statistics")
     made = Source(results)
     summary = made.summary
