@@ -154,7 +154,7 @@ def read_facts(folder: Path) -> RunFacts:
             openings[each["opener"]] += each["count"]
         parts = leaves(dict(manifest["digests"]))
         digests = {".".join(path): value for path, value in parts if isinstance(value, str)}
-        measures = {name: value for name, value in scores["mean"].items() if name != "uar" and value is not None}
+        measures = {name: value for name, value in scores.get("mean", {}).items() if name != "uar" and value is not None}
         said = [{**(fold.get("clustering") or {}), "pseudo_accuracy": fold.get("pseudo_accuracy")} for fold in folds]
         seconds, peak = read_timing(folder)
         return RunFacts(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sere_core.picture.embeddings import read_panel
 from tests.end_to_end.conftest import Sere, content, record
 
 CALLS = """\
@@ -58,6 +59,7 @@ def test_a_folder_without_labels_is_predicted_and_nothing_is_scored(calls: Path,
     folds = read(home, "folds.json")
     assert folds["setting"] == "transductive" and (folds["labelled"], folds["unlabelled"]) == (0, 12)
     assert [fold["test"] for fold in folds["folds"]] == [fold["target"] for fold in folds["folds"]]
+    assert read_panel(record(home / "runs"), 0).subtitle == "not scored"
     again = sere("calls.yaml")
     assert again.code == 0 and "done before" in again.out and "NOTHING WAS SCORED" in again.out
 
