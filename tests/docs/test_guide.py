@@ -22,7 +22,7 @@ from tests.docs.pages import Block, blocks, fences
 
 #: commands that a guide may show and that are not run here: they install, or test a package of the reader's
 SHOWN_ONLY = ("pip install ", "cd ", "pytest", "sere plugins check", "python -m build")
-PAGES = ("config.md", "plugins.md", "sweeps.md")
+PAGES = ("confidence.md", "config.md", "plugins.md", "sweeps.md")
 
 
 @pytest.fixture(autouse=True)
