@@ -173,10 +173,15 @@ def summarise(folds: Sequence[Scores], classes: Sequence[str], more: Sequence[Ma
     values |= {name: tuple(each[name] for each in more) for name in (more[0] if more else ())}
     return Summary(
         mean={name: fmean(each) for name, each in values.items()},
-        std={name: stdev(each) if len(each) > 1 else None for name, each in values.items()},
+        std={name: _deviation(each) for name, each in values.items()},
         values=values,
         pooled=from_confusion(np.sum([fold.confusion for fold in folds], axis=0), classes),
     )
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    """None of a single value, or where one is not known."""
+    return stdev(values) if len(values) > 1 and np.isfinite(values).all() else None
 
 
 def clustering(embeddings: NDArray[np.floating], labels: Sequence[int], k: int = NEIGHBOURS) -> dict[str, float | int | None]:

@@ -13,7 +13,7 @@ from sere_core.config.model import Task
 from sere_core.data.task import TaskPlan, make_task
 from sere_core.score.calibration import MEASURES, confidence
 from sere_core.score.evidence import agreement
-from sere_core.score.records import Prediction
+from sere_core.score.records import Prediction, _plain
 from sere_core.score.scorer import Scorer
 from sere_registry.errors import SereError
 from sere_registry.utterances import Utterance
@@ -125,6 +125,18 @@ def test_confidence_is_in_every_fold_in_the_means_and_over_all_utterances(plan: 
     assert set(scorer.numbers(0)) == set(OWN_SCORES), "no metric of a config may have such an id"
     kept = ("folds", "mean", "std", "values", "classes", "complete")
     assert {name: data[name] for name in kept} == {name: between[name] for name in kept}
+
+
+def test_a_metric_without_a_value_in_one_fold_has_no_mean_and_ends_no_run(plan: TaskPlan) -> None:
+    values = iter((0.5, np.nan, 0.25))
+    scorer = Scorer(plan, target, lambda *_: {"kappa": next(values)})
+    for fold in plan.folds:
+        scorer.score(fold, uniform(plan, fold.index))
+    again = Scorer(plan, target)
+    again.load(json.loads(json.dumps(_plain(scorer.as_json()))))
+    for data in (_plain(scorer.as_json()), _plain(again.as_json())):
+        assert isinstance(data, dict) and data["values"]["kappa"] == [0.5, None, 0.25]
+        assert data["mean"]["kappa"] is None and data["std"]["kappa"] is None and data["std"]["ece"] is not None
 
 
 @pytest.mark.parametrize("change", [slice(1, None), slice(None, None, -1)])
