@@ -123,8 +123,9 @@ class Resolved:
         for section in ("name", "plugins", "output", "hooks"):
             del data[section]
         del data["features"]["cache"]
-        if not data["metrics"]:
-            del data["metrics"]
+        for section, name in ((data, "metrics"), (data["task"], "target_labels")):
+            if not section[name]:  # as before there was such a key, so that jobs keep their names
+                del section[name]
         for key in ("device", "threads", "checkpoint_every"):
             del data["train"][key]
         data["train"]["optimizer"]["use"] = data["train"]["optimizer"]["use"].lower()
