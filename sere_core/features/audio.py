@@ -81,7 +81,7 @@ def read(recording: Recording, options: Features, content: bytes | None = None) 
             `waveform` raises.
     """
     place = str(recording.path)
-    channels, rate = _decode(load(recording) if content is None else content, Path(recording.path))
+    channels, rate = decode(load(recording) if content is None else content, Path(recording.path))
     return waveform(_part(channels, rate, recording, place), rate, options, place)
 
 
@@ -136,8 +136,12 @@ def _part(channels: NDArray[np.float32], rate: int, recording: Recording, place:
     return channels[round(start * rate) : None if end is None else round(end * rate)]
 
 
-def _decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
-    """All samples of a file, `[N, channels]`, and its rate."""
+def decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
+    """All samples of a file, `[N, channels]`, and its rate.
+
+    Raises:
+        SereError: D603 (unreadable, truncated, or not what its name says), P108 (an AVI file without PyAV).
+    """
     place = str(path)
     kind = _container(content[:512])
     if not content:

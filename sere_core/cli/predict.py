@@ -1,0 +1,109 @@
+"""`sere predict`: a trained model on files, folders, long recordings or the microphone."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from sere_core.cli.arguments import Subparsers, add_command, add_repeated
+
+_EXAMPLES = """\
+examples:
+  sere predict model recordings/ -o predictions.csv
+  sere predict model calls.csv -o predictions.csv            # columns: path[, speaker, start, end, language]
+  sere predict model long.wav --segment vad -o - | head
+  sere predict model recordings/ --format TextGrid -o grids
+  find . -name '*.wav' | sere predict model - -o predictions.jsonl --abstain 0.6
+  sere predict model --mic
+
+A file that cannot be used is a row with its error, and the end of nothing.  The same command goes on after an interruption."""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "predict", "predict emotions with a trained model", run, _EXAMPLES)
+    parser.add_argument("model", metavar="MODEL", help="the folder of a model (sere train, sere export)")
+    help = "a file, a folder, a pattern, a table with a column `path`, or - for paths on standard input"
+    parser.add_argument("inputs", metavar="INPUT", nargs="*", help=help)
+    add_repeated(parser, "--list", "FILE", "a file with a path on each line", "lists")
+    help = "the output (default: %(default)s); - for standard output"
+    parser.add_argument("-o", "--output", metavar="FILE", default="predictions.csv", help=help)
+    formats = ("csv", "jsonl", "audformat", "TextGrid", "eaf")
+    help = "default: by the suffix; TextGrid (Praat) and eaf (ELAN) have a file for each recording in a folder"
+    parser.add_argument("--format", choices=formats, default=None, help=help)
+    help = "auto: only what is longer than the model takes is cut into windows (default); windows; vad: stretches of speech; none"
+    parser.add_argument("--segment", choices=("auto", "windows", "vad", "none"), default="auto", help=help)
+    parser.add_argument("--window", type=float, default=4.0, metavar="S", help="seconds of a window (default: %(default)g)")
+    parser.add_argument("--hop", type=float, default=None, metavar="S", help="seconds from one window to the next (default: a window)")
+    parser.add_argument("--channel", choices=("mix", "left", "right"), default="mix", help="of files with two (default: %(default)s)")
+    help = "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's)"
+    parser.add_argument("--speakers", choices=("auto", "column", "group", "none"), default="auto", help=help)
+    help = "no prediction where the confidence is lower"
+    parser.add_argument("--abstain", type=float, default=0.0, metavar="P", help=help)
+    parser.add_argument("--mic", action="store_true", help="listen to the microphone until Ctrl-C, and print")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)")
+    parser.add_argument("--fresh", action="store_true", help="write the output anew where it is there")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def run(arguments: Namespace) -> int:
+    """Predict.
+
+    Raises:
+        SereError: what is wrong with the model, the arguments or the output; never what is wrong with a file.
+    """
+    from sere_core.predict.inputs import read_inputs
+    from sere_core.predict.outputs import Writer, format_of
+    from sere_registry.errors import Place, error
+
+    for name, low, high in (("window", 0.1, float("inf")), ("hop", 0.05, float("inf")), ("abstain", 0.0, 1.0)):
+        value = getattr(arguments, name)
+        if value is not None and not low <= value <= high:
+            raise error("C302", f"{value:g} is not from {low:g} to {high:g}", place=Place(path=f"--{name}"))
+    form = format_of(arguments.output, arguments.format)
+    sources = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
+
+    from sere_core.console import Speaker
+    from sere_core.model import Model
+    from sere_core.model.folder import identity
+    from sere_core.predict.job import Options, predict_files
+    from sere_core.predict.pieces import Cutting
+
+    model = Model.load(arguments.model, arguments.device)
+    hop = arguments.hop or arguments.window
+    window = min(arguments.window, model.max_seconds)
+    cutting = Cutting(arguments.segment, window, hop, model.max_seconds, arguments.channel)
+    options = Options(cutting, arguments.speakers, arguments.abstain)
+    if arguments.mic:
+        from sere_core.predict.microphone import listen
+
+        return listen(model, cutting, arguments.abstain)
+    out = Path(arguments.output)
+    speaker = Speaker(arguments.quiet or arguments.output == "-", stderr=arguments.output == "-")
+    print_notes = sys.stderr if not arguments.quiet else None
+    try:
+        with speaker.bar("predicting") as tell:
+            tally = predict_files(
+                model,
+                identity(Path(arguments.model)),
+                sources,
+                out,
+                Writer(form, model.classes),
+                options,
+                fresh=arguments.fresh,
+                progress=tell,
+            )
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on", file=sys.stderr)
+        return 130
+    for note in tally.notes:
+        if print_notes:
+            print(f"note: {note}", file=print_notes)
+    shares = ", ".join(f"{name} {100 * count / max(tally.rows, 1):.0f} %" for name, count in sorted(tally.predicted.items()))
+    speaker.say(f"{tally.rows} rows of {len(sources)} inputs: {shares or 'no predictions'}")
+    if tally.abstained:
+        speaker.say(f"{tally.abstained} rows below the confidence {arguments.abstain:g}")
+    if tally.failed:
+        speaker.say(f"{tally.failed} rows with an error: see the column `error`", style="yellow")
+    speaker.say(f"predictions: {out}")
+    return 0

@@ -1,0 +1,1 @@
+"""`sere predict`: audio in, answers out.  `inputs` -> `pieces` -> `job` -> `outputs`."""
