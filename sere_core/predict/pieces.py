@@ -59,7 +59,9 @@ def cut(source: Source, cutting: Cutting) -> Iterator[Source]:
         yield source
         return
     try:
-        _regular(source.path)
+        if not source.path.is_file():  # a pipe would wait for ever
+            yield source
+            return
         with soundfile.SoundFile(source.path) as file:
             begin, end = source.start or 0.0, source.end
             end = min(len(file) / file.samplerate, float("inf") if end is None else end)

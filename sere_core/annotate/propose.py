@@ -1,0 +1,98 @@
+"""From a folder of unlabelled speech to the questions of the page: every piece is looked at by the model, k are asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sere_core.annotate.choose import choose
+from sere_core.annotate.labels import Labels, Question
+from sere_core.model import Model
+from sere_core.predict.inputs import Source
+from sere_core.predict.job import in_order
+from sere_core.predict.pieces import Cutting, cut, load
+from sere_registry.errors import SereError, error
+
+
+def propose(
+    model: Model,
+    sources: Sequence[Source],
+    cutting: Cutting,
+    k: int,
+    labels: Labels,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[list[Question], list[SereError]]:
+    """Which `k` pieces to label: those that have a label already, and for the rest of k those that would help most.
+
+    Args:
+        model: looks at the pieces.
+        sources: files and folders.
+        cutting: how long files are cut.
+        k: how many labels there are to be.
+        labels: what was labelled before.
+        seed: of the clustering.
+
+    Returns:
+        The questions, and what is wrong with files that cannot be used.
+
+    Raises:
+        SereError: D602 where no piece can be used.
+    """
+    questions, broken = list[Question](), list[SereError]()
+    embeddings, posteriors = [], []
+    for piece, found in _seen(model, sources, cutting, progress):
+        if isinstance(found, SereError):
+            broken.append(found)
+            continue
+        guess = model.classes[int(found["posteriors"][0].argmax())]
+        questions.append(Question(piece.path, piece.start, piece.end, piece.speaker, guess))
+        embeddings.append(found["embeddings"][0])
+        posteriors.append(model.tempered(found["posteriors"])[0])
+    if not questions:
+        raise error("D602", "no utterance can be used", str(broken[0].problems[0]) if broken else "")
+    known = np.array([bool(labels.of(each)) for each in questions])
+    more = max(k - int(known.sum()), 0)
+    chosen = choose(np.stack(embeddings), np.stack(posteriors), more, labelled=known, seed=seed) if more else []
+    return [each for each, done in zip(questions, known, strict=True) if done] + [questions[each] for each in chosen], broken
+
+
+def _seen(
+    model: Model, sources: Sequence[Source], cutting: Cutting, progress: Callable[[int, int], None]
+) -> Iterator[tuple[Source, dict[str, NDArray[np.float64]] | SereError]]:
+    """Each piece with its posterior and embedding, or what is wrong with it.
+
+    Speakers of the training are standardised by their stored statistics, all others by the target corpus's.
+    """
+    torch.set_num_threads(1)  # pieces run side by side
+    pieces = ((number, piece) for number, source in enumerate(sources, 1) for piece in cut(source, cutting))
+
+    def look(each: tuple[int, Source]) -> tuple[int, Source, dict[str, NDArray[np.float64]] | SereError]:
+        number, piece = each
+        try:
+            samples, rate = load(piece, cutting, model.resolved.config.features)
+            clip = model.extract(samples, rate, language=piece.language, place=str(piece.path))
+            return number, piece, model.apply([clip], [model.known(piece.speaker, clip.path)])
+        except SereError as problem:
+            return number, piece, problem
+
+    for number, piece, found in in_order(look, pieces, os.cpu_count() or 1):
+        progress(number, len(sources))
+        yield piece, found
+
+
+def manifest_config(file: Path, language: str) -> str:
+    """The lines of a config that train on the labels.
+
+    >>> print(manifest_config(Path("labels.csv"), "ur"))
+    corpora: {labels: {use: manifest, params: {file: labels.csv, language: ur}}}
+    task: {target_labels: labels}
+    """
+    params = f"{{file: {file}, language: {language}}}"
+    return f"corpora: {{labels: {{use: manifest, params: {params}}}}}\ntask: {{target_labels: labels}}"

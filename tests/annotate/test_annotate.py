@@ -1,0 +1,87 @@
+"""From a model to labels, and from labels to a run that is trained on them and does not score them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from sere_core.cli import main
+from sere_core.config import load
+from sere_core.plan import list_corpus
+from sere_core.score.records import Record
+
+SETS = {
+    **{f"corpora.{name}.params.{key}": value for name in ("xa", "xb") for key, value in (("speakers", 2), ("per_class", 2))},
+    **{"task.folds": 2, "task.shots": 2, "train.epochs": 1, "hooks": "null", "resonance": "null", "losses.adapt": "null"},
+}
+
+
+def ran(home: Path, **sets: object) -> Record:
+    words = [f"--set={key}={value}" for key, value in {**SETS, **sets}.items()]
+    places = [f"--set=output.dir={home / 'runs'}", f"--set=features.cache={home / 'cache'}"]
+    assert main(["run", "sere_default", "--quiet", *words, *places]) == 0
+    newest = max((home / "runs").glob("*/done"), key=lambda path: path.stat().st_mtime)
+    return Record.read(newest.parent)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("annotate")
+    record = ran(home)
+    assert main(["export", str(record.path), "--fold", "0", "-o", str(home / "model"), "--quiet"]) == 0
+    paths = [each.recording.path for each in list_corpus(load(record.path / "config.yaml"), "xb")]
+    (home / "list.csv").write_text("path\n" + "".join(f"{path}\n" for path in paths))
+    return home
+
+
+def test_the_page_is_served_and_its_labels_are_trained_on(home: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from sere_core.cli import main; raise SystemExit(main())",
+        "annotate",
+        str(home / "model"),
+        str(home / "list.csv"),
+        "-k",
+        "3",
+    ]
+    served = subprocess.Popen([*command, "--no-browser", "-o", str(home / "labels.csv")], stdout=subprocess.PIPE, text=True)
+    try:
+        assert served.stdout is not None
+        found = re.search(r"http://\S+", served.stdout.readline())
+        assert found is not None
+        for number, label in enumerate(("anger", "fear", "anger")):
+            urllib.request.urlopen(f"{found[0]}label/{number}", json.dumps(label).encode(), timeout=10).close()
+        urllib.request.urlopen(f"{found[0]}end", b"", timeout=10).close()
+        assert served.wait(30) == 0
+    finally:
+        served.kill()
+    mine = f"{{use: manifest, params: {{file: {home / 'labels.csv'}, language: xb}}}}"
+    record = ran(home, **{"corpora.mine": mine, "task.target_labels": "mine", "task.setting": "transductive"})
+    before = ran(home, **{"task.setting": "transductive"})
+    assert record.scores["pooled"]["n"] == before.scores["pooled"]["n"] - 3
+    labelled = record.folds["folds"][0]["labelled"]
+    assert len(labelled) == len(before.folds["folds"][0]["labelled"]) + 3
+    assert "+3 target labels" in record.manifest["protocol"]
+
+
+def test_what_would_be_asked_is_listed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["annotate", str(home / "model"), str(home / "list.csv"), "-k", "2", "--list", "-o", str(home / "other.csv")]
+    assert main(words) == 0
+    first = capsys.readouterr().out
+    assert len(first.splitlines()) == 2
+    assert main(words) == 0
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize(("words", "code"), [(["-k", "0"], "C302"), (["missing.wav"], "D602")])
+def test_mistakes_are_one_line(home: Path, words: list[str], code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [str(home / "list.csv"), *words] if words[0] == "-k" else words
+    assert main(["annotate", str(home / "model"), *given, "-o", str(home / "none.csv")]) == 2
+    assert f"[{code}]" in capsys.readouterr().err
