@@ -15,6 +15,7 @@ import pytest
 from safetensors import SafetensorError
 
 from sere_core.features import audio
+from sere_core.score.records import RunFolder
 from sere_core.train import checkpoint
 from sere_registry import files
 from tests.end_to_end.conftest import TINY, Sere, command, content, record
@@ -156,6 +157,25 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(
         told = sere("tiny.yaml")
     assert (told.code, len(told.problems)) == (4, 1), told.err
     assert "[X705]" in told.err and "runs/" in told.err and "Traceback" not in told.err
+    goes_on()
+
+
+@pytest.mark.parametrize(("step", "known"), [("predictions", 0), ("write_truth", 0), ("add_timing", 12), ("finish", 12)])
+def test_a_run_that_stops_between_its_last_fold_and_its_end_goes_on(
+    step: str, known: int, sere: Sere, home: Path, goes_on: GoesOn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(RunFolder, step)
+
+    def stop(self: RunFolder, *given: object) -> object:
+        if (self.read_json("scores.json") or {}).get("complete"):
+            raise KeyboardInterrupt
+        return real(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, step, stop)
+        assert sere("tiny.yaml").code == 130
+    rows = RunFolder(home / "runs", record(home / "runs").name).predictions()
+    assert sum(bool(row.truth) for row in rows) == known and len(rows) == 12, "labels come with the last step, all or none"
     goes_on()
 
 
