@@ -123,9 +123,9 @@ class Resolved:
         for section in ("name", "plugins", "output", "hooks"):
             del data[section]
         del data["features"]["cache"]
-        for section, name in ((data, "metrics"), (data["task"], "target_labels")):
-            if not section[name]:  # as before there was such a key, so that jobs keep their names
-                del section[name]
+        for keys, name in ((data, "metrics"), (data["task"], "target_labels")):
+            if not keys[name]:  # as before there was such a key, so that jobs keep their names
+                del keys[name]
         for key in ("device", "threads", "checkpoint_every"):
             del data["train"][key]
         data["train"]["optimizer"]["use"] = data["train"]["optimizer"]["use"].lower()
