@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,7 +21,9 @@ class Speaker:
 
     @property
     def interactive(self) -> bool:
-        return self.console.is_terminal and not self.quiet
+        """Are bars shown: on a terminal, and in a notebook that has the widgets they need?"""
+        in_notebook = self.console.is_jupyter and find_spec("ipywidgets") is not None
+        return (self.console.is_terminal or in_notebook) and not self.quiet
 
     def say(self, line: str, style: str = "") -> None:
         """A line, unless quiet."""

@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sere_core.config import Resolved
+from sere_core.config import Bound, Resolved
+from sere_core.config.validation import validate
 from sere_core.data.plan import TaskPlan
 from sere_core.data.task import make_task
 from sere_core.rng import derive
 from sere_registry import BuildContext, Corpus, Problem, Recording, SereError, Utterance, error, suggest
+from sere_registry.catalog import Catalog
+from sere_registry.errors import Place
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,35 @@ def build_corpus(resolved: Resolved, name: str) -> Corpus:
         cache=Path(cache) if cache else None,
     )
     corpus: Corpus = resolved.components[f"corpora.{name}"].build(context)
+    return corpus
+
+
+def open_corpus(catalog: Catalog, use: str, root: str | None, params: Mapping[str, object]) -> Corpus:
+    """A corpus outside a config.
+
+    Args:
+        catalog: where it is found.
+        use: its name.
+        root: its folder, for a manifest its file; None for a corpus that has neither.
+        params: its other parameters.
+
+    Raises:
+        SereError: R201 for an unknown name, C302 for what is wrong with the parameters.
+    """
+    entry = catalog.find("corpus", use, Place(path="corpus"))
+    data = dict(params)
+    where = next((name for name in ("root", "file") if name in entry.spec.params.model_fields), "")
+    if root is not None:
+        if not where:
+            raise error("C302", f"corpus '{use}' has no folder", f"leave {root} out")
+        data[where] = root
+    elif where and where not in data:
+        raise error("C302", f"corpus '{use}' needs its {where}", "give its path after the name")
+    checked, problems = validate(entry.spec.params, data, lambda path, key: Place(path=".".join(path)), f"corpus '{use}'")
+    if checked is None:
+        raise SereError(*problems)
+    bound = Bound(entry.spec, entry.full_name, entry.distribution, entry.version, checked, "corpus")
+    corpus: Corpus = bound.build(BuildContext(id=use))
     return corpus
 
 

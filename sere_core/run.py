@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sere_core.console import Speaker
     from sere_core.data.plan import Fold
     from sere_core.hookbus import HookBus
-    from sere_core.score.records import RunFolder
+    from sere_core.score.records import Record, RunFolder
     from sere_core.score.scorer import Scorer
     from sere_core.train.checkpoint import Checkpoint
     from sere_core.train.fold import FoldResult, FoldTrainer, Listener
@@ -60,16 +60,32 @@ def folder_of(resolved: Resolved) -> Path:
 
 
 def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet: bool = False) -> int:
-    """Train, score and record; or, if this very run is done already, show its record.
+    """Train, score and record; or, if this very run is done already, take its record.  Print what it says.
 
     Raises:
         SereError: whatever is wrong, in coded lines.
     """
     from sere_core.console import Speaker
-    from sere_core.score.records import Record, RunFolder
     from sere_core.score.table import print_summary
 
-    speaker, clock = Speaker(quiet), Clock()
+    speaker = Speaker(quiet)
+    record, trained = obtain(resolved, speaker, resume=resume, fresh=fresh)
+    if not quiet:
+        print_summary(record, speaker.console)
+    before = "" if trained else "this run was done before; its "
+    speaker.say(f"{before}record: {record.path}{'' if trained else ' (--fresh trains again)'}")
+    return 0
+
+
+def obtain(resolved: Resolved, speaker: Speaker, *, resume: bool = False, fresh: bool = False) -> tuple[Record, bool]:
+    """The record of a config, and whether it had to be trained for it.
+
+    Raises:
+        SereError: whatever is wrong, in coded lines.
+    """
+    from sere_core.score.records import Record, RunFolder
+
+    clock = Clock()
     folder = RunFolder(Path(resolved.config.output.dir), resolved.digest())
     with clock.timed("plan"):
         plan = make_plan(resolved)
@@ -77,17 +93,11 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
         record = Record.read(folder.path)
         plan.check_unchanged(record.manifest["digests"]["corpora"], folder.path)
         plan.check_labels(record.folds["label_digest"], folder.path)
-        if not quiet:
-            print_summary(record, speaker.console)
-        speaker.say(f"this run was done before; its record: {folder.path} (--fresh trains again)")
-        return 0
+        return record, False
     speaker.warn(plan.warnings)
     with folder.claim("fresh" if fresh else "resume" if resume else "new"):
         carry_out(plan, folder, speaker, clock)
-    if not quiet:
-        print_summary(Record.read(folder.path), speaker.console)
-    speaker.say(f"record: {folder.path}")
-    return 0
+    return Record.read(folder.path), True
 
 
 class Clock:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {"sere_registry": ROOT / "registry", "sere_core": ROOT, "sere_plugins": ROOT / "plugins"}
+FLOORS = {"sere_registry": ROOT / "registry", "sere_core": ROOT, "sere_plugins": ROOT / "plugins", "sere": ROOT}
 
 
 def imports(package: str, folder: str = "") -> Iterator[tuple[str, str]]:
@@ -74,6 +74,14 @@ def test_plugins_import_of_the_engine_only_its_public_part() -> None:
     assert not [each for each in imports("sere_plugins") if under(each[1], "sere_core") and not under(each[1], *allowed)]
 
 
+def test_the_api_re_exports_and_nothing_below_imports_it() -> None:
+    assert not [each for each in imports("sere") if not under(each[1], "__future__", "typing", "sere_core", "sere_registry")]
+    assert not [each for name in ("sere_registry", "sere_core", "sere_plugins") for each in imports(name) if under(each[1], "sere")]
+    script = "import sere, sys; assert all(hasattr(sere, name) for name in ('run', 'Record')); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not [module for module in loaded if under(module, "torch", "matplotlib", "transformers", "sere_plugins")]
+
+
 def test_specs_import_next_to_nothing() -> None:
     allowed = ("__future__", "typing", "pathlib", "re", "collections", "pydantic", "sere_registry", "sere_plugins.specs")
     assert not [each for each in imports("sere_plugins", "specs") if not under(each[1], *allowed)]
@@ -95,12 +103,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.xdist_group("built")
-def test_the_wheel_holds_three_packages_and_the_configs(built: Path) -> None:
+def test_the_wheel_holds_four_packages_and_the_configs(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     (info,) = (top for top in tops if top.endswith(".dist-info"))
-    assert tops - {info} == {"sere_core", "sere_plugins", "sere_registry"}
+    assert tops - {info} == {"sere", "sere_core", "sere_plugins", "sere_registry"}
     shipped = {name.removeprefix("sere_core/configs/") for name in names if name.startswith("sere_core/configs/")}
     assert shipped == {path.relative_to(ROOT / "configs").as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
     assert {f"{package}/py.typed" for package in FLOORS} <= set(names)

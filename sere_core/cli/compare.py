@@ -149,9 +149,8 @@ def run_sweep(arguments: Namespace) -> int:
 
 def run_table(arguments: Namespace) -> int:
     """Print or write it; 1 if the comparison has no finished run yet."""
-    from sere_core.compare.label_free import by_scored, label_free
+    from sere_core.compare.label_free import tables
     from sere_core.compare.reading import read_results
-    from sere_core.compare.tables import build
     from sere_core.tables import FORMATS, print_tables, render
 
     results = read_results(arguments.folder)
@@ -164,13 +163,11 @@ def run_table(arguments: Namespace) -> int:
     output: Path | None = arguments.output
     endings = {f".{ending}": format for format, (ending, _) in FORMATS.items()}
     format = arguments.format or endings.get(output.suffix if output else ".txt", "terminal")
-    scored, silent = by_scored(results)
-    tables = [build(scored, arguments.shape)] if scored.runs else []
-    tables += label_free(silent) if arguments.shape == "main" or not tables else []
+    found = tables(results, arguments.shape)
     if output is None and format == "terminal":
-        print_tables(Console(), *tables)
+        print_tables(Console(), *found)
         return 0
-    text = "\n".join(render(table, format) for table in tables)
+    text = "\n".join(render(table, format) for table in found)
     if output is not None:
         write_atomically(output, text.encode())
     else:
@@ -225,8 +222,7 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
 
     Returns:
         None where the jobs have been run, or were done before; else the exit code."""
-    from sere_core.compare.jobs import run_all
-    from sere_core.compare.progress import JobProgress
+    from sere_core.compare.progress import JobProgress, run_missing
 
     plan, folder = planned.plan, planned.folder
     missing = plan.missing_jobs(folder)
@@ -240,13 +236,8 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
     ask = not arguments.yes and speaker.interactive and sys.stdin.isatty()
     if arguments.dry_run or (ask and input(f"start {len(missing)} runs? [Y/n] ").strip().lower() not in ("", "y", "yes")):
         return 0
-    from sere_core.compare.extraction import extract_features  # it imports torch
-
     try:
-        extract_features((planned.resolved[job] for job in missing), speaker)
-        with speaker.bar("runs") as tell:
-            for outcome in run_all(executor, folder, missing, speaker.say):
-                tell(progress.ended(outcome), len(missing))
+        run_missing(planned, executor, progress, missing, speaker)
     except KeyboardInterrupt:
         print(f"\ninterrupted; what is done is kept; to go on: {shlex.join(arguments.words)}", file=sys.stderr)
         return 130

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from sere_core.cli.arguments import Subparsers, add_command, add_repeated, count, print_json, read_values
-from sere_core.config.resolved import Bound
-from sere_core.config.validation import validate
 from sere_core.console import Speaker
+from sere_core.plan import open_corpus
 from sere_registry.catalog import Catalog
-from sere_registry.errors import Place, SereError, error
-from sere_registry.protocols import BuildContext, Corpus
 
 if TYPE_CHECKING:
     from sere_core.data.check import Report
@@ -46,7 +43,7 @@ def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """Check a corpus."""
     from sere_core.data.check import check
 
-    corpus = _corpus(arguments, catalog or Catalog())
+    corpus = open_corpus(catalog or Catalog(), arguments.name, arguments.root, read_values(arguments.sets))
     speaker = Speaker(quiet=arguments.json)
     with speaker.bar("checking") as tell:  # making, where the corpus is made, and then reading
         report = check(corpus, tell)
@@ -55,26 +52,6 @@ def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
     else:
         _show(speaker, arguments.name, report)
     return 2 if report.unusable else 0
-
-
-def _corpus(arguments: Namespace, catalog: Catalog) -> Corpus:
-    entry = catalog.find("corpus", arguments.name, Place(path="sere corpora check"))
-    data = read_values(arguments.sets)
-    where = next((name for name in ("root", "file") if name in entry.spec.params.model_fields), "")
-    if arguments.root is not None:
-        if not where:
-            raise error("C302", f"corpus '{arguments.name}' has no folder", f"leave {arguments.root} out")
-        data[where] = arguments.root
-    elif where and where not in data:
-        hint = f"write: sere corpora check {arguments.name} PATH"
-        raise error("C302", f"corpus '{arguments.name}' needs its {where}", hint)
-    title = f"corpus '{arguments.name}'"
-    params, problems = validate(entry.spec.params, data, lambda path, key: Place(path=".".join(path)), title)
-    if params is None:
-        raise SereError(*problems)
-    bound = Bound(entry.spec, entry.full_name, entry.distribution, entry.version, params, "corpora.check")
-    corpus: Corpus = bound.build(BuildContext(id=arguments.name))
-    return corpus
 
 
 def _show(speaker: Speaker, name: str, report: Report) -> None:

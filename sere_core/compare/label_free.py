@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from sere_core.compare.reading import Results, RunFacts
+from sere_core.compare.tables import build
 from sere_core.score.evidence import SELECTORS, agreement
 from sere_core.tables import Cell, Column, Line, Table
 from sere_core.tables.model import number
@@ -40,6 +41,13 @@ def by_scored(results: Results) -> tuple[Results, Results]:
 
     pairs = results.plan.pairs
     return part([pair for pair in pairs if pair not in silent]), part([pair for pair in pairs if pair in silent])
+
+
+def tables(results: Results, shape: str = "main") -> list[Table]:
+    """The table of the pairs that were scored, and what there is of the others."""
+    scored, silent = by_scored(results)
+    found = [build(scored, shape)] if scored.runs else []
+    return found + (label_free(silent) if shape == "main" or not found else [])
 
 
 def label_free(results: Results) -> list[Table]:

@@ -19,7 +19,7 @@ from sere_core.compare.proof import is_below
 from sere_core.config import Resolved
 from sere_core.config.loader import resolve
 from sere_core.config.merge import apply, merge, put
-from sere_core.config.nodes import Node, at, dotted, noted, tidy
+from sere_core.config.nodes import Node, at, dotted, noted, plain, tidy
 from sere_core.config.nodes import Path as Keys
 from sere_core.config.source_code import check_factories
 from sere_core.config.yaml_text import flow, write
@@ -147,15 +147,6 @@ def pairs_of(request: Request, tree: Node, problems: list[Problem]) -> list[Pair
             ends = {"source": source, "target": target}
             found[f"{source}>{target}"] = Pair(f"{source}>{target}", plain({"task": ends, "vars": ends}, item.start))
     return list(found.values())
-
-
-def plain(data: object, place: Place) -> Node:
-    """Plain data as a tree that stands at one place."""
-    if isinstance(data, Mapping):
-        return Node({str(name): plain(child, place) for name, child in data.items()}, place, place)
-    if isinstance(data, (list, tuple)):
-        return Node([plain(child, place) for child in data], place, place)
-    return Node(data, place, place)
 
 
 def _axes(request: Request, problems: list[Problem]) -> dict[str, list[Value]]:

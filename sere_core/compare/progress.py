@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sere_core.compare.jobs import Outcome
-from sere_core.compare.label_free import by_scored, label_free
+from sere_core.compare.jobs import Executor, Outcome, run_all
+from sere_core.compare.label_free import tables
 from sere_core.compare.plan import ComparePlan, record_of, run_seconds
+from sere_core.compare.planning import Planned
 from sere_core.compare.reading import read_results
-from sere_core.compare.tables import build
 from sere_core.console import Speaker
 from sere_core.tables import print_tables
 
@@ -112,15 +112,22 @@ class JobProgress:
             return "done"
 
 
+def run_missing(planned: Planned, executor: Executor, progress: JobProgress, missing: Sequence[str], speaker: Speaker) -> None:
+    """Extract the features of all missing jobs, then run these."""
+    from sere_core.compare.extraction import extract_features  # it imports torch
+
+    extract_features((planned.resolved[job] for job in missing), speaker)
+    with speaker.bar("runs") as tell:
+        for outcome in run_all(executor, planned.folder, missing, speaker.say):
+            tell(progress.ended(outcome), len(missing))
+
+
 def finish(folder: Path, console: Console) -> int:
     """Print table and failures; 0 if every run is done; T506 if they are not comparable."""
     results = read_results(folder)
     try:
         results.check()
-        scored, silent = by_scored(results)
-        if scored.runs:
-            print_tables(console, build(scored))
-        print_tables(console, *label_free(silent))
+        print_tables(console, *tables(results))
     finally:
         for line in results.failure_lines:
             print(line, file=sys.stderr)

@@ -17,13 +17,13 @@ from rich.text import Text
 
 from sere_core.compare.grammar import Flags, Request, Tune, read_request
 from sere_core.compare.plan import ComparePlan, Job, Row, is_done, read_failure, record_of, write_json
-from sere_core.compare.planning import Cell, Planned, Planner, Value, laid, plain, shortest
+from sere_core.compare.planning import Cell, Planned, Planner, Value, laid, shortest
 from sere_core.compare.progress import grid
 from sere_core.compare.proof import is_below
 from sere_core.compare.reading import Results
 from sere_core.compare.stats.summary import spread
 from sere_core.config import Resolved
-from sere_core.config.nodes import Node, at, noted
+from sere_core.config.nodes import Node, at, noted, plain
 from sere_core.config.resolved import Bound
 from sere_core.console import Speaker
 from sere_registry import BuildContext, Selector

@@ -15,7 +15,7 @@ from sere_core.config.checks import Checks
 from sere_core.config.files import Sources
 from sere_core.config.merge import apply
 from sere_core.config.model import Output, RunConfig
-from sere_core.config.nodes import Data, Node, Path, at, block_of, dotted, noted, place_of, tidy
+from sere_core.config.nodes import Data, Node, Path, at, block_of, dotted, noted, place_of, plain, tidy
 from sere_core.config.references import References
 from sere_core.config.resolved import Bound, Resolved
 from sere_core.config.validation import allows_null, below, fields, may_be_path, mentions_path, show, validate
@@ -31,7 +31,7 @@ SINGLE: dict[str, Kind] = {"dynamics": "dynamics", "resonance": "resonance", "me
 
 
 def load(
-    path: str | FilePath,
+    path: str | FilePath | Mapping[str, object],
     *,
     sets: Sequence[str] = (),
     unsets: Sequence[str] = (),
@@ -42,7 +42,7 @@ def load(
     """Read, merge and check a config.  Imports no component, only the light objects that announce them.
 
     Args:
-        path: a file, or the name of a config that comes with sere.
+        path: a file, or the name of a config that comes with sere; or a config as plain data, which extends nothing.
         sets: changes `a.b=VALUE`; VALUE is YAML.
         unsets: paths to remove.
         seed: replaces the config's.
@@ -54,12 +54,12 @@ def load(
     """
     problems: list[Problem] = []
     sources = Sources(problems)
-    root = sources.tree(str(path))
+    root = plain(path, Place("config")) if isinstance(path, Mapping) else sources.tree(str(path))
     if root is None or any(problem.code in ("C304", "C310") for problem in problems):
         _stop(problems)  # nothing else can be checked without the text
     if root.child("compare") is not None:
         hint = "`sere compare` and `sere sweep` read it; the config that it varies stands in `base`"
-        message = f"{sources.files[0].name} is a comparison, not the config of a run"
+        message = f"{FilePath(root.start.file).name} is a comparison, not the config of a run"
         raise error("C302", message, hint, place_of(root, ("compare",)))
     root = apply(root, sets, unsets, problems)
     if seed is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,6 +59,15 @@ class Node:
         if isinstance(self.value, dict):
             return {name: child.data() for name, child in self.value.items()}
         return [child.data() for child in self.value] if isinstance(self.value, list) else self.value
+
+
+def plain(data: object, place: Place) -> Node:
+    """Plain data as a tree that stands at one place."""
+    if isinstance(data, Mapping):
+        return Node({str(name): plain(child, place) for name, child in data.items()}, place, place)
+    if isinstance(data, (list, tuple)):
+        return Node([plain(child, place) for child in data], place, place)
+    return Node(data, place, place)
 
 
 def children(value: Data) -> Iterator[tuple[str, Data]]:

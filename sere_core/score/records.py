@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import yaml
 
@@ -49,6 +49,11 @@ class Prediction:
     posteriors: tuple[float, ...]
     prediction: str
     truth: str = ""
+
+    @property
+    def confidence(self) -> float:
+        """The posterior of the class that is predicted."""
+        return max(self.posteriors)
 
 
 class RunFolder:
@@ -305,7 +310,7 @@ class Record:
     scores: Data
 
     @classmethod
-    def read(cls, folder: Path) -> Record:
+    def read(cls, folder: Path) -> Self:
         """Read a record and check it against its `done`.  Nothing is written and no plugin imported.
 
         Raises:

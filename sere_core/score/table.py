@@ -27,10 +27,14 @@ def print_summary(record: Record, console: Console | None = None) -> None:
     """
     console = console or Console()
     console.print(Padding(_name(record), (0, 0, 1, 0)), soft_wrap=False)
+    print_tables(console, *tables(record))
+
+
+def tables(record: Record) -> list[Table]:
+    """What `print_summary` prints below the name."""
     if record.scores.get("scored", True):
-        print_tables(console, scores(record), measures(record), coverage(record), confusion(record))
-    else:
-        print_tables(console, label_free(record))
+        return [scores(record), measures(record), coverage(record), confusion(record)]
+    return [label_free(record)]
 
 
 def _name(record: Record) -> Grid:

@@ -73,6 +73,16 @@ class Table:
         object.__setattr__(self, "caption", plain(self.caption))  # both hold names
         object.__setattr__(self, "notes", tuple(map(plain, self.notes)))
 
+    def __str__(self) -> str:
+        from sere_core.tables.terminal import terminal
+
+        return terminal(self)
+
+    def _repr_html_(self) -> str:
+        from sere_core.tables.html import html
+
+        return html(self)
+
     @property
     def lines(self) -> Iterable[Line]:
         return (line for section in self.sections for line in section)

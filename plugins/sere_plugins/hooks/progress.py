@@ -27,7 +27,7 @@ class ProgressHook:
 
     @hookimpl
     def sere_run_start(self, run: RunInfo) -> None:
-        if not (run.interactive and self._console.is_terminal):
+        if not (run.interactive and (self._console.is_terminal or self._console.is_jupyter)):
             self._print(run, f"{run.name}: {run.folds} fold{'s' * (run.folds != 1)}, {run.folder}")
             return
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
