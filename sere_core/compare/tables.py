@@ -15,8 +15,8 @@ from statistics import fmean
 
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results
-from sere_core.compare.stats.bootstrap import Interval
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary, Verdict, summarise
+from sere_core.score.interval import Interval
 from sere_core.score.manifest import EVIDENCE, weakest
 from sere_core.score.table import TITLES
 from sere_core.tables import FORMATS

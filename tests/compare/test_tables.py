@@ -16,9 +16,9 @@ from rich.console import Console
 from sere_core.cli import main
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results, read_results
-from sere_core.compare.stats.bootstrap import Interval
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Shown, Spread, Summary, Verdict
 from sere_core.compare.tables import SHAPES, Source, build, write_tables
+from sere_core.score.interval import Interval
 from sere_core.tables import Table, print_tables, render
 from sere_registry.errors import SereError
 from tests.compare.made_up import default_protocol, make_comparison

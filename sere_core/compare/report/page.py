@@ -27,9 +27,9 @@ from sere_core.compare.report.figures import (
     sample,
 )
 from sere_core.compare.report.studio import Picture, Studio
-from sere_core.compare.stats.significance import ALPHA
 from sere_core.compare.stats.summary import Summary
 from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, measures, percent, write_tables
+from sere_core.score.interval import ALPHA
 from sere_core.tables.model import Cell, Column, Table, number
 from sere_registry.errors import error
 from sere_registry.files import write_atomically

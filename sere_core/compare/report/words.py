@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from sere_core.compare.reading import Results
-from sere_core.compare.stats.significance import ALPHA
 from sere_core.compare.stats.summary import Summary, Verdict
 from sere_core.config.nodes import leaves
+from sere_core.score.interval import ALPHA
 from sere_core.tables import Cell, Column, Line, Table
 
 MINUS = "−"

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import ncfdtrinc, stdtrit
 
+from sere_core.score.interval import ALPHA
+
 Array = NDArray[np.float64]
 
-#: the level of the tests after correction; intervals are of 1 - ALPHA
-ALPHA = 0.05
 #: up to this many units that differ, all 2^n flips are enumerated
 MOST_EXACT = 20
 FLIPS = 20_000

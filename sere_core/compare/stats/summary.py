@@ -14,8 +14,9 @@ import numpy as np
 
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results, RunFacts
-from sere_core.compare.stats.bootstrap import REPLICATES, Interval, Replicates, sides
-from sere_core.compare.stats.significance import ALPHA, Paired, Ranking, holm, paired, rank_rows, smallest_detectable
+from sere_core.compare.stats.bootstrap import Replicates, sides
+from sere_core.compare.stats.significance import Paired, Ranking, holm, paired, rank_rows, smallest_detectable
+from sere_core.score.interval import ALPHA, REPLICATES, Interval
 from sere_core.score.metrics import from_confusion, uar
 
 Shown = Literal["better", "worse", "no difference shown"]

@@ -9,8 +9,8 @@ import pytest
 
 from sere_core.compare.reading import read_results
 from sere_core.compare.report.words import headline, sentence
-from sere_core.compare.stats.bootstrap import Interval
 from sere_core.compare.stats.summary import Verdict, summarise
+from sere_core.score.interval import Interval
 from tests.compare.made_up import make_comparison
 
 PLAIN = Verdict(

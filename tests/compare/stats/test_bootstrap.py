@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sere_core.compare.stats.bootstrap import Replicates, binomial_recalls, draw_speakers, expanded_percentile, fold_mean_uar
+from sere_core.compare.stats.bootstrap import Replicates
 from sere_core.compare.stats.summary import gender_uar
+from sere_core.score.interval import binomial_recalls, draw_speakers, expanded_percentile, fold_mean_uar
 from sere_core.score.metrics import uar
 from tests.compare.stats.synthetic import comparison, counts, facts
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sere_core.compare.stats.bootstrap import expanded_percentile, fold_mean_uar
 from sere_core.compare.stats.significance import FLIPS, holm, least, paired, rank_rows, sign_flip, smallest_detectable, wilcoxon
 from sere_core.compare.stats.summary import spread
+from sere_core.score.interval import expanded_percentile, fold_mean_uar
 
 values = st.lists(st.integers(-50, 50).map(lambda each: each / 100), min_size=1, max_size=24)
 
