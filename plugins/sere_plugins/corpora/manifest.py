@@ -27,7 +27,6 @@ class Manifest(RowCorpus):
     def __init__(self, params: ManifestParams, context: BuildContext) -> None:
         super().__init__(params, context)
         self.file = Path(params.file).expanduser()
-        self.columns = params.columns
 
     @property
     def source(self) -> Path:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sere_plugins.corpora.folder import few
 from sere_plugins.specs.corpora import OwnParams
@@ -17,6 +19,13 @@ from sere_registry.utterances import Finding, Recording, Utterance
 
 #: problems shown at once; a wrong column would otherwise print a line for every utterance
 SHOWN = 20
+#: what tables of others call a column
+ALIASES = {
+    "emotion": ("emotion", "label"),
+    "speaker": ("speaker", "speaker_id"),
+    "gender": ("gender", "sex"),
+    "text": ("text", "transcription", "sentence"),
+}
 COLUMNS = ("path", "speaker", "emotion", "language", "id", "gender", "text", "start", "end")
 GENDERS = {"f": "female", "female": "female", "w": "female", "m": "male", "male": "male"}
 
@@ -59,7 +68,7 @@ class RowCorpus:
 
     def __init__(self, params: OwnParams, context: BuildContext) -> None:
         self.params: OwnParams = params
-        self.columns: Mapping[str, str | None] = {}
+        self.columns: Mapping[str, str | None] = getattr(params, "columns", {})
         self.corpus = context.id
         self._own = {*context.classes, *(name for name in map(_class, params.labels.values()) if name)}
 
@@ -196,6 +205,33 @@ class RowCorpus:
         near = suggest(label, (*EMOTIONS, *self._own), "emotions")
         hint = f"{near}; params.labels maps others, also to a class name of your own: labels: {{{label}: <emotion, {label} or null>}}"
         return Problem("D610", f"emotion {label!r} is unknown ({len(rows)} rows)", hint, rows[0].place)
+
+
+def column_of(name: str, mapped: Mapping[str, str | None], known: Collection[str], source: Path) -> str:
+    """What `name` is called among the known columns of a table: as `columns` maps it, or by an alias; "" where there is none.
+
+    Raises:
+        SereError: D610 if it is mapped to a column that is not there.
+    """
+    if name not in mapped:
+        return next((alias for alias in ALIASES.get(name, (name,)) if alias in known), "")
+    given = mapped[name]
+    if given is not None and given not in known:
+        raise error("D610", f"no column {given!r}", suggest(given, known, "columns"), Place(str(source)))
+    return given or ""
+
+
+def optional(distribution: str, place: Path) -> Any:
+    """An optional library, imported.
+
+    Raises:
+        SereError: P108 where it is not installed.
+    """
+    try:
+        return importlib.import_module(distribution)
+    except ImportError as cause:
+        what = f"this corpus needs the distribution {distribution!r}"
+        raise error("P108", what, f'pip install "sere[{distribution}]"', Place(str(place))) from cause
 
 
 def _class(mapped: str | None) -> str:

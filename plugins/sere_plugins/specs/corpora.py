@@ -46,12 +46,33 @@ class OwnParams(Declared):
         return labels
 
 
+class TableParams(OwnParams):
+    """Of a corpus that something lists in columns."""
+
+    columns: dict[Column, str | None] = param({}, "column -> what it is called, e.g. {path: file_id, emotion: label}; null: not read")
+
+
 @component("manifest", "corpora.manifest:Manifest")
-class ManifestParams(OwnParams):
+class ManifestParams(TableParams):
     """a corpus of your own, listed in a CSV, TSV or JSONL file; labelled, in part, or not at all."""
 
     file: Path = param(..., "a .csv, .tsv or .jsonl file: path [, speaker, emotion, language, id, gender, text, start, end]")
-    columns: dict[Column, str | None] = param({}, "column -> its name in the file, e.g. {path: file_id, emotion: label}; null: not read")
+
+
+@component("audformat", "corpora.audformat_database:AudformatDatabase")
+class AudformatParams(TableParams):
+    """a database in audformat (extra `audformat`); its files or segments are labelled, in part, or not at all."""
+
+    root: Path = param(..., "the folder that holds db.yaml")
+    table: str = param("", "the table whose rows are utterances; default: `emotion`, or the only one with emotions, or all files")
+
+
+@component("datasets", "corpora.dataset_folder:DatasetFolder")
+class DatasetParams(TableParams):
+    """a local folder of Hugging Face datasets (extra `datasets`): of `save_to_disk`, of Parquet files, or an audiofolder."""
+
+    root: Path = param(..., "the folder")
+    split: str = param("", "one split; default: all")
 
 
 @component("folder", "corpora.audio_folder:AudioFolder")
@@ -138,4 +159,6 @@ ENTERFACE = EnterfaceParams.spec
 RAVDESS = RavdessParams.spec
 MANIFEST = ManifestParams.spec
 FOLDER = FolderOfAudioParams.spec
+AUDFORMAT = AudformatParams.spec
+DATASETS = DatasetParams.spec
 SYNTHETIC = SyntheticParams.spec

@@ -1,0 +1,139 @@
+"""A local folder of Hugging Face `datasets`: what `save_to_disk` wrote, Parquet files of a hub, or an audiofolder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sere_plugins.corpora.audio_folder import AudioFolder
+from sere_plugins.corpora.folder import describe
+from sere_plugins.corpora.manifest import Manifest
+from sere_plugins.corpora.rows import Row, RowCorpus, column_of, optional
+from sere_plugins.specs.corpora import DatasetParams, FolderOfAudioParams, ManifestParams
+from sere_registry.errors import Place, error, suggest
+from sere_registry.files import cache_folder, write_atomically
+from sere_registry.protocols import BuildContext
+
+if TYPE_CHECKING:
+    import datasets
+
+#: the metadata of an audiofolder
+METADATA = ("metadata.csv", "metadata.jsonl")
+
+
+class DatasetFolder(RowCorpus):
+    """The rows of all splits, or of one.  Audio that the dataset holds is written to the cache as it is, not decoded."""
+
+    def __init__(self, params: DatasetParams, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.root, self.split = Path(params.root).expanduser(), params.split
+        self.context = context
+        self.cache = (context.cache or cache_folder()) / "datasets"
+
+    @property
+    def source(self) -> Path:
+        return self.root
+
+    def audio(self, row: Row) -> Path:
+        return Path(row.text("path"))
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Write the audio that stands in the dataset and is not in the cache yet.
+
+        Raises:
+            SereError: X704 or X705 where the cache cannot be written.
+        """
+        wanted = {each.recording.path for each in self.utterances() if not each.recording.path.is_file()}
+        for path, content in self._audio() if wanted else ():
+            if path in wanted and content is not None:
+                write_atomically(path, content)
+                wanted.remove(path)
+                if progress is not None:
+                    progress(len(self.utterances()) - len(wanted), len(self.utterances()))
+
+    def rows(self) -> Iterable[Row]:
+        plain = self._plain()
+        if plain is not None:
+            for row in plain.rows():
+                yield Row(
+                    row.place, {**row.values, "path": str(plain.audio(row)), "id": row.text("id") or _stem(row.text("path"))}, row.problems
+                )
+            return
+        for split, data, audio in self._splits():
+            names = set(data.column_names) - {audio}
+            wanted = ("emotion", "speaker", "language", "gender", "text", "id")
+            read = {name: column for name in wanted if (column := column_of(name, self.columns, names, self.root))}
+            table = data.remove_columns([audio])
+            paths = [path for path, _ in self._files(split, data, audio, False)]
+            for number, (values, path) in enumerate(zip(table, paths, strict=True)):
+                cells = {name: _text(table.features[column], values[column]) for name, column in read.items()}
+                row = {"id": f"{split}/{number:06d}", "path": str(path)}
+                yield Row(Place(str(self.root), path=row["id"]), row | {name: value for name, value in cells.items() if value})
+
+    def _plain(self) -> RowCorpus | None:
+        """An audiofolder is a manifest, or a folder whose subfolders are the labels: no audio stands in a table."""
+        kept = {"language": self.params.language, "labels": self.params.labels}
+        if any((self.root / name).exists() for name in ("state.json", "dataset_dict.json")) or next(self.root.rglob("*.parquet"), None):
+            return None
+        for name in METADATA:
+            if (self.root / name).is_file():
+                columns = {"path": "file_name", **self.columns}
+                return Manifest(ManifestParams.model_validate({"file": self.root / name, "columns": columns, **kept}), self.context)
+        if self.root.is_dir() and any(entry.is_dir() for entry in self.root.iterdir()):
+            return AudioFolder(FolderOfAudioParams.model_validate({"root": self.root, "emotion": "parent", **kept}), self.context)
+        return None
+
+    def _splits(self) -> list[tuple[str, datasets.Dataset, str]]:
+        """Name, data and the audio column of every split that is read; audio is not decoded."""
+        library = optional("datasets", self.root)
+        if not self.root.is_dir():
+            raise error("D601", f"folder {self.root} does not exist")
+        library.disable_progress_bars()
+        try:
+            saved = any((self.root / name).exists() for name in ("state.json", "dataset_dict.json"))
+            cache = str(self.cache / "tables")
+            data = library.load_from_disk(str(self.root)) if saved else library.load_dataset(str(self.root), cache_dir=cache)
+        except Exception as cause:  # whatever datasets and pyarrow raise
+            line = " ".join(str(cause).split()) or type(cause).__name__
+            hint = f"a folder of `save_to_disk`, of Parquet files, or an audiofolder; {describe(self.root)}"
+            raise error("D602", f"{self.root} is no dataset: {line}", hint) from cause
+        splits = dict(data) if isinstance(data, dict) else {"all": data}
+        if self.split and self.split not in splits:
+            raise error("D610", f"{self.root} has no split {self.split!r}", suggest(self.split, splits, "splits"))
+        found = []
+        for name, each in splits.items() if not self.split else [(self.split, splits[self.split])]:
+            audio = self.columns.get("path") or next((key for key, kind in each.features.items() if isinstance(kind, library.Audio)), None)
+            if audio not in each.features:
+                raise error("D610", f"{self.root} has no column of audio", f"columns: {', '.join(each.column_names)}")
+            found.append((name, each.cast_column(audio, library.Audio(decode=False)), audio))
+        return found
+
+    def _audio(self) -> Iterator[tuple[Path, bytes | None]]:
+        for split, data, audio in self._splits():
+            yield from self._files(split, data, audio, True)
+
+    def _files(self, split: str, data: datasets.Dataset, audio: str, whole: bool) -> Iterator[tuple[Path, bytes | None]]:
+        """The audio file of every row, beside the dataset or in the cache; with its content if `whole` and the dataset holds it."""
+        stamp = [f"{path.relative_to(self.root)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sorted(self.root.rglob("*"))]
+        folder = self.cache / hashlib.sha256("\n".join([str(self.root.resolve()), *stamp]).encode()).hexdigest()[:16] / split
+        number = 0
+        for batch in data.select_columns([audio]).with_format("arrow").iter(256):  # no copy of the bytes but where they are wanted
+            held = batch[audio].combine_chunks()
+            for path, content in zip(held.field("path").to_pylist(), held.field("bytes"), strict=True):
+                place = folder / f"{number:06d}" if content.is_valid else self.root / (path or "")
+                yield place, content.as_py() if whole else None
+                number += 1
+
+
+def _text(feature: object, value: object) -> str:
+    """A cell as text; classes by their names, -1 for none."""
+    names = getattr(feature, "names", None)
+    if names is not None and isinstance(value, int):
+        return str(names[value]) if value >= 0 else ""
+    return "" if value is None else str(value).strip()
+
+
+def _stem(path: str) -> str:
+    return Path(path).with_suffix("").as_posix()
