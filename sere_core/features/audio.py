@@ -28,6 +28,9 @@ _OVERHANG = 0.05
 #: suffix -> the container that a file of this name must hold
 _CONTAINERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "Ogg", ".mp3": "MP3", ".avi": "AVI", ".aiff": "AIFF", ".aif": "AIFF"}
 
+#: those that PyAV decodes: of video, of telephones (.m4a) and of browsers (.webm)
+_BY_PYAV = ("AVI", "MP4", "Matroska", "AAC", "ASF")
+
 #: sizes that writers to a pipe put where they do not know the size
 _UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0)
 
@@ -140,7 +143,7 @@ def decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
     """All samples of a file, `[N, channels]`, and its rate.
 
     Raises:
-        SereError: D603 (unreadable, truncated, or not what its name says), P108 (an AVI file without PyAV).
+        SereError: D603 (unreadable, truncated, or not what its name says), P108 (a file that only PyAV decodes, without PyAV).
     """
     place = str(path)
     kind = _container(content[:512])
@@ -151,8 +154,8 @@ def decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
     if wanted is not None and known and kind != wanted:
         what = f"the file is named {path.suffix} but its bytes are {kind}"
         raise error("D603", what, "convert or rename it", place)
-    if kind == "AVI":
-        return _decode_avi(content, place)
+    if kind in _BY_PYAV:
+        return _decode_by_pyav(content, kind, place)
     if shortfall := _wav_shortfall(content):
         promised, there = shortfall
         what = f"truncated: the header promises {promised} bytes of samples, there are {there}"
@@ -171,18 +174,18 @@ def decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
     return channels, rate
 
 
-def _decode_avi(content: bytes, place: str) -> tuple[NDArray[np.float32], int]:
-    """The first audio track of an AVI file, by PyAV."""
+def _decode_by_pyav(content: bytes, kind: str, place: str) -> tuple[NDArray[np.float32], int]:
+    """The first audio track of a file of a container that libsndfile does not read."""
     try:
         import av
     except ImportError as cause:
-        what = "reading audio out of AVI files needs the distribution 'av'"
+        what = f"reading audio out of {kind} files needs the distribution 'av'"
         raise error("P108", what, 'pip install "sere[avi]"', place) from cause
     pieces: list[NDArray[np.float32]] = []
     try:
         with av.open(io.BytesIO(content)) as file:
             if not file.streams.audio:
-                raise error("D604", "the AVI file has no audio track", place=place)
+                raise error("D604", f"the {kind} file has no audio track", place=place)
             stream = file.streams.audio[0]
             rate = int(stream.rate)
             to_float = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
@@ -190,9 +193,9 @@ def _decode_avi(content: bytes, place: str) -> tuple[NDArray[np.float32], int]:
                 pieces.extend(piece.to_ndarray() for piece in to_float.resample(frame))
             pieces.extend(piece.to_ndarray() for piece in to_float.resample(None))
     except av.error.FFmpegError as cause:
-        raise error("D603", f"its AVI content cannot be decoded ({cause.strerror})", place=place) from cause
+        raise error("D603", f"its {kind} content cannot be decoded ({cause.strerror})", place=place) from cause
     if not pieces:
-        raise error("D604", "the audio track of the AVI file has no samples", place=place)
+        raise error("D604", f"the audio track of the {kind} file has no samples", place=place)
     return np.ascontiguousarray(np.concatenate(pieces, axis=1).T, dtype=np.float32), rate
 
 
@@ -207,6 +210,8 @@ def _container(head: bytes) -> str:
         ("AIFF", head[:4] == b"FORM" and head[8:11] == b"AIF"),
         ("MP3", head[:3] == b"ID3" or is_mp3),
         ("MP4", head[4:8] == b"ftyp"),
+        ("AAC", len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0),
+        ("ASF", head[:4] == b"\x30\x26\xb2\x75"),
         ("Matroska", head[:4] == b"\x1aE\xdf\xa3"),
         ("NIST Sphere", head[:7] == b"NIST_1A"),
         ("a Git LFS pointer (the audio itself was not downloaded)", head.startswith(b"version https://git-lfs")),

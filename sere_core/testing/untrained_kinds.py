@@ -264,11 +264,12 @@ def listing(subject: Subject) -> None:
 
 @CORPUS("corpus.labels", "corpus.listing")
 def labels(subject: Subject) -> None:
-    """Its emotions are known ones, and its languages those that it declares: no other, and none that nobody speaks."""
+    """Its emotions are known ones (or "": unlabelled), and its languages those that it declares: no other, and none that nobody speaks."""
     corpus = corpus_of(subject)
     for utterance in corpus.utterances():
         language = utterance.recording.language
-        assert utterance.emotion in EMOTIONS, f"{utterance.id}: '{utterance.emotion}' is not one of sere_registry.emotions.EMOTIONS"
+        known = utterance.emotion in ("", *EMOTIONS)
+        assert known, f"{utterance.id}: '{utterance.emotion}' is not one of sere_registry.emotions.EMOTIONS"
         assert language in corpus.languages, f"{utterance.id}: '{language}' is not in `languages`"
     spoken = {utterance.recording.language for utterance in corpus.utterances()}
     assert len(set(corpus.languages)) == len(corpus.languages), "a language stands twice in `languages`"

@@ -88,6 +88,28 @@ def listed(folder: Path) -> Path:
     return folder / "list.csv"
 
 
+def database(folder: Path) -> Path:
+    """The same in audformat."""
+    audformat = pytest.importorskip("audformat")
+    with listed(folder).open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    made = audformat.Database("made", languages=["deu"])
+    made["emotion"] = audformat.Table(audformat.filewise_index([row["path"] for row in rows]))
+    for name in ("speaker", "emotion"):
+        made.schemes[name] = audformat.Scheme("str")
+        made["emotion"][name] = audformat.Column(scheme_id=name)
+        made["emotion"][name].set([row[name] for row in rows])
+    made.save(str(folder))
+    return folder
+
+
+def audiofolder(folder: Path) -> Path:
+    """The same with the metadata of an audiofolder."""
+    text = listed(folder).read_text(encoding="utf-8")
+    (folder / "metadata.csv").write_text(text.replace("path,", "file_name,", 1), encoding="utf-8")
+    return folder
+
+
 #: component -> the parameter that has no default which works without a download or a corpus, and what makes its value in a folder
 NEEDED: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "sere.wav2vec2": ("model", tiny_wav2vec2),
@@ -101,6 +123,8 @@ NEEDED: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "sere.ravdess": ("root", lambda folder: make_ravdess(folder, actors=("01", "02"), statements=("01",))),
     "sere.manifest": ("file", listed),
     "sere.folder": ("root", lambda folder: listed(folder).parent),
+    "sere.audformat": ("root", database),
+    "sere.datasets": ("root", audiofolder),
 }
 SMALL: dict[str, Values] = {
     "sere.synthetic": {"speakers": 2, "per_class": 1, "seconds": 0.4, "emotions": ("anger", "neutral")},

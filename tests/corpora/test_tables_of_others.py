@@ -143,7 +143,6 @@ def test_an_audiofolder_is_read_as_its_metadata_or_its_folders_say(audio: Path, 
 
 @pytest.mark.parametrize(("use", "code"), [("audformat", "D602"), ("datasets", "D602")])
 def test_a_folder_of_something_else_is_refused(use: str, code: str, audio: Path, build: Build) -> None:
-    pytest.importorskip(use)
     for root, wanted in ((audio / "audio", code), (audio / "no", "D601")):
         with pytest.raises(SereError) as caught:
             build(use, root=root, language="de").utterances()
@@ -152,6 +151,8 @@ def test_a_folder_of_something_else_is_refused(use: str, code: str, audio: Path,
 
 @pytest.mark.parametrize("use", ["audformat", "datasets"])
 def test_a_library_that_is_missing_is_named(use: str, audio: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    (audio / "audio" / "db.yaml").touch()
+    (audio / "audio" / "x.parquet").touch()
     monkeypatch.setitem(sys.modules, use, None)
     with pytest.raises(SereError, match=f"P108.*{use}"):
         build(use, root=audio / "audio", language="de").utterances()

@@ -74,6 +74,23 @@ def test_stereo_at_48_kilohertz_is_mixed_down_and_resampled(tmp_path: Path, cont
     np.testing.assert_allclose(waveform.samples[middle], tone(1.0)[middle] / 2, atol=1e-3)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.m4a", "aac"), ("a.aac", "aac"), ("a.webm", "libopus"), ("a.wma", "wmav2")])
+def test_what_telephones_and_browsers_record_is_decoded_by_pyav(tmp_path: Path, name: str, codec: str) -> None:
+    av, rate = pytest.importorskip("av"), 44_100 if codec == "wmav2" else 48_000
+    with av.open(str(tmp_path / name), "w", format={"a.m4a": "ipod", "a.aac": "adts", "a.wma": "asf"}.get(name)) as file:
+        stream = file.add_stream(codec, rate=rate, layout="mono", bit_rate=64_000)
+        frame = av.AudioFrame.from_ndarray(tone(1.0, rate)[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
+    samples = audio.read(recording(tmp_path / name), WHOLE).samples
+    assert len(samples) == pytest.approx(RATE, rel=0.2)
+    spectrum = np.abs(np.fft.rfft(samples))
+    expected = np.abs(np.fft.rfft(tone(1.0)))
+    peak, wanted = spectrum.argmax() / len(samples), expected.argmax() / RATE
+    assert peak == pytest.approx(wanted, rel=0.02), "it is the same tone"
+
+
 def test_the_digest_is_that_of_the_samples_not_of_the_file(tmp_path: Path) -> None:
     steps = (tone(0.3) * 32767).astype(np.int16)
     names = ("a.wav", "b.wav", "a.flac")

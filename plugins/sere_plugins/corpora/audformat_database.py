@@ -29,10 +29,10 @@ class AudformatDatabase(RowCorpus):
         return self.root / "db.yaml"
 
     def rows(self) -> Iterable[Row]:
-        library = optional("audformat", self.root)
         if not self.source.is_file():
             what = f"there is no db.yaml in {self.root}" if self.root.is_dir() else f"folder {self.root} does not exist"
             raise error("D602" if self.root.is_dir() else "D601", what, "params.root is the folder that holds an audformat database")
+        library = optional("audformat", self.root)
         try:
             database = library.Database.load(str(self.root))
             by_file = _by_file(database)

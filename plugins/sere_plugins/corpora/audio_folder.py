@@ -17,7 +17,7 @@ from sere_registry.utterances import Finding
 
 #: what soundfile decodes, and what PyAV decodes
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au"})
-BY_PYAV = frozenset({".m4a", ".mp4", ".aac", ".webm", ".mkv", ".avi", ".wma", ".mov"})
+BY_PYAV = frozenset({".m4a", ".mp4", ".aac", ".webm", ".mkv", ".avi", ".wma", ".mov", ".3gp"})
 
 
 class AudioFolder(RowCorpus):

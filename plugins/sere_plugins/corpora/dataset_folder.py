@@ -73,32 +73,37 @@ class DatasetFolder(RowCorpus):
                 yield Row(Place(str(self.root), path=row["id"]), row | {name: value for name, value in cells.items() if value})
 
     def _plain(self) -> RowCorpus | None:
-        """An audiofolder is a manifest, or a folder whose subfolders are the labels: no audio stands in a table."""
-        kept = {"language": self.params.language, "labels": self.params.labels}
-        if any((self.root / name).exists() for name in ("state.json", "dataset_dict.json")) or next(self.root.rglob("*.parquet"), None):
+        """An audiofolder is a manifest, or a folder whose subfolders are the labels; None where the dataset is in tables."""
+        if not self.root.is_dir():
+            raise error("D601", f"folder {self.root} does not exist")
+        if self._saved or next(self.root.rglob("*.parquet"), None):
             return None
+        kept = {"language": self.params.language, "labels": self.params.labels}
         for name in METADATA:
             if (self.root / name).is_file():
                 columns = {"path": "file_name", **self.columns}
                 return Manifest(ManifestParams.model_validate({"file": self.root / name, "columns": columns, **kept}), self.context)
-        if self.root.is_dir() and any(entry.is_dir() for entry in self.root.iterdir()):
+        if any(entry.is_dir() for entry in self.root.iterdir()):
+            if not self.params.language:
+                raise error("D610", "nothing says which language is spoken", "set params.language", Place(str(self.root)))
             return AudioFolder(FolderOfAudioParams.model_validate({"root": self.root, "emotion": "parent", **kept}), self.context)
-        return None
+        hint = f"a folder that `save_to_disk` wrote, one of Parquet files, or an audiofolder; {describe(self.root)}"
+        raise error("D602", f"{self.root} holds no dataset", hint)
+
+    @property
+    def _saved(self) -> bool:
+        return any((self.root / name).is_file() for name in ("state.json", "dataset_dict.json"))
 
     def _splits(self) -> list[tuple[str, datasets.Dataset, str]]:
         """Name, data and the audio column of every split that is read; audio is not decoded."""
         library = optional("datasets", self.root)
-        if not self.root.is_dir():
-            raise error("D601", f"folder {self.root} does not exist")
         library.disable_progress_bars()
+        root, cache = str(self.root), str(self.cache / "tables")
         try:
-            saved = any((self.root / name).exists() for name in ("state.json", "dataset_dict.json"))
-            cache = str(self.cache / "tables")
-            data = library.load_from_disk(str(self.root)) if saved else library.load_dataset(str(self.root), cache_dir=cache)
+            data = library.load_from_disk(root) if self._saved else library.load_dataset(root, cache_dir=cache)
         except Exception as cause:  # whatever datasets and pyarrow raise
             line = " ".join(str(cause).split()) or type(cause).__name__
-            hint = f"a folder of `save_to_disk`, of Parquet files, or an audiofolder; {describe(self.root)}"
-            raise error("D602", f"{self.root} is no dataset: {line}", hint) from cause
+            raise error("D602", f"{self.root} is no dataset: {line}") from cause
         splits = dict(data) if isinstance(data, dict) else {"all": data}
         if self.split and self.split not in splits:
             raise error("D610", f"{self.root} has no split {self.split!r}", suggest(self.split, splits, "splits"))
