@@ -65,13 +65,13 @@ def parser() -> ArgumentParser:
     A command is a module with `add_parser(subparsers)`: it calls `add_command` with the function that does the work, from
     the parsed arguments to the exit code, and adds the arguments.
     """
-    from sere_core.cli import annotate, compare, config, corpora, doctor, explain, pictures, plugins, predict, run, train
+    from sere_core.cli import annotate, compare, config, corpora, doctor, explain, init, pictures, plugins, predict, run, train
 
     summary = "Semi-supervised and domain-adaptive cross-lingual speech emotion recognition, made of swappable parts."
     made = ArgumentParser("sere", description=summary, allow_abbrev=False)
     made.add_argument("--version", action="version", version=f"sere {sere_core.__version__}")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for module in (run, train, predict, annotate, config, compare, corpora, plugins, pictures, doctor, explain):
+    for module in (init, run, train, predict, annotate, config, compare, corpora, plugins, pictures, doctor, explain):
         module.add_parser(commands)
     return made
 
