@@ -97,7 +97,7 @@ class Checks:
                 if isinstance(word, str) and (class_name(word) != word or not (own or word in EMOTIONS)):
                     known = canonical(word)
                     hint = f"write {known!r}" if known else suggest(word, EMOTIONS, "emotions")
-                    what = "cannot be the name of a class" if own else "is not an emotion of the vocabulary"
+                    what = "cannot be the name of a class" if own and not known else "is not an emotion of the vocabulary"
                     yield self._at(path, "C302", f"'{word}' {what}", hint)
                 elif isinstance(word, str) and word in classes[:index]:
                     yield self._at(path, "C302", f"'{word}' stands twice", "remove one")

@@ -211,6 +211,7 @@ def _parts(config: Task, target: Sequence[Utterance], seed: int, place: Placed) 
         count = "no speakers" if unnamed else f"{len(speakers)} speaker(s)"
         what = f"corpus '{config.target}' has {count}: no {'two' if config.folds == 'speakers' else wanted} speaker-disjoint folds"
         hint = "use `folds: speakers` (leave one speaker out), or `disjoint: none` (stratified at random) and a number of folds"
+        hint += ", or `setting: transductive` (one training on all of it)"
         raise error("D609", what, hint, place("task.folds"))
     if config.folds == "speakers":
         groups, how = [[speaker] for speaker in speakers], "leave-one-speaker-out"

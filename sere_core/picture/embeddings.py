@@ -19,7 +19,7 @@ from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sere_core.score.records import Record
+from sere_core.score.records import Data, Record
 from sere_registry.errors import Place, error
 
 #: one for each class, told apart with any colour vision (Okabe & Ito), darker where white shows through
@@ -62,7 +62,7 @@ def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
         points, emotion, language = (np.concatenate([parts[each] for each in names]) for names in zip(*kinds, strict=True))
     except (OSError, ValueError, KeyError) as cause:
         raise error("T505", f"{path} is damaged: {cause}", "run again with --fresh") from cause
-    scores = next((each for each in record.scores["folds"] if each["fold"] == fold), {})
+    scores: Data = next((each for each in record.scores["folds"] if each["fold"] == fold), {})
     subtitle, found = f"UAR {100 * scores['uar']:.1f} %" if scores else "not scored", scores.get("clustering") or {}
     if found.get("silhouette") is not None:
         subtitle += f", silhouette {found['silhouette']:.2f}, {found['k']}-NN purity {100 * found['knn_purity']:.0f} %"

@@ -18,7 +18,12 @@ from sere_core.score.records import Record
 
 SETS = {
     **{f"corpora.{name}.params.{key}": value for name in ("xa", "xb") for key, value in (("speakers", 2), ("per_class", 2))},
-    "task.folds": 2, "task.shots": 2, "train.epochs": 1, "hooks": "null", "resonance": "null", "losses.adapt": "null",
+    "task.folds": 2,
+    "task.shots": 2,
+    "train.epochs": 1,
+    "hooks": "null",
+    "resonance": "null",
+    "losses.adapt": "null",
 }
 
 

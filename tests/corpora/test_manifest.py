@@ -157,7 +157,7 @@ def test_every_mistake_is_reported_at_its_line(folder: Path, build: Build) -> No
 
 
 def test_a_wrong_column_does_not_print_a_line_for_every_utterance(folder: Path, build: Build) -> None:
-    rows = [f"audio/no.wav,s1,anger,{number}" for number in range(500)]
+    rows = [f"audio/no{number}.wav,s1,anger,{number}" for number in range(500)]
     found = problems(build("manifest", file=lines(folder / "m.csv", "path,speaker,emotion,id", *rows), language="pl"))
     assert len(found) == 21
     assert "480 more" in found[-1][2]

@@ -27,6 +27,7 @@ class AudioFolder(RowCorpus):
         super().__init__(params, context)
         self.root = Path(params.root).expanduser()
         self.patterns = {"speaker": params.speaker, "emotion": params.emotion}
+        self.exclude = re.compile(params.exclude) if params.exclude else None
         self._left_out: Counter[str] = Counter()
         self._missed: list[str] = []
 
@@ -52,7 +53,7 @@ class AudioFolder(RowCorpus):
             what = "is a file" if self.root.exists() else "does not exist"
             near = next((parent for parent in self.root.parents if parent.is_dir()), None)
             raise error("D601", f"folder {self.root} {what}", f"in {near}: {describe(near)}" if near else "")
-        paths = [path for path in self._files() if self._is_audio(path)]
+        paths = [path for path in self._files() if self._is_audio(path) and not (self.exclude and self.exclude.search(str(path)))]
         if not paths:
             hint = f"audio files end in {', '.join(sorted(SUFFIXES | BY_PYAV))}"
             raise error("D602", f"no audio file in {self.root} or below it: {describe(self.root)}", hint)
@@ -62,7 +63,7 @@ class AudioFolder(RowCorpus):
             row = Row(Place(str(self.root / path)), {"path": str(path), "id": str(name)})
             values = {key: self._find(key, path) for key in self.patterns}
             if self.patterns["speaker"] and not values["speaker"]:
-                row.wrong("the pattern of params.speaker is not found in this path", "let it match every file, or leave it out")
+                row.wrong("params.speaker is not found in the path of this file", "let it match every file, or leave it out")
             if self.patterns["emotion"] and not values["emotion"]:
                 self._missed.append(str(path))
             yield Row(row.place, {**row.values, **values}, row.problems)

@@ -64,7 +64,7 @@ def _csv(file: Path, text: str, mapped: Mapping[str, str | None]) -> Iterator[Ro
                 continue
             if not columns:
                 columns = _names(values, mapped)
-                if problems := _wrong(columns, mapped, place):
+                if problems := _wrong(columns, values, mapped, place):
                     raise SereError(*problems)
             elif len(values) != len(columns):
                 message = f"{len(values)} values, but the header has {len(columns)} columns"
@@ -92,7 +92,7 @@ def _jsonl(file: Path, text: str, mapped: Mapping[str, str | None]) -> Iterator[
             problems.append(Problem("D610", "not an object of plain values", hint, place))
             continue
         columns = _names(list(values), mapped)
-        problems += _wrong(columns, {}, place)
+        problems += _wrong(columns, list(values), {}, place)
         cells = ("" if value is None else str(value).strip() for value in values.values())
         yield Row(place, dict(zip(columns, cells, strict=True)))
     if problems:
@@ -106,18 +106,18 @@ def _names(columns: Sequence[str], mapped: Mapping[str, str | None]) -> list[str
     return [known.get(column, f"{column} of the file" if column in mapped else column) for column in lower]
 
 
-def _wrong(columns: Sequence[str], mapped: Mapping[str, str | None], place: Place) -> list[Problem]:
-    """Columns that are not there, that stand twice, or that seem to be misspelt."""
+def _wrong(columns: Sequence[str], header: Sequence[str], mapped: Mapping[str, str | None], place: Place) -> list[Problem]:
+    """Columns that are not there, that stand twice, or that seem to be misspelt; `header` is what the file calls them."""
     problems = []
     for name in dict.fromkeys(["path", *(name for name, given in mapped.items() if given)]):
         if name not in columns:
             given = mapped.get(name) or name
-            hint = f"{suggest(given, columns, 'columns')}; columns: {{{name}: NAME}} reads another"
+            hint = f"{suggest(given, header, 'columns')}; params.columns: {{{name}: NAME}} reads another"
             problems.append(Problem("D610", f"no column {given!r}", hint, place))
     for name in ("emotion", "speaker"):
         near = difflib.get_close_matches(name, columns, n=1, cutoff=0.8)
         if name not in columns and name not in mapped and near:
-            hint = f"columns: {{{name}: {near[0]}}} reads it, columns: {{{name}: null}} does without"
+            hint = f"params.columns: {{{name}: {near[0]}}} reads it, {{{name}: null}} does without"
             problems.append(Problem("D610", f"no column {name!r}, but one called {near[0]!r}", hint, place))
     twice = sorted({column for column in columns if columns.count(column) > 1})
     return problems + [Problem("D610", f"column {column!r} stands twice", "", place) for column in twice]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,8 @@ class RowCorpus:
         problems: list[Problem] = []
         found: dict[str, tuple[Place, Utterance]] = {}
         speakerless: dict[bool, Place] = {}
-        unknown: dict[str, list[Row]] = {}
         for row in rows:
-            utterance = self._read(row, unknown)
+            utterance = self._read(row)
             if utterance is not None:
                 if utterance.id in found:
                     hint = "rows that are parts of one file need a start, or a column id"
@@ -131,11 +130,10 @@ class RowCorpus:
                 speakerless.setdefault(not utterance.speaker, row.place)
                 found[utterance.id] = (row.place, utterance)
             problems += row.problems
-        problems += [self._unknown(label, those) for label, those in unknown.items()]
         if len(speakerless) == 2:
             hint = "give every row a speaker, or none"
             problems.append(Problem("D610", "no speaker, while other rows have one", hint, speakerless[True]))
-        problems.sort(key=lambda problem: problem.place.line or 0)
+        problems = _merged(problems)
         if len(problems) > SHOWN:
             more = f"and {len(problems) - SHOWN} more problems of this kind or others"
             problems[SHOWN:] = [Problem(problems[SHOWN].code, more)]
@@ -160,12 +158,9 @@ class RowCorpus:
             maps = "" if mapped else "; if one of them is the emotion: columns: {emotion: NAME}"
             yield Finding("missing" if maps else "note", f"columns not read: {few(unread)}{maps}")
 
-    def _read(self, row: Row, unknown: dict[str, list[Row]]) -> Utterance | None:
-        """One row; None if it is left out or wrong, `unknown` where its label is."""
-        label = row.text("emotion")
-        emotion = self._emotion(label)
-        if emotion == UNKNOWN:
-            unknown.setdefault(label, []).append(row)
+    def _read(self, row: Row) -> Utterance | None:
+        """One row; None if it is left out or wrong."""
+        emotion = self._emotion(row)
         language = row.text("language") or self.params.language
         if not language:
             row.wrong("no language", "add a column 'language', or set params.language")
@@ -176,7 +171,7 @@ class RowCorpus:
         if end is not None and end <= (start or 0.0):
             row.wrong(f"end {end:g} is not after start {start or 0.0:g}")
         path = self.audio(row)
-        if row.problems or emotion in (None, UNKNOWN):
+        if row.problems or emotion is None:
             return None
         part = "" if start is None and end is None else f"#{start or 0.0:g}"
         recording = Recording(
@@ -190,21 +185,22 @@ class RowCorpus:
             start=start,
             end=end,
         )
-        return Utterance(recording, emotion or "")
+        return Utterance(recording, emotion)
 
-    def _emotion(self, label: str) -> str | None:
-        """What a label means: a class, "" for no label, None for a row that is left out, `UNKNOWN` where nobody says."""
+    def _emotion(self, row: Row) -> str | None:
+        """What a label means: a class, or "" for no label; None for a row that is left out or wrong."""
+        label = row.text("emotion")
         if label in self.params.labels:
             mapped = self.params.labels[label]
             return None if mapped is None else _class(mapped)
         if not label or label.lower() == UNKNOWN:
             return ""
-        return canonical(label) or (label if label in self._own else UNKNOWN)
-
-    def _unknown(self, label: str, rows: Sequence[Row]) -> Problem:
-        near = suggest(label, (*EMOTIONS, *self._own), "emotions")
-        hint = f"{near}; params.labels maps others, also to a class name of your own: labels: {{{label}: <emotion, {label} or null>}}"
-        return Problem("D610", f"emotion {label!r} is unknown ({len(rows)} rows)", hint, rows[0].place)
+        emotion = canonical(label) or (label if label in self._own else None)
+        if emotion is None:
+            near = suggest(label, (*EMOTIONS, *self._own), "emotions")
+            more = f"params.labels maps others, also to a class name of your own: labels: {{{label}: <emotion, {label} or null>}}"
+            row.wrong(f"emotion {label!r} is unknown", f"{near}; {more}")
+        return emotion
 
 
 def column_of(name: str, mapped: Mapping[str, str | None], known: Collection[str], source: Path) -> str:
@@ -232,6 +228,14 @@ def optional(distribution: str, place: Path) -> Any:
     except ImportError as cause:
         what = f"this corpus needs the distribution {distribution!r}"
         raise error("P108", what, f'pip install "sere[{distribution}]"', Place(str(place))) from cause
+
+
+def _merged(problems: Iterable[Problem]) -> list[Problem]:
+    """Those that say the same of several rows once, at the first of them."""
+    alike: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault((problem.code, problem.message, problem.hint), []).append(problem)
+    return [first if not more else replace(first, message=f"{first.message} ({len(more) + 1} rows)") for first, *more in alike.values()]
 
 
 def _class(mapped: str | None) -> str:

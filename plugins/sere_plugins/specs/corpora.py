@@ -83,18 +83,19 @@ class FolderOfAudioParams(OwnParams):
     language: str = param(..., "ISO 639-1 code of what is spoken", pattern=r"^[a-z]{2,3}$")
     speaker: str = param("", "`parent`: the name of a file's folder; or a regular expression with a group `speaker`, searched in its path")
     emotion: str = param("", "`parent`, or a regular expression with a group `emotion`; where none is found: unlabelled")
+    exclude: str = param("", "a regular expression: files in whose path it is found are left out, such as silent ones")
 
     @model_validator(mode="after")
     def _patterns(self) -> FolderOfAudioParams:
-        for name in ("speaker", "emotion"):
+        for name in ("speaker", "emotion", "exclude"):
             written = getattr(self, name)
-            if written in ("", "parent"):
+            if written == "" or (written == "parent" and name != "exclude"):
                 continue
             try:
                 groups = re.compile(written).groupindex
             except re.error as cause:
                 raise ValueError(f"{name}: {written!r} is no regular expression: {cause}") from cause
-            if name not in groups:
+            if name not in groups and name != "exclude":
                 raise ValueError(f"{name}: {written!r} has no group {name!r}: write (?P<{name}>...)")
         return self
 
