@@ -65,6 +65,7 @@ CODES: dict[str, str] = {
     "T506": "runs of a comparison differ in what is not varied",
     "T507": "a job of a comparison ended in a bug",
     "T508": "rows of a comparison do not share a table",
+    "T509": "a model cannot be exported to ONNX",
     "X701": "a package of the environment is broken",
     "X702": "a device is not available",
     "X703": "model weights cannot be found",
@@ -73,6 +74,7 @@ CODES: dict[str, str] = {
     "X706": "a process of sere was lost, or memory ran out",
     "X707": "the scheduler of a cluster cannot be reached, or has no workers",
     "X708": "the workers of a cluster are not like the machine that asks them",
+    "X709": "a hub cannot be reached, or does not let the model in",
 }
 
 

@@ -95,7 +95,8 @@ class Encoder(Protocol):
         normalise: False where `extract`'s output must not be standardised (raw samples).
 
     It may have `files`, the paths that its weights are read from: a model that is exported takes copies of them along, and its
-    parameter `model` then names their folder.
+    parameter `model` then names their folder.  It may have `traced(samples)`, which is `extract` in torch, `[N]` -> `[T, F]`: such an
+    encoder can be exported to ONNX.
     """
 
     input_dim: int

@@ -22,7 +22,8 @@ source and the whole target.  The same command goes on after an interruption."""
 _EXPORT = """\
 examples:
   sere export runs/my/3f0a12 -o model             # trained on everything; the card quotes the record's scores
-  sere export runs/my/3f0a12 --fold 2 -o fold-2   # the network that scored fold 2, as it is"""
+  sere export runs/my/3f0a12 --fold 2 -o fold-2   # the network that scored fold 2, as it is
+  sere export runs/my/3f0a12 --onnx -o model      # and model.onnx: from samples to posteriors in one graph"""
 _PUSH = """\
 examples:
   sere push model my-name/my-model --private
@@ -37,6 +38,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "export", "make a model of a finished run", export, _EXPORT)
     parser.add_argument("record", metavar="RECORD", help="the folder of a finished run")
     parser.add_argument("--fold", type=int, default=None, metavar="K", help="the network of this fold, not trained anew")
+    help = "write model.onnx too, and hold it against torch on utterances of the target"
+    parser.add_argument("--onnx", action="store_true", help=help)
     _add_output(parser)
     parser = add_command(subparsers, "push", "put a model on the Hugging Face hub", push, _PUSH)
     parser.add_argument("model", metavar="MODEL", help="the folder of a model")
@@ -65,14 +68,24 @@ def export(arguments: Namespace) -> int:
     """Make the model of a record."""
     from sere_core.score.records import Record
 
-    return _made(arguments, Record.read(Path(arguments.record)), arguments.fold)
+    record = Record.read(Path(arguments.record))
+    _made(arguments, record, arguments.fold)
+    if arguments.onnx:
+        from sere_core.model import onnx
+        from sere_core.model.export import some_of_target
+
+        found = onnx.add(Path(arguments.output), some_of_target(record, onnx.CHECKED))
+        if not arguments.quiet:
+            near = f"posteriors differ from torch's by at most {found.difference:.1e} on {found.utterances} utterances"
+            print(f"graph: {Path(arguments.output) / onnx.NAME}; {near}")
+    return 0
 
 
 def _made(arguments: Namespace, record: Record, fold: int | None = None) -> int:
     from sere_core.console import Speaker
     from sere_core.model.export import of_fold, of_record
 
-    out, speaker = Path(arguments.output), Speaker(arguments.quiet)
+    out, speaker = Path(arguments.output).expanduser(), Speaker(arguments.quiet)
     if fold is None:
         of_record(record, out, quiet=arguments.quiet)
     else:

@@ -26,7 +26,7 @@ from sere_core.train.device import choose_device
 from sere_core.train.fold import load_state
 from sere_core.train.material import Material, gather
 from sere_core.train.streams import StreamSet
-from sere_registry import Problem, SereError, error
+from sere_registry import Problem, Recording, SereError, error
 from sere_registry.files import writing
 
 
@@ -70,6 +70,14 @@ def of_fold(record: Record, fold: int, out: Path, speaker: Speaker, *, quoted: R
     folds = trained if quoted is None else Trained.of(whole, speaker)
     temperatures = {number: folds.temperature(number) for number in _networks(whole)}
     trained.write(fold, out, card.quoted(whole, temperatures))
+
+
+def some_of_target(record: Record, most: int) -> list[Recording]:
+    """Utterances of the target, evenly from all of them, in the order of their ids."""
+    plan = make_plan(load(record.path / "config.yaml"))
+    target = {each.id: each for fold in plan.task.folds for each in (*fold.target, *fold.test)}
+    names = sorted(target)
+    return [target[names[place * len(names) // most]] for place in range(most)] if len(names) > most else [target[name] for name in names]
 
 
 def _path(record: Record, fold: int) -> Path:

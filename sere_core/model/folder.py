@@ -104,6 +104,11 @@ def write(folder: Path, config: str, about: About, tensors: Mapping[str, Tensor]
     write_atomically(folder / "README.md", card.encode())
     own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     write_atomically(folder / "weights.safetensors", save(own))
+    seal(folder)
+
+
+def seal(folder: Path) -> None:
+    """Write the digests of all files."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     lines = [f"{_digest(folder / name)}  {name}\n" for name in names if name != SUMS]
     write_atomically(folder / SUMS, "".join(lines).encode())

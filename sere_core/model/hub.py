@@ -11,7 +11,7 @@ def upload(folder: Path, repository: str, *, private: bool = False) -> str:
     """Make the repository if it is not there, and put the folder's files into it; returns its address.
 
     Raises:
-        SereError: C302 (no name of a repository), X704 (the hub or the network refuses).
+        SereError: C302 (no name of a repository), X709 (the hub or the network refuses).
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
@@ -25,5 +25,5 @@ def upload(folder: Path, repository: str, *, private: bool = False) -> str:
     except Exception as cause:  # errors of several libraries: the network's, the hub's, the file system's
         what = (str(cause) or type(cause).__name__).splitlines()[0]
         hint = "log in with `hf auth login`; is the network there?"
-        raise error("X704", f"{repository} could not be written: {what}", hint) from cause
+        raise error("X709", f"{repository} could not be written: {what}", hint) from cause
     return str(made)

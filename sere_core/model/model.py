@@ -101,7 +101,7 @@ class Model:
         )
         self._corpus = _statistics(tensors, "corpus")
         self._speakers = _statistics(tensors, "speaker")
-        self._support = self._read_support(_under(tensors, "support"))
+        self.support = self._read_support(_under(tensors, "support"))
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Model:
@@ -196,11 +196,19 @@ class Model:
         """The stored statistics of a speaker of the training; None where there are none."""
         return self._speakers.get(path or self.path_of(), {}).get(speaker)
 
+    def encoder(self, path: str) -> Encoder:
+        """The encoder of this id."""
+        return self._encoders[path]
+
+    def corpus(self, path: str) -> Statistics | None:
+        """The target corpus's statistics of an encoder's frames; None where frames are not standardised."""
+        return None if self.normalisation == "none" or not self._encoders[path].normalise else self._corpus[path][""]
+
     def standardised(self, clip: Clip, statistics: Statistics | None = None) -> Item:
         """A clip as the network reads it; by the target corpus's statistics where none are given."""
-        frames = clip.frames
-        if self.normalisation != "none" and self._encoders[clip.path].normalise:
-            frames = standardise(frames, statistics or self._corpus[clip.path][""])
+        frames, corpus = clip.frames, self.corpus(clip.path)
+        if corpus is not None:
+            frames = standardise(frames, statistics or corpus)
         values = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
         return Item("", values, torch.from_numpy(clip.static), values.mean(dim=0), domain=1)
 
@@ -213,7 +221,7 @@ class Model:
         """
         items = tuple(self.standardised(clip, own) for clip, own in zip(clips, statistics or [None] * len(clips), strict=True))
         stream = StreamSet("test", clips[0].path, items, self._encoders[clips[0].path].rate)
-        found = predict(self.method, stream, self._support if self.method.needs_support else None, self.device)
+        found = predict(self.method, stream, self.support if self.method.needs_support else None, self.device)
         return {name: value.double().numpy() for name, value in found.items()}
 
     def posteriors(self, clips: Sequence[Clip], statistics: Sequence[Statistics | None] = ()) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sere_core.functional import power_spectra
 from sere_core.public import SAMPLE_RATE, centred, decibels, mel_filters, power
 from sere_plugins.specs.encoders import LogMelParams
 from sere_registry import BuildContext, Frames
@@ -52,6 +53,15 @@ class LogMel(nn.Module):
     def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
         """Mel bands in dB, `[ceil(N / 320), bands]`, not below -100."""
         return decibels(power(centred(waveform, WINDOW, STEP)) @ mel_filters(self.input_dim, WINDOW))
+
+    def traced(self, samples: Tensor) -> Tensor:
+        """What `extract` returns, in torch."""
+        window = torch.hann_window(WINDOW)
+        count = torch.div(samples.shape[0] + STEP - 1, STEP, rounding_mode="floor")
+        padded = functional.pad(samples[None], ((WINDOW - STEP) // 2, WINDOW))
+        power = power_spectra(padded, window, STEP)[0, :count] * (4.0 / window.sum() ** 2)
+        bands = power @ torch.from_numpy(mel_filters(self.input_dim, WINDOW).copy())
+        return 10 * bands.clamp(min=1e-10).log10()
 
     def lengths(self, lengths: Tensor) -> Tensor:
         """Half as many, rounded up."""

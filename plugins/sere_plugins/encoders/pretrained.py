@@ -268,6 +268,27 @@ class PretrainedEncoder(nn.Module, ABC):
             out = torch.cat(states, dim=-1) if self.mixing else states[-1]
             return self.kept(out.flatten(0, 1), len(values)).cpu().numpy()  # type: ignore[no-any-return]
 
+    def traced(self, samples: Tensor) -> Tensor:
+        """What `extract` returns, in torch.
+
+        Raises:
+            SereError: T509 where the trained part is no function of frames alone.
+        """
+        if self.train_mode == "all":
+            raise error("T509", f"{self.kind} with train: all encodes utterances one by one", place=f"{self.place}.params.train")
+        if self.standardises:
+            samples = (samples - samples.mean()) / (samples.var(correction=0) + 1e-7).sqrt()
+        states = self._trunk(self.window(samples))
+        return self.real((torch.cat(states, dim=-1) if self.mixing else states[-1]).flatten(0, 1), samples)
+
+    def window(self, samples: Tensor) -> Tensor:
+        """`batched`, in operations that can be traced."""
+        return self.batched(samples)
+
+    def real(self, rows: Tensor, samples: Tensor) -> Tensor:
+        """`kept`, in operations that can be traced."""
+        return rows
+
     def forward(self, frames: Frames) -> Frames:
         """`[B, T, F]` -> `[B, T, dim]`, where `extract` returned frames."""
         if self.top is not None:

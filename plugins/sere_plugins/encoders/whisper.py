@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, pad
 from torch.nn.utils.rnn import pad_sequence
 
+from sere_core.functional import power_spectra
 from sere_plugins.encoders.pretrained import OffTree, PretrainedEncoder
 from sere_plugins.specs.encoders import WhisperParams
 from sere_registry import BuildContext, Frames, error
@@ -52,11 +53,22 @@ class WhisperFront(nn.Module):
 
     def mel(self, windows: Tensor) -> Tensor:
         """`[W, N]` -> `[W, bands, 2 P]`, without gradient, in float32 whatever the autocast."""
+        if torch.onnx.is_in_onnx_export():  # which would take what the extractor makes for constants
+            return log_mel(windows, self.extractor)
         options = {"padding": "longest", "truncation": False, "return_tensors": "pt", "device": str(windows.device)}
         with torch.no_grad(), torch.autocast(windows.device.type, enabled=False):
             waves = list(windows.float().cpu().numpy())
             mel: Tensor = self.extractor(waves, sampling_rate=16000, **options).input_features
         return mel.to(windows)
+
+
+def log_mel(windows: Tensor, extractor: WhisperFeatureExtractor) -> Tensor:
+    """What the extractor makes of samples, `[W, N]` -> `[W, bands, N / hop]`, in operations that ONNX has."""
+    size, step = extractor.n_fft, extractor.hop_length
+    padded = pad(windows[:, None], (size // 2, size // 2), mode="reflect")[:, 0]
+    power = power_spectra(padded, torch.hann_window(size), step)[:, :-1]
+    bands = (power @ torch.from_numpy(extractor.mel_filters).float()).clamp(min=1e-10).log10().transpose(1, 2)
+    return (torch.maximum(bands, bands.amax(dim=(1, 2), keepdim=True) - 8.0) + 4.0) / 4.0
 
 
 class Whisper(PretrainedEncoder):
@@ -114,6 +126,25 @@ class Whisper(PretrainedEncoder):
     def kept(self, rows: Tensor, samples: int) -> Tensor:
         real = -(-samples // self.step)
         return pad(rows, (0, 0, 0, real)) if self.whole else rows[:real]
+
+    def traced(self, samples: Tensor) -> Tensor:
+        """What `extract` returns, in torch.
+
+        Raises:
+            SereError: T509.
+        """
+        if self.whole:
+            what = "whisper with context: window encodes its windows one by one"
+            raise error("T509", what, "train with context: real", f"{self.place}.params.context")
+        return super().traced(samples)
+
+    def window(self, samples: Tensor) -> Tensor:
+        size = self.positions * self.step
+        count = torch.div(samples.shape[0] + size - 1, size, rounding_mode="floor")
+        return torch.cat([samples, samples.new_zeros(size)])[: count * size].reshape(-1, size)
+
+    def real(self, rows: Tensor, samples: Tensor) -> Tensor:
+        return rows[: torch.div(samples.shape[0] + self.step - 1, self.step, rounding_mode="floor")]
 
     def lengths(self, lengths: Tensor) -> Tensor:
         """Rows of `extract` -> frames."""

@@ -1,0 +1,180 @@
+"""A model as one ONNX graph, from samples to posteriors, held against torch on real utterances before it may stay.
+
+    waveform    [samples] float32, 16 kHz mono in [-1, 1], without digital silence at its ends, of at most `max_seconds`
+    posteriors  [classes] float32, before the temperature
+
+In the graph are the encoder's front end and layers, the target corpus's statistics, the projection, the dynamics and the method.
+A method that compares with S_l has S_l in it.  Features that are not computed by torch cannot be in a graph.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sere_core.features import audio
+from sere_core.model import folder
+from sere_core.model.model import Model
+from sere_core.train.network import predicting
+from sere_core.train.streams import Raw
+from sere_core.train.whole import encode_support
+from sere_registry import Frames, Inputs, Recording, error
+
+#: the graph, in the model's folder
+NAME = "model.onnx"
+#: how many utterances are compared, and by how much a posterior may differ
+CHECKED, LARGEST = 100, 1e-4
+_OPSET = 18
+
+
+class Traceable(Protocol):
+    """An encoder whose `extract` can be traced."""
+
+    def traced(self, samples: Tensor) -> Tensor:
+        """Samples `[N]` -> `[T, F]`."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the graph is from torch: the largest difference of a posterior, and over how many utterances."""
+
+    difference: float
+    utterances: int
+
+
+class Graph(nn.Module):
+    """A model of one encoder as a function of one waveform `[N]`.
+
+    Raises:
+        SereError: T509 for a part that cannot be in a graph.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        paths = sorted({model.path_of(language) for language in model.languages})
+        if len(paths) > 1:
+            raise error("T509", f"the target's languages take several encoders: {', '.join(paths)}", "adapt to one language")
+        self.path = paths[0]
+        self.method = cast(nn.Module, model.method)
+        self.backbone = predicting(model.method)
+        self.encoder, dynamics = model.encoder(self.path), self.backbone.dynamics
+        bounds = model.resolved.components
+        if not hasattr(self.encoder, "traced"):
+            what = f"the features of encoder '{self.path}' ({bounds[f'encoders.{self.path}'].full_name}) are not computed by torch"
+            raise error("T509", what, "export without --onnx, or train with another encoder: logmel, whisper, wav2vec2, ...")
+        if dynamics.contours:
+            what = f"the dynamics '{bounds['dynamics'].full_name}' read contours ({', '.join(dynamics.contours)}): not computed by torch"
+            raise error("T509", what, "export without --onnx, or train with dynamics: {use: none}")
+        statistics = model.corpus(self.path)
+        self.statistics = None if statistics is None else [torch.from_numpy(each) for each in statistics]
+        self.support = None
+        if model.method.needs_support:
+            assert model.support is not None
+            self.support = encode_support(model.support, self.backbone, torch.device("cpu"))
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Posteriors `[C]`."""
+        frames = cast(Traceable, self.encoder).traced(waveform)
+        if self.statistics is not None:
+            mean, divisor = self.statistics
+            frames = ((frames.double() - mean) / divisor).float()
+        values = frames[None]
+        mask = torch.ones_like(values[..., 0]) > 0
+        inputs = Inputs(self.path, *(Frames(each, mask, self.encoder.rate) for each in (values, values[..., :0])))
+        one = torch.ones(1, dtype=torch.long)
+        raw = Raw(inputs, values.mean(dim=1), one * 0, ("",), domain=one, language=one * 0, speaker=-one)
+        batch = self.backbone.encode(raw)
+        given = () if self.support is None else (self.support,)
+        posteriors: Tensor = self.method.predict(batch, *given)  # type: ignore[operator]
+        return posteriors[0].float()
+
+
+def add(path: Path, recordings: Sequence[Recording]) -> Parity:
+    """Put the graph of a model into its folder.
+
+    Args:
+        path: the model's folder.
+        recordings: which it is held against torch on; the first `CHECKED` of them that can be read.
+
+    Raises:
+        SereError: P108 (onnx or onnxruntime is not installed), T509 (a part cannot be exported, or predicts otherwise in the graph).
+    """
+    for name in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            raise error("P108", f"--onnx needs the distribution '{name}'", 'pip install "sere[onnx]"')
+    model = Model.load(path, device="cpu")
+    graph, file = Graph(model).eval(), path / NAME
+    waveforms = [audio.read(each, model.resolved.config.features).samples for each in recordings[:CHECKED]]
+    _write(graph, model, file, waveforms[0])
+    parity = compare(model, file, waveforms)
+    if not parity.difference <= LARGEST:
+        file.unlink()
+        what = f"on {parity.utterances} utterances a posterior of the graph differs from torch's by {parity.difference:.2g}"
+        raise error("T509", f"{what}, more than {LARGEST:g}; {_blame(graph, waveforms)}", "export without --onnx")
+    folder.seal(path)
+    return parity
+
+
+def _write(graph: Graph, model: Model, file: Path, example: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
+    import onnx
+
+    samples = torch.from_numpy(example)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tracing: what it gets wrong is found by comparing
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            graph(samples)  # what is read from the disk at first use must not be read while it is traced
+            torch.onnx.export(
+                graph,
+                (samples,),
+                str(file),
+                input_names=["waveform"],
+                output_names=["posteriors"],
+                dynamic_axes={"waveform": {0: "samples"}},
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as cause:
+        file.unlink(missing_ok=True)
+        what = f"torch cannot make a graph of this model: {str(cause).splitlines()[0]}"
+        raise error("T509", what, "export without --onnx") from cause
+    made = onnx.load(file)
+    told = {"classes": list(model.classes), "rate": model.rate, "max_seconds": model.max_seconds, "temperature": model.temperature}
+    onnx.helper.set_model_props(made, {name: json.dumps(value) for name, value in told.items()})
+    onnx.save(made, file)
+
+
+def compare(model: Model, file: Path, waveforms: Sequence[np.ndarray[tuple[int], np.dtype[np.float32]]]) -> Parity:
+    """The graph against the model, which extracts its features as ever."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for waveform in waveforms:
+        wanted = model.posteriors([model.extract(waveform, model.rate)])[0]
+        (found,) = session.run(None, {"waveform": waveform})
+        largest = max(largest, float(np.abs(found - wanted).max())) if np.isfinite(found).all() else np.inf
+    return Parity(largest, len(waveforms))
+
+
+def _blame(graph: Graph, waveforms: Sequence[np.ndarray[tuple[int], np.dtype[np.float32]]]) -> str:
+    """Which part it is: the encoder's traced features, or what follows."""
+    encoder = graph.encoder
+    differences = []
+    for waveform in waveforms[:5]:
+        wanted = encoder.extract(waveform, {}, 0.0)
+        with torch.no_grad():
+            found = cast(Traceable, encoder).traced(torch.from_numpy(waveform)).numpy()
+        differences.append(float(np.abs(found - wanted).max()) if found.shape == wanted.shape else np.inf)
+    what = f"the features of encoder '{graph.path}' in torch differ by {max(differences):.2g}"
+    return what if max(differences) > LARGEST else "the encoder's layers or the method cannot be traced"
