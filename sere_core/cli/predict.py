@@ -17,13 +17,15 @@ examples:
   find . -name '*.wav' | sere predict model - -o predictions.jsonl --abstain 0.6
   sere predict model --mic
 
-A file that cannot be used is a row with its error, and the end of nothing.  The same command goes on after an interruption."""
+A row has a posterior for each class as the network gives it, the prediction, and its confidence: the prediction's
+posterior at the model's temperature, which was fitted without labels.  A file that cannot be used is a row with its error,
+and the run goes on.  The same command goes on after an interruption, with the same bytes in the end."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "predict", "predict emotions with a trained model", run, _EXAMPLES)
     parser.add_argument("model", metavar="MODEL", help="the folder of a model (sere train, sere export)")
-    help = "a file, a folder, a pattern, a table with a column `path`, or - for paths on standard input"
+    help = "a file, a folder, a pattern, a table with a column `path` (.csv, .tsv), or - for paths on standard input"
     parser.add_argument("inputs", metavar="INPUT", nargs="*", help=help)
     add_repeated(parser, "--list", "FILE", "a file with a path on each line", "lists")
     help = "the output (default: %(default)s); - for standard output"
@@ -38,9 +40,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--channel", choices=("mix", "left", "right"), default="mix", help="of files with two (default: %(default)s)")
     help = "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's)"
     parser.add_argument("--speakers", choices=("auto", "column", "group", "none"), default="auto", help=help)
-    help = "no prediction where the confidence is lower"
+    help = "no prediction where the confidence (at the model's temperature) is lower"
     parser.add_argument("--abstain", type=float, default=0.0, metavar="P", help=help)
-    parser.add_argument("--mic", action="store_true", help="listen to the microphone until Ctrl-C, and print")
+    parser.add_argument("--mic", action="store_true", help="predict each window of the microphone until Ctrl-C")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="write the output anew where it is there")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
@@ -60,46 +62,34 @@ def run(arguments: Namespace) -> int:
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise error("C302", f"{value:g} is not from {low:g} to {high:g}", place=Place(path=f"--{name}"))
-    form = format_of(arguments.output, arguments.format)
+    if arguments.mic and (arguments.inputs or arguments.lists):
+        raise error("C302", "--mic listens, and reads no files", "leave one of them out")
+    form, folder, out = format_of(arguments.output, arguments.format), Path(arguments.model).expanduser(), Path(arguments.output)
     sources = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
 
     from sere_core.console import Speaker
     from sere_core.model import Model
     from sere_core.model.folder import identity
-    from sere_core.predict.job import Options, predict_files
-    from sere_core.predict.pieces import Cutting
+    from sere_core.predict.job import Job, Options, check_free, predict_files
+    from sere_core.predict.pieces import Cutting, needs
 
-    model = Model.load(arguments.model, arguments.device)
-    hop = arguments.hop or arguments.window
+    if not arguments.mic:
+        check_free(out, form, arguments.fresh)
+    model = Model.load(folder, arguments.device)
     window = min(arguments.window, model.max_seconds)
-    cutting = Cutting(arguments.segment, window, hop, model.max_seconds, arguments.channel)
-    options = Options(cutting, arguments.speakers, arguments.abstain)
+    cutting = Cutting(arguments.segment, window, arguments.hop or window, model.max_seconds, arguments.channel)
     if arguments.mic:
         from sere_core.predict.microphone import listen
 
-        return listen(model, cutting, arguments.abstain)
-    out = Path(arguments.output)
+        return listen(model, cutting.window, arguments.abstain)
+    needs(cutting)
     speaker = Speaker(arguments.quiet or arguments.output == "-", stderr=arguments.output == "-")
-    print_notes = sys.stderr if not arguments.quiet else None
-    try:
-        with speaker.bar("predicting") as tell:
-            tally = predict_files(
-                model,
-                identity(Path(arguments.model)),
-                sources,
-                out,
-                Writer(form, model.classes),
-                options,
-                fresh=arguments.fresh,
-                progress=tell,
-            )
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on", file=sys.stderr)
-        return 130
-    for note in tally.notes:
-        if print_notes:
-            print(f"note: {note}", file=print_notes)
-    shares = ", ".join(f"{name} {100 * count / max(tally.rows, 1):.0f} %" for name, count in sorted(tally.predicted.items()))
+    with speaker.bar("predicting") as progress:
+        job = Job(model, identity(folder), sources, Options(cutting, arguments.speakers, arguments.abstain), progress)
+        tally = predict_files(job, out, Writer(form, model.classes), fresh=arguments.fresh)
+    for note in () if arguments.quiet else job.notes:
+        print(f"note: {note}", file=sys.stderr)
+    shares = ", ".join(f"{name} {100 * count / tally.rows:.0f} %" for name, count in sorted(tally.predicted.items()))
     speaker.say(f"{tally.rows} rows of {len(sources)} inputs: {shares or 'no predictions'}")
     if tally.abstained:
         speaker.say(f"{tally.abstained} rows below the confidence {arguments.abstain:g}")

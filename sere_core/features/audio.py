@@ -7,6 +7,7 @@ import hashlib
 import io
 import struct
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +128,17 @@ def waveform(channels: NDArray[np.float32], rate: int, options: Features, place:
 
 def _part(channels: NDArray[np.float32], rate: int, recording: Recording, place: str) -> NDArray[np.float32]:
     """The samples between `start` and `end` of the recording."""
-    seconds = len(channels) / rate
-    start, end = recording.start or 0.0, recording.end
+    first, last = span(recording.start, recording.end, len(channels), rate, place)
+    return channels[first:last]
+
+
+def span(start: float | None, end: float | None, frames: int, rate: int, place: str) -> tuple[int, int]:
+    """The first sample of a part of a file that has `frames` of them, and the one behind its last.
+
+    Raises:
+        SereError: D603 (the part ends behind the file's end), D604 (it is empty, or begins there).
+    """
+    seconds, start = frames / rate, start or 0.0
     if start >= seconds and seconds > 0:
         raise error("D604", f"the part from {start:.3f} s begins after the file's end at {seconds:.3f} s", place=place)
     if end is not None and end > seconds + _OVERHANG:
@@ -136,7 +146,7 @@ def _part(channels: NDArray[np.float32], rate: int, recording: Recording, place:
         raise error("D603", what, "is the file truncated?", place)
     if end is not None and end <= start:
         raise error("D604", f"the part from {start:.3f} s to {end:.3f} s is empty", place=place)
-    return channels[round(start * rate) : None if end is None else round(end * rate)]
+    return round(start * rate), frames if end is None else min(frames, round(end * rate))
 
 
 def decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
@@ -146,20 +156,10 @@ def decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
         SereError: D603 (unreadable, truncated, or not what its name says), P108 (a file that only PyAV decodes, without PyAV).
     """
     place = str(path)
-    kind = _container(content[:512])
-    if not content:
-        raise error("D603", "the file is empty (0 bytes)", place=place)
-    wanted = _CONTAINERS.get(path.suffix.lower())
+    kind = check(content, path)
     known = kind in _CONTAINERS.values()
-    if wanted is not None and known and kind != wanted:
-        what = f"the file is named {path.suffix} but its bytes are {kind}"
-        raise error("D603", what, "convert or rename it", place)
     if kind in _BY_PYAV:
         return _decode_by_pyav(content, kind, place)
-    if shortfall := _wav_shortfall(content):
-        promised, there = shortfall
-        what = f"truncated: the header promises {promised} bytes of samples, there are {there}"
-        raise error("D603", what, "copy it again", place)
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             promised, rate = file.frames, file.samplerate
@@ -172,6 +172,27 @@ def decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
         what = f"truncated: {promised} samples promised, {len(channels)} decoded"
         raise error("D603", what, "copy it again", place)
     return channels, rate
+
+
+def check(content: bytes | mmap, path: Path) -> str:
+    """What a file is, by its first bytes (see `_container`), if it can be that.
+
+    Raises:
+        SereError: D603 (empty, truncated, or not what its name says).
+    """
+    place = str(path)
+    if not content:
+        raise error("D603", "the file is empty (0 bytes)", place=place)
+    kind = _container(content[:512])
+    wanted = _CONTAINERS.get(path.suffix.lower())
+    if wanted is not None and kind in _CONTAINERS.values() and kind != wanted:
+        what = f"the file is named {path.suffix} but its bytes are {kind}"
+        raise error("D603", what, "convert or rename it", place)
+    if shortfall := _wav_shortfall(content):
+        promised, there = shortfall
+        what = f"truncated: the header promises {promised} bytes of samples, there are {there}"
+        raise error("D603", what, "copy it again", place)
+    return kind
 
 
 def _decode_by_pyav(content: bytes, kind: str, place: str) -> tuple[NDArray[np.float32], int]:
@@ -225,7 +246,7 @@ def _container(head: bytes) -> str:
     return "bytes of no known audio format"
 
 
-def _wav_shortfall(content: bytes) -> tuple[int, int] | None:
+def _wav_shortfall(content: bytes | mmap) -> tuple[int, int] | None:
     """The bytes of samples that a RIFF/WAVE header promises and those there are, if there are fewer; else None.
 
     libsndfile silently reads what is left of a truncated file, so this is checked before it is called.

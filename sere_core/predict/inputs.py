@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import glob
+import io
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sere_registry.errors import Place, SereError, error
+from sere_registry.errors import Place, error
 
-#: the files of a folder that are taken: what libsndfile reads, and what PyAV reads where it is installed
+#: the files of a folder that are taken; those that cannot be decoded here get a row that says so
 AUDIO = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".m4a", ".mp4", ".aac", ".webm", ".mkv", ".avi"}
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au"}
+    | {".m4a", ".mp4", ".aac", ".webm", ".mkv", ".avi", ".wma", ".mov"}
 )
 TABLES = {".csv": ",", ".tsv": "\t"}
 
@@ -40,34 +43,33 @@ def read_inputs(words: Sequence[str], lists: Sequence[str] = ()) -> list[Source]
     """All sources in the order of the arguments; what a folder or pattern holds in the order of names.
 
     Args:
-        words: files, folders (with all below), patterns, tables with a column `path`, or `-` for a path on each line of
-            standard input.
-        lists: files with a path on each line.
+        words: files, folders (with all below), patterns, tables with a column `path`, or `-` for standard input: a path on
+            each line, or before each zero byte (`find -print0`).
+        lists: files like standard input.
 
     Raises:
         SereError: D601 (no such list or table), D602 (a folder or pattern without audio), D610 (a table that is none).
     """
     found = [source for word in words for source in _read(word)]
-    for name in lists:
-        found += _lines(_open(Path(name)).splitlines())
+    found += [source for name in lists for source in _list(_content(Path(name)))]
     if not found:
         raise error("D602", "there is nothing to predict", "name files, folders, or a table with a column `path`")
     return found
 
 
 def _read(word: str) -> Iterable[Source]:
-    path = Path(word).expanduser()
+    path = _home(word)
     if word == "-":
-        return _lines(sys.stdin)
+        return _list(sys.stdin.buffer.read())
     if path.is_dir():
         return _folder(path)
     if path.suffix.lower() in TABLES:
         return _table(path)
     if not path.exists() and glob.has_magic(word):
-        names = sorted(glob.glob(os.path.expanduser(word), recursive=True))
-        if not names:
+        found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        if not found:
             raise error("D602", f"nothing matches {word}")
-        return [each for name in names for each in ([Source(Path(name))] if not os.path.isdir(name) else _folder(Path(name)))]
+        return [each for name in found for each in (_folder(name) if name.is_dir() else [Source(name)])]
     return [Source(path)]
 
 
@@ -82,37 +84,55 @@ def _folder(folder: Path) -> list[Source]:
     return found
 
 
-def _lines(lines: Iterable[str]) -> list[Source]:
-    return [Source(Path(line.strip()).expanduser()) for line in lines if line.strip()]
+def _list(content: bytes) -> list[Source]:
+    """A path may hold whatever a file system takes, so it is not decoded as text."""
+    end = b"\0" if b"\0" in content else b"\n"
+    lines = (line.removesuffix(b"\r") for line in content.removeprefix(b"\xef\xbb\xbf").split(end))
+    return [Source(_home(os.fsdecode(line))) for line in lines if line.strip()]
 
 
-def _open(path: Path) -> str:
+def _home(path: str) -> Path:
+    return Path(os.path.expanduser(path))
+
+
+def _content(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes()
     except OSError as cause:
         raise error("D601", f"{path} cannot be read: {cause.strerror}") from cause
-    except UnicodeDecodeError as cause:
-        raise error("D610", f"not UTF-8: {cause.reason}", place=Place(str(path))) from cause
 
 
 def _table(path: Path) -> Iterator[Source]:
-    rows = csv.DictReader(_open(path).splitlines(), delimiter=TABLES[path.suffix.lower()])
-    columns = [str(each).strip().lower() for each in rows.fieldnames or ()]
-    name = next((each for each in ("path", "file") if each in columns), None)
-    if name is None:
-        what = f"no column 'path'; the columns are {', '.join(columns) or 'none'}"
-        raise error("D610", what, "columns: path[, start, end, speaker, language]", Place(str(path), 1))
-    rows.fieldnames = columns
-    for row in rows:
-        value = {key: (row.get(key) or "").strip() for key in ("start", "end", "speaker", "language")}
+    try:
+        text = _content(path).decode("utf-8-sig")
+    except UnicodeDecodeError as cause:
+        raise error("D610", f"not UTF-8: {cause.reason}", place=Place(str(path))) from cause
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=TABLES[path.suffix.lower()])
+    try:
+        columns = [each.strip().lower() for each in next(rows, [])]
+        name = next((each for each in ("path", "file") if each in columns), None)
+        if name is None:
+            what = f"no column 'path'; the columns are {', '.join(columns) or 'none'}"
+            raise error("D610", what, "columns: path[, start, end, speaker, language]", Place(str(path), 1))
+        for cells in rows:
+            if any(cells):
+                yield _source(dict(zip(columns, cells, strict=False)), name, path, rows.line_num)
+    except csv.Error as cause:
+        raise error("D610", f"no table: {cause}", place=Place(str(path), rows.line_num)) from cause
+
+
+def _source(row: dict[str, str], name: str, table: Path, line: int) -> Source:
+    """One line of a table, whose paths are relative to it."""
+    if not row.get(name, "").strip():
+        raise error("D610", "no path", place=Place(str(table), line))
+    times: dict[str, float | None] = {}
+    for key in ("start", "end"):
+        text = row.get(key, "").strip()
         try:
-            start, end = (float(value[key]) if value[key] else None for key in ("start", "end"))
-        except ValueError as cause:
-            raise _wrong(path, rows.line_num, f"start {value['start']!r} or end {value['end']!r} is no number of seconds") from cause
-        if not row[name] or not row[name].strip():
-            raise _wrong(path, rows.line_num, "no path")
-        yield Source(path.parent / Path(row[name].strip()).expanduser(), start, end, value["speaker"], value["language"])
-
-
-def _wrong(path: Path, line: int, what: str) -> SereError:
-    return error("D610", what, place=Place(str(path), line))
+            times[key] = value = float(text) if text else None
+        except ValueError:
+            value = math.nan
+        if value is not None and not 0 <= value < math.inf:
+            raise error("D610", f"{key} {text!r} is no number of seconds", place=Place(str(table), line))
+    speaker, language = (row.get(key, "").strip() for key in ("speaker", "language"))
+    return Source(table.parent / _home(row[name]), times["start"], times["end"], speaker, language)

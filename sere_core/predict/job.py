@@ -1,43 +1,48 @@
 """The loop of `sere predict`: pieces in, rows out in the same order; nothing that a file does ends it.
 
-Rows are written to `OUTPUT.part` as they come, and the file is renamed when all are there.  How far it is stands in
-`OUTPUT.part.json`: a killed run goes on behind the rows that are counted there, if the model, the options and the inputs
-are those of then.  A row depends on its piece, the model and the statistics of its speaker only, so that the bytes are
-those of an unbroken run.
+While it works there is a folder `OUTPUT.part`: the rows so far, and in `state.json` how many of them count.  A killed call
+goes on behind these, if the model, the options and the inputs are those of then.  A row depends on its piece, the model and the
+statistics of its speaker only, so that the bytes are those of an unbroken call.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
+import pickle
 import shutil
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from sere_core.predict.inputs import Source
 from sere_core.predict.outputs import Row, Writer
 from sere_core.predict.pieces import Cutting, cut, load
-from sere_core.predict.speakers import How, Spool, Standardiser
+from sere_core.predict.speakers import How, Standardiser
 from sere_registry.errors import SereError, error, reason
-from sere_registry.files import write_atomically, writing
+from sere_registry.files import FolderLock, write_atomically, writing
 
 if TYPE_CHECKING:
-    from sere_core.config.model import Features
     from sere_core.model import Clip, Model
 
-T, R = TypeVar("T"), TypeVar("R")
-Progress = Callable[[int, int], None]
+T = TypeVar("T")
+R = TypeVar("R")
 
 #: seconds between two moments at which what is written is counted
 _BLOCK = 1.0
+#: the hint where an interrupted call cannot be taken up
+_ANEW = "--fresh begins anew"
 
 
 @dataclass(frozen=True)
@@ -62,207 +67,302 @@ class Tally:
     Args:
         rows, failed, abstained: rows, those that say what is wrong with a file, and those below the wanted confidence.
         predicted: class -> rows.
-        inputs: digest of the pieces of these rows.
+        last: digest of the last piece.
         size: bytes of the output.
-        notes: what the user should know.
+        cut: files whose end was not read, since they are longer than the model takes.
     """
 
     rows: int = 0
     failed: int = 0
     abstained: int = 0
     predicted: dict[str, int] = field(default_factory=dict)
-    inputs: str = ""
+    last: str = ""
     size: int = 0
-    notes: list[str] = field(default_factory=list)
+    cut: int = 0
 
-    def add(self, row: Row) -> None:
+    def add(self, piece: Piece, row: Row, size: int, cut: bool) -> None:
         """Count one more row."""
         self.rows += 1
         self.failed += bool(row.error)
         self.abstained += not row.error and not row.prediction
         if row.prediction:
             self.predicted[row.prediction] = self.predicted.get(row.prediction, 0) + 1
+        self.last, self.size, self.cut = piece.digest, self.size + size, self.cut + cut
 
 
-def predict_files(
-    model: Model,
-    identity: str,
-    sources: Sequence[Source],
-    out: Path,
-    writer: Writer,
-    options: Options,
-    *,
-    fresh: bool = False,
-    progress: Progress = lambda done, total: None,
-) -> Tally:
-    """Predict everything and write it, or go on with what an interrupted call has written.
+@dataclass(frozen=True)
+class Piece:
+    """What becomes a row.
+
+    Args:
+        index: its place among all.
+        source: which part of which file.
+        of: the place of its input among all.
+        digest: of the model, the options, and all pieces up to it with size and time of their files.
+        problem: why its file cannot be cut.
+    """
+
+    index: int
+    source: Source
+    of: int
+    digest: str
+    problem: SereError | None = None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A piece and its features, or what is wrong with it; was the file longer than the model takes?"""
+
+    piece: Piece
+    clip: Clip | SereError
+    cut: bool = False
+
+
+class Job:
+    """Everything that is to be predicted, in order.
 
     Args:
         model: predicts.
         identity: tells this model from another.
-        sources: what is predicted, in the order of the rows.
+        sources: what is predicted.
+        options: of the rows.
+        progress: called with the steps done and the steps in all.
+
+    Attributes:
+        notes: what the user should know.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        identity: str,
+        sources: Sequence[Source],
+        options: Options,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self._model, self._sources, self._options, self._progress = model, sources, options, progress
+        self.key = {"model": identity, "device": str(model.device), "options": asdict(options)}
+        self.classes = model.classes
+        self._standardiser = Standardiser(model, options.speakers, sources)
+        self._windowed: set[int] = set()
+        self._threads = os.cpu_count() or 1
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know."""
+        long, cutting = len(self._windowed), self._options.cutting
+        told = f"{long} files are longer than the {cutting.longest:g} s that the model takes: they were cut into windows"
+        return self._standardiser.notes + ([told] if long else [])
+
+    def pieces(self) -> Iterator[Piece]:
+        """What becomes rows."""
+        cutting, index = self._options.cutting, itertools.count()
+        digest = hashlib.sha256(json.dumps(self.key).encode())
+        for number, source in enumerate(self._sources):
+            problem, found = None, [source]
+            try:
+                found = cut(source, cutting)
+            except Exception as cause:
+                problem = _problem(cause, source)
+            if cutting.how == "auto" and len(found) > 1:
+                self._windowed.add(number)
+            digest.update(_stamp(source.path))
+            for each in found:
+                digest.update(repr(each).encode(errors="surrogateescape"))
+                yield Piece(next(index), each, number, digest.hexdigest(), problem)
+
+    def rows(self, done: Tally, store: Path) -> Iterator[tuple[Heard, Row]]:
+        """The rows behind those that are done.
+
+        Args:
+            done: what is written.
+            store: a folder for features, where all pieces must be seen before the first is predicted.
+
+        Raises:
+            SereError: T505 (what is done is of other inputs).
+        """
+        import torch
+
+        torch.set_num_threads(1)  # pieces run side by side
+        twice = self._standardiser.looks_ahead
+        steps = len(self._sources) * (1 + twice)
+
+        def heard(piece: Piece) -> Heard:
+            if not twice:
+                return self._hear(piece)
+            path = store / piece.digest[:2] / piece.digest
+            if (kept := _load(path)) is not None:
+                return Heard(piece, *kept)
+            found = self._hear(piece)
+            write_atomically(path, pickle.dumps((found.clip, found.cut)), sync=False)
+            return found
+
+        def passed(pieces: Iterable[Piece], before: int) -> Iterator[Heard]:
+            for each in in_order(heard, pieces, self._threads):
+                self._progress(before + each.piece.of, steps)
+                yield each
+
+        if twice:
+            everything = passed(self.pieces(), 0)
+            clips = ((each.piece.source, None if isinstance(each.clip, SereError) else each.clip) for each in everything)
+            self._standardiser.look(clips)
+        waiting = self.pieces()
+        skipped = deque(itertools.islice(waiting, done.rows), maxlen=1)
+        if done.rows and [piece.digest for piece in skipped] != [done.last]:
+            raise error("T505", "the inputs are not those that were predicted so far", _ANEW)
+        for each in passed(waiting, len(self._sources) * twice):
+            yield each, self._row(each)
+        self._progress(steps, steps)
+
+    def _hear(self, piece: Piece) -> Heard:
+        source = piece.source
+        if piece.problem is not None:
+            return Heard(piece, piece.problem)
+        try:
+            samples, rate = load(source, self._options.cutting)
+            cut = len(samples) > self._model.max_seconds * rate + 1
+            return Heard(piece, self._model.extract(samples, rate, language=source.language, place=str(source.path)), cut)
+        except Exception as cause:  # whatever a file makes a decoder do: one row, and on with the next
+            return Heard(piece, _problem(cause, source))
+
+    def _row(self, heard: Heard) -> Row:
+        source, clip = heard.piece.source, heard.clip
+        if isinstance(clip, SereError):
+            return Row(source, error=f"{clip.problems[0].code} {clip.problems[0].message}")
+        name, statistics = self._standardiser.of(heard.piece.index, source, clip)
+        posteriors = self._model.posteriors([clip], [statistics])
+        if not np.isfinite(posteriors).all():
+            return Row(source, name, error="D606 its samples give features that are not finite")
+        best = int(posteriors[0].argmax())
+        sure = float(self._model.tempered(posteriors)[0, best])
+        label = self.classes[best] if sure >= self._options.abstain else ""
+        return Row(source, name, tuple(posteriors[0].tolist()), label, sure)
+
+
+def predict_files(job: Job, out: Path, writer: Writer, *, fresh: bool = False) -> Tally:
+    """Predict everything and write it, or go on with what an interrupted call has written.
+
+    Args:
+        job: what is predicted.
         out: the file, or the folder of formats that have a file for each recording; `-` is standard output.
         writer: of the format.
-        options: of the rows.
         fresh: write anew what is there.
-        progress: called with the sources done and the sources in all.
 
     Raises:
-        SereError: T503 (the output is there), T505 (what is there is of another model, other options or inputs), X704, X705.
+        SereError: T503 (the output is there), T504 (another call writes it), T505 (what is there is of another model, other
+            options or inputs), X704, X705.
     """
     if out == Path("-"):
-        with Spool(None) as spool:
-            tally = Tally()
-            sys.stdout.buffer.write(writer.header)
-            for _, row in _rows(model, sources, options, tally, spool, lambda done, total: None):
-                sys.stdout.buffer.write(writer.line(row))
-                sys.stdout.buffer.flush()
-                tally.add(row)
-            return tally
-    if out.exists() and not fresh:
-        raise error("T503", f"{out} is there", "--fresh writes it anew; -o names another")
-    part, about = (out.with_name(f"{out.name}.part{end}") for end in ("", ".json"))
-    key = {"model": identity, "format": writer.name, "options": asdict(options)}
-    tally = Tally() if fresh else _read(part, about, key)
-    with writing(part):
-        part.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "r+b" if tally.size else "wb") as file, Spool(out.with_name(f"{out.name}.part.features")) as spool:
+        return _print(job, writer)
+    check_free(out, writer.name, fresh)
+    work = out.with_name(f"{out.name}.part")
+    with contextlib.ExitStack() as held:
+        held.callback(FolderLock(work).release)
+        held.enter_context(writing(work))
+        if fresh:
+            _clear(work)
+        key = job.key | {"format": writer.name}
+        tally = _resumed(work, key)
+        with open(work / "rows", "r+b" if tally.size else "wb") as file:
             file.truncate(tally.size)
             file.seek(tally.size)
-            _write(file, writer, _rows(model, sources, options, tally, spool, progress), tally, about, key)
-    if out.exists():
-        shutil.rmtree(out) if out.is_dir() else out.unlink()
-    writer.finish(part, out)
-    about.unlink(missing_ok=True)
+            counted = time.monotonic()
+            if not tally.size:
+                tally.size = file.write(writer.header)
+            for heard, row in job.rows(tally, work / "features"):
+                tally.add(heard.piece, row, file.write(writer.line(row)), heard.cut)
+                if time.monotonic() - counted > _BLOCK:
+                    file.flush()
+                    os.fsync(file.fileno())
+                    write_atomically(work / "state.json", json.dumps({"key": key, "tally": asdict(tally)}).encode())
+                    counted = time.monotonic()
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.rmtree(work / "made", ignore_errors=True)
+        made = writer.finish(work / "rows", work / "made")
+        if out.is_dir():
+            for path in made.iterdir():
+                os.replace(path, out / path.name)
+        else:
+            os.replace(made, out)
+        shutil.rmtree(work)
     return tally
 
 
-def _write(file: BinaryIO, writer: Writer, rows: Iterable[tuple[str, Row]], tally: Tally, about: Path, key: object) -> None:
-    """Write rows; every second what is on the disk is counted, and at the end."""
-    counted = time.monotonic()
+def check_free(out: Path, form: str, fresh: bool) -> None:
+    """May the output be written?
 
-    def count() -> None:
-        file.flush()
-        os.fsync(file.fileno())
-        tally.size = file.tell()
-        write_atomically(about, json.dumps({"key": key, "tally": asdict(tally)}).encode())
-
-    if not tally.size:
-        file.write(writer.header)
-    try:
-        for digest, row in rows:
-            file.write(writer.line(row))
-            tally.add(row)
-            tally.inputs = digest
-            if time.monotonic() - counted > _BLOCK:
-                count()
-                counted = time.monotonic()
-    finally:
-        count()
+    Raises:
+        SereError: T503; X704 for a file where a folder must be, or a folder where a file must be.
+    """
+    if out == Path("-") or not out.exists():
+        return
+    if not fresh:
+        raise error("T503", f"{out} is there", "--fresh writes it anew; -o names another")
+    if out.is_dir() == (form in ("csv", "jsonl")):
+        raise error("X704", f"{out} is {'a folder' if out.is_dir() else 'no folder'}", "-o names another")
 
 
-def _read(part: Path, about: Path, key: object) -> Tally:
+def _print(job: Job, writer: Writer) -> Tally:
+    tally = Tally()
+    sys.stdout.buffer.write(writer.header)
+    with tempfile.TemporaryDirectory(prefix="sere-") as store:
+        for heard, row in job.rows(Tally(), Path(store)):
+            tally.add(heard.piece, row, sys.stdout.buffer.write(writer.line(row)), heard.cut)
+            sys.stdout.buffer.flush()
+    return tally
+
+
+def _clear(work: Path) -> None:
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
+
+
+def _resumed(work: Path, key: object) -> Tally:
     """How far an interrupted call came; from nothing where there was none.
 
     Raises:
         SereError: T505.
     """
-    if not about.exists() or not part.exists():
+    if not (work / "state.json").exists() or not (work / "rows").exists():
         return Tally()
     try:
-        data = json.loads(about.read_bytes())
+        data = json.loads((work / "state.json").read_bytes())
         tally, same = Tally(**data["tally"]), data["key"] == json.loads(json.dumps(key))
-        if part.stat().st_size < tally.size:
-            raise ValueError("it is shorter than it was")
+        if (work / "rows").stat().st_size < tally.size:
+            raise ValueError("rows are missing")
     except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise error("T505", f"{part} cannot be taken up: {cause}", "--fresh begins anew") from cause
+        raise error("T505", f"{work} cannot be taken up: {cause}", _ANEW) from cause
     if not same:
-        raise error("T505", f"{part} was written with another model or other options", "--fresh begins anew")
+        raise error("T505", f"{work} was written with another model or other options", _ANEW)
     return tally
 
 
-def _rows(
-    model: Model, sources: Sequence[Source], options: Options, tally: Tally, spool: Spool, progress: Progress
-) -> Iterator[tuple[str, Row]]:
-    """The rows that are not written yet, each with the digest of all pieces up to it."""
-    import torch
-
-    torch.set_num_threads(1)  # pieces run side by side
-    cutting, reading = options.cutting, model.resolved.config.features
-
-    def pieces() -> Iterator[Piece]:
-        cuts = ((number, piece) for number, source in enumerate(sources) for piece in cut(source, cutting))
-        return (Piece(index, *each) for index, each in enumerate(cuts))
-
-    def extracted(each: Piece) -> tuple[Piece, Clip | SereError]:
-        found = spool.get(each.index) if standardiser.looks_ahead else None
-        return each, found or _extract(model, each.source, cutting, reading)
-
-    def clips(given: Iterable[Piece], done: int, total: int) -> Clips:
-        for each, clip in in_order(extracted, given, os.cpu_count() or 1):
-            progress(done + each.number, total)
-            yield each, clip
-
-    def looked() -> Clips:
-        for each, clip in clips(pieces(), 0, 2 * len(sources)):
-            spool.put(each.index, clip)
-            yield each, clip
-
-    standardiser = Standardiser(model, options.speakers, sources)
-    if standardiser.looks_ahead:
-        standardiser.look((each.source, clip) for each, clip in looked())
-    tally.notes += [note for note in standardiser.notes if note not in tally.notes]
-    digest, waiting = hashlib.sha256(), pieces()
-    for each in itertools.islice(waiting, tally.rows):
-        digest.update(each.name)
-    if tally.rows and digest.hexdigest() != tally.inputs:
-        raise error("T505", "the inputs are not those that were predicted so far", "--fresh begins anew")
-    first = len(sources) if standardiser.looks_ahead else 0
-    for each, clip in clips(waiting, first, first + len(sources)):
-        digest.update(each.name)
-        yield digest.hexdigest(), _row(model, each, clip, standardiser, options)
-    progress(first + len(sources), first + len(sources))
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One row to be: its place among all, the number of its input, and what it is."""
-
-    index: int
-    number: int
-    source: Source
-
-    @property
-    def name(self) -> bytes:
-        """What the digest of the inputs takes in."""
-        each = self.source
-        return f"{each.path}\0{each.start}\0{each.end}\0{each.speaker}\n".encode(errors="surrogateescape")
-
-
-Clips = Iterator["tuple[Piece, Clip | SereError]"]
-
-
-def _extract(model: Model, piece: Source, cutting: Cutting, reading: Features) -> Clip | SereError:
+def _load(path: Path) -> tuple[Clip | SereError, bool] | None:
+    """What an earlier pass, or an interrupted call, made of a piece; None if there is nothing whole."""
     try:
-        samples, rate = load(piece, cutting, reading)
-        return model.extract(samples, rate, language=piece.language, place=str(piece.path))
-    except SereError as problem:
-        return problem
-    except Exception as cause:  # whatever a file makes a decoder do: one row, and on with the next
-        return error("D603", f"cannot be read: {reason(cause)}", place=str(piece.path))
+        found: tuple[Clip | SereError, bool] = pickle.loads(path.read_bytes())
+        return found
+    except (OSError, EOFError, pickle.UnpicklingError):
+        return None
 
 
-def _row(model: Model, each: Piece, clip: Clip | SereError, standardiser: Standardiser, options: Options) -> Row:
-    if isinstance(clip, SereError):
-        problem = clip.problems[0]
-        return Row(each.source, error=f"{problem.code} {problem.message}")
-    name, statistics = standardiser.of(each.source, clip, each.index)
-    posteriors = model.posteriors([clip], [statistics])
-    confidences = model.tempered(posteriors)[0]
-    best = int(posteriors[0].argmax())
-    sure = float(confidences[best])
-    label = model.classes[best] if sure >= options.abstain else ""
-    return Row(each.source, name, tuple(posteriors[0].tolist()), label, sure)
+def _problem(cause: Exception, source: Source) -> SereError:
+    if isinstance(cause, SereError):
+        return cause
+    return error("D603", f"cannot be read: {reason(cause)}", place=str(source.path))
+
+
+def _stamp(path: Path) -> bytes:
+    """What changes with a file."""
+    try:
+        about = os.stat(path)
+        return f"{about.st_size} {about.st_mtime_ns}".encode()
+    except (OSError, ValueError):
+        return b""
 
 
 def in_order(work: Callable[[T], R], given: Iterable[T], threads: int) -> Iterator[R]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import queue
+import sys
 import time
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.model import Model
-from sere_core.predict.pieces import Cutting
 from sere_registry.errors import SereError, error
 
 #: D605, silence: no one speaks
 _SILENCE = "D605"
 
 
-def listen(model: Model, cutting: Cutting, abstain: float) -> int:
-    """Print a line for each window until Ctrl-C; 0 afterwards.
+def listen(model: Model, window: float, abstain: float) -> int:
+    """Print a line for each window of so many seconds until Ctrl-C; 0 afterwards.
 
     Raises:
         SereError: P108 (no sounddevice, or no PortAudio), X702 (no microphone).
@@ -28,16 +28,19 @@ def listen(model: Model, cutting: Cutting, abstain: float) -> int:
         hint = 'pip install "sere[mic]"; on Linux also the system\'s libportaudio2'
         raise error("P108", f"the microphone needs the distribution 'sounddevice': {cause}", hint) from cause
     heard: queue.Queue[NDArray[np.float32]] = queue.Queue()
-    size = int(cutting.window * model.rate)
+
+    def hear(block: NDArray[np.float32], *_: object) -> None:
+        heard.put(block[:, 0].copy())
+
+    size = int(window * model.rate)
     try:
-        stream = sounddevice.InputStream(
-            samplerate=model.rate, channels=1, dtype="float32", blocksize=size, callback=lambda block, *_: heard.put(block[:, 0].copy())
-        )
+        stream = sounddevice.InputStream(samplerate=model.rate, channels=1, dtype="float32", blocksize=size, callback=hear)
         stream.start()
-    except sounddevice.PortAudioError as cause:
+    except (sounddevice.PortAudioError, ValueError) as cause:
         raise error("X702", f"no microphone can be opened: {cause}", "`python -m sounddevice` lists what is there") from cause
+    print(f"listening: a line every {window:g} s, Ctrl-C ends", file=sys.stderr)
+    begin = time.monotonic()
     try:
-        begin = time.monotonic()
         while True:
             line = describe(model, heard.get(), abstain)
             print(f"{time.monotonic() - begin:7.1f} s  {line}", flush=True)

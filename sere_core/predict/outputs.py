@@ -1,26 +1,54 @@
 """The rows of `sere predict`, and the formats that they are written in.
 
-CSV and JSONL are written row by row.  For audformat, Praat and ELAN the rows are kept as JSONL until all are there.
+CSV and JSONL are written row by row.  For audformat, Praat and ELAN the rows are kept as JSONL until all are there; then they
+become a folder, which has all rows as `predictions.csv` too, with those of files that could not be used.
 """
 
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from sere_core.predict.inputs import Source
 from sere_registry.errors import error
-from sere_registry.files import atomic_path
 
 #: a cell that begins like this is run as a formula by spreadsheets
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+#: bytes of a file's name that a recording's may have
+_LONGEST = 180
+
+#: format -> the suffix that means it
+FORMATS = {"csv": ".csv", "jsonl": ".jsonl", "audformat": "", "TextGrid": "", "eaf": ""}
+
+#: format -> module, distribution and extra that it needs
+_NEEDS = {
+    "audformat": ("audformat", "audformat", "audformat"),
+    "TextGrid": ("pympi", "pympi-ling", "annotation"),
+    "eaf": ("pympi", "pympi-ling", "annotation"),
+}
+
+
+class Cells(TypedDict):
+    """Column -> value of a row, with a posterior for each class in between; None where there is none."""
+
+    path: str
+    start: float | None
+    end: float | None
+    speaker: str
+    statistics: str
+    prediction: str
+    confidence: float | None
+    error: str
 
 
 @dataclass(frozen=True)
@@ -43,11 +71,10 @@ class Row:
     confidence: float | None = None
     error: str = ""
 
-    def cells(self, classes: Sequence[str]) -> dict[str, Any]:
+    def cells(self, classes: Sequence[str]) -> dict[str, str | float | None]:
         """Column -> value; None where there is none."""
-        path = os.fspath(self.source.path)
         return {
-            "path": path if path.isprintable() else path.encode("unicode_escape", "surrogateescape").decode(),
+            "path": os.fspath(self.source.path),
             "start": self.source.start,
             "end": self.source.end,
             "speaker": self.source.speaker,
@@ -65,44 +92,38 @@ class Writer:
     Args:
         name: of the format.
         classes: of the model.
+
+    Raises:
+        SereError: P108 where the format's library is not installed.
     """
 
     def __init__(self, name: str, classes: Sequence[str]) -> None:
+        module, distribution, extra = _NEEDS.get(name, ("csv", "", ""))
+        if importlib.util.find_spec(module) is None:
+            raise error("P108", f"the format {name} needs the distribution '{distribution}'", f'pip install "sere[{extra}]"')
         self.name, self.classes = name, tuple(classes)
 
     @property
     def header(self) -> bytes:
         """What stands before the first row."""
-        return self._csv(Row(Source(Path())).cells(self.classes)) if self.name == "csv" else b""
+        return _csv_header(self.classes) if self.name == "csv" else b""
 
     def line(self, row: Row) -> bytes:
         """A row, with its end."""
         cells = row.cells(self.classes)
-        if self.name != "csv":
-            return json.dumps(cells, ensure_ascii=False).encode(errors="replace") + b"\n"
-        return self._csv([_cell(name, value) for name, value in cells.items()])
+        return _csv_line(cells) if self.name == "csv" else _json_line(cells)
 
-    def finish(self, part: Path, out: Path) -> None:
-        """Make the output of all rows in `part`, which is removed.
-
-        Raises:
-            SereError: P108 where the format's library is not installed, X704 or X705.
-        """
+    def finish(self, rows: Path, made: Path) -> Path:
+        """The output of all rows: `rows` itself, or the folder `made`, which is new."""
         if self.name in ("csv", "jsonl"):
-            os.replace(part, out)
-            return
-        write: Callable[[Path, Path, Sequence[str]], None] = {"audformat": _audformat, "TextGrid": _textgrid, "eaf": _eaf}[self.name]
-        write(part, out, self.classes)
-        part.unlink()
-
-    def _csv(self, cells: Any) -> bytes:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
-        return text.getvalue().encode(errors="replace")
-
-
-#: format -> the suffix that means it
-FORMATS = {"csv": ".csv", "jsonl": ".jsonl", "audformat": "", "TextGrid": "", "eaf": ""}
+            return rows
+        write = {"audformat": _audformat, "TextGrid": _textgrids, "eaf": _eafs}[self.name]
+        made.mkdir()
+        with open(made / "predictions.csv", "wb") as file:
+            file.write(_csv_header(self.classes))
+            file.writelines(_csv_line(cast(Mapping[str, object], cells)) for cells in _read(rows))
+        write([cells for cells in _read(rows) if not cells["error"]], made, self.classes)
+        return made
 
 
 def format_of(out: str, named: str | None) -> str:
@@ -111,15 +132,30 @@ def format_of(out: str, named: str | None) -> str:
     Raises:
         SereError: C302.
     """
-    if named is not None:
-        return named
     suffix = Path(out).suffix.lower()
-    if out == "-" or not suffix:
-        return "csv"
+    if out == "-" and named in _NEEDS:
+        raise error("C302", f"{named} is a folder: it cannot go to standard output", "name the folder with -o")
+    if named is not None or out == "-" or not suffix:
+        return named or "csv"
     found = [name for name, own in FORMATS.items() if own == suffix]
     if not found:
         raise error("C302", f"{out}: no format is called {suffix}", f"name one with --format: {', '.join(FORMATS)}")
     return found[0]
+
+
+def _csv_header(classes: Sequence[str]) -> bytes:
+    return _csv(Row(Source(Path())).cells(classes))
+
+
+def _csv_line(cells: Mapping[str, object]) -> bytes:
+    return _csv(_cell(name, value) for name, value in cells.items())
+
+
+def _csv(cells: Iterable[str]) -> bytes:
+    """With bytes of a name that are no UTF-8 as `\\udc..`."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that \r in a cell is quoted, too
+    return text.getvalue().removesuffix("\r\n").encode(errors="backslashreplace") + b"\n"
 
 
 def _cell(name: str, value: object) -> str:
@@ -133,98 +169,100 @@ def _cell(name: str, value: object) -> str:
     return text
 
 
-def _by_file(part: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
-    """The rows that follow each other and are of one file; those that are errors are left out."""
-    with open(part, "rb") as file:
-        rows = (json.loads(line) for line in file)
-        for path, group in itertools.groupby(rows, key=lambda row: row["path"]):
-            yield Path(path), [row for row in group if not row["error"]]
+def _json_line(cells: Mapping[str, object]) -> bytes:
+    try:
+        return json.dumps(cells, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # bytes of a name that are no UTF-8
+        return json.dumps(cells).encode() + b"\n"
+
+
+def _read(rows: Path) -> Iterator[Cells]:
+    with open(rows, "rb") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+#: (first, last, prediction, confidence), times in seconds
+Interval = tuple[float, float, str, str]
+
+
+def _textgrids(rows: list[Cells], folder: Path, classes: Sequence[str]) -> None:
+    """Praat: one interval tier of predictions, and one of confidences."""
+    from pympi.Praat import TextGrid
+
+    def write(target: str, path: Path, end: float, intervals: list[Interval]) -> None:
+        grid = TextGrid(xmax=end)
+        for number, name in enumerate(("emotion", "confidence"), start=2):
+            tier = grid.add_tier(name)
+            for interval in intervals:
+                tier.add_interval(interval[0], interval[1], str(interval[number]))
+        grid.to_file(target)
+
+    _by_recording(rows, folder, ".TextGrid", write)
+
+
+def _eafs(rows: list[Cells], folder: Path, classes: Sequence[str]) -> None:
+    """ELAN: a tier of predictions and one of confidences, linked to the recording."""
+    from pympi.Elan import Eaf
+
+    def write(target: str, path: Path, end: float, intervals: list[Interval]) -> None:
+        file = Eaf(author="sere")
+        file.remove_tier("default")
+        file.add_linked_file(path.resolve().as_uri(), mimetype="audio/x-wav")
+        for number, name in enumerate(("emotion", "confidence"), start=2):
+            file.add_tier(name)
+            for interval in intervals:
+                file.add_annotation(name, round(1000 * interval[0]), round(1000 * interval[1]), str(interval[number]))
+        file.to_file(target)
+
+    _by_recording(rows, folder, ".eaf", write)
+
+
+def _by_recording(rows: list[Cells], folder: Path, suffix: str, write: Callable[[str, Path, float, list[Interval]], None]) -> None:
+    """A file for each recording, named as it; where two have one name, the second gets a number."""
+    found: dict[str, list[Cells]] = defaultdict(list)
+    for row in rows:
+        found[row["path"]].append(row)
+    used: set[str] = set()
+    for path, own in found.items():
+        stem = os.fsdecode(os.fsencode(Path(path).stem)[:_LONGEST])
+        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        name = next(name for name in names if name not in used)
+        used.add(name)
+        end = max([_seconds(Path(path)), *(row["end"] or 0.0 for row in own)])
+        write(str(folder / f"{name}{suffix}"), Path(path), end, list(_intervals(own, end)))
 
 
 def _seconds(path: Path) -> float:
     import soundfile
 
-    return float(soundfile.info(path).duration)
-
-
-def _needed(module: str, distribution: str, extra: str) -> Any:
-    import importlib
+    from sere_core.features import audio
 
     try:
-        return importlib.import_module(module)
-    except ImportError as cause:
-        raise error("P108", f"this format needs the distribution '{distribution}'", f'pip install "sere[{extra}]"') from cause
+        return float(soundfile.info(path).duration)
+    except soundfile.LibsndfileError:  # of a kind that is read whole
+        samples, rate = audio.decode(path.read_bytes(), path)
+        return len(samples) / rate
 
 
-def _annotations(folder: Path, suffix: str, write: Callable[[Path, Path, list[dict[str, Any]]], None], part: Path) -> None:
-    """A file for each recording, named as it, in one folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    used: set[str] = set()
-    for path, rows in _by_file(part):
-        if rows:
-            name = next(name for name in _names(path.stem) if name not in used)
-            used.add(name)
-            with atomic_path(folder / f"{name}{suffix}") as temporary:
-                write(temporary, path, rows)
-
-
-def _names(stem: str) -> Iterator[str]:
-    return itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-
-
-def _textgrid(part: Path, out: Path, classes: Sequence[str]) -> None:
-    """Praat: one interval tier of predictions, and one of confidences."""
-    praat = _needed("pympi.Praat", "pympi-ling", "annotation")
-
-    def write(target: Path, path: Path, rows: list[dict[str, Any]]) -> None:
-        end = max([_seconds(path), *(row["end"] or 0 for row in rows)])
-        grid = praat.TextGrid(xmax=end)
-        for name in ("emotion", "confidence"):
-            tier = grid.add_tier(name)
-            for first, last, row in _without_overlap(rows, end):
-                value = row["prediction"] or "?" if name == "emotion" else f"{row['confidence']:.3f}"
-                tier.add_interval(first, last, value)
-        grid.to_file(str(target))
-
-    _annotations(out, ".TextGrid", write, part)
-
-
-def _eaf(part: Path, out: Path, classes: Sequence[str]) -> None:
-    """ELAN: a tier of predictions and one of confidences, linked to the recording."""
-    elan = _needed("pympi.Elan", "pympi-ling", "annotation")
-
-    def write(target: Path, path: Path, rows: list[dict[str, Any]]) -> None:
-        file = elan.Eaf(author="sere")
-        file.remove_tier("default")
-        file.add_linked_file(str(path.resolve()), mimetype="audio/x-wav")
-        end = max([_seconds(path), *(row["end"] or 0 for row in rows)])
-        for name in ("emotion", "confidence"):
-            file.add_tier(name)
-            for first, last, row in _without_overlap(rows, end):
-                value = row["prediction"] or "?" if name == "emotion" else f"{row['confidence']:.3f}"
-                file.add_annotation(name, round(1000 * first), round(1000 * last), value)
-        file.to_file(str(target))
-
-    _annotations(out, ".eaf", write, part)
-
-
-def _without_overlap(rows: list[dict[str, Any]], end: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
+def _intervals(rows: list[Cells], end: float) -> Iterator[Interval]:
     """Tiers hold no overlapping intervals: a window ends where the next begins."""
+    rows = sorted(rows, key=lambda row: row["start"] or 0.0)
     starts = [row["start"] or 0.0 for row in rows] + [end]
     for row, first, following in zip(rows, starts, starts[1:], strict=False):
         last = min(end if row["end"] is None else row["end"], max(following, first))
         if last > first:
-            yield first, last, row
+            yield first, last, row["prediction"] or "?", f"{row['confidence']:.3f}"
 
 
-def _audformat(part: Path, out: Path, classes: Sequence[str]) -> None:
+def _audformat(rows: list[Cells], folder: Path, classes: Sequence[str]) -> None:
     """An audformat database with one segmented table: emotion, confidence, and a posterior for each class."""
-    audformat = _needed("audformat", "audformat", "audformat")
+    import audformat
     import pandas
 
-    rows = [row for _, found in _by_file(part) for row in found]
+    rows = list({(row["path"], row["start"], row["end"]): row for row in rows}.values())  # an index has no duplicates
     index = audformat.segmented_index(
-        [row["path"] for row in rows],
+        [row["path"].encode(errors="backslashreplace").decode() for row in rows],
         [pandas.Timedelta(row["start"] or 0, unit="s") for row in rows],
         [pandas.NaT if row["end"] is None else pandas.Timedelta(row["end"], unit="s") for row in rows],
     )
@@ -237,5 +275,5 @@ def _audformat(part: Path, out: Path, classes: Sequence[str]) -> None:
     table["emotion"].set([row["prediction"] or None for row in rows])
     for name in ("confidence", *classes):
         table[name] = audformat.Column(scheme_id="share", rater_id="model")
-        table[name].set([row[name] for row in rows])
-    database.save(str(out), storage_format="csv")
+        table[name].set([cast(Mapping[str, float], row)[name] for row in rows])
+    database.save(str(folder), storage_format="csv")

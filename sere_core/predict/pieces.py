@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +17,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from sere_core.config.model import Features
 from sere_core.features import audio
 from sere_core.predict.inputs import Source
-from sere_registry import Recording
 from sere_registry.errors import error
 
 How = Literal["auto", "none", "windows", "vad"]
@@ -28,7 +28,7 @@ Channel = Literal["mix", "left", "right"]
 _FRAME = 480
 #: speech that pauses for less than this many frames is one stretch; a stretch has at least so many
 _PAUSE, _LEAST = 10, 10
-#: a file that can be no longer than `max_seconds` is read whole, with all checks of training data
+#: bytes: of a file up to this size everything is read as it is for training, of others at most so many samples of a part
 _SMALL = 64 << 20
 
 
@@ -50,33 +50,42 @@ class Cutting:
     channel: Channel = "mix"
 
 
-def cut(source: Source, cutting: Cutting) -> Iterator[Source]:
-    """The pieces of a source, in time order; a source that cannot be opened is one piece, whose reading says why.
+def cut(source: Source, cutting: Cutting) -> list[Source]:
+    """The pieces of a source, in time order.
 
     Only the header is read, except for voice activity, which needs one pass over the samples.
+
+    Raises:
+        SereError: D603, D604 (see `load`), D605 (voice activity found no speech).
     """
+    _check(source.path)
     if cutting.how == "none":
-        yield source
-        return
+        return [source]
     try:
-        if not source.path.is_file():  # a pipe would wait for ever
-            yield source
-            return
         with soundfile.SoundFile(source.path) as file:
-            begin, end = source.start or 0.0, source.end
-            end = min(len(file) / file.samplerate, float("inf") if end is None else end)
+            first, last = audio.span(source.start, source.end, len(file), file.samplerate, str(source.path))
+            begin, end = first / file.samplerate, last / file.samplerate
             if cutting.how == "vad":
-                found = list(_speech(file, begin, end, cutting))
+                found = list(_speech(file, first, last, cutting))
+                if not found:
+                    raise error("D605", f"no speech was found in {end - begin:.1f} s", place=str(source.path))
             elif cutting.how == "windows" or end - begin > cutting.longest:
                 found = list(_windows(begin, end, cutting))
             else:
-                found = []
-    except (OSError, soundfile.LibsndfileError, ValueError, RuntimeError):
-        found = []
-    if not found:
-        yield source
-    for first, last in found:
-        yield replace(source, start=round(first, 3), end=round(last, 3))
+                return [source]
+    except (soundfile.LibsndfileError, RuntimeError):
+        return [source]  # of a kind that is read in another way, or `load` says what is wrong
+    return [replace(source, start=round(begin, 3), end=round(end, 3)) for begin, end in found]
+
+
+def needs(cutting: Cutting) -> None:
+    """Is what this way of cutting takes installed?
+
+    Raises:
+        SereError: P108.
+    """
+    if cutting.how == "vad" and importlib.util.find_spec("webrtcvad") is None:
+        raise error("P108", "--segment vad needs the distribution 'webrtcvad-wheels'", 'pip install "sere[vad]"')
 
 
 def _windows(begin: float, end: float, cutting: Cutting) -> Iterator[tuple[float, float]]:
@@ -91,31 +100,25 @@ def _windows(begin: float, end: float, cutting: Cutting) -> Iterator[tuple[float
         yield max(begin, last - cutting.window), last
 
 
-def _speech(file: soundfile.SoundFile, begin: float, end: float, cutting: Cutting) -> Iterator[tuple[float, float]]:
-    """Stretches of speech by webrtcvad (GMMs over band energies), none longer than `longest`.
+def _speech(file: soundfile.SoundFile, first: int, last: int, cutting: Cutting) -> Iterator[tuple[float, float]]:
+    """Stretches of speech between two samples by webrtcvad (GMMs over band energies), none longer than `longest`."""
+    import webrtcvad
 
-    Raises:
-        SereError: P108 where it is not installed.
-    """
-    try:
-        import webrtcvad
-    except ImportError as cause:
-        raise error("P108", "--segment vad needs the distribution 'webrtcvad-wheels'", 'pip install "sere[vad]"') from cause
     judge, resample = webrtcvad.Vad(2), soxr.ResampleStream(file.samplerate, audio.SAMPLE_RATE, 1, dtype="int16", quality="MQ")
-    file.seek(int(begin * file.samplerate))
-    left, flags = int((end - begin) * file.samplerate), list[bool]()
-    rest = np.zeros(0, np.int16)
+    file.seek(first)
+    left, flags, rest = last - first, list[bool](), np.zeros(0, np.int16)
     while left > 0:
         block = file.read(min(left, 10 * file.samplerate), dtype="float32", always_2d=True)
         left = left - len(block) if len(block) else 0
-        mono = np.clip(_mono(block, cutting.channel) * 32767, -32768, 32767).astype(np.int16)
-        rest = np.concatenate([rest, resample.resample_chunk(mono, last=left <= 0)])
+        mono = np.nan_to_num(_chosen(block, cutting.channel).mean(axis=1))
+        samples = (np.clip(mono, -1, 1) * 32767).astype(np.int16)
+        rest = np.concatenate([rest, resample.resample_chunk(samples, last=left <= 0)])
         count = len(rest) // _FRAME
-        flags += [judge.is_speech(rest[i * _FRAME : (i + 1) * _FRAME].tobytes(), audio.SAMPLE_RATE) for i in range(count)]
+        flags += [judge.is_speech(frame.tobytes(), audio.SAMPLE_RATE) for frame in rest[: count * _FRAME].reshape(count, _FRAME)]
         rest = rest[count * _FRAME :]
-    for first, last in _stretches(flags, int(cutting.longest * audio.SAMPLE_RATE / _FRAME)):
-        scale = _FRAME / audio.SAMPLE_RATE
-        yield begin + first * scale, min(begin + last * scale, end)
+    scale, begin, end = _FRAME / audio.SAMPLE_RATE, first / file.samplerate, last / file.samplerate
+    for start, stop in _stretches(flags, int(cutting.longest / scale)):
+        yield begin + start * scale, min(begin + stop * scale, end)
 
 
 def _stretches(flags: list[bool], longest: int) -> Iterator[tuple[int, int]]:
@@ -137,56 +140,48 @@ def _stretches(flags: list[bool], longest: int) -> Iterator[tuple[int, int]]:
             first = -1
 
 
-def load(piece: Source, cutting: Cutting, options: Features) -> tuple[NDArray[np.float32], int]:
+def load(piece: Source, cutting: Cutting) -> tuple[NDArray[np.float32], int]:
     """The samples `[N, channels]` of a piece, and their rate: one channel, or all where they are to be mixed.
 
     Raises:
-        SereError: D603 (unreadable, truncated, a pipe or device), D604 (no samples).
+        SereError: D603 (unreadable, truncated, a pipe or device), D604 (no samples), P108 (a file that only PyAV decodes, without PyAV).
     """
     place = str(piece.path)
-    _regular(piece.path)
     if piece.start is None and piece.end is None and os.path.getsize(piece.path) <= _SMALL:
-        recording = Recording(piece.path.stem, piece.path, "", "", "")
-        samples, rate = audio.decode(audio.load(recording), piece.path)
+        samples, rate = audio.decode(piece.path.read_bytes(), piece.path)
         return _chosen(samples, cutting.channel), rate
     try:
         with soundfile.SoundFile(piece.path) as file:
-            first = int((piece.start or 0.0) * file.samplerate)
-            last = len(file) if piece.end is None else int(piece.end * file.samplerate)
-            last = min(last, first + int((options.max_seconds + 1) * file.samplerate))
-            if first >= len(file):
-                raise error("D604", f"the part from {piece.start} s begins after the file's end", place=place)
+            first, last = audio.span(piece.start, piece.end, len(file), file.samplerate, place)
+            last = min(last, first + _SMALL // (4 * file.channels))
             file.seek(first)
             samples = file.read(last - first, dtype="float32", always_2d=True)
-            if len(samples) < min(last, len(file)) - first:
+            if len(samples) < last - first and file.format != "MP3":  # an MP3's length is an estimate
                 raise error("D603", f"truncated: {last - first} samples promised, {len(samples)} decoded", "copy it again", place)
             return _chosen(samples, cutting.channel), file.samplerate
     except (soundfile.LibsndfileError, RuntimeError) as cause:
         raise error("D603", f"cannot be decoded: {str(cause).strip(' .')}", place=place) from cause
 
 
-def _regular(path: Path) -> None:
-    """Only files are opened: a pipe would wait for ever.
+def _check(path: Path) -> None:
+    """Is it a file that can be what its name says?  Only files are opened: a pipe would wait for ever.
 
     Raises:
         SereError: D603.
     """
+    place = str(path)
     try:
         mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            raise error("D603", "is a folder" if stat.S_ISDIR(mode) else "is no regular file", place=place)
+        with open(path, "rb") as file:
+            content = mmap(file.fileno(), 0, access=ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
+            audio.check(content, path)
     except OSError as cause:
-        raise error("D603", f"cannot be read: {cause.strerror}", place=str(path)) from cause
-    if not stat.S_ISREG(mode):
-        raise error("D603", "is a folder" if stat.S_ISDIR(mode) else "is no regular file", place=str(path))
-    if not os.access(path, os.R_OK):
-        raise error("D603", "cannot be read: Permission denied", place=str(path))
+        raise error("D603", f"cannot be read: {cause.strerror}", place=place) from cause
 
 
 def _chosen(samples: NDArray[np.float32], channel: Channel) -> NDArray[np.float32]:
     if channel == "mix" or samples.shape[1] == 1:
         return samples
     return samples[:, :1] if channel == "left" else samples[:, 1:2]
-
-
-def _mono(samples: NDArray[np.float32], channel: Channel) -> NDArray[np.float32]:
-    mono: NDArray[np.float32] = _chosen(samples, channel).mean(axis=1)
-    return mono

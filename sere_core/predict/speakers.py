@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import pickle
-import shutil
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sere_core.data.normalise import Statistics, speaker_statistics
+from sere_core.data.normalise import Statistics
 from sere_core.predict.inputs import Source
-from sere_registry.errors import SereError
-from sere_registry.files import write_atomically
 
 if TYPE_CHECKING:
     from sere_core.model import Clip, Model
 
 How = Literal["auto", "column", "group", "none"]
-#: what was made of a piece, in order
-Clips = Iterator["tuple[Source, Clip | SereError]"]
 
 #: speakers that grouping looks for, at most; pieces that it takes in, at most (its memory grows with the square)
 _GROUPS, _LARGEST = 12, 4000
 #: pieces that a group needs: of fewer, the deviation is chance
 _LEAST = 4
+#: groups that are told apart worse than this (mean silhouette) may be emotions or rooms as well
+_CLEAR = 0.25
 
 
 class Standardiser:
@@ -48,112 +43,76 @@ class Standardiser:
     """
 
     def __init__(self, model: Model, how: How, sources: Sequence[Source]) -> None:
-        self._model, self.notes = model, list[str]()
-        self._own: dict[str, Statistics | None] = {}
-        self._group: list[int] = []
-        named = {source.speaker for source in sources} - {""}
         by_speaker = model.normalisation == "speaker"
+        named = {source.speaker for source in sources} - {""}
+        self._model, self.notes = model, list[str]()
+        self._groups = by_speaker and how == "group"
+        self._names = by_speaker and how in ("auto", "column")
+        self.looks_ahead = self._groups or (self._names and not named <= set(model.speakers))
+        self._own: dict[tuple[str, str], Statistics | None] = {}
+        self._group_of: dict[int, str] = {}
         if how in ("column", "group") and not by_speaker:
             self.notes.append(f"the model was trained with normalisation '{model.normalisation}': speakers change nothing")
-        self.groups = how == "group" and by_speaker
-        self._wanted = named - set(model.speakers) if how in ("auto", "column") and by_speaker else set[str]()
-        self._stored = how in ("auto", "column") and by_speaker
-        self.looks_ahead = self.groups or bool(self._wanted)
-        if by_speaker and not named and not self.groups:
+        if by_speaker and not named and not self._groups:
             self.notes.append("the model was trained by speaker, and no speakers are known here: the target corpus's statistics are used")
 
-    def look(self, clips: Clips) -> None:
-        """See all pieces once, in order."""
-        means: dict[str, list[Clip]] = defaultdict(list)
-        every: list[np.ndarray] = []
-        for piece, clip in clips:
-            if self.groups:
-                every.append(np.zeros(0) if isinstance(clip, SereError) else clip.mean)
-            elif piece.speaker in self._wanted and not isinstance(clip, SereError):
-                means[piece.speaker].append(_light(clip))
-        self._own = {speaker: self._model.statistics(found) for speaker, found in means.items()}
-        if self.groups:
-            self._find_groups(every)
+    def look(self, clips: Iterable[tuple[Source, Clip | None]]) -> None:
+        """See all pieces once, in order; None stands for one that cannot be used."""
+        found: dict[tuple[str, str], list[Clip]] = defaultdict(list)
+        means: dict[str, dict[int, NDArray[np.float64]]] = defaultdict(dict)
+        for index, (piece, clip) in enumerate(clips):
+            if clip is None:
+                continue
+            light = replace(clip, frames=clip.mean[None], static=clip.static[:0])  # statistics read the mean only
+            if self._groups:
+                means[clip.path][index] = light.mean.astype(np.float64)
+                found["", clip.path].append(light)
+            elif piece.speaker:
+                found[piece.speaker, clip.path].append(light)
+        if self._groups:
+            found = {
+                (name, path): [found["", path][place] for place in places]
+                for path, points in means.items()
+                for name, places in self._find_groups(path, points).items()
+            }
+        self._own = {key: self._model.statistics(of) for key, of in found.items()}
 
-    def of(self, piece: Source, clip: Clip, position: int) -> tuple[str, Statistics | None]:
+    def of(self, index: int, piece: Source, clip: Clip) -> tuple[str, Statistics | None]:
         """The name of the statistics, and what they are; None stands for the target corpus's."""
         if self._model.normalisation == "none":
             return "none", None
-        if self.groups and self._group and self._group[position] >= 0:
-            name = f"group {self._group[position] + 1}"
-            return name, self._own[name]
-        if self._stored and piece.speaker:
-            if (known := self._model.known(piece.speaker, clip.path)) is not None:
-                return f"speaker {piece.speaker} (stored)", known
-            if (own := self._own.get(piece.speaker)) is not None:
-                return f"speaker {piece.speaker}", own
-        return f"corpus {self._model.target}", None
+        name = self._group_of.get(index) or (f"speaker {piece.speaker}" if self._names and piece.speaker else "")
+        if self._names and (known := self._model.known(piece.speaker, clip.path)) is not None:
+            return f"{name} (stored)", known
+        own = self._own.get((name if self._groups else piece.speaker, clip.path))
+        return (name, own) if own is not None else (f"corpus {self._model.target}", None)
 
-    def _find_groups(self, every: list[np.ndarray]) -> None:
-        """Groups of pieces that sound alike; none where there are too few pieces, or too many."""
-        rows = [row for row, mean in enumerate(every) if mean.size]
-        if not 2 * _LEAST <= len(rows) <= _LARGEST:
-            self.notes.append(f"{len(rows)} pieces cannot be grouped by speaker (from {2 * _LEAST} to {_LARGEST} can)")
-            return
-        from sklearn.cluster import AgglomerativeClustering
-        from sklearn.decomposition import PCA
-        from sklearn.metrics import silhouette_score
-
-        points = np.stack([every[row] for row in rows]).astype(np.float64)
-        points = (points - points.mean(axis=0)) / np.maximum(points.std(axis=0), 1e-9)
-        points = PCA(min(20, *points.shape)).fit_transform(points)
-        most = min(_GROUPS, len(rows) // _LEAST)
-        tried = {k: AgglomerativeClustering(k).fit_predict(points) for k in range(2, most + 1)}
-        scores = {k: float(silhouette_score(points, labels)) for k, labels in tried.items()}
-        best = max(scores, key=lambda k: scores[k])
-        labels = tried[best]
-        self._group = [-1] * len(every)
-        corpus = self._model.corpus_statistics()
-        for group in range(best):
-            members = np.flatnonzero(labels == group)
+    def _find_groups(self, path: str, points: dict[int, NDArray[np.float64]]) -> dict[str, list[int]]:
+        """Name of a group -> places of its members among the points, which are one encoder's."""
+        if not 2 * _LEAST <= len(points) <= _LARGEST:
+            self.notes.append(f"{len(points)} pieces cannot be grouped by speaker (from {2 * _LEAST} to {_LARGEST} can)")
+            return {}
+        labels, score = grouped(np.stack(list(points.values())))
+        first, indices, found = len(set(self._group_of.values())) + 1, list(points), dict[str, list[int]]()
+        for number, label in enumerate(np.unique(labels)):
+            members = np.flatnonzero(labels == label).tolist()
             if len(members) >= _LEAST:
-                vectors = np.stack([every[rows[each]] for each in members]).astype(np.float64)
-                self._own[f"group {group + 1}"] = speaker_statistics(vectors, corpus)
-                for each in members:
-                    self._group[rows[each]] = group
-        sure = "clear" if scores[best] > 0.25 else "weak: the groups may be emotions or rooms as well as speakers"
-        self.notes.append(f"{best} groups found by sound, silhouette {scores[best]:.2f} ({sure})")
+                found[f"group {first + number}"] = members
+                self._group_of |= {indices[each]: f"group {first + number}" for each in members}
+        sure = "clear" if score > _CLEAR else "weak: the groups may be emotions or rooms as well as speakers"
+        self.notes.append(f"{len(found)} groups found by sound, silhouette {score:.2f} ({sure})")
+        return found
 
 
-def _light(clip: Clip) -> Clip:
-    """A clip of which only the mean is left: that is all that statistics read."""
-    return replace(clip, frames=clip.mean[None], static=clip.static[:0])
+def grouped(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
+    """Points `[N, F]` in the number of clusters that has the best silhouette: label of each, and that silhouette."""
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.decomposition import PCA
+    from sklearn.metrics import silhouette_score
 
-
-class Spool:
-    """Clips on the disk between two passes over the pieces; what an interrupted call has put there is not made again.
-
-    Args:
-        folder: removed when the block ends well; None: a temporary one.
-    """
-
-    def __init__(self, folder: Path | None) -> None:
-        self._temporary = folder is None
-        self._folder = Path(tempfile.mkdtemp(prefix="sere-")) if folder is None else folder
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(self, kind: object, *ignored: object) -> None:
-        if kind is None or self._temporary:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def put(self, number: int, clip: Clip | SereError) -> None:
-        """Keep what was made of a piece."""
-        write_atomically(self._path(number), pickle.dumps(clip), sync=False)
-
-    def get(self, number: int) -> Clip | SereError | None:
-        """What was made of a piece; None if it was not, or is damaged."""
-        try:
-            found: Clip | SereError = pickle.loads(self._path(number).read_bytes())
-            return found
-        except (OSError, EOFError, pickle.UnpicklingError):
-            return None
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number // 1000}" / f"{number % 1000}.pickle"
+    points = (points - points.mean(axis=0)) / np.maximum(points.std(axis=0), 1e-9)
+    points = PCA(min(20, *points.shape), svd_solver="full").fit_transform(points)
+    tried = [AgglomerativeClustering(k).fit_predict(points) for k in range(2, min(_GROUPS, len(points) // _LEAST) + 1)]
+    scores = [float(silhouette_score(points, labels)) for labels in tried]
+    best = int(np.argmax(scores))
+    return tried[best], scores[best]
