@@ -15,7 +15,7 @@ from sere_core.annotate.labels import Labels, Question
 from sere_core.model import Model
 from sere_core.predict.inputs import Source
 from sere_core.predict.job import in_order
-from sere_core.predict.pieces import Cutting, cut, load
+from sere_core.predict.pieces import Cutting, cut, hear
 from sere_registry.errors import SereError, error
 
 
@@ -71,18 +71,23 @@ def _seen(
     Speakers of the training are standardised by their stored statistics, all others by the target corpus's.
     """
     torch.set_num_threads(1)  # pieces run side by side
-    pieces = ((number, piece) for number, source in enumerate(sources, 1) for piece in cut(source, cutting))
 
-    def look(each: tuple[int, Source]) -> tuple[int, Source, dict[str, NDArray[np.float64]] | SereError]:
-        number, piece = each
-        try:
-            samples, rate = load(piece, cutting, model.resolved.config.features)
-            clip = model.extract(samples, rate, language=piece.language, place=str(piece.path))
-            return number, piece, model.apply([clip], [model.known(piece.speaker, clip.path)])
-        except SereError as problem:
-            return number, piece, problem
+    def pieces() -> Iterator[tuple[int, Source, SereError | None]]:
+        for number, source in enumerate(sources, 1):
+            found = cut(source, cutting)
+            if isinstance(found, SereError):
+                yield number, source, found
+            else:
+                yield from ((number, piece, None) for piece in found)
 
-    for number, piece, found in in_order(look, pieces, os.cpu_count() or 1):
+    def look(each: tuple[int, Source, SereError | None]) -> tuple[int, Source, dict[str, NDArray[np.float64]] | SereError]:
+        number, piece, problem = each
+        clip = problem or hear(model, piece, cutting)[0]
+        if isinstance(clip, SereError):
+            return number, piece, clip
+        return number, piece, model.apply([clip], [model.known(piece.speaker, clip.path)])
+
+    for number, piece, found in in_order(look, pieces(), os.cpu_count() or 1):
         progress(number, len(sources))
         yield piece, found
 

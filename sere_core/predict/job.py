@@ -28,9 +28,9 @@ import numpy as np
 
 from sere_core.predict.inputs import Source
 from sere_core.predict.outputs import Row, Writer
-from sere_core.predict.pieces import Cutting, cut, load
+from sere_core.predict.pieces import Cutting, cut, hear
 from sere_core.predict.speakers import How, Standardiser
-from sere_registry.errors import SereError, error, reason
+from sere_registry.errors import SereError, error
 from sere_registry.files import FolderLock, write_atomically, writing
 
 if TYPE_CHECKING:
@@ -159,15 +159,13 @@ class Job:
         cutting, index = self._options.cutting, itertools.count()
         digest = hashlib.sha256(json.dumps(self.key).encode())
         for number, source in enumerate(self._sources):
-            problem, found = None, [source]
-            try:
-                found = cut(source, cutting)
-            except Exception as cause:
-                problem = _problem(cause, source)
-            if cutting.how == "auto" and len(found) > 1:
+            found = cut(source, cutting)
+            problem = found if isinstance(found, SereError) else None
+            pieces = [source] if isinstance(found, SereError) else found
+            if cutting.how == "auto" and len(pieces) > 1:
                 self._windowed.add(number)
             digest.update(_stamp(source.path))
-            for each in found:
+            for each in pieces:
                 digest.update(repr(each).encode(errors="surrogateescape"))
                 yield Piece(next(index), each, number, digest.hexdigest(), problem)
 
@@ -215,15 +213,9 @@ class Job:
         self._progress(steps, steps)
 
     def _hear(self, piece: Piece) -> Heard:
-        source = piece.source
         if piece.problem is not None:
             return Heard(piece, piece.problem)
-        try:
-            samples, rate = load(source, self._options.cutting)
-            cut = len(samples) > self._model.max_seconds * rate + 1
-            return Heard(piece, self._model.extract(samples, rate, language=source.language, place=str(source.path)), cut)
-        except Exception as cause:  # whatever a file makes a decoder do: one row, and on with the next
-            return Heard(piece, _problem(cause, source))
+        return Heard(piece, *hear(self._model, piece.source, self._options.cutting))
 
     def _row(self, heard: Heard) -> Row:
         source, clip = heard.piece.source, heard.clip
@@ -348,12 +340,6 @@ def _load(path: Path) -> tuple[Clip | SereError, bool] | None:
         return found
     except (OSError, EOFError, pickle.UnpicklingError):
         return None
-
-
-def _problem(cause: Exception, source: Source) -> SereError:
-    if isinstance(cause, SereError):
-        return cause
-    return error("D603", f"cannot be read: {reason(cause)}", place=str(source.path))
 
 
 def _stamp(path: Path) -> bytes:

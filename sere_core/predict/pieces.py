@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import soundfile
@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 
 from sere_core.features import audio
 from sere_core.predict.inputs import Source
-from sere_registry.errors import error
+from sere_registry.errors import SereError, error, reason
+
+if TYPE_CHECKING:
+    from sere_core.model import Clip, Model
 
 How = Literal["auto", "none", "windows", "vad"]
 Channel = Literal["mix", "left", "right"]
@@ -50,31 +53,34 @@ class Cutting:
     channel: Channel = "mix"
 
 
-def cut(source: Source, cutting: Cutting) -> list[Source]:
-    """The pieces of a source, in time order.
+def cut(source: Source, cutting: Cutting) -> list[Source] | SereError:
+    """The pieces of a source, in time order, or what is wrong with it.
 
     Only the header is read, except for voice activity, which needs one pass over the samples.
-
-    Raises:
-        SereError: D603, D604 (see `load`), D605 (voice activity found no speech).
     """
-    _check(source.path)
-    if cutting.how == "none":
-        return [source]
     try:
-        with soundfile.SoundFile(source.path) as file:
-            first, last = audio.span(source.start, source.end, len(file), file.samplerate, str(source.path))
-            begin, end = first / file.samplerate, last / file.samplerate
-            if cutting.how == "vad":
-                found = list(_speech(file, first, last, cutting))
-                if not found:
-                    raise error("D605", f"no speech was found in {end - begin:.1f} s", place=str(source.path))
-            elif cutting.how == "windows" or end - begin > cutting.longest:
-                found = list(_windows(begin, end, cutting))
-            else:
-                return [source]
-    except (soundfile.LibsndfileError, RuntimeError):
-        return [source]  # of a kind that is read in another way, or `load` says what is wrong
+        _check(source.path)
+        return [source] if cutting.how == "none" else _cut(source, cutting)
+    except Exception as cause:  # whatever a file makes a decoder do
+        return _problem(cause, source)
+
+
+def _cut(source: Source, cutting: Cutting) -> list[Source]:
+    try:
+        file = soundfile.SoundFile(source.path)
+    except soundfile.LibsndfileError:
+        return [source]  # of a kind that is read in another way, or reading it says what is wrong
+    with file:
+        first, last = audio.span(source.start, source.end, len(file), file.samplerate, str(source.path))
+        begin, end = first / file.samplerate, last / file.samplerate
+        if cutting.how == "vad":
+            found = list(_speech(file, first, last, cutting))
+            if not found:
+                raise error("D605", f"no speech was found in {end - begin:.1f} s", place=str(source.path))
+        elif cutting.how == "windows" or end - begin > cutting.longest:
+            found = list(_windows(begin, end, cutting))
+        else:
+            return [source]
     return [replace(source, start=round(begin, 3), end=round(end, 3)) for begin, end in found]
 
 
@@ -140,6 +146,16 @@ def _stretches(flags: list[bool], longest: int) -> Iterator[tuple[int, int]]:
             first = -1
 
 
+def hear(model: Model, piece: Source, cutting: Cutting) -> tuple[Clip | SereError, bool]:
+    """The features of a piece, or what is wrong with it; and is it longer than the model takes, so that its end is not heard?"""
+    try:
+        samples, rate = load(piece, cutting)
+        clip = model.extract(samples, rate, language=piece.language, place=str(piece.path))
+        return clip, len(samples) > cutting.longest * rate + 1
+    except Exception as cause:  # whatever a file makes a decoder do
+        return _problem(cause, piece), False
+
+
 def load(piece: Source, cutting: Cutting) -> tuple[NDArray[np.float32], int]:
     """The samples `[N, channels]` of a piece, and their rate: one channel, or all where they are to be mixed.
 
@@ -185,3 +201,9 @@ def _chosen(samples: NDArray[np.float32], channel: Channel) -> NDArray[np.float3
     if channel == "mix" or samples.shape[1] == 1:
         return samples
     return samples[:, :1] if channel == "left" else samples[:, 1:2]
+
+
+def _problem(cause: Exception, source: Source) -> SereError:
+    if isinstance(cause, SereError):
+        return cause
+    return error("D603", f"cannot be read: {reason(cause)}", place=str(source.path))
