@@ -226,6 +226,7 @@ class Training:
                 "streams": order_digests(folds, config.train, config.seed),
                 "engine": engine(),
             },
+            "corpora": material.corpora(),
             "parameters": count_parameters(material.builder(folds[0], self.device).method()),
             "seeds": {"run": config.seed, "task": plan.task.seed},
             "machine": machine(describe(self.device), computes_in(config.train.precision, self.device)),
@@ -331,6 +332,7 @@ class Training:
         import numpy as np
 
         held = {
+            "id": np.array([recording.id for recording in fold.test]),
             "embedding": result.embeddings.numpy(),
             "predicted": result.posteriors.argmax(dim=1).numpy(),
             "language": np.array([recording.language for recording in fold.test]),

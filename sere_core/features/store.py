@@ -65,6 +65,10 @@ class FeatureSet:
         """Of the recording's samples: equal for identical audio."""
         return self._found[recording.key].facts.digest
 
+    def seconds(self, recording: Recording) -> float:
+        """How long a recording is after trimming and cutting."""
+        return self._found[recording.key].facts.seconds
+
     def contours(self, recording: Recording, encoder: str) -> Arrays:
         """The contours at the frame times of the encoder's output, each `[T']`."""
         return self._extractor.contours(self._found[recording.key].entries, encoder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -28,7 +29,12 @@ def picture_path(text: str) -> Path:
 
 def save(figure: Figure, path: Path, title: str = "", *, dpi: int = 160, **options: str | bool) -> None:
     """Write a figure, with a title for those who cannot see it; X704 or X705."""
-    form = path.suffix.lower()
+    with atomic_path(path) as temporary:
+        write(figure, temporary, path.suffix.lower(), title, dpi=dpi, **options)
+
+
+def write(figure: Figure, file: Path | IO[bytes], form: str, title: str = "", *, dpi: int = 160, **options: str | bool) -> None:
+    """The same figure gives the same bytes; `form` is a suffix."""
     metadata = {**FORMATS[form], **({"Title": title} if title else {})}
-    with atomic_path(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "sere", "svg.fonttype": "none"}):
-        figure.savefig(temporary, format=form[1:], metadata=metadata, dpi=dpi, **options)  # type: ignore[arg-type]
+    with matplotlib.rc_context({"svg.hashsalt": "sere", "svg.fonttype": "none"}):
+        figure.savefig(file, format=form[1:], metadata=metadata, dpi=dpi, **options)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ It holds no wall-clock, no user names and no paths of the machine:
     evidence, versions, components: see `made_of`
     digests: of each corpus's list of files, of the folds (`TaskPlan.digest`), of the features, of the order of each stream,
         of the engine's code
+    corpora: how much the task uses of each: utterances, speakers, seconds, languages
     parameters: how many numbers of the method are "trained" by gradient, and how many there are in "total"
     seeds by stream, machine: see `machine`; notes: normalisation statements, warnings, numbers of utterances cut
 """

@@ -60,6 +60,21 @@ class Material:
         parameters = [each for encoder in self.encoders.values() for each in cast(nn.Module, encoder).parameters()]
         return any(parameter.requires_grad for parameter in parameters)
 
+    def corpora(self) -> dict[str, dict[str, object]]:
+        """What the task uses of each corpus; seconds are those left after trimming and cutting."""
+        used: dict[str, list[Recording]] = {}
+        for recording, _ in self.plan.recordings().values():
+            used.setdefault(recording.corpus, []).append(recording)
+        return {
+            name: {
+                "utterances": len(recordings),
+                "speakers": len({recording.speaker for recording in recordings} - {""}),
+                "seconds": round(sum(map(self.features.seconds, recordings)), 3),
+                "languages": sorted({recording.language for recording in recordings}),
+            }
+            for name, recordings in used.items()
+        }
+
     def builder(self, fold: Fold, device: torch.device) -> Builder:
         """Builds the methods of a fold."""
         plan = self.plan

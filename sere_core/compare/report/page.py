@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sere_core.compare.label_free import by_scored
@@ -26,6 +24,7 @@ from sere_core.compare.report.figures import (
     history,
     sample,
 )
+from sere_core.compare.report.html import render
 from sere_core.compare.report.studio import Picture, Studio
 from sere_core.compare.stats.summary import Summary
 from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, measures, percent, write_tables
@@ -33,8 +32,6 @@ from sere_core.score.interval import ALPHA
 from sere_core.tables.model import Cell, Column, Table, number
 from sere_registry.errors import error
 from sere_registry.files import write_atomically
-
-TEMPLATE = Path(__file__).parent / "template"
 
 #: rows beside the reference whose confusion matrices are shown at once; pairs whose embeddings are mapped
 BEST, MAPPED = 3, 3
@@ -66,12 +63,9 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         if path.suffix in (".png", ".svg") and path.stem.startswith(_OWN) and path.stem not in studio.drawn:
             path.unlink(missing_ok=True)
     tell("page")
-    environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined)
-    environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters["typeset"] = typeset
     ranks, runs = summary.ranking, results.runs.values()
-    text = environment.get_template("report.html.j2").render(
-        style=Markup((TEMPLATE / "style.css").read_text(encoding="utf-8")),
+    page = render(
+        "comparison.html.j2",
         results=results,
         plan=results.plan,
         summary=summary,
@@ -93,13 +87,8 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         failures=words.failures(results),
         friedman=None if ranks is None or ranks.friedman_p is None else words.p_equals(ranks.friedman_p),
     )
-    write_atomically(folder / "report.html", text.encode())
+    write_atomically(folder / "report.html", page)
     return folder / "report.html"
-
-
-def typeset(text: str) -> str:
-    """A cell's text with the signs that a page has."""
-    return "–" if text == "-" else re.sub(r"^-(?=\d)", words.MINUS, text)
 
 
 def verdict_table(summary: Summary) -> Table | None:

@@ -10,13 +10,15 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from sere_core.picture.files import save
+from sere_core.picture.files import save, write
+from sere_registry.files import write_atomically
 
 INK, LINE, PAPER = "#1d222b", "#cdd2da", "#fdfefe"
 
@@ -47,35 +49,43 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the page; its name is that of its files and of the element."""
+    """A figure of the page; its name is that of its files and of the element; a note below it says how to read it."""
 
     name: str
     markup: Markup
     caption: str
+    note: str = ""
 
 
 class Studio:
-    """Draws pictures and writes each as PNG and SVG into a folder."""
+    """Draws pictures; where there is a folder, each is written into it as PNG and SVG."""
 
-    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(self, folder: Path | None, tell: Callable[[str], None] = lambda name: None) -> None:
         self.folder, self.tell = folder, tell
         self.drawn: set[str] = set()
 
-    def draw(self, name: str, size: tuple[float, float], paint: Callable[[Figure], None], alt: str, caption: str = "") -> Picture:
+    def draw(
+        self, name: str, size: tuple[float, float], paint: Callable[[Figure], None], alt: str, caption: str = "", note: str = ""
+    ) -> Picture:
         """What `paint` draws on a figure of that size in inches; `alt` says what it shows."""
         name = slug(name)
         self.tell(name)
         self.drawn.add(name)
-        path = self.folder / f"{name}.svg"
         with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
             figure = Figure(figsize=size, layout="constrained")
             paint(figure)
-            save(figure, path.with_suffix(".png"), dpi=200, facecolor="white")
+            if self.folder is None:
+                figure.draw_without_rendering()
+            else:
+                save(figure, self.folder / f"{name}.png", dpi=200, facecolor="white")
             figure.set_layout_engine("none")  # it has found its places
-            save(figure, path, alt, transparent=True)
-        return Picture(name, Markup(inline(path.read_text(encoding="utf-8"), name, alt)), caption)
+            drawn = BytesIO()
+            write(figure, drawn, ".svg", alt, transparent=True)
+        if self.folder is not None:
+            write_atomically(self.folder / f"{name}.svg", drawn.getvalue())
+        return Picture(name, Markup(inline(drawn.getvalue().decode(), name, alt)), caption, note)
 
 
 def slug(name: str) -> str:

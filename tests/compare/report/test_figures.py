@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sere_core.compare.report.figures import FILL, Sample, agreements, history, over_runs, pooled
-from sere_core.compare.report.page import TEMPLATE
+from sere_core.compare.report.html import TEMPLATE
 from sere_core.compare.report.studio import COLOURS, Studio, slug
 
 
