@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from sere_registry.errors import error, reason
@@ -31,6 +31,7 @@ class ComponentSpec:
         needs: distributions it imports beyond those of sere itself, as `distribution` or `distribution:module`.
         extra: the extra of its distribution that installs `needs`, if there is one.
         tags: words for listings.
+        diagnostics: name -> one sentence on what a number that it reports of itself says; `gate` for all of `gate/f0`, `gate/rms`.
         own_losses: of a method that brings its own losses: losses in the config are refused (C311).
 
     >>> spec = ComponentSpec(kind="loss", name="one", factory="builtins:dict", summary="a loss")
@@ -50,6 +51,7 @@ class ComponentSpec:
     extra: str = ""
     tags: tuple[str, ...] = ()
     own_losses: bool = False
+    diagnostics: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def load(self) -> Callable[..., Any]:
         """Import the factory.
@@ -84,6 +86,9 @@ def ill_typed(spec: ComponentSpec) -> str:
         value = getattr(spec, name)
         if not isinstance(value, (tuple, list)) or not all(isinstance(item, str) for item in value):
             return f"has `{name}` {value!r}, which is not a tuple of text"
+    sentences = spec.diagnostics
+    if not isinstance(sentences, Mapping) or not all(isinstance(word, str) for pair in sentences.items() for word in pair):
+        return f"has `diagnostics` {sentences!r}, which is not name: sentence"
     if type(spec.api) is not int:
         return f"has `api` {spec.api!r}, which is not a whole number"
     if spec.evidence not in get_args(Evidence):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -59,6 +59,17 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     add_repeated(parser, "--unset", "A.B", "remove a value", "unsets")
     parser.add_argument("--seed", type=int, default=None, help="replace the seed of the config")
     add_repeated(parser, "--disable", "DIST", "a distribution whose plugins must not be used")
+
+
+def add_fold(parser: ArgumentParser, text: str, default: int | None = None) -> None:
+    """`--fold K`, which counts from 1 as runs do when they say how far they are; its value is the index, from 0."""
+    parser.add_argument("--fold", type=_fold, default=default, metavar="K", help=f"{text}; folds count from 1")
+
+
+def _fold(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"folds count from 1, and '{text}' is none")
+    return int(text) - 1
 
 
 def read_config(arguments: Namespace, quiet: bool = False, catalog: Catalog | None = None) -> Resolved:

@@ -49,6 +49,13 @@ examples:
   sere table runs/small -o table1.tex
 
 exit codes: 0, 1 if no run is finished or the runs are not comparable, 2 usage"""
+_REPORT = """\
+examples:
+  sere report runs/sere-default/3f0a
+  sere report runs/sere-default -o page.html --no-audio
+  sere report runs/small
+
+The page is one file with all that it shows in it.  Of a comparison, figures/ and tables/ are written beside it."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -84,11 +91,15 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--format", choices=["terminal", "markdown", "csv", "latex"], help=help)
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write it to FILE")
 
-    summary = "write the report of a comparison or sweep into its folder: report.html, figures/ and tables/"
-    parser = add_command(subparsers, "report", summary, run_report)
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
-    help = "resonance maps of the reference row, for the first N pairs; they need the audio; default: %(default)s"
-    parser.add_argument("--resonance", type=int, default=2, metavar="N", help=help)
+    summary = "write the report of a run, a comparison or a sweep into its folder: report.html"
+    parser = add_command(subparsers, "report", summary, run_report, _REPORT)
+    help = "the folder of a finished run (runs/NAME/JOB, or runs/NAME with one run in it), of a comparison or of a sweep"
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help=help)
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="of a run: write the page there")
+    help = "resonance maps, of the reference row for the first N pairs, or of N pairs of utterances of a run; they need the audio; "
+    parser.add_argument("--resonance", type=int, default=2, metavar="N", help=f"{help}default: %(default)s")
+    help = "of a run: no voices on the page; otherwise it holds clips of some utterances where their audio is there"
+    parser.add_argument("--no-audio", dest="audio", action="store_false", help=help)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
@@ -177,12 +188,27 @@ def run_table(arguments: Namespace) -> int:
 
 def run_report(arguments: Namespace) -> int:
     """Write it and say where it is."""
+    single = not (arguments.folder / "plan.json").exists()
+    if arguments.output is not None and not single:
+        hint = "its page has figures/ and tables/ beside it and stays in its folder"
+        raise error("C305", f"{arguments.folder} is a comparison: -o is for the report of a run", hint, Place("-o"))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # the work is small: on a busy machine threads would wait ten times as long
     from sere_core.compare.report import write_report
     from sere_core.compare.report.resonance import draw_resonance
 
     speaker = Speaker(arguments.quiet, stderr=True)
+    if single:
+        from sere_core.compare.report.run_page import find_record, write_run_report
+
+        folder = find_record(arguments.folder)
+        with speaker.status() as tell:
+            maps = max(arguments.resonance, 0)
+            path, missing = write_run_report(folder, arguments.output, clips=arguments.audio, resonance=maps, tell=tell)
+        speaker.warn(tuple(missing))
+        if not arguments.quiet:
+            print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        return 0
     with speaker.status() as tell:
         draw_resonance(arguments.folder, max(arguments.resonance, 0), speaker.say)
         path = write_report(arguments.folder, tell)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, count, read_config, run_command
+from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, add_fold, count, read_config, run_command
 from sere_core.console import Speaker
 from sere_registry.errors import Place, error
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("b", metavar="ID_B", help="utterance b")
     _add_output(parser, "resonance.png")
     help = "which fold's network (default: the last that is trained)"
-    parser.add_argument("--fold", type=int, default=None, help=help)
+    add_fold(parser, help)
     help = "lines between the N most resonant frames (default: %(default)s)"
     parser.add_argument("--lines", type=int, default=40, metavar="N", help=help)
 
@@ -41,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
     help = "the folder of a finished run, with a title of its panel"
     parser.add_argument("records", metavar="[TITLE=]RECORD", nargs="+", help=help)
     _add_output(parser, "embeddings.png")
-    parser.add_argument("--fold", type=int, default=0, help="whose test utterances (default: %(default)s)")
+    add_fold(parser, "whose test utterances (default: 1)", 0)
     parser.add_argument("--seed", type=int, default=0, help="of t-SNE (default: %(default)s)")
 
 
@@ -56,18 +56,20 @@ def draw_resonance(arguments: Namespace) -> int:
     from sere_core.picture.pair import find, look, trained_folds
     from sere_core.picture.resonance import draw
     from sere_core.plan import make_plan
+    from sere_core.run import folder_of
 
     path = picture_path(arguments.output)
     resolved = read_config(arguments)
     plan = make_plan(resolved)
-    trained = trained_folds(resolved, plan, run_command(arguments))
+    folder = folder_of(resolved)
+    trained = trained_folds(folder, resolved, plan, run_command(arguments))
     number = max(trained) if arguments.fold is None else arguments.fold
     if number not in trained:
-        hint = f"trained folds: {', '.join(map(str, trained))}"
-        raise error("C302", f"fold {number} is not trained", hint, Place(path="--fold"))
+        hint = f"trained folds: {', '.join(str(each + 1) for each in trained)}"
+        raise error("C302", f"fold {number + 1} is not trained", hint, Place(path="--fold"))
     fold = plan.task.folds[number]
     speaker = Speaker(quiet=False)
-    pair = look(resolved, plan, fold, find(fold, (arguments.a, arguments.b)), speaker)
+    (pair,) = look(folder, resolved, plan, fold, [find(fold, (arguments.a, arguments.b))], speaker)
     save(draw(pair, max(arguments.lines, 0)), path)
     speaker.say(f"S(a, b) = {pair.similarity:.3f}, S(b, a) = {pair.back:.3f}: {path}")
     return 0

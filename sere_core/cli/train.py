@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, read_config
+from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, add_fold, read_config
 from sere_core.config.source_code import check_factories
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
     _add_output(parser)
     parser = add_command(subparsers, "export", "make a model of a finished run", export, _EXPORT)
     parser.add_argument("record", metavar="RECORD", help="the folder of a finished run")
-    parser.add_argument("--fold", type=int, default=None, metavar="K", help="the network of this fold, not trained anew")
+    add_fold(parser, "the network of this fold, not trained anew")
     help = "write model.onnx too, and hold it against torch on utterances of the target"
     parser.add_argument("--onnx", action="store_true", help=help)
     _add_output(parser)

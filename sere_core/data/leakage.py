@@ -35,7 +35,7 @@ def task_warnings(
     for fold in folds if any(emotions.values()) else ():
         absent = sorted(set(classes) - {emotions[each.key] for each in fold.test})
         if absent:
-            warnings.append(f"fold {fold.index} has no test utterance of: {', '.join(absent)}")
+            warnings.append(f"fold {fold.index + 1} has no test utterance of: {', '.join(absent)}")
     return tuple(warnings)
 
 
@@ -115,7 +115,7 @@ def audio_warnings(folds: Sequence[Fold], digests: Mapping[str, str]) -> tuple[s
         for stream, recordings in {"S_l": fold.labelled, "S_u": fold.source, "T_u": other_target}.items():
             both = _values(recordings, audio) & _values(fold.test, audio)
             alike = (sorted({each.key for each in (*recordings, *fold.test) if audio(each) == digest}) for digest in both)
-            warnings += [f"fold {fold.index}: identical audio in {stream} and T_e: {', '.join(keys[:4])}" for keys in sorted(alike)]
+            warnings += [f"fold {fold.index + 1}: identical audio in {stream} and T_e: {', '.join(keys[:4])}" for keys in sorted(alike)]
     return tuple(warnings)
 
 

@@ -185,7 +185,7 @@ def _draw(pool: Sequence[Utterance], classes: Sequence[str], shots: int | str, s
 def _short_classes(config: Task, pool: Sequence[Utterance], classes: Sequence[str], fold: int | None, place: Placed) -> list[Problem]:
     counts = Counter(each.emotion for each in pool)
     least = 1 if config.shots == "all" else config.shots
-    outside = "" if fold is None else f" outside fold {fold}"
+    outside = "" if fold is None else f" outside fold {fold + 1}"
     most = min(counts[name] for name in classes)
     hint = f"ask for at most {most} shots, or list other `classes`" if most else "list other `classes`"
     return [

@@ -107,7 +107,7 @@ def _body(about: About, record: Record) -> Iterator[str]:
     yield f"* labelled: {counts['labelled']} utterances of `{source}`"
     yield f"* unlabelled: {counts['source']} utterances of `{source}`, {counts['target']} of `{about.target}`"
     if told["fold"] is not None:
-        yield f"* the network of fold {told['fold']}: it has not adapted to the utterances of that fold"
+        yield f"* the network of fold {told['fold'] + 1}: it has not adapted to the utterances of that fold"
     yield f"* languages of the target: {', '.join(about.paths)}"
     for statement in notes.get("normalisation", []):
         yield f"* normalisation: {statement}"

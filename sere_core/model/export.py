@@ -64,8 +64,8 @@ def of_fold(record: Record, fold: int, out: Path, speaker: Speaker, *, quoted: R
     """
     folder.check_place(out)
     if fold not in _networks(record):
-        hint = f"folds with a network: {', '.join(map(str, _networks(record))) or 'none'}"
-        raise error("T505", f"{record.path} holds no network of fold {fold}", hint)
+        hint = f"folds with a network: {', '.join(str(each + 1) for each in _networks(record)) or 'none'}"
+        raise error("T505", f"{record.path} holds no network of fold {fold + 1}", hint)
     trained, whole = Trained.of(record, speaker), quoted or record
     folds = trained if quoted is None else Trained.of(whole, speaker)
     temperatures = {number: folds.temperature(number) for number in _networks(whole)}

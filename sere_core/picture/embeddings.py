@@ -48,9 +48,9 @@ def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
     record = Record.read(folder)
     path = folder / "embeddings" / f"fold-{fold}.npz"
     if not path.is_file():
-        have = sorted(int(each.stem.removeprefix("fold-")) for each in path.parent.glob("fold-*.npz"))
+        have = sorted(1 + int(each.stem.removeprefix("fold-")) for each in path.parent.glob("fold-*.npz"))
         hint = f"folds that it has: {', '.join(map(str, have))}" if have else "run it again with --fresh"
-        raise error("T505", f"{folder} has no embeddings of fold {fold}", hint, Place(path="--fold"))
+        raise error("T505", f"{folder} has no embeddings of fold {fold + 1}", hint, Place(path="--fold"))
     try:
         with np.load(path, allow_pickle=False) as held:
             parts = dict(held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +16,6 @@ from sere_core.console import Speaker
 from sere_core.data.plan import Fold
 from sere_core.features import audio, contours
 from sere_core.plan import Plan
-from sere_core.run import folder_of
 from sere_core.score.records import RunFolder
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.fold import load_state
@@ -70,11 +70,10 @@ class Pair:
     title: str
 
 
-def trained_folds(resolved: Resolved, plan: Plan, command: Sequence[str]) -> list[int]:
+def trained_folds(folder: Path, resolved: Resolved, plan: Plan, command: Sequence[str]) -> list[int]:
     """The folds with a final checkpoint; T505 if there is none, C311 without a field."""
     if resolved.config.resonance is None:
         raise error("C311", "this config has no resonance field", "add `resonance: {use: irf}`", resolved.place("resonance"))
-    folder = folder_of(resolved)
     # a fold's embeddings are written when its training is over
     ends = ("checkpoints/fold-{}.safetensors", "embeddings/fold-{}.npz")
     found = [fold.index for fold in plan.task.folds if all((folder / end.format(fold.index)).is_file() for end in ends)]
@@ -99,7 +98,7 @@ def find(fold: Fold, names: Iterable[str]) -> list[tuple[str, Recording]]:
         if len(matches) == 1:
             found += matches.values()
             continue
-        what, hint = f"fold {fold.index} has no utterance '{name}'", suggest(name, known, "utterances")
+        what, hint = f"fold {fold.index + 1} has no utterance '{name}'", suggest(name, known, "utterances")
         if matches:
             what, hint = f"both corpora have an utterance '{name}'", f"write one of {', '.join(sorted(matches))}"
         problems.append(Problem("C302", what, hint, Place(path="ID")))
@@ -108,13 +107,18 @@ def find(fold: Fold, names: Iterable[str]) -> list[tuple[str, Recording]]:
     return found
 
 
-def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str, Recording]], speaker: Speaker) -> Pair:
-    """Encode two utterances with a fold's final network, and compute its field.
+def look(
+    folder: Path, resolved: Resolved, plan: Plan, fold: Fold, pairs: Iterable[Sequence[tuple[str, Recording]]], speaker: Speaker
+) -> list[Pair]:
+    """Encode the two utterances of each pair with a fold's final network, and compute its field.
+
+    Args:
+        folder: of the record.
+        pairs: (stream, recording) of a and of b, as `find` gives them.
 
     Raises:
         SereError: B403 if the field has no map of frames; T505 if record and data do not belong together.
     """
-    folder = folder_of(resolved)
     held = RunFolder(folder.parent, folder.name)
     plan.check_unchanged((held.read_json("manifest.json") or {"digests": {"corpora": {}}})["digests"]["corpora"], folder)
     device = torch.device("cpu")
@@ -123,30 +127,32 @@ def look(resolved: Resolved, plan: Plan, fold: Fold, chosen: Sequence[tuple[str,
     method = material.builder(fold, device).method()
     load_state(method, checkpoint.under("method"))
     field = method.field
-    name = resolved.components["resonance"].full_name
     streams = material.streams(fold)
-    backbone = predicting(method)
-    sides = []
-    with evaluating(method):
+
+    def pair(chosen: Sequence[tuple[str, Recording]]) -> Pair:
+        name, sides = resolved.components["resonance"].full_name, []
         for stream, recording in chosen:
             held_by = streams[stream]
             place = getattr(fold, stream).index(recording)  # streams keep the order of the fold
-            sides.append(backbone.encode(held_by.collate([place], device)))
+            sides.append(predicting(method).encode(held_by.collate([place], device)))
         seen = None if field is None else field.frame_map(*sides)
         if field is None or seen is None:
             what = f"'{name}' has no map of frames to draw" if field is not None else "this method leaves the resonance field out"
             raise error("B403", what, "fields that have one: irf, cosine, attention, dtw, sinkhorn", resolved.place("resonance"))
         forth, back = (float(field.similarity(one, other)) for one, other in (sides, sides[::-1]))
-    voices = []
-    for (stream, recording), side, strength in zip(chosen, sides, (seen.strength_a, seen.strength_b), strict=True):
-        encoder = material.encoders[streams[stream].path]
-        mask = side.frames.mask[0]
-        if strength is None and side.bursts.shape[-1]:
-            strength = side.bursts[0][mask].abs().sum(dim=1)
-        voices.append(_voice(recording, stream, resolved, encoder, int(mask.sum()), None if strength is None else strength.numpy()))
-    resonance, alignment, weights = (part.float().numpy() for part in (seen.resonance, seen.alignment, seen.weights))
-    title = f"{resolved.config.name}, fold {fold.index}, {name}"
-    return Pair(voices[0], voices[1], resonance, alignment, weights, forth, back, seen.strength_a is not None, title)
+        voices = []
+        for (stream, recording), side, strength in zip(chosen, sides, (seen.strength_a, seen.strength_b), strict=True):
+            encoder = material.encoders[streams[stream].path]
+            mask = side.frames.mask[0]
+            if strength is None and side.bursts.shape[-1]:
+                strength = side.bursts[0][mask].abs().sum(dim=1)
+            voices.append(_voice(recording, stream, resolved, encoder, int(mask.sum()), None if strength is None else strength.numpy()))
+        resonance, alignment, weights = (part.float().numpy() for part in (seen.resonance, seen.alignment, seen.weights))
+        title = f"{resolved.config.name}, fold {fold.index + 1}, {name}"
+        return Pair(voices[0], voices[1], resonance, alignment, weights, forth, back, seen.strength_a is not None, title)
+
+    with evaluating(method):
+        return [pair(chosen) for chosen in pairs]
 
 
 def _voice(recording: Recording, stream: str, resolved: Resolved, encoder: Encoder, frames: int, strength: Array | None) -> Voice:

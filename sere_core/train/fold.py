@@ -129,7 +129,7 @@ class FoldTrainer:
         visible: dict[str, StreamSet] = {name: self.streams[name] for name in sorted(stage.sees) if name in self.streams}
         missing = set(stage.sees) - set(visible)
         if missing:
-            what = f"stage '{stage.name}' needs the stream {', '.join(sorted(missing))}, which is empty in fold {self.index}"
+            what = f"stage '{stage.name}' needs the stream {', '.join(sorted(missing))}, which is empty in fold {self.index + 1}"
             raise error("C311", what, hint="with `shots: all` there is no unlabelled source")
         device = self.builder.device
         return StageRunner(

@@ -59,7 +59,7 @@ def test_a_map_of_resonance(call: Call, trained: Path, tmp_path: Path, suffix: s
     assert data.startswith(b"\x89PNG" if suffix == ".png" else b"<?xml")
     if suffix == ".svg":
         text = data.decode()
-        for word in ("log f0", "energy", "spectral tilt", "centroid", "bursts e", "labelled source", "scored target", "fold 1, sere.irf"):
+        for word in ("log f0", "energy", "spectral tilt", "centroid", "bursts e", "labelled source", "scored target", "fold 2, sere.irf"):
             assert word in text, word
         call("resonance", "tiny.yaml", *ids(trained), "-o", path)
         assert path.read_bytes() == data, "the same picture has the same bytes"
@@ -67,7 +67,7 @@ def test_a_map_of_resonance(call: Call, trained: Path, tmp_path: Path, suffix: s
 
 def test_the_map_opens_no_label_and_changes_no_record(call: Call, trained: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in job(trained).rglob("*") if path.is_file()}
-    assert call("resonance", "tiny.yaml", *ids(trained), "--fold", "1", "-o", tmp_path / "map.png")[0] == 0
+    assert call("resonance", "tiny.yaml", *ids(trained), "--fold", "2", "-o", tmp_path / "map.png")[0] == 0
     assert {path: path.read_bytes() for path in job(trained).rglob("*") if path.is_file()} == before
 
 
@@ -83,7 +83,7 @@ def test_a_field_without_frames_has_no_map(call: Call, trained: Path, tmp_path: 
     [
         (("--set", "resonance.use=mean"), 1, ("[T505]", "train it: sere-run tiny.yaml --set resonance.use=mean")),
         (("--set", "resonance=null", "--set", "losses.adapt=null"), 2, ("[C311]", "no resonance field")),
-        (("--fold", "7"), 2, ("[C302]", "trained folds: 0, 1")),
+        (("--fold", "7"), 2, ("[C302]", "trained folds: 1, 2")),
         (("-o", "map.jpeg"), 2, ("[C302]", "end it in .png, .svg, .pdf")),
     ],
 )
@@ -157,4 +157,4 @@ def test_what_is_no_record(call: Call, trained: Path, tmp_path: Path) -> None:
     code, _, err = call("embeddings", tmp_path, "-o", tmp_path / "x.png")
     assert code == 1 and "[T505]" in err and "holds no record" in err
     code, _, err = call("embeddings", job(trained), "--fold", "9")
-    assert code == 1 and "folds that it has: 0, 1" in err
+    assert code == 1 and "folds that it has: 1, 2" in err

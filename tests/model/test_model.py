@@ -74,7 +74,7 @@ def predicted(model: Model, record: Record, fold: int, own: bool = False) -> flo
 
 @pytest.mark.parametrize("fold", [0, 1])
 def test_posteriors_are_those_of_the_record(record: Record, tmp_path: Path, fold: int) -> None:
-    model = exported(record, tmp_path / "model", "--fold", str(fold))
+    model = exported(record, tmp_path / "model", "--fold", str(fold + 1))
     assert model.languages == ("xb",)
     assert predicted(model, record, fold) < 1e-6
     assert predicted(model, record, fold, own=True) < 1e-6
@@ -91,7 +91,7 @@ def test_posteriors_are_those_of_the_record(record: Record, tmp_path: Path, fold
 )
 def test_every_kind_of_method_is_exported(home: Path, tmp_path: Path, sets: list[str]) -> None:
     record = trained(home, str(len(list(home.iterdir()))), *sets)
-    assert predicted(exported(record, tmp_path / "model", "--fold", "0"), record, 0) < 1e-6
+    assert predicted(exported(record, tmp_path / "model", "--fold", "1"), record, 0) < 1e-6
 
 
 def test_train_leaves_no_fold_out_and_quotes_the_folds(home: Path, record: Record, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_train_leaves_no_fold_out_and_quotes_the_folds(home: Path, record: Recor
 
 
 def test_a_model_knows_no_place_of_its_machine(record: Record, home: Path, tmp_path: Path) -> None:
-    exported(record, tmp_path / "model", "--fold", "0")
+    exported(record, tmp_path / "model", "--fold", "1")
     texts = [path.read_text() for path in (tmp_path / "model").iterdir() if path.suffix in (".yaml", ".json", ".md")]
     assert len(texts) == 3 and not any(str(home) in text or str(tmp_path) in text for text in texts)
     model = Model.load(shutil.copytree(tmp_path / "model", tmp_path / "else where: #1"))
@@ -144,7 +144,7 @@ def test_mistakes_are_lines(record: Record, tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize("what", ["changed", "missing", "a record", "a file named as a component"])
 def test_a_damaged_model_is_one_line(record: Record, tmp_path: Path, what: str) -> None:
     folder = tmp_path / "model"
-    exported(record, folder, "--fold", "0")
+    exported(record, folder, "--fold", "1")
     if what == "changed":
         weights = bytearray((folder / "weights.safetensors").read_bytes())
         weights[len(weights) // 2] ^= 1

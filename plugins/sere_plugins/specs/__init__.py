@@ -23,7 +23,7 @@ def component(name: str, factory: str, **more: Any) -> Callable[[type[P]], type[
 
     Args:
         factory: below `sere_plugins`; `losses.coral:Coral` is a loss.
-        more: of its `ComponentSpec`: cite, evidence, tags, own_losses.
+        more: of its `ComponentSpec`: cite, evidence, tags, own_losses, diagnostics.
     """
 
     def declare(params: type[P]) -> type[P]:

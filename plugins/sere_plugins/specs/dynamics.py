@@ -25,7 +25,14 @@ class ContourParams(Declared):
     eps: float = param(1e-8, "added to the mean absolute difference (equation 1) or the standard deviation", gt=0)
 
 
-@component("idfe", "dynamics.idfe:Idfe", cite=_CITE, evidence="reconstructed", tags=("sere",))
+_IDFE = {
+    "gate": "Mean gate of each contour, 0 closed to 1 open: how much of its changes the network lets through.",
+    "gate_closed": "Share of gates that are all but closed (below 0.1).",
+    "gate_drift": "How far the gate's weights have moved from their start, relative to their length.",
+}
+
+
+@component("idfe", "dynamics.idfe:Idfe", cite=_CITE, evidence="reconstructed", tags=("sere",), diagnostics=_IDFE)
 class IdfeParams(ContourParams):
     """SERE's instantaneous dynamic features: normalised frame differences of four contours, gated by the
     context.

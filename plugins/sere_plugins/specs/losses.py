@@ -7,6 +7,18 @@ from typing import Literal
 from sere_plugins.specs import Declared, component
 from sere_registry import param
 
+_TRIC = {
+    "prototype_spread": "Mean distance of the class prototypes from their centre; near 0 all classes have drawn together into one point.",
+    "aligned_norm": "Mean length of the aligned representations.",
+    "similarity": "Mean resonance S of the matched pairs, larger where they resonate more.",
+    "embedding_norm": "Mean length of the embeddings; a fall to 0 is a collapse.",
+    "pseudo_share": "Share of each class among the pseudo-labels of the last step.",
+    "pseudo_entropy": "How even the pseudo-labels are: 1 where all classes are equally frequent, 0 where there is only one.",
+    "anchor_top": "Share of the choices of an anchor that fell on the labelled utterance chosen most; near 1 one utterance teaches alone.",
+    "anchor_share": "Share of the choices of an anchor that fell on each class.",
+    "anchor_used": "Share of each class's labelled utterances that were chosen as an anchor at all.",
+}
+
 
 @component("coral", "losses.coral:Coral", cite="arXiv:1607.01719", tags=("domain alignment",))
 class CoralParams(Declared):
@@ -15,7 +27,13 @@ class CoralParams(Declared):
     use_source: bool = param(True, "the source side is S_l and S_u together; false: S_l alone")
 
 
-@component("fixmatch", "losses.fixmatch:FixMatch", cite="arXiv:2001.07685", tags=("consistency",))
+@component(
+    "fixmatch",
+    "losses.fixmatch:FixMatch",
+    cite="arXiv:2001.07685",
+    tags=("consistency",),
+    diagnostics={"mask": "Share of the last batch that was confident enough to teach; near 0 nothing is learnt from the target."},
+)
 class FixMatchParams(Declared):
     """FixMatch: confident guesses on a weak view of T_u supervise a strong view."""
 
@@ -27,7 +45,13 @@ class FixMatchParams(Declared):
     )
 
 
-@component("mean_teacher", "losses.mean_teacher:MeanTeacher", cite="arXiv:1703.01780", tags=("consistency",))
+@component(
+    "mean_teacher",
+    "losses.mean_teacher:MeanTeacher",
+    cite="arXiv:1703.01780",
+    tags=("consistency",),
+    diagnostics={"agreement": "Share of the last batch that student and teacher put into the same class."},
+)
 class MeanTeacherParams(Declared):
     """Mean Teacher: on one view of T_u the student agrees with its moving average on the other."""
 
@@ -46,7 +70,7 @@ class CrossEntropyParams(Declared):
     view: Literal["none", "weak"] = param("none", "the labelled utterances as they are, or their weak view")
 
 
-@component("tric", "losses.tric:Tric", cite="arXiv:2604.07417", evidence="reconstructed", tags=("sere",))
+@component("tric", "losses.tric:Tric", cite="arXiv:2604.07417", evidence="reconstructed", tags=("sere",), diagnostics=_TRIC)
 class TricParams(Declared):
     """SERE's triple-resonance interaction chain: prototype, intra-source and cross-lingual resonance."""
 
@@ -111,6 +135,7 @@ class TricAssignedParams(TricParams):
     cite="arXiv:2604.07417, arXiv:1911.05371",
     evidence="stand-in",
     tags=("sere", "self-training"),
+    diagnostics={**_TRIC, "assigned_confidence": "Mean largest share of a pseudo-label, 1 where none is in doubt."},
 )
 class TricBalancedParams(TricAssignedParams):
     """a variant of TRIC, not the paper's: pseudo-labels in equal shares, which also teach the classifier."""
@@ -130,6 +155,7 @@ class TricBalancedParams(TricAssignedParams):
     cite="arXiv:2604.07417, doi:10.1145/279943.279962",
     evidence="stand-in",
     tags=("sere", "self-training"),
+    diagnostics=_TRIC,
 )
 class TricPooledParams(TricAssignedParams):
     """a variant of TRIC, not the paper's: SERE's network and a logistic regression assign, learn and

@@ -31,7 +31,17 @@ class McdParams(Declared):
     )
 
 
-@component("nrc", "methods.nrc:Nrc", cite="arXiv:2110.04202", tags=("source-free", "assumes balanced classes"), own_losses=True)
+@component(
+    "nrc",
+    "methods.nrc:Nrc",
+    cite="arXiv:2110.04202",
+    tags=("source-free", "assumes balanced classes"),
+    own_losses=True,
+    diagnostics={
+        "reciprocal": "Share of reciprocal ones among the last batch's neighbours.",
+        "spread": "How even the predictions of the target are: 1 where all classes are equally likely; a fall to 0 is a collapse.",
+    },
+)
 class NrcParams(Declared):
     """source-free: T_u agrees with its neighbours, most with reciprocal ones; assumes a balanced T_u.
 

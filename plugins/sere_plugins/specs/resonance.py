@@ -8,6 +8,14 @@ from sere_plugins.specs import Declared, component
 from sere_registry import param
 
 _CITE = "arXiv:2604.07417"
+_FIELD = {
+    "alpha": "Weight of each contour's bursts in the burst strength (equation 3).",
+    "alpha_drift": "Largest distance of these weights from where they started.",
+    "highlight_share": "Share of frames that are highlights, the ones that S compares.",
+    "burst_spread": "Spread of burst strengths over tau; far above 1 most frames have synchrony 0, far below 1 all have 1.",
+    "synchrony": "Burst synchrony of pairs of frames: quantiles (q05, q50, q95) and the shares below 0.05 (low) and above 0.95 (high).",
+    "resonance": "Resonance R of pairs of frames: the quantiles q05, q50 and q95.",
+}
 
 
 class BurstFieldParams(Declared):
@@ -37,7 +45,7 @@ class BurstFieldParams(Declared):
     )
 
 
-@component("irf", "resonance.variants:build", cite=_CITE, evidence="reconstructed", tags=("sere",))
+@component("irf", "resonance.variants:build", cite=_CITE, evidence="reconstructed", tags=("sere",), diagnostics=_FIELD)
 class IrfParams(BurstFieldParams):
     """SERE's instantaneous resonance field: frame cosine times burst synchrony, best match for each frame."""
 
@@ -46,7 +54,7 @@ class IrfParams(BurstFieldParams):
     )
 
 
-@component("irf_adaptive", "resonance.variants:AdaptiveIrf", cite=_CITE, evidence="stand-in", tags=("sere",))
+@component("irf_adaptive", "resonance.variants:AdaptiveIrf", cite=_CITE, evidence="stand-in", tags=("sere",), diagnostics=_FIELD)
 class IrfAdaptiveParams(BurstFieldParams):
     """a variant of `irf`, not the paper's: burst strengths in units of each utterance; use it where
     languages or speakers differ in how strong their bursts are.

@@ -1,4 +1,4 @@
-"""`report.html` of a comparison: one file that opens anywhere, made from records only."""
+"""`report.html` of a comparison, or of one run: one file that opens anywhere, made from records."""
 
 from sere_core.compare.report.page import write_report
 

@@ -6,8 +6,8 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ Floats = NDArray[np.float64]
 Curve = Floats
 History = Mapping[str, Mapping[str, Curve]]
 
+#: of a line of history
+_PARTS = ("losses", "diagnostics", "selection")
 #: lines in one panel of losses, panels of diagnostics
 LINES, PANELS = 6, 12
 #: neighbours in the original space
@@ -99,10 +101,22 @@ def pooled(results: Results, row: str) -> tuple[tuple[str, ...], NDArray[np.int6
 def draw_confusion(studio: Studio, results: Results, row: str) -> Picture | None:
     """A row's counts over all runs, as shares of what was true."""
     classes, counts = pooled(results, row)
-    if not counts.sum():
-        return None
+    return draw_matrix(studio, f"confusion-{row}", row, classes, counts) if counts.sum() else None
+
+
+def draw_matrix(
+    studio: Studio,
+    name: str,
+    what: str,
+    classes: Sequence[str],
+    counts: NDArray[np.int64],
+    caption: str | None = None,
+    counted: bool = False,
+) -> Picture:
+    """Counts `[C, C]` as shares of what was true; `counted`: with the numbers themselves below the shares."""
     support = counts.sum(axis=1, keepdims=True)
     share = counts / np.maximum(support, 1)
+    size = 3.1 + 0.3 * max(0, len(classes) - 5) if not counted else max(3.6, 0.62 * len(classes) + 0.9)
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -110,7 +124,10 @@ def draw_confusion(studio: Studio, results: Results, row: str) -> Picture | None
             fill = to_rgba(COLOURS[0], FILL * float(value))
             axes.add_patch(Rectangle((predicted - 0.48, true - 0.48), 0.96, 0.96, facecolor=fill, edgecolor="none"))
             weight = "bold" if true == predicted else "normal"
-            axes.text(predicted, true, f"{100 * value:.0f}", ha="center", va="center", fontsize=8.5, fontweight=weight)
+            text, offset = f"{100 * value:.0f}", -0.1 if counted else 0
+            axes.text(predicted, true + offset, text, ha="center", va="center", fontsize=8.5, fontweight=weight)
+            if counted:
+                axes.text(predicted, true + 0.24, str(counts[true, predicted]), ha="center", va="center", fontsize=6.5)
         axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
         names = [name[:9] for name in classes]
         axes.set_xticks(range(len(classes)), names, rotation=40, ha="right", rotation_mode="anchor")
@@ -121,8 +138,8 @@ def draw_confusion(studio: Studio, results: Results, row: str) -> Picture | None
         axes.set_ylabel("true")
 
     recalls = ", ".join(f"{name} {100 * share[i, i]:.0f} %" for i, name in enumerate(classes) if support[i, 0])
-    alt = f"Confusion matrix of {row}, in percent of the true class. Recall: {recalls}."
-    return studio.draw(f"confusion-{row}", (3.1, 3.1), paint, alt, row)
+    alt = f"Confusion matrix of {what}, in percent of the true class. Recall: {recalls}."
+    return studio.draw(name, (size, size), paint, alt, what if caption is None else caption)
 
 
 def draw_critical(studio: Studio, ranking: Ranking, reference: str) -> Picture:
@@ -155,10 +172,10 @@ def draw_critical(studio: Studio, ranking: Ranking, reference: str) -> Picture:
 
 
 def history(records: Iterable[Path]) -> History:
-    """ "losses" and "diagnostics" of several runs, by name; stages stand one after the other."""
+    """ "losses", "diagnostics" and "selection" of several runs, by name; stages stand one after the other."""
     folds = [fold for record in records for fold in _folds(record)]
     length = max(map(len, folds), default=0)
-    found: dict[str, dict[str, Curve]] = {"losses": {}, "diagnostics": {}}
+    found: dict[str, dict[str, Curve]] = {part: {} for part in _PARTS}
     for part, curves in found.items():
         for name in dict.fromkeys(name for fold in folds for line in fold for name in line[part]):
             runs = [[line[part].get(name) for line in fold] + [None] * (length - len(fold)) for fold in folds]
@@ -173,7 +190,8 @@ def _folds(record: Path) -> list[list[dict[str, dict[str, float | None]]]]:
     try:
         for text in (record / "history.jsonl").read_text(encoding="utf-8").splitlines():
             line = json.loads(text)
-            folds.setdefault(line["fold"], []).append({part: line[part] for part in ("losses", "diagnostics")})
+            line["selection"] = {"score": line["selection"]} if "selection" in line else {}
+            folds.setdefault(line["fold"], []).append({part: line[part] for part in _PARTS})
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return list(folds.values())
@@ -196,19 +214,21 @@ def draw_losses(studio: Studio, row: str, curves: Mapping[str, Curve]) -> Pictur
     return _panel(studio, f"losses-{row}", 2.5 + 0.17 * len(shown), shown, f"Losses of {row}", f"{row}{more}", logarithmic)
 
 
-def draw_diagnostics(studio: Studio, row: str, whole: History, by_pair: Mapping[str, History]) -> list[Picture]:
-    """A panel for each diagnostic, a line for each pair, or for each `part` of `name/part`."""
+def draw_diagnostics(
+    studio: Studio, row: str, whole: History, by_pair: Mapping[str, History], explain: Callable[[str], str], most: int | None = PANELS
+) -> list[Picture]:
+    """A panel for each diagnostic, a line for each pair, or for each `part` of `name/part`; `explain` says what it is."""
     panels: dict[str, dict[str, Curve]] = {}
     for name, curve in sorted(whole["diagnostics"].items(), key=lambda item: "/" in item[0]):
         lines = {pair: found["diagnostics"][name] for pair, found in by_pair.items() if name in found["diagnostics"]}
         family, _, part = name.partition("/")
         panels.setdefault(family, {}).update({part: curve} if part else lines)
     pictures = []
-    for name, lines in list(panels.items())[:PANELS]:
+    for name, lines in list(panels.items())[:most]:
         shown = dict(list(lines.items())[: len(COLOURS)])
         words = re.sub(r"[._]", " ", name)
         height = 2.4 + 0.1 * len(shown)
-        pictures.append(_panel(studio, f"diagnostic-{row}-{name}", height, shown, f"{words} of {row}", words))
+        pictures.append(replace(_panel(studio, f"diagnostic-{row}-{name}", height, shown, f"{words} of {row}", words), note=explain(name)))
     return pictures
 
 
@@ -231,7 +251,8 @@ def _panel(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         axes.set_xlabel("epoch")
         axes.grid()
-        figure.legend(loc="outside lower left", ncols=1 if len(lines) <= 3 else 2, fontsize=8, handlelength=2.6)
+        if any(lines):
+            figure.legend(loc="outside lower left", ncols=1 if len(lines) <= 3 else 2, fontsize=8, handlelength=2.6)
 
     means = {label: over_runs(curve)[0] for label, curve in lines.items()}
     known = {label: mean[~np.isnan(mean)] for label, mean in means.items()}

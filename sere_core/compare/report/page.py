@@ -24,6 +24,7 @@ from sere_core.compare.report.figures import (
     history,
     sample,
 )
+from sere_core.compare.report.glossary import Glossary
 from sere_core.compare.report.html import render
 from sere_core.compare.report.studio import Picture, Studio
 from sere_core.compare.stats.summary import Summary
@@ -57,9 +58,10 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
     summary = made.summary
     tell("tables")
     write_tables(made, folder / "tables")
-    studio = Studio(folder / "figures", lambda name: tell(f"figure {name}"))
+    figures = folder / "figures"
+    studio = Studio(figures, lambda name: tell(f"figure {name}"))
     album = draw_album(studio, results, summary)
-    for path in studio.folder.glob("*"):  # what an earlier report drew and this one does not
+    for path in figures.glob("*"):  # what an earlier report drew and this one does not
         if path.suffix in (".png", ".svg") and path.stem.startswith(_OWN) and path.stem not in studio.drawn:
             path.unlink(missing_ok=True)
     tell("page")
@@ -156,6 +158,8 @@ def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, 
     floors = [row.row for row in summary.rows if row.role == "floor"]
     places = [(reference, pair) for pair in plan.pairs[:MAPPED]]
     places += [(name, plan.pairs[0]) for name in dict.fromkeys([*shown[1:2], *floors]) if name != reference]
+    record = next((facts.path for (row, *_), facts in results.runs.items() if row == reference), None)
+    explain = Glossary.of(record).sentence
     by_pair = {pair: _history(results, reference, pair) for pair in plan.pairs}
     return {
         "bars": [picture for pair in plan.pairs if (picture := draw_bars(studio, summary, pair))],
@@ -163,9 +167,9 @@ def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, 
         "confusions": [matrices[name] for name in shown if name in matrices],
         "more_confusions": [drawn for name, drawn in matrices.items() if name not in shown],
         "losses": [picture for row in summary.rows if (picture := draw_losses(studio, row.row, _history(results, row.row)["losses"]))],
-        "diagnostics": draw_diagnostics(studio, reference, _history(results, reference), by_pair),
+        "diagnostics": draw_diagnostics(studio, reference, _history(results, reference), by_pair, explain),
         "mapped": [mapped for row, pair in places if (mapped := _mapped(studio, results, row, pair))],
-        "resonance": given(studio.folder),
+        "resonance": given(studio.folder) if studio.folder else [],
     }
 
 
@@ -181,10 +185,7 @@ def _mapped(studio: Studio, results: Results, row: str, pair: str) -> dict[str, 
         return None
     title = f"{row}, {pair}"
     pictures = draw_maps(studio, title, taken, facts.classes)
-    lines = [words.line(what, *(f"{100 * share:.0f} %" for share in shares)) for what, shares in agreements(taken, facts.classes).items()]
-    columns = tuple(map(Column, ("neighbours of", "before", "after", "by chance")))
-    caption = "Share of the ten nearest neighbours (all dimensions, no map) that have the same property. Emotion as in the map."
-    return {"title": title, "pictures": pictures, "neighbours": Table("neighbours", caption, columns, (tuple(lines),))}
+    return {"title": title, "pictures": pictures, "neighbours": words.neighbours(agreements(taken, facts.classes))}
 
 
 def given(folder: Path) -> list[Picture]:

@@ -13,6 +13,7 @@ from sere_core.picture.files import save
 from sere_core.picture.pair import look, trained_folds
 from sere_core.picture.resonance import draw
 from sere_core.plan import make_plan
+from sere_core.run import folder_of
 from sere_registry.errors import SereError
 from sere_registry.files import write_atomically
 
@@ -33,9 +34,10 @@ def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list
         try:
             resolved = load(config)
             planned = make_plan(resolved)
-            fold = planned.task.folds[max(trained_folds(resolved, planned, ["sere-run", str(config)]))]
+            record = folder_of(resolved)
+            fold = planned.task.folds[max(trained_folds(record, resolved, planned, ["sere-run", str(config)]))]
             a, b = (min(stream, key=lambda recording: recording.id) for stream in (fold.labelled, fold.test))
-            seen = look(resolved, planned, fold, [("labelled", a), ("test", b)], Speaker(quiet=True))
+            (seen,) = look(record, resolved, planned, fold, [[("labelled", a), ("test", b)]], Speaker(quiet=True))
         except SereError as cause:
             say(f"no resonance map of {pair}: {cause.problems[0].message}")
             continue

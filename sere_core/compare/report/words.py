@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sere_core.compare.reading import Results
 from sere_core.compare.stats.summary import Summary, Verdict
@@ -137,6 +137,14 @@ def line(*texts: str, role: str = "") -> Line:
     return Line(tuple(map(Cell, texts)), {"row": texts[0], "role": role})
 
 
+def neighbours(shares: Mapping[str, Sequence[float]]) -> Table:
+    """What -> share of neighbours before and after training, and by chance."""
+    lines = [line(what, *(f"{100 * share:.0f} %" for share in each)) for what, each in shares.items()]
+    columns = tuple(map(Column, ("neighbours of", "before", "after", "by chance")))
+    caption = "Share of the ten nearest neighbours (all dimensions, no map) that have the same property. Emotion as in the map."
+    return Table("neighbours", caption, columns, (tuple(lines),))
+
+
 def failures(results: Results) -> list[str]:
     """The places without a finished record: why, as far as that is known."""
     plan = results.plan
@@ -155,5 +163,5 @@ def _listed(values: Iterable[str]) -> str:
 
 def flat(data: Mapping[str, object]) -> str:
     """`a 1, b.c x`; what is unset is left out."""
-    words = ((".".join(path), value) for path, value in leaves(dict(data)) if value is not None)
+    words = ((".".join(path), value) for path, value in leaves(dict(data)) if value not in (None, "", {}))
     return ", ".join(f"{name} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}" for name, value in words)
