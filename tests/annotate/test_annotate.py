@@ -39,7 +39,7 @@ def ran(home: Path, **sets: object) -> Record:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("annotate")
     record = ran(home)
-    assert main(["export", str(record.path), "--fold", "0", "-o", str(home / "model"), "--quiet"]) == 0
+    assert main(["export", str(record.path), "--fold", "1", "-o", str(home / "model"), "--quiet"]) == 0
     paths = [each.recording.path for each in list_corpus(load(record.path / "config.yaml"), "xb")]
     (home / "list.csv").write_text("path\n" + "".join(f"{path}\n" for path in paths))
     return home

@@ -144,7 +144,7 @@ def test_a_wrong_corpus_is_a_coded_line(use: str, root: str | None, params: dict
 
 
 def test_a_model_predicts(record: sere.Record, home: Path) -> None:
-    assert main(["export", str(record.path), "--fold", "0", "-o", str(home / "model"), "--quiet"]) == 0
+    assert main(["export", str(record.path), "--fold", "1", "-o", str(home / "model"), "--quiet"]) == 0
     model = sere.load_model(home / "model")
     assert isinstance(model, sere.Model) and model.classes == record.classes
     corpus = sere.load_corpus("synthetic", language="xb", speakers=3, per_class=2, emotions=["anger", "sadness"], seconds=0.4)

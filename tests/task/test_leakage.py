@@ -59,7 +59,7 @@ def test_identical_audio_across_folds_is_named(make: Make) -> None:
     assert audio_warnings(plan.folds, digests) == ()
     digests["emovo/f1-anger-0"] = digests["emovo/f2-fear-0"]
     assert audio_warnings(plan.folds, digests) == tuple(
-        f"fold {fold}: identical audio in T_u and T_e: emovo/f1-anger-0, emovo/f2-fear-0" for fold in (0, 1)
+        f"fold {fold}: identical audio in T_u and T_e: emovo/f1-anger-0, emovo/f2-fear-0" for fold in (1, 2)
     )
     one_speaker = {**digests, "emovo/f1-anger-0": "x", "emovo/f1-fear-0": "x"}
     assert audio_warnings(plan.folds, one_speaker) == (), "duplicates of one speaker stay in one fold"
