@@ -63,6 +63,8 @@ def _unlabelled(config: Task, source: Sequence[Utterance], target: Sequence[Utte
         if without:
             what = "adapted to and predicted, not scored" if name == config.target else "never among the labelled"
             yield f"{name}: {without} of {len(side)} utterances are unlabelled: {what}"
+    if config.classes == "shared" and any(not each.emotion for each in target):
+        yield f"classes: all of {config.source}, since unlabelled utterances of {config.target} may be of any of them"
     if all(not each.emotion for each in target):
         yield f"{config.target} has no labels: one training on all of it (`setting` and `folds` do not count), and no scores"
 
