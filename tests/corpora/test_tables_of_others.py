@@ -139,6 +139,10 @@ def test_an_audiofolder_is_read_as_its_metadata_or_its_folders_say(audio: Path, 
     corpus = build("datasets", root=files, language="de", labels={"Wut": "anger"})
     assert listed(corpus) == [("one", "a", "anger"), ("two", "b", "")]
     assert not check(corpus).unusable
+    (files / "metadata.csv").write_text("file_name,start\none.wav,0\none.wav,0.5\nno.wav,\n")
+    with pytest.raises(SereError) as caught:
+        build("datasets", root=files, language="de").utterances()
+    assert [(each.code, each.place.line) for each in caught.value.problems] == [("D603", 4)], "parts of a file are told apart"
 
 
 @pytest.mark.parametrize(("use", "code"), [("audformat", "D602"), ("datasets", "D602")])

@@ -30,6 +30,7 @@ class DatasetFolder(RowCorpus):
         super().__init__(params, context)
         self.root, self.split = Path(params.root).expanduser(), params.split
         self.context = context
+        self._plain: RowCorpus | None = None
         self.cache = (context.cache or cache_folder()) / "datasets"
 
     @property
@@ -37,7 +38,7 @@ class DatasetFolder(RowCorpus):
         return self.root
 
     def audio(self, row: Row) -> Path:
-        return Path(row.text("path"))
+        return Path(row.text("path")) if self._plain is None else self._plain.audio(row)
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Write the audio that stands in the dataset and is not in the cache yet.
@@ -54,12 +55,9 @@ class DatasetFolder(RowCorpus):
                     progress(len(self.utterances()) - len(wanted), len(self.utterances()))
 
     def rows(self) -> Iterable[Row]:
-        plain = self._plain()
-        if plain is not None:
-            for row in plain.rows():
-                yield Row(
-                    row.place, {**row.values, "path": str(plain.audio(row)), "id": row.text("id") or _stem(row.text("path"))}, row.problems
-                )
+        self._plain = self._audiofolder()
+        if self._plain is not None:
+            yield from self._plain.rows()
             return
         for split, data, audio in self._splits():
             names = set(data.column_names) - {audio}
@@ -69,10 +67,10 @@ class DatasetFolder(RowCorpus):
             paths = [path for path, _ in self._files(split, data, audio, False)]
             for number, (values, path) in enumerate(zip(table, paths, strict=True)):
                 cells = {name: _text(table.features[column], values[column]) for name, column in read.items()}
-                row = {"id": f"{split}/{number:06d}", "path": str(path)}
-                yield Row(Place(str(self.root), path=row["id"]), row | {name: value for name, value in cells.items() if value})
+                cells["id"] = cells.get("id") or f"{split}/{number:06d}"
+                yield Row(Place(str(self.root), path=cells["id"]), {**cells, "path": str(path)})
 
-    def _plain(self) -> RowCorpus | None:
+    def _audiofolder(self) -> RowCorpus | None:
         """An audiofolder is a manifest, or a folder whose subfolders are the labels; None where the dataset is in tables."""
         if not self.root.is_dir():
             raise error("D601", f"folder {self.root} does not exist")
@@ -109,7 +107,8 @@ class DatasetFolder(RowCorpus):
             raise error("D610", f"{self.root} has no split {self.split!r}", suggest(self.split, splits, "splits"))
         found = []
         for name, each in splits.items() if not self.split else [(self.split, splits[self.split])]:
-            audio = self.columns.get("path") or next((key for key, kind in each.features.items() if isinstance(kind, library.Audio)), None)
+            kinds = (key for key, kind in each.features.items() if isinstance(kind, library.Audio))
+            audio = self.columns.get("path") or next(kinds, "")
             if audio not in each.features:
                 raise error("D610", f"{self.root} has no column of audio", f"columns: {', '.join(each.column_names)}")
             found.append((name, each.cast_column(audio, library.Audio(decode=False)), audio))
@@ -138,7 +137,3 @@ def _text(feature: object, value: object) -> str:
     if names is not None and isinstance(value, int):
         return str(names[value]) if value >= 0 else ""
     return "" if value is None else str(value).strip()
-
-
-def _stem(path: str) -> str:
-    return Path(path).with_suffix("").as_posix()

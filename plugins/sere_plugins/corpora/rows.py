@@ -198,7 +198,7 @@ class RowCorpus:
         emotion = canonical(label) or (label if label in self._own else None)
         if emotion is None:
             near = suggest(label, (*EMOTIONS, *self._own), "emotions")
-            more = f"params.labels maps others, also to a class name of your own: labels: {{{label}: <emotion, {label} or null>}}"
+            more = f"params.labels maps it to one of them, to a class name of your own, or to null: labels: {{{label}: {label}}}"
             row.wrong(f"emotion {label!r} is unknown", f"{near}; {more}")
         return emotion
 
