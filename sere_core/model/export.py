@@ -27,7 +27,6 @@ from sere_core.train.fold import load_state
 from sere_core.train.material import Material, gather
 from sere_core.train.streams import StreamSet
 from sere_registry import Problem, Recording, SereError, error
-from sere_registry.files import writing
 
 
 def of_record(record: Record, out: Path, *, quiet: bool = False) -> None:
@@ -162,13 +161,12 @@ class Trained:
         tensors = {f"method/{name}": value for name, value in self._state(number).items()} | self._statistics(fold)
         if builder.method().needs_support:
             tensors |= _support(self.material.streams(fold)["labelled"])
-        folder.clear(out)
-        with writing(out):
+        with folder.made(out) as place:
             for name, encoder in self.material.encoders.items():
                 for file in getattr(encoder, "files", ()):
-                    (out / "encoders" / name).mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(file, out / "encoders" / name / file.name)
-        folder.write(out, _portable(resolved), about, tensors, card.card(about, self.record))
+                    (place / "encoders" / name).mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, place / "encoders" / name / file.name)
+            folder.write(place, _portable(resolved), about, tensors, card.card(about, self.record))
 
     def _statistics(self, fold: Fold) -> dict[str, Tensor]:
         """Of the target corpus and of its speakers."""

@@ -14,10 +14,12 @@ Nothing in it can run code: components are found by name among those installed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,17 +81,25 @@ def check_place(folder: Path) -> None:
             raise error("X704", f"{folder} is neither empty nor a model", "name a folder that is not there yet")
 
 
-def clear(folder: Path) -> None:
-    """Make room for a model; an older one is removed.
+@contextlib.contextmanager
+def made(folder: Path) -> Iterator[Path]:
+    """A folder to write a model into, which takes the place of `folder` once the block ends well, and of an older model there.
 
     Raises:
-        SereError: X704.
+        SereError: X704 or X705.
     """
     check_place(folder)
+    folder = folder.absolute()
+    place = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     with writing(folder):
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        place.mkdir(parents=True)
+        try:
+            yield place
+            if folder.exists():
+                shutil.rmtree(folder)
+            place.rename(folder)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def write(folder: Path, config: str, about: About, tensors: Mapping[str, Tensor], card: str) -> None:

@@ -139,6 +139,7 @@ def test_mistakes_are_lines(record: Record, tmp_path: Path, capsys: pytest.Captu
     said = failed(capsys, "export", str(record.path), "-o", str(tmp_path / "model"), "--fold", "7")
     assert "T505" in said and "1, 2" in said
     assert "T505" in failed(capsys, "export", str(tmp_path), "-o", str(tmp_path / "model"))
+    assert [each.name for each in tmp_path.iterdir()] == ["mine"]  # nothing half-made is left
 
 
 @pytest.mark.parametrize("what", ["changed", "missing", "a record", "a file named as a component"])

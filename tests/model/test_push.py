@@ -77,8 +77,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    folder.clear(tmp_path / "model")
-    folder.write(tmp_path / "model", "sere: 1\n", ABOUT, {}, "# small\n")
+    with folder.made(tmp_path / "model") as place:
+        folder.write(place, "sere: 1\n", ABOUT, {}, "# small\n")
     return tmp_path / "model"
 
 
