@@ -15,7 +15,7 @@ from sere_core.annotate.labels import Labels, Question
 from sere_core.model import Model
 from sere_core.predict.inputs import Source
 from sere_core.predict.job import in_order
-from sere_core.predict.pieces import Cutting, cut, hear
+from sere_core.predict.pieces import Cutting, Part, cut, hear
 from sere_registry.errors import SereError, error
 
 
@@ -72,22 +72,17 @@ def _seen(
     """
     torch.set_num_threads(1)  # pieces run side by side
 
-    def pieces() -> Iterator[tuple[int, Source, SereError | None]]:
-        for number, source in enumerate(sources, 1):
-            found = cut(source, cutting)
-            if isinstance(found, SereError):
-                yield number, source, found
-            else:
-                yield from ((number, piece, None) for piece in found)
+    def parts() -> Iterator[tuple[int, Part]]:
+        return ((number, part) for number, source in enumerate(sources, 1) for part in cut(source, cutting))
 
-    def look(each: tuple[int, Source, SereError | None]) -> tuple[int, Source, dict[str, NDArray[np.float64]] | SereError]:
-        number, piece, problem = each
-        clip = problem or hear(model, piece, cutting)[0]
+    def look(each: tuple[int, Part]) -> tuple[int, Source, dict[str, NDArray[np.float64]] | SereError]:
+        (number, part), piece = each, each[1].source
+        clip = hear(model, part, cutting)[0]
         if isinstance(clip, SereError):
             return number, piece, clip
         return number, piece, model.apply([clip], [model.known(piece.speaker, clip.path)])
 
-    for number, piece, found in in_order(look, pieces(), os.cpu_count() or 1):
+    for number, piece, found in in_order(look, parts(), os.cpu_count() or 1):
         progress(number, len(sources))
         yield piece, found
 

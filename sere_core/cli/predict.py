@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sere_core.cli.arguments import Subparsers, add_command, add_repeated
@@ -22,10 +22,26 @@ posterior at the model's temperature, which was fitted without labels.  A file t
 and the run goes on.  The same command goes on after an interruption, with the same bytes in the end."""
 
 
+class _Intermixed(ArgumentParser):
+    """Takes inputs behind options, too: `sere predict MODEL -o FILE INPUT`."""
+
+    _inside = False
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+        if self._inside:
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
+
+
 def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "predict", "predict emotions with a trained model", run, _EXAMPLES)
+    parser.__class__ = _Intermixed
     parser.add_argument("model", metavar="MODEL", help="the folder of a model (sere train, sere export)")
-    help = "a file, a folder, a pattern, a table with a column `path` (.csv, .tsv), or - for paths on standard input"
+    help = "a file, a folder, a pattern, a table with a column `path` (.csv, .tsv), @LIST, or - for paths on standard input"
     parser.add_argument("inputs", metavar="INPUT", nargs="*", help=help)
     add_repeated(parser, "--list", "FILE", "a file with a path on each line", "lists")
     help = "the output (default: %(default)s); - for standard output"
@@ -36,7 +52,8 @@ def add_parser(subparsers: Subparsers) -> None:
     help = "auto: only what is longer than the model takes is cut into windows (default); windows; vad: stretches of speech; none"
     parser.add_argument("--segment", choices=("auto", "windows", "vad", "none"), default="auto", help=help)
     parser.add_argument("--window", type=float, default=4.0, metavar="S", help="seconds of a window (default: %(default)g)")
-    parser.add_argument("--hop", type=float, default=None, metavar="S", help="seconds from one window to the next (default: a window)")
+    help = "seconds from one window to the next (default: half a window)"
+    parser.add_argument("--hop", type=float, default=None, metavar="S", help=help)
     parser.add_argument("--channel", choices=("mix", "left", "right"), default="mix", help="of files with two (default: %(default)s)")
     help = "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's)"
     parser.add_argument("--speakers", choices=("auto", "column", "group", "none"), default="auto", help=help)
@@ -77,7 +94,7 @@ def run(arguments: Namespace) -> int:
         check_free(out, form, arguments.fresh)
     model = Model.load(folder, arguments.device)
     window = min(arguments.window, model.max_seconds)
-    cutting = Cutting(arguments.segment, window, arguments.hop or window, model.max_seconds, arguments.channel)
+    cutting = Cutting(arguments.segment, window, arguments.hop or window / 2, model.max_seconds, arguments.channel)
     if arguments.mic:
         from sere_core.predict.microphone import listen
 

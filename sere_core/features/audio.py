@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import itertools
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
@@ -30,7 +32,7 @@ _OVERHANG = 0.05
 _CONTAINERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "Ogg", ".mp3": "MP3", ".avi": "AVI", ".aiff": "AIFF", ".aif": "AIFF"}
 
 #: those that PyAV decodes: of video, of telephones (.m4a) and of browsers (.webm)
-_BY_PYAV = ("AVI", "MP4", "Matroska", "AAC", "ASF")
+BY_PYAV = ("AVI", "MP4", "Matroska", "AAC", "ASF")
 
 #: sizes that writers to a pipe put where they do not know the size
 _UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0)
@@ -158,7 +160,7 @@ def decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
     place = str(path)
     kind = check(content, path)
     known = kind in _CONTAINERS.values()
-    if kind in _BY_PYAV:
+    if kind in BY_PYAV:
         return _decode_by_pyav(content, kind, place)
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
@@ -197,27 +199,35 @@ def check(content: bytes | mmap, path: Path) -> str:
 
 def _decode_by_pyav(content: bytes, kind: str, place: str) -> tuple[NDArray[np.float32], int]:
     """The first audio track of a file of a container that libsndfile does not read."""
+    blocks = list(pyav_blocks(io.BytesIO(content), kind, place))
+    if not blocks:
+        raise error("D604", f"the audio track of the {kind} file has no samples", place=place)
+    return np.concatenate([block for block, _ in blocks]), blocks[0][1]
+
+
+def pyav_blocks(file: io.BytesIO | str, kind: str, place: str) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """The first audio track of a file of a container that libsndfile does not read, as blocks `[N, channels]` with their rate.
+
+    Raises:
+        SereError: D603, D604 (no audio track), P108 (PyAV is not installed).
+    """
     try:
         import av
     except ImportError as cause:
         what = f"reading audio out of {kind} files needs the distribution 'av'"
         raise error("P108", what, 'pip install "sere[avi]"', place) from cause
-    pieces: list[NDArray[np.float32]] = []
     try:
-        with av.open(io.BytesIO(content)) as file:
-            if not file.streams.audio:
+        with av.open(file) as container:
+            if not container.streams.audio:
                 raise error("D604", f"the {kind} file has no audio track", place=place)
-            stream = file.streams.audio[0]
+            stream = container.streams.audio[0]
             rate = int(stream.rate)
             to_float = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
-            for frame in file.decode(stream):
-                pieces.extend(piece.to_ndarray() for piece in to_float.resample(frame))
-            pieces.extend(piece.to_ndarray() for piece in to_float.resample(None))
+            for frame in itertools.chain(container.decode(stream), [None]):
+                for piece in to_float.resample(frame):
+                    yield np.ascontiguousarray(piece.to_ndarray().T, dtype=np.float32), rate
     except av.error.FFmpegError as cause:
         raise error("D603", f"its {kind} content cannot be decoded ({cause.strerror})", place=place) from cause
-    if not pieces:
-        raise error("D604", f"the audio track of the {kind} file has no samples", place=place)
-    return np.ascontiguousarray(np.concatenate(pieces, axis=1).T, dtype=np.float32), rate
 
 
 def _container(head: bytes) -> str:

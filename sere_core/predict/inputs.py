@@ -19,7 +19,7 @@ AUDIO = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au"}
     | {".m4a", ".mp4", ".aac", ".webm", ".mkv", ".avi", ".wma", ".mov"}
 )
-TABLES = {".csv": ",", ".tsv": "\t"}
+TABLES = (".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def read_inputs(words: Sequence[str], lists: Sequence[str] = ()) -> list[Source]
     """All sources in the order of the arguments; what a folder or pattern holds in the order of names.
 
     Args:
-        words: files, folders (with all below), patterns, tables with a column `path`, or `-` for standard input: a path on
-            each line, or before each zero byte (`find -print0`).
+        words: files, folders (with all below), patterns, tables with a column `path`, `-` for standard input: a path on
+            each line, or before each zero byte (`find -print0`), or `@LIST` for a file like that.
         lists: files like standard input.
 
     Raises:
@@ -61,6 +61,8 @@ def _read(word: str) -> Iterable[Source]:
     path = _home(word)
     if word == "-":
         return _list(sys.stdin.buffer.read())
+    if word.startswith("@") and not path.exists():
+        return _list(_content(_home(word[1:])))
     if path.is_dir():
         return _folder(path)
     if path.suffix.lower() in TABLES:
@@ -74,11 +76,12 @@ def _read(word: str) -> Iterable[Source]:
 
 
 def _folder(folder: Path) -> list[Source]:
-    found = []
-    for parent, folders, names in os.walk(folder):
+    found, closed = list[Source](), list[Source]()
+    for parent, folders, names in os.walk(folder, onerror=lambda cause: closed.append(Source(Path(cause.filename)))):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         wanted = (name for name in sorted(names) if Path(name).suffix.lower() in AUDIO and not name.startswith("."))
         found += [Source(Path(parent, name)) for name in wanted]
+    found += closed  # a folder that may not be entered is a row that says so
     if not found:
         raise error("D602", f"no audio file in {folder}", f"files are taken that end in {', '.join(sorted(AUDIO))}")
     return found
@@ -107,7 +110,8 @@ def _table(path: Path) -> Iterator[Source]:
         text = _content(path).decode("utf-8-sig")
     except UnicodeDecodeError as cause:
         raise error("D610", f"not UTF-8: {cause.reason}", place=Place(str(path))) from cause
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=TABLES[path.suffix.lower()])
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)  # spreadsheets of many countries write semicolons
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         columns = [each.strip().lower() for each in next(rows, [])]
         name = next((each for each in ("path", "file") if each in columns), None)

@@ -28,7 +28,7 @@ import numpy as np
 
 from sere_core.predict.inputs import Source
 from sere_core.predict.outputs import Row, Writer
-from sere_core.predict.pieces import Cutting, cut, hear
+from sere_core.predict.pieces import Cutting, Part, cut, hear
 from sere_core.predict.speakers import How, Standardiser
 from sere_registry.errors import SereError, error
 from sere_registry.files import FolderLock, write_atomically, writing
@@ -96,17 +96,15 @@ class Piece:
 
     Args:
         index: its place among all.
-        source: which part of which file.
+        part: which part of which file.
         of: the place of its input among all.
         digest: of the model, the options, and all pieces up to it with size and time of their files.
-        problem: why its file cannot be cut.
     """
 
     index: int
-    source: Source
+    part: Part
     of: int
     digest: str
-    problem: SereError | None = None
 
 
 @dataclass(frozen=True)
@@ -159,15 +157,12 @@ class Job:
         cutting, index = self._options.cutting, itertools.count()
         digest = hashlib.sha256(json.dumps(self.key).encode())
         for number, source in enumerate(self._sources):
-            found = cut(source, cutting)
-            problem = found if isinstance(found, SereError) else None
-            pieces = [source] if isinstance(found, SereError) else found
-            if cutting.how == "auto" and len(pieces) > 1:
-                self._windowed.add(number)
             digest.update(_stamp(source.path))
-            for each in pieces:
-                digest.update(repr(each).encode(errors="surrogateescape"))
-                yield Piece(next(index), each, number, digest.hexdigest(), problem)
+            for part in cut(source, cutting):
+                if part.windowed:
+                    self._windowed.add(number)
+                digest.update(repr(part.source).encode(errors="surrogateescape"))
+                yield Piece(next(index), part, number, digest.hexdigest())
 
     def rows(self, done: Tally, store: Path) -> Iterator[tuple[Heard, Row]]:
         """The rows behind those that are done.
@@ -202,7 +197,7 @@ class Job:
 
         if twice:
             everything = passed(self.pieces(), 0)
-            clips = ((each.piece.source, None if isinstance(each.clip, SereError) else each.clip) for each in everything)
+            clips = ((each.piece.part.source, None if isinstance(each.clip, SereError) else each.clip) for each in everything)
             self._standardiser.look(clips)
         waiting = self.pieces()
         skipped = deque(itertools.islice(waiting, done.rows), maxlen=1)
@@ -213,12 +208,10 @@ class Job:
         self._progress(steps, steps)
 
     def _hear(self, piece: Piece) -> Heard:
-        if piece.problem is not None:
-            return Heard(piece, piece.problem)
-        return Heard(piece, *hear(self._model, piece.source, self._options.cutting))
+        return Heard(piece, *hear(self._model, piece.part, self._options.cutting))
 
     def _row(self, heard: Heard) -> Row:
-        source, clip = heard.piece.source, heard.clip
+        source, clip = heard.piece.part.source, heard.clip
         if isinstance(clip, SereError):
             return Row(source, error=f"{clip.problems[0].code} {clip.problems[0].message}")
         name, statistics = self._standardiser.of(heard.piece.index, source, clip)
@@ -258,7 +251,7 @@ def predict_files(job: Job, out: Path, writer: Writer, *, fresh: bool = False) -
         with open(work / "rows", "r+b" if tally.size else "wb") as file:
             file.truncate(tally.size)
             file.seek(tally.size)
-            counted = time.monotonic()
+            counted = -_BLOCK  # so that the first row is there at once
             if not tally.size:
                 tally.size = file.write(writer.header)
             for heard, row in job.rows(tally, work / "features"):

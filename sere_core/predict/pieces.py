@@ -1,12 +1,12 @@
-"""A source as pieces that fit into memory: the whole file, windows, or stretches of speech."""
+"""A source as parts that fit into memory: the whole file, windows, or stretches of speech."""
 
 from __future__ import annotations
 
 import importlib.util
-import math
+import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -26,13 +26,20 @@ if TYPE_CHECKING:
 
 How = Literal["auto", "none", "windows", "vad"]
 Channel = Literal["mix", "left", "right"]
+Samples = NDArray[np.float32]
 
 #: voice activity: webrtcvad judges frames of this many samples at 16 kHz (30 ms)
 _FRAME = 480
 #: speech that pauses for less than this many frames is one stretch; a stretch has at least so many
 _PAUSE, _LEAST = 10, 10
-#: bytes: of a file up to this size everything is read as it is for training, of others at most so many samples of a part
-_SMALL = 64 << 20
+#: seconds: a file or part up to this length is read at once, longer ones block by block
+_WHOLE = 60.0
+#: seconds of a block
+_BLOCK = 1.0
+#: bytes of the largest file that is read at once, whatever it is
+_LARGEST = 1 << 28
+#: samples of a stream whose length is not known
+_ENDLESS = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -53,35 +60,105 @@ class Cutting:
     channel: Channel = "mix"
 
 
-def cut(source: Source, cutting: Cutting) -> list[Source] | SereError:
-    """The pieces of a source, in time order, or what is wrong with it.
+@dataclass(frozen=True)
+class Part:
+    """What becomes a row.
 
-    Only the header is read, except for voice activity, which needs one pass over the samples.
+    Args:
+        source: which part of which file.
+        read: gives its samples `[N, channels]` and their rate, or raises the SereError that says what is wrong.
+        windowed: is it a window of a file that is longer than the model takes?
     """
+
+    source: Source
+    read: Callable[[], tuple[Samples, int]]
+    windowed: bool = False
+
+
+def cut(source: Source, cutting: Cutting) -> Iterator[Part]:
+    """The parts of a source, in time order; what is wrong with it is the last one, behind those that could be read.
+
+    Short files are read when their part is, so that threads can do that; long ones here, in one pass and block by block, since
+    MP3 and what PyAV reads know no places.  So memory is bounded by the window, and a header that lies costs one part.
+    """
+    problems: list[SereError] = []
+    stop = source.start or 0.0
     try:
-        _check(source.path)
-        return [source] if cutting.how == "none" else _cut(source, cutting)
+        kind = _check(source.path)
+        for part in _cut(source, cutting, kind, problems):
+            stop = part.source.end or stop
+            yield part
     except Exception as cause:  # whatever a file makes a decoder do
-        return _problem(cause, source)
+        problems.append(_problem(cause, source))
+    if problems:
+        problem = problems[0]
+
+        def read() -> tuple[Samples, int]:
+            raise problem
+
+        yield Part(replace(source, start=stop) if stop > (source.start or 0.0) else source, read)
 
 
-def _cut(source: Source, cutting: Cutting) -> list[Source]:
+def _cut(source: Source, cutting: Cutting, kind: str, problems: list[SereError]) -> Iterator[Part]:
+    place = str(source.path)
+    if kind in audio.BY_PYAV:
+        stream = audio.pyav_blocks(place, kind, place)
+        if (head := next(stream, None)) is None:
+            raise error("D604", f"the audio track of the {kind} file has no samples", place=place)
+        rate = head[1]
+        first, last = audio.span(source.start, source.end, _ENDLESS, rate, place)
+        blocks = itertools.chain([head[0]], (block for block, _ in stream))
+        yield from _streamed(source, cutting, rate, _between(blocks, first, last), problems)
+        return
     try:
         file = soundfile.SoundFile(source.path)
     except soundfile.LibsndfileError:
-        return [source]  # of a kind that is read in another way, or reading it says what is wrong
+        yield Part(source, lambda: _whole(source, cutting.channel))  # which says what is wrong
+        return
     with file:
-        first, last = audio.span(source.start, source.end, len(file), file.samplerate, str(source.path))
-        begin, end = first / file.samplerate, last / file.samplerate
-        if cutting.how == "vad":
-            found = list(_speech(file, first, last, cutting))
-            if not found:
-                raise error("D605", f"no speech was found in {end - begin:.1f} s", place=str(source.path))
-        elif cutting.how == "windows" or end - begin > cutting.longest:
-            found = list(_windows(begin, end, cutting))
+        first, last = audio.span(source.start, source.end, len(file), file.samplerate, place)
+        seconds = (last - first) / file.samplerate
+        if cutting.how in ("auto", "none") and seconds <= (cutting.longest if cutting.how == "auto" else _WHOLE):
+            read = _whole if source.start is None and source.end is None else _span
+            yield Part(source, lambda: read(source, cutting.channel))
         else:
-            return [source]
-    return [replace(source, start=round(begin, 3), end=round(end, 3)) for begin, end in found]
+            yield from _streamed(source, cutting, file.samplerate, _blocks(file, place, first, last), problems)
+
+
+def _streamed(source: Source, cutting: Cutting, rate: int, blocks: Iterator[Samples], problems: list[SereError]) -> Iterator[Part]:
+    """Parts of blocks as they come; what ends the blocks too early is put among the problems."""
+
+    def given() -> Iterator[Samples]:
+        try:
+            for block in blocks:
+                yield _chosen(block, cutting.channel)
+        except Exception as cause:
+            problems.append(_problem(cause, source))
+
+    stream, head = given(), list[Samples]()
+    if cutting.how in ("auto", "none"):
+        limit = (cutting.longest + (_BLOCK if cutting.how == "none" else 0)) * rate
+        while sum(map(len, head)) <= limit and (block := next(stream, None)) is not None:
+            head.append(block)
+        if cutting.how == "none" or sum(map(len, head)) <= limit:
+            if head and not problems:
+                samples = np.concatenate(head)
+                yield Part(source, lambda: (samples, rate))
+            return
+        stream = itertools.chain(head, stream)  # type: ignore[assignment]
+    found = False
+    for first, samples in _speech(stream, rate, cutting) if cutting.how == "vad" else _windows(stream, rate, cutting):
+        found = True
+        yield _placed(source, first, samples, rate, cutting.how == "auto")
+    if not found and not problems:
+        what = "no speech was found" if cutting.how == "vad" else "the audio file has no samples"
+        raise error("D605" if cutting.how == "vad" else "D604", what, place=str(source.path))
+
+
+def _placed(source: Source, first: int, samples: Samples, rate: int, windowed: bool) -> Part:
+    begin = (source.start or 0.0) + first / rate
+    part = replace(source, start=round(begin, 3), end=round(begin + len(samples) / rate, 3))
+    return Part(part, lambda: (samples, rate), windowed)
 
 
 def needs(cutting: Cutting) -> None:
@@ -94,93 +171,139 @@ def needs(cutting: Cutting) -> None:
         raise error("P108", "--segment vad needs the distribution 'webrtcvad-wheels'", 'pip install "sere[vad]"')
 
 
-def _windows(begin: float, end: float, cutting: Cutting) -> Iterator[tuple[float, float]]:
-    """Windows at every hop, the last of which ends where the file does.
+def _windows(blocks: Iterable[Samples], rate: int, cutting: Cutting) -> Iterator[tuple[int, Samples]]:
+    """Windows at every hop, with their first sample; the last one ends where the stream does, and is as long as the others.
 
-    >>> list(_windows(0, 10, Cutting(window=4, hop=4)))
-    [(0, 4), (4, 8), (6, 10)]
+    >>> cutting = Cutting(window=4, hop=4)
+    >>> [(first, len(each)) for first, each in _windows([np.zeros((5, 1)), np.zeros((5, 1))], 1, cutting)]
+    [(0, 4), (4, 4), (6, 4)]
     """
-    count = max(1, math.ceil((end - begin - cutting.window) / cutting.hop - 1e-9) + 1)
-    for number in range(count):
-        last = min(begin + number * cutting.hop + cutting.window, end)
-        yield max(begin, last - cutting.window), last
+    window, hop = max(1, round(cutting.window * rate)), max(1, round(cutting.hop * rate))
+    held, offset, following, covered = np.zeros((0, 1), np.float32), 0, 0, 0
+    for block in blocks:
+        held = np.concatenate([held, block]) if len(held) else block
+        while following + window <= offset + len(held):
+            yield following, held[following - offset : following - offset + window].copy()
+            following, covered = following + hop, following + window
+        keep = max(0, min(following, offset + len(held) - window) - offset)
+        held, offset = held[keep:], offset + keep
+    if offset + len(held) > covered:
+        first = max(0, offset + len(held) - window)
+        yield first, held[first - offset :].copy()
 
 
-def _speech(file: soundfile.SoundFile, first: int, last: int, cutting: Cutting) -> Iterator[tuple[float, float]]:
-    """Stretches of speech between two samples by webrtcvad (GMMs over band energies), none longer than `longest`."""
+def _speech(blocks: Iterable[Samples], rate: int, cutting: Cutting) -> Iterator[tuple[int, Samples]]:
+    """Stretches of speech by webrtcvad (GMMs over band energies), none longer than `longest`, with their first sample.
+
+    Pauses of at most `_PAUSE` frames are bridged.
+    """
     import webrtcvad
 
-    judge, resample = webrtcvad.Vad(2), soxr.ResampleStream(file.samplerate, audio.SAMPLE_RATE, 1, dtype="int16", quality="MQ")
-    file.seek(first)
-    left, flags, rest = last - first, list[bool](), np.zeros(0, np.int16)
-    while left > 0:
-        block = file.read(min(left, 10 * file.samplerate), dtype="float32", always_2d=True)
-        left = left - len(block) if len(block) else 0
-        mono = np.nan_to_num(_chosen(block, cutting.channel).mean(axis=1))
-        samples = (np.clip(mono, -1, 1) * 32767).astype(np.int16)
-        rest = np.concatenate([rest, resample.resample_chunk(samples, last=left <= 0)])
-        count = len(rest) // _FRAME
-        flags += [judge.is_speech(frame.tobytes(), audio.SAMPLE_RATE) for frame in rest[: count * _FRAME].reshape(count, _FRAME)]
-        rest = rest[count * _FRAME :]
-    scale, begin, end = _FRAME / audio.SAMPLE_RATE, first / file.samplerate, last / file.samplerate
-    for start, stop in _stretches(flags, int(cutting.longest / scale)):
-        yield begin + start * scale, min(begin + stop * scale, end)
+    judge, rest = webrtcvad.Vad(2), np.zeros(0, np.int16)
+    resample = soxr.ResampleStream(rate, audio.SAMPLE_RATE, 1, dtype="int16", quality="MQ")
+    scale, limit = rate * _FRAME / audio.SAMPLE_RATE, int(cutting.longest * audio.SAMPLE_RATE / _FRAME)
+    held, offset = np.zeros((0, 1), np.float32), 0
+    first, quiet, index = -1, 0, 0
+    for block, last in _with_last(blocks):
+        held = np.concatenate([held, block]) if len(held) else block
+        mono = (np.clip(np.nan_to_num(block.mean(axis=1)), -1, 1) * 32767).astype(np.int16)
+        rest = np.concatenate([rest, resample.resample_chunk(mono, last=last)])
+        frames = [judge.is_speech(rest[at : at + _FRAME].tobytes(), audio.SAMPLE_RATE) for at in range(0, len(rest) - _FRAME + 1, _FRAME)]
+        rest = rest[len(frames) * _FRAME :]
+        for speech in [*frames, *([False] * (_PAUSE + 1) if last else [])]:
+            first = index if speech and first < 0 else first
+            quiet, index = 0 if speech else quiet + 1, index + 1
+            if first >= 0 and (quiet > _PAUSE or index - first >= limit):
+                if index - quiet - first >= _LEAST:
+                    low, high = round(first * scale) - offset, round((index - quiet) * scale) - offset
+                    yield low + offset, held[low:high].copy()
+                first = -1
+        keep = max(0, min(len(held), round((index if first < 0 else first) * scale) - offset))
+        held, offset = held[keep:], offset + keep
 
 
-def _stretches(flags: list[bool], longest: int) -> Iterator[tuple[int, int]]:
-    """Where flags are true, short pauses bridged: [first, last) in frames.
-
-    >>> list(_stretches([False] * 5 + [True] * 20 + [False] * 3 + [True] * 10 + [False] * 30, 100))
-    [(5, 38)]
-    """
-    first, quiet = -1, 0
-    for index, speech in enumerate([*flags, *[False] * (_PAUSE + 1)]):
-        if speech and first < 0:
-            first = index
-        quiet = 0 if speech else quiet + 1
-        over = first >= 0 and (quiet > _PAUSE or index + 1 - first >= longest)
-        if over:
-            last = index + 1 - quiet
-            if last - first >= _LEAST:
-                yield first, last
-            first = -1
+def _with_last(blocks: Iterable[Samples]) -> Iterator[tuple[Samples, bool]]:
+    """Each block, and is it the last one?"""
+    waiting = None
+    for block in blocks:
+        if waiting is not None:
+            yield waiting, False
+        waiting = block
+    if waiting is not None:
+        yield waiting, True
 
 
-def hear(model: Model, piece: Source, cutting: Cutting) -> tuple[Clip | SereError, bool]:
-    """The features of a piece, or what is wrong with it; and is it longer than the model takes, so that its end is not heard?"""
-    try:
-        samples, rate = load(piece, cutting)
-        clip = model.extract(samples, rate, language=piece.language, place=str(piece.path))
-        return clip, len(samples) > cutting.longest * rate + 1
-    except Exception as cause:  # whatever a file makes a decoder do
-        return _problem(cause, piece), False
-
-
-def load(piece: Source, cutting: Cutting) -> tuple[NDArray[np.float32], int]:
-    """The samples `[N, channels]` of a piece, and their rate: one channel, or all where they are to be mixed.
+def _blocks(file: soundfile.SoundFile, place: str, first: int, last: int) -> Iterator[Samples]:
+    """The samples between two places, a second at a time.
 
     Raises:
-        SereError: D603 (unreadable, truncated, a pipe or device), D604 (no samples), P108 (a file that only PyAV decodes, without PyAV).
+        SereError: D603 where a truncated or damaged file ends.
     """
-    place = str(piece.path)
-    if piece.start is None and piece.end is None and os.path.getsize(piece.path) <= _SMALL:
-        samples, rate = audio.decode(piece.path.read_bytes(), piece.path)
-        return _chosen(samples, cutting.channel), rate
+    if first:
+        file.seek(first)
+    left, size = last - first, max(1, min(int(_BLOCK * file.samplerate), (1 << 22) // file.channels))
+    while left > 0:
+        block = file.read(min(size, left), dtype="float32", always_2d=True)
+        if not len(block):
+            if file.format == "MP3":  # an MP3's length is an estimate
+                return
+            raise error("D603", f"truncated: {last - first} samples promised, {last - first - left} decoded", "copy it again", place)
+        left -= len(block)
+        yield block
+
+
+def _between(blocks: Iterable[Samples], first: int, last: int) -> Iterator[Samples]:
+    """The samples between two places of a stream."""
+    at = 0
+    for block in blocks:
+        part = block[max(0, first - at) : max(0, last - at)]
+        at += len(block)
+        if len(part):
+            yield part
+        if at >= last:
+            return
+
+
+def hear(model: Model, part: Part, cutting: Cutting) -> tuple[Clip | SereError, bool]:
+    """The features of a part, or what is wrong with it; and is it longer than the model takes, so that its end is not heard?"""
+    source = part.source
     try:
-        with soundfile.SoundFile(piece.path) as file:
-            first, last = audio.span(piece.start, piece.end, len(file), file.samplerate, place)
-            last = min(last, first + _SMALL // (4 * file.channels))
-            file.seek(first)
-            samples = file.read(last - first, dtype="float32", always_2d=True)
-            if len(samples) < last - first and file.format != "MP3":  # an MP3's length is an estimate
-                raise error("D603", f"truncated: {last - first} samples promised, {len(samples)} decoded", "copy it again", place)
-            return _chosen(samples, cutting.channel), file.samplerate
-    except (soundfile.LibsndfileError, RuntimeError) as cause:
-        raise error("D603", f"cannot be decoded: {str(cause).strip(' .')}", place=place) from cause
+        samples, rate = part.read()
+        clip = model.extract(samples, rate, language=source.language, place=str(source.path))
+        return clip, len(samples) > cutting.longest * rate + 1
+    except Exception as cause:  # whatever a file makes a decoder do
+        return _problem(cause, source), False
 
 
-def _check(path: Path) -> None:
-    """Is it a file that can be what its name says?  Only files are opened: a pipe would wait for ever.
+def _whole(source: Source, channel: Channel) -> tuple[Samples, int]:
+    """All of a short file, read as it is for training.
+
+    Raises:
+        SereError: D603 (unreadable, truncated).
+    """
+    if (size := os.path.getsize(source.path)) > _LARGEST:
+        raise error("D603", f"{size} bytes, and no audio format that is known here", place=str(source.path))
+    samples, rate = audio.decode(source.path.read_bytes(), source.path)
+    return _chosen(samples, channel), rate
+
+
+def _span(source: Source, channel: Channel) -> tuple[Samples, int]:
+    """A short part of a file.
+
+    Raises:
+        SereError: D603 (truncated), D604 (no samples).
+    """
+    place = str(source.path)
+    with soundfile.SoundFile(source.path) as file:
+        first, last = audio.span(source.start, source.end, len(file), file.samplerate, place)
+        blocks = list(_blocks(file, place, first, last))
+        if not blocks:
+            raise error("D604", "the part has no samples", place=place)
+        return _chosen(np.concatenate(blocks), channel), file.samplerate
+
+
+def _check(path: Path) -> str:
+    """What a file is by its first bytes, if it can be that.  Only files are opened: a pipe would wait for ever.
 
     Raises:
         SereError: D603.
@@ -192,12 +315,12 @@ def _check(path: Path) -> None:
             raise error("D603", "is a folder" if stat.S_ISDIR(mode) else "is no regular file", place=place)
         with open(path, "rb") as file:
             content = mmap(file.fileno(), 0, access=ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
-            audio.check(content, path)
+            return audio.check(content, path)
     except OSError as cause:
         raise error("D603", f"cannot be read: {cause.strerror}", place=place) from cause
 
 
-def _chosen(samples: NDArray[np.float32], channel: Channel) -> NDArray[np.float32]:
+def _chosen(samples: Samples, channel: Channel) -> Samples:
     if channel == "mix" or samples.shape[1] == 1:
         return samples
     return samples[:, :1] if channel == "left" else samples[:, 1:2]
