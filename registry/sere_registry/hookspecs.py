@@ -71,4 +71,4 @@ class HookSpecs:
 
     @hookspec
     def sere_run_end(self, run: RunInfo, scores: Mapping[str, float] | None, error: BaseException | None) -> None:
-        """The run is over; always called, with the error if there was one."""
+        """The run is over; always called, with the error if there was one; no scores where the target has no labels."""
