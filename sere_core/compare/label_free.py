@@ -1,4 +1,4 @@
-"""What stands in place of UAR where a pair's target has no labels: how sure and how spread rows are, and how their seeds agree."""
+"""What stands in place of UAR where a target has no labels: how sure and spread predictions are, how seeds agree."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _COLUMNS = (
 )
 _NOTES = (
     "NOTHING WAS SCORED: the target has no labels, and none of these numbers says which row is right.",
-    "confidence: mean largest posterior in %; agreement: utterances that two seeds of a row predict alike, in %, mean over pairs of "
-    "seeds; entropy, information_max and snd: the selectors' scores, larger is better.",
+    "confidence: mean largest posterior in %; agreement: utterances that two seeds of a row predict alike, in %, mean "
+    "over pairs of seeds; entropy, information_max and snd: the selectors' scores, larger is better.",
 )
 
 

@@ -1,4 +1,4 @@
-"""What posteriors say of themselves where there is no label: how sure, how spread, how clustered; and how seeds agree."""
+"""What posteriors say by themselves where there is no label: how sure, spread and clustered they are; how seeds agree."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SELECTORS = ("entropy", "information_max", "snd")
 
 
 def evidence(posteriors: NDArray[np.floating], classes: Sequence[str]) -> dict[str, object]:
-    """How many utterances, the selectors' scores of their posteriors, the mean confidence, and the share of each predicted class.
+    """The number of utterances, the selectors' scores, the mean confidence, and the share of each predicted class.
 
-    None of it says whether predictions are right: a classifier that predicts one class for everything has the best entropy.
+    None of it says whether predictions are right: a classifier that always predicts one class has the best entropy.
 
     Args:
         posteriors: `[N, C]`, rows sum to 1.

@@ -63,7 +63,12 @@ def test_paths_count_from_the_file_in_which_they_stand(folder: Path) -> None:
 
 
 def test_those_of_flags_and_of_the_environment_count_from_the_working_directory(folder: Path) -> None:
-    sets = ["corpora.a.params.root=mine", "vars.data=data", "features.cache=kept", "encoders.net.params.model=microsoft/wavlm-large"]
+    sets = [
+        "corpora.a.params.root=mine",
+        "vars.data=data",
+        "features.cache=kept",
+        "encoders.net.params.model=microsoft/wavlm-large",
+    ]
     found = paths(load("../over.yaml", sets=sets))
     work = folder / "work"
     assert (found["a"], found["b"]) == (str(work / "mine"), str(work / "data" / "mine.csv"))

@@ -51,7 +51,12 @@ def test_every_audio_file_is_an_unlabelled_utterance_of_nobody(calls: Path, buil
 
 def test_patterns_find_speakers_and_emotions(calls: Path, build: Build) -> None:
     corpus = build(
-        "folder", root=calls, language="ur", speaker="^(?P<speaker>[^/]+)/", emotion=r"_(?P<emotion>\w+)\.", labels={"odd": None}
+        "folder",
+        root=calls,
+        language="ur",
+        speaker="^(?P<speaker>[^/]+)/",
+        emotion=r"_(?P<emotion>\w+)\.",
+        labels={"odd": None},
     )
     assert listed(corpus) == [
         ("anna/2024-01/c1_anger", "anna", "anger"),

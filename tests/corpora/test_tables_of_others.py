@@ -54,7 +54,11 @@ def database(audio: Path) -> Any:
 def test_audformat_s_segments_with_what_is_said_of_files_and_speakers(database: Any, audio: Path, build: Build) -> None:
     database.save(str(audio))
     corpus = build("audformat", root=audio, labels={"Wut": "anger"})
-    assert listed(corpus) == [("audio/one#0", "s1", "anger"), ("audio/three", "s1", ""), ("audio/two#0.25", "s2", "sadness")]
+    assert listed(corpus) == [
+        ("audio/one#0", "s1", "anger"),
+        ("audio/three", "s1", ""),
+        ("audio/two#0.25", "s2", "sadness"),
+    ]
     first, _, last = (each.recording for each in corpus.utterances())
     assert (first.gender, first.language, first.start, first.end) == ("female", "de", 0, 0.5)
     assert (last.gender, last.start, last.end) == ("male", 0.25, 0.75)
@@ -122,7 +126,14 @@ def test_datasets_on_disk_hold_their_audio(how: str, data: Any, tmp_path: Path, 
     names = {each.id: each.recording.path.read_bytes() for each in corpus.utterances()}
     assert names[f"{split}/000001"] == (tmp_path / "data" / "audio" / "two.wav").read_bytes()
     if how == "splits":
-        part = build("datasets", cache=tmp_path / "cache", root=root, split="test", language="de", labels={"Wut": "anger"})
+        part = build(
+            "datasets",
+            cache=tmp_path / "cache",
+            root=root,
+            split="test",
+            language="de",
+            labels={"Wut": "anger"},
+        )
         assert [each.emotion for each in part.utterances()] == ["anger", "sadness"] and not check(part).unusable
         with pytest.raises(SereError, match=r"D610.*'tset'"):
             build("datasets", cache=tmp_path / "cache", root=root, split="tset", language="de").utterances()

@@ -50,7 +50,12 @@ def test_a_folder_without_labels_is_predicted_and_nothing_is_scored(calls: Path,
     rows = predictions(home)
     assert len(rows) == 12 and {row["fold"] for row in rows} == {"0"}
     scores = read(home, "scores.json")
-    assert (scores["scored"], scores["complete"], scores["folds"], scores["openings"]) == (False, True, [], [])
+    assert (scores["scored"], scores["complete"], scores["folds"], scores["openings"]) == (
+        False,
+        True,
+        [],
+        [],
+    )
     evidence = scores["evidence"]
     confidence = np.mean([max(float(row["anger"]), float(row["sadness"])) for row in rows])
     assert evidence["confidence"] == pytest.approx(confidence) and evidence["n"] == 12

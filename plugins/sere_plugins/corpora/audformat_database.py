@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AudformatDatabase(RowCorpus):
-    """The rows of one table; what it does not hold is looked up in the tables of files, and in what they say of speakers."""
+    """The rows of one table; the rest is looked up in the tables of files, and in what they say of speakers."""
 
     def __init__(self, params: AudformatParams, context: BuildContext) -> None:
         super().__init__(params, context)
@@ -31,7 +31,11 @@ class AudformatDatabase(RowCorpus):
     def rows(self) -> Iterable[Row]:
         if not self.source.is_file():
             what = f"there is no db.yaml in {self.root}" if self.root.is_dir() else f"folder {self.root} does not exist"
-            raise error("D602" if self.root.is_dir() else "D601", what, "params.root is the folder that holds an audformat database")
+            raise error(
+                "D602" if self.root.is_dir() else "D601",
+                what,
+                "params.root is the folder that holds an audformat database",
+            )
         library = optional("audformat", self.root)
         try:
             database = library.Database.load(str(self.root))
@@ -41,14 +45,17 @@ class AudformatDatabase(RowCorpus):
         table = self._table(database)
         frame = None if table is None else table.get()
         columns = {*by_file, *(() if frame is None else frame.columns)}
-        read = {name: column_of(name, self.columns, columns, self.source) for name in ("emotion", "speaker", "gender", "text")}
+        wanted = ("emotion", "speaker", "gender", "text")
+        read = {name: column_of(name, self.columns, columns, self.source) for name in wanted}
         language = "" if self.params.language or len(database.languages) != 1 else _short(database.languages[0])
         for position, key in enumerate(database.files if frame is None else frame.index):
             file, *span = key if isinstance(key, tuple) else (key,)
             values = {"path": str(file), "language": language, **_span(span)}
             for name, column in read.items():
-                inside = frame is not None and column in frame.columns
-                values[name] = _text(frame[column].iloc[position] if inside and frame is not None else by_file.get(column, {}).get(file))
+                if frame is not None and column in frame.columns:
+                    values[name] = _text(frame[column].iloc[position])
+                else:
+                    values[name] = _text(by_file.get(column, {}).get(file))
             yield Row(Place(str(self.source), path=str(file)), values)
 
     def _table(self, database: audformat.Database) -> audformat.Table | None:
@@ -62,7 +69,10 @@ class AudformatDatabase(RowCorpus):
         having = [name for name, table in database.tables.items() if column in table.columns]
         if len(having) > 1 and "emotion" not in having:
             raise error(
-                "D610", f"{len(having)} tables have a column {column!r}: {few(having)}", "name one: params.table", Place(str(self.source))
+                "D610",
+                f"{len(having)} tables have a column {column!r}: {few(having)}",
+                "name one: params.table",
+                Place(str(self.source)),
             )
         name = "emotion" if "emotion" in having else next(iter(having), None)
         return None if name is None else database.tables[name]
@@ -95,7 +105,10 @@ def _span(span: list[pandas.Timedelta]) -> dict[str, str]:
     if not span:
         return {}
     start, end = (None if each != each else each.total_seconds() for each in span)
-    return {"start": "" if not start and end is None else f"{start:g}", "end": "" if end is None else f"{end:g}"}
+    return {
+        "start": "" if not start and end is None else f"{start:g}",
+        "end": "" if end is None else f"{end:g}",
+    }
 
 
 def _short(language: str) -> str:

@@ -45,7 +45,12 @@ class AudioFolder(RowCorpus):
             kinds = few(f"{number} {suffix or 'without suffix'}" for suffix, number in self._left_out.most_common())
             found.append(Finding("note", f"{count(self._left_out.total())} left out, no audio by name: {kinds}"))
         if self._missed:
-            found.append(Finding("note", f"no emotion found in the path of {count(len(self._missed))}: {few(self._missed, 3)}"))
+            found.append(
+                Finding(
+                    "note",
+                    f"no emotion found in the path of {count(len(self._missed))}: {few(self._missed, 3)}",
+                )
+            )
         return found
 
     def rows(self) -> Iterable[Row]:
@@ -53,7 +58,9 @@ class AudioFolder(RowCorpus):
             what = "is a file" if self.root.exists() else "does not exist"
             near = next((parent for parent in self.root.parents if parent.is_dir()), None)
             raise error("D601", f"folder {self.root} {what}", f"in {near}: {describe(near)}" if near else "")
-        paths = [path for path in self._files() if self._is_audio(path) and not (self.exclude and self.exclude.search(str(path)))]
+        paths = [path for path in self._files() if self._is_audio(path)]
+        if self.exclude is not None:
+            paths = [path for path in paths if not self.exclude.search(str(path))]
         if not paths:
             hint = f"audio files end in {', '.join(sorted(SUFFIXES | BY_PYAV))}"
             raise error("D602", f"no audio file in {self.root} or below it: {describe(self.root)}", hint)
@@ -63,7 +70,10 @@ class AudioFolder(RowCorpus):
             row = Row(Place(str(self.root / path)), {"path": str(path), "id": str(name)})
             values = {key: self._find(key, path) for key in self.patterns}
             if self.patterns["speaker"] and not values["speaker"]:
-                row.wrong("params.speaker is not found in the path of this file", "let it match every file, or leave it out")
+                row.wrong(
+                    "params.speaker is not found in the path of this file",
+                    "let it match every file, or leave it out",
+                )
             if self.patterns["emotion"] and not values["emotion"]:
                 self._missed.append(str(path))
             yield Row(row.place, {**row.values, **values}, row.problems)
@@ -81,7 +91,8 @@ class AudioFolder(RowCorpus):
         found, seen = [], set()
         for folder, folders, names in os.walk(self.root, followlinks=True):
             real = os.path.realpath(folder)
-            folders[:] = [name for name in folders if not name.startswith(".") and real not in seen]  # links may go in circles
+            # links may go in circles
+            folders[:] = [name for name in folders if not name.startswith(".") and real not in seen]
             seen.add(real)
             below = Path(folder).relative_to(self.root)
             found += [PurePosixPath(below / name) for name in names if not name.startswith(".")]

@@ -71,7 +71,7 @@ class DatasetFolder(RowCorpus):
                 yield Row(Place(str(self.root), path=cells["id"]), {**cells, "path": str(path)})
 
     def _audiofolder(self) -> RowCorpus | None:
-        """An audiofolder is a manifest, or a folder whose subfolders are the labels; None where the dataset is in tables."""
+        """An audiofolder is a manifest, or a folder whose subfolders are labels; None for a dataset in tables."""
         if not self.root.is_dir():
             raise error("D601", f"folder {self.root} does not exist")
         if self._saved or next(self.root.rglob("*.parquet"), None):
@@ -80,11 +80,22 @@ class DatasetFolder(RowCorpus):
         for name in METADATA:
             if (self.root / name).is_file():
                 columns = {"path": "file_name", **self.columns}
-                return Manifest(ManifestParams.model_validate({"file": self.root / name, "columns": columns, **kept}), self.context)
+                return Manifest(
+                    ManifestParams.model_validate({"file": self.root / name, "columns": columns, **kept}),
+                    self.context,
+                )
         if any(entry.is_dir() for entry in self.root.iterdir()):
             if not self.params.language:
-                raise error("D610", "nothing says which language is spoken", "set params.language", Place(str(self.root)))
-            return AudioFolder(FolderOfAudioParams.model_validate({"root": self.root, "emotion": "parent", **kept}), self.context)
+                raise error(
+                    "D610",
+                    "nothing says which language is spoken",
+                    "set params.language",
+                    Place(str(self.root)),
+                )
+            return AudioFolder(
+                FolderOfAudioParams.model_validate({"root": self.root, "emotion": "parent", **kept}),
+                self.context,
+            )
         hint = f"a folder that `save_to_disk` wrote, one of Parquet files, or an audiofolder; {describe(self.root)}"
         raise error("D602", f"{self.root} holds no dataset", hint)
 
@@ -119,11 +130,14 @@ class DatasetFolder(RowCorpus):
             yield from self._files(split, data, audio, True)
 
     def _files(self, split: str, data: datasets.Dataset, audio: str, whole: bool) -> Iterator[tuple[Path, bytes | None]]:
-        """The audio file of every row, beside the dataset or in the cache; with its content if `whole` and the dataset holds it."""
-        stamp = [f"{path.relative_to(self.root)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sorted(self.root.rglob("*"))]
-        folder = self.cache / hashlib.sha256("\n".join([str(self.root.resolve()), *stamp]).encode()).hexdigest()[:16] / split
+        """The audio file of every row, beside the dataset or in the cache; if `whole`, with content held by the dataset."""
+        stamp = [str(self.root.resolve())]
+        for path in sorted(self.root.rglob("*")):
+            stamp.append(f"{path.relative_to(self.root)} {path.stat().st_size} {path.stat().st_mtime_ns}")
+        folder = self.cache / hashlib.sha256("\n".join(stamp).encode()).hexdigest()[:16] / split
         number = 0
-        for batch in data.select_columns([audio]).with_format("arrow").iter(256):  # no copy of the bytes but where they are wanted
+        # Arrow: the bytes are copied only where they are wanted
+        for batch in data.select_columns([audio]).with_format("arrow").iter(256):
             held = batch[audio].combine_chunks()
             for path, content in zip(held.field("path").to_pylist(), held.field("bytes"), strict=True):
                 place = folder / f"{number:06d}" if content.is_valid else self.root / (path or "")

@@ -18,10 +18,10 @@ from sere_registry.protocols import BuildContext
 class Manifest(RowCorpus):
     """Utterances that a `.csv`, `.tsv` or `.jsonl` file lists.
 
-    Columns (keys): `path` (relative to the file), and optionally `emotion` (missing or empty: unlabelled), `speaker` (empty on
-    every line if there are none), `language` (may be a parameter instead), `id` (default: the path without suffix), `gender`,
-    `text`, `start` and `end` in seconds.  The parameter `columns` reads other names.  Any other column is ignored and named in
-    the findings.
+    Columns (keys): `path` (relative to the file), and optionally `emotion` (missing or empty: unlabelled), `speaker`
+    (empty on every line if there are none), `language` (may be a parameter instead), `id` (default: the path without
+    suffix), `gender`, `text`, `start` and `end` in seconds.  The parameter `columns` reads other names.  Any other
+    column is ignored and named in the findings.
     """
 
     def __init__(self, params: ManifestParams, context: BuildContext) -> None:
@@ -107,7 +107,7 @@ def _names(columns: Sequence[str], mapped: Mapping[str, str | None]) -> list[str
 
 
 def _wrong(columns: Sequence[str], header: Sequence[str], mapped: Mapping[str, str | None], place: Place) -> list[Problem]:
-    """Columns that are not there, that stand twice, or that seem to be misspelt; `header` is what the file calls them."""
+    """Columns that are missing, that stand twice, or that seem misspelt; `header` is what the file calls them."""
     problems = []
     for name in dict.fromkeys(["path", *(name for name, given in mapped.items() if given)]):
         if name not in columns:

@@ -62,8 +62,9 @@ class Row:
 class RowCorpus:
     """Utterances that something lists as rows of `COLUMNS`; all columns but `path` may be missing or empty.
 
-    A row's label is an emotion of the vocabulary, a word that the parameter `labels` maps, or a class name of the user's own:
-    one that `labels` maps to or that `task.classes` lists.  An empty label, or `unknown`, is none: the utterance is unlabelled.
+    A row's label is an emotion of the vocabulary, a word that the parameter `labels` maps, or a class name of the
+    user's own: one that `labels` maps to or that `task.classes` lists.  An empty label, or `unknown`, is none: the
+    utterance is unlabelled.
     """
 
     def __init__(self, params: OwnParams, context: BuildContext) -> None:
@@ -146,7 +147,8 @@ class RowCorpus:
         return utterances, tuple(self._findings(rows, utterances))
 
     def _findings(self, rows: Sequence[Row], utterances: Sequence[Utterance]) -> Iterable[Finding]:
-        dropped = Counter(row.text("emotion") for row in rows if self.params.labels.get(row.text("emotion"), "") is None)
+        labels = (row.text("emotion") for row in rows)
+        dropped = Counter(label for label in labels if self.params.labels.get(label, "") is None)
         for label, number in dropped.items():
             yield Finding("note", f"{number} rows labelled {label!r} left out, as params.labels says")
         without = sum(not each.emotion for each in utterances)
@@ -198,13 +200,13 @@ class RowCorpus:
         emotion = canonical(label) or (label if label in self._own else None)
         if emotion is None:
             near = suggest(label, (*EMOTIONS, *self._own), "emotions")
-            more = f"params.labels maps it to one of them, to a class name of your own, or to null: labels: {{{label}: {label}}}"
+            more = f"params.labels maps it, also to a class name of your own or to null: {{{label}: {label}}}"
             row.wrong(f"emotion {label!r} is unknown", f"{near}; {more}")
         return emotion
 
 
 def column_of(name: str, mapped: Mapping[str, str | None], known: Collection[str], source: Path) -> str:
-    """What `name` is called among the known columns of a table: as `columns` maps it, or by an alias; "" where there is none.
+    """What `name` is called among the columns of a table: as `columns` maps it, or by an alias; "" for none.
 
     Raises:
         SereError: D610 if it is mapped to a column that is not there.
@@ -235,7 +237,10 @@ def _merged(problems: Iterable[Problem]) -> list[Problem]:
     alike: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:
         alike.setdefault((problem.code, problem.message, problem.hint), []).append(problem)
-    return [first if not more else replace(first, message=f"{first.message} ({len(more) + 1} rows)") for first, *more in alike.values()]
+    found = []
+    for first, *more in alike.values():
+        found.append(replace(first, message=f"{first.message} ({len(more) + 1} rows)") if more else first)
+    return found
 
 
 def _class(mapped: str | None) -> str:
