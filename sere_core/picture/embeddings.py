@@ -6,6 +6,7 @@ Circles have the colour of the predicted emotion, since the true ones are sealed
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from sere_registry.errors import Place, error
 #: one for each class, told apart with any colour vision (Okabe & Ito), darker where white shows through
 COLOURS = ("#d55e00", "#0072b2", "#e3a900", "#8b2fc9", "#009e73", "#cc79a7", "#56b4e9", "#6b6b6b")
 GREY = "#6b6b6b"
+#: inches of a panel, and the characters of 9 points that an inch holds
+PANEL, CHARACTERS = 3.9, 14
 
 
 @dataclass(frozen=True)
@@ -82,24 +85,30 @@ def flat(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float64]:
 
 def draw(panels: Sequence[Panel], seed: int = 0) -> Figure:
     columns = min(len(panels), 4)
-    rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(3.9 * columns + 0.4, 4.25 * rows + 1.15), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).flat
+    rows, width = math.ceil(len(panels) / columns), PANEL * columns + 0.4
     classes = list(dict.fromkeys(name for panel in panels for name in panel.classes))
+    beside = max(1, min(len(classes), int(width * 72 / (7.5 * max(map(len, classes)) + 24))))  # classes in a row of the legend
+    caption = textwrap.fill(_caption(panels), int(CHARACTERS * width))
+    below = 0.35 + 0.21 * math.ceil(len(classes) / beside) + 0.15 * (caption.count("\n") + 1)
+    figure = Figure(figsize=(width, 4.25 * rows + below), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flat
     colour = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(classes)}
     for panel, axes in zip(panels, grid, strict=False):
         _panel(axes, panel, flat(panel.points, seed), colour)
     for axes in grid:  # places without a panel
         axes.set_axis_off()
     marks = [Line2D([], [], marker="o", linestyle="", markersize=8, color=colour[name], label=name) for name in classes]
-    scored = "/".join(sorted({name for panel in panels for name in panel.language[: panel.scored] if name}))
-    known = "/".join(sorted({name for panel in panels for name in panel.language[panel.scored :] if name}))
-    caption = f"circles: scored utterances{f' ({scored})' if scored else ''}, coloured by the prediction; their true emotions are sealed"
-    caption += f".  squares: labelled utterances ({known}), coloured by label" if known else ""
     style = {"frameon": False, "fontsize": 10.5, "handletextpad": 0.1, "title": caption, "title_fontsize": 9}
-    legend = figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), **style)
+    legend = figure.legend(handles=marks, loc="outside lower center", ncols=beside, **style)
     legend.get_title().set_color(GREY)
     return figure
+
+
+def _caption(panels: Sequence[Panel]) -> str:
+    tested = "/".join(sorted({name for panel in panels for name in panel.language[: panel.scored] if name}))
+    known = "/".join(sorted({name for panel in panels for name in panel.language[panel.scored :] if name}))
+    caption = f"circles: test utterances{f' ({tested})' if tested else ''}, coloured by the prediction; their true emotions are sealed"
+    return caption + (f".  squares: labelled utterances ({known}), coloured by label" if known else "")
 
 
 def _panel(axes: Axes, panel: Panel, places: NDArray[np.float64], colour: Mapping[str, str]) -> None:
@@ -107,8 +116,9 @@ def _panel(axes: Axes, panel: Panel, places: NDArray[np.float64], colour: Mappin
     (x, y), n = places.T, panel.scored
     axes.scatter(x[:n], y[:n], 20, shades[:n], alpha=0.8, linewidths=0)
     axes.scatter(x[n:], y[n:], 52, shades[n:], marker="s", edgecolors="#222222", linewidths=0.9)
-    axes.set_title(panel.title, fontsize=12.5, loc="left", pad=20)
-    axes.text(0, 1.025, panel.subtitle, transform=axes.transAxes, fontsize=9, color=GREY, va="bottom")
+    title, subtitle = (textwrap.fill(text, int(PANEL * per_inch)) for text, per_inch in ((panel.title, 10), (panel.subtitle, CHARACTERS)))
+    axes.set_title(title, fontsize=12.5, loc="left", pad=8 + 12 * (subtitle.count("\n") + 1))
+    axes.text(0, 1.025, subtitle, transform=axes.transAxes, fontsize=9, color=GREY, va="bottom")
     axes.set(xticks=[], yticks=[])
     axes.margins(0.06)
     axes.spines[:].set_color("#d0d0d0")

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import IO
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from sere_registry.errors import Place, error
 from sere_registry.files import atomic_path
@@ -25,6 +27,16 @@ def picture_path(text: str) -> Path:
     if path.suffix.lower() not in FORMATS:
         raise error("C302", f"'{text}' is no picture", f"end it in {', '.join(FORMATS)}", Place(path="-o"))
     return path
+
+
+def shrink(text: Text, room: float) -> Text:
+    """A text of a figure in a size in which it is no wider than `room`, a share of the figure; never below 5 points."""
+    figure = text.get_figure(root=True)
+    assert figure is not None
+    wide = text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width / figure.bbox.width
+    if wide > room:
+        text.set_fontsize(max(5.0, text.get_fontsize() * room / wide))
+    return text
 
 
 def save(figure: Figure, path: Path, title: str = "", *, dpi: int = 160, **options: str | bool) -> None:

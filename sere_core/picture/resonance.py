@@ -15,6 +15,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from sere_core.picture.files import shrink
 from sere_core.picture.pair import Pair, Voice
 
 Floats = NDArray[np.floating]
@@ -173,16 +174,17 @@ def _heat(figure: Figure, cell: SubplotSpec, pair: Pair, matches: NDArray[np.int
     bar.outline.set_visible(False)  # type: ignore[operator]
     text = "resonance R;  dots: what the highlight frames of a are aligned with most, coloured where a line is drawn"
     bar.set_label(text, fontsize=8, color=GREY)
+    shrink(bar.ax.xaxis.label, 0.4)
 
 
 def _titles(figure: Figure, pair: Pair) -> None:
-    names = {"labelled": "labelled source", "source": "unlabelled source", "target": "unlabelled target", "test": "scored target"}
+    names = {"labelled": "labelled source", "source": "unlabelled source", "target": "unlabelled target", "test": "test target"}
     for side, (letter, voice) in enumerate((("a", pair.a), ("b", pair.b))):
         about = f"{voice.recording.language}, {names[voice.stream]}"
         y = 0.965 - 0.03 * side
         figure.text(0.012, y, letter, fontsize=13, fontweight="bold", color=COLOURS[side], va="center")
-        figure.text(0.028, y, voice.recording.key, fontsize=12, color=COLOURS[side], va="center")
-        figure.text(0.415, y, about, fontsize=10, color=GREY, va="center", ha="right")
+        shrink(figure.text(0.028, y, voice.recording.key, fontsize=12, color=COLOURS[side], va="center"), 0.42)
+        shrink(figure.text(0.62, y, about, fontsize=10, color=GREY, va="center", ha="right"), 0.16)
     similarity = f"S(a, b) = {pair.similarity:.3f}    S(b, a) = {pair.back:.3f}"
     figure.text(0.955, 0.965, similarity, fontsize=13, va="center", ha="right")
-    figure.text(0.955, 0.935, pair.title, fontsize=10, color=GREY, va="center", ha="right")
+    shrink(figure.text(0.955, 0.935, pair.title, fontsize=10, color=GREY, va="center", ha="right"), 0.32)

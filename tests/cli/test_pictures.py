@@ -59,7 +59,7 @@ def test_a_map_of_resonance(call: Call, trained: Path, tmp_path: Path, suffix: s
     assert data.startswith(b"\x89PNG" if suffix == ".png" else b"<?xml")
     if suffix == ".svg":
         text = data.decode()
-        for word in ("log f0", "energy", "spectral tilt", "centroid", "bursts e", "labelled source", "scored target", "fold 2, sere.irf"):
+        for word in ("log f0", "energy", "spectral tilt", "centroid", "bursts e", "labelled source", "test target", "fold 2, sere.irf"):
             assert word in text, word
         call("resonance", "tiny.yaml", *ids(trained), "-o", path)
         assert path.read_bytes() == data, "the same picture has the same bytes"

@@ -49,7 +49,7 @@ def test_a_graph_predicts_as_torch(home: Path, tmp_path: Path, use: str, params:
     if use in KINDS:
         params = f"model: '{KINDS[use](tmp_path / 'checkpoint')}', {params}"
     record = with_encoder(home, use, params, *sets)
-    assert main(["export", str(record.path), "--fold", "0", "--onnx", "-o", str(tmp_path / "model"), "--quiet"]) == 0
+    assert main(["export", str(record.path), "--fold", "1", "--onnx", "-o", str(tmp_path / "model"), "--quiet"]) == 0
     model = Model.load(tmp_path / "model", device="cpu")  # the graph is among the files that are checked
     session = onnxruntime.InferenceSession(str(tmp_path / "model" / "model.onnx"))
     told = session.get_modelmeta().custom_metadata_map
@@ -71,7 +71,7 @@ def test_what_cannot_be_in_a_graph_is_named(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sets: tuple[str, ...], part: str
 ) -> None:
     record = trained(home, f"refused-{len(sets)}", *sets)
-    assert main(["export", str(record.path), "--fold", "0", "--onnx", "-o", str(tmp_path / "model"), "--quiet"]) == 1
+    assert main(["export", str(record.path), "--fold", "1", "--onnx", "-o", str(tmp_path / "model"), "--quiet"]) == 1
     said = capsys.readouterr().err
     assert "T509" in said and part in said and "Traceback" not in said
     assert Model.load(tmp_path / "model") and not (tmp_path / "model" / "model.onnx").exists()
@@ -85,7 +85,7 @@ def test_a_graph_that_predicts_otherwise_is_taken_away(
     traced = LogMel.traced
     monkeypatch.setattr(LogMel, "traced", lambda self, samples: traced(self, samples).roll(1, dims=1))
     record = with_encoder(home, "logmel", "dim: 8")
-    assert main(["export", str(record.path), "--fold", "0", "--onnx", "-o", str(tmp_path / "model"), "--quiet"]) == 1
+    assert main(["export", str(record.path), "--fold", "1", "--onnx", "-o", str(tmp_path / "model"), "--quiet"]) == 1
     said = capsys.readouterr().err
     assert "T509" in said and "encoder 'e'" in said and not (tmp_path / "model" / "model.onnx").exists()
 

@@ -312,7 +312,7 @@ def component_table(record: Record) -> Table:
     for each in record.manifest["components"]:
         about = (
             each["name"],
-            f"{each['distribution']} {each['version']}",
+            f"{each['distribution']}\u00a0{each['version']}",
             each["evidence"],
             each["cite"] or "-",
             words.flat(each["params"]) or "-",
