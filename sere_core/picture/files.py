@@ -35,7 +35,7 @@ def shrink(text: Text, room: float) -> Text:
     assert figure is not None
     wide = text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width / figure.bbox.width
     if wide > room:
-        text.set_fontsize(max(5.0, text.get_fontsize() * room / wide))
+        text.set_fontsize(max(5.0, float(text.get_fontsize()) * room / wide))
     return text
 
 

@@ -183,7 +183,8 @@ def draw_scored(
             cloud(axes, labels, places[n:], s=46, edgecolors=RING, linewidth=1.3)
             if name == "map-truth":
                 wrong = (words != "") & (words != predicted)
-                axes.scatter(*tests[wrong].T, 46, facecolors="none", edgecolors=INK, linewidth=0.7)
+                x, y = tests[wrong].T
+                axes.scatter(x, y, 46, facecolors="none", edgecolors=INK, linewidth=0.7)
             for each, (colour, marker) in signs.items():
                 axes.plot([], [], linestyle="", marker=marker, color=colour, label=short(each, 12))
             axes.set(xticks=[], yticks=[])

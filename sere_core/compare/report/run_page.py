@@ -16,7 +16,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from sere_core.compare.report import words
-from sere_core.compare.report.figures import agreements, draw_diagnostics, draw_maps, draw_matrix, history, sample
+from sere_core.compare.report.figures import History, Sample, agreements, draw_diagnostics, draw_maps, draw_matrix, history, sample
 from sere_core.compare.report.glossary import Glossary
 from sere_core.compare.report.html import render
 from sere_core.compare.report.run_figures import (
@@ -109,6 +109,10 @@ class Source:
         """The predictions whose truth is known."""
         return [each for each in self.record.predictions if each.truth]
 
+    @cached_property
+    def history(self) -> History:
+        return history([self.record.path])
+
     def posteriors(self) -> tuple[NDArray[np.float64], list[int]]:
         """`[N, C]` and labels `[N]`, of what was scored."""
         return np.array([each.posteriors for each in self.labelled]), [self.classes.index(each.truth) for each in self.labelled]
@@ -178,6 +182,7 @@ def write_run_report(
         folds=fold_table(source),
         components=component_table(record),
         stages=_stages(record),
+        steps=step_table(source),
         tables=_score_tables(source),
         classes=class_table(source) if source.scored else None,
         speakers=speaker_table(source) if source.scored else None,
@@ -372,6 +377,19 @@ def speaker_table(source: Source) -> Table | None:
     return Table("speakers", caption, columns, (tuple(lines),)) if lines else None
 
 
+def step_table(source: Source) -> Table | None:
+    """What a method reports that has no epochs; None of one that has a curve to show, or reports nothing."""
+    curves = source.history["losses"] | source.history["diagnostics"]
+    if len(_stages(source.record)) > 1 or not curves:
+        return None
+    lines = [
+        words.line(name, *(f"{value:.4g}" for value in (np.nanmean(curve), np.nanmin(curve), np.nanmax(curve))))
+        for name, curve in curves.items()
+    ]
+    columns = (Column("number"), Column("mean"), Column("least"), Column("most"))
+    return Table("steps", "What the method reports of its only step, over the folds.", columns, (tuple(lines),))
+
+
 def evidence(record: Record) -> dict[str, str]:
     """What the posteriors of an unlabelled target say of themselves."""
     found = record.scores.get("evidence")
@@ -381,14 +399,15 @@ def evidence(record: Record) -> dict[str, str]:
 def draw_album(studio: Studio, source: Source) -> Album:
     """All that needs the record alone."""
     record, album = source.record, Album()
-    whole, stages = history([record.path]), _stages(record)
-    for name, curve in whole["losses"].items():
+    whole, stages = source.history, _stages(record)
+    for name, curve in whole["losses"].items() if len(stages) > 1 else ():
         album.losses.append(draw_by_fold(studio, f"loss-{name}", curve, stages, name.replace("_", " ")))
-    for curve in whole["selection"].values():
+    for curve in whole["selection"].values() if len(stages) > 1 else ():
         note = f"Of {record.manifest['selection']}, by the target's posteriors alone; the epoch with the highest is kept."
         album.selection.append(draw_by_fold(studio, "selection", curve, stages, "selector score", note))
     glossary = Glossary.of_components(record.manifest["components"])
-    album.diagnostics = draw_diagnostics(studio, record.manifest["name"], whole, {"": whole}, glossary.sentence, None)
+    if len(stages) > 1:
+        album.diagnostics = draw_diagnostics(studio, record.manifest["name"], whole, {"": whole}, glossary.sentence, None)
     if source.scored:
         pooled = record.scores["pooled"]
         counts = np.array(pooled["confusion"])
@@ -406,7 +425,7 @@ def draw_album(studio: Studio, source: Source) -> Album:
         album.shares = draw_shares(studio, record.scores["evidence"]["shares"], len(rows))
         album.confidence = [draw_confidences(studio, rows.max(axis=1), 1 / len(source.classes))]
     album.scored = _scored_map(studio, source)
-    if (taken := sample(record.path)) is not None:
+    if (taken := _moved(source)) is not None:
         album.maps = draw_maps(studio, record.manifest["name"], taken, source.classes)
     return album
 
@@ -438,10 +457,14 @@ def _scored_map(studio: Studio, source: Source) -> list[Picture]:
 
 def neighbours(source: Source) -> Table | None:
     """How neighbours agree, in the sample from before and after training."""
+    taken = _moved(source)
+    return None if taken is None else words.neighbours(agreements(taken, source.classes))
+
+
+def _moved(source: Source) -> Sample | None:
+    """The sample from before and after training; None where training changed nothing, as in a closed form on fixed vectors."""
     taken = sample(source.record.path)
-    if taken is None:
-        return None
-    return words.neighbours(agreements(taken, source.classes))
+    return None if taken is None or np.array_equal(taken.initial, taken.trained) else taken
 
 
 def remarks(record: Record) -> list[str]:

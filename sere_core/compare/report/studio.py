@@ -109,6 +109,7 @@ def inline(svg: str, name: str, alt: str) -> str:
     svg = re.sub(r"<title>.*?</title>", "", svg, count=1, flags=re.DOTALL)  # it would pop up as a tooltip
     head = f'<svg role="img" aria-label="{escape(alt)}" '
     svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', lambda found: f"{head}{found[1]}>", svg, count=1)
+    svg = re.sub(r'(<image [^>]*?)\bid="[^"]*" ?', r"\1", svg)  # alike for alike images, and nothing leads to them
     svg = re.sub(r'\b(id="|xlink:href="#|href="#|url\(#)(?!data:)', lambda found: f"{found[1]}{name}.", svg)
     svg = svg.replace("xlink:href=", "href=")
     for drawn, taken in ((INK, "currentColor"), (LINE, "var(--line)"), (PAPER, "var(--paper)")):
