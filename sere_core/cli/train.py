@@ -71,13 +71,14 @@ def export(arguments: Namespace) -> int:
     record = Record.read(Path(arguments.record))
     _made(arguments, record, arguments.fold)
     if arguments.onnx:
+        from sere_core.console import Speaker
         from sere_core.model import onnx
         from sere_core.model.export import some_of_target
 
-        found = onnx.add(Path(arguments.output), some_of_target(record, onnx.CHECKED))
-        if not arguments.quiet:
-            near = f"posteriors differ from torch's by at most {found.difference:.1e} on {found.utterances} utterances"
-            print(f"graph: {Path(arguments.output) / onnx.NAME}; {near}")
+        out, speaker = Path(arguments.output).expanduser(), Speaker(arguments.quiet)
+        found = onnx.add(out, some_of_target(record, onnx.CHECKED), speaker)
+        near = f"posteriors differ from torch's by at most {found.difference:.1e} on {found.utterances} utterances"
+        speaker.say(f"graph: {out / onnx.NAME}; {near}")
     return 0
 
 

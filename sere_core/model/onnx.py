@@ -13,15 +13,17 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sere_core.console import Speaker
 from sere_core.features import audio
 from sere_core.model import folder
 from sere_core.model.model import Model
@@ -29,6 +31,8 @@ from sere_core.train.network import predicting
 from sere_core.train.streams import Raw
 from sere_core.train.whole import encode_support
 from sere_registry import Frames, Inputs, Recording, error
+
+Samples = NDArray[np.float32]
 
 #: the graph, in the model's folder
 NAME = "model.onnx"
@@ -99,12 +103,13 @@ class Graph(nn.Module):
         return posteriors[0].float()
 
 
-def add(path: Path, recordings: Sequence[Recording]) -> Parity:
+def add(path: Path, recordings: Sequence[Recording], speaker: Speaker) -> Parity:
     """Put the graph of a model into its folder.
 
     Args:
         path: the model's folder.
-        recordings: which it is held against torch on; the first `CHECKED` of them that can be read.
+        recordings: which it is held against torch on.
+        speaker: shows how far that is.
 
     Raises:
         SereError: P108 (onnx or onnxruntime is not installed), T509 (a part cannot be exported, or predicts otherwise in the graph).
@@ -114,9 +119,10 @@ def add(path: Path, recordings: Sequence[Recording]) -> Parity:
             raise error("P108", f"--onnx needs the distribution '{name}'", 'pip install "sere[onnx]"')
     model = Model.load(path, device="cpu")
     graph, file = Graph(model).eval(), path / NAME
-    waveforms = [audio.read(each, model.resolved.config.features).samples for each in recordings[:CHECKED]]
+    waveforms = [audio.read(each, model.resolved.config.features).samples for each in recordings]
     _write(graph, model, file, waveforms[0])
-    parity = compare(model, file, waveforms)
+    with speaker.bar("graph against torch") as tell:
+        parity = compare(model, file, waveforms, tell)
     if not parity.difference <= LARGEST:
         file.unlink()
         what = f"on {parity.utterances} utterances a posterior of the graph differs from torch's by {parity.difference:.2g}"
@@ -125,7 +131,7 @@ def add(path: Path, recordings: Sequence[Recording]) -> Parity:
     return parity
 
 
-def _write(graph: Graph, model: Model, file: Path, example: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
+def _write(graph: Graph, model: Model, file: Path, example: Samples) -> None:
     import onnx
 
     samples = torch.from_numpy(example)
@@ -154,20 +160,21 @@ def _write(graph: Graph, model: Model, file: Path, example: np.ndarray[tuple[int
     onnx.save(made, file)
 
 
-def compare(model: Model, file: Path, waveforms: Sequence[np.ndarray[tuple[int], np.dtype[np.float32]]]) -> Parity:
+def compare(model: Model, file: Path, waveforms: Sequence[Samples], tell: Callable[[int, int], object]) -> Parity:
     """The graph against the model, which extracts its features as ever."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     largest = 0.0
-    for waveform in waveforms:
+    for done, waveform in enumerate(waveforms, start=1):
         wanted = model.posteriors([model.extract(waveform, model.rate)])[0]
         (found,) = session.run(None, {"waveform": waveform})
         largest = max(largest, float(np.abs(found - wanted).max())) if np.isfinite(found).all() else np.inf
+        tell(done, len(waveforms))
     return Parity(largest, len(waveforms))
 
 
-def _blame(graph: Graph, waveforms: Sequence[np.ndarray[tuple[int], np.dtype[np.float32]]]) -> str:
+def _blame(graph: Graph, waveforms: Sequence[Samples]) -> str:
     """Which part it is: the encoder's traced features, or what follows."""
     encoder = graph.encoder
     differences = []

@@ -18,6 +18,7 @@ from sere_core.model import temperature as temperatures
 from sere_core.plan import list_corpus
 from sere_core.score.records import Record
 from sere_registry.errors import SereError
+from tests.encoders.checkpoints import tiny_whisper
 
 SMALL = ["corpora.xa.params.speakers=4", "corpora.xb.params.speakers=4", "corpora.xa.params.per_class=3", "corpora.xb.params.per_class=2"]
 SMALL += ["task.folds=2", "task.shots=2", "train.epochs=1", "hooks=null", "resonance=null", "losses.adapt=null"]
@@ -121,6 +122,16 @@ def test_a_model_knows_no_place_of_its_machine(record: Record, home: Path, tmp_p
     assert len(texts) == 3 and not any(str(home) in text or str(tmp_path) in text for text in texts)
     model = Model.load(shutil.copytree(tmp_path / "model", tmp_path / "else where: #1"))
     assert list(model.classes) == record.scores["classes"]
+
+
+def test_a_model_brings_its_encoders_checkpoint(home: Path, tmp_path: Path) -> None:
+    checkpoint = tiny_whisper(tmp_path / "checkpoint")
+    encoder = f"encoders={{w: {{use: whisper, params: {{model: '{checkpoint}', train: top, top_layers: 1}}}}}}"
+    record = trained(home, "whisper", encoder, "paths={labelled: w, unlabelled: w}", "dynamics={use: none}")
+    exported(record, tmp_path / "model", "--fold", "1")
+    shutil.rmtree(checkpoint)
+    (tmp_path / "model").rename(tmp_path / "moved")
+    assert predicted(Model.load(tmp_path / "moved"), record, 0) < 1e-6
 
 
 def failed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
