@@ -28,7 +28,7 @@ class Predictions(tuple[Prediction, ...]):
 
     def table(self, most: int = 50) -> Table:
         """The first rows."""
-        shown = [(each.id, str(each.fold), each.truth, each.prediction, f"{each.confidence:.2f}") for each in self[:most]]
+        shown = [(each.id, str(each.fold + 1), each.truth, each.prediction, f"{each.confidence:.2f}") for each in self[:most]]
         more = (f"{len(self) - most} more are not shown",) if len(self) > most else ()
         columns = (Column("utterance", text=True), Column("fold"), Column("truth", text=True), Column("prediction", text=True))
         lines = tuple(Line(tuple(map(Cell, words))) for words in shown)

@@ -27,16 +27,38 @@ DEFAULT = "default"
 _ABSENT = object()
 _COLUMN = 56  # where origins begin, if lines are not longer
 
+_SHOW = """\
+examples:
+  sere config show sere_default
+  sere config show my.yaml --origins --set train.epochs=5"""
+_FILL = """\
+examples:
+  sere config fill my.yaml -o whole.yaml"""
+_EXPLAIN = """\
+examples:
+  sere config explain my.yaml losses.adapt.weight
+  sere config explain sere_default task"""
+_CHECK = """\
+examples:
+  sere config check my.yaml
+  sere config check my.yaml --set losses.adapt.use=coral"""
+_DIFF = """\
+examples:
+  sere config diff sere_default my.yaml"""
+_SCHEMA = """\
+examples:
+  sere config schema -o sere.schema.json"""
+
 
 def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("config", help="show, check, explain and compare configs", allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    show_ = add_command(verbs, "show", "print the resolved config as YAML", show, json=True)
-    fill_ = add_command(verbs, "fill", "write a complete config from a partial one", fill, json=True)
-    explain_ = add_command(verbs, "explain", "what each key means, its value, and who set it", explain, json=True)
-    check_ = add_command(verbs, "check", "report every mistake, and run nothing", check, json=True)
-    diff_ = add_command(verbs, "diff", "the resolved values in which two configs differ", diff, json=True)
-    schema_ = add_command(verbs, "schema", "print the JSON Schema of configs, for editors", schema, json=True)
+    show_ = add_command(verbs, "show", "print the resolved config as YAML", show, _SHOW, json=True)
+    fill_ = add_command(verbs, "fill", "write a complete config from a partial one", fill, _FILL, json=True)
+    explain_ = add_command(verbs, "explain", "what each key means, its value, and who set it", explain, _EXPLAIN, json=True)
+    check_ = add_command(verbs, "check", "report every mistake, and run nothing", check, _CHECK, json=True)
+    diff_ = add_command(verbs, "diff", "the resolved values in which two configs differ", diff, _DIFF, json=True)
+    schema_ = add_command(verbs, "schema", "print the JSON Schema of configs, for editors", schema, _SCHEMA, json=True)
     for verb in (show_, fill_, explain_, check_):
         add_config_arguments(verb)
     help = "beside each value the file:line:column or --set that set it"

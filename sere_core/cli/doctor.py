@@ -49,8 +49,14 @@ class Finding:
         return about | {name: getattr(self.problem, name) for name in told}
 
 
+_EXAMPLES = """\
+examples:
+  sere doctor
+  sere doctor --json"""
+
+
 def add_parser(subparsers: Subparsers) -> None:
-    add_command(subparsers, "doctor", "is this environment fit for a run?", run, json=True)
+    add_command(subparsers, "doctor", "is this environment fit for a run?", run, _EXAMPLES, json=True)
 
 
 def run(arguments: Namespace, catalog: Catalog | None = None) -> int:

@@ -30,8 +30,14 @@ def advice() -> dict[str, dict[str, str]]:
     return made
 
 
+_EXAMPLES = """\
+examples:
+  sere explain C302
+  sere explain                                  # all codes"""
+
+
 def add_parser(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "explain", "explain an error code", run, json=True)
+    parser = add_command(subparsers, "explain", "explain an error code", run, _EXAMPLES, json=True)
     parser.add_argument("code", metavar="CODE", nargs="?", help="e.g. C302; without it, all codes are listed")
 
 

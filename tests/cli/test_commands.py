@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
+from argparse import ArgumentParser, _SubParsersAction
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sere_core import __version__
-from sere_core.cli import main, run_main
+from sere_core.cli import main, parser, run_main
 from sere_registry import error
 from sere_registry.errors import CODES
 
@@ -156,3 +160,23 @@ def test_a_closed_pipe_is_no_mistake() -> None:
     text = process.stderr.read().decode()
     process.stderr.close()
     assert process.wait() == 0 and "Traceback" not in text
+
+
+def commands(made: ArgumentParser) -> Iterator[ArgumentParser]:
+    """Every command that does something, those below a group too."""
+    if "run" in made._defaults:
+        yield made
+    for action in made._actions:
+        if isinstance(action, _SubParsersAction):
+            for below in dict.fromkeys(action.choices.values()):
+                yield from commands(below)
+
+
+@pytest.mark.parametrize("command", list(commands(parser())), ids=lambda command: str(command.prog))
+def test_every_command_shows_examples_that_it_understands(command: ArgumentParser) -> None:
+    lines = re.findall(r"^  (?:.*\| )?(sere(?:-run)? .*)$", command.epilog or "", re.MULTILINE)
+    assert lines, f"{command.prog} shows no example"
+    for line in lines:
+        program, *words = shlex.split(line.partition(" | ")[0], comments=True)
+        found = parser().parse_args(["run", *words] if program == "sere-run" else words)
+        assert found.run == command.get_default("run"), line
