@@ -18,12 +18,13 @@ class Speaker:
         self.quiet = quiet
         file = sys.stderr if stderr else sys.stdout
         self.console = Console(file=file, soft_wrap=not file.isatty())
+        if self.console.is_jupyter and find_spec("ipywidgets") is None:  # rich can show no bar there: plain lines
+            self.console = Console(file=file, soft_wrap=True, force_jupyter=False, force_terminal=False)
 
     @property
     def interactive(self) -> bool:
         """Are bars shown: on a terminal, and in a notebook that has the widgets they need?"""
-        in_notebook = self.console.is_jupyter and find_spec("ipywidgets") is not None
-        return (self.console.is_terminal or in_notebook) and not self.quiet
+        return (self.console.is_terminal or self.console.is_jupyter) and not self.quiet
 
     def say(self, line: str, style: str = "") -> None:
         """A line, unless quiet."""

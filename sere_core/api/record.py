@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from sere_core.model import Model
+
 #: as in `sklearn.metrics.confusion_matrix`
 Normalize = Literal["true", "pred", "all"] | None
 
@@ -162,6 +164,33 @@ class Record(records.Record):
         self._need_labels()
         labels = [self.classes.index(label) for label in self.y_true]
         return draw_calibration(ax or _axes(), reliability(self.y_prob, labels, bins=10))
+
+    def report(self, output: str | Path | None = None) -> Path:
+        """Write the run's report, one page of HTML, into the record's folder or to `output`; returns where it is."""
+        from sere_core.compare.report.run_page import write_run_report
+
+        return write_run_report(self.path, None if output is None else Path(output))[0]
+
+    def export(self, path: str | Path, *, fold: int | None = None, quiet: bool = False) -> Model:
+        """Write the folder of a model, as `sere export` does, and load it.
+
+        Args:
+            path: the folder.
+            fold: the network of this fold, counted from 1; default: one that is trained on everything.
+            quiet: print nothing and show no progress.
+
+        Raises:
+            SereError: C311 for a record that was trained on target labels, T505 for a fold that is not there, X704.
+        """
+        from sere_core.console import Speaker
+        from sere_core.model import Model
+        from sere_core.model.export import of_fold, of_record
+
+        if fold is None:
+            of_record(self, Path(path), quiet=quiet)
+        else:
+            of_fold(self, fold - 1, Path(path), Speaker(quiet))
+        return Model.load(path)
 
     def _mean(self, name: str) -> float | None:
         return self.scores["mean"][name] if self.scored else None

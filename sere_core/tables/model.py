@@ -58,7 +58,7 @@ class Line:
     about: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Sections of lines between rules, with sentences for below; the first `stub` columns name the line, in each block."""
 
@@ -72,6 +72,9 @@ class Table:
     def __post_init__(self) -> None:
         object.__setattr__(self, "caption", plain(self.caption))  # both hold names
         object.__setattr__(self, "notes", tuple(map(plain, self.notes)))
+
+    def __repr__(self) -> str:
+        return f"<Table {self.name}: {self.caption}>"
 
     def __str__(self) -> str:
         from sere_core.tables.terminal import terminal

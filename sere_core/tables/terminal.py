@@ -39,7 +39,7 @@ def print_tables(console: Console, *tables: Table) -> None:
 def terminal(table: Table) -> str:
     """The table as a terminal without styles would have it, 160 columns wide."""
     text = io.StringIO()
-    Console(file=text, width=160, force_terminal=False).print(draw(table, 160, plain=True))
+    Console(file=text, width=160, force_terminal=False, force_jupyter=False).print(draw(table, 160, plain=True))
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 

@@ -84,7 +84,9 @@ def test_pictures_show_the_numbers(record: sere.Record) -> None:
     assert codes(caught) == ["C302"]
 
 
-def test_a_record_shows_itself(record: sere.Record) -> None:
+def test_a_record_shows_itself(record: sere.Record, home: Path) -> None:
+    written = record.report(home / "page.html")
+    assert written == home / "page.html" and record.manifest["job"] in written.read_text(encoding="utf-8")
     assert f"{100 * (record.uar or 0):.1f}" in repr(record)
     page = record._repr_html_()
     assert page.count("<table>") == page.count("</table>") == len(record.tables())
@@ -144,8 +146,11 @@ def test_a_wrong_corpus_is_a_coded_line(use: str, root: str | None, params: dict
 
 
 def test_a_model_predicts(record: sere.Record, home: Path) -> None:
-    assert main(["export", str(record.path), "--fold", "1", "-o", str(home / "model"), "--quiet"]) == 0
+    exported = record.export(home / "model", fold=1, quiet=True)
     model = sere.load_model(home / "model")
+    assert main(["export", str(record.path), "--fold", "1", "-o", str(home / "same"), "--quiet"]) == 0
+    assert (home / "model" / "weights.safetensors").read_bytes() == (home / "same" / "weights.safetensors").read_bytes()
+    assert exported.classes == model.classes
     assert isinstance(model, sere.Model) and model.classes == record.classes
     corpus = sere.load_corpus("synthetic", language="xb", speakers=3, per_class=2, emotions=["anger", "sadness"], seconds=0.4)
     found = model.predict(*soundfile.read(corpus[0].recording.path))

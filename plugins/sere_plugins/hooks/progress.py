@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -19,7 +20,8 @@ class ProgressHook:
     """
 
     def __init__(self, params: Params, context: BuildContext, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+        in_notebook = None if find_spec("ipywidgets") else False  # without them rich can show no bar in a notebook
+        self._console = console or Console(stderr=True, force_jupyter=in_notebook)
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._epochs: dict[str, int] = {}  # stage -> its epochs, in order: the same in every fold
