@@ -28,7 +28,8 @@ examples:
   sere init -o my.yaml                          # without folders: two made-up languages, to try things out
 
 A corpus is a folder in an official layout (EmoDB, EMOVO, RAVDESS, CASIA, eNTERFACE'05), a manifest (.csv, .tsv, .jsonl) or a
-folder that holds one, or any folder of audio.  Then: sere-run my.yaml --dry-run; sere train my.yaml -o model"""
+folder that holds one, an audformat database, a folder of Hugging Face datasets, or any folder of audio.
+Then: sere-run my.yaml --dry-run; sere train my.yaml -o model"""
 
 MANIFESTS = (".csv", ".tsv", ".jsonl")
 #: other names under which manifests have their columns
@@ -38,7 +39,9 @@ COLUMNS = {
     "speaker": ("speaker_id", "speakerid", "spk", "spk_id", "actor", "subject"),
     "language": ("lang", "locale"),
 }
-#: in what is not said, of ISO 639-3: undetermined
+#: what a folder of these formats holds
+MARKS = {"sere.audformat": ("db.yaml",), "sere.datasets": ("state.json", "dataset_dict.json", "**/*.parquet")}
+#: of ISO 639-3, where nothing says it
 NO_LANGUAGE = "und"
 #: the share of paths in which an emotion must be found
 MOST = 0.8
@@ -206,11 +209,15 @@ def look(path: Path, language: str, catalog: Catalog) -> Found:
     if path.expanduser().is_file():
         return _manifest(path, language, catalog)
     given = {"language": language} if language else {}
+    for use, marks in MARKS.items():
+        if any(next(path.expanduser().glob(mark), None) for mark in marks):
+            return Found(path, use, given, Corpus(use, open_corpus(catalog, use, str(path), given)))
     fitting = []
     for name in catalog.names("corpus") if path.expanduser().is_dir() else ():
         try:
             entry = catalog.find("corpus", name)
-            if {key for key, value in entry.spec.params.model_fields.items() if value.is_required()} == {"root"}:
+            fields = entry.spec.params.model_fields
+            if {key for key, value in fields.items() if value.is_required()} == {"root"} and "labels" not in fields:
                 fitting.append(Found(path, entry.full_name, given, Corpus(name, open_corpus(catalog, name, str(path), given))))
         except SereError:
             continue  # not of this layout, or a plugin that cannot be used
