@@ -110,6 +110,8 @@ def run(arguments: Namespace) -> int:
     speaker.say(f"{tally.rows} rows of {len(sources)} inputs: {shares or 'no predictions'}")
     if tally.abstained:
         speaker.say(f"{tally.abstained} rows below the confidence {arguments.abstain:g}")
+    if tally.cut:
+        speaker.say(f"{tally.cut} files are longer than the {model.max_seconds:g} s that the model takes: their end was not read")
     if tally.failed:
         speaker.say(f"{tally.failed} rows with an error: see the column `error`", style="yellow")
     speaker.say(f"predictions: {out}")

@@ -239,10 +239,9 @@ def _seconds(path: Path) -> float:
     from sere_core.features import audio
 
     try:
-        return float(soundfile.info(path).duration)
-    except soundfile.LibsndfileError:  # of a kind that is read whole
-        samples, rate = audio.decode(path.read_bytes(), path)
-        return len(samples) / rate
+        return float(soundfile.info(os.fsencode(path)).duration)
+    except soundfile.LibsndfileError:
+        return sum(len(block) / rate for block, rate in audio.pyav_blocks(str(path), path.suffix, str(path)))
 
 
 def _intervals(rows: list[Cells], end: float) -> Iterator[Interval]:

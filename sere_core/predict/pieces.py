@@ -32,6 +32,8 @@ Samples = NDArray[np.float32]
 _FRAME = 480
 #: speech that pauses for less than this many frames is one stretch; a stretch has at least so many
 _PAUSE, _LEAST = 10, 10
+#: seconds that a part must have
+_SHORTEST = 0.05
 #: seconds: a file or part up to this length is read at once, longer ones block by block
 _WHOLE = 60.0
 #: seconds of a block
@@ -111,7 +113,7 @@ def _cut(source: Source, cutting: Cutting, kind: str, problems: list[SereError])
         yield from _streamed(source, cutting, rate, _between(blocks, first, last), problems)
         return
     try:
-        file = soundfile.SoundFile(source.path)
+        file = soundfile.SoundFile(os.fsencode(source.path))
     except soundfile.LibsndfileError:
         yield Part(source, lambda: _whole(source, cutting.channel))  # which says what is wrong
         return
@@ -269,6 +271,8 @@ def hear(model: Model, part: Part, cutting: Cutting) -> tuple[Clip | SereError, 
     source = part.source
     try:
         samples, rate = part.read()
+        if len(samples) < _SHORTEST * rate:
+            raise error("D612", f"{len(samples)} samples at {rate} Hz are too short to be speech", place=str(source.path))
         clip = model.extract(samples, rate, language=source.language, place=str(source.path))
         return clip, len(samples) > cutting.longest * rate + 1
     except Exception as cause:  # whatever a file makes a decoder do
@@ -294,7 +298,7 @@ def _span(source: Source, channel: Channel) -> tuple[Samples, int]:
         SereError: D603 (truncated), D604 (no samples).
     """
     place = str(source.path)
-    with soundfile.SoundFile(source.path) as file:
+    with soundfile.SoundFile(os.fsencode(source.path)) as file:
         first, last = audio.span(source.start, source.end, len(file), file.samplerate, place)
         blocks = list(_blocks(file, place, first, last))
         if not blocks:
