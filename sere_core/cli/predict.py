@@ -71,6 +71,8 @@ def run(arguments: Namespace) -> int:
     Raises:
         SereError: what is wrong with the model, the arguments or the output; never what is wrong with a file.
     """
+    import warnings
+
     from sere_core.predict.inputs import read_inputs
     from sere_core.predict.outputs import Writer, format_of
     from sere_registry.errors import Place, error
@@ -100,18 +102,17 @@ def run(arguments: Namespace) -> int:
 
         return listen(model, cutting.window, arguments.abstain)
     needs(cutting)
+    warnings.filterwarnings("ignore", category=RuntimeWarning)  # numpy's, of samples that end as a row with an error
     speaker = Speaker(arguments.quiet or arguments.output == "-", stderr=arguments.output == "-")
     with speaker.bar("predicting") as progress:
         job = Job(model, identity(folder), sources, Options(cutting, arguments.speakers, arguments.abstain), progress)
         tally = predict_files(job, out, Writer(form, model.classes), fresh=arguments.fresh)
-    for note in () if arguments.quiet else job.notes:
+    for note in () if arguments.quiet else job.notes(tally):
         print(f"note: {note}", file=sys.stderr)
     shares = ", ".join(f"{name} {100 * count / tally.rows:.0f} %" for name, count in sorted(tally.predicted.items()))
     speaker.say(f"{tally.rows} rows of {len(sources)} inputs: {shares or 'no predictions'}")
     if tally.abstained:
         speaker.say(f"{tally.abstained} rows below the confidence {arguments.abstain:g}")
-    if tally.cut:
-        speaker.say(f"{tally.cut} files are longer than the {model.max_seconds:g} s that the model takes: their end was not read")
     if tally.failed:
         speaker.say(f"{tally.failed} rows with an error: see the column `error`", style="yellow")
     speaker.say(f"predictions: {out}")

@@ -125,9 +125,6 @@ class Job:
         sources: what is predicted.
         options: of the rows.
         progress: called with the steps done and the steps in all.
-
-    Attributes:
-        notes: what the user should know.
     """
 
     def __init__(
@@ -145,12 +142,13 @@ class Job:
         self._windowed: set[int] = set()
         self._threads = os.cpu_count() or 1
 
-    @property
-    def notes(self) -> list[str]:
-        """What the user should know."""
-        long, cutting = len(self._windowed), self._options.cutting
-        told = f"{long} files are longer than the {cutting.longest:g} s that the model takes: they were cut into windows"
-        return self._standardiser.notes + ([told] if long else [])
+    def notes(self, tally: Tally) -> list[str]:
+        """What the user should know of what was written."""
+        longer = f"of {len(self._sources)} files are longer than the {self._options.cutting.longest:g} s that the model takes"
+        windowed, cut = len(self._windowed), tally.cut
+        told = [f"{windowed} {longer}: they were cut into windows"] if windowed else []
+        told += [f"{cut} {longer}: their ends were not heard"] if cut else []
+        return self._standardiser.notes + told
 
     def pieces(self) -> Iterator[Piece]:
         """What becomes rows."""
