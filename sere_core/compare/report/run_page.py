@@ -379,7 +379,7 @@ def speaker_table(source: Source) -> Table | None:
 
 def step_table(source: Source) -> Table | None:
     """What a method reports that has no epochs; None of one that has a curve to show, or reports nothing."""
-    curves = source.history["losses"] | source.history["diagnostics"]
+    curves = {**source.history["losses"], **source.history["diagnostics"]}
     if len(_stages(source.record)) > 1 or not curves:
         return None
     lines = [
