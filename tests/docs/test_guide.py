@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import shlex
 import sys
 import tomllib
@@ -22,7 +23,7 @@ from tests.docs.pages import Block, blocks, fences
 
 #: commands that a guide may show and that are not run here: they install, or test a package of the reader's
 SHOWN_ONLY = ("pip install ", "cd ", "pytest", "sere plugins check", "python -m build")
-PAGES = ("confidence.md", "config.md", "plugins.md", "sweeps.md")
+PAGES = ("confidence.md", "config.md", "plugins.md", "predict.md", "sweeps.md")
 
 
 @pytest.fixture(autouse=True)
@@ -69,10 +70,22 @@ def test_a_guide_does_what_it_says(page: str, home: Path, monkeypatch: pytest.Mo
             said = "".join(shell(line, where, capsys) for line in block.text.splitlines())
         else:
             assert block.language == "text", f"{where}: a block of {block.language or 'nothing'} that no test looks at"
+    if page == "predict.md":
+        check_predictions(home)
     if page == "sweeps.md":
         left = {path.name for path in (home / "runs" / "small-tuned").iterdir()}
         assert left >= {"trials.json", "chosen.json", "plan.json", "jobs", "records"}
         assert "tuning random search, 2 trials, sere.information_max, 2 repeats" in " ".join(said.split())
+
+
+def check_predictions(home: Path) -> None:
+    """What the page says of its outputs."""
+    rows, sure, table = (list(csv.DictReader((home / name).open())) for name in ("predictions.csv", "sure.csv", "table.csv"))
+    assert len(rows) == 11 + 14 + 1 and [row["path"] for row in rows if row["error"]] == ["calls/broken.wav"]
+    assert len((home / "long.jsonl").read_text().splitlines()) == 6
+    assert all(bool(row["prediction"]) == (not row["error"] and float(row["confidence"]) >= 0.6) for row in sure)
+    stored, new = "speaker anna (stored)", "speaker somebody new"
+    assert [row["statistics"] for row in table] == [stored, stored, stored, new, new]
 
 
 def shell(line: str, where: str, capsys: pytest.CaptureFixture[str]) -> str:
