@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from sere_core.cli import main, run_main
 from sere_core.picture.embeddings import draw, flat, read_panel
+from sere_core.picture.pair import Pair, Voice
+from sere_core.picture.resonance import draw as draw_map
+from sere_registry import Recording
 from tests.end_to_end.conftest import TINY
 
 Call = Callable[..., tuple[int, str, str]]
@@ -115,8 +123,42 @@ def test_panels_side_by_side(call: Call, trained: Path, tmp_path: Path) -> None:
     code, out, err = call("embeddings", job(trained), f"the same again={job(trained)}", "-o", path)
     assert (code, err) == (0, "") and out.startswith("2 panels")
     text = path.read_text()
-    for word in ("tiny", "the same again", "UAR", "anger", "sadness", "true emotions are sealed", "labelled utterances (xa)"):
+    for word in ("tiny", "the same again", "UAR", "anger", "sadness", "true emotions are sealed", "utterances (xa)"):
         assert word in text, word
+
+
+@pytest.mark.parametrize("panels", [1, 2, 5])
+def test_no_caption_is_cut(trained: Path, panels: int) -> None:
+    """With many classes of long names, and a title that somebody took time for."""
+    panel = read_panel(job(trained), 0)
+    classes = [*panel.classes, *(f"a rather mixed feeling {number}" for number in range(9))]
+    title = "a run of which its owner had much to say, and said it"
+    figure = draw([replace(panel, classes=classes, title=title, subtitle=2 * f"{panel.subtitle}, ")] * panels)
+    assert cut(figure) == []
+
+
+def test_no_caption_of_a_map_is_cut() -> None:
+    recording = Recording("a/folder/" + 9 * "very-long-", Path("x.wav"), "corpus", "xa", "")
+    contours = {name: np.ones(40, np.float32) for name in ("f0", "periodicity", "rms", "mfcc2", "centroid")}
+    times = np.arange(20, dtype=np.float32) / 25
+    samples = np.sin(np.arange(12_800, dtype=np.float32))
+    voice = Voice(recording, "test", samples, contours, 0.02, times, np.ones(20, np.float32))
+    field = np.random.default_rng(0).random((20, 20)).astype(np.float32)
+    pair = Pair(voice, voice, field, field, np.full(20, 0.05, np.float32), 0.5, 0.25, True, 9 * "a long name ")
+    figure = draw_map(pair)
+    assert cut(figure) == []
+    heads = [text.get_window_extent() for text in figure.texts]
+    assert len(heads) == 8 and not [1 for one, other in combinations(heads, 2) if one.overlaps(other)]
+
+
+def cut(figure: Figure) -> list[str]:
+    """The texts that reach out of a figure."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    boxes = {text.get_text(): text.get_window_extent(renderer) for text in texts}
+    width, height = figure.bbox.size
+    return [text for text, box in boxes.items() if box.x0 < -1 or box.y0 < -1 or box.x1 > width + 1 or box.y1 > height + 1]
 
 
 def test_a_panel_holds_predictions_and_the_labels_of_the_source(trained: Path) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
-
-from markupsafe import Markup
 
 from sere_core.compare.label_free import by_scored
 from sere_core.compare.reading import Results, read_results
@@ -26,7 +23,7 @@ from sere_core.compare.report.figures import (
 )
 from sere_core.compare.report.glossary import Glossary
 from sere_core.compare.report.html import render
-from sere_core.compare.report.studio import Picture, Studio
+from sere_core.compare.report.studio import Picture, Studio, wide_image
 from sere_core.compare.stats.summary import Summary
 from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, measures, percent, write_tables
 from sere_core.score.interval import ALPHA
@@ -195,7 +192,5 @@ def given(folder: Path) -> list[Picture]:
         caption = text.read_text(encoding="utf-8").strip()
         forms = [path for path in (text.with_suffix(suffix) for suffix in KINDS) if path.exists()]
         path = min(forms, key=lambda each: each.stat().st_size)
-        url = f"data:image/{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
-        image = Markup('<img src="{}" alt="Resonance map: {}">').format(url, caption)
-        found.append(Picture(text.stem, image, caption))
+        found.append(wide_image(text.stem, path.read_bytes(), KINDS[path.suffix], caption))
     return found

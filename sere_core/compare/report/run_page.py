@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import shlex
 from collections import Counter
@@ -12,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from sere_core.compare.report import words
@@ -28,7 +26,7 @@ from sere_core.compare.report.run_figures import (
     draw_shares,
     draw_speakers,
 )
-from sere_core.compare.report.studio import Picture, Studio
+from sere_core.compare.report.studio import Picture, Studio, wide_image
 from sere_core.compare.report.utterances import Player, listed
 from sere_core.config import Resolved, load
 from sere_core.data.plan import Fold
@@ -46,6 +44,8 @@ from sere_registry.utterances import Recording
 
 #: utterances with a player, and further ones that are only named
 PLAYED, NAMED = 20, 200
+#: speakers in a figure; where there are more, the table has to do
+DRAWN = 40
 #: dots per inch of a resonance map
 DPI = 110
 #: what a stream is called
@@ -412,7 +412,7 @@ def draw_album(studio: Studio, source: Source) -> Album:
         pooled = record.scores["pooled"]
         counts = np.array(pooled["confusion"])
         album.confusion = draw_matrix(studio, "confusion", record.manifest["name"], source.classes, counts, "", counted=True)
-        if speakers := _speakers(source):
+        if 0 < len(speakers := _speakers(source)) <= DRAWN:
             names, uars = [each[0] for each in speakers], [each[3]["uar"] for each in speakers]
             album.speakers = draw_speakers(studio, names, uars, pooled["chance"], record.scores["mean"]["uar"])
         rows, labels = source.posteriors()
@@ -488,9 +488,7 @@ def _resonance(source: Source, most: int) -> Iterator[Picture]:
     for place, ((_, _, said), pair) in enumerate(zip(chosen, looked, strict=True)):
         held = io.BytesIO()
         write(draw(pair), held, ".png", dpi=DPI)
-        url = f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
-        image = Markup('<div class="scroll map" tabindex="0" role="region" aria-label="{}"><img src="{}" alt="Resonance map: {}"></div>')
-        yield Picture(f"resonance-{place}", image.format(said, url, said), said)
+        yield wide_image(f"resonance-{place}", held.getvalue(), "png", said)
 
 
 def _pairs(source: Source, fold: Fold) -> Iterator[tuple[Recording, Recording, str]]:

@@ -5,6 +5,7 @@ Ink, lines and paper have three colours that nothing else uses: files keep them,
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import warnings
@@ -86,6 +87,13 @@ class Studio:
         if self.folder is not None:
             write_atomically(self.folder / f"{name}.svg", drawn.getvalue())
         return Picture(name, Markup(inline(drawn.getvalue().decode(), name, alt)), caption, note)
+
+
+def wide_image(name: str, content: bytes, kind: str, caption: str) -> Picture:
+    """A picture as wide as the page, in its own frame, which a small screen moves through; `kind` as in image/png."""
+    url = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    markup = '<div class="scroll map" tabindex="0" role="region" aria-label="{0}"><img src="{1}" alt="Resonance map: {0}"></div>'
+    return Picture(name, Markup(markup).format(caption, url), caption)
 
 
 def slug(name: str) -> str:
