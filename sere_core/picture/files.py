@@ -33,9 +33,9 @@ def shrink(text: Text, room: float) -> Text:
     """A text of a figure in a size in which it is no wider than `room`, a share of the figure; never below 5 points."""
     figure = text.get_figure(root=True)
     assert figure is not None
-    wide = text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width / figure.bbox.width
-    if wide > room:
-        text.set_fontsize(max(5.0, float(text.get_fontsize()) * room / wide))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    while (size := float(text.get_fontsize())) > 5 and text.get_window_extent(renderer).width > room * figure.bbox.width:
+        text.set_fontsize(max(5.0, 0.95 * size))
     return text
 
 

@@ -147,8 +147,8 @@ def test_no_caption_of_a_map_is_cut() -> None:
     pair = Pair(voice, voice, field, field, np.full(20, 0.05, np.float32), 0.5, 0.25, True, 9 * "a long name ")
     figure = draw_map(pair)
     assert cut(figure) == []
-    heads = [text.get_window_extent() for text in figure.texts]
-    assert len(heads) == 8 and not [1 for one, other in combinations(heads, 2) if one.overlaps(other)]
+    heads = [(text.get_text(), text.get_window_extent()) for text in figure.texts]
+    assert len(heads) == 8 and [(one[0], other[0]) for one, other in combinations(heads, 2) if one[1].overlaps(other[1])] == []
 
 
 def cut(figure: Figure) -> list[str]:
