@@ -25,7 +25,7 @@ class Glossary:
 
     @classmethod
     def of(cls, record: Path | None) -> Glossary:
-        """Of the components of a record; those that are not installed here have no sentences.  Nothing of theirs is imported."""
+        """Of the components of a record; those that are not installed here have no sentences."""
         try:
             components = json.loads((record / "manifest.json").read_bytes())["components"] if record else []
         except (OSError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""Figures of one run: learning curves by fold, speakers, confidence, and where the network puts what it scored."""
+"""Figures of one run: learning curves by fold, speakers, confidence, and maps of the test utterances."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BINS = 20
 
 
 def draw_by_fold(studio: Studio, name: str, curve: Curve, stages: Sequence[str], words: str, note: str = "") -> Picture:
-    """A quantity over the epochs, `[folds, epochs]`: a thin line for each fold and their mean; `stages` names each epoch's stage."""
+    """A quantity over the epochs, `[folds, epochs]`: each fold and their mean; `stages` has each epoch's."""
     mean, _, _ = over_runs(curve)
     epochs = np.arange(1, curve.shape[1] + 1)
     mark = "o" if len(epochs) == 1 else None
@@ -95,7 +95,7 @@ def draw_reliability(studio: Studio, found: Reliability) -> Picture:
     bins = zip(found.edges[:-1][held], found.accuracy[held], found.count[held], strict=True)
     listed = ", ".join(f"from {100 * edge:.0f} %: {100 * right:.0f} % of {count} right" for edge, right, count in bins)
     alt = f"Reliability diagram by confidence: {listed}."
-    note = "Bars on the dotted line would be perfectly calibrated; hatched is what confidence promises too much or too little."
+    note = "Bars that end on the dotted line are calibrated; hatched is the gap to it."
     return studio.draw("reliability", (3.9, 3.6), paint, alt, "Reliability", note)
 
 
@@ -113,7 +113,7 @@ def draw_risk_coverage(studio: Studio, found: RiskCoverage) -> Picture:
 
     half = float(np.interp(0.5, found.coverage, found.risk))
     alt = f"Risk-coverage curve: {100 * half:.0f} % of the more confident half are wrong, {100 * found.risk[-1]:.0f} % of all."
-    note = f"Area under the curve {found.aurc:.3f}; the further below the dotted line, the more confidence tells right from wrong."
+    note = f"Area under the curve {found.aurc:.3f}; the further below the dotted line, the better."
     return studio.draw("risk-coverage", (3.9, 3.6), paint, alt, "Risk and coverage", note)
 
 
@@ -158,7 +158,7 @@ def draw_shares(studio: Studio, shares: Mapping[str, float], n: int) -> Picture:
 def draw_scored(
     studio: Studio, places: Floats, predicted: NDArray[np.str_], truth: NDArray[np.str_], labels: NDArray[np.str_], classes: Sequence[str]
 ) -> list[Picture]:
-    """A t-SNE map `[N, 2]` of a fold's test utterances, then S_l: coloured by prediction, and by truth where it is known.
+    """A t-SNE map `[N, 2]` of a fold's test utterances, then S_l: by prediction, and by truth if known.
 
     Args:
         places: those of the test utterances and of S_l.

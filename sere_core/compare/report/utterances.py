@@ -1,4 +1,4 @@
-"""Utterances of a report: what was predicted, what was true, and a clip to listen to where the audio is on this machine."""
+"""Utterances of a report: what was predicted, what was true, and a clip where the audio is here."""
 
 from __future__ import annotations
 
