@@ -1,10 +1,9 @@
-"""A model that was trained in a moment, and files of every odd kind."""
+"""A model that was trained in a moment, and what calls it."""
 
 from __future__ import annotations
 
 import csv
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,50 +102,3 @@ def write(path: Path, seconds: float = 0.6, rate: int = 16_000, channels: int = 
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, tone(seconds, rate, channels, seed), rate, **more)
     return path
-
-
-def odd_files(folder: Path, count: int, seed: int = 0) -> int:
-    """`count` files, a third of which cannot be used: the number of these."""
-    random_ = random.Random(seed)
-    good = ["plain", "stereo", "8 kHz", "44.1 kHz", "mp3", "flac", "ogg", "24 bit", "float", "long", "ünï codé", "=formula"]
-    bad = ["empty", "text", "truncated", "nan", "silent", "no samples", "html", "huge header", "misnamed", "fifo", "dangling"]
-    failed = 0
-    for number in range(count):
-        wrong = number % 3 == 2
-        kind = random_.choice(bad if wrong else good)
-        failed += wrong
-        path = folder / f"{number // 50:02d}" / f"{kind if kind in ('ünï codé', '=formula') else 'f'} {number:04d}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _odd(path, kind, number, random_)
-    return failed
-
-
-def _odd(path: Path, kind: str, seed: int, random_: random.Random) -> None:
-    seconds = random_.uniform(0.3, 1.0)
-    rates = {"8 kHz": 8000, "44.1 kHz": 44_100}
-    formats = {"24 bit": {"subtype": "PCM_24"}, "float": {"subtype": "FLOAT"}}
-    contents = {"empty": b"", "text": b"not audio\n" * 50, "html": b"<!doctype html><p>404", "misnamed": b"fLaC" + bytes(400)}
-    if kind in ("mp3", "flac", "ogg"):
-        write(path.with_suffix(f".{kind}"), seconds, seed=seed)
-    elif kind == "fifo":
-        os.mkfifo(path)
-    elif kind == "dangling":
-        path.symlink_to("nowhere.wav")
-    elif kind in contents:
-        path.write_bytes(contents[kind])
-    elif kind == "no samples":
-        soundfile.write(path, np.zeros((0, 1)), 16_000)
-    elif kind == "silent":
-        soundfile.write(path, np.zeros(8000), 16_000)
-    elif kind == "nan":
-        sound = tone(seconds, seed=seed)
-        sound[100] = np.nan
-        soundfile.write(path, sound, 16_000, subtype="FLOAT")
-    else:
-        length = 7.0 if kind == "long" else seconds
-        write(path, length, rates.get(kind, 16_000), 2 if kind == "stereo" else 1, seed, **formats.get(kind, {}))
-        content = path.read_bytes()
-        if kind == "truncated":
-            path.write_bytes(content[: len(content) // 2])
-        if kind == "huge header":
-            path.write_bytes(content[:40] + (0x7FFFFF00).to_bytes(4, "little") + content[44:])

@@ -45,6 +45,8 @@ def _good(rng: np.random.Generator) -> dict[str, Callable[[], bytes]]:
         "u8.wav": lambda: encoded(mono, rate, "WAV", "PCM_U8"),
         "ulaw.wav": lambda: encoded(mono, 8000, "WAV", "ULAW"),
         "streamed.wav": lambda: (wav := encoded(mono, rate, "WAV"))[:40] + b"\xff\xff\xff\xff" + wav[44:],
+        "long.wav": lambda: encoded(voice(rng, 7.0), RATE, "WAV"),
+        "long.flac": lambda: encoded(voice(rng, 5.0), RATE, "FLAC"),
         "upper.WAV": lambda: encoded(mono, rate, "WAV"),
         "ok.flac": lambda: encoded(stereo, rate, "FLAC"),
         "ok.ogg": lambda: encoded(mono, 16000, "OGG", "VORBIS"),
@@ -99,6 +101,7 @@ def _either(rng: np.random.Generator) -> dict[str, Callable[[], bytes]]:
         "damaged.ogg": lambda: damaged(encoded(mono, RATE, "OGG", "VORBIS"), 1 << 30),
         "damaged.mp3": lambda: damaged(encoded(voice(rng, 0.6, 44100), 44100, "MP3"), 1 << 30),
         "junk at the start.mp3": lambda: bytes(int(rng.integers(1, 500))) + encoded(voice(rng, 0.6, 44100), 44100, "MP3"),
+        "half.flac": lambda: (flac := encoded(voice(rng, 7.0), RATE, "FLAC"))[: len(flac) // 2],
         "half.mp3": lambda: (mp3 := encoded(voice(rng, 0.6, 44100), 44100, "MP3"))[: len(mp3) // 2],
     }
 

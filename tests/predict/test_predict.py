@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -23,7 +21,7 @@ from sere_core.plan import list_corpus
 from sere_core.predict.inputs import Source, read_inputs
 from sere_core.predict.pieces import Cutting, cut
 from sere_registry.errors import SereError
-from tests.predict.conftest import Predict, Trained, odd_files, process, read, tone, write
+from tests.predict.conftest import Predict, Trained, read, tone, write
 
 PARTS = [(0.0, 3.0), (1.5, 4.5), (3.0, 6.0), (4.0, 7.0)]
 
@@ -237,41 +235,6 @@ def list_of(folder: Path, *names: str) -> Path:
     return folder
 
 
-def check_odd_files(trained: Trained, folder: Path, count: int) -> None:
-    failed = odd_files(folder / "in", count)
-    whole = process(trained, "in", "-o", "whole.csv", cwd=folder)
-    out, err = whole.communicate(timeout=1200)
-    assert whole.returncode == 0 and b"Traceback" not in err and b"Traceback" not in out
-    rows = read(folder / "whole.csv")
-    names = [row["path"] for row in rows]
-    assert len(set(names)) == count and names == sorted(names, key=lambda name: Path(name).parts)
-    assert {row["path"] for row in rows if row["error"]} >= {row["path"] for row in rows if not row["prediction"]}
-    assert len({row["path"] for row in rows if row["error"]}) == failed
-    killed = process(trained, "in", "-o", "killed.csv", cwd=folder)
-    state = folder / "killed.csv.part" / "state.json"
-    while killed.poll() is None and not state.exists():
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert not (folder / "killed.csv").exists()
-    done = json.loads(state.read_text())["tally"]["rows"]
-    assert 0 < done < len(rows)
-    with open(folder / "killed.csv.part" / "rows", "ab") as file:
-        file.write(b"in/torn")
-    again = process(trained, "in", "-o", "killed.csv", cwd=folder)
-    assert again.wait(timeout=1200) == 0
-    assert (folder / "killed.csv").read_bytes() == (folder / "whole.csv").read_bytes()
-
-
-def test_odd_files_are_rows_and_a_killed_call_goes_on(trained: Trained, tmp_path: Path) -> None:
-    check_odd_files(trained, tmp_path, 120)
-
-
-@pytest.mark.slow
-def test_a_thousand_odd_files(trained: Trained, tmp_path: Path) -> None:
-    check_odd_files(trained, tmp_path, 1000)
-
-
 def test_memory_is_bounded_by_the_window(trained: Trained, tmp_path: Path) -> None:
     """Three hours of zeros, which take no room on the disk, with a second of sound at the end."""
     rate, seconds = 8000, 3 * 3600
@@ -303,17 +266,6 @@ def test_memory_is_bounded_by_the_window(trained: Trained, tmp_path: Path) -> No
     assert peaks[1] - peaks[0] < 60, peaks
 
 
-def test_jsonl_and_standard_output(trained: Trained, predict: Predict, tmp_path: Path) -> None:
-    write(tmp_path / "a.wav")
-    printed, _ = process(trained, "--list", "list.txt", "-o", "-", "a.wav", cwd=list_of(tmp_path, "a.wav")).communicate()
-    predict("a.wav", "a.wav")
-    assert printed == Path("out.csv").read_bytes()
-    assert predict("a.wav", "missing.wav", out="out.jsonl").code == 0
-    good, bad = map(json.loads, Path("out.jsonl").read_text().splitlines())
-    assert good["prediction"] and good["error"] == "" and good["start"] is None
-    assert bad["confidence"] is None and bad["error"].startswith("D603")
-
-
 @pytest.mark.parametrize("form", ["TextGrid", "eaf"])
 def test_annotations_of_long_files(predict: Predict, tmp_path: Path, form: str) -> None:
     pytest.importorskip("pympi")
@@ -336,14 +288,6 @@ def test_annotations_of_long_files(predict: Predict, tmp_path: Path, form: str) 
     assert "[T503]" in predict("in/x/a.wav", "--format", form, out="grids").err
     assert predict("in/x/a.wav", "--format", form, "--fresh", out="grids").code == 0
     assert (tmp_path / "grids" / "mine.txt").exists()
-
-
-def test_audformat(predict: Predict, tmp_path: Path) -> None:
-    audformat = pytest.importorskip("audformat")
-    write(tmp_path / "a.wav", 7.0)
-    assert predict("a.wav", "--window", "3", "--hop", "1.5", "--format", "audformat", out="base").code == 0
-    table = audformat.Database.load("base")["emotion"].get()
-    assert [start.total_seconds() for _, start, _ in table.index] == [0, 1.5, 3, 4]
 
 
 class Microphone(ModuleType):
