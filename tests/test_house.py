@@ -52,7 +52,7 @@ def test_the_registry_imports_neither_torch_nor_numpy_nor_what_stands_above_it()
 #: the engine's rooms from the ground up; none imports one that stands after it
 ROOMS = (
     *("rng", "functional", "console", "hookbus", "tables", "config", "features", "data", "score"),
-    *("plan", "train", "run", "picture", "compare", "testing", "cli"),
+    *("plan", "train", "run", "picture", "compare", "api", "testing", "cli"),
 )
 
 
