@@ -100,7 +100,11 @@ class Writer:
     def __init__(self, name: str, classes: Sequence[str]) -> None:
         module, distribution, extra = _NEEDS.get(name, ("csv", "", ""))
         if importlib.util.find_spec(module) is None:
-            raise error("P108", f"the format {name} needs the distribution '{distribution}'", f'pip install "sere[{extra}]"')
+            raise error(
+                "P108",
+                f"the format {name} needs the distribution '{distribution}'",
+                f'pip install "sere[{extra}]"',
+            )
         self.name, self.classes = name, tuple(classes)
 
     @property

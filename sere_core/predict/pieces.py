@@ -249,7 +249,12 @@ def _blocks(file: soundfile.SoundFile, place: str, first: int, last: int) -> Ite
         if not len(block):
             if file.format == "MP3":  # an MP3's length is an estimate
                 return
-            raise error("D603", f"truncated: {last - first} samples promised, {last - first - left} decoded", "copy it again", place)
+            raise error(
+                "D603",
+                f"truncated: {last - first} samples promised, {last - first - left} decoded",
+                "copy it again",
+                place,
+            )
         left -= len(block)
         yield block
 
@@ -272,7 +277,11 @@ def hear(model: Model, part: Part, cutting: Cutting) -> tuple[Clip | SereError, 
     try:
         samples, rate = part.read()
         if len(samples) < _SHORTEST * rate:
-            raise error("D612", f"{len(samples)} samples at {rate} Hz are too short to be speech", place=str(source.path))
+            raise error(
+                "D612",
+                f"{len(samples)} samples at {rate} Hz are too short to be speech",
+                place=str(source.path),
+            )
         clip = model.extract(samples, rate, language=source.language, place=str(source.path))
         return clip, len(samples) > cutting.longest * rate + 1
     except Exception as cause:  # whatever a file makes a decoder do

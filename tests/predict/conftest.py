@@ -19,8 +19,19 @@ from sere_core.model import Model
 from sere_core.score.records import Record
 
 WORDS = ["corpora.xa.params.speakers=4", "corpora.xb.params.speakers=4", "corpora.xa.params.per_class=3"]
-WORDS += ["corpora.xb.params.per_class=2", "task.folds=2", "task.shots=2", "train.epochs=1", "hooks=null", "resonance=null"]
-WORDS += ["losses.adapt=null", "encoders={mel: {use: logmel, params: {dim: 8}}}", "paths={labelled: mel, unlabelled: mel}"]
+WORDS += [
+    "corpora.xb.params.per_class=2",
+    "task.folds=2",
+    "task.shots=2",
+    "train.epochs=1",
+    "hooks=null",
+    "resonance=null",
+]
+WORDS += [
+    "losses.adapt=null",
+    "encoders={mel: {use: logmel, params: {dim: 8}}}",
+    "paths={labelled: mel, unlabelled: mel}",
+]
 WORDS += ["dynamics.use=none", "features.max_seconds=3"]
 
 

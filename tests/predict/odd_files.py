@@ -12,7 +12,18 @@ import soundfile
 
 RATE = 16000
 #: stems that are hard on formats, shells and spreadsheets
-STEMS = ["a b", "ümläut 你好 🎧", "quote\"s 'n' more", "comma, semi;colon", "two\nlines", "car\rriage", "tab\tbed", "=1+1", "-o", "@x"]
+STEMS = [
+    "a b",
+    "ümläut 你好 🎧",
+    "quote\"s 'n' more",
+    "comma, semi;colon",
+    "two\nlines",
+    "car\rriage",
+    "tab\tbed",
+    "=1+1",
+    "-o",
+    "@x",
+]
 STEMS += ["back\\slash", "$HOME", "[a-z]*", "%41", "x" * 240, os.fsdecode(b"latin-\xe9")]
 
 

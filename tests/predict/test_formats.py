@@ -54,7 +54,11 @@ def written(trained: Trained, mixed: list[str], out: Path, *words: str) -> Path:
 @pytest.fixture(scope="module")
 def expected(trained: Trained, mixed: list[str], tmp_path_factory: pytest.TempPathFactory) -> Rows:
     rows = read(written(trained, mixed, tmp_path_factory.mktemp("expected") / "o.csv"))
-    assert [(row["start"], row["error"][:4]) for row in rows[:3]] == [("0.0", ""), ("3.0", "D605"), ("6.0", "")]
+    assert [(row["start"], row["error"][:4]) for row in rows[:3]] == [
+        ("0.0", ""),
+        ("3.0", "D605"),
+        ("6.0", ""),
+    ]
     assert [row["error"][:4] for row in rows[3:]] == ["", "D603", "", "", "D603"]
     return rows
 
@@ -113,7 +117,12 @@ def test_audformat(trained: Trained, mixed: list[str], expected: Rows, classes: 
 
 
 def test_confidence_is_tempered_and_posteriors_are_not(
-    trained: Trained, mixed: list[str], expected: Rows, classes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Trained,
+    mixed: list[str],
+    expected: Rows,
+    classes: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Model, "temperature", 3.0)
     rows = [row for row in read(written(trained, mixed, tmp_path / "o.csv")) if not row["error"]]

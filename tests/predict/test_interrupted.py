@@ -71,7 +71,11 @@ def test_the_same_bytes_after_kills(trained: Trained, listed: Path, whole: Path,
 
 @pytest.mark.parametrize("changed", ["nothing", "a file", "the inputs", "the order", "an option", "the model", "the rows"])
 def test_an_interrupted_call_is_taken_up_only_as_it_was(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changed: str
+    trained: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: str,
 ) -> None:
     """Interrupted behind its third row."""
     from sere_core.predict import job

@@ -152,14 +152,33 @@ def test_a_channel_is_chosen(predict: Predict, tmp_path: Path) -> None:
 
 def test_inputs_of_every_kind_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("d/b.wav", "d/a.mp3", "d/e/c.m4a", "d/.hidden.wav", "d/text.txt", "x1.wav", "x2.wav", "@odd.wav"):
+    for name in (
+        "d/b.wav",
+        "d/a.mp3",
+        "d/e/c.m4a",
+        "d/.hidden.wav",
+        "d/text.txt",
+        "x1.wav",
+        "x2.wav",
+        "@odd.wav",
+    ):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
     Path("list.txt").write_text("one.wav\n\ntwo.wav\n")
     (tmp_path / "d/t.tsv").write_text("File\tSpeaker\tstart\nq.wav\ts1\t2.5\n")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"three.wav\n")))
     found = read_inputs(["x?.wav", "d", "@list.txt", "d/t.tsv", "-", "@odd.wav"], ["list.txt"])
-    names = ["x1.wav", "x2.wav", "d/a.mp3", "d/b.wav", "d/e/c.m4a", "one.wav", "two.wav", "d/q.wav", "three.wav"]
+    names = [
+        "x1.wav",
+        "x2.wav",
+        "d/a.mp3",
+        "d/b.wav",
+        "d/e/c.m4a",
+        "one.wav",
+        "two.wav",
+        "d/q.wav",
+        "three.wav",
+    ]
     assert [str(each.path) for each in found] == [*names, "@odd.wav", "one.wav", "two.wav"]
     assert found[7] == Source(Path("d/q.wav"), 2.5, None, "s1")
 
@@ -203,7 +222,17 @@ def test_cells_are_no_formulas_and_columns_are_those_documented(trained: Trained
         write(tmp_path / name)
     Path("t.csv").write_text("path,speaker\n" + "".join(f"{name},=s\n" for name in ("=1+1.wav", "+a.wav", "-b.wav", "@c.wav")))
     told = predict("t.csv")
-    columns = ["path", "start", "end", "speaker", "statistics", *trained.model.classes, "prediction", "confidence", "error"]
+    columns = [
+        "path",
+        "start",
+        "end",
+        "speaker",
+        "statistics",
+        *trained.model.classes,
+        "prediction",
+        "confidence",
+        "error",
+    ]
     assert list(told.rows[0]) == columns
     assert not any(value.startswith(("=", "+", "-", "@")) for row in told.rows for value in row.values())
     assert not any(row["error"] for row in told.rows) and all(Path(row["path"]).exists() for row in told.rows)
@@ -258,7 +287,18 @@ def test_memory_is_bounded_by_the_window(trained: Trained, tmp_path: Path) -> No
     peaks = []
     write(tmp_path / "short.wav", 1.0, rate)
     for name in ("short.wav", "long.wav"):
-        words = ["predict", str(trained.folder), name, "-o", f"{name}.csv", "--window", "3", "--hop", "3", "--quiet"]
+        words = [
+            "predict",
+            str(trained.folder),
+            name,
+            "-o",
+            f"{name}.csv",
+            "--window",
+            "3",
+            "--hop",
+            "3",
+            "--quiet",
+        ]
         done = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout.split()[-1]) / 1024)
     rows = read(tmp_path / "long.wav.csv")
@@ -273,7 +313,11 @@ def test_annotations_of_long_files(predict: Predict, tmp_path: Path, form: str) 
     write(tmp_path / "in/x/a.wav", 1.0)
     (tmp_path / "in/bad.wav").write_bytes(b"")
     assert predict("in", "--window", "3", "--hop", "1.5", "--format", form, out="grids").code == 0
-    assert sorted(path.name for path in Path("grids").iterdir()) == [f"a-2.{form}", f"a.{form}", "predictions.csv"]
+    assert sorted(path.name for path in Path("grids").iterdir()) == [
+        f"a-2.{form}",
+        f"a.{form}",
+        "predictions.csv",
+    ]
     if form == "TextGrid":
         from pympi.Praat import TextGrid
 
