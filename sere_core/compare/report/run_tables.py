@@ -22,7 +22,7 @@ STREAMS = {
     "target": "unlabelled target (T_u)",
     "test": "test (T_e)",
 }
-#: what says where the target's own posteriors, without a label, are taken from
+#: what the score of each selector says of posteriors without labels
 SELECTORS = {
     "entropy": "minus the mean entropy of the posteriors: near 0 where nothing is in doubt",
     "information_max": "how sure and at the same time how evenly spread over the classes the predictions are",
