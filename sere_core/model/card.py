@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from sere_core.model.folder import About
-from sere_core.model.temperature import Temperature, tempered
+from sere_core.model.temperature import FEWEST, Temperature, tempered
 from sere_core.score.calibration import calibration
 from sere_core.score.evidence import evidence
 from sere_core.score.interval import uar_interval
@@ -159,7 +159,12 @@ def _scores(about: About) -> Iterator[str]:
 def _confidence(about: About) -> Iterator[str]:
     own, scores = about.facts["temperature"], about.facts["quoted"]
     if about.temperature == 1.0:
-        yield "Confidences are the posteriors as they are: too few pairs of utterances with different predictions to fit a temperature."
+        why = (
+            "no temperature above 1 fits"
+            if own["mixtures"] >= FEWEST
+            else "too few pairs of utterances with different predictions to fit one"
+        )
+        yield f"Confidences are the posteriors as they are: {why}."
         return
     yield f"Confidences are posteriors at the temperature {about.temperature:.2f}, fitted without target labels to {own['mixtures']}"
     yield "mixtures of two utterances of the target (PseudoCal, arXiv:2307.07489)."

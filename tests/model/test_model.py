@@ -183,3 +183,4 @@ def test_a_temperature_finds_what_posteriors_were_sharpened_by() -> None:
     labels = np.array([generator.choice(4, p=row) for row in true])
     assert temperatures.best(temperatures.tempered(true, 1 / 3), labels) == pytest.approx(3.0, rel=0.05)
     assert temperatures.best(true, labels) == pytest.approx(1.0, rel=0.05)
+    assert temperatures.best(temperatures.tempered(true, 3.0), labels) == 1.0  # never surer than it is
