@@ -200,7 +200,7 @@ def run_report(arguments: Namespace) -> int:
     speaker = Speaker(arguments.quiet, stderr=True)
     if single:
         from sere_core.compare.report.run_page import write_run_report
-        from sere_core.compare.report.run_source import find_record
+        from sere_core.score.records import find_record
 
         folder = find_record(arguments.folder)
         with speaker.status() as tell:

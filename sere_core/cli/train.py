@@ -66,9 +66,9 @@ def train(arguments: Namespace) -> int:
 
 def export(arguments: Namespace) -> int:
     """Make the model of a record."""
-    from sere_core.score.records import Record
+    from sere_core.score.records import Record, find_record
 
-    record = Record.read(Path(arguments.record))
+    record = Record.read(find_record(Path(arguments.record)))
     _made(arguments, record, arguments.fold)
     if arguments.onnx:
         from sere_core.console import Speaker

@@ -333,3 +333,18 @@ class Record:
         """Seconds by name; empty where there is no timing.json, which `done` does not vouch for."""
         path = self.path / "timing.json"
         return json.loads(path.read_bytes()) if path.exists() else {}
+
+
+def find_record(folder: Path) -> Path:
+    """A record's folder: this one, or the only one in it.
+
+    Raises:
+        SereError: T505.
+    """
+    if (folder / "done").exists() or (folder / "config.yaml").exists():
+        return folder
+    inside = sorted(path.parent for path in folder.glob("*/done"))
+    if len(inside) == 1:
+        return inside[0]
+    hint = f"name one of {', '.join(map(str, inside))}" if inside else "`sere compare` and `sere-run` make what has a report"
+    raise error("T505", f"{folder} holds {'several records' if inside else 'no comparison and no record'}", hint)

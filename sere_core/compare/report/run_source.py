@@ -13,7 +13,7 @@ from sere_core.compare.report.figures import History, history
 from sere_core.config import Resolved, load
 from sere_core.plan import Plan, make_plan
 from sere_core.score.records import Prediction, Record
-from sere_registry.errors import SereError, error
+from sere_registry.errors import SereError
 from sere_registry.utterances import Recording
 
 
@@ -70,18 +70,3 @@ class Source:
     def posteriors(self) -> tuple[NDArray[np.float64], list[int]]:
         """`[N, C]` and labels `[N]`, of what was scored."""
         return np.array([each.posteriors for each in self.labelled]), [self.classes.index(each.truth) for each in self.labelled]
-
-
-def find_record(folder: Path) -> Path:
-    """A record's folder: this one, or the only one in it.
-
-    Raises:
-        SereError: T505.
-    """
-    if (folder / "done").exists() or (folder / "config.yaml").exists():
-        return folder
-    inside = sorted(path.parent for path in folder.glob("*/done"))
-    if len(inside) == 1:
-        return inside[0]
-    hint = f"name one of {', '.join(map(str, inside))}" if inside else "`sere compare` and `sere-run` make what has a report"
-    raise error("T505", f"{folder} holds {'several records' if inside else 'no comparison and no record'}", hint)
