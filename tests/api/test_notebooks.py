@@ -10,6 +10,8 @@ import pytest
 
 from tests.docs.pages import blocks
 
+pytestmark = pytest.mark.xdist_group("api")
+
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "examples" / "notebooks").glob("*.ipynb"))
 
 

@@ -98,18 +98,15 @@ def test_the_table_of_costs_adds_up() -> None:
     seconds = {row[0]: float(row[2].split()[0]) for row in rows}
     script = grid_cost()
     for name, _, _, jobs, work, *_ in rows:
-        one = script.cost({name: seconds[name]}, 12, 5, [1])
-        assert (str(one.jobs), script.duration(one.work)) == (jobs, work)
-    whole = script.cost(seconds, 12, 5, [2, 100])
+        assert (jobs, work) == ("60", script.duration(60 * seconds[name]))
+    every = [seconds[name] for _ in range(5) for name in seconds for _ in range(12)]
     (last,) = (line for line in (DOCS / PAGE).read_text().splitlines() if line.startswith("| **all rows**"))
-    ends = " | ".join(script.duration(each) for each in (whole.work, whole.spans[2], whole.spans[100]))
-    assert last.endswith(f"| {whole.jobs} | {ends} |")
+    ends = " | ".join(script.duration(script.span(every, slots)) for slots in (1, 2, 100))
+    assert last.endswith(f"| {len(every)} | {ends} |")
 
 
-def test_seconds_are_read_from_a_table_and_from_records(tmp_path: Path) -> None:
+def test_seconds_are_read_from_records(tmp_path: Path) -> None:
     script = grid_cost()
-    (tmp_path / "seconds.csv").write_text("row,seconds\na,10\na,20\nb,5.5\n")
-    assert script.measured(tmp_path / "seconds.csv") == {"a": [10.0, 20.0], "b": [5.5]}
     for pair, seconds in (("x_to_y", 3.0), ("y_to_x", 4.0)):
         record = tmp_path / "records" / pair / "sere" / "1f3a"
         record.mkdir(parents=True)

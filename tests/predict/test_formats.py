@@ -16,6 +16,8 @@ from sere_core.cli import main
 from sere_core.model import Model
 from tests.predict.conftest import Trained, process, read, write
 
+pytestmark = pytest.mark.xdist_group("predict")
+
 Rows = list[dict[str, str]]
 
 
