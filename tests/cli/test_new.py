@@ -73,6 +73,7 @@ def test_they_run_as_they_are(packages: dict[str, Path], site: Path, tmp_path: P
         assert f"new_{kind}.first_try" in (manifest.parent / "config.yaml").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GROUPS)
 def test_their_own_tests_pass_in_a_place_of_their_own(kind: str, packages: dict[str, Path], site: Path, tmp_path: Path) -> None:
     environ = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}

@@ -121,6 +121,7 @@ def test_the_reference_row_is_the_config_of_its_pair(table: str, tables: Mapping
 
 
 @pytest.mark.parametrize(("table", "pairs", "shape"), [("table1", 1, "main"), ("table2", 1, "ablation"), ("table3", 2, "encoders")])
+@pytest.mark.slow
 def test_a_cut_of_a_table_is_run_and_printed(
     table: str, pairs: int, shape: str, models: tuple[str, ...], world: Path, here: Path, monkeypatch: Any, capsys: Any
 ) -> None:

@@ -52,7 +52,7 @@ def truth(home: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     return labels
 
 
-@pytest.mark.parametrize("truth", ["all labelled", "half labelled"], indirect=True)
+@pytest.mark.parametrize("truth", ["all labelled", pytest.param("half labelled", marks=pytest.mark.slow)], indirect=True)
 def test_no_object_of_the_process_ties_a_target_utterance_to_an_emotion(truth: dict[str, str], home: Path) -> None:
     parts = {"losses.search": "LOSS", "hooks.search": "HOOK"}
     told = process("sealed.yaml", *(f"{where}={{use: 'file:./walker.py:{name}'}}" for where, name in parts.items()), cwd=home)

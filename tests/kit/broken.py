@@ -439,11 +439,11 @@ def knows_losses_only(self: GoodHook, kind: str) -> None:
 
 
 @hookimpl
-def annotates(self: GoodHook, run: Any) -> None:
-    """Adds a note of its own to the records that lie beside, though they are sealed."""
-    for path in run.folder.parents[1].glob("*/*/scores.json"):
-        if (path.parent / "done").exists():
-            path.write_text(json.dumps({**json.loads(path.read_text()), "note": "our best run"}, indent=2))
+def annotates(self: GoodHook, run: Any, error: Any) -> None:
+    """Adds a note of its own to what the record of a comparison says, once the run is over and the record is sealed."""
+    path = run.folder / "scores.json"
+    if error is None and run.folder.parent.name == "records":
+        path.write_text(json.dumps({**json.loads(path.read_text()), "note": "our best run"}, indent=2))
 
 
 def loses_speaker(self: GoodCorpus, speaker: str, emotion: str, take: int) -> Utterance:
@@ -549,7 +549,7 @@ FAULTS: dict[str, tuple[str, type, type | dict[str, Any]]] = {
     "Unmarked": ("hook.known", GoodHook, {"sere_run_start": lambda self, run: None}),
     "StumblesAtStep": ("hook.lives", GoodHook, {"sere_step_end": stumbles}),
     "KnowsLossesOnly": ("integration.run", GoodHook, {"sere_component_built": knows_losses_only}),
-    "AnnotatesScores": ("integration.comparison", GoodHook, {"sere_run_start": annotates}),
+    "AnnotatesScores": ("integration.comparison", GoodHook, {"sere_run_end": annotates}),
     "NotSorted": ("corpus.listing", GoodCorpus, {"utterances": lambda self: GoodCorpus.utterances(self)[::-1]}),
     "SpeaksAnother": ("corpus.labels", GoodCorpus, {"languages": ("xx", "yy")}),
     "LosesSpeaker": ("corpus.speakers", GoodCorpus, {"utterance": loses_speaker}),

@@ -42,6 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_is_listed_checked_and_run(home: Path) -> None:
     sere, sere_run = home / "env" / "bin" / "sere", home / "env" / "bin" / "sere-run"
     listed = json.loads(run(sere, "plugins", "--json", cwd=home))["components"]
@@ -60,6 +61,7 @@ def test_it_is_listed_checked_and_run(home: Path) -> None:
     assert {"example.mmd", "sere.tric"} <= {one["name"] for one in json.loads(beside.read_text())["components"]}
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(home: Path) -> None:
     """Those of its loss: that the others conform has been checked above."""
     words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "-k", "values or mmd")
