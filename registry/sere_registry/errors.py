@@ -161,6 +161,15 @@ def reason(cause: BaseException) -> str:
     return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "file"), counted(2, "audio file")
+    ('1 file', '2 audio files')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def suggest(word: str, known: Iterable[str], what: str = "known names") -> str:
     """A hint: the nearest known name if one is near, and the list of all of them, or of the closest of many.
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+#: what libsndfile decodes, and what PyAV decodes where it is installed: the files of a folder that are taken for audio
+BY_SNDFILE = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au"})
+BY_PYAV = frozenset({".m4a", ".mp4", ".aac", ".webm", ".mkv", ".avi", ".wma", ".mov", ".3gp"})
+AUDIO_SUFFIXES = BY_SNDFILE | BY_PYAV
+
 
 @dataclass(frozen=True)
 class Recording:

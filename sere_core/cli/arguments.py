@@ -98,14 +98,6 @@ def run_command(arguments: Namespace) -> list[str]:
     return words if arguments.seed is None else [*words, "--seed", str(arguments.seed)]
 
 
-def count(number: int, noun: str) -> str:
-    """
-    >>> count(1, "speaker"), count(0, "speaker")
-    ('1 speaker', '0 speakers')
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def print_json(data: object) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False))
 

@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, count, print_json, read_config
+from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, print_json, read_config
 from sere_core.cli.json_schema import schema as json_schema
 from sere_core.cli.parameters import parameters
 from sere_core.config import Bound, Resolved, load
@@ -20,7 +20,7 @@ from sere_core.config.source_code import check_factories
 from sere_core.config.validation import description, keys, models, walk
 from sere_core.config.yaml_text import flow
 from sere_registry.catalog import Catalog
-from sere_registry.errors import Place, Problem, SereError, error, suggest
+from sere_registry.errors import Place, Problem, SereError, counted, error, suggest
 from sere_registry.files import write_atomically
 
 DEFAULT = "default"
@@ -217,7 +217,7 @@ def check(arguments: Namespace) -> int:
     if arguments.json:
         print_json({"ok": True, "job": resolved.digest(), "problems": [], "warnings": [*map(_data, odd)]})
     else:
-        warnings_ = f", {count(len(odd), 'warning')}" if odd else ""
+        warnings_ = f", {counted(len(odd), 'warning')}" if odd else ""
         print(f"{arguments.config}: ok{warnings_} (job {resolved.digest()})")
     return 0
 

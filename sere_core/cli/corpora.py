@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from sere_core.cli.arguments import Subparsers, add_command, add_repeated, count, print_json, read_values
+from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json, read_values
 from sere_core.console import Speaker
 from sere_core.plan import open_corpus
 from sere_registry.catalog import Catalog
+from sere_registry.errors import counted
 
 if TYPE_CHECKING:
     from sere_core.data.check import Report
@@ -61,8 +62,8 @@ def _show(speaker: Speaker, name: str, report: Report) -> None:
     speaker.console.print(_table(report))
     genders = [gender or "of unknown gender" for gender in report.genders.values()]
     each = ", ".join(f"{genders.count(gender)} {gender}" for gender in sorted(set(genders)))
-    counts = f"{count(report.utterances, 'utterance')}, {count(report.files, 'file')}, "
-    counts += f"{count(len(genders), 'speaker')} ({each}), {count(report.texts, 'text')}"
+    counts = f"{counted(report.utterances, 'utterance')}, {counted(report.files, 'file')}, "
+    counts += f"{counted(len(genders), 'speaker')} ({each}), {counted(report.texts, 'text')}"
     speaker.say(f"{name}: {counts}, languages: {', '.join(report.languages)}")
     if seconds:
         quantiles = ", ".join(f"{key} {value:.2f} s" for key, value in seconds.items() if key != "total")

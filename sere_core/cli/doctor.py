@@ -19,10 +19,10 @@ from packaging.specifiers import SpecifierSet
 from rich.filesize import decimal
 
 import sere_core
-from sere_core.cli.arguments import Subparsers, add_command, count, print_json
+from sere_core.cli.arguments import Subparsers, add_command, print_json
 from sere_core.cli.plugins import HARMLESS, diagnose
 from sere_registry.catalog import Catalog
-from sere_registry.errors import Problem
+from sere_registry.errors import Problem, counted
 from sere_registry.files import cache_folder
 from sere_registry.scan import canonical
 
@@ -181,7 +181,7 @@ def cache() -> Finding:
         return Finding("cache", str(folder), unwritable)
     sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
     free = shutil.disk_usage(above).free
-    state = f"{count(len(sizes), 'file')}, {decimal(sum(sizes))}" if folder.exists() else "not made yet"
+    state = f"{counted(len(sizes), 'file')}, {decimal(sum(sizes))}" if folder.exists() else "not made yet"
     full = free < 1 << 30
     problem = Problem("X705", f"only {decimal(free)} are free where the cache is", hint) if full else None
     return Finding("cache", f"{folder} ({state}, {decimal(free)} free)", problem, note=full)

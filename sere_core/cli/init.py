@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import sys
 from argparse import Namespace
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 from sere_core.api.corpus import Corpus
-from sere_core.cli.arguments import Subparsers, add_command, count
+from sere_core.api.recognise import Found, look
+from sere_core.cli.arguments import Subparsers, add_command
 from sere_core.config.yaml_text import flow
 from sere_core.plan import open_corpus
 from sere_registry.catalog import Catalog
-from sere_registry.emotions import ALIASES, EMOTIONS, UNKNOWN, canonical, class_name
 from sere_registry.errors import Place, SereError, error
 from sere_registry.files import write_atomically
 
@@ -30,21 +27,6 @@ examples:
 A corpus is a folder in an official layout (EmoDB, EMOVO, RAVDESS, CASIA, eNTERFACE'05), a manifest (.csv, .tsv, .jsonl) or a
 folder that holds one, an audformat database, a folder of Hugging Face datasets, or any folder of audio.
 Then: sere-run my.yaml --dry-run; sere train my.yaml -o model"""
-
-MANIFESTS = (".csv", ".tsv", ".jsonl")
-#: other names under which manifests have their columns
-COLUMNS = {
-    "path": ("file", "filename", "file_name", "file_id", "filepath", "file_path", "audio", "wav"),
-    "emotion": ("label", "emotion_label", "category", "class", "target"),
-    "speaker": ("speaker_id", "speakerid", "spk", "spk_id", "actor", "subject"),
-    "language": ("lang", "locale"),
-}
-#: what a folder of these formats holds
-MARKS = {"sere.audformat": ("db.yaml",), "sere.datasets": ("state.json", "dataset_dict.json", "**/*.parquet")}
-#: of ISO 639-3, where nothing says it
-NO_LANGUAGE = "und"
-#: the share of paths in which an emotion must be found
-MOST = 0.8
 
 METHODS = {
     "logistic": """\
@@ -101,49 +83,6 @@ output: {{dir: "runs/${{name}}"}}   # of the record
 """
 
 
-@dataclass(frozen=True)
-class Found:
-    """A corpus that was recognised.
-
-    Args:
-        path: its folder or manifest.
-        use, params: its block in the config, without the path.
-        corpus: its utterances.
-        remarks: what was guessed, and what the user should look at.
-    """
-
-    path: Path | None
-    use: str
-    params: Mapping[str, object]
-    corpus: Corpus
-    remarks: tuple[str, ...] = field(default=())
-
-    @property
-    def labels(self) -> dict[str, int]:
-        """Emotion -> utterances, in the order of the vocabulary."""
-        counts = Counter(each.emotion for each in self.corpus if each.emotion)
-        return dict(sorted(counts.items(), key=lambda each: (each[0] not in EMOTIONS, each[0])))
-
-    @property
-    def unlabelled(self) -> int:
-        return sum(not each.emotion for each in self.corpus)
-
-    @property
-    def speakers(self) -> int:
-        """How many, 0 where any utterance has none."""
-        names = {each.speaker for each in self.corpus}
-        return 0 if "" in names else len(names)
-
-    def sentence(self) -> str:
-        """What was found."""
-        labels = ", ".join(f"{name} {number}" for name, number in self.labels.items())
-        said = [count(len(self.corpus), "utterance"), count(self.speakers, "speaker") if self.speakers else "speakers unknown"]
-        said.append(f"language {', '.join(self.corpus.languages)}")
-        place = f" in {self.path}" if self.path else ""
-        unlabelled = f"{self.unlabelled} without a label" if self.unlabelled else ""
-        return f"{self.corpus.name}{place}: {', '.join(said)}; {'; '.join(filter(None, (labels, unlabelled)))}"
-
-
 def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "init", "look at two corpora and write a config for them", run, _EXAMPLES)
     parser.add_argument("source", metavar="SOURCE", nargs="?", help="the labelled corpus: a folder or a manifest")
@@ -198,114 +137,6 @@ def run(arguments: Namespace) -> int:
 def _made(catalog: Catalog, language: str) -> Found:
     params = {"language": language}
     return Found(None, "sere.synthetic", params, Corpus("synthetic", open_corpus(catalog, "synthetic", None, params)))
-
-
-def look(path: Path, language: str, catalog: Catalog) -> Found:
-    """What a folder or file is: the first of an official layout, a manifest, a folder of audio.
-
-    Raises:
-        SereError: D601, D602 or D610 where it is none of these.
-    """
-    if path.expanduser().is_file():
-        return _manifest(path, language, catalog)
-    given = {"language": language} if language else {}
-    for use, marks in MARKS.items():
-        if any(next(path.expanduser().glob(mark), None) for mark in marks):
-            return Found(path, use, given, Corpus(use, open_corpus(catalog, use, str(path), given)))
-    fitting = []
-    for name in catalog.names("corpus") if path.expanduser().is_dir() else ():
-        try:
-            entry = catalog.find("corpus", name)
-            fields = entry.spec.params.model_fields
-            if {key for key, value in fields.items() if value.is_required()} == {"root"} and "labels" not in fields:
-                fitting.append(Found(path, entry.full_name, given, Corpus(name, open_corpus(catalog, name, str(path), given))))
-        except SereError:
-            continue  # not of this layout, or a plugin that cannot be used
-    if fitting:
-        return max(fitting, key=lambda found: len(found.corpus))
-    inside = sorted(each for each in path.expanduser().glob("*") if each.suffix.lower() in MANIFESTS and _mapped(each) is not None)
-    if len(inside) == 1:
-        return _manifest(path / inside[0].name, language, catalog)
-    return _folder(path, language, catalog)
-
-
-def _header(file: Path) -> list[dict[str, str | None]]:
-    """The rows of a CSV or TSV file by lower-case column; empty for what is none."""
-    if file.suffix.lower() not in (".csv", ".tsv"):
-        return []
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return []
-    lines = text.splitlines()
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=lines[0].count) if lines else ","
-    return [{str(key).strip().lower(): value for key, value in row.items()} for row in csv.DictReader(lines, delimiter=delimiter)]
-
-
-def _mapped(file: Path) -> dict[str, str] | None:
-    """Columns of a manifest under other names; None where nothing in it can be a path."""
-    if file.suffix.lower() == ".jsonl":
-        return {}
-    rows = _header(file)
-    names = set(rows[0]) if rows else set[str]()
-    found = {}
-    for column, others in COLUMNS.items():
-        other = next((name for name in others if name in names), None)
-        if column not in names and other is not None:
-            found[column] = other
-    return found if "path" in names or "path" in found else None
-
-
-def _manifest(file: Path, language: str, catalog: Catalog) -> Found:
-    params: dict[str, object] = {}
-    remarks = []
-    rows, mapped = _header(file.expanduser()), _mapped(file.expanduser()) or {}
-    if mapped:
-        params["columns"] = mapped
-        remarks.append(f"columns under other names: {', '.join(f'{name} is {other}' for name, other in mapped.items())}")
-    column = mapped.get("emotion", "emotion")
-    words = sorted({(row.get(column) or "").strip() for row in rows} - {"", UNKNOWN})
-    own = {word: word if class_name(word) else None for word in words if canonical(word) is None}
-    if own:
-        params["labels"] = own
-        remarks.append(f"labels that are no known emotions: {', '.join(own)}; say under `labels` which emotions they are")
-    if language or (rows and mapped.get("language", "language") not in rows[0]):
-        params["language"] = language or NO_LANGUAGE
-        remarks += [] if language else [_unsaid(file)]
-    return Found(file, "sere.manifest", params, Corpus("manifest", open_corpus(catalog, "manifest", str(file), params)), tuple(remarks))
-
-
-def _folder(path: Path, language: str, catalog: Catalog) -> Found:
-    """Any folder of audio: emotions and speakers where names of folders or files show them."""
-    params: dict[str, object] = {"language": language or NO_LANGUAGE}
-    plain = Corpus("folder", open_corpus(catalog, "folder", str(path), params))
-    root = path.expanduser()
-    paths = [each.recording.path.relative_to(root) for each in plain]
-    remarks = [] if language else [_unsaid(path)]
-    parents = [each.parent.name for each in paths]
-    levels = min(len(each.parts) for each in paths) - 1
-    emotion = ""
-    if sum(canonical(parent) is not None for parent in parents) >= MOST * len(paths):
-        emotion, levels = "parent", levels - 1
-    else:
-        pattern = rf"(?<![A-Za-z])(?P<emotion>{'|'.join(sorted({*EMOTIONS, *ALIASES}, key=lambda word: (-len(word), word)))})(?![A-Za-z])"
-        said = [match["emotion"] for each in paths if (match := re.search(f"(?i){pattern}", each.name))]
-        if len(said) >= MOST * len(paths) and len(set(said)) > 1:
-            shown = "|".join(sorted(set(said), key=lambda word: (-len(word), word)))
-            emotion = rf"(?<![A-Za-z])(?P<emotion>{shown})(?![A-Za-z])[^/]*$"
-    if emotion:
-        params["emotion"] = emotion
-        where = "the name of each file's folder" if emotion == "parent" else "the files' names"
-        remarks.append(f"emotions: taken from {where}")
-    firsts = {each.parts[0] for each in paths}
-    if levels >= 1 and 1 < len(firsts) <= len(paths) / 2:
-        params["speaker"] = "^(?P<speaker>[^/]+)/"
-        remarks.append(f"speakers: taken from the {len(firsts)} folders in it; take `speaker` away if that is wrong")
-    return Found(path, "sere.folder", params, Corpus("folder", open_corpus(catalog, "folder", str(path), params)), tuple(remarks))
-
-
-def _unsaid(path: Path) -> str:
-    return f"language: nothing says it, so that `{NO_LANGUAGE}` (undetermined) is written; put the ISO 639-1 code of {path} there"
 
 
 def config_text(source: Found, target: Found, out: Path, method: str) -> str:

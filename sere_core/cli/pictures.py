@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, add_fold, count, read_config, run_command
+from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, add_fold, read_config, run_command
 from sere_core.console import Speaker
-from sere_registry.errors import Place, error
+from sere_registry.errors import Place, counted, error
 
 _RESONANCE = """\
 examples:
@@ -87,5 +87,5 @@ def draw_embeddings(arguments: Namespace) -> int:
         titled = bool(equals) and not Path(text).exists()
         panels.append(read_panel(Path(folder if titled else text), arguments.fold, title if titled else None))
     save(draw(panels, arguments.seed), path)
-    print(f"{count(len(panels), 'panel')}: {path}")
+    print(f"{counted(len(panels), 'panel')}: {path}")
     return 0

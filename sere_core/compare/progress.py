@@ -20,6 +20,7 @@ from sere_core.compare.planning import Planned
 from sere_core.compare.reading import read_results
 from sere_core.console import Speaker
 from sere_core.tables import print_tables
+from sere_registry.errors import counted
 
 
 def grid(*titles: str) -> Table:
@@ -53,7 +54,7 @@ class JobProgress:
             return
         plan, say, jobs = self._plan, self._speaker.say, len(self._jobs)
         counts = {"row": len(plan.rows), "pair": len(plan.pairs), "seed": len(plan.seeds)}
-        axes = " x ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items())
+        axes = " x ".join(counted(count, what) for what, count in counts.items())
         axes += "" if trials is None else f", {trials} trials each"
         runs = f"{jobs} runs" if jobs == len(plan.jobs) else f"{len(plan.jobs)} places, {jobs} runs"
         what = "comparison" if trials is None else "sweep"

@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sere_registry.errors import counted
 from sere_registry.utterances import Recording
 
 K = TypeVar("K", bound=Hashable)
@@ -46,7 +47,13 @@ class Normaliser:
 
     @classmethod
     def fit(
-        cls, mode: Mode, source: Vectors = (), target_train: Vectors = (), test: Vectors = (), setting: str = "inductive"
+        cls,
+        mode: Mode,
+        source: Vectors = (),
+        target_train: Vectors = (),
+        test: Vectors = (),
+        setting: str = "inductive",
+        taught: Vectors = (),
     ) -> Normaliser:
         """Statistics for one encoder and one fold.
 
@@ -59,6 +66,7 @@ class Normaliser:
             source: S_l and S_u, with the mean over frames of each, `[F]`.
             target_train: T_u.
             test: T_e; may be T_u itself.
+            taught: utterances of the target that come with a label.
             setting: "inductive" or "transductive" (T_e counts as T_u).
 
         >>> from pathlib import Path
@@ -72,8 +80,8 @@ class Normaliser:
             return cls(mode, {}, {}, "features are not standardised")
         if setting == "transductive":
             target_train, test = (*target_train, *test), ()
-        seen = _unique((*source, *target_train))
-        origins = {"the source, S_l and S_u": source, "T_u": target_train}
+        seen = _unique((*source, *target_train, *taught))
+        origins = {"the source, S_l and S_u": source, "T_u": target_train, "the target labels": taught}
         corpora = {name: _statistics(vectors) for name, vectors in _grouped(seen, lambda each: each.corpus).items()}
         if mode == "corpus":
             statement = f"corpus statistics of {' and of '.join(_listed(origins))}; T_e is standardised by those of T_u"
@@ -143,4 +151,4 @@ def _listed(origins: Mapping[str, Vectors]) -> list[str]:
     unique = {name: [each for each, _ in _unique(vectors)] for name, vectors in origins.items() if vectors}
     speakers = {name: {_speaker(each) for each in members if each.speaker} for name, members in unique.items()}
     counts = {name: (len(members), len(speakers[name])) for name, members in unique.items()}
-    return [f"{name} ({n} utterance{'s'[: n != 1]}, {m} speaker{'s'[: m != 1]})" for name, (n, m) in counts.items()]
+    return [f"{name} ({counted(n, 'utterance')}, {counted(m, 'speaker')})" for name, (n, m) in counts.items()]

@@ -46,6 +46,7 @@ def of_record(record: Record, out: Path, *, quiet: bool = False) -> None:
         folder.check_place(out)
         places = ["task.setting=transductive", f"output.dir={json.dumps(str(record.path.parent))}"]
         resolved = load(record.path / "config.yaml", sets=places)
+        Speaker(quiet).say("now the model, on all of the target; the card quotes the scores of the folds above, not these:")
         run(resolved, resume=True, quiet=quiet)
         whole = Record.read(folder_of(resolved))
     of_fold(whole, 0, out, Speaker(quiet), quoted=record)
@@ -68,7 +69,8 @@ def of_fold(record: Record, fold: int, out: Path, speaker: Speaker, *, quoted: R
     trained, whole = Trained.of(record, speaker), quoted or record
     folds = trained if quoted is None else Trained.of(whole, speaker)
     temperatures = {number: folds.temperature(number) for number in _networks(whole)}
-    trained.write(fold, out, card.quoted(whole, temperatures))
+    own = temperatures[fold] if folds is trained else trained.temperature(fold)
+    trained.write(fold, own, out, card.quoted(whole, temperatures))
 
 
 def some_of_target(record: Record, most: int) -> list[Recording]:
@@ -130,11 +132,12 @@ class Trained:
         support = streams["labelled"] if method.needs_support else None
         return temperature.fit(method, streams["target"], support, self.device, builder.seed)
 
-    def write(self, number: int, out: Path, quoted: card.Facts | None) -> None:
+    def write(self, number: int, own: Temperature, out: Path, quoted: card.Facts | None) -> None:
         """Put a fold's network into a folder of its own.
 
         Args:
             number: of the fold.
+            own: the temperature of its network.
             out: the folder, which is new or a model's.
             quoted: the scores that the card tells.
 
@@ -143,7 +146,7 @@ class Trained:
         """
         plan, fold, resolved = self.plan, self._fold(number), self.plan.resolved
         languages = [each.language for each in (*fold.target, *fold.test)]
-        builder, own = self.material.builder(fold, self.device), self.temperature(number)
+        builder = self.material.builder(fold, self.device)
         about = About(
             name=resolved.config.name,
             classes=plan.task.classes,

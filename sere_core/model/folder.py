@@ -28,7 +28,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from sere_registry.errors import SereError, error
+from sere_registry.errors import error
 from sere_registry.files import write_atomically, writing
 
 FORMAT = 1
@@ -176,4 +176,4 @@ def identity(folder: Path) -> str:
     try:
         return _digest(folder / SUMS)
     except OSError as cause:
-        raise SereError(*error("T505", f"{folder} is not the folder of a model", _ANEW).problems) from cause
+        raise error("T505", f"{folder} is not the folder of a model", _ANEW) from cause

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sere_registry.errors import error, suggest
+from sere_registry.errors import counted, error, suggest
 
 if TYPE_CHECKING:
     from sere_core.score.calibration import Reliability
@@ -57,7 +57,7 @@ def draw_history(axes: Axes, history: Sequence[Mapping[str, Any]], names: Sequen
         (drawn,) = axes.plot(epochs, values.mean(axis=0), marker="o" if length == 1 else None, label=name)
         axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=drawn.get_color(), alpha=0.15, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="epoch", title=f"mean and range of {len(folds)} fold{'s' * (len(folds) != 1)}")
+    axes.set(xlabel="epoch", title=f"mean and range of {counted(len(folds), 'fold')}")
     if axes.lines:
         axes.legend(fontsize="small")
     return axes

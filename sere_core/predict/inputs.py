@@ -13,12 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sere_registry.errors import Place, error
+from sere_registry.utterances import AUDIO_SUFFIXES
 
-#: the files of a folder that are taken; those that cannot be decoded here get a row that says so
-AUDIO = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au"}
-    | {".m4a", ".mp4", ".aac", ".webm", ".mkv", ".avi", ".wma", ".mov"}
-)
 TABLES = (".csv", ".tsv")
 
 
@@ -79,11 +75,11 @@ def _folder(folder: Path) -> list[Source]:
     found, closed = list[Source](), list[Source]()
     for parent, folders, names in os.walk(folder, onerror=lambda cause: closed.append(Source(Path(cause.filename)))):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
-        wanted = (name for name in sorted(names) if Path(name).suffix.lower() in AUDIO and not name.startswith("."))
+        wanted = (name for name in sorted(names) if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."))
         found += [Source(Path(parent, name)) for name in wanted]
     found += closed  # a folder that may not be entered is a row that says so
     if not found:
-        raise error("D602", f"no audio file in {folder}", f"files are taken that end in {', '.join(sorted(AUDIO))}")
+        raise error("D602", f"no audio file in {folder}", f"files are taken that end in {', '.join(sorted(AUDIO_SUFFIXES))}")
     return found
 
 

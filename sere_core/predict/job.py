@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import json
 import os
-import pickle
 import shutil
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from sere_core.predict.inputs import Source
 from sere_core.predict.outputs import Row, Writer
@@ -185,7 +186,7 @@ class Job:
             if (kept := _load(path)) is not None:
                 return Heard(piece, *kept)
             found = self._hear(piece)
-            write_atomically(path, pickle.dumps((found.clip, found.cut)), sync=False)
+            _keep(path, found)
             return found
 
         def passed(pieces: Iterable[Piece], before: int) -> Iterator[Heard]:
@@ -324,12 +325,29 @@ def _resumed(work: Path, key: object) -> Tally:
     return tally
 
 
+def _keep(path: Path, found: Heard) -> None:
+    """Store what was made of a piece: arrays and JSON, which run no code when they are read."""
+    about: dict[str, object] = {"cut": found.cut}
+    if isinstance(found.clip, SereError):
+        arrays = {}
+        about["error"] = [found.clip.problems[0].code, found.clip.problems[0].message]
+    else:
+        arrays = {"frames": found.clip.frames, "static": found.clip.static}
+        about |= {"path": found.clip.path, "seconds": found.clip.seconds}
+    write_atomically(path, save(arrays, metadata={"about": json.dumps(about)}), sync=False)
+
+
 def _load(path: Path) -> tuple[Clip | SereError, bool] | None:
     """What an earlier pass, or an interrupted call, made of a piece; None if there is nothing whole."""
+    from sere_core.model import Clip
+
     try:
-        found: tuple[Clip | SereError, bool] = pickle.loads(path.read_bytes())
-        return found
-    except (OSError, EOFError, pickle.UnpicklingError):
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads(file.metadata()["about"])
+            if "error" in about:
+                return error(*about["error"]), about["cut"]
+            return Clip(about["path"], file.get_tensor("frames"), file.get_tensor("static"), about["seconds"]), about["cut"]
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError):
         return None
 
 

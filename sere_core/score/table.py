@@ -14,6 +14,7 @@ from sere_core.score.metrics import MEASURES
 from sere_core.score.records import Record
 from sere_core.tables import Cell, Column, Line, Table, print_tables
 from sere_core.tables.model import number
+from sere_registry.errors import counted
 
 _COLUMNS = (Column("", text=True), Column("mean"), Column("by fold", text=True))
 #: the scores of every run
@@ -129,7 +130,7 @@ def confusion(record: Record) -> Table:
 
 def _remarks(record: Record) -> Iterator[str]:
     openings = record.scores["openings"]
-    times = f"{len(openings)} time{'s' * (len(openings) != 1)}"
+    times = counted(len(openings), "time")
     if openings:
         yield f"target labels opened {times} by {', '.join(sorted({each['opener'] for each in openings}))}"
     if record.folds["uses_target_labels"]:

@@ -139,8 +139,10 @@ class Material:
             here, recordings = members.get(name, ("", ()))
             return [(each, self._mean(each, path)) for each in recordings if here == path or (lends and name == "source")]
 
-        source = [*means("labelled"), *means("source")]
-        normaliser = Normaliser.fit(mode, source, means("target"), means("test"), self.plan.task.setting)
+        task, labelled = self.plan.task, means("labelled")
+        source = [*(each for each in labelled if each[0].corpus == task.source), *means("source")]
+        taught = [each for each in labelled if each[0].corpus != task.source]
+        normaliser = Normaliser.fit(mode, source, means("target"), means("test"), task.setting, taught)
         statement = f"{path}: {normaliser.statement}" if len(self.encoders) > 1 else normaliser.statement
         if statement not in self.statements:
             self.statements.append(statement)

@@ -76,6 +76,7 @@ def test_the_page_is_served_and_its_labels_are_trained_on(home: Path) -> None:
     labelled = record.folds["folds"][0]["labelled"]
     assert len(labelled) == len(before.folds["folds"][0]["labelled"]) + 3
     assert "+3 target labels" in record.manifest["protocol"]
+    assert re.search(r"the target labels \(3 utterances", record.manifest["notes"]["normalisation"][0])
 
 
 def test_what_would_be_asked_is_listed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,9 @@ import pytest
 import soundfile
 import yaml
 
+from sere_core.api.recognise import look
 from sere_core.cli import main, run_main
-from sere_core.cli.init import METHODS, look
+from sere_core.cli.init import METHODS
 from sere_core.config import load
 from sere_core.plan import make_plan
 from sere_registry.catalog import Catalog

@@ -8,16 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from sere_plugins.corpora.folder import count, describe, few
+from sere_plugins.corpora.folder import describe, few
 from sere_plugins.corpora.rows import Row, RowCorpus
 from sere_plugins.specs.corpora import FolderOfAudioParams
-from sere_registry.errors import Place, error
+from sere_registry.errors import Place, counted, error
 from sere_registry.protocols import BuildContext
-from sere_registry.utterances import Finding
-
-#: what soundfile decodes, and what PyAV decodes
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au"})
-BY_PYAV = frozenset({".m4a", ".mp4", ".aac", ".webm", ".mkv", ".avi", ".wma", ".mov", ".3gp"})
+from sere_registry.utterances import AUDIO_SUFFIXES, Finding
 
 
 class AudioFolder(RowCorpus):
@@ -43,12 +39,12 @@ class AudioFolder(RowCorpus):
         found = list(super().findings())
         if self._left_out:
             kinds = few(f"{number} {suffix or 'without suffix'}" for suffix, number in self._left_out.most_common())
-            found.append(Finding("note", f"{count(self._left_out.total())} left out, no audio by name: {kinds}"))
+            found.append(Finding("note", f"{counted(self._left_out.total(), 'file')} left out, no audio by name: {kinds}"))
         if self._missed:
             found.append(
                 Finding(
                     "note",
-                    f"no emotion found in the path of {count(len(self._missed))}: {few(self._missed, 3)}",
+                    f"no emotion found in the path of {counted(len(self._missed), 'file')}: {few(self._missed, 3)}",
                 )
             )
         return found
@@ -62,7 +58,7 @@ class AudioFolder(RowCorpus):
         if self.exclude is not None:
             paths = [path for path in paths if not self.exclude.search(str(path))]
         if not paths:
-            hint = f"audio files end in {', '.join(sorted(SUFFIXES | BY_PYAV))}"
+            hint = f"audio files end in {', '.join(sorted(AUDIO_SUFFIXES))}"
             raise error("D602", f"no audio file in {self.root} or below it: {describe(self.root)}", hint)
         stems = Counter(path.with_suffix("") for path in paths)
         for path in paths:
@@ -99,7 +95,7 @@ class AudioFolder(RowCorpus):
         return sorted(found, key=str)
 
     def _is_audio(self, path: PurePosixPath) -> bool:
-        known = path.suffix.lower() in SUFFIXES | BY_PYAV
+        known = path.suffix.lower() in AUDIO_SUFFIXES
         if not known:
             self._left_out[path.suffix.lower()] += 1
         return known

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sere_plugins.specs.corpora import FolderParams
-from sere_registry.errors import SereError, error
+from sere_registry.errors import SereError, counted, error
 from sere_registry.protocols import BuildContext
 from sere_registry.utterances import Finding, Recording, Utterance
 
@@ -156,7 +156,7 @@ class FolderCorpus:
         utterances, left_out = self._scan()
         found = list(self.differences(utterances))
         for reason, names in left_out.items():
-            found.append(Finding("surplus", f"{count(len(names))} left out, {reason}: {few(names)}"))
+            found.append(Finding("surplus", f"{counted(len(names), 'file')} left out, {reason}: {few(names)}"))
         return found
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -184,7 +184,7 @@ class FolderCorpus:
                 left_out.setdefault("they stand outside the folders of the layout", []).append("/".join(names))
                 del chosen[names]
         if not chosen:
-            reasons = [f"{count(len(names), 'audio file')} left out, {reason}" for reason, names in left_out.items()]
+            reasons = [f"{counted(len(names), 'audio file')} left out, {reason}" for reason, names in left_out.items()]
             raise self._nothing("; ".join(reasons) or describe(self.root))
         utterances = [self._utterance("/".join(names), *kept) for names, kept in chosen.items()]
         left_out = dict(sorted(left_out.items()))
@@ -268,7 +268,7 @@ def describe(root: Path) -> str:
     inside = entries(root)
     folders = [entry.name for entry in inside if entry.is_dir()]
     files = [entry.name for entry in inside if not entry.is_dir()]
-    parts = [f"{count(len(names), what)} ({few(names, 3)})" for names, what in ((folders, "folder"), (files, "file")) if names]
+    parts = [f"{counted(len(names), what)} ({few(names, 3)})" for names, what in ((folders, "folder"), (files, "file")) if names]
     return "found " + " and ".join(parts) if parts else "it is empty"
 
 
@@ -281,12 +281,3 @@ def few(names: Iterable[str], most: int = 5) -> str:
     listed = list(names)
     shown = ", ".join(listed[:most])
     return f"{shown} and {len(listed) - most} more" if len(listed) > most else shown
-
-
-def count(number: int, what: str = "file") -> str:
-    """A number with its noun.
-
-    >>> count(1), count(2, "folder")
-    ('1 file', '2 folders')
-    """
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 
-from sere_plugins.corpora.folder import AUDIO, FolderCorpus, Labels, Layout, count, few
+from sere_plugins.corpora.folder import AUDIO, FolderCorpus, Labels, Layout, few
 from sere_plugins.specs.corpora import RavdessParams
-from sere_registry.errors import error
+from sere_registry.errors import counted, error
 from sere_registry.protocols import BuildContext
 from sere_registry.utterances import Finding, Utterance
 
@@ -218,7 +218,7 @@ class Enterface(FolderCorpus):
             yield Finding("note", what)
         avi = _undecodable(utterances)
         if avi:
-            yield Finding("missing", f"{count(avi)} are AVI and PyAV is not installed: pip install 'sere[avi]'")
+            yield Finding("missing", f"{counted(avi, 'file')} are AVI and PyAV is not installed: pip install 'sere[avi]'")
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Make sure that the audio can be decoded.
@@ -229,7 +229,7 @@ class Enterface(FolderCorpus):
         avi = _undecodable(self.utterances())
         if avi:
             hint = "pip install 'sere[avi]', or extract the audio to .wav files beside the .avi"
-            raise error("P108", f"eNTERFACE'05: {count(avi)} in {self.root} are AVI, which needs the distribution av", hint)
+            raise error("P108", f"eNTERFACE'05: {counted(avi, 'file')} in {self.root} are AVI, which needs the distribution av", hint)
 
 
 def _undecodable(utterances: Sequence[Utterance]) -> int:

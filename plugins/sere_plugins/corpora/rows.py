@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -59,7 +60,7 @@ class Row:
         return None
 
 
-class RowCorpus:
+class RowCorpus(ABC):
     """Utterances that something lists as rows of `COLUMNS`; all columns but `path` may be missing or empty.
 
     A row's label is an emotion of the vocabulary, a word that the parameter `labels` maps, or a class name of the
@@ -74,17 +75,17 @@ class RowCorpus:
         self._own = {*context.classes, *(name for name in map(_class, params.labels.values()) if name)}
 
     @property
+    @abstractmethod
     def source(self) -> Path:
         """The file or folder that lists the utterances, for messages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows(self) -> Iterable[Row]:
         """All rows.
 
         Raises:
             SereError: D601, D602, D610, P108.
         """
-        raise NotImplementedError
 
     def audio(self, row: Row) -> Path:
         """The audio file of a row; it has to exist."""
@@ -112,7 +113,7 @@ class RowCorpus:
         """Rows left out because of their label, unlabelled ones, and columns that are not read."""
         return self._content[1]
 
-    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:  # noqa: B027  (may be overridden)
         """Nothing: the audio is there."""
 
     @cached_property

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Column
 
 from sere_registry import BuildContext, Params
+from sere_registry.errors import counted
 from sere_registry.hookspecs import RunInfo, hookimpl
 
 
@@ -30,7 +31,7 @@ class ProgressHook:
     @hookimpl
     def sere_run_start(self, run: RunInfo) -> None:
         if not (run.interactive and (self._console.is_terminal or self._console.is_jupyter)):
-            self._print(run, f"{run.name}: {run.folds} fold{'s' * (run.folds != 1)}, {run.folder}")
+            self._print(run, f"{run.name}: {counted(run.folds, 'fold')}, {run.folder}")
             return
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
         whole, rest = Column(no_wrap=True, min_width=7), Column(no_wrap=True, overflow="ellipsis", ratio=1)  # losses give way to times

@@ -232,6 +232,17 @@ def draw_diagnostics(
     return pictures
 
 
+def over_epochs(axes: Axes, logarithmic: bool) -> None:
+    """Epochs to the right, and values on a logarithmic scale where that is wanted."""
+    if logarithmic:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.set_xlabel("epoch")
+    axes.grid()
+
+
 def _panel(
     studio: Studio, name: str, height: float, lines: Mapping[str, Curve], what: str, caption: str, logarithmic: bool = False
 ) -> Picture:
@@ -244,13 +255,7 @@ def _panel(
             mark = "o" if len(epochs) == 1 else None
             axes.plot(epochs, mean, color=colour, linestyle=dash, marker=mark, linewidth=1.7, label=short(label, 28))
             axes.fill_between(epochs, low, high, color=colour, alpha=0.16, linewidth=0)
-        if logarithmic:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter("")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.set_xlabel("epoch")
-        axes.grid()
+        over_epochs(axes, logarithmic)
         if any(lines):
             figure.legend(loc="outside lower left", ncols=1 if len(lines) <= 3 else 2, fontsize=8, handlelength=2.6)
 

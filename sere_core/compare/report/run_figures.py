@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sere_core.compare.report.figures import OTHERS, RING, Curve, over_runs
+from sere_core.compare.report.figures import OTHERS, RING, Curve, over_epochs, over_runs
 from sere_core.compare.report.studio import COLOURS, INK, MARKERS, Picture, Studio, short
 from sere_core.score.calibration import Reliability, RiskCoverage
 
@@ -37,13 +37,7 @@ def draw_by_fold(studio: Studio, name: str, curve: Curve, stages: Sequence[str],
         for place in [0, *begins] if begins else []:
             where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
             axes.annotate(short(stages[place], 12), (place + 0.5, 1), (3, 2), fontsize=7.5, **where)  # type: ignore[arg-type]
-        if len(epochs) > 2 and np.nanmin(curve) > 0 and np.nanmax(curve) > 20 * np.nanmin(curve):
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter("")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.set_xlabel("epoch")
-        axes.grid()
+        over_epochs(axes, bool(len(epochs) > 2 and np.nanmin(curve) > 0 and np.nanmax(curve) > 20 * np.nanmin(curve)))
         if len(curve) > 1:
             axes.legend(loc="best", fontsize=8, handlelength=1.6)
 

@@ -47,7 +47,7 @@ from sere_core.picture.embeddings import flat
 from sere_core.score import table
 from sere_core.score.calibration import reliability, risk_coverage
 from sere_core.score.interval import uar_interval
-from sere_registry.errors import SereError
+from sere_registry.errors import SereError, counted
 from sere_registry.files import write_atomically
 from sere_registry.utterances import Recording
 
@@ -154,7 +154,7 @@ def headline(source: Source) -> Iterator[str]:
     if not source.scored:
         found, target = scores["evidence"], record.folds["target"]
         yield f"Nothing was scored: {target} has no labels."
-        yield f"It predicts {words.count(found['n'], 'utterance')}; which of the predictions are right is not known."
+        yield f"It predicts {counted(found['n'], 'utterance')}; which of the predictions are right is not known."
         top, share = max(found["shares"].items(), key=lambda item: item[1])
         yield f"Most are taken for {top} ({100 * share:.0f} %); the mean confidence is {100 * found['confidence']:.0f} %."
         return
@@ -162,7 +162,7 @@ def headline(source: Source) -> Iterator[str]:
     over = f" over {folds} folds (standard deviation {100 * spread:.1f})" if spread is not None else " in one fold"
     ends = ""
     if interval is not None:
-        of = f"{words.count(interval.n, interval.how.removesuffix('s'))} resampled"
+        of = f"{counted(interval.n, interval.how.removesuffix('s'))} resampled"
         ends = f", 95 % interval {100 * interval.low:.1f} to {100 * interval.high:.1f} ({of})"
     chance = scores["pooled"]["chance"]
     yield f"UAR {100 * mean:.1f} %{over}{ends}. Guessing reaches {100 * chance:.1f} %."

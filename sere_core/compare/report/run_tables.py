@@ -14,6 +14,7 @@ from sere_core.score import table
 from sere_core.score.metrics import from_confusion
 from sere_core.score.records import Data, Record
 from sere_core.tables.model import Column, Table, number
+from sere_registry.errors import counted
 
 #: what a stream is called
 STREAMS = {
@@ -40,7 +41,7 @@ def facts(source: Source) -> dict[str, str]:
         "target": folds["target"],
         "emotions": ", ".join(source.classes),
         "labelled source utterances": _labelled(folds, source.classes),
-        "setting": f"{folds['setting']}, {words.count(len(folds['folds']), 'fold')}",
+        "setting": f"{folds['setting']}, {counted(len(folds['folds']), 'fold')}",
         "target labels": f"{folds['labelled']} known to the scorer, {folds['unlabelled']} without a label",
         "seed": str(manifest["seeds"]["run"]),
         "checkpoint chosen by": manifest["selection"],

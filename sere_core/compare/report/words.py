@@ -12,6 +12,7 @@ from sere_core.compare.stats.summary import Summary, Verdict
 from sere_core.config.nodes import leaves
 from sere_core.score.interval import ALPHA
 from sere_core.tables import Cell, Column, Line, Table
+from sere_registry.errors import counted
 
 MINUS = "−"
 
@@ -30,7 +31,7 @@ def headline(summary: Summary) -> list[str]:
     if others:
         words = {"better": "better", "worse": "worse", "no difference shown": "with no difference shown"}
         parts = ", ".join(f"{others[shown]} {words[shown]}" for shown in turned if others[shown])
-        found = count(others.total(), "other method")
+        found = counted(others.total(), "other method")
         lines.append(f"Of {found} against {summary.reference}: {parts}.")
     return lines
 
@@ -44,12 +45,12 @@ def sentence(verdict: Verdict, family: int = 1) -> str:
         ends = f"{points(verdict.interval.low)} to {points(verdict.interval.high)}"
         interval = f"{100 * (1 - ALPHA):g} % interval {ends}; "
     ties = f", {verdict.ties} tied" if verdict.ties else ""
-    record = f"{verdict.wins} won, {verdict.losses} lost{ties} of {count(verdict.n, 'run')}"
+    record = f"{verdict.wins} won, {verdict.losses} lost{ties} of {counted(verdict.n, 'run')}"
     numbers = f"{points(verdict.difference)} points ({interval}{p_equals(verdict.p_holm)} after Holm's correction; {record})."
-    left = f" Missing on one side: {count(len(verdict.missing), 'run')}." if verdict.missing else ""
+    left = f" Missing on one side: {counted(len(verdict.missing), 'run')}." if verdict.missing else ""
     if verdict.shown != "no difference shown":
         return f"{verdict.shown.capitalize()} than {verdict.reference}: {numbers}{left}"
-    units = count(verdict.units, "seeded draw")
+    units = counted(verdict.units, "seeded draw")
     if verdict.smallest_detectable is not None:
         power = f"The smallest difference that {units} show with 80 % power is {100 * verdict.smallest_detectable:.1f} points."
     elif verdict.p_least * family >= ALPHA:
@@ -71,10 +72,6 @@ def chance(p: float) -> str:
 def p_equals(p: float) -> str:
     """As an equation that is not broken at the end of a line."""
     return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{chance(p)}"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def settings(results: Results) -> dict[str, str]:
@@ -101,7 +98,7 @@ def settings(results: Results) -> dict[str, str]:
     return lines
 
 
-def counted(runs: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
+def frequencies(runs: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
     """Each line once, the most frequent first, with the number of runs that have it."""
     found = Counter(line for lines in runs for line in dict.fromkeys(lines))
     return sorted(found.items(), key=lambda item: (-item[1], item[0]))
@@ -158,7 +155,7 @@ def failures(results: Results) -> list[str]:
 
 def _listed(values: Iterable[str]) -> str:
     found = Counter(values)
-    return ", ".join(value if len(found) == 1 else f"{value} ({count(n, 'run')})" for value, n in found.items())
+    return ", ".join(value if len(found) == 1 else f"{value} ({counted(n, 'run')})" for value, n in found.items())
 
 
 def flat(data: Mapping[str, object]) -> str:
