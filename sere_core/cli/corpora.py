@@ -78,7 +78,7 @@ def _show(speaker: Speaker, name: str, report: Report) -> None:
     _list(speaker, lines, "yellow")
     _list(speaker, [str(problem) for problem in report.unusable], "red")
     if report.unusable:
-        speaker.say(f"{len(report.unusable)} utterances cannot be used", style="red")
+        speaker.say(f"{counted(len(report.unusable), 'utterance')} cannot be used", style="red")
     else:
         speaker.say("every file can be used", style="green")
 

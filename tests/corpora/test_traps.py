@@ -30,6 +30,15 @@ def refusal(corpus: Any) -> tuple[str, str]:
     return problem.code, str(problem)
 
 
+def test_a_link_that_leads_to_itself_ends_no_listing(tmp_path: Path, build: Build) -> None:
+    make_emodb(tmp_path / "emodb")
+    before = len(build("emodb", root=tmp_path / "emodb").utterances())
+    (tmp_path / "emodb" / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "emodb" / "loop").symlink_to("loop")
+    assert len(build("emodb", root=tmp_path / "emodb").utterances()) == before
+    assert refusal(build("emovo", root=tmp_path / "emodb"))[0] == "D602"
+
+
 def test_a_place_without_the_corpus_is_refused_and_says_what_is_there(tmp_path: Path, build: Build) -> None:
     (tmp_path / "near" / "emobd").mkdir(parents=True)
     code, line = refusal(build("emodb", root=tmp_path / "near" / "emodb"))

@@ -98,14 +98,14 @@ class Layout:
                 inside = entries(folder)
                 if any(self._shows_base(entry) for entry in inside):
                     found.append(Path(folder))
-                below += [entry.path for entry in inside if entry.is_dir()]
+                below += [entry.path for entry in inside if is_folder(entry)]
             if found:
                 return found
             level = below[:WIDTH]
         return []
 
     def _shows_base(self, entry: os.DirEntry[str]) -> bool:
-        if entry.is_dir():
+        if is_folder(entry):
             return bool(self.folders and self.folders[0].fullmatch(entry.name))
         stem, suffix = os.path.splitext(entry.name)
         return bool(self.flat and suffix.lower() in self.suffixes and self.file.fullmatch(stem))
@@ -240,6 +240,14 @@ def entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
         raise error("D601", f"folder {os.fspath(folder)} cannot be read: {cause.strerror}") from cause
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Also for a link that leads to itself: that is no folder, and reading it as a file says what is wrong."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def audio_files(base: Path, suffixes: frozenset[str]) -> list[tuple[tuple[str, ...], str]]:
     """All files with these suffixes: (names below the base, the last without suffix; path), in the order of the names."""
     found: list[tuple[tuple[str, ...], str]] = []
@@ -247,7 +255,7 @@ def audio_files(base: Path, suffixes: frozenset[str]) -> list[tuple[tuple[str, .
     def walk(folder: str, names: tuple[str, ...]) -> None:
         for entry in entries(folder):
             stem, suffix = os.path.splitext(entry.name)
-            if entry.is_dir():
+            if is_folder(entry):
                 if len(names) + 1 < DEPTH:
                     walk(entry.path, (*names, entry.name))
             elif suffix.lower() in suffixes:
@@ -266,8 +274,8 @@ def describe(root: Path) -> str:
     'it is empty'
     """
     inside = entries(root)
-    folders = [entry.name for entry in inside if entry.is_dir()]
-    files = [entry.name for entry in inside if not entry.is_dir()]
+    folders = [entry.name for entry in inside if is_folder(entry)]
+    files = [entry.name for entry in inside if not is_folder(entry)]
     parts = [f"{counted(len(names), what)} ({few(names, 3)})" for names, what in ((folders, "folder"), (files, "file")) if names]
     return "found " + " and ".join(parts) if parts else "it is empty"
 
