@@ -25,7 +25,7 @@ from sere_core.score.records import Record
 
 PAIRS = "emodb_to_emovo,emodb_to_ravdess,emovo_to_emodb,emovo_to_ravdess,ravdess_to_emodb,ravdess_to_emovo"
 ROWS = {
-    "logistic": ["method={use: logistic, params: {C: 0.005}}", "losses=null", "resonance=null"],
+    "logistic": ["method={use: logistic}", "losses=null", "resonance=null"],
     "source-only": ["losses.adapt=null", "resonance=null"],
     "sere": [],
 }

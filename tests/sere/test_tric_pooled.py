@@ -90,7 +90,7 @@ def by_hand(given: dict[str, Any], epochs: int, temperature: float) -> tuple[np.
     for _ in range(epochs):
         shares = {name: in_equal_shares(pool(network[name], linear[name])) for name in network}
         guesses = np.concatenate([shares[name][0].argmax(axis=1) for name in ("target", "source")])
-        weights = np.concatenate([np.ones(6), np.full(len(guesses), 10.0 * 6 / len(guesses))])
+        weights = np.concatenate([np.ones(6), np.full(len(guesses), 6 / len(guesses))])
         model = LogisticRegression(C=C, max_iter=1000)
         model.fit(
             np.concatenate([arrays["support"], arrays["target"], arrays["source"]]),

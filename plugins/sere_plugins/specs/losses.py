@@ -138,7 +138,10 @@ class TricAssignedParams(TricParams):
     diagnostics={**_TRIC, "assigned_confidence": "Mean largest share of a pseudo-label, 1 where none is in doubt."},
 )
 class TricBalancedParams(TricAssignedParams):
-    """a variant of TRIC, not the paper's: pseudo-labels in equal shares, which also teach the classifier."""
+    """a variant of TRIC, not the paper's: pseudo-labels in equal shares, which also teach the classifier.
+
+    Equal shares were developed as in `logistic_balanced`, on target labels of EmoDB, EMOVO and RAVDESS.
+    """
 
     balance: bool = param(True, "pseudo-labels are assigned in equal shares; false: the classifier's predictions (a control)")
     teacher: Literal["classifier", "logistic"] = param(
@@ -146,7 +149,7 @@ class TricBalancedParams(TricAssignedParams):
         "who assigns: the classifier after each epoch, or `logistic_balanced` on the utterance vectors, once",
         search=("choice", ["classifier", "logistic"]),
     )
-    teacher_C: float = param(0.005, "for `logistic`: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
+    teacher_C: float = param(1.0, "for `logistic`: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
 
 
 @component(
@@ -160,9 +163,11 @@ class TricBalancedParams(TricAssignedParams):
 class TricPooledParams(TricAssignedParams):
     """a variant of TRIC, not the paper's: SERE's network and a logistic regression assign, learn and
     predict together.
+
+    Equal shares were developed as in `logistic_balanced`, on target labels of EmoDB, EMOVO and RAVDESS.
     """
 
-    C: float = param(0.005, "of the logistic regression: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
+    C: float = param(1.0, "of the logistic regression: inverse weight of its squared norm", gt=0, search=("log", 1e-4, 1e2))
     predict: Literal["pool", "classifier", "prototype", "resonance"] = param(  # type: ignore[assignment]
         "pool", "who predicts: the classifier on g and the logistic regression together, or as in `tric`"
     )

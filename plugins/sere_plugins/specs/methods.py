@@ -103,7 +103,7 @@ class LogisticParams(Declared):
 
     C: float = param(
         1.0,
-        "inverse weight of the squared norm; with five utterances per class and wide vectors, take it small",
+        "inverse weight of the squared norm; scikit-learn's default",
         gt=0,
         search=("log", 1e-4, 1e2),
     )
@@ -120,9 +120,12 @@ class LogisticParams(Declared):
     own_losses=True,
 )
 class LogisticBalancedParams(LogisticParams):
-    """logistic regression that teaches itself on unlabelled vectors, with pseudo-labels in equal shares."""
+    """logistic regression that teaches itself on unlabelled vectors, with pseudo-labels in equal shares.
 
-    teach_weight: float = param(10.0, "what all unlabelled utterances weigh together, with S_l as 1", ge=0, search=("log", 0.1, 100.0))
+    Developed while its UAR on pairs of EmoDB, EMOVO and RAVDESS was seen; C and `teach_weight` are neutral values, not those.
+    """
+
+    teach_weight: float = param(1.0, "what all unlabelled utterances weigh together, with S_l as 1", ge=0, search=("log", 0.1, 100.0))
     use_source: bool = param(True, "it teaches itself on S_u too; false: on T_u alone")
     rounds: int = param(6, "of guessing and fitting, at most", ge=1)
     correct: bool = param(False, "to b is added in the end what the balancing of T_u adds to each class's logit (v of B1)")
@@ -138,8 +141,8 @@ class LogisticBalancedParams(LogisticParams):
 class SvmParams(Declared):
     """a support vector machine on the utterance vectors of S_l, one against one: a source-only floor."""
 
-    C: float = param(1.0, "weight of the slack: small is soft, large is hard", gt=0, search=("log", 1e-4, 1e2))
-    kernel: Literal["linear", "rbf"] = param("linear", "the kernel", search=("choice", ["linear", "rbf"]))
+    C: float = param(1.0, "weight of the slack: small is soft, large is hard; scikit-learn's default", gt=0, search=("log", 1e-4, 1e2))
+    kernel: Literal["linear", "rbf"] = param("linear", "the kernel; linear as in the ComParE baselines", search=("choice", ["linear", "rbf"]))
     gamma: Literal["scale"] | Annotated[float, Field(gt=0)] = param(
         "scale", "of the kernel `rbf`: exp(-gamma ||x - y||^2); `scale`: one over the number of features times their variance"
     )
