@@ -19,7 +19,7 @@ Conditions = Mapping[str, str]
 
 _BUDGET = ("train.epochs", "train.steps_per_epoch")  # itself never explained, see below
 _SOURCE = ("task.source", "task.classes", "task.shots", "corpora")
-_FRAMES = ("encoders", "dynamics", "features", "paths", "task.normalise", "task.target")
+_FRAMES = ("encoders", "dynamics", "features", "paths", "task.normalise", "task.shrinkage", "task.target")
 
 #: what is compared -> the config paths, or what lies below or above them, that explain a difference in it
 EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {

@@ -58,6 +58,9 @@ class Task(Section):
     )
     disjoint: Literal["speaker", "none"] = Field(default="speaker", description="no speaker in two folds, or folds stratified at random")
     normalise: Literal["none", "corpus", "speaker"] = Field(default="speaker", description="whose statistics standardise the features")
+    shrinkage: float = Field(
+        default=0.0, ge=0, description="of `normalise: speaker`: the corpus's statistics weigh as much as this many utterances of a speaker"
+    )
 
 
 class Features(Section):

@@ -54,13 +54,14 @@ class Normaliser:
         test: Vectors = (),
         setting: str = "inductive",
         taught: Vectors = (),
+        shrinkage: float = 0.0,
     ) -> Normaliser:
         """Statistics for one encoder and one fold.
 
         "corpus": a corpus's statistics come from its utterances among `source` and `target_train`, never from `test`
         in the inductive setting.  "speaker": each speaker's own; those of a speaker who occurs in `test` only come from
-        their unlabelled test utterances, as the statement then says.  Speakers of fewer than two utterances, and
-        utterances without a speaker, get the statistics of their corpus.
+        their unlabelled test utterances, as the statement then says.  Speakers of fewer than two utterances (without
+        shrinkage), and utterances without a speaker, get the statistics of their corpus.
 
         Args:
             source: S_l and S_u, with the mean over frames of each, `[F]`.
@@ -68,6 +69,7 @@ class Normaliser:
             test: T_e; may be T_u itself.
             taught: utterances of the target that come with a label.
             setting: "inductive" or "transductive" (T_e counts as T_u).
+            shrinkage: see `speaker_statistics`.
 
         >>> from pathlib import Path
         >>> one, two = (Recording(id, Path(id), "emovo", "it", "f1") for id in "ab")
@@ -90,14 +92,18 @@ class Normaliser:
         tested = _unique(test)
         own = [(each, vector) for each, vector in tested if _speaker(each) not in known]
         groups = _grouped((*seen, *own), _speaker)
-        rich = {name: vectors for name, vectors in groups.items() if name[1] and len(vectors) > 1}
-        speakers = {name: _statistics(vectors, corpora.get(name[0])) for name, vectors in rich.items()}
+        least = 1 if shrinkage else 2
+        rich = {name: vectors for name, vectors in groups.items() if name[1] and len(vectors) >= least}
+        speakers = {name: speaker_statistics(vectors, corpora.get(name[0]), shrinkage) for name, vectors in rich.items()}
         parts = _listed({**origins, "the test speakers' own unlabelled utterances in T_e": own})
         statement = f"speaker statistics of {', of '.join(parts)}"
         if len(own) < len(tested):
             statement += "; speakers who are also in T_u by their utterances there"
+        if shrinkage:
+            statement += f"; each drawn to those of the corpus, which weigh as much as {shrinkage:g} utterances"
         if poor := len(groups) - len(rich):
-            statement += f"; {poor} speakers with fewer than two utterances (or no name) by those of their corpus"
+            which = "no name" if shrinkage else "fewer than two utterances (or no name)"
+            statement += f"; {poor} speakers with {which} by those of their corpus"
         return cls(mode, corpora, speakers, statement)
 
     def apply(self, recording: Recording, frames: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -117,9 +123,26 @@ def standardise(frames: NDArray[np.floating], statistics: Statistics) -> NDArray
     return ((frames - mean) / divisor).astype(np.float32)
 
 
-def speaker_statistics(vectors: NDArray[np.float64], corpus: Statistics) -> Statistics:
-    """Of one speaker's utterance means `[n, F]`, at least two, beside those of the corpus; as `Normaliser.fit` makes them."""
-    return _statistics(vectors, corpus)
+def speaker_statistics(vectors: NDArray[np.float64], corpus: Statistics | None, shrinkage: float = 0.0) -> Statistics:
+    """Of one speaker's utterance means `[n, F]`, beside those of the corpus; as `Normaliser.fit` makes them.
+
+    With a shrinkage k, mean and variance are w * (the speaker's) + (1 - w) * (the corpus's), w = n / (n + k): the weight of the
+    data in MAP adaptation, where k is the relevance factor (Reynolds et al. 2000, eq. 14).  The variance is weighted like the
+    mean, without the spread between the two means that their eq. 13 adds.
+
+    Args:
+        vectors: at least two, or with a shrinkage at least one.
+        corpus: None for a corpus that is not known otherwise: nothing is there to draw to.
+        shrinkage: k, at least 0; 0 gives the speaker's own.
+    """
+    if corpus is None:
+        return _statistics(vectors)
+    mean, std = vectors.mean(axis=0), vectors.std(axis=0)
+    if shrinkage:
+        weight = len(vectors) / (len(vectors) + shrinkage)
+        mean = weight * mean + (1 - weight) * corpus[0]
+        std = np.sqrt(weight * std**2 + (1 - weight) * corpus[1] ** 2)
+    return mean, np.maximum(std, SPEAKER_FLOOR * corpus[1])
 
 
 def _speaker(recording: Recording) -> tuple[str, str]:
@@ -138,12 +161,10 @@ def _grouped(vectors: Vectors, key: Callable[[Recording], K]) -> dict[K, NDArray
     return {name: np.stack(group).astype(np.float64) for name, group in groups.items()}
 
 
-def _statistics(vectors: NDArray[np.float64], corpus: Statistics | None = None) -> Statistics:
-    """Of a corpus; or of a speaker of it, or of a corpus that is not known otherwise."""
+def _statistics(vectors: NDArray[np.float64]) -> Statistics:
+    """Of a corpus, or of a speaker of a corpus that is not known otherwise."""
     mean, std = vectors.mean(axis=0), vectors.std(axis=0)
-    if corpus is None:
-        return mean, np.where(std > CONSTANT * (1 + np.abs(mean)), std, 1.0)
-    return mean, np.maximum(std, SPEAKER_FLOOR * corpus[1])
+    return mean, np.where(std > CONSTANT * (1 + np.abs(mean)), std, 1.0)
 
 
 def _listed(origins: Mapping[str, Vectors]) -> list[str]:

@@ -52,7 +52,8 @@ class TaskPlan:
         classes: in the order of the labels and of posteriors.
         folds: one training each.
         label_digest: of the labels of every target utterance, which the plan does not hold; see `sere_core.data.labels`.
-        protocol: the row's name, e.g. "emodb>emovo 5-shot inductive 5 folds speaker-disjoint norm=speaker".
+        protocol: the row's name, e.g. "emodb>emovo 5-shot inductive 5 folds speaker-disjoint norm=corpus (test
+            utterances not read)": what is read of those who are scored stands in it.
         warnings: what may make the scores look better than they are, or noisier.
         notes: what a reader should know: classes dropped, sentences shared.
         source, target: the ids of the corpora.

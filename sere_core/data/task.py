@@ -53,6 +53,9 @@ def make_task(
     """
     ceiling = config.source == config.target
     _raise(_duplicates(config, source, target))
+    if config.shrinkage and config.normalise != "speaker":
+        what = f"`shrinkage` draws the statistics of speakers, and `normalise: {config.normalise}` has none"
+        raise error("C311", what, "use `normalise: speaker`, or remove `shrinkage`", place("task.shrinkage"))
     if ceiling and config.setting == "transductive":
         what = f"'{config.target}' as its own source cannot be transductive: the labels trained on would be scored"
         raise error("C311", what, "use `setting: inductive`", place("task.setting"))
@@ -96,7 +99,7 @@ def make_task(
         classes=classes,
         folds=tuple(folds),
         label_digest=digest,
-        protocol=_protocol(config, len(folds), how, (labelled_target, len(far)), len(taught)),
+        protocol=_protocol(config, folds, how, (labelled_target, len(far)), len(taught)),
         warnings=task_warnings(near, far, folds, classes, how),
         notes=task_notes(config, source, target, folds, classes),
         source=config.source,
@@ -243,14 +246,17 @@ def _check(config: Task, folds: Sequence[Fold], target: Sequence[Utterance], how
             assert not {each.speaker for each in fold.test} & {each.speaker for each in fold.target}, "a speaker is in T_u and in T_e"
 
 
-def _protocol(config: Task, folds: int, how: str, target: tuple[int, int], taught: int) -> str:
+def _protocol(config: Task, folds: Sequence[Fold], how: str, target: tuple[int, int], taught: int) -> str:
     """The row's name; `target`: how many of its utterances are labelled, and how many there are; `taught`: and trained on."""
     labelled, total = target
     regime = "full" if config.shots == "all" else f"{config.shots}-shot"
     words = [f"{config.source}>{config.target}", regime, "inductive" if how else "transductive"]
     if how:
-        words.append(f"{folds} folds {how}")
-    words.append(f"norm={config.normalise}")
+        words.append(f"{len(folds)} folds {how}")
+    words.append(f"norm={config.normalise}" + (f" shrunk by {config.shrinkage:g}" if config.shrinkage else ""))
+    if how and config.normalise != "none":
+        own = config.normalise == "speaker" and any(_new_speakers(fold) for fold in folds)
+        words.append("(test speakers' own utterances read)" if own else "(test utterances not read)")
     if config.source == config.target:
         words.append("target-supervised")
     if taught:
@@ -258,6 +264,14 @@ def _protocol(config: Task, folds: int, how: str, target: tuple[int, int], taugh
     if labelled < total:
         words.append(f"{total - labelled} of {total} unlabelled" if labelled else f"{total} unlabelled, not scored")
     return " ".join(words)
+
+
+def _new_speakers(fold: Fold) -> set[tuple[str, str]]:
+    """Those of T_e in no stream of the training: statistics of theirs can come from T_e only."""
+    tested, known = (
+        {(each.corpus, each.speaker) for each in side if each.speaker} for side in (fold.test, (*fold.labelled, *fold.source, *fold.target))
+    )
+    return tested - known
 
 
 def _raise(problems: Sequence[Problem]) -> None:

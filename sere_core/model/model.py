@@ -177,11 +177,12 @@ class Model:
         return Clip(path, frames, static, waveform.facts.seconds)
 
     def statistics(self, clips: Iterable[Clip]) -> Statistics | None:
-        """Of one speaker's clips, each weighing the same; None for fewer than two, where the corpus's must do."""
-        listed = list(clips)
-        if len(listed) < 2 or not self._encoders[listed[0].path].normalise:
+        """Of one speaker's clips, each weighing the same; None for so few that the corpus's must do."""
+        listed, shrinkage = list(clips), self.resolved.config.task.shrinkage
+        if len(listed) < (1 if shrinkage else 2) or not self._encoders[listed[0].path].normalise:
             return None
-        return speaker_statistics(np.stack([clip.mean for clip in listed]).astype(np.float64), self._corpus[listed[0].path][""])
+        means = np.stack([clip.mean for clip in listed]).astype(np.float64)
+        return speaker_statistics(means, self._corpus[listed[0].path][""], shrinkage)
 
     @property
     def target(self) -> str:

@@ -142,7 +142,7 @@ class Material:
         task, labelled = self.plan.task, means("labelled")
         source = [*(each for each in labelled if each[0].corpus == task.source), *means("source")]
         taught = [each for each in labelled if each[0].corpus != task.source]
-        normaliser = Normaliser.fit(mode, source, means("target"), means("test"), task.setting, taught)
+        normaliser = Normaliser.fit(mode, source, means("target"), means("test"), task.setting, taught, config.task.shrinkage)
         statement = f"{path}: {normaliser.statement}" if len(self.encoders) > 1 else normaliser.statement
         if statement not in self.statements:
             self.statements.append(statement)

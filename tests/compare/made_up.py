@@ -94,7 +94,7 @@ def default_protocol(row: Row, pair: str, folds: int = 5) -> str:
     """What the engine calls the task of a row: a ceiling learns from its own target."""
     end = " target-supervised" if row.role == "ceiling" else ""
     source, target = _ends(row, pair)
-    return f"{source}>{target} 5-shot inductive {folds} folds speaker-disjoint norm=speaker{end}"
+    return f"{source}>{target} 5-shot inductive {folds} folds speaker-disjoint norm=speaker (test speakers' own utterances read){end}"
 
 
 def _ends(row: Row, pair: str) -> tuple[str, str]:

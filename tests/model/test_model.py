@@ -88,13 +88,15 @@ def test_posteriors_are_those_of_the_record(record: Record, tmp_path: Path, fold
     [
         ["method.use=svm", "losses=null", "dynamics.use=none"],
         ["method={use: logistic}", "losses=null", "dynamics.use=none"],
+        ["method={use: logistic}", "losses=null", "dynamics.use=none", "task.shrinkage=4"],
         LOGMEL,
     ],
-    ids=["svm", "logistic", "logmel, another encoder for the source"],
+    ids=["svm", "logistic", "shrunken statistics", "logmel, another encoder for the source"],
 )
 def test_every_kind_of_method_is_exported(home: Path, tmp_path: Path, sets: list[str]) -> None:
     record = trained(home, str(len(list(home.iterdir()))), *sets)
-    assert predicted(exported(record, tmp_path / "model", "--fold", "1"), record, 0) < 1e-6
+    own = any("shrinkage" in words for words in sets)
+    assert predicted(exported(record, tmp_path / "model", "--fold", "1"), record, 0, own) < 1e-6
 
 
 def test_train_leaves_no_fold_out_and_quotes_the_folds(home: Path, record: Record, tmp_path: Path) -> None:

@@ -91,3 +91,16 @@ def test_the_ceiling_counts_each_utterance_once() -> None:
     """There S_l and S_u are the very utterances of T_u."""
     one, two = (Normaliser.fit("corpus", source, TRAIN).apply(TRAIN[0][0], FRAMES) for source in (TRAIN[:2], ()))
     assert np.array_equal(one, two)
+
+
+def test_shrinkage_weighs_speaker_and_corpus_by_the_number_of_utterances() -> None:
+    alone = vectors("it", "f9", [50.0])
+    fitted = Normaliser.fit("speaker", SOURCE, TRAIN, TEST + alone, shrinkage=2.0)
+    weight, mean, std = 2 / (2 + 2), np.mean([5.0, 7.0, 9.0, 11.0]), np.std([5.0, 7.0, 9.0, 11.0])
+    drawn, divisor = weight * 102 + (1 - weight) * mean, np.sqrt(weight * 2.0**2 + (1 - weight) * std**2)
+    assert fitted.apply(TEST[0][0], FRAMES)[:, 0] == pytest.approx((FRAMES[:, 0] - drawn) / divisor, rel=1e-6)
+    drawn, divisor = (50 + 2 * mean) / 3, np.sqrt(2 / 3) * std
+    assert fitted.apply(alone[0][0], FRAMES)[:, 0] == pytest.approx((FRAMES[:, 0] - drawn) / divisor, rel=1e-6)
+    assert "which weigh as much as 2 utterances" in fitted.statement and "fewer than two" not in fitted.statement
+    far, near = (Normaliser.fit(mode, SOURCE, TRAIN, TEST, shrinkage=k) for mode, k in (("speaker", 1e12), ("corpus", 0.0)))
+    assert far.apply(TEST[0][0], FRAMES) == pytest.approx(near.apply(TEST[0][0], FRAMES), rel=1e-6)

@@ -25,6 +25,8 @@ from sere_registry.utterances import Recording, Utterance
 Make = Callable[..., list[Utterance]]
 GERMAN = ["anger", "boredom", "fear", "neutral"]
 ITALIAN = ["anger", "fear", "neutral", "surprise"]
+#: what a protocol says of statistics of those who are scored
+OWN = "(test speakers' own utterances read)"
 
 
 @pytest.fixture
@@ -86,18 +88,23 @@ def test_labelled_and_source_are_the_whole_source(german: list[Utterance], itali
     assert not ids(fold.labelled) & ids(fold.source) and len(fold.labelled) + len(fold.source) == 36
     full = make_task(task(shots="all"), german, italian, 0)
     assert full.folds[0].source == () and len(full.folds[0].labelled) == 36
-    assert full.protocol == "emodb>emovo full inductive 3 folds speaker-disjoint norm=speaker"
+    assert full.protocol == f"emodb>emovo full inductive 3 folds speaker-disjoint norm=speaker {OWN}"
 
 
 def test_folds_of_each_setting(german: list[Utterance], italian: list[Utterance]) -> None:
     plan = make_task(task(), german, italian, 0)
-    assert plan.protocol == "emodb>emovo 2-shot inductive 3 folds speaker-disjoint norm=speaker"
+    assert plan.protocol == f"emodb>emovo 2-shot inductive 3 folds speaker-disjoint norm=speaker {OWN}"
     for fold in plan.folds:
         assert not {each.speaker for each in fold.test} & {each.speaker for each in fold.target}
         assert len(fold.test) + len(fold.target) == 72
     plan = make_task(task(folds="speakers"), german, italian, 0)
     assert [{each.speaker for each in fold.test} for fold in plan.folds] == [{name} for name in ("f1", "f2", "f3", "m1", "m2", "m3")]
-    assert plan.protocol == "emodb>emovo 2-shot inductive 6 folds leave-one-speaker-out norm=speaker"
+    assert plan.protocol == f"emodb>emovo 2-shot inductive 6 folds leave-one-speaker-out norm=speaker {OWN}"
+    assert make_task(task(normalise="corpus"), german, italian, 0).protocol.endswith(" norm=corpus (test utterances not read)")
+    assert make_task(task(normalise="none"), german, italian, 0).protocol.endswith(" norm=none")
+    assert make_task(task(shrinkage=2.5), german, italian, 0).protocol.endswith(f" norm=speaker shrunk by 2.5 {OWN}")
+    known = make_task(task(disjoint="none"), german, italian, 0)
+    assert known.protocol.endswith(" norm=speaker (test utterances not read)"), "all test speakers are in T_u too"
     plan = make_task(task(setting="transductive"), german, italian, 0)
     (fold,) = plan.folds
     assert fold.target == fold.test and len(fold.test) == 72
