@@ -1,4 +1,4 @@
-"""Files that are whole or not there: temporary file, fsync, rename; the one lock of a run folder; and the cache's folder."""
+"""Files that are whole or not there: temporary file, fsync, rename; the one lock of a run folder; paths as users write them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,51 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _ELSEWHERE = "another folder (`output.dir` of records, `features.cache` or SERE_CACHE of the cache)"
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with its `~` replaced; unchanged where that names no home folder, as in a shell (a file may be called `~a.wav`)."""
+    with contextlib.suppress(ValueError):  # a NUL byte: whoever opens the path says so
+        return Path(os.path.expanduser(path))
+    return Path(path)
+
+
 def cache_folder(chosen: str | None = None) -> Path:
-    """The folder of what is made once for all runs: `chosen`, else SERE_CACHE, else ~/.cache/sere."""
-    return Path(chosen or os.environ.get("SERE_CACHE") or "~/.cache/sere").expanduser()
+    """The folder of what is made once for all runs: `chosen`, else SERE_CACHE, else ~/.cache/sere.
+
+    Raises:
+        SereError: X704 where the last is wanted, and no home folder is known.
+    """
+    folder = expanded(chosen or os.environ.get("SERE_CACHE") or "~/.cache/sere")
+    if folder.parts[:1] == ("~",):
+        hint = "set SERE_CACHE to a folder that can be written, or HOME"
+        raise error("X704", f"{folder} has no place: this user has no home folder", hint)
+    return folder
+
+
+def check_file(path: Path) -> None:
+    """That reading a path ends.
+
+    Raises:
+        OSError: nothing is there; or a folder, pipe, socket or device, or a file that the system makes up, which may never end.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        forms = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+        what = next((word for test, word in forms if test(mode)), "a device")
+        raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
+    if os.path.realpath(path).startswith(("/proc/", "/sys/")):
+        raise OSError(errno.EINVAL, "it is made up by the system, not a file", str(path))
+
+
+def read_file(path: Path, most: int | None = None) -> bytes:
+    """All bytes of a file, of at most `most` bytes.
+
+    Raises:
+        OSError: as `check_file`, and for a larger file.
+    """
+    check_file(path)
+    if most is not None and path.stat().st_size > most:
+        raise OSError(errno.EFBIG, f"it has more than {most // 2**20} MiB", str(path))
+    return path.read_bytes()
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from sere_core.plan import open_corpus
 from sere_registry.catalog import Catalog
 from sere_registry.emotions import ALIASES, EMOTIONS, UNKNOWN, canonical, class_name
 from sere_registry.errors import SereError, counted
+from sere_registry.files import expanded
 
 MANIFESTS = (".csv", ".tsv", ".jsonl")
 #: other names under which manifests have their columns
@@ -80,14 +81,14 @@ def look(path: Path, language: str, catalog: Catalog) -> Found:
     Raises:
         SereError: D601, D602 or D610 where it is none of these.
     """
-    if path.expanduser().is_file():
+    if expanded(path).is_file():
         return _manifest(path, language, catalog)
     given = {"language": language} if language else {}
     for use, marks in MARKS.items():
-        if any(next(path.expanduser().glob(mark), None) for mark in marks):
+        if any(next(expanded(path).glob(mark), None) for mark in marks):
             return Found(path, use, given, Corpus(use, open_corpus(catalog, use, str(path), given)))
     fitting = []
-    for name in catalog.names("corpus") if path.expanduser().is_dir() else ():
+    for name in catalog.names("corpus") if expanded(path).is_dir() else ():
         try:
             entry = catalog.find("corpus", name)
             fields = entry.spec.params.model_fields
@@ -97,7 +98,7 @@ def look(path: Path, language: str, catalog: Catalog) -> Found:
             continue  # not of this layout, or a plugin that cannot be used
     if fitting:
         return max(fitting, key=lambda found: len(found.corpus))
-    inside = sorted(each for each in path.expanduser().glob("*") if each.suffix.lower() in MANIFESTS and _mapped(each) is not None)
+    inside = sorted(each for each in expanded(path).glob("*") if each.suffix.lower() in MANIFESTS and _mapped(each) is not None)
     if len(inside) == 1:
         return _manifest(path / inside[0].name, language, catalog)
     return _folder(path, language, catalog)
@@ -133,7 +134,7 @@ def _mapped(file: Path) -> dict[str, str] | None:
 def _manifest(file: Path, language: str, catalog: Catalog) -> Found:
     params: dict[str, object] = {}
     remarks = []
-    rows, mapped = _header(file.expanduser()), _mapped(file.expanduser()) or {}
+    rows, mapped = _header(expanded(file)), _mapped(expanded(file)) or {}
     if mapped:
         params["columns"] = mapped
         remarks.append(f"columns under other names: {', '.join(f'{name} is {other}' for name, other in mapped.items())}")
@@ -153,7 +154,7 @@ def _folder(path: Path, language: str, catalog: Catalog) -> Found:
     """Any folder of audio: emotions and speakers where names of folders or files show them."""
     params: dict[str, object] = {"language": language or NO_LANGUAGE}
     plain = Corpus("folder", open_corpus(catalog, "folder", str(path), params))
-    root = path.expanduser()
+    root = expanded(path)
     paths = [each.recording.path.relative_to(root) for each in plain]
     remarks = [] if language else [_unsaid(path)]
     parents = [each.parent.name for each in paths]

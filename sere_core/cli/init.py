@@ -16,7 +16,7 @@ from sere_core.config.yaml_text import flow
 from sere_core.plan import open_corpus
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place, SereError, error
-from sere_registry.files import write_atomically
+from sere_registry.files import expanded, write_atomically
 
 _EXAMPLES = """\
 examples:
@@ -167,7 +167,7 @@ def _name(found: Found) -> str:
     language = found.params.get("language")
     if found.path is None:
         return str(language)
-    stem = found.path.expanduser().absolute().stem if found.use in ("sere.manifest", "sere.folder") else found.use.rpartition(".")[2]
+    stem = expanded(found.path).absolute().stem if found.use in ("sere.manifest", "sere.folder") else found.use.rpartition(".")[2]
     word = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")
     return word if word[:1].isalpha() else f"corpus_{word}".rstrip("_")
 

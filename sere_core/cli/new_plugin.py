@@ -17,6 +17,7 @@ import sere_core
 from sere_core.cli.arguments import print_json
 from sere_registry.entries import noun
 from sere_registry.errors import error
+from sere_registry.files import expanded
 from sere_registry.kinds import API, FIRST_PARTY, GROUPS, Kind
 
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -28,7 +29,7 @@ _TAKEN = frozenset({"specs", "local", "test", "tests"})
 def run(arguments: Namespace) -> int:
     """Write the package."""
     namespace, component = _names(arguments.name)
-    folder = write(arguments.kind, namespace, component, Path(arguments.into).expanduser())
+    folder = write(arguments.kind, namespace, component, expanded(arguments.into))
     full = f"{namespace}.{component}"
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     if arguments.json:

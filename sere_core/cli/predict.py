@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sere_core.cli.arguments import Subparsers, add_command, add_repeated
+from sere_registry.files import expanded
 
 _EXAMPLES = """\
 examples:
@@ -83,7 +84,7 @@ def run(arguments: Namespace) -> int:
             raise error("C302", f"{value:g} is not from {low:g} to {high:g}", place=Place(path=f"--{name}"))
     if arguments.mic and (arguments.inputs or arguments.lists):
         raise error("C302", "--mic listens, and reads no files", "leave one of them out")
-    form, folder, out = format_of(arguments.output, arguments.format), Path(arguments.model).expanduser(), Path(arguments.output)
+    form, folder, out = format_of(arguments.output, arguments.format), expanded(arguments.model), Path(arguments.output)
     sources = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
 
     from sere_core.console import Speaker

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, add_fold, read_config
 from sere_core.config.source_code import check_factories
+from sere_registry.files import expanded
 
 if TYPE_CHECKING:
     from sere_core.score.records import Record
@@ -75,7 +76,7 @@ def export(arguments: Namespace) -> int:
         from sere_core.model import onnx
         from sere_core.model.export import some_of_target
 
-        out, speaker = Path(arguments.output).expanduser(), Speaker(arguments.quiet)
+        out, speaker = expanded(arguments.output), Speaker(arguments.quiet)
         found = onnx.add(out, some_of_target(record, onnx.CHECKED), speaker)
         near = f"posteriors differ from torch's by at most {found.difference:.1e} on {found.utterances} utterances"
         speaker.say(f"graph: {out / onnx.NAME}; {near}")
@@ -86,7 +87,7 @@ def _made(arguments: Namespace, record: Record, fold: int | None = None) -> int:
     from sere_core.console import Speaker
     from sere_core.model.export import of_fold, of_record
 
-    out, speaker = Path(arguments.output).expanduser(), Speaker(arguments.quiet)
+    out, speaker = expanded(arguments.output), Speaker(arguments.quiet)
     if fold is None:
         of_record(record, out, quiet=arguments.quiet)
     else:

@@ -26,7 +26,7 @@ from sere_core.config.yaml_text import flow, write
 from sere_core.plan import Plan, make_plan
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place, Problem, SereError, error, suggest
-from sere_registry.files import write_atomically
+from sere_registry.files import expanded, write_atomically
 
 _SEED = re.compile(r"(?m)^seed: [0-9]+$")
 #: sections whose parts are named: an axis below one of them needs a row that has that part
@@ -438,7 +438,7 @@ class Planner:
         packages = {bound.spec.factory.partition(":")[0].partition(".")[0] for _, bound in bounds if not bound.use.startswith("file:")}
         params = [bound.params for path, bound in bounds if path.startswith("corpora.")]
         values = {getattr(each, name) for each in params for name in type(each).model_fields if isinstance(getattr(each, name), Path)}
-        data = {os.path.abspath(value.expanduser()) for value in values}
+        data = {os.path.abspath(expanded(value)) for value in values}
         return Needs(tuple(sorted(packages | {"sere_core", "sere_registry"})), tuple(sorted(single)), tuple(sorted(data)))
 
 

@@ -118,10 +118,10 @@ def file_list_digest(utterances: Sequence[Utterance]) -> str:
 
     It does not depend on where the corpus lies; a corpus whose releases differ is named by it.
     """
-    paths = sorted({utterance.recording.path for utterance in utterances})
+    paths = sorted({Path(os.path.abspath(utterance.recording.path)) for utterance in utterances})
     common = os.path.commonpath([path.parent for path in paths]) if paths else ""
     lines = sorted(f"{path.relative_to(common).as_posix()}\t{_size(path)}\n" for path in paths)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -29,6 +29,7 @@ from sere_core.train.streams import Item, StreamSet
 from sere_core.train.whole import predict
 from sere_registry import BuildContext, Encoder, Method
 from sere_registry.errors import error
+from sere_registry.files import expanded
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Model:
         Raises:
             SereError: T505 (no model, or a damaged one), P101 or R201 (a component that is not installed).
         """
-        where = Path(path).expanduser()
+        where = expanded(path)
         about, tensors = folder.read(where)
         return cls(_resolved(where), about, tensors, device)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sere_registry.errors import Place, error
+from sere_registry.files import expanded
 from sere_registry.utterances import AUDIO_SUFFIXES
 
 TABLES = (".csv", ".tsv")
@@ -91,7 +92,7 @@ def _list(content: bytes) -> list[Source]:
 
 
 def _home(path: str) -> Path:
-    return Path(os.path.expanduser(path))
+    return expanded(path)
 
 
 def _content(path: Path) -> bytes:

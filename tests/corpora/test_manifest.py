@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sere_core.data.check import check
 from sere_registry import SereError
 from tests.corpora.layouts import sound, write
 
@@ -196,3 +198,41 @@ def test_files_that_are_no_manifest(
     found = problems(build("manifest", file=tmp_path / name))
     assert [(problem[0], problem[1]) for problem in found] == [(code, line)]
     assert says in found[0][2]
+
+
+def test_absolute_relative_and_tilde_paths_in_one_list(folder: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    write(folder / "~a.wav", sound("anger", "s", "t"))
+    file = Path("mine.csv")
+    lines(file, "path,speaker,emotion,language", "~a.wav,s,joy,pl", f"{folder}/audio/a.wav,s,joy,pl", "audio/../audio/b.wav,s,joy,pl")
+    corpus = build("manifest", file=file)
+    assert all(each.recording.path.is_absolute() for each in corpus.utterances())
+    report = check(corpus)
+    assert report.files == 3 and not report.unusable
+
+
+def test_what_cannot_be_a_recording_is_a_line_and_no_hang(folder: Path, build: Build) -> None:
+    os.mkfifo(folder / "pipe.wav")
+    odd = [
+        "pipe.wav",
+        "/dev/zero",
+        "/dev/stdin",
+        "/proc/kmsg",
+        "audio",
+        "a\0b.wav",
+        "x" * 5000,
+        "~nobody-here/x.wav",
+        "gone.wav",
+        "audio/a.wav/b",
+    ]
+    rows = (json.dumps({"path": path, "speaker": "s", "language": "pl"}) for path in odd)
+    found = problems(build("manifest", file=lines(folder / "mine.jsonl", *rows)))
+    assert [(code, line) for code, line, _ in found] == [("D603", line) for line in range(1, len(odd) + 1)]
+
+
+@pytest.mark.parametrize("name", ["pipe.csv", "zero.csv", "folder.csv", "gone.csv", "n\0l.csv", "x" * 300 + ".csv"])
+def test_what_cannot_be_a_manifest_is_a_line_and_no_hang(folder: Path, build: Build, name: str) -> None:
+    os.mkfifo(folder / "pipe.csv")
+    (folder / "zero.csv").symlink_to("/dev/zero")
+    (folder / "folder.csv").mkdir()
+    assert [code for code, _, _ in problems(build("manifest", file=folder / name))] == ["D601"]

@@ -10,6 +10,7 @@ from sere_plugins.corpora.folder import few
 from sere_plugins.corpora.rows import Row, RowCorpus, column_of, optional
 from sere_plugins.specs.corpora import AudformatParams
 from sere_registry.errors import Place, error, suggest
+from sere_registry.files import expanded
 from sere_registry.protocols import BuildContext
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class AudformatDatabase(RowCorpus):
 
     def __init__(self, params: AudformatParams, context: BuildContext) -> None:
         super().__init__(params, context)
-        self.root, self.table = Path(params.root).expanduser(), params.table
+        self.root, self.table = expanded(params.root), params.table
 
     @property
     def source(self) -> Path:

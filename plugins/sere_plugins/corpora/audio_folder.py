@@ -12,6 +12,7 @@ from sere_plugins.corpora.folder import describe, few
 from sere_plugins.corpora.rows import Row, RowCorpus
 from sere_plugins.specs.corpora import FolderOfAudioParams
 from sere_registry.errors import Place, counted, error
+from sere_registry.files import expanded
 from sere_registry.protocols import BuildContext
 from sere_registry.utterances import AUDIO_SUFFIXES, Finding
 
@@ -21,7 +22,7 @@ class AudioFolder(RowCorpus):
 
     def __init__(self, params: FolderOfAudioParams, context: BuildContext) -> None:
         super().__init__(params, context)
-        self.root = Path(params.root).expanduser()
+        self.root = expanded(params.root)
         self.patterns = {"speaker": params.speaker, "emotion": params.emotion}
         self.exclude = re.compile(params.exclude) if params.exclude else None
         self._left_out: Counter[str] = Counter()

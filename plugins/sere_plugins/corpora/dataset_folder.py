@@ -13,7 +13,7 @@ from sere_plugins.corpora.manifest import Manifest
 from sere_plugins.corpora.rows import Row, RowCorpus, column_of, optional
 from sere_plugins.specs.corpora import DatasetParams, FolderOfAudioParams, ManifestParams
 from sere_registry.errors import Place, error, suggest
-from sere_registry.files import cache_folder, write_atomically
+from sere_registry.files import cache_folder, expanded, write_atomically
 from sere_registry.protocols import BuildContext
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class DatasetFolder(RowCorpus):
 
     def __init__(self, params: DatasetParams, context: BuildContext) -> None:
         super().__init__(params, context)
-        self.root, self.split = Path(params.root).expanduser(), params.split
+        self.root, self.split = expanded(params.root), params.split
         self.context = context
         self._plain: RowCorpus | None = None
         self.cache = (context.cache or cache_folder()) / "datasets"

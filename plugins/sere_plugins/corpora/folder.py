@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from sere_plugins.specs.corpora import FolderParams
 from sere_registry.errors import SereError, counted, error
+from sere_registry.files import expanded
 from sere_registry.protocols import BuildContext
 from sere_registry.utterances import Finding, Recording, Utterance
 
@@ -125,7 +126,7 @@ class FolderCorpus:
     layout: ClassVar[Layout]
 
     def __init__(self, params: FolderParams, context: BuildContext) -> None:
-        self.root = Path(params.root).expanduser()
+        self.root = expanded(params.root)
         self.corpus = context.id
         self.languages: tuple[str, ...] = (params.language or self.layout.language,)
 

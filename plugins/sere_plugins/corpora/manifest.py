@@ -12,6 +12,7 @@ from pathlib import Path
 from sere_plugins.corpora.rows import SHOWN, Row, RowCorpus
 from sere_plugins.specs.corpora import ManifestParams
 from sere_registry.errors import Place, Problem, SereError, error, suggest
+from sere_registry.files import expanded, read_file
 from sere_registry.protocols import BuildContext
 
 
@@ -26,7 +27,7 @@ class Manifest(RowCorpus):
 
     def __init__(self, params: ManifestParams, context: BuildContext) -> None:
         super().__init__(params, context)
-        self.file = Path(params.file).expanduser()
+        self.file = expanded(params.file)
 
     @property
     def source(self) -> Path:
@@ -44,12 +45,12 @@ class Manifest(RowCorpus):
             hint = "its name must end in .csv, .tsv or .jsonl"
             raise error("D610", f"{self.file.name} is not a manifest", hint, Place(str(self.file)))
         try:
-            text = self.file.read_text(encoding="utf-8-sig")
-        except OSError as cause:
-            raise error("D601", f"manifest {self.file} cannot be read: {cause.strerror}") from cause
+            text = read_file(self.file).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         except UnicodeDecodeError as cause:
             place = Place(str(self.file), cause.object[: cause.start].count(b"\n") + 1)
             raise error("D610", f"not UTF-8: {cause.reason}", "save the manifest as UTF-8", place) from cause
+        except (OSError, ValueError) as cause:  # or a NUL byte in its name
+            raise error("D601", f"manifest {str(self.file)[:300]} cannot be read: {getattr(cause, 'strerror', cause)}") from cause
         return reader(self.file, text, self.columns)
 
 

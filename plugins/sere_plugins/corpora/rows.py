@@ -15,6 +15,7 @@ from sere_plugins.corpora.folder import few
 from sere_plugins.specs.corpora import OwnParams
 from sere_registry.emotions import EMOTIONS, UNKNOWN, canonical, class_name
 from sere_registry.errors import Place, Problem, SereError, error, suggest
+from sere_registry.files import check_file, expanded
 from sere_registry.protocols import BuildContext
 from sere_registry.utterances import Finding, Recording, Utterance
 
@@ -89,11 +90,18 @@ class RowCorpus(ABC):
 
     def audio(self, row: Row) -> Path:
         """The audio file of a row; it has to exist."""
-        path = self.source.parent / Path(row.text("path")).expanduser()
+        path = self.source.parent.absolute() / expanded(row.text("path"))
         if not row.text("path"):
             row.wrong("no path")
-        elif not path.is_file():
-            row.wrong(f"audio file {path} does not exist", "paths are relative to the manifest's folder", "D603")
+            return path
+        try:
+            check_file(path)
+        except (OSError, ValueError) as cause:  # or a NUL byte
+            hint = "paths are relative to the manifest's folder"
+            if isinstance(cause, FileNotFoundError):
+                row.wrong(f"audio file {path} does not exist", hint, "D603")
+            else:
+                row.wrong(f"audio file {str(path)[:300]!r} cannot be read: {getattr(cause, 'strerror', cause)}", hint, "D603")
         return path
 
     @property

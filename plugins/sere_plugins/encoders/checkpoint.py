@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from sere_registry import SereError, error
+from sere_registry.files import expanded
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -175,7 +176,7 @@ def locate(model: str, revision: str | None, kind: str, place: str) -> Checkpoin
     Raises:
         SereError: X703 (not found, or files are missing), B401 (not a checkpoint of this kind, or not at 16 kHz).
     """
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     if folder.is_dir():
         found = _gather(model, place, lambda name: folder / name if (folder / name).is_file() else None)
     elif not _HUB_NAME.fullmatch(model) or ".." in model:
