@@ -25,11 +25,11 @@ from typing import Any, cast
 import torch
 
 from sere_core.config import load
-from sere_core.score.records import RunFolder
+from sere_core.score.records import RunFolder, json_line
 from sere_core.train.build import Builder
 from sere_core.train.fold import FoldTrainer, Listener
 from sere_core.train.network import network
-from sere_core.train.stage import StageRunner
+from sere_core.train.stage import EpochReport, StageRunner
 from sere_core.train.streams import BatchMaker, Item, StreamSet
 from sere_core.train.whole import VisibleData, predict
 from sere_plugins.encoders.acoustic import NAMES
@@ -134,9 +134,14 @@ def engine(parts: Builder, made: dict[str, StreamSet], count: int, folder: Path)
     """A fold as a run trains it."""
     with RunFolder(folder, "job").claim("fresh") as record:
         selector = parts.resolved.components["select"].build(BuildContext(id="select", classes=CLASSES))
-        listener = Listener(epoch_end=lambda stage, report, score: record.append_history(vars(report)))
+
+        def epoch_end(stage: str, report: EpochReport, score: float | None) -> str:
+            line = json_line(vars(report))
+            record.append_history(line)
+            return line
+
         train, path = parts.resolved.config.train, record.checkpoint(0)
-        FoldTrainer(0, parts, made, train, count, selector, path, listener=listener).run()
+        FoldTrainer(0, parts, made, train, count, selector, path, listener=Listener(epoch_end=epoch_end)).run()
 
 
 def bare(parts: Builder, made: dict[str, StreamSet], count: int) -> None:

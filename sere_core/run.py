@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from sere_core.config import Resolved
 from sere_core.plan import Plan, list_corpus, make_plan
-from sere_registry import BuildContext
+from sere_registry import BuildContext, SereError
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sere_core.console import Speaker
     from sere_core.data.plan import Fold
     from sere_core.hookbus import HookBus
-    from sere_core.score.records import Record, RunFolder
+    from sere_core.score.records import Data, Record, RunFolder
     from sere_core.score.scorer import Scorer
     from sere_core.train.checkpoint import Checkpoint
     from sere_core.train.fold import FoldResult, FoldTrainer, Listener
@@ -144,17 +144,17 @@ def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> 
         optimizer_class(config.train.optimizer.use, resolved.place)  # now, not after hours of extraction
         metrics.build()
         device = choose_device(config.train.device, resolved.place("train.device"))
-        checkpoints = _begin(plan, folder, scorer, speaker)
+        checkpoints = _begin(plan, folder, speaker)
         with clock.timed("features"):
             material = gather(plan, device, speaker)
         speaker.warn(material.warnings)
         torch.set_num_threads(config.train.threads or (torch.get_num_threads() if material.trains_encoder else 1))
         training = Training(plan, folder, speaker, scorer, bus, info, device, material, checkpoints)
-        training.write_manifest()
+        manifest = training.write_manifest()
         bus.call("sere_run_start", run=info)
         with clock.timed("train and score"):
             for fold in task.folds:
-                training.fold(fold)
+                training.fold(fold, manifest)
             training.reveal()
         folder.add_timing(clock.times, peak_memory(device))
         folder.finish()
@@ -166,18 +166,21 @@ def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> 
         bus.call("sere_run_end", run=info, scores=scores, error=failure)
 
 
-def _begin(plan: Plan, folder: RunFolder, scorer: Scorer, speaker: Speaker) -> dict[int, Checkpoint]:
-    """The record's first files, and how far an interrupted run came: its checkpoints by fold."""
+def _begin(plan: Plan, folder: RunFolder, speaker: Speaker) -> dict[int, Checkpoint]:
+    """The record's first files, and how far an interrupted run came: its checkpoints by fold; all else is made again from them."""
     from sere_core.train.checkpoint import Checkpoint
 
+    folder.forget_results()
     folder.write("config.yaml", plan.resolved.dump().encode())
     plan.task.write(folder.path)
-    paths = {fold.index: folder.checkpoint(fold.index) for fold in plan.task.folds}
-    checkpoints = {index: Checkpoint.load(path) for index, path in paths.items() if path.exists()}
-    folder.truncate_history(max((checkpoint.position.history for checkpoint in checkpoints.values()), default=0))
-    scores = folder.read_json("scores.json")
-    if scores is not None:
-        scorer.load(scores)
+    checkpoints: dict[int, Checkpoint] = {}
+    for fold in plan.task.folds:
+        path = folder.checkpoint(fold.index)
+        if path.is_symlink() or path.exists():
+            try:
+                checkpoints[fold.index] = Checkpoint.load(path, fold.index, folder.path.name)
+            except SereError as damaged:
+                speaker.warn(tuple(f"{problem.message}; the fold is trained again" for problem in damaged.problems))
     if checkpoints:
         done = sum(checkpoint.position.finished for checkpoint in checkpoints.values())
         speaker.say(f"going on: {done} of {len(plan.task.folds)} folds are done")
@@ -198,8 +201,8 @@ class Training:
     material: Material
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
 
-    def write_manifest(self) -> None:
-        """What the run is made of."""
+    def write_manifest(self) -> Data:
+        """What the run is made of; T505 if what an interrupted run was made of forbids to go on."""
         from sere_core.data.leakage import checked
         from sere_core.score.manifest import component, engine, machine, made_of, manifest_changes
         from sere_core.train.build import count_parameters
@@ -212,7 +215,6 @@ class Training:
         odd = [f"{each.place.path}: {each.message}" for each in resolved.warnings]
         leakage = checked(folds, material.digests, material.statements)
         self.speaker.say("checked: " + "\n         ".join(f"{what}: {found}" for what, found in leakage.items()))
-        old = self.folder.read_json("manifest.json")
         new = {
             "name": config.name,
             "job": self.folder.path.name,
@@ -238,25 +240,28 @@ class Training:
                 "cut": material.features.report.cut,
             },
         }
-        if old is not None:  # an interrupted run goes on
-            plan.check_unchanged(old["digests"]["corpora"], self.folder.path)
-            self.speaker.warn(tuple(f"not as when this run began: {change}" for change in manifest_changes(old, new)))
-        self.folder.write_json("manifest.json", new)
+        changes = dict[str, None]()
+        for checkpoint in self.checkpoints.values():  # an interrupted run goes on
+            plan.check_unchanged(checkpoint.manifest["digests"]["corpora"], self.folder.path)
+            changes |= dict.fromkeys(manifest_changes(checkpoint.manifest, new))
+        self.speaker.warn(tuple(f"not as when this run began: {change}" for change in changes))
+        return self.folder.write_json("manifest.json", new)
 
-    def fold(self, fold: Fold) -> None:
+    def fold(self, fold: Fold, manifest: Data) -> None:
         """Train on one fold (or take up what an interrupted run left), predict, and score what is on the disk."""
-        trainer = self._trainer(fold)
-        result = trainer.run(self.checkpoints.get(fold.index))
+        trainer, checkpoint = self._trainer(fold, manifest), self.checkpoints.get(fold.index)
+        if checkpoint is not None:
+            self.folder.append_history(checkpoint.position.history)
+        result = trainer.run(checkpoint)
         scored = self.plan.task.labelled > 0
-        if fold.index not in self.scorer.scored:
-            posteriors = result.posteriors.double().numpy()
-            ids = [recording.id for recording in fold.test]
-            self.folder.write_predictions(fold.index, ids, posteriors, self.plan.task.classes)
-            pseudo = None if result.pseudo is None else result.pseudo.tolist()
-            if scored:
-                self.scorer.score(fold, posteriors, result.embeddings.numpy(), pseudo)
-            else:
-                self.scorer.describe(posteriors)
+        posteriors = result.posteriors.double().numpy()
+        ids = [recording.id for recording in fold.test]
+        self.folder.write_predictions(fold.index, ids, posteriors, self.plan.task.classes)
+        pseudo = None if result.pseudo is None else result.pseudo.tolist()
+        if scored:
+            self.scorer.score(fold, posteriors, result.embeddings.numpy(), pseudo)
+        else:
+            self.scorer.describe(posteriors)
         self.folder.write_json("scores.json", self.scorer.as_json())
         embeddings = self._write_embeddings(fold, result)
         if fold.index == 0:
@@ -279,7 +284,7 @@ class Training:
         self.folder.write_json("scores.json", self.scorer.as_json())
         self.folder.write_truth(truth, self.plan.task.classes)
 
-    def _trainer(self, fold: Fold) -> FoldTrainer:
+    def _trainer(self, fold: Fold, manifest: Data) -> FoldTrainer:
         from sere_core.train.build import build_views
         from sere_core.train.fold import FoldTrainer
         from sere_core.train.streams import steps_per_epoch
@@ -302,20 +307,23 @@ class Training:
             views=build_views(resolved, material.encoders),
             listener=self._listener(fold.index),
             names=material.names,
+            manifest=manifest,
         )
 
     def _listener(self, fold: int) -> Listener:
         """Hooks and history hear of the fold's steps and epochs."""
+        from sere_core.score.records import json_line
         from sere_core.train.fold import Listener
 
         call = partial(self.bus.call, run=self.info, fold=fold)
 
-        def epoch_end(stage: str, report: EpochReport, score: float | None) -> int:
+        def epoch_end(stage: str, report: EpochReport, score: float | None) -> str:
             said = {"stage": stage, "epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics}
             entry = {"fold": fold, **said}
-            position = self.folder.append_history(entry if score is None else {**entry, "selection": score})
+            line = json_line(entry if score is None else {**entry, "selection": score})
+            self.folder.append_history(line)
             call("sere_epoch_end", **said)
-            return position
+            return line
 
         return Listener(
             stage_start=lambda stage, epochs, steps, first: call(
@@ -350,5 +358,5 @@ class Training:
         from sere_core.train.checkpoint import Checkpoint
         from sere_core.train.picture import take_picture
 
-        state = Checkpoint.load(trainer.path).under("method")
+        state = Checkpoint.load(trainer.path, fold.index, self.folder.path.name).under("method")
         self.folder.write_arrays("embeddings/picture.npz", take_picture(trainer.builder, state, fold, trainer.streams))

@@ -14,7 +14,6 @@ from statistics import fmean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from sere_registry.errors import error
 
@@ -54,15 +53,6 @@ class Scores:
     absent: tuple[str, ...]
     chance: float
     majority: float
-
-    @classmethod
-    def from_json(cls, data: object) -> Scores:
-        """The inverse of `asdict`; further keys are ignored.
-
-        Raises:
-            ValueError: a key is missing or of another type.
-        """
-        return TypeAdapter(cls).validate_python(data)
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,7 @@ class RunFolder:
     >>> import tempfile
     >>> root = Path(tempfile.mkdtemp())
     >>> with RunFolder(root, "1f3a").claim("new") as run:
-    ...     run.append_history({"epoch": 0, "losses": {"classify": 0.5}})
-    38
+    ...     run.append_history(json_line({"epoch": 0, "losses": {"classify": 0.5}}))
     """
 
     def __init__(self, root: Path, job: str) -> None:
@@ -109,10 +108,8 @@ class RunFolder:
         with writing(self.path):
             (self.path / "done").unlink(missing_ok=True)  # first: a half-removed record must not look finished
             for entry in sorted(self.path.iterdir()):
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                elif entry.name != ".lock":
-                    entry.unlink()
+                if entry.name != ".lock":
+                    _remove(entry)
 
     def checkpoint(self, fold: int) -> Path:
         return self.path / "checkpoints" / f"fold-{fold}.safetensors"
@@ -127,9 +124,11 @@ class RunFolder:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         return self.path / relative
 
-    def write_json(self, relative: str, data: object) -> None:
-        """Any JSON file: UTF-8, keys in the given order, non-finite numbers as null."""
-        self.write(relative, json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+    def write_json(self, relative: str, data: object) -> Any:
+        """Any JSON file: UTF-8, keys in the given order, non-finite numbers as null; returns the data as they are read back."""
+        plain = _plain(data)
+        self.write(relative, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        return plain
 
     def read_json(self, relative: str) -> Any:
         """A JSON file of this run, or None if there is none yet.
@@ -182,31 +181,15 @@ class RunFolder:
         path = self.path / "predictions.csv"
         return read_predictions(path) if path.exists() else []
 
-    def append_history(self, entry: Mapping[str, object]) -> int:
-        """Add one line to `history.jsonl` and wait until it is on the disk.  No wall-clock in here: see `add_timing`.
+    def append_history(self, lines: str) -> None:
+        """Add to `history.jsonl` and wait until it is on the disk.  No wall-clock in here: see `add_timing`."""
+        append(self.path / "history.jsonl", lines.encode())
 
-        Returns:
-            How many bytes of history there are: a checkpoint remembers it.
-        """
-        path = self.path / "history.jsonl"
-        line = json.dumps(_plain(entry), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        append(path, line.encode() + b"\n")
-        return path.stat().st_size
-
-    def truncate_history(self, position: int) -> None:
-        """Forget what was written after a checkpoint that remembered `position`.
-
-        Raises:
-            SereError: T505 if the history is shorter than that, or `position` is not the end of a line.
-        """
-        path = self.path / "history.jsonl"
-        whole = path.read_bytes() if path.exists() else b""
-        kept = whole[:position]
-        if len(whole) < position or (kept and not kept.endswith(b"\n")):
-            what = f"{path} does not reach to the checkpoint ({len(whole)} of {position} bytes)"
-            raise error("T505", what, _ANEW)
-        if len(whole) > position:
-            self.write("history.jsonl", kept)
+    def forget_results(self) -> None:
+        """Remove what an interrupted run wrote beside its checkpoints, from which all of it is made again."""
+        with writing(self.path):
+            for name in ("history.jsonl", "predictions.csv", "scores.json"):
+                _remove(self.path / name)
 
     def add_timing(self, seconds: Mapping[str, float], peaks: Mapping[str, float]) -> None:
         """Add to `timing.json`, the only file that knows of wall-clock.
@@ -227,6 +210,18 @@ class RunFolder:
             FileNotFoundError: a record file is missing (a bug of the caller).
         """
         self.write_json("done", {"sha256": digest_files(self.path)})
+
+
+def json_line(data: Mapping[str, object]) -> str:
+    """A line of a JSONL file, with its end; non-finite numbers as null."""
+    return json.dumps(_plain(data), ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _plain(data: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -109,8 +108,9 @@ class Scorer:
         return ["" if label is None else self._plan.classes[label] for label in found]
 
     @property
-    def scored(self) -> frozenset[int]:
-        return frozenset(self._folds)
+    def scored(self) -> bool:
+        """Is any fold?"""
+        return bool(self._folds)
 
     def of(self, fold: int) -> Scores:
         return self._folds[fold]
@@ -122,8 +122,7 @@ class Scorer:
 
     def _further(self, fold: int) -> dict[str, float]:
         found: Data = self._more[fold]
-        metrics = {name: math.nan if value is None else value for name, value in found["metrics"].items()}
-        return {name: found["confidence"][name] for name in MEASURES} | metrics
+        return {name: found["confidence"][name] for name in MEASURES} | found["metrics"]
 
     def _measured(self, posteriors: NDArray[np.floating], labels: Sequence[int]) -> dict[str, object]:
         return {"confidence": confidence(posteriors, labels), "metrics": self._measure(posteriors, labels)}
@@ -156,23 +155,6 @@ class Scorer:
             **whole,
             "openings": openings,
         }
-
-    def load(self, data: Data) -> None:
-        """Take up the scores and the count of openings of an interrupted run.
-
-        Raises:
-            SereError: T505 if they are not of this task.
-        """
-        try:
-            if tuple(data["classes"]) != self._plan.classes:
-                raise ValueError("other classes")
-            self._folds = {int(each["fold"]): Scores.from_json(each) for each in data["folds"]}
-            more = ("confidence", "metrics", "speakers", "clustering", "pseudo_accuracy")
-            self._more = {int(each["fold"]): {name: each[name] for name in more if name in each} for each in data["folds"]}
-            openings = data["openings"][: len(self._folds)]  # one that pooled comes after them, and is done again
-            self._openings = [{"opener": each["opener"], "count": each["count"]} for each in openings]
-        except (KeyError, TypeError, ValueError) as cause:
-            raise error("T505", f"scores.json cannot be used: {cause!r}", "start again with --fresh") from cause
 
 
 def _by_speaker(

@@ -1,18 +1,21 @@
 """Checkpoints: everything a fold needs to go on to the same bits, in one safetensors file written atomically.
 
-Random draws need no entry: `sere_core.rng` names them by step.  What is kept is the method's state (with its banks and
-moving averages), each optimizer's state, the selector's best epoch, and how far the fold is.
+A resumed run reads nothing else.  Random draws need no entry: `sere_core.rng` names them by step.  What is kept is the
+method's state (with its banks and moving averages), each optimizer's state, the selector's best epoch, how far the fold
+is, its lines of `history.jsonl`, what a finished fold predicts, the manifest of the run, and a checksum of all this.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,12 +26,12 @@ from sere_registry.files import atomic_path
 
 @dataclass(frozen=True)
 class Position:
-    """How far a fold is: `epoch` epochs of stage number `stage` are done."""
+    """How far a fold is: `epoch` epochs of stage number `stage` are done; `history` holds its lines of `history.jsonl`."""
 
     fold: int
-    stage: int
-    epoch: int
-    history: int
+    stage: int = 0
+    epoch: int = 0
+    history: str = ""
     finished: bool = False
     best_score: float | None = None
     best_epoch: int | None = None
@@ -36,10 +39,11 @@ class Position:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A position and the tensors that belong to it, by prefix: `method/`, `optim/`, `best/`, `result/`."""
+    """A position, the tensors that belong to it by prefix (`method/`, `optim/`, `best/`, `result/`), and its run's manifest."""
 
     position: Position
     tensors: Mapping[str, Tensor]
+    manifest: Mapping[str, Any] = field(default_factory=dict)
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """The tensors below a prefix, the prefix taken off."""
@@ -53,22 +57,39 @@ class Checkpoint:
         """
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in self.tensors.items()}
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={"position": json.dumps(asdict(self.position))})
+            about = {"position": asdict(self.position), "manifest": self.manifest, "checksum": self._checksum()}
+            save_file(tensors, temporary, metadata={"about": json.dumps(about)})  # one key: the order of several is random
+
+    def _checksum(self) -> str:
+        about = json.dumps([asdict(self.position), self.manifest], sort_keys=True)
+        digest = hashlib.blake2b(about.encode(), digest_size=16)
+        for name, value in sorted(self.tensors.items()):
+            digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     @classmethod
-    def load(cls, path: Path) -> Checkpoint:
-        """Read a checkpoint; nothing in it can run code.
+    def load(cls, path: Path, fold: int = 0, job: str = "") -> Checkpoint:
+        """Read the checkpoint of a fold of a job; nothing in it can run code.
 
         Raises:
-            SereError: T505 if it is damaged.
+            SereError: T505 if it is damaged, or of another fold or job.
         """
         try:
+            if not path.is_file():
+                raise ValueError("it is not a file")
             with safe_open(path, framework="pt") as file:
-                position = Position(**json.loads((file.metadata() or {})["position"]))
+                about = json.loads((file.metadata() or {})["about"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as cause:
-            raise error("T505", f"{path}: not a checkpoint of sere: {cause}", hint="start over with --fresh") from cause
-        return cls(position, tensors)
+            checkpoint = cls(TypeAdapter(Position).validate_python(about["position"]), tensors, about["manifest"])
+            if about["checksum"] != checkpoint._checksum():
+                raise ValueError("its checksum is not that of its content")
+            if (checkpoint.position.fold, checkpoint.manifest.get("job", "")) != (fold, job):
+                raise ValueError(f"it is of fold {checkpoint.position.fold + 1} of job '{checkpoint.manifest.get('job', '')}'")
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as cause:
+            what = f"{path} is not the checkpoint of fold {fold + 1}: {' '.join(str(cause).split())}"
+            raise error("T505", what, "start over with --fresh") from cause
+        return checkpoint
 
 
 def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

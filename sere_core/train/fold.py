@@ -33,7 +33,7 @@ class Listener:
 
     stage_start: Callable[[str, int, int, int], object] = lambda stage, epochs, steps, first: None
     step_end: Callable[[str, int, int, Mapping[str, float]], object] = lambda stage, epoch, step, losses: None
-    epoch_end: Callable[[str, EpochReport, float | None], int] = lambda stage, report, score: 0
+    epoch_end: Callable[[str, EpochReport, float | None], str] = lambda stage, report, score: ""
     checkpoint_saved: Callable[[Path], object] = lambda path: None
     should_stop: Callable[[str, int], str | None] = lambda stage, epoch: None
 
@@ -58,7 +58,8 @@ class FoldResult:
 
     @classmethod
     def of(cls, kept: State, position: Position) -> FoldResult:
-        """From the tensors of a finished fold's checkpoint."""
+        """From the tensors of a finished fold's checkpoint; laid out alike wherever they come from, for scores of the same bits."""
+        kept = {name: value.clone(memory_format=torch.contiguous_format) for name, value in kept.items()}
         return cls(kept["posteriors"], kept["embeddings"], position.best_epoch, kept.get("pseudo"), kept.get("support"))
 
 
@@ -70,6 +71,7 @@ class FoldTrainer:
         streams: labelled, source, target and test.
         steps: optimiser steps per epoch.
         path: the checkpoint file of the fold.
+        manifest: of the run; checkpoints hold it.
         names: what an unlabelled item is called -> what messages to the user call it.
     """
 
@@ -83,12 +85,13 @@ class FoldTrainer:
     views: ViewChains = field(default_factory=dict)
     listener: Listener = field(default_factory=Listener)
     names: Mapping[str, str] = field(default_factory=dict)
+    manifest: Mapping[str, object] = field(default_factory=dict)
 
     def run(self, checkpoint: Checkpoint | None = None) -> FoldResult:
         """Train from the beginning, or from a checkpoint of this fold on, and predict the test stream."""
         if checkpoint is not None and checkpoint.position.finished:
             return FoldResult.of(checkpoint.under("result"), checkpoint.position)
-        position = Position(self.index, 0, 0, 0) if checkpoint is None else checkpoint.position
+        position = Position(self.index) if checkpoint is None else checkpoint.position
         state = None if checkpoint is None else checkpoint.under("method")
         number = position.stage
         while True:
@@ -157,8 +160,8 @@ class FoldTrainer:
             if score is not None and (position.best_score is None or score >= position.best_score):
                 best = snapshot(method)
                 position = replace(position, best_score=score, best_epoch=report.epoch)
-            history = self.listener.epoch_end(stage.name, report, score)
-            position = replace(position, epoch=report.epoch + 1, history=history)
+            line = self.listener.epoch_end(stage.name, report, score)
+            position = replace(position, epoch=report.epoch + 1, history=position.history + line)
             stop = self.listener.should_stop(stage.name, report.epoch)
             if stage.solve is None and position.epoch % self.train.checkpoint_every == 0 and position.epoch < runner.epochs:
                 optimizers = {name: trained.optimizer for name, trained in runner.trained.items()}
@@ -186,7 +189,7 @@ class FoldTrainer:
         tensors = {f"{prefix}/{name}": value for prefix, state in parts.items() for name, value in state.items()}
         for name, optimizer in (optimizers or {}).items():
             tensors.update(optimizer_tensors(name, optimizer))
-        Checkpoint(position, tensors).save(self.path)
+        Checkpoint(position, tensors, self.manifest).save(self.path)
         self.listener.checkpoint_saved(self.path)
 
 

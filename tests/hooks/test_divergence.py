@@ -94,6 +94,6 @@ def test_an_interrupted_run_ends_with_the_same_notes(run: RunInfo, resumed_at: i
     watch(run, series, fold=1)
     watch(run, series, last=5)
     history = (run.folder / "history.jsonl").read_text().splitlines(keepends=True)
-    (run.folder / "history.jsonl").write_text("".join(history[: 7 + resumed_at]))  # as `truncate_history` leaves it
+    (run.folder / "history.jsonl").write_text("".join(history[: 7 + resumed_at]))  # as a checkpoint of then keeps it
     watch(run, series, first=resumed_at)
     assert (run.folder / "notes.jsonl").read_text() == unbroken

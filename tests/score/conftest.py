@@ -11,7 +11,7 @@ import pytest
 from sere_core.config.model import Task
 from sere_core.data.task import TaskPlan, make_task
 from sere_core.score.manifest import machine, made_of
-from sere_core.score.records import RunFolder
+from sere_core.score.records import RunFolder, json_line
 from sere_core.score.scorer import Scorer
 from sere_registry.utterances import Recording, Utterance
 
@@ -72,7 +72,8 @@ def write_run(plan: TaskPlan) -> Callable[[Path], RunFolder]:
             plan.write(run.path)
             run.write_json("manifest.json", manifest(plan))
             for fold in plan.folds:
-                run.append_history({"fold": fold.index, "epoch": 0, "losses": {"classify": 0.1 + fold.index}, "rho": float("nan")})
+                losses = {"classify": 0.1 + fold.index}
+                run.append_history(json_line({"fold": fold.index, "epoch": 0, "losses": losses, "rho": float("nan")}))
                 rows = posteriors(len(fold.test), len(plan.classes), fold.index)
                 run.write_predictions(fold.index, [each.id for each in fold.test], rows, plan.classes)
                 scorer.score(fold, rows)

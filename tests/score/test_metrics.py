@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, recall_score
 
-from sere_core.score.metrics import Scores, clustering, from_confusion, score, summarise, uar
+from sere_core.score.metrics import clustering, from_confusion, score, summarise, uar
 from sere_registry.errors import SereError
 
 CLASSES = ("anger", "fear", "neutral", "sadness")
@@ -78,11 +76,6 @@ def test_many_confusions_at_once_score_as_each_alone_and_in_any_order_of_classes
     found = uar(counts)
     assert found.tolist() == [[from_confusion(each, "abcdef").uar for each in row] for row in counts]
     assert (uar(counts[..., ::-1, ::-1]) == found).all() and np.isnan(uar(np.zeros((2, 2), dtype=np.int64)))
-
-
-def test_scores_survive_json_bit_by_bit() -> None:
-    scores = from_confusion([[1, 2, 0], [0, 0, 0], [1, 0, 2]], CLASSES[:3])
-    assert Scores.from_json(json.loads(json.dumps(asdict(scores)))) == scores
 
 
 def test_equal_posteriors_go_to_the_first_class() -> None:

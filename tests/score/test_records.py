@@ -17,7 +17,7 @@ import pytest
 
 from sere_core.data.task import TaskPlan
 from sere_core.score.manifest import manifest_changes
-from sere_core.score.records import RECORD_FILES, Record, RunFolder
+from sere_core.score.records import RECORD_FILES, Record, RunFolder, json_line
 from sere_registry.errors import SereError
 from sere_registry.files import atomic_path, write_all, write_atomically
 
@@ -72,19 +72,15 @@ def test_posteriors_read_back_to_the_same_bits_in_whatever_order_folds_are_writt
         forth.write_truth(["anger"], ("anger", "fear"))
 
 
-def test_history_goes_back_to_where_a_checkpoint_was(run: RunFolder) -> None:
-    run.truncate_history(0)
-    kept = run.append_history({"epoch": 0})
-    run.append_history({"epoch": 1})
-    with (run.path / "history.jsonl").open("ab") as file:
-        file.write(b'{"epoch": 2, "lo')  # killed while writing
-    run.truncate_history(kept)
-    assert (run.path / "history.jsonl").read_bytes() == b'{"epoch":0}\n'
-    run.append_history({"epoch": 1})
+def test_all_that_checkpoints_make_again_is_forgotten(run: RunFolder) -> None:
+    run.append_history(json_line({"epoch": 0}))
+    (run.path / "predictions.csv").mkdir()
+    os.mkfifo(run.path / "scores.json")
+    write_atomically(run.checkpoint(0), b"x")
+    run.forget_results()
+    assert {path.name for path in run.path.iterdir()} == {".lock", "checkpoints"} and run.checkpoint(0).exists()
+    run.append_history(json_line({"epoch": 0}) + json_line({"epoch": 1}))
     assert (run.path / "history.jsonl").read_bytes() == b'{"epoch":0}\n{"epoch":1}\n'
-    for position in (1000, 5):
-        with pytest.raises(SereError, match="T505"):
-            run.truncate_history(position)
 
 
 @pytest.mark.parametrize("name", STABLE)
@@ -114,7 +110,7 @@ def test_unfinished_and_empty_folders_are_no_records_and_reading_writes_nothing(
 
 def test_a_run_in_the_way_is_named_with_hints(write_run: Write, tmp_path: Path) -> None:
     with RunFolder(tmp_path, "job").claim() as run:
-        run.append_history({"epoch": 0})
+        run.append_history("{}\n")
         write_atomically(run.checkpoint(0), b"x")
     with pytest.raises(SereError, match=r"T503.*unfinished.*\n.*--resume.*--fresh"), RunFolder(tmp_path, "job").claim("new"):
         pass
@@ -170,7 +166,7 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(run: RunFolder, monkey
     assert (run.path / "scores.json").read_bytes() == before
     assert not list(run.path.glob(".*.tmp")), "no litter"
     with pytest.raises(SereError, match="X705"):
-        run.append_history({"epoch": 0})
+        run.append_history("{}\n")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
