@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,18 @@ class Entry:
     arrays: Mapping[str, NDArray[np.float32]]
     facts: Facts
 
-    def checksum(self, key: str) -> str:
-        """Of all that is stored, and under which key."""
-        digest = hashlib.blake2b(json.dumps(asdict(self.facts)).encode(), digest_size=16, key=key.encode())
+    @cached_property
+    def digest(self) -> str:
+        """Of the arrays: their names, shapes and values."""
+        digest = hashlib.blake2b(digest_size=16)
         for name, array in sorted(self.arrays.items()):
             digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
         return digest.hexdigest()
+
+    def checksum(self, key: str) -> str:
+        """Of all that is stored, and under which key."""
+        text = f"{json.dumps(asdict(self.facts))} {self.digest}"
+        return hashlib.blake2b(text.encode(), digest_size=16, key=key.encode()).hexdigest()
 
 
 class Cache:

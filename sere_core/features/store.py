@@ -48,7 +48,7 @@ class FeatureSet:
     """Frames and contours of recordings, in memory.
 
     Args:
-        digest: over the keys of all arrays used: which audio, extractors, versions, parameters and weights.
+        digest: of all arrays used, by recording.
         report: what extraction found and did.
     """
 
@@ -107,7 +107,7 @@ def extract_all(
     facts, made = [found[name].facts for name in sorted(found)], sum(each.made for each in found.values())
     trimmed, cut = sum(each.trimmed_seconds > 0 for each in facts), sum(each.cut_seconds > 0 for each in facts)
     report = Report(len(wanted), sum(each.seconds for each in facts), trimmed, cut, len(wanted) - made, made)
-    text = "\n".join(f"{name} {' '.join(found[name].keys)}" for name in sorted(found))
+    text = "\n".join(f"{name} {' '.join(found[name].digests)}" for name in sorted(found))
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return FeatureSet(digest, report, found, extractor)
 
@@ -186,7 +186,7 @@ class Extracted:
 
     Attributes:
         entries: by part: a contour group, or `encoder <id>`.
-        keys: where those that are wanted are in the cache.
+        digests: of those that are wanted, each with the name of its part.
         facts: of the waveform.
         made: was anything not in the cache?
 
@@ -202,7 +202,7 @@ class Extracted:
         wanted = (*extractor.groups, *(f"encoder {id}" for id in ids))
         for part in wanted:
             self._entry(part, waveform)
-        self.keys = [self._key(part) for part in wanted]
+        self.digests = [f"{part}={self.entries[part].digest}" for part in wanted]
         self.facts = self.entries[wanted[0]].facts if wanted else waveform().facts
 
     def _key(self, part: str) -> str:
