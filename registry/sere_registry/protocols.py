@@ -64,7 +64,11 @@ class BuildContext:
 
 @runtime_checkable
 class Corpus(Protocol):
-    """Yields utterances from a root folder.  Importing and listing must not need torch or numpy."""
+    """Yields utterances from a root folder.  Importing and listing must not need torch or numpy.
+
+    It may have `readable()`: the utterances of those rows with which nothing is wrong, each with the `Place` of its row, and the
+    problems of the others.  `sere corpora check` then reads their audio, too, before it says what is wrong with both.
+    """
 
     languages: tuple[str, ...]
 

@@ -9,20 +9,26 @@ import unicodedata
 NO_VALUE = frozenset({"", "-", "na", "n/a", "#n/a", "<na>", "nan", "none", "null"})
 #: ISO 639-1 code, its ISO 639-3 and 639-2 codes, and names
 _LANGUAGES = """
-af afr afrikaans; am amh amharic; ar ara arb arabic; as asm assamese; az aze azerbaijani; be bel belarusian; bg bul bulgarian
-bn ben bengali bangla; bs bos bosnian; ca cat catalan; cs ces cze czech; cy cym wel welsh; da dan danish; de deu ger german
-el ell gre greek; en eng english; eo epo esperanto; es spa spanish castilian; et est ekk estonian; eu eus baq basque
-fa fas per pes persian farsi; fi fin finnish; fr fra fre french; ga gle irish; gl glg galician; gu guj gujarati; ha hau hausa
-he heb iw hebrew; hi hin hindi; hr hrv croatian; hu hun hungarian; hy hye arm armenian; id ind in indonesian; ig ibo igbo
-is isl ice icelandic; it ita italian; ja jpn japanese; jv jav javanese; ka kat geo georgian; kk kaz kazakh; km khm khmer
-kn kan kannada; ko kor korean; ku kur kurdish; ky kir kyrgyz; lo lao; lt lit lithuanian; lv lav lvs latvian
-mk mkd mac macedonian; ml mal malayalam; mn mon mongolian; mr mar marathi; ms msa may zsm malay; mt mlt maltese
-my mya bur burmese; nb nob bokmål; ne nep nepali; nl nld dut dutch flemish; nn nno nynorsk; no nor norwegian
-or ori odia oriya; pa pan punjabi panjabi; pl pol polish; ps pus pashto; pt por portuguese; ro ron rum romanian
-ru rus russian; sd snd sindhi; si sin sinhala; sk slk slo slovak; sl slv slovenian slovene; so som somali
-sq sqi alb albanian; sr srp serbian; su sun sundanese; sv swe swedish; sw swa swh swahili; ta tam tamil; te tel telugu
-th tha thai; tl tgl tagalog; tr tur turkish; ug uig uyghur; uk ukr ukrainian; ur urd urdu; uz uzb uzbek
-vi vie vietnamese; xh xho xhosa; yi yid yiddish; yo yor yoruba; zh zho chi cmn chinese mandarin; zu zul zulu
+af afr afrikaans; ak aka akan; am amh amharic; ar ara arb arabic; as asm assamese; az aze azerbaijani
+be bel belarusian; bg bul bulgarian; bn ben bengali bangla; bo bod tib tibetan; br bre breton; bs bos bosnian
+ca cat catalan; cs ces cze czech; cy cym wel welsh; da dan danish; de deu ger german; el ell gre greek
+en eng english; eo epo esperanto; es spa spanish castilian; et est ekk estonian; eu eus baq basque
+fa fas per pes persian farsi; fi fin finnish; fo fao faroese; fr fra fre french; ga gle irish; gd gla gaelic
+gl glg galician; gu guj gujarati; ha hau hausa; he heb iw hebrew; hi hin hindi; hr hrv croatian
+ht hat haitian; hu hun hungarian; hy hye arm armenian; id ind in indonesian; ig ibo igbo; is isl ice icelandic
+it ita italian; ja jpn japanese; jv jav javanese; ka kat geo georgian; kk kaz kazakh; km khm khmer
+kn kan kannada; ko kor korean; ku kur kurdish; ky kir kyrgyz; la lat latin; lb ltz luxembourgish; lg lug ganda
+ln lin lingala; lo lao; lt lit lithuanian; lv lav lvs latvian; mg mlg malagasy; mi mri mao maori
+mk mkd mac macedonian; ml mal malayalam; mn mon mongolian; mr mar marathi; ms msa may zsm malay
+mt mlt maltese; my mya bur burmese; nb nob bokmål; ne nep nepali; nl nld dut dutch flemish; nn nno nynorsk
+no nor norwegian; ny nya chichewa; oc oci occitan; om orm oromo; or ori odia oriya; pa pan punjabi panjabi
+pl pol polish; ps pus pashto; pt por portuguese; ro ron rum romanian; ru rus russian; rw kin kinyarwanda
+sa san sanskrit; sd snd sindhi; si sin sinhala; sk slk slo slovak; sl slv slovenian slovene; sn sna shona
+so som somali; sq sqi alb albanian; sr srp serbian; su sun sundanese; sv swe swedish; sw swa swh swahili
+ta tam tamil; te tel telugu; tg tgk tajik; th tha thai; ti tir tigrinya; tk tuk turkmen; tl tgl tagalog
+tn tsn tswana; tr tur turkish; tt tat tatar; ug uig uyghur; uk ukr ukrainian; ur urd urdu; uz uzb uzbek
+vi vie vietnamese; wo wol wolof; xh xho xhosa; yi yid yiddish; yo yor yoruba; zh zho chi cmn chinese mandarin
+zu zul zulu
 """
 _TAGS = {word: words.split()[0] for words in re.split("[;\n]", _LANGUAGES.strip()) for word in words.split()}
 
@@ -49,10 +55,10 @@ def language_tag(text: str) -> str:
     return _TAGS.get(primary) or (primary if re.fullmatch("[a-z]{2,3}", primary) else "")
 
 
-def speaker_key(name: str) -> str:
-    """What is left of a speaker's name without case, punctuation and leading zeros: equal for names that may be one person's.
+def spelling_key(name: str) -> str:
+    """What is left of a name without case, punctuation and leading zeros: equal for names that may be one.
 
-    >>> speaker_key("S01") == speaker_key("s_1") == speaker_key("s 1"), speaker_key("s10") == speaker_key("s1")
+    >>> spelling_key("S01") == spelling_key("s_1") == spelling_key("s 1"), spelling_key("s10") == spelling_key("s1")
     (True, False)
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

@@ -65,7 +65,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a corpus folder that its user should know: `missing`, `surplus` or `note`."""
+    """Something about a corpus folder that its user should know: `missing`, `surplus`, `warning` or `note`."""
 
     level: str
     message: str

@@ -7,11 +7,11 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sere_registry.errors import Problem, SereError
+from sere_registry.errors import Place, Problem, SereError
 from sere_registry.protocols import Corpus
 from sere_registry.utterances import Finding, Recording, Utterance
 
@@ -43,7 +43,8 @@ class Report:
         texts: how many different sentences; 0 where the corpus does not say.
         seconds: durations of the usable utterances in s: quantiles, and their sum as "total".
         duplicates: utterances with the same samples.
-        unusable: one problem for each utterance whose audio no run could use (D603 to D606, P108).
+        unusable: one problem for each row that cannot be read, and for each utterance whose audio no run could use (D603 to
+            D606, P108), at the row that lists it where rows do.
         findings: what the corpus says of its folder.
     """
 
@@ -80,18 +81,22 @@ def check(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, to
         progress: called with (done, total), while files are made and again while they are read.
 
     Raises:
-        SereError: what listing or preparing raises (D601, D602, D610, P108); an unusable file is not raised but reported.
+        SereError: what listing or preparing raises (D601, D602, D610, P108) where nothing can be read; an unusable file is not
+            raised but reported, and so are wrong rows beside readable ones.
     """
-    utterances = sorted(corpus.utterances(), key=lambda each: each.speaker)
+    rows, wrong = _listed(corpus)
+    utterances = sorted(rows, key=lambda each: each.speaker)
     recordings = [each.recording for each in utterances]
     findings = tuple(corpus.findings())
     corpus.prepare(progress)
     seconds: list[float] = []
     alike: dict[str, list[Utterance]] = defaultdict(list)
-    unusable: list[Problem] = []
+    unusable = list(wrong)
     for done, (utterance, found) in enumerate(zip(utterances, _read_all(recordings), strict=True), start=1):
         if isinstance(found, SereError):
-            unusable += found.problems
+            place = rows[utterance] or Place()
+            named = [replace(p, message=f"{p.place.file}: {p.message}", place=place) for p in found.problems]
+            unusable += named if place.line else found.problems
         else:
             seconds.append(found.seconds)
             alike[found.digest].append(utterance)
@@ -111,6 +116,15 @@ def check(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, to
         unusable=tuple(unusable),
         findings=findings,
     )
+
+
+def _listed(corpus: Corpus) -> tuple[Mapping[Utterance, Place | None], Sequence[Problem]]:
+    """The utterances with the rows that list them, and what is wrong with other rows."""
+    readable = getattr(corpus, "readable", None)
+    if readable is None:
+        return dict.fromkeys(corpus.utterances()), ()
+    rows, problems = readable()
+    return (rows, problems) if rows else (dict.fromkeys(corpus.utterances()), ())
 
 
 def file_list_digest(utterances: Sequence[Utterance]) -> str:

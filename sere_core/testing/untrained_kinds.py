@@ -20,6 +20,7 @@ from sere_registry.emotions import EMOTIONS
 from sere_registry.hookspecs import HookSpecs, RunInfo
 from sere_registry.protocols import completed
 
+FINDINGS = ("missing", "surplus", "warning", "note")
 VIEW, SELECTOR, HOOK, CORPUS = Checks(), Checks(), Checks(), Checks()
 
 # -- views --------------------------------------------------------------------------------------------------------------
@@ -328,6 +329,6 @@ def counts(subject: Subject) -> None:
     corpus.prepare()
     assert list(corpus_of(subject).utterances()) == announced, "it lists other utterances once its files are there"
     for finding in reported:
-        assert finding.level in ("missing", "surplus", "note"), f"the level of a finding is '{finding.level}', not missing, surplus or note"
+        assert finding.level in FINDINGS, f"the level of a finding is '{finding.level}', none of {', '.join(FINDINGS)}"
         assert finding.message.strip() and "\n" not in finding.message, "a finding is not one line"
     assert list(corpus.findings()) == reported, "its findings are others once its utterances are listed"

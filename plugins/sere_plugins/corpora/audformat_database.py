@@ -48,7 +48,7 @@ class AudformatDatabase(RowCorpus):
         columns = {*by_file, *(() if frame is None else frame.columns)}
         wanted = ("emotion", "speaker", "gender", "text")
         read = {name: column_of(name, self.columns, columns, self.source) for name in wanted}
-        language = "" if self.params.language or len(database.languages) != 1 else _short(database.languages[0])
+        language = "" if self.params.language or len(database.languages) != 1 else str(database.languages[0])
         for position, key in enumerate(database.files if frame is None else frame.index):
             file, *span = key if isinstance(key, tuple) else (key,)
             values = {"path": str(file), "language": language, **_span(span)}
@@ -110,14 +110,3 @@ def _span(span: list[pandas.Timedelta]) -> dict[str, str]:
         "start": "" if not start and end is None else f"{start:g}",
         "end": "" if end is None else f"{end:g}",
     }
-
-
-def _short(language: str) -> str:
-    """An ISO 639-1 code where a language has one.
-
-    Args:
-        language: as audformat has it, ISO 639-3.
-    """
-    from iso639 import Lang  # audformat needs it, too
-
-    return str(Lang(language).pt1 or language)

@@ -46,13 +46,14 @@ class DatasetFolder(RowCorpus):
         Raises:
             SereError: X704 or X705 where the cache cannot be written.
         """
-        wanted = {each.recording.path for each in self.utterances() if not each.recording.path.is_file()}
+        utterances = self.readable()[0]
+        wanted = {each.recording.path for each in utterances if not each.recording.path.is_file()}
         for path, content in self._audio() if wanted else ():
             if path in wanted and content is not None:
                 write_atomically(path, content)
                 wanted.remove(path)
                 if progress is not None:
-                    progress(len(self.utterances()) - len(wanted), len(self.utterances()))
+                    progress(len(utterances) - len(wanted), len(utterances))
 
     def rows(self) -> Iterable[Row]:
         self._plain = self._audiofolder()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from sere_plugins.corpora.rows import SHOWN, Row, RowCorpus
@@ -14,6 +17,8 @@ from sere_plugins.specs.corpora import ManifestParams
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.files import expanded, read_file
 from sere_registry.protocols import BuildContext
+
+_NOT_TEXT = ("not UTF-8", "save the manifest as UTF-8")
 
 
 class Manifest(RowCorpus):
@@ -45,59 +50,92 @@ class Manifest(RowCorpus):
             hint = "its name must end in .csv, .tsv or .jsonl"
             raise error("D610", f"{self.file.name} is not a manifest", hint, Place(str(self.file)))
         try:
-            text = read_file(self.file).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-        except UnicodeDecodeError as cause:
-            place = Place(str(self.file), cause.object[: cause.start].count(b"\n") + 1)
-            raise error("D610", f"not UTF-8: {cause.reason}", "save the manifest as UTF-8", place) from cause
+            content = read_file(self.file).removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         except (OSError, ValueError) as cause:  # or a NUL byte in its name
             raise error("D601", f"manifest {str(self.file)[:300]} cannot be read: {getattr(cause, 'strerror', cause)}") from cause
-        return reader(self.file, text, self.columns)
+        return reader(self.file, content.decode(errors="surrogateescape"), self.columns)
 
 
 def _csv(file: Path, text: str, mapped: Mapping[str, str | None]) -> Iterator[Row]:
     delimiter = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] = []
+    for number, values in _records(text, delimiter):
+        row = Row(Place(str(file), number), {})
+        if isinstance(values, csv.Error):
+            row.wrong(f"not CSV: {values}")
+        elif not any(value.strip() for value in values):
+            continue
+        elif not _is_text(values):
+            row.wrong(*_NOT_TEXT)
+        elif not columns:
+            columns = _names(values, mapped)
+            if problems := _wrong(columns, values, mapped, row.place):
+                raise SereError(*problems)
+        elif len(values) != len(columns):
+            row.wrong(f"{len(values)} values, but the header has {len(columns)} columns", f"quote a value that holds {delimiter!r}")
+        else:
+            row = Row(row.place, dict(zip(columns, (value.strip() for value in values), strict=True)))
+        if row.problems and not columns:
+            raise SereError(*row.problems)
+        if row.problems or row.values:
+            yield row
+
+
+def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """Line by line of a table, and the number of the line; after one that is no CSV, such as an open quote, from the next on."""
+    lines, start, errors = list(io.StringIO(text)), 0, 0
+    while start < len(lines) and errors < SHOWN:
+        reader = csv.reader(islice(lines, start, None), delimiter=delimiter, strict=True)
+        begin = start
+        try:
+            for values in reader:
+                begin = start + reader.line_num
+                yield begin, values
+            return
+        except csv.Error as cause:
+            yield begin + 1, cause
+            start, errors = begin + 1, errors + 1
+
+
+def _is_text(values: Iterable[object]) -> bool:
+    """Are there no bytes that are not UTF-8, and no half characters of JSON?"""
     try:
-        for values in reader:
-            place = Place(str(file), reader.line_num)
-            if not any(value.strip() for value in values):
-                continue
-            if not columns:
-                columns = _names(values, mapped)
-                if problems := _wrong(columns, values, mapped, place):
-                    raise SereError(*problems)
-            elif len(values) != len(columns):
-                message = f"{len(values)} values, but the header has {len(columns)} columns"
-                raise error("D610", message, f"quote a value that holds {delimiter!r}", place)
-            else:
-                yield Row(place, dict(zip(columns, (value.strip() for value in values), strict=True)))
-    except csv.Error as cause:
-        raise error("D610", f"not CSV: {cause}", place=Place(str(file), reader.line_num)) from cause
+        "".join(map(str, values)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _jsonl(file: Path, text: str, mapped: Mapping[str, str | None]) -> Iterator[Row]:
-    problems: list[Problem] = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         place = Place(str(file), number)
         try:
             values = json.loads(line)
-        except json.JSONDecodeError as cause:
-            place = Place(str(file), number, cause.colno)
-            problems.append(Problem("D610", f"not JSON: {cause.msg}", "one object on each line", place))
+        except (ValueError, RecursionError) as cause:
+            place = replace(place, column=getattr(cause, "colno", None))
+            problems = [Problem("D610", f"not JSON: {getattr(cause, 'msg', cause)}", "one object on each line", place)]
+        else:
+            problems = _odd(values, place) or _wrong(_names(list(values), mapped), list(values), {}, place)
+        if problems:
+            yield Row(place, {}, problems)
             continue
-        if not isinstance(values, dict) or any(isinstance(value, (dict, list)) for value in values.values()):
-            hint = 'such as {"path": "a.wav", "speaker": "s1", "emotion": "anger"}'
-            problems.append(Problem("D610", "not an object of plain values", hint, place))
-            continue
-        columns = _names(list(values), mapped)
-        problems += _wrong(columns, list(values), {}, place)
-        cells = ("" if value is None else str(value).strip() for value in values.values())
-        yield Row(place, dict(zip(columns, cells, strict=True)))
-    if problems:
-        raise SereError(*problems[:SHOWN])
+        cells = (_cell(value).strip() for value in values.values())
+        yield Row(place, dict(zip(_names(list(values), mapped), cells, strict=True)))
+
+
+def _cell(value: object) -> str:
+    """A value of JSON as a table has it; whole numbers that were written as fractions, as pandas does beside NaN, as whole ones."""
+    return "" if value is None else str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _odd(values: object, place: Place) -> list[Problem]:
+    """What is wrong with a line of JSON that should be one object of plain values, in text."""
+    if not isinstance(values, dict) or any(isinstance(value, (dict, list)) for value in values.values()):
+        hint = 'such as {"path": "a.wav", "speaker": "s1", "emotion": "anger"}'
+        return [Problem("D610", "not an object of plain values", hint, place)]
+    return [] if _is_text((*values, *values.values())) else [Problem("D610", *_NOT_TEXT, place)]
 
 
 def _names(columns: Sequence[str], mapped: Mapping[str, str | None]) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
+import unicodedata
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from sere_plugins.corpora.folder import few
-from sere_plugins.specs.corpora import OwnParams
+from sere_plugins.specs.corpora import LANGUAGES, OwnParams
 from sere_registry.emotions import EMOTIONS, UNKNOWN, canonical, class_name
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.files import check_file, expanded
 from sere_registry.protocols import BuildContext
+from sere_registry.spelling import language_tag, spelling_key, written
 from sere_registry.utterances import Finding, Recording, Utterance
 
 #: problems shown at once; a wrong column would otherwise print a line for every utterance
@@ -34,15 +37,21 @@ GENDERS = {"f": "female", "female": "female", "w": "female", "m": "male", "male"
 
 @dataclass(frozen=True)
 class Row:
-    """One utterance: where it is listed, its values by column, stripped, and what is wrong with it."""
+    """One utterance: where it is listed, its values by column, and what is wrong with it; of a row that cannot be read, only that."""
 
     place: Place
     values: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
 
     def text(self, column: str) -> str:
-        """The value of a column, "" if there is none."""
-        return self.values.get(column, "")
+        """The value of a column as `written` has it, a path as it stands; "" if there is none."""
+        value = self.values.get(column, "")
+        return value if column == "path" else written(value)
+
+    @property
+    def label(self) -> str:
+        """The emotion; a spelling of no value as it stands, since `labels` may map it."""
+        return self.text("emotion") or self.values.get("emotion", "").strip()
 
     def wrong(self, message: str, hint: str = "", code: str = "D610") -> None:
         """Note a problem."""
@@ -73,6 +82,7 @@ class RowCorpus(ABC):
         self.params: OwnParams = params
         self.columns: Mapping[str, str | None] = getattr(params, "columns", {})
         self.corpus = context.id
+        self._labels = {unicodedata.normalize("NFC", label): emotion for label, emotion in params.labels.items()}
         self._own = {*context.classes, *(name for name in map(_class, params.labels.values()) if name)}
 
     @property
@@ -107,7 +117,7 @@ class RowCorpus(ABC):
     @property
     def languages(self) -> tuple[str, ...]:
         """The languages of the utterances."""
-        return tuple(sorted({utterance.recording.language for utterance in self._content[0]}))
+        return tuple(sorted({utterance.recording.language for utterance in self.utterances()}))
 
     def utterances(self) -> Sequence[Utterance]:
         """All utterances, sorted by id.
@@ -115,22 +125,35 @@ class RowCorpus(ABC):
         Raises:
             SereError: D601 (nothing there), D602 (no row in it), D610 and D603 with their places, all at once.
         """
-        return self._content[0]
+        found, problems = self._content
+        if len(problems) > SHOWN:
+            more = f"and {len(problems) - SHOWN} more problems of this kind or others"
+            problems = [*problems[:SHOWN], Problem(problems[SHOWN].code, more)]
+        if problems:
+            raise SereError(*problems)
+        return tuple(found)
+
+    def readable(self) -> tuple[Mapping[Utterance, Place], Sequence[Problem]]:
+        """The utterances of rows with which nothing is wrong and where they are listed, sorted by id; and all problems."""
+        return self._content
 
     def findings(self) -> Sequence[Finding]:
-        """Rows left out because of their label, unlabelled ones, and columns that are not read."""
-        return self._content[1]
+        """Rows left out because of their label, unlabelled ones, spellings to look at, and columns that are not read."""
+        return tuple(self._findings())
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:  # noqa: B027  (may be overridden)
         """Nothing: the audio is there."""
 
     @cached_property
-    def _content(self) -> tuple[tuple[Utterance, ...], tuple[Finding, ...]]:
-        rows = tuple(self.rows())
+    def _rows(self) -> tuple[Row, ...]:
+        return tuple(self.rows())
+
+    @cached_property
+    def _content(self) -> tuple[dict[Utterance, Place], list[Problem]]:
         problems: list[Problem] = []
         found: dict[str, tuple[Place, Utterance]] = {}
         speakerless: dict[bool, Place] = {}
-        for row in rows:
+        for row in self._rows:
             utterance = self._read(row)
             if utterance is not None:
                 if utterance.id in found:
@@ -143,26 +166,26 @@ class RowCorpus(ABC):
         if len(speakerless) == 2:
             hint = "give every row a speaker, or none"
             problems.append(Problem("D610", "no speaker, while other rows have one", hint, speakerless[True]))
-        problems = _merged(problems)
-        if len(problems) > SHOWN:
-            more = f"and {len(problems) - SHOWN} more problems of this kind or others"
-            problems[SHOWN:] = [Problem(problems[SHOWN].code, more)]
-        if problems:
-            raise SereError(*problems)
-        if not found:
+        if not found and not problems:
             hint = "write a header and a line for each utterance"
             raise error("D602", f"{self.source} lists no utterances", hint, Place(str(self.source)))
-        utterances = tuple(utterance for _, (_, utterance) in sorted(found.items()))
-        return utterances, tuple(self._findings(rows, utterances))
+        return {utterance: place for _, (place, utterance) in sorted(found.items())}, _merged(problems)
 
-    def _findings(self, rows: Sequence[Row], utterances: Sequence[Utterance]) -> Iterable[Finding]:
-        labels = (row.text("emotion") for row in rows)
-        dropped = Counter(label for label in labels if self.params.labels.get(label, "") is None)
+    def _findings(self) -> Iterable[Finding]:
+        rows, utterances = self._rows, self._content[0]
+        dropped = Counter(row.label for row in rows if self._labels.get(row.label, "") is None)
         for label, number in dropped.items():
             yield Finding("note", f"{number} rows labelled {label!r} left out, as params.labels says")
         without = sum(not each.emotion for each in utterances)
         if without:
             yield Finding("note", f"{without} of {len(utterances)} utterances are unlabelled")
+        alike = defaultdict[str, set[str]](set)
+        for each in utterances:
+            alike[spelling_key(each.speaker)].add(each.speaker)
+        pairs = [" and ".join(map(repr, sorted(names))) for names in alike.values() if len(names) > 1]
+        if pairs:
+            what = f"[D610] speakers whose names differ only in spelling count as different people: {few(pairs)}"
+            yield Finding("warning", f"{what}; if they are one, write one name")
         unread = sorted({column for row in rows for column in row.values}.difference(COLUMNS))
         if unread:
             mapped = without < len(utterances) or "emotion" in self.columns
@@ -171,9 +194,14 @@ class RowCorpus(ABC):
 
     def _read(self, row: Row) -> Utterance | None:
         """One row; None if it is left out or wrong."""
+        if row.problems and not row.values:
+            return None
         emotion = self._emotion(row)
-        language = row.text("language") or self.params.language
-        if not language:
+        spoken = row.text("language")
+        language = language_tag(spoken) if spoken else self.params.language
+        if spoken and not language:
+            row.wrong(f"language {spoken!r} is unknown", LANGUAGES)
+        elif not language:
             row.wrong("no language", "add a column 'language', or set params.language")
         gender = row.text("gender").lower()
         if gender and gender not in GENDERS:
@@ -200,17 +228,17 @@ class RowCorpus(ABC):
 
     def _emotion(self, row: Row) -> str | None:
         """What a label means: a class, or "" for no label; None for a row that is left out or wrong."""
-        label = row.text("emotion")
-        if label in self.params.labels:
-            mapped = self.params.labels[label]
+        if row.label in self._labels:
+            mapped = self._labels[row.label]
             return None if mapped is None else _class(mapped)
+        label = row.text("emotion")
         if not label or label.lower() == UNKNOWN:
             return ""
         emotion = canonical(label) or (label if label in self._own else None)
         if emotion is None:
             near = suggest(label, (*EMOTIONS, *self._own), "emotions")
-            more = f"params.labels maps it, also to a class name of your own or to null: {{{label}: {label}}}"
-            row.wrong(f"emotion {label!r} is unknown", f"{near}; {more}")
+            more = "params.labels maps it to one of them, to a class name of your own, to unknown (no label) or to null (no row)"
+            row.wrong(f"emotion {label!r} is unknown", f"{near}; {more}: {json.dumps({label: 'unknown'}, ensure_ascii=False)}")
         return emotion
 
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import AfterValidator, field_validator, model_validator
 
 from sere_plugins.specs import Declared, component
 from sere_registry.emotions import UNKNOWN, class_name
 from sere_registry.params import param
+from sere_registry.spelling import language_tag
 
+LANGUAGES = "an ISO 639 code such as de, also with a region (de-AT), or an English name"
+
+
+def _language(text: str) -> str:
+    tag = language_tag(text)
+    if text and not tag:
+        raise ValueError(f"{text!r} is no language: write {LANGUAGES}")
+    return tag
+
+
+#: normalised: `de` for DE, deu, de-AT and German
+Language = Annotated[str, AfterValidator(_language)]
 Column = Literal["path", "speaker", "emotion", "language", "id", "gender", "text", "start", "end"]
 #: the emotions for which the synthetic corpus has rules, in the vocabulary's order
 SYNTHETIC_EMOTIONS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -19,7 +32,7 @@ SYNTHETIC_EMOTIONS = ("anger", "boredom", "disgust", "fear", "happiness", "neutr
 
 class FolderParams(Declared):
     root: Path = param(..., "the corpus folder; one folder above it, or its folder of audio files, will do")
-    language: str = param("", "ISO 639-1 code; default: the corpus's own", pattern=r"^([a-z]{2,3})?$")
+    language: Language = param("", "ISO 639-1 code; default: the corpus's own")
 
 
 @component("ravdess", "corpora.official:Ravdess", cite="doi:10.1371/journal.pone.0196391")
@@ -32,7 +45,7 @@ class RavdessParams(FolderParams):
 class OwnParams(Declared):
     """Of every corpus of one's own."""
 
-    language: str = param("", "ISO 639-1 code of utterances for which nothing else says it", pattern=r"^([a-z]{2,3})?$")
+    language: Language = param("", "ISO 639-1 code of utterances for which nothing else says it")
     labels: dict[str, str | None] = param(
         {}, "label -> emotion of the vocabulary or a class name of your own; `unknown`: unlabelled; null: left out"
     )
@@ -80,7 +93,7 @@ class FolderOfAudioParams(OwnParams):
     """a plain folder of audio files, unlabelled unless a pattern finds the emotion in their paths."""
 
     root: Path = param(..., "the folder; audio files in it and at any depth below it are the corpus")
-    language: str = param(..., "ISO 639-1 code of what is spoken", pattern=r"^[a-z]{2,3}$")
+    language: Language = param(..., "ISO 639-1 code of what is spoken", min_length=1)
     speaker: str = param("", "`parent`: the name of a file's folder; or a regular expression with a group `speaker`, searched in its path")
     emotion: str = param("", "`parent`, or a regular expression with a group `emotion`; where none is found: unlabelled")
     exclude: str = param("", "a regular expression: files in whose path it is found are left out, such as silent ones")
