@@ -47,7 +47,7 @@ class Comparison:
         """A table; `print` shows it as a terminal does, a notebook as HTML.
 
         Args:
-            shape: main, ablation, encoders, classes, measures, gender or cost.
+            shape: main, ablation, encoders, classes, measures, gender, cost or space.
 
         Raises:
             SereError: T506 if the runs are not comparable, T508 if they do not share a table, T505 if none is finished.

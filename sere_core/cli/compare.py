@@ -41,7 +41,7 @@ The same command goes on after an interruption, and runs only what is missing.  
 {_CODES}"""
 _TABLE = """\
 shapes: main (UAR by pair, means, tests), ablation (rows named `ours -part`), encoders (rows named `one>other`),
-classes, measures (WAR, macro F1, confidence, the config's metrics), gender, cost
+classes, measures (WAR, macro F1, confidence, the config's metrics), gender, cost, space (of a sweep: what each row searched)
 
 examples:
   sere table runs/small
@@ -80,12 +80,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--repeats", type=int, metavar="N", help=help)
     help = "chooses a setting by the posteriors of T_u; see `sere plugins`"
     parser.add_argument("--select", metavar="SELECTOR", help=help)
-    add_repeated(parser, "--params", "A.B", "what is searched; default: losses and method")
+    add_repeated(parser, "--params", "A.B", "what is searched; default: losses, method and train.optimizer")
     _add_arguments(parser, "the sweep's folder; default: runs/NAME-tuned")
 
     parser = add_command(subparsers, "table", "print a table of a comparison or sweep", run_table, _TABLE)
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
-    shapes = ["main", "ablation", "encoders", "classes", "measures", "gender", "cost"]
+    shapes = ["main", "ablation", "encoders", "classes", "measures", "gender", "cost", "space"]
     parser.add_argument("--shape", choices=shapes, default="main", help="what stands in it; default: %(default)s")
     help = "default: what FILE ends in (.md .csv .tex), else terminal"
     parser.add_argument("--format", choices=["terminal", "markdown", "csv", "latex"], help=help)
@@ -174,7 +174,7 @@ def run_table(arguments: Namespace) -> int:
     output: Path | None = arguments.output
     endings = {f".{ending}": format for format, (ending, _) in FORMATS.items()}
     format = arguments.format or endings.get(output.suffix if output else ".txt", "terminal")
-    found = tables(results, arguments.shape)
+    found = [table for table in tables(results, arguments.shape) if format != "csv" or table.name in (arguments.shape, "label-free")]
     if output is None and format == "terminal":
         print_tables(Console(), *found)
         return 0

@@ -6,16 +6,17 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from sere_core.compare.spaces import Wanted
 from sere_core.config.files import Sources, find, shown, text_of
 from sere_core.config.model import Block, Section
 from sere_core.config.nodes import Node, at, place_of, tidy
 from sere_core.config.validation import validate
 from sere_core.config.yaml_text import read, write
-from sere_registry.errors import Place, Problem, SereError, suggest
+from sere_registry.errors import Place, Problem, SereError, error, suggest
 
 GRAMMAR = 1
 #: what an overlay may not hold, since the comparison sets it
@@ -39,7 +40,14 @@ class Tune(Section):
     trials: int = Field(default=20, ge=1, le=10_000, description="settings drawn for each row, pair and repeat")
     repeats: int = Field(default=3, ge=1, le=1000, description="how often the whole search is done, each time with the next of the seeds")
     select: str | Block | None = Field(default=None, description="the selector that chooses a setting from the posteriors of T_u")
-    params: list[str] = Field(default=["losses", "method"], description="what is searched: parameters, or paths above them")
+    params: list[str] | dict[str, bool | list[Any]] = Field(
+        default=["losses", "method", "train.optimizer"],
+        description="what is searched: parameters, or paths above them; or path -> true, false, or a range",
+    )
+
+    @property
+    def wanted(self) -> Wanted:
+        return self.params if isinstance(self.params, dict) else dict.fromkeys(self.params, True)
 
 
 class Comparison(Section):
@@ -118,19 +126,15 @@ class Request:
 def read_request(config: str, flags: Flags) -> Request:
     """A comparison file, or a run's config with flags; raises every problem."""
     problems: list[Problem] = []
-    path = find(config, Path(), Place(config))
-    file = shown(path)
-    tree = read(text_of(path, Place(file)), Place(file), problems)
-    if tree is not None and not isinstance(tree.value, dict):
-        problems.append(Problem("C310", "a comparison is a mapping", "write `key: value` lines", tree.start))
-        tree = None
+    folders: dict[str, Path] = {}
+    tree = _file(config, Path(), Place(config), folders, problems)
     sources, root, base = Sources(problems), tree, None
     if tree is not None and tree.child("compare") is not None:
         name = tree.child("base")
         if name is not None and isinstance(name.value, str):
-            base = sources.tree(name.value, path.resolve().parent, replace(name.place, path="base"))
-            sources.folders[file] = path.resolve().parent
-            sources.files.append(path.resolve())
+            base = sources.tree(name.value, folders[name.start.file], replace(name.place, path="base"))
+            sources.folders |= folders
+            sources.files += [folder / Path(file).name for file, folder in folders.items()]
     else:
         base = sources.tree(config)
         root = _of_config(config, base) if base is not None else None
@@ -141,6 +145,31 @@ def read_request(config: str, flags: Flags) -> Request:
     if problems or comparison is None or base is None:
         raise SereError(*tidy(problems))
     return Request(comparison, root, base, sources, flags)
+
+
+def _file(name: str, folder: Path, place: Place, folders: dict[str, Path], problems: list[Problem]) -> Node | None:
+    """The mapping in a file, which joins the folders; of a comparison that extends another, with the keys that it leaves as they are.
+
+    Below a key nothing is merged: in rows and overlays null says something, which merging would take away.
+    """
+    path = find(name, folder, place)
+    file = shown(path)
+    if file in folders:
+        raise error("C304", f"the comparison extends itself: {' -> '.join([*folders, file])}", "remove one of these `extends`", place)
+    folders[file] = path.resolve().parent
+    tree = read(text_of(path, Place(file)), Place(file), problems)
+    if tree is not None and not isinstance(tree.value, dict):
+        problems.append(Problem("C310", "a comparison is a mapping", "write `key: value` lines", tree.start))
+        return None
+    extends = tree.child("extends") if tree is not None and tree.child("compare") is not None else None
+    if tree is None or extends is None:
+        return tree
+    spot = replace(extends.place, path="extends")
+    if not isinstance(extends.value, str):
+        raise error("C302", "should be the name of one comparison", "", spot)
+    other = _file(extends.value, folders[file], spot, folders, problems)
+    own = {key: child for key, child in tree.value.items() if key != "extends"}
+    return None if other is None else replace(tree, value={**other.value, **own})
 
 
 def _of_config(config: str, base: Node) -> Node:

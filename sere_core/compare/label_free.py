@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from sere_core.compare.reading import Results, RunFacts
+from sere_core.compare.spaces import space_table
 from sere_core.compare.tables import build
 from sere_core.score.evidence import SELECTORS, agreement
 from sere_core.tables import Cell, Column, Line, Table
@@ -44,10 +45,12 @@ def by_scored(results: Results) -> tuple[Results, Results]:
 
 
 def tables(results: Results, shape: str = "main") -> list[Table]:
-    """The table of the pairs that were scored, and what there is of the others."""
+    """The table of the pairs that were scored, what there is of the others, and of a sweep what each row searched."""
     scored, silent = by_scored(results)
     found = [build(scored, shape)] if scored.runs else []
-    return found + (label_free(silent) if shape == "main" or not found else [])
+    found += label_free(silent) if shape == "main" or not found else []
+    tuned = shape == "main" and any(row.trials for row in results.plan.rows)
+    return [*found, space_table(results.plan.rows)] if tuned else found
 
 
 def label_free(results: Results) -> list[Table]:

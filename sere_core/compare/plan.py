@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -32,14 +32,16 @@ class Row:
         role: a ceiling is trained on labels of the target's other folds; a floor adapts to nothing.
         varied: the dotted config paths in which it may differ from the other rows.
         tuning: "none", or how its parameters were chosen.
-        tuned: of `varied`, the paths whose values were chosen for each pair and seed by itself.
+        tuned: of `varied`, the paths whose values were chosen for each pair and seed by itself, with their ranges in words.
+        trials: how many were drawn for each pair and seed.
     """
 
     name: str
     role: Role
     varied: tuple[str, ...]
     tuning: str = "none"
-    tuned: tuple[str, ...] = ()
+    tuned: Mapping[str, str] = field(default_factory=dict)
+    trials: int = 0
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,15 @@ class JobProgress:
         runs = f"{jobs} runs" if jobs == len(plan.jobs) else f"{len(plan.jobs)} places, {jobs} runs"
         what = "comparison" if trials is None else "sweep"
         say(f"{what} {plan.name}: {axes} = {runs}; {jobs - self._total} there, {self._total} missing")
-        table = grid("row", "role", "varies" if trials is None else "varies and searches", "runs")
+        table = grid("row", "role", "varies", *(["searches"] if trials is not None else []), "runs")
         for row in plan.rows:
             mine = {job.job for job in plan.jobs if job.row == row.name}
             role = row.role + (", reference" if row.name == plan.reference else "")
             there = f"{len(mine - self._missing.keys())}/{len(mine)}"
-            table.add_row(Text(row.name), Text(role), Text(", ".join(row.varied) or "nothing", overflow="fold"), Text(there))
+            ranges = ", ".join(f"{path} {words}" for path, words in row.tuned.items()) or "nothing"
+            searches = [] if trials is None else [Text(f"{len(row.tuned)}: {ranges}", overflow="fold")]
+            varied = ", ".join(path for path in row.varied if path not in row.tuned) or "nothing"
+            table.add_row(Text(row.name), Text(role), Text(varied, overflow="fold"), *searches, Text(there))
         self._speaker.console.print(table)
         for title, words in {
             "tuning": next((row.tuning for row in plan.rows if row.tuning != "none"), ""),

@@ -1,8 +1,7 @@
-"""A search over the rows of a comparison: settings drawn from declared ranges, their jobs, and the choice."""
+"""A search over the rows of a comparison: settings drawn for every row, their jobs, and the choice."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import json
@@ -11,89 +10,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
 
 from sere_core.compare.grammar import Flags, Request, Tune, read_request
 from sere_core.compare.plan import ComparePlan, Job, Row, is_done, read_failure, record_of, write_json
-from sere_core.compare.planning import Cell, Planned, Planner, Value, laid, shortest
+from sere_core.compare.planning import Cell, Overlay, Planned, Planner, Value, laid, shortest
 from sere_core.compare.progress import grid
 from sere_core.compare.proof import is_below
 from sere_core.compare.reading import Results
+from sere_core.compare.spaces import BUDGET, MACHINE, SECTIONS, Range, Setting, annotation_of, decider, draw, ranges_of
 from sere_core.compare.stats.summary import spread
-from sere_core.config import Resolved
-from sere_core.config.nodes import Node, at, noted, plain
+from sere_core.config.model import RunConfig
+from sere_core.config.nodes import Node, at, dotted, leaves, noted, plain
 from sere_core.config.resolved import Bound
 from sere_core.console import Speaker
 from sere_registry import BuildContext, Selector
-from sere_registry.errors import Problem, error, suggest
+from sere_registry.errors import Place as ConfigPlace
+from sere_registry.errors import Problem, SereError, error, suggest
 
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
-#: path of a parameter -> its value
-Setting = Mapping[str, object]
 TRIALS, CHOSEN = "trials.json", "chosen.json"
 #: a setting under which training diverges has lost; any other failure says nothing about the setting
 _LOST = ("T501",)
 _MANY_CHOICES = 24
-
-
-class Range(NamedTuple):
-    """ "log", "uniform" or "int" between two ends, or one of a "choice"."""
-
-    path: str
-    kind: str
-    values: tuple[object, ...]
-    whole: bool = False
-
-    def distribution(self) -> BaseDistribution:
-        """C302 for a declared range that is none."""
-        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-        try:
-            if self.kind == "choice":
-                return CategoricalDistribution(range(len(self.values)))  # of places in the list: values may be anything
-            low, high = self.values
-            return (IntDistribution if self.whole else FloatDistribution)(low, high, log=self.kind == "log")  # type: ignore[arg-type]
-        except (ValueError, TypeError) as cause:
-            what = f"{list(self.values)!r} ({self.kind}) is no range: {cause}"
-            raise error("C302", what, "leave it out of `tune.params`", self.path) from cause
-
-
-def ranges_of(resolved: Resolved, paths: Sequence[str]) -> tuple[Range, ...]:
-    """The ranges declared at or below these paths, sorted by path."""
-    found: list[Range] = []
-    for path, bound in resolved.components.items():
-        for name, about in type(bound.params).model_fields.items():
-            extra = about.json_schema_extra
-            search = extra.get("search") if isinstance(extra, Mapping) else None
-            where = f"{path}.params.{name}"
-            if isinstance(search, (list, tuple)) and is_below(where, *paths):
-                kind, *values = search
-                given = values[0] if kind == "choice" and isinstance(values[0], (list, tuple)) else values
-                found.append(Range(where, str(kind), tuple(given), kind == "int" or about.annotation is int))
-    return tuple(sorted(found))
-
-
-def draw(ranges: Sequence[Range], trials: int, *place: object) -> tuple[Setting, ...]:
-    """`trials` settings by Optuna's random sampler; a smaller search of the same place has the first of them.
-
-    Each row, pair and repeat (`place`) has draws of its own; without ranges all settings are empty.
-    """
-    if not ranges:
-        return tuple({} for _ in range(trials))
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    distributions = {one.path: one.distribution() for one in ranges}
-    seed = int.from_bytes(hashlib.sha256(json.dumps(place).encode()).digest()[:4], "big")
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    drawn = [study.ask(distributions).params for _ in range(trials)]
-    return tuple(
-        {one.path: one.values[params[one.path]] if one.kind == "choice" else params[one.path] for one in ranges} for params in drawn
-    )
+_OPTIMIZER = "train.optimizer.params"
 
 
 class Rule:
@@ -208,32 +148,78 @@ class _SweepPlanner(Planner):
         self.tune = tune
 
     def sweep(self) -> Sweep:
+        self._check_params()
         rule, tune = self._rule(), self.tune
+        found = [(cell, self._ranges(cell)) for cell in self.cells()]
+        self._check_searched([cell for cell, _ in found], [one.path for _, ranges in found for one in ranges])
+        self.stop()
         places: list[Place] = []
-        paths: dict[str, dict[str, None]] = {row.name: {} for row in self.rows}
-        for cell in self.cells():
+        spaces: dict[str, dict[str, str]] = {row.name: {} for row in self.rows}
+        for cell, ranges in found:
             name, ceiling = cell.row.name, cell.row.role == "ceiling"
-            ranges = () if ceiling else ranges_of(cell.resolved, tune.params)
-            paths[name] |= dict.fromkeys(one.path for one in ranges)
+            for one in ranges:
+                known = spaces[name].setdefault(one.path, str(one))
+                spaces[name][one.path] = known if str(one) in known.split(" or ") else f"{known} or {one}"  # of another pair
             for repeat, seed in enumerate(self.request.seeds):
                 settings = draw(ranges, 1 if ceiling else tune.trials, name, cell.pair, repeat)
                 trials = [Trial(job, setting) for setting in settings if (job := self._trial(cell, setting, seed))]
                 places.append(Place(name, cell.pair, seed, cell.classes, tuple(trials)))
-        searched = [path for each in paths.values() for path in each]
-        for path in tune.params if "params" in tune.model_fields_set else ():
-            if not any(is_below(one, path) for one in searched):
-                hint = suggest(path, searched, "ranges that are searched")
-                what = f"no row has a parameter with a range at or below '{path}'"
-                self.problems.append(Problem("C308", what, hint, self.request.place("tune", "params")))
         self.stop()
         assert rule is not None  # else there was a problem
         tuning = f"random search, {tune.trials} trials, {rule.label}, {tune.repeats} repeats"
         rows = []
         for row in self.rows:
-            mine = () if row.role == "ceiling" else (tuning, tuple(paths[row.name]))
-            rows.append(Row(row.name, row.role, shortest([*row.varied, *paths[row.name]]), *mine))
+            space = dict(sorted(spaces[row.name].items()))
+            mine = () if row.role == "ceiling" else (tuning, space, tune.trials)
+            rows.append(Row(row.name, row.role, shortest([*row.varied, *space]), *mine))
         jobs = [Job(place.row, place.pair, place.seed, trial.job) for place in places for trial in place.trials]
         return Sweep(tune, rule, tuning, tuple(places), self.planned(rows, jobs))
+
+    def _ranges(self, cell: Cell) -> tuple[Range, ...]:
+        if cell.row.role == "ceiling":
+            return ()
+        try:
+            return ranges_of(cell.resolved, self.tune.wanted, _own(cell.row))
+        except SereError as cause:
+            self.problems += [replace(each, place=self._place(each.place.path)) for each in cause.problems]
+            return ()
+
+    def _place(self, path: str) -> ConfigPlace:
+        """Where `tune.params` names a path: as a key, or in a list."""
+        index = path if isinstance(self.tune.params, dict) else str(self.tune.params.index(path)) if path in self.tune.params else ""
+        return self.request.place("tune", "params", *filter(None, [index]))
+
+    def _check_params(self) -> None:
+        """Refuse what no search may move."""
+        free = at(self.tree, ("train", "steps_per_epoch")) is None
+        for path, given in self.tune.wanted.items():
+            what, hint = "", "leave it out"
+            if path.endswith(".use"):
+                what, hint = f"'{path}' names a component, and a search moves settings", "write a row for each, or an axis in `vary`"
+            elif path in BUDGET:
+                what = f"'{path}' is the budget, which is the same for every row and every trial"
+            elif path.partition(".")[0] not in SECTIONS and path.partition(".")[0] in RunConfig.model_fields:
+                what = f"'{path}' is the protocol, which is the same for every row and every trial"
+            elif path in MACHINE:
+                what = f"'{path}' says how a run is made, not what it learns"
+            elif free and given is not False and path == decider(self.tune.wanted, "train.batch.target"):
+                what = f"an epoch is one pass over T_u, so the batch of T_u moves the budget; '{path}' searches it"
+                hint = "say `budget: {steps_per_epoch: N}`, or search `train.batch.labelled` and `train.batch.source` alone"
+            if what:
+                self.problems.append(Problem("C311", what, hint, self._place(path)))
+
+    def _check_searched(self, cells: Sequence[Cell], searched: Sequence[str]) -> None:
+        """C308 for what no row has; C311 for what has no range in any row, or is set by every row that has it."""
+        for path, given in self.tune.wanted.items() if "params" in self.tune.model_fields_set else ():
+            found = any(annotation_of(cell.resolved, path) is not None for cell in cells)
+            if not found:
+                every = dict.fromkeys(SECTIONS, True)
+                hint = suggest(path, {one.path: None for cell in cells for one in ranges_of(cell.resolved, every)}, "ranges")
+                self.problems.append(Problem("C308", f"no row has '{path}'", hint, self._place(path)))
+            elif given is not False and not any(is_below(one, path) for one in searched):
+                what = f"no row searches anything at or below '{path}': it has no range there, sets it itself, or does not train by it"
+                hint = f"give a range: `params: {{{path}: [log, LOW, HIGH]}}`"
+                self.problems.append(Problem("C311", what, hint, self._place(path)))
 
     def _rule(self) -> Rule | None:
         """The selector, found and checked as if a run named it."""
@@ -249,10 +235,19 @@ class _SweepPlanner(Planner):
 
     def _trial(self, cell: Cell, setting: Setting, seed: int) -> str:
         """The job of one setting; "" if its config is wrong."""
-        place = self.request.place("tune")
-        values = [Value("", plain(value, replace(place, path=path)), path) for path, value in setting.items()]
+        whole = dict(setting)
+        if any(is_below(path, _OPTIMIZER) for path in setting):  # beside one that is drawn the others keep their defaults
+            whole = {_OPTIMIZER: cell.resolved.config.train.optimizer.params, **setting}
+        values = [Value("", plain(value, replace(self._place(path), path=path)), path) for path, value in whole.items()]
         tried = self.cell(replace(cell.row, values=(*cell.row.values, *values)), cell.layer) if setting else cell
         return "" if tried is None else self.job(tried, seed)
+
+
+def _own(row: Overlay) -> list[str]:
+    """The paths that a row sets itself, in its overlay or as values of axes; a `use` sets none of its component's parameters."""
+    layers = [row.layer, *(value.node for value in row.values if value.path is None)]
+    found = [dotted(path) for layer in layers for path, _ in leaves(layer.data()) if path[-1:] != ("use",)]
+    return [*filter(None, found), *(value.path for value in row.values if value.path is not None)]
 
 
 @dataclass(frozen=True)

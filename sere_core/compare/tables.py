@@ -15,6 +15,7 @@ from statistics import fmean
 
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results
+from sere_core.compare.spaces import space_table
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary, Verdict, summarise
 from sere_core.score.interval import Interval
 from sere_core.score.manifest import EVIDENCE, weakest
@@ -285,10 +286,11 @@ def build(results: Results, shape: str = "main", summary: Summary | None = None)
 
 
 def write_tables(source: Source, folder: Path) -> list[Path]:
-    """Write all shapes in every format of files, ablation and encoders only where rows are named so."""
+    """Write all shapes in every format of files; ablation and encoders only where rows are named so, space only of a sweep."""
     paths = []
     names = [row.name for row in source.plan.rows]
-    left_out = {"ablation": not part_names(names), "encoders": not encoder_names(names)}
+    tuned = any(row.trials for row in source.plan.rows)
+    left_out = {"ablation": not part_names(names), "encoders": not encoder_names(names), "space": not tuned}
     for shape, make in SHAPES.items():
         for format, (ending, write) in FORMATS.items():
             if format != "terminal" and not left_out.get(shape):
@@ -436,6 +438,7 @@ SHAPES: dict[str, Callable[[Source], Table]] = {
     "measures": measures,
     "gender": gender,
     "cost": cost,
+    "space": lambda source: space_table(source.plan.rows),
 }
 
 

@@ -68,6 +68,24 @@ def exported(module: str) -> list[str]:
     return []
 
 
+@functools.cache
+def arguments(module: str, name: str) -> dict[str, object]:
+    """What a class of a module's, in upper or lower case, is built with beside its first: argument -> default, or None.
+
+    Empty where the file does not say, or there is no such class.
+    """
+    imported = [alias.name for node in getattr(_tree(module), "body", ()) if isinstance(node, ast.ImportFrom) for alias in node.names]
+    found: dict[str, object] = {}
+    for wanted in (one for one in imported if one.lower() == name.lower()):
+        for node, _ in _built(module, wanted):
+            for built in (one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"):
+                given = [*built.args.posonlyargs, *built.args.args]
+                padded = [None] * (len(given) - len(built.args.defaults)) + built.args.defaults
+                pairs = [*zip(given, padded, strict=True), *zip(built.args.kwonlyargs, built.args.kw_defaults, strict=True)]
+                found = {one.arg: default.value if isinstance(default, ast.Constant) else None for one, default in pairs[2:]}
+    return found
+
+
 def _defined(node: ast.AST) -> Iterator[str]:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield node.name

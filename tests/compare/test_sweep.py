@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import io
 import json
 import operator
 import shutil
@@ -21,10 +23,12 @@ from sere_core.cli import main
 from sere_core.compare.grammar import Flags
 from sere_core.compare.plan import ComparePlan, failure_file, is_done, record_of, write_json
 from sere_core.compare.reading import read_results
-from sere_core.compare.sweep import Range, Sweep, choose, draw, plan_of_choices, plan_sweep
+from sere_core.compare.spaces import Range, draw, space_table
+from sere_core.compare.sweep import Sweep, choose, plan_of_choices, plan_sweep
 from sere_core.compare.tables import refuse_mixed
 from sere_core.config import load
 from sere_core.score.records import digest_files
+from sere_core.tables.text import comma
 from sere_registry.errors import SereError
 from tests.compare.tiny import planned
 
@@ -90,9 +94,13 @@ def test_draws_stay_within_what_is_declared_and_reach_the_configs(home: Path) ->
             for path, value in trial.setting.items():
                 assert functools.reduce(operator.getitem, path.split("."), resolved.config.model_dump()) == value
             if place.row == "closed":
-                assert list(trial.setting) == ["method.params.C"] and 1e-4 <= trial.setting["method.params.C"] <= 1e2
+                assert list(trial.setting) == ["method.params.C"] and 1e-4 <= trial.setting["method.params.C"] <= 1e2, "it takes no steps"
             if place.row == "floor":
                 assert 0 <= trial.setting["losses.classify.params.label_smoothing"] <= 0.3
+            if place.row in ("floor", "ours", "theirs"):
+                assert 1e-4 <= trial.setting["train.optimizer.params.lr"] <= 1e-2
+                assert 1e-6 <= trial.setting["train.optimizer.params.weight_decay"] <= 1e-2
+            assert ("losses.adapt.weight" in trial.setting) == (place.row in ("ours", "theirs"))
 
 
 def test_draws_belong_to_their_place_and_do_not_move(home: Path) -> None:
@@ -127,11 +135,175 @@ def test_every_kind_of_range_is_drawn_from() -> None:
 
 def test_only_what_is_named_is_searched(home: Path) -> None:
     found = sweep(params=("losses.adapt.params.dual_weight",))
-    assert {row.name: row.tuned for row in found.planned.plan.rows}["ours"] == ("losses.adapt.params.dual_weight",)
+    assert {row.name: row.tuned for row in found.planned.plan.rows}["ours"] == {"losses.adapt.params.dual_weight": "log 0.01..10"}
     assert "losses.adapt.params.dual_weight" in {row.name: row for row in found.planned.plan.rows}["ours"].varied
-    for path in ("losses.adapt.params.dual_wait", "method.params.iterations"):
-        line = problem(params=(path,))
-        assert "[C308]" in line and f"'{path}'" in line, "no parameter, or one without a range"
+
+
+FEW = TUNED.replace("pairs: [xa>xb, xb>xa]\n", "budget: {steps_per_epoch: 2}\n").replace("trials: 3, repeats: 2", "trials: 1, repeats: 1")
+KINDS = FEW.replace(
+    "  ceiling:",
+    """\
+  without: {losses: {adapt: {params: {prototype_weight: 0}}}}
+  ramped: {losses: {adapt: {use: coral, weight: {start: 1, end: 0}}}}
+  nrc: {losses: null, method: {use: nrc}}
+  rprop: {train: {optimizer: {use: rprop, params: {lr: 0.1}}}}
+  ceiling:""",
+)
+LR, DECAY = {"train.optimizer.params.lr": "log 0.0001..0.01"}, {"train.optimizer.params.weight_decay": "log 1e-06..0.01"}
+BATCH = {
+    "train.batch.labelled": "one of all, 8, 16, 32",
+    "train.batch.source": "log 8..32",
+    "train.batch.target": "log 8..32",
+}
+
+
+def spaces(text: str = KINDS, **flags: Any) -> dict[str, dict[str, str]]:
+    return {row.name: dict(row.tuned) for row in sweep(text, **flags).planned.plan.rows}
+
+
+def params(given: str, text: str = KINDS) -> str:
+    return text.replace("select: entropy", f"select: entropy, params: {given}")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "closed"),
+    [
+        ("[train]", LR | DECAY | BATCH, {}),
+        ("[train.optimizer]", LR | DECAY, {}),
+        ("[train.optimizer.params.weight_decay]", DECAY, {}),
+        ("[train.batch.source]", {"train.batch.source": "log 8..32"}, {}),
+        ("{train.optimizer.params.lr: [log, 0.01, 0.1]}", {"train.optimizer.params.lr": "log 0.01..0.1"}, {}),
+        ("{train: true, train.batch: false, train.optimizer.params.lr: false}", DECAY, {}),
+        ("{network.dropout: [uniform, 0, 0.5]}", {"network.dropout": "uniform 0..0.5"}, {}),
+        ("{train.clip: [log, 1, 10]}", {"train.clip": "log 1..10"}, {}),
+        ("[method]", {}, {"method.params.C": "log 0.0001..100"}),
+    ],
+)
+def test_every_row_that_trains_by_gradient_searches_the_same_of_the_engine(
+    given: str, wanted: dict[str, str], closed: dict[str, str], home: Path
+) -> None:
+    found = spaces(params(given))
+    assert found.pop("closed") == closed and found.pop("ceiling") == {}
+    rprop, nrc = found.pop("rprop"), found.pop("nrc")
+    assert rprop.pop("train.optimizer.params.lr", None) in (None, "log 0.01..1", "log 0.01..0.1"), "around its own rate"
+    assert rprop == {path: words for path, words in wanted.items() if "optimizer" not in path}, (
+        "it knows no weight decay, and has set its rate"
+    )
+    assert wanted == {path: words for path, words in nrc.items() if "method" not in path}
+    assert found == dict.fromkeys(found, wanted)
+
+
+def test_weights_of_losses_are_searched_where_they_are_one_setting(home: Path) -> None:
+    found = spaces(params("[losses.adapt.weight, losses.classify]"))
+    weight, smoothing = {"losses.adapt.weight": "log 0.1..10"}, {"losses.classify.params.label_smoothing": "uniform 0..0.3"}
+    assert found["floor"] == smoothing and found["ours"] == found["theirs"] == found["without"] == weight | smoothing
+    assert found["closed"] == found["nrc"] == {}
+    assert found["ramped"] == smoothing, "the row is named after its ramp"
+    ramp = "set: {losses: {adapt: {weight: {start: 4, end: 0}}}}\nrows:"
+    found = spaces(params("[losses.adapt.weight]", KINDS.replace("rows:", ramp)))
+    assert found["ours"] == {"losses.adapt.weight.start": "log 0.4..40"}
+    off = "set: {losses: {adapt: {weight: 0}}}\nrows:"
+    assert "[C311]" in problem(params("[losses.adapt.weight]", KINDS.replace("rows:", off))), "a search does not switch a loss on"
+    found = spaces(params("[losses.classify.weight]"))
+    assert found["floor"] == found["ours"] == {"losses.classify.weight": "log 0.1..10"}, "the unit of the others, where it is named"
+
+
+def test_what_a_row_is_named_after_is_not_searched(home: Path) -> None:
+    found = spaces()
+    assert found["ours"].keys() - found["without"].keys() == {"losses.adapt.params.prototype_weight"}
+    assert not found["without"].keys() - found["ours"].keys()
+    for place in sweep(KINDS).places:
+        if place.row == "without":
+            assert all("losses.adapt.params.prototype_weight" not in trial.setting for trial in place.trials)
+    found = spaces(params("{losses.adapt.params.prototype_weight: [choice, [0.5]]}"))
+    assert found["without"] == {} and found["ours"] == {"losses.adapt.params.prototype_weight": "one of 0.5"}
+    assert "losses.adapt.weight" not in spaces(vary=("losses.adapt.weight=0.1,1",), params=("losses.adapt",))["ours weight=0.1"]
+
+
+def test_what_is_drawn_beside_a_default_keeps_it(home: Path) -> None:
+    found = sweep(params("[train.optimizer.params.weight_decay]"))
+    for place in found.places:
+        for trial in place.trials:
+            given = found.planned.resolved[trial.job].config.train.optimizer.params
+            if place.row in ("floor", "ours", "nrc"):
+                assert given == {"lr": 1e-3, "weight_decay": trial.setting["train.optimizer.params.weight_decay"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "names"),
+    [
+        ("[losses, losses.adapt.params.dual_wait]", "C308", "losses.adapt.params.dual_weight"),
+        ("[losses, train.optimizer.params.decay]", "C308", "train.optimizer.params.weight_decay"),
+        ("[losses, losses.adopt.weight]", "C308", "losses.adapt.weight"),
+        ("[losses, resonance.params.nothing]", "C308", "resonance.params"),
+        ("[losses, method.params.iterations]", "C311", "[log, LOW, HIGH]"),
+        ("[losses, train.epochs]", "C311", "budget"),
+        ("[losses, train.steps_per_epoch]", "C311", "budget"),
+        ("[losses, task.shots]", "C311", "task.shots"),
+        ("[losses, seed]", "C311", "seed"),
+        ("[losses, train.device]", "C311", "train.device"),
+        ("[losses, train.optimizer.use]", "C311", "vary"),
+        ("{losses: true, losses.adapt.params.predicts: false}", "C308", "losses.adapt.params.predict"),
+        ("{losses: true, train.optimizer.params.lr: [log, 0, 1]}", "C302", "train.optimizer.params.lr"),
+        ("{losses: true, train.optimizer.params.lr: [log, .inf, 1]}", "C302", "train.optimizer.params.lr"),
+        ("{losses: true, train.optimizer.params.lr: [loguniform, 0.1, 1]}", "C302", "[log, LOW, HIGH]"),
+        ("{losses: true, train.optimizer.params.lr: []}", "C302", "[log, LOW, HIGH]"),
+        ("{losses: true, train.optimizer.params.lr: [choice, []]}", "C302", "train.optimizer.params.lr"),
+        ("{losses: true, train.batch.source: [log, 1.5, 8]}", "C302", "train.batch.source"),
+        ("{losses: true, train.batch.source: [int, 0, 0]}", "C302", "train.batch.source"),
+        ("{losses: true, losses.adapt.params.dual_weight: [uniform, -2, -1]}", "C302", "losses.adapt.params.dual_weight"),
+        ("{losses: true, train.batch: [choice, [8]]}", "C302", "train.batch"),
+        ("{losses: 3}", "C302", "params.losses"),
+        ("7", "C302", "params"),
+    ],
+)
+def test_what_cannot_be_searched_is_a_line_at_its_place(given: str, code: str, names: str, home: Path) -> None:
+    text = problem(params(given, FEW.replace("  floor: {losses: {adapt: null}}\n", "").replace("floor: floor\n", "")))
+    assert f"[{code}]" in text and names in text and "comparison.yaml:12:" in text, text
+    assert not (home / "runs").exists()
+
+
+def test_the_batch_of_the_target_moves_no_budget(home: Path) -> None:
+    free = KINDS.replace("budget: {steps_per_epoch: 2}\n", "")
+    for given in ("[train]", "[train.batch]", "[train.batch.target]", "{train.batch.target: [int, 2, 4]}"):
+        assert "[C311]" in (line := problem(params(given, free))) and "steps_per_epoch" in line
+    found = spaces(params("{train.batch: true, train.batch.target: false}", free))
+    assert found["ours"] == {path: words for path, words in BATCH.items() if "target" not in path}
+
+
+def test_the_space_of_every_row_is_printed_and_kept(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("comparison.yaml").write_text(KINDS)
+    monkeypatch.setenv("COLUMNS", "2000")
+    assert main(["sweep", "comparison.yaml", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    found = sweep(KINDS)
+    for row in found.planned.plan.rows:
+        (line,) = (line for line in printed.splitlines() if line.startswith(f"{row.name} "))
+        assert f"  {len(row.tuned)}: {', '.join(f'{path} {words}' for path, words in row.tuned.items()) or 'nothing'}" in line
+        assert row.trials == (0 if row.name == "ceiling" else 1)
+    plan = plan_of_choices(found, ())
+    plan.write(found.folder)
+    assert ComparePlan.read(found.folder) == plan, "with names, ranges and trials"
+    table = list(csv.DictReader(io.StringIO(comma(space_table(plan.rows)))))
+    for row in plan.rows:
+        mine = [line for line in table if line["row"] == row.name]
+        assert {(line["parameters"], line["trials"]) for line in mine} == {(str(len(row.tuned)), str(row.trials))}
+        assert {line["searched"]: line["range"] for line in mine if line["searched"] != "nothing"} == row.tuned
+
+
+def test_a_comparison_may_extend_another_key_by_key(home: Path) -> None:
+    Path("other.yaml").write_text(TUNED)
+    own = "extends: other.yaml\nsere: 1\ncompare: own\ntune: {trials: 2, repeats: 1, select: snd}\n"
+    found = sweep(own)
+    assert (found.planned.plan.name, found.planned.plan.seeds, found.tune.trials) == ("own-tuned", (0,), 2)
+    assert [row.name for row in found.planned.plan.rows] == ["floor", "ours", "closed", "theirs", "ceiling"]
+    assert "method.params.C" in spaces(own)["closed"], "null in a row still takes its losses away"
+    assert "[C304]" in (line := problem(own.replace("other", "another"))) and "comparison.yaml:1:10: extends" in line
+    Path("other.yaml").write_text(TUNED + "extends: comparison.yaml\n")
+    assert "other.yaml:15:10: extends: [C304]" in problem(own), "in a circle"
+    assert "comparison.yaml:1:1: extends: [C302]" in problem(own.replace("other.yaml", "[other.yaml]"))
 
 
 def test_repeats_take_the_seeds_that_were_listed(home: Path) -> None:
@@ -232,6 +404,7 @@ def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice
     assert tunings["ours"] == "random search, 2 trials, sere.entropy, 2 repeats" and tunings["ceiling"] == "none"
     assert len(read_results(folder).runs) == len(plan.jobs) == 5 * 2
     assert "tuning random search, 2 trials, sere.entropy, 2 repeats" in " ".join(printed.out.split())
+    assert "What each row searched" in printed.out
     assert "the whole search, 2 times: UAR in %, mean over pairs, by repeat\n  floor: " in printed.out
     jobs = {trial["job"] for place in json.loads((folder / "trials.json").read_text())["places"] for trial in place["trials"]}
     assert {path.name for path in (folder / "records").iterdir()} == jobs
@@ -255,7 +428,7 @@ def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice
 def test_tuned_rows_share_no_table_with_rows_as_they_are(home: Path) -> None:
     found = searched({})
     plan = plan_of_choices(found, choose(found)[0])
-    rows = tuple(replace(row, tuning="none", tuned=()) if row.name == "ours" else row for row in plan.rows)
+    rows = tuple(replace(row, tuning="none", tuned={}) if row.name == "ours" else row for row in plan.rows)
     plan = replace(plan, rows=rows)
     plan.write(found.folder)
     with pytest.raises(SereError, match=r"\[T508\] rows of other tuning share no table"):

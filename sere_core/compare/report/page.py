@@ -24,6 +24,7 @@ from sere_core.compare.report.figures import (
 from sere_core.compare.report.glossary import Glossary
 from sere_core.compare.report.html import render
 from sere_core.compare.report.studio import Picture, Studio, wide_image
+from sere_core.compare.spaces import space_table
 from sere_core.compare.stats.summary import Summary
 from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, measures, percent, write_tables
 from sere_core.score.interval import ALPHA
@@ -74,6 +75,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         protocols=words.frequencies([facts.protocol] for facts in runs),
         digests=words.digests(results),
         varied=words.varied(results),
+        space=space_table(results.plan.rows) if any(row.trials for row in results.plan.rows) else None,
         machines=words.frequencies([words.flat(facts.machine)] for facts in runs),
         headline=words.headline(summary),
         sentence=words.sentence,
