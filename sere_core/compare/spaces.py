@@ -67,7 +67,7 @@ class Range(NamedTuple):
         try:
             if self.kind == "choice":
                 return CategoricalDistribution(range(len(self.values)))  # of places in the list: values may be anything
-            low, high = (int(one) if self.whole else one for one in self.values)  # type: ignore[call-overload]
+            low, high = ((int if self.whole else float)(one) for one in self.values)  # type: ignore[call-overload, arg-type]
             right = self.kind in ("log", "uniform", "int") and all(math.isfinite(one) for one in (low, high))
             if not right or (low, high) != self.values:
                 raise ValueError(_FORMS + (", and whole numbers here" if self.whole else ""))
@@ -195,7 +195,7 @@ def space_table(rows: Sequence[Row]) -> Table:
     sections = []
     for row in rows:
         why = f"all {row.trials} trials are one run" if row.trials else "a ceiling is not tuned"
-        lines = []
+        lines: list[Line] = []
         for path, words in (row.tuned or {"nothing": why}).items():
             shown = [row.name, str(len(row.tuned)), str(row.trials)] if not lines else ["", "", ""]
             data: list[str | int] = [row.name, len(row.tuned), row.trials, path, words]

@@ -142,7 +142,7 @@ class SvmParams(Declared):
     """a support vector machine on the utterance vectors of S_l, one against one: a source-only floor."""
 
     C: float = param(1.0, "weight of the slack: small is soft, large is hard; scikit-learn's default", gt=0, search=("log", 1e-4, 1e2))
-    kernel: Literal["linear", "rbf"] = param("linear", "the kernel; linear as in the ComParE baselines", search=("choice", ["linear", "rbf"]))
+    kernel: Literal["linear", "rbf"] = param("linear", "linear, as in the ComParE baselines, or rbf", search=("choice", ["linear", "rbf"]))
     gamma: Literal["scale"] | Annotated[float, Field(gt=0)] = param(
         "scale", "of the kernel `rbf`: exp(-gamma ||x - y||^2); `scale`: one over the number of features times their variance"
     )
