@@ -15,6 +15,7 @@ from sere_core.config.model import LossBlock, Ramp, RunConfig
 from sere_core.config.source_code import arguments
 from sere_core.config.validation import fields, members, walk
 from sere_core.tables import Cell, Column, Line, Table
+from sere_core.tables.model import plain
 from sere_registry.errors import error
 
 if TYPE_CHECKING:
@@ -194,13 +195,13 @@ def space_table(rows: Sequence[Row]) -> Table:
     )
     sections = []
     for row in rows:
-        why = f"all {row.trials} trials are one run" if row.trials else "a ceiling is not tuned"
+        why = f"all {row.trials} trials are one run" if row.trials else "not tuned"
         lines: list[Line] = []
         for path, words in (row.tuned or {"nothing": why}).items():
             shown = [row.name, str(len(row.tuned)), str(row.trials)] if not lines else ["", "", ""]
-            data: list[str | int] = [row.name, len(row.tuned), row.trials, path, words]
-            cells = (Cell(text, data=(value,)) for text, value in zip([*shown, path, words], data, strict=True))
-            lines.append(Line(tuple(cells), {"row": row.name, "role": row.role}))
+            data: list[str | int] = [plain(row.name), len(row.tuned), row.trials, plain(path), plain(words)]
+            cells = (Cell(plain(text), data=(value,)) for text, value in zip([*shown, path, words], data, strict=True))
+            lines.append(Line(tuple(cells), {"row": plain(row.name), "role": row.role}))
         sections.append(tuple(lines))
     note = "Trials are for each pair and repeat, by random search; which one counts is chosen without labels of the target."
     return Table("space", "What each row searched", columns, tuple(sections), (note,))

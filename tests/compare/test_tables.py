@@ -332,7 +332,7 @@ def test_all_tables_are_written_in_all_formats(small: tuple[Results, Summary], t
     assert {path: path.read_bytes() for path in write_tables(Source(results, summary), tmp_path / "tables")} == before
     other = Source(made(tmp_path / "b", ["one", "one -x", "two>three"], ["a>b"], 1))
     names = {path.name for path in write_tables(other, tmp_path / "b" / "tables")}
-    assert names == {f"{shape}.{ending}" for shape in SHAPES for ending in ("md", "csv", "tex")}
+    assert names == {f"{shape}.{ending}" for shape in SHAPES if shape != "space" for ending in ("md", "csv", "tex")}
 
 
 # names that could break a format
