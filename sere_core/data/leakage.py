@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sere_core.config.model import Task
 from sere_core.data.plan import Fold
+from sere_registry.spelling import language_tag, spelling_key
 from sere_registry.utterances import Recording, Utterance
 
 T = TypeVar("T", bound=Hashable)
@@ -77,8 +78,8 @@ def shared_speakers(source: Sequence[Utterance], target: Sequence[Utterance]) ->
     files = {each.recording.path for each in source} & {each.recording.path for each in target}
     if files:
         return [f"{names} share {len(files)} audio files: source and target are not different corpora"]
-    near, far = (_values((each.recording for each in side), _speaker) for side in (source, target))
-    both = sorted(speaker for _, speaker in near & far)
+    near, far = (_values((each.recording for each in side), _person) for side in (source, target))
+    both = sorted({each.speaker for each in target if _person(each.recording) in near & far})
     return [f"{names} are of one language and share {len(both)} speaker name(s): {', '.join(both[:5])}"] if both else []
 
 
@@ -163,6 +164,11 @@ def _values(recordings: Iterable[Recording], what: Callable[[Recording], T | Non
 
 def _speaker(each: Recording) -> tuple[str, str] | None:
     return (each.language, each.speaker) if each.speaker else None
+
+
+def _person(each: Recording) -> tuple[str, str] | None:
+    """As `_speaker`, whatever the spelling."""
+    return (language_tag(each.language), spelling_key(each.speaker)) if each.speaker else None
 
 
 def _text(each: Recording) -> tuple[str, str] | None:

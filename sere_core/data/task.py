@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from sere_core.config.model import Task
 from sere_core.data.folds import check_partition, random_folds, rank, speaker_folds
@@ -13,6 +14,7 @@ from sere_core.data.leakage import task_notes, task_warnings
 from sere_core.data.plan import Fold, TaskPlan
 from sere_registry.emotions import EMOTIONS
 from sere_registry.errors import Place, Problem, SereError, error
+from sere_registry.spelling import spelling_key
 from sere_registry.utterances import Utterance
 
 __all__ = ["Fold", "TaskPlan", "make_task"]
@@ -49,8 +51,59 @@ def make_task(
 
     Raises:
         SereError: D607 (fewer utterances than shots), D608 (fewer than two shared classes), D609 (folds that cannot be
-            made), D610 (an id stands twice), C311 (settings that make no sense).
+            made), D610 (an id stands twice, or classes differ in spelling only), C311 (settings that make no sense).  The hints of
+            D607 and D609 name changes of the config that were tried, and work.
     """
+    try:
+        return _planned(config, source, target, seed, place, given)
+    except SereError as broken:
+        if not {problem.code for problem in broken.problems} <= {"D607", "D609"}:
+            raise
+        found = [words for change in _changes(config, source, target) if (words := _works(change, config, source, target, seed, given))]
+        hint = f"what works here: {', or '.join(found)}" if found else "no other shots, folds or setting works with these corpora"
+        raise SereError(*(replace(problem, hint=hint) for problem in broken.problems)) from None
+
+
+def _changes(config: Task, source: Sequence[Utterance], target: Sequence[Utterance]) -> Iterator[list[dict[str, object]]]:
+    """What could be changed where there are too few utterances or speakers: of each list the first that works is enough."""
+    known = {each.emotion for each in (*source, *target)} if config.classes == "shared" else set(config.classes)
+    if all(each.emotion for each in target):  # else any class of the source may be among the unlabelled
+        known &= {each.emotion for each in target}
+    counts = Counter(each.emotion for each in source if each.emotion in known - {""})
+    if config.shots != "all":
+        fewer = {number for number in counts.values() if number < config.shots} | {2 * config.shots // 3, config.shots // 2, 1}
+        yield [{"shots": number} for number in sorted(fewer - {0}, reverse=True)]
+        yield [{"classes": sorted(name for name, number in counts.items() if number >= config.shots)}]
+    speakers, most = len({each.speaker for each in target} - {""}), config.folds if config.folds != "speakers" else 6
+    numbers = sorted({number for number in (speakers, 5, 3, 2, most - 1) if 2 <= number < most}, reverse=True)
+    yield [{"folds": number} for number in numbers]
+    yield [{"folds": "speakers"}]
+    yield [{"disjoint": "none"}, *({"disjoint": "none", "folds": number} for number in numbers)]
+    yield [{"setting": "transductive"}]
+
+
+def _works(
+    changes: Sequence[dict[str, object]],
+    config: Task,
+    source: Sequence[Utterance],
+    target: Sequence[Utterance],
+    seed: int,
+    given: Sequence[Utterance],
+) -> str:
+    """The first change that leads to a task, as it is written in a config; "" if none does."""
+    for change in changes:
+        try:
+            _planned(config.model_copy(update=change), source, target, seed, lambda path: Place(path=path), given)
+        except SereError:
+            continue
+        words = {key: f"[{', '.join(value)}]" if isinstance(value, list) else value for key, value in change.items()}
+        return " and ".join(f"`{key}: {word}`" for key, word in words.items())
+    return ""
+
+
+def _planned(
+    config: Task, source: Sequence[Utterance], target: Sequence[Utterance], seed: int, place: Placed, given: Sequence[Utterance]
+) -> TaskPlan:
     ceiling = config.source == config.target
     _raise(_duplicates(config, source, target))
     if config.shrinkage and config.normalise != "speaker":
@@ -160,6 +213,12 @@ def _classes(config: Task, source: Sequence[Utterance], target: Sequence[Utteran
     if not sides[config.source] - {""}:
         hint = "the source teaches: give its manifest a column `emotion`, or name another corpus in `task.source`"
         raise error("D608", f"corpus '{config.source}' is the source and has no labels", hint, place("task.source"))
+    alike = defaultdict[str, set[str]](set)
+    for word in set().union(*sides.values()):
+        alike[spelling_key(word)].add(word)
+    if twice := [" and ".join(map(repr, sorted(words))) for words in alike.values() if len(words) > 1]:
+        hint = "`labels` of one corpus maps one spelling to the other"
+        raise error("D610", f"classes differ only in spelling: {'; '.join(sorted(twice))}", hint, where)
     ordered = sorted(shared, key=lambda name: (EMOTIONS.index(name) if name in EMOTIONS else len(EMOTIONS), name))
     chosen = tuple(ordered if config.classes == "shared" else config.classes)
     if missing := [name for name in chosen if name not in shared]:
@@ -189,10 +248,8 @@ def _short_classes(config: Task, pool: Sequence[Utterance], classes: Sequence[st
     counts = Counter(each.emotion for each in pool)
     least = 1 if config.shots == "all" else config.shots
     outside = "" if fold is None else f" outside fold {fold + 1}"
-    most = min(counts[name] for name in classes)
-    hint = f"ask for at most {most} shots, or list other `classes`" if most else "list other `classes`"
     return [
-        Problem("D607", f"corpus '{config.source}' has {counts[name]} of '{name}'{outside}, fewer than {least}", hint, place("task.shots"))
+        Problem("D607", f"corpus '{config.source}' has {counts[name]} of '{name}'{outside}, fewer than {least}", "", place("task.shots"))
         for name in classes
         if counts[name] < least
     ]
@@ -205,7 +262,7 @@ def _parts(config: Task, target: Sequence[Utterance], seed: int, place: Placed) 
     if config.disjoint == "none" or (unnamed and config.folds != "speakers"):
         if config.folds == "speakers" or config.folds > len(target):
             what = f"'{config.target}' has {len(target)} utterances for {config.folds} folds"
-            raise error("D609", what, "ask for fewer `folds`", place("task.folds"))
+            raise error("D609", what, place=place("task.folds"))
         chosen = [set(ids) for ids in random_folds({each.id: each.emotion for each in target}, config.folds, seed)]
         how = "random, no speakers" if unnamed else "random"
         return [[each for each in target if each.id in ids] for ids in chosen], how
@@ -213,9 +270,7 @@ def _parts(config: Task, target: Sequence[Utterance], seed: int, place: Placed) 
     if unnamed or len(speakers) < max(2, wanted):
         count = "no speakers" if unnamed else f"{len(speakers)} speaker(s)"
         what = f"corpus '{config.target}' has {count}: no {'two' if config.folds == 'speakers' else wanted} speaker-disjoint folds"
-        hint = "use `folds: speakers` (leave one speaker out), or `disjoint: none` (stratified at random) and a number of folds"
-        hint += ", or `setting: transductive` (one training on all of it)"
-        raise error("D609", what, hint, place("task.folds"))
+        raise error("D609", what, place=place("task.folds"))
     if config.folds == "speakers":
         groups, how = [[speaker] for speaker in speakers], "leave-one-speaker-out"
     else:
@@ -230,8 +285,7 @@ def _scorable(config: Task, parts: Sequence[Sequence[Utterance]], place: Placed)
     empty = sum(not any(each.emotion for each in part) for part in parts)
     if empty:
         what = f"{empty} of {len(parts)} folds of corpus '{config.target}' would hold no labelled utterance to score"
-        hint = "use `setting: transductive` (one training, all labelled ones are scored), or fewer `folds`"
-        raise error("D609", what, hint, place("task.folds"))
+        raise error("D609", what, place=place("task.folds"))
 
 
 def _check(config: Task, folds: Sequence[Fold], target: Sequence[Utterance], how: str) -> None:

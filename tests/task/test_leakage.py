@@ -34,6 +34,8 @@ def test_speakers_are_shared_within_a_language_only(make: Make) -> None:
     assert shared_speakers(german, english) == []
     (line,) = shared_speakers(make("tess", ["03"], EMOTIONS, language="en"), english)
     assert line.startswith("tess and ravdess ") and line.endswith(": 03")
+    (line,) = shared_speakers(make("tess", [" S-03"], EMOTIONS, language="EN"), make("ravdess", ["s3", "s4"], EMOTIONS, language="en-GB"))
+    assert line.endswith(": s3"), "whatever the spelling"
     twice = [replace(each, recording=replace(each.recording, corpus="copy")) for each in german]
     (line,) = shared_speakers(german, twice)
     assert line.startswith("emodb and copy ") and "24" in line

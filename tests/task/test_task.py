@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -175,7 +176,7 @@ def test_a_class_with_fewer_utterances_than_shots_is_named(make: Make, italian: 
     error = refusal(task(shots=3), german, italian)
     assert [str(each) for each in error.problems] == [
         "run.yaml:7:3: task.shots: [D607] corpus 'emodb' has 2 of 'anger', fewer than 3\n"
-        "    ask for at most 2 shots, or list other `classes`"
+        "    what works here: `shots: 2`, or `classes: [fear, neutral]`"
     ]
 
 
@@ -346,3 +347,57 @@ def test_labels_that_have_changed_are_refused(german: list[Utterance], italian: 
     }
     with pytest.raises(SereError, match="T505"):
         labels_of(plan.folds[0], plan, now[change])
+
+
+def unnamed(side: list[Utterance]) -> list[Utterance]:
+    return [replace(each, recording=replace(each.recording, speaker="")) for each in side]
+
+
+def of_speaker(side: list[Utterance], *speakers: str) -> list[Utterance]:
+    return [each for each in side if each.speaker in speakers]
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "expected"),
+    [
+        ({}, lambda side: of_speaker(side, "f1"), ["`disjoint: none`", "`setting: transductive`"]),
+        ({"folds": "speakers"}, lambda side: of_speaker(side, "f1"), ["`disjoint: none` and `folds: 5`", "`setting: transductive`"]),
+        ({}, lambda side: of_speaker(side, "f1", "f2"), ["`folds: 2`", "`folds: speakers`", "`disjoint: none`", "`setting: transductive`"]),
+        ({"source": "emovo"}, lambda side: of_speaker(side, "f1"), ["`disjoint: none`"]),
+        ({"folds": "speakers"}, unnamed, ["`folds: 5`", "`disjoint: none` and `folds: 5`", "`setting: transductive`"]),
+        ({"folds": 99}, unnamed, ["`folds: 5`", "`disjoint: none` and `folds: 5`", "`setting: transductive`"]),
+        (
+            {"folds": 6},
+            lambda side: unlabelled(side, lambda number: number >= 32),
+            ["`folds: 3`", "`disjoint: none`", "`setting: transductive`"],
+        ),
+        ({"shots": 99}, list, ["`shots: 4`"]),
+    ],
+)
+def test_every_hint_is_followed(
+    make: Make,
+    italian: list[Utterance],
+    settings: dict[str, Any],
+    change: Callable[[list[Utterance]], list[Utterance]],
+    expected: list[str],
+) -> None:
+    target = change(italian)
+    source = target if settings.get("source") == "emovo" else make("emodb", ["03"], GERMAN, language="de")
+    (hint,) = {problem.hint for problem in refusal(task(**settings), source, target).problems}
+    words = hint.removeprefix("what works here: ").split(", or ")
+    assert set(expected) <= set(words), hint
+    for word in words:
+        changed = yaml.safe_load("{" + word.replace("`", "").replace(" and ", ", ") + "}")
+        make_task(task(**{**settings, **changed}), source, target, 0)
+
+
+def test_nothing_that_fails_is_a_hint(italian: list[Utterance]) -> None:
+    single = [each for each in of_speaker(italian, "f1") if each.id.endswith("0")][:2]
+    (hint,) = {problem.hint for problem in refusal(task(source="emovo"), single, single).problems}
+    assert hint and "`" not in hint
+
+
+def test_classes_that_differ_in_spelling_are_asked_about(make: Make) -> None:
+    one, other = make("emodb", ["03", "08"], ["Stress", "anger"]), make("emovo", ["f1", "f2", "f3"], ["stress", "anger"])
+    (problem,) = refusal(task(), one, other).problems
+    assert problem.code == "D610" and "'Stress' and 'stress'" in problem.message
