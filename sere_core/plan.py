@@ -20,11 +20,16 @@ from sere_registry.errors import Place
 
 @dataclass(frozen=True)
 class Plan:
-    """The checked config, and the task made of its corpora; no label of the target."""
+    """The checked config, and the task made of its corpora; no label of the target.
+
+    Args:
+        skipped: what is wrong with each utterance that was left out.
+    """
 
     resolved: Resolved
     task: TaskPlan
     warnings: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
     @property
     def corpora(self) -> tuple[str, ...]:
@@ -138,11 +143,12 @@ def open_corpus(catalog: Catalog, use: str, root: str | None, params: Mapping[st
 
 def list_corpus(resolved: Resolved, name: str) -> Sequence[Utterance]:
     """All utterances of the corpus of this id, with their emotions, read now."""
-    return build_corpus(resolved, name).utterances()
+    corpus = build_corpus(resolved, name)
+    return _without_damaged(resolved, name, corpus, corpus.utterances(), [], [])
 
 
 def make_plan(resolved: Resolved) -> Plan:
-    """List the corpora and make the task; nothing is decoded, rendered or trained.
+    """List the corpora and make the task; nothing is trained, and nothing decoded but where damaged files are to be skipped.
 
     The one place of a run that reads the target's labels before there are predictions.  They die with its frame.
 
@@ -153,10 +159,11 @@ def make_plan(resolved: Resolved) -> Plan:
     listed: dict[str, Sequence[Utterance]] = {}
     problems: list[Problem] = []
     warnings: list[str] = []
+    skipped: list[str] = []
     for name in dict.fromkeys((task.source, task.target, *([task.target_labels] if task.target_labels else ()))):
         try:
             corpus = build_corpus(resolved, name)
-            listed[name] = corpus.utterances()
+            listed[name] = _without_damaged(resolved, name, corpus, corpus.utterances(), warnings, skipped)
             warnings += [f"corpus {name}: {finding.message}" for finding in corpus.findings() if finding.level != "note"]
         except SereError as broken:
             place = resolved.place(f"corpora.{name}")
@@ -167,7 +174,34 @@ def make_plan(resolved: Resolved) -> Plan:
     seed = derive(resolved.config.seed, "task")
     plan = make_task(task, listed[task.source], listed[task.target], seed, resolved.place, given)
     _check_languages(resolved, Counter(each.recording.language for side in listed.values() for each in side))
-    return Plan(resolved, plan, (*warnings, *plan.warnings))
+    return Plan(resolved, plan, (*warnings, *plan.warnings), tuple(skipped))
+
+
+def _without_damaged(
+    resolved: Resolved, name: str, corpus: Corpus, listed: Sequence[Utterance], warnings: list[str], skipped: list[str]
+) -> Sequence[Utterance]:
+    """The utterances whose audio can be used, where the task is to go on without the others; of the source, how many of each class.
+
+    Raises:
+        SereError: the problems of all, if none can be used.
+    """
+    from sere_core.data.check import damaged
+
+    if resolved.config.task.skip is None:
+        return listed
+    corpus.prepare(lambda done, total: None)
+    lost = damaged([each.recording for each in listed], resolved.config.features)
+    kept = [each for each in listed if each.recording.key not in lost]
+    if lost and not kept:
+        raise SereError(*lost.values())
+    if lost:
+        what = f"corpus {name}: {len(lost)} of {len(listed)} utterances are skipped as damaged"
+        if name == resolved.config.task.source != resolved.config.task.target:
+            counts = Counter(each.emotion or "unlabelled" for each in listed if each.recording.key in lost)
+            what += f" ({', '.join(f'{number} {emotion}' for emotion, number in sorted(counts.items()))})"
+        warnings.append(what)
+        skipped += [f"skipped: {key}: {problem.code} {problem.message}" for key, problem in sorted(lost.items())]
+    return kept
 
 
 def _check_languages(resolved: Resolved, spoken: Mapping[str, int]) -> None:

@@ -235,7 +235,7 @@ class Training:
             "notes": {
                 "leakage": leakage,
                 "normalisation": material.statements,
-                "warnings": [*odd, *plan.warnings, *material.warnings],
+                "warnings": [*odd, *plan.warnings, *plan.skipped, *material.warnings],
                 "trimmed": material.features.report.trimmed,
                 "cut": material.features.report.cut,
             },

@@ -68,6 +68,7 @@ def _show(speaker: Speaker, name: str, report: Report) -> None:
     if seconds:
         quantiles = ", ".join(f"{key} {value:.2f} s" for key, value in seconds.items() if key != "total")
         speaker.say(f"durations: {quantiles}; in all {seconds['total'] / 60:.1f} min")
+        speaker.say("audio: " + ", ".join(f"{what}: {number}" for what, number in report.audio.items()))
     speaker.say(f"digest of the file list: {report.digest}")
     for finding in report.findings:
         speaker.say(f"{finding.level}: {finding.message}", style="" if finding.level == "note" else "yellow")
@@ -76,6 +77,7 @@ def _show(speaker: Speaker, name: str, report: Report) -> None:
         differ = f" (but another {' and another '.join(same.differ)})" if same.differ else ""
         lines.append(f"duplicate: same audio: {', '.join(same.ids)}{differ}")
     _list(speaker, lines, "yellow")
+    _list(speaker, [f"odd: {file}: {remark}" for file, remark in report.odd], "yellow")
     _list(speaker, [str(problem) for problem in report.unusable], "red")
     if report.unusable:
         speaker.say(f"{counted(len(report.unusable), 'utterance')} cannot be used", style="red")

@@ -55,7 +55,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--window", type=float, default=4.0, metavar="S", help="seconds of a window (default: %(default)g)")
     help = "seconds from one window to the next (default: half a window)"
     parser.add_argument("--hop", type=float, default=None, metavar="S", help=help)
-    parser.add_argument("--channel", choices=("mix", "left", "right"), default="mix", help="of files with two (default: %(default)s)")
+    help = "of files with two (default: as the model was trained)"
+    parser.add_argument("--channel", choices=("mix", "left", "right"), default=None, help=help)
     help = "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's)"
     parser.add_argument("--speakers", choices=("auto", "column", "group", "none"), default="auto", help=help)
     help = "no prediction where the confidence (at the model's temperature) is lower"
@@ -97,7 +98,8 @@ def run(arguments: Namespace) -> int:
         check_free(out, form, arguments.fresh)
     model = Model.load(folder, arguments.device)
     window = min(arguments.window, model.max_seconds)
-    cutting = Cutting(arguments.segment, window, arguments.hop or window / 2, model.max_seconds, arguments.channel)
+    channel = arguments.channel or model.resolved.config.features.channel
+    cutting = Cutting(arguments.segment, window, arguments.hop or window / 2, model.max_seconds, channel)
     if arguments.mic:
         from sere_core.predict.microphone import listen
 
@@ -116,5 +118,7 @@ def run(arguments: Namespace) -> int:
         speaker.say(f"{tally.abstained} rows below the confidence {arguments.abstain:g}")
     if tally.failed:
         speaker.say(f"{tally.failed} rows with an error: see the column `error`", style="yellow")
+    if tally.odd:
+        speaker.say(f"{tally.odd} rows whose audio is odd: see the column `warning`", style="yellow")
     speaker.say(f"predictions: {out}")
     return 0

@@ -61,6 +61,9 @@ class Task(Section):
     shrinkage: float = Field(
         default=0.0, ge=0, description="of `normalise: speaker`: the corpus's statistics weigh as much as this many utterances of a speaker"
     )
+    skip: Literal["damaged"] | None = Field(
+        default=None, description="`damaged`: go on without utterances whose audio cannot be used; the record names them"
+    )
 
 
 class Features(Section):
@@ -70,6 +73,7 @@ class Features(Section):
     hop: float = Field(default=0.02, gt=0, le=0.1, description="seconds between two values of a contour")
     max_seconds: float = Field(default=20.0, gt=0, description="longer utterances are cut; how many is counted")
     trim: bool = Field(default=True, description="cut leading and trailing digital silence")
+    channel: Literal["mix", "left", "right"] = Field(default="mix", description="of files with two: both mixed, or one of them")
     cache: str | None = Field(default=None, description="the folder of extracted features; default: SERE_CACHE or ~/.cache/sere")
 
 

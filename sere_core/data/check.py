@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sere_registry.errors import Place, Problem, SereError
+from sere_registry.errors import Place, Problem, SereError, counted
+from sere_registry.files import cache_folder, write_atomically
 from sere_registry.protocols import Corpus
 from sere_registry.utterances import Finding, Recording, Utterance
 
 if TYPE_CHECKING:
+    from sere_core.config.model import Features
     from sere_core.features.audio import Facts
 
 #: shares of the utterances that are at most this long
@@ -42,9 +47,11 @@ class Report:
         genders: speaker -> "female", "male", or None.
         texts: how many different sentences; 0 where the corpus does not say.
         seconds: durations of the usable utterances in s: quantiles, and their sum as "total".
+        audio: "1 channel", "16000 Hz", ... -> how many of the usable utterances are of such a file.
         duplicates: utterances with the same samples.
+        odd: file -> what is odd about the audio of a usable utterance.
         unusable: one problem for each row that cannot be read, and for each utterance whose audio no run could use (D603 to
-            D606, P108), at the row that lists it where rows do.
+            D606, D612, P108), at the row that lists it where rows do.
         findings: what the corpus says of its folder.
     """
 
@@ -55,7 +62,9 @@ class Report:
     genders: Mapping[str, str | None]
     texts: int
     seconds: Mapping[str, float]
+    audio: Mapping[str, int]
     duplicates: tuple[Duplicates, ...]
+    odd: tuple[tuple[str, str], ...]
     unusable: tuple[Problem, ...]
     findings: tuple[Finding, ...]
 
@@ -90,17 +99,22 @@ def check(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, to
     findings = tuple(corpus.findings())
     corpus.prepare(progress)
     seconds: list[float] = []
-    alike: dict[str, list[Utterance]] = defaultdict(list)
+    alike: dict[tuple[str, float], list[Utterance]] = defaultdict(list)
+    audio: Counter[str] = Counter()
+    odd: list[tuple[str, str]] = []
     unusable = list(wrong)
-    for done, (utterance, found) in enumerate(zip(utterances, _read_all(recordings), strict=True), start=1):
+    read = read_all(recordings, progress=progress)
+    for utterance in utterances:
+        found = read[utterance.recording.key]
         if isinstance(found, SereError):
             place = rows[utterance] or Place()
-            named = [replace(p, message=f"{p.place.file}: {p.message}", place=place) for p in found.problems]
+            named = [replace(p, message=f"{p.place}: {p.message}", place=place) for p in found.problems]
             unusable += named if place.line else found.problems
-        else:
-            seconds.append(found.seconds)
-            alike[found.digest].append(utterance)
-        progress(done, len(utterances))
+            continue
+        seconds.append(found.seconds + found.trimmed_seconds + found.cut_seconds)
+        alike[found.digest, seconds[-1]].append(utterance)
+        audio.update((counted(found.channels, "channel"), f"{found.rate} Hz"))
+        odd += [(str(utterance.recording.path), remark) for remark in found.remarks]
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for each in utterances:
         counts[each.speaker][each.emotion or "unlabelled"] += 1
@@ -112,7 +126,9 @@ def check(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, to
         genders={each.speaker: each.gender for each in recordings},
         texts=len({each.text for each in recordings} - {None}),
         seconds=_quantiles(seconds),
+        audio=dict(sorted(audio.items())),
         duplicates=tuple(_duplicates(same) for same in alike.values() if len(same) > 1),
+        odd=tuple(dict.fromkeys(odd)),
         unusable=tuple(unusable),
         findings=findings,
     )
@@ -145,21 +161,59 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _read_all(recordings: Sequence[Recording]) -> Iterator[Facts | SereError]:
-    """What there is to know of each waveform, or what is wrong with its audio; several files at once."""
+def read_all(
+    recordings: Sequence[Recording],
+    options: Features | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Facts | SereError]:
+    """By key, what there is to know of each waveform, or what is wrong with its audio; several files at once, each once."""
     from sere_core.config.model import Features
-    from sere_core.features.audio import read
+    from sere_core.features.audio import read_parts
 
-    whole = Features(trim=False, max_seconds=1e6)
+    files: dict[Path, list[Recording]] = defaultdict(list)
+    for each in recordings:
+        files[each.path].append(each)
+    options = options or Features(max_seconds=60.0)
 
-    def facts(recording: Recording) -> Facts | SereError:
-        try:
-            return read(recording, whole).facts
-        except SereError as cause:
-            return cause
+    def facts(parts: list[Recording]) -> dict[str, Facts | SereError]:
+        read = read_parts(parts, options)
+        return {part.key: found if isinstance(found, SereError) else found.facts for part, found in read}
 
+    known: dict[str, Facts | SereError] = {}
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        yield from pool.map(facts, recordings)
+        for some in pool.map(facts, files.values()):
+            known |= some
+            progress(len(known), len(recordings))
+    return known
+
+
+def damaged(recordings: Sequence[Recording], options: Features) -> dict[str, Problem]:
+    """By key, what is wrong with audio that cannot be used; kept in the cache for as long as no file changes.
+
+    Raises:
+        SereError: P108 (a file that only PyAV decodes, without PyAV).
+    """
+    asked = [[each.key, str(each.path), each.start, each.end, _stamp(each.path)] for each in recordings]
+    asked.append([options.trim, options.channel, version("soundfile"), version("sere")])
+    name = hashlib.blake2b(json.dumps(sorted(map(str, asked))).encode(), digest_size=20).hexdigest()
+    path = cache_folder(options.cache) / "damaged" / f"{name}.json"
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        return {key: Problem(*words) for key, words in json.loads(path.read_bytes()).items()}
+    found = {key: each.problems[0] for key, each in read_all(recordings, options).items() if isinstance(each, SereError)}
+    for problem in found.values():
+        if not problem.code.startswith("D"):
+            raise SereError(problem)
+    kept = {key: [each.code, each.message, each.hint] for key, each in found.items()}
+    write_atomically(path, json.dumps(kept).encode())
+    return found
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes with a file."""
+    with suppress(OSError):
+        about = path.stat()
+        return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino
+    return ()
 
 
 def _quantiles(seconds: Sequence[float]) -> dict[str, float]:

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import io
-import itertools
-import struct
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from mmap import mmap
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
 from sere_core.config.model import Features
-from sere_registry import Recording, error
+from sere_core.features.decoding import ENDLESS, AudioFile, Samples, opened
+from sere_core.features.plausible import SILENCE, Measures
+from sere_registry import SereError, error
 
 SAMPLE_RATE = 16_000
 
-#: digital silence: at most this far from zero (-90 dBFS, one least significant bit of 16-bit audio)
-SILENCE = 10.0 ** (-90 / 20)
-
 #: seconds by which a part may end after its file (labels are rounded)
 _OVERHANG = 0.05
-
-#: suffix -> the container that a file of this name must hold
-_CONTAINERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "Ogg", ".mp3": "MP3", ".avi": "AVI", ".aiff": "AIFF", ".aif": "AIFF"}
-
-#: those that PyAV decodes: of video, of telephones (.m4a) and of browsers (.webm)
-BY_PYAV = ("AVI", "MP4", "Matroska", "AAC", "ASF")
-
-#: sizes that writers to a pipe put where they do not know the size
-_UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0)
 
 
 @dataclass(frozen=True)
@@ -47,12 +33,17 @@ class Facts:
         seconds: how long it is now.
         trimmed_seconds: digital silence (below -90 dBFS) taken off both ends.
         cut_seconds: taken off the end because the utterance was longer than `max_seconds`.
+        channels, rate: of the file.
+        remarks: what is odd about it, each as `kind: detail`.
     """
 
     digest: str
     seconds: float
     trimmed_seconds: float
     cut_seconds: float
+    channels: int = 1
+    rate: int = SAMPLE_RATE
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,75 +54,174 @@ class Waveform:
     facts: Facts
 
 
-def load(recording: Recording) -> bytes:
-    """The bytes of a recording's file.
+class Piece(Protocol):
+    """A file, or a part of one."""
 
-    Raises:
-        SereError: D603.
-    """
-    try:
-        return Path(recording.path).read_bytes()
-    except OSError as cause:
-        what = "there is no such file" if cause.errno == errno.ENOENT else f"cannot be read: {cause.strerror}"
-        raise error("D603", what, place=str(recording.path)) from cause
+    @property
+    def path(self) -> Path: ...
+    @property
+    def start(self) -> float | None: ...
+    @property
+    def end(self) -> float | None: ...
 
 
-def read(recording: Recording, options: Features, content: bytes | None = None) -> Waveform:
+P = TypeVar("P", bound=Piece)
+
+
+def read(recording: Piece, options: Features) -> Waveform:
     """The waveform of a recording: its part of the file, as `waveform` makes it.
-
-    Args:
-        content: what `load` gave, if it was called before.
 
     Raises:
         SereError: D603 (unreadable, truncated, or not what its name says), P108 (an AVI file without PyAV), and what
             `waveform` raises.
     """
-    place = str(recording.path)
-    channels, rate = decode(load(recording) if content is None else content, Path(recording.path))
-    return waveform(_part(channels, rate, recording, place), rate, options, place)
+    ((_, found),) = read_parts([recording], options)
+    if isinstance(found, SereError):
+        raise found
+    return found
 
 
-def waveform(channels: NDArray[np.float32], rate: int, options: Features, place: str = "") -> Waveform:
+def read_parts(recordings: Sequence[P], options: Features) -> Iterator[tuple[P, Waveform | SereError]]:
+    """The waveforms of parts of one file, which is decoded once, or what is wrong with them; in the order of their ends.
+
+    Memory holds a second of the file, and of each part that is being read what `max_seconds` leaves of it.
+    """
+    waiting = deque(sorted(recordings, key=lambda each: each.start or 0.0))
+    active: list[_Part[P]] = []
+    if not waiting:
+        return
+    try:
+        with opened(waiting[0].path) as file:
+            for part in _parts(file, waiting, active, options):
+                yield part.recording, part.result()
+    except SereError as problem:
+        yield from ((each, problem) for each in (*(part.recording for part in active), *waiting))
+
+
+class _Part(Generic[P]):
+    """A part of a file that is being read."""
+
+    def __init__(self, recording: P, file: AudioFile, options: Features) -> None:
+        self.recording, self._file, self._place = recording, file, str(recording.path)
+        self._waveform = _Assembly(file.rate, options, self._place, file.full_scale, file.remark)
+        self.first, self.last = 0, ENDLESS
+        self._problem: SereError | None = None
+        self.bound(file.frames if file.certain and file.frames else ENDLESS)
+
+    def bound(self, frames: int) -> None:
+        """The file has so many."""
+        try:
+            self.first, self.last = span(self.recording.start, self.recording.end, frames, self._file.rate, self._place)
+        except SereError as problem:
+            self._problem, self.last = problem, self.first
+
+    def add(self, at: int, block: Samples) -> None:
+        part = block[max(0, self.first - at) : max(0, self.last - at)]
+        if len(part):
+            self._waveform.add(part)
+
+    def result(self) -> Waveform | SereError:
+        try:
+            return self._problem or self._waveform.done()
+        except SereError as problem:
+            return problem
+
+
+def _parts(file: AudioFile, waiting: deque[P], active: list[_Part[P]], options: Features) -> Iterator[_Part[P]]:
+    """Parts as they end; those that have begun are in `active`, the others in `waiting`."""
+    at, blocks = 0, file.blocks()
+    while waiting or active:
+        if not active and file.seekable:
+            first = round((waiting[0].start or 0.0) * file.rate)
+            if file.frames is not None and at < first < file.frames:
+                at, blocks = first, file.blocks(first)
+        if (block := next(blocks, None)) is None:
+            break
+        while waiting and round((waiting[0].start or 0.0) * file.rate) < at + len(block):
+            active.append(_Part(waiting[0], file, options))
+            waiting.popleft()
+        for part in [*active]:
+            part.add(at, block)
+            if part.last <= at + len(block):
+                active.remove(part)
+                yield part
+        at += len(block)
+    active += [_Part(each, file, options) for each in waiting]
+    waiting.clear()
+    for part in [*active]:
+        part.bound(at)
+        active.remove(part)
+        yield part
+
+
+def waveform(channels: Samples, rate: int, options: Features, place: str = "", full_scale: float = 1.0, remark: str = "") -> Waveform:
     """Samples `[N, channels]` mixed down to mono, trimmed, cut to `max_seconds`, at 16 kHz.
 
     Raises:
-        SereError: D604 (no samples), D605 (silent), D606 (NaN or infinite samples).
+        SereError: D603 (no rate of speech), D604 (no samples), D605 (silent), D606 (NaN, infinite, or of another scale), D612
+            (too short).
     """
-    if not channels.size:
-        raise error("D604", "the audio file has no samples", place=place)
-    finite = np.isfinite(channels)
-    if not finite.all():
-        frame, channel = np.argwhere(~finite)[0]
-        where = f"{frame / rate:.3f} s" + (f", channel {channel + 1}" if channels.shape[1] > 1 else "")
-        value = "NaN" if np.isnan(channels[frame, channel]) else "an infinite value"
-        what = f"{int((~finite).sum())} samples are not finite; the first is {value} at {where}"
-        raise error("D606", what, place=place)
-    mono = channels.mean(axis=1, dtype=np.float32) if channels.shape[1] > 1 else channels[:, 0]
-    sounding = np.flatnonzero(np.abs(mono) > SILENCE)
-    if not len(sounding):
-        cancels = channels.shape[1] > 1 and bool((np.abs(channels) > SILENCE).any())
-        hint = "its channels cancel each other when mixed: keep one of them" if cancels else ""
-        raise error("D605", f"all {len(mono) / rate:.2f} s are digital silence (below -90 dBFS)", hint, place)
-    trimmed = 0
-    if options.trim:
-        begin, stop = int(sounding[0]), int(sounding[-1]) + 1
-        trimmed = len(mono) - (stop - begin)
-        mono = mono[begin:stop]
-    limit = max(1, round(options.max_seconds * rate))
-    cut = max(0, len(mono) - limit)
-    mono = mono[:limit]
-    samples = mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
-    samples = np.ascontiguousarray(samples, dtype=np.float32)
-    if not len(samples):
-        raise error("D604", f"the audio file has {len(mono)} samples at {rate} Hz, none at 16 kHz", place=place)
-    digest = hashlib.blake2b(samples.astype("<f4", copy=False).tobytes(), digest_size=16).hexdigest()
-    return Waveform(samples, Facts(digest, len(samples) / SAMPLE_RATE, trimmed / rate, cut / rate))
+    assembly = _Assembly(rate, options, place, full_scale, remark)
+    if channels.size:
+        assembly.add(channels)
+    return assembly.done()
 
 
-def _part(channels: NDArray[np.float32], rate: int, recording: Recording, place: str) -> NDArray[np.float32]:
-    """The samples between `start` and `end` of the recording."""
-    first, last = span(recording.start, recording.end, len(channels), rate, place)
-    return channels[first:last]
+class _Assembly:
+    """A waveform that is put together of blocks: no more of it is kept than comes out."""
+
+    def __init__(self, rate: int, options: Features, place: str, full_scale: float, remark: str = "") -> None:
+        self._rate, self._options, self._place, self._remark = rate, options, place, remark
+        self._measures = Measures(rate, full_scale, place)
+        self._limit = max(1, round(options.max_seconds * rate))
+        self._held: list[NDArray[np.float32]] = []
+        self._count = self._kept = self._channels = 0
+        self._begin = self._stop = -1  # of what sounds
+
+    def add(self, block: Samples) -> None:
+        """One more, `[N, channels]`."""
+        self._channels = block.shape[1]
+        channels = chosen(block, self._options.channel)
+        mono = channels.mean(axis=1, dtype=np.float32) if channels.shape[1] > 1 else channels[:, 0]
+        self._measures.add(channels, mono)
+        sounding = np.flatnonzero(np.abs(mono) > SILENCE)
+        if len(sounding):
+            self._begin = self._count + int(sounding[0]) if self._begin < 0 else self._begin
+            self._stop = self._count + int(sounding[-1]) + 1
+        first = 0 if not self._options.trim else len(mono) if self._begin < 0 else max(0, self._begin - self._count)
+        if len(kept := mono[first : first + self._limit - self._kept]):
+            self._held.append(kept.copy())
+            self._kept += len(kept)
+        self._count += len(mono)
+
+    def done(self) -> Waveform:
+        """
+        Raises:
+            SereError: see `waveform`.
+        """
+        length = self._stop - self._begin if self._options.trim else self._count
+        self._measures.refuse(length)
+        mono = np.concatenate(self._held)[:length]
+        samples = mono if self._rate == SAMPLE_RATE else soxr.resample(mono, self._rate, SAMPLE_RATE, quality="HQ")
+        samples = np.ascontiguousarray(samples, dtype=np.float32)
+        digest = hashlib.blake2b(samples.astype("<f4", copy=False).tobytes(), digest_size=16).hexdigest()
+        facts = Facts(
+            digest,
+            seconds=len(samples) / SAMPLE_RATE,
+            trimmed_seconds=(self._count - length) / self._rate,
+            cut_seconds=max(0, length - self._limit) / self._rate,
+            channels=self._channels,
+            rate=self._rate,
+            remarks=(*([self._remark] if self._remark else []), *self._measures.remarks(mono)),
+        )
+        return Waveform(samples, facts)
+
+
+def chosen(samples: Samples, channel: str) -> Samples:
+    """One channel of `[N, channels]`, or all that are to be mixed."""
+    if channel == "mix" or samples.shape[1] == 1:
+        return samples
+    return samples[:, :1] if channel == "left" else samples[:, 1:2]
 
 
 def span(start: float | None, end: float | None, frames: int, rate: int, place: str) -> tuple[int, int]:
@@ -149,125 +239,3 @@ def span(start: float | None, end: float | None, frames: int, rate: int, place: 
     if end is not None and end <= start:
         raise error("D604", f"the part from {start:.3f} s to {end:.3f} s is empty", place=place)
     return round(start * rate), frames if end is None else min(frames, round(end * rate))
-
-
-def decode(content: bytes, path: Path) -> tuple[NDArray[np.float32], int]:
-    """All samples of a file, `[N, channels]`, and its rate.
-
-    Raises:
-        SereError: D603 (unreadable, truncated, or not what its name says), P108 (a file that only PyAV decodes, without PyAV).
-    """
-    place = str(path)
-    kind = check(content, path)
-    known = kind in _CONTAINERS.values()
-    if kind in BY_PYAV:
-        return _decode_by_pyav(content, kind, place)
-    try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            promised, rate = file.frames, file.samplerate
-            channels = file.read(dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as cause:
-        looks = f"a damaged file, or an unsupported kind, of {kind}" if known else f"its bytes look like: {kind}"
-        what = f"cannot be decoded; {looks} ({cause.error_string.strip(' .') or 'decoding failed'})"
-        raise error("D603", what, place=place) from cause
-    if len(channels) < promised and kind != "MP3":  # an MP3's length is an estimate
-        what = f"truncated: {promised} samples promised, {len(channels)} decoded"
-        raise error("D603", what, "copy it again", place)
-    return channels, rate
-
-
-def check(content: bytes | mmap, path: Path) -> str:
-    """What a file is, by its first bytes (see `_container`), if it can be that.
-
-    Raises:
-        SereError: D603 (empty, truncated, or not what its name says).
-    """
-    place = str(path)
-    if not content:
-        raise error("D603", "the file is empty (0 bytes)", place=place)
-    kind = _container(content[:512])
-    wanted = _CONTAINERS.get(path.suffix.lower())
-    if wanted is not None and kind in _CONTAINERS.values() and kind != wanted:
-        what = f"the file is named {path.suffix} but its bytes are {kind}"
-        raise error("D603", what, "convert or rename it", place)
-    if shortfall := _wav_shortfall(content):
-        promised, there = shortfall
-        what = f"truncated: the header promises {promised} bytes of samples, there are {there}"
-        raise error("D603", what, "copy it again", place)
-    return kind
-
-
-def _decode_by_pyav(content: bytes, kind: str, place: str) -> tuple[NDArray[np.float32], int]:
-    """The first audio track of a file of a container that libsndfile does not read."""
-    blocks = list(pyav_blocks(io.BytesIO(content), kind, place))
-    if not blocks:
-        raise error("D604", f"the audio track of the {kind} file has no samples", place=place)
-    return np.concatenate([block for block, _ in blocks]), blocks[0][1]
-
-
-def pyav_blocks(file: io.BytesIO | str, kind: str, place: str) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """The first audio track of a file of a container that libsndfile does not read, as blocks `[N, channels]` with their rate.
-
-    Raises:
-        SereError: D603, D604 (no audio track), P108 (PyAV is not installed).
-    """
-    try:
-        import av
-    except ImportError as cause:
-        what = f"reading audio out of {kind} files needs the distribution 'av'"
-        raise error("P108", what, 'pip install "sere[avi]"', place) from cause
-    try:
-        with av.open(file) as container:
-            if not container.streams.audio:
-                raise error("D604", f"the {kind} file has no audio track", place=place)
-            stream = container.streams.audio[0]
-            rate = int(stream.rate)
-            to_float = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
-            for frame in itertools.chain(container.decode(stream), [None]):
-                for piece in to_float.resample(frame):
-                    yield np.ascontiguousarray(piece.to_ndarray().T, dtype=np.float32), rate
-    except av.error.FFmpegError as cause:
-        raise error("D603", f"its {kind} content cannot be decoded ({cause.strerror})", place=place) from cause
-
-
-def _container(head: bytes) -> str:
-    """A container's name ("WAV", "FLAC", "MP3", ...) or a description of what else a file's first bytes are."""
-    is_mp3 = len(head) > 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 == 0x02
-    for name, found in (
-        ("WAV", head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE"),
-        ("AVI", head[:4] == b"RIFF" and head[8:11] == b"AVI"),
-        ("FLAC", head[:4] == b"fLaC"),
-        ("Ogg", head[:4] == b"OggS"),
-        ("AIFF", head[:4] == b"FORM" and head[8:11] == b"AIF"),
-        ("MP3", head[:3] == b"ID3" or is_mp3),
-        ("MP4", head[4:8] == b"ftyp"),
-        ("AAC", len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0),
-        ("ASF", head[:4] == b"\x30\x26\xb2\x75"),
-        ("Matroska", head[:4] == b"\x1aE\xdf\xa3"),
-        ("NIST Sphere", head[:7] == b"NIST_1A"),
-        ("a Git LFS pointer (the audio itself was not downloaded)", head.startswith(b"version https://git-lfs")),
-        ("an HTML page (a failed download?)", head.lstrip().lower().startswith((b"<!doctype", b"<html"))),
-        ("a ZIP archive", head[:4] == b"PK\x03\x04"),
-        ("zeros only", not any(head)),
-        ("text", all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)),
-    ):
-        if found:
-            return name
-    return "bytes of no known audio format"
-
-
-def _wav_shortfall(content: bytes | mmap) -> tuple[int, int] | None:
-    """The bytes of samples that a RIFF/WAVE header promises and those there are, if there are fewer; else None.
-
-    libsndfile silently reads what is left of a truncated file, so this is checked before it is called.
-    """
-    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
-        return None
-    at = 12
-    while at + 8 <= len(content):
-        name, length = struct.unpack_from("<4sI", content, at)
-        if name == b"data":
-            there = len(content) - at - 8
-            return (length, there) if length not in _UNKNOWN_SIZES and there < length else None
-        at += 8 + length + (length & 1)
-    return None

@@ -64,7 +64,8 @@ class Cache:
             with safe_open(self.path(key), framework="numpy") as file:
                 about = file.metadata()
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-            entry = Entry(arrays, Facts(**json.loads(about["facts"])))
+            facts = json.loads(about["facts"])
+            entry = Entry(arrays, Facts(**facts | {"remarks": tuple(facts["remarks"])}))
             return entry if about["checksum"] == entry.checksum(key) else None
         except (OSError, ValueError, TypeError, KeyError, SafetensorError):
             return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
+from threading import BoundedSemaphore, Event
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from sere_core.config.model import Features
 from sere_core.features import audio, contours
 from sere_core.features.cache import Cache, Entry, key
+from sere_core.features.decoding import decoding
 from sere_registry import Encoder, Problem, Recording, SereError, error
+from sere_registry.errors import counted
 from sere_registry.files import cache_folder
 from sere_registry.protocols import ContourName
 
@@ -28,7 +31,9 @@ Progress = Callable[[int, int], None]
 Arrays = dict[str, NDArray[np.float32]]
 
 #: changes with how `audio.read` makes samples out of a file
-_READING = 1
+_READING = 2
+#: files that a warning names
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,16 @@ class FeatureSet:
     def seconds(self, recording: Recording) -> float:
         """How long a recording is after trimming and cutting."""
         return self._found[recording.key].facts.seconds
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the audio, by corpus and kind, with the files."""
+        kinds: dict[str, list[str]] = {}
+        for _, one in sorted(self._found.items()):
+            for remark in one.facts.remarks:
+                kind, _, detail = remark.partition(": ")
+                kinds.setdefault(f"corpus {one.recording.corpus}: {kind}", []).append(f"{one.recording.path.name} ({detail})")
+        return tuple(f"{kind}: {counted(len(said), 'utterance')}: {', '.join(said[:_NAMED])}" for kind, said in sorted(kinds.items()))
 
     def contours(self, recording: Recording, encoder: str) -> Arrays:
         """The contours at the frame times of the encoder's output, each `[T']`."""
@@ -119,7 +134,7 @@ class Extractor:
         self.encoders, self.contour_names, self.options = encoders, contour_names, options
         self.cache = Cache(cache_folder(options.cache))
         self.groups = _groups_of(contour_names)
-        self._digests: dict[Path, str] = {}
+        self._digests: dict[Path, tuple[str, tuple[int, ...]]] = {}
         prints = {group: contours.fingerprint(group, options) for group in contours.GROUPS}
         #: what the arrays of each contour group and each encoder depend on beside the audio; weights may be hashed for it
         self.fingerprints: dict[str, object] = dict(prints)
@@ -170,51 +185,78 @@ class Extractor:
     def digest(self, recording: Recording) -> str:
         """Of the bytes of a recording's file, which is read once for all its parts."""
         if recording.path not in self._digests:
-            self._digests[recording.path] = _digest(audio.load(recording))
-        return self._digests[recording.path]
+            with decoding(recording.path), open(recording.path, "rb") as file:
+                stamp = _stamp(file.fileno())
+                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+            self._digests[recording.path] = digest, stamp
+        return self._digests[recording.path][0]
 
-    def waveform(self, recording: Recording) -> audio.Waveform:
-        """Of the file that had the digest."""
-        content = audio.load(recording)
-        if _digest(content) != self.digest(recording):
-            raise error("D603", "the file was changed while features were extracted", "run again", str(recording.path))
-        return audio.read(recording, self.options, content)
+    def check_unchanged(self, recording: Recording) -> None:
+        """Is the file the one that had the digest?
+
+        Raises:
+            SereError: D603.
+        """
+        with decoding(recording.path):
+            if _stamp(recording.path) != self._digests[recording.path][1]:
+                raise error("D603", "the file was changed while features were extracted", "run again", str(recording.path))
 
 
 class Extracted:
-    """One recording's features: what the cache lacks, or holds damaged, is made from the audio and stored.
+    """One recording's features: what the cache has, and what is made from the audio and stored.
 
     Attributes:
+        recording: whose.
         entries: by part: a contour group, or `encoder <id>`.
-        digests: of those that are wanted, each with the name of its part.
-        facts: of the waveform.
+        complete: has the cache all of it?
         made: was anything not in the cache?
 
     Raises:
-        SereError: what `audio.read` raises; D612 (too short for an encoder), B403 (an encoder breaks its contract), X704, X705.
+        SereError: D603 (no such file), X704, X705.
     """
 
     def __init__(self, extractor: Extractor, recording: Recording, ids: Sequence[str]) -> None:
-        self._from, self._recording = extractor, recording
+        self._from, self.recording = extractor, recording
         self.entries: dict[str, Entry] = {}
-        self.made = False
-        waveform = cache(lambda: extractor.waveform(recording))
-        wanted = (*extractor.groups, *(f"encoder {id}" for id in ids))
-        for part in wanted:
+        self._wanted = (*extractor.groups, *(f"encoder {id}" for id in ids))
+        for part in self._wanted:
+            if (found := extractor.cache.load(self._key(part))) is not None:
+                self.entries[part] = found
+        self.complete = len(self.entries) == len(self._wanted) > 0
+        self.made = not self.complete
+        self._facts = self.entries[self._wanted[0]].facts if self.complete else None
+
+    @property
+    def digests(self) -> list[str]:
+        """Of those that are wanted, each with the name of its part."""
+        return [f"{part}={self.entries[part].digest}" for part in self._wanted]
+
+    @property
+    def facts(self) -> audio.Facts:
+        """Of the waveform."""
+        assert self._facts is not None, "it was not made"
+        return self._facts
+
+    def make(self, waveform: audio.Waveform) -> None:
+        """All that is missing.
+
+        Raises:
+            SereError: D612 (too short for an encoder), B403 (an encoder breaks its contract), X704, X705.
+        """
+        for part in self._wanted:
             self._entry(part, waveform)
-        self.digests = [f"{part}={self.entries[part].digest}" for part in wanted]
-        self.facts = self.entries[wanted[0]].facts if wanted else waveform().facts
+        self._facts = waveform.facts
 
     def _key(self, part: str) -> str:
         options = self._from.options
         return key(
-            file=self._from.digest(self._recording),
-            segment=[self._recording.start, self._recording.end],
-            reading=[_READING, options.trim, options.max_seconds],
+            file=self._from.digest(self.recording),
+            segment=[self.recording.start, self.recording.end],
+            reading=[_READING, options.trim, options.max_seconds, options.channel],
             extractor=self._from.fingerprints[part],
         )
 
-    def _entry(self, part: str, waveform: Callable[[], audio.Waveform]) -> Entry:
+    def _entry(self, part: str, waveform: audio.Waveform) -> Entry:
         """From the cache, or made: at most once for all encoders that want a group of contours."""
         if part not in self.entries:
             name = self._key(part)
@@ -223,15 +265,16 @@ class Extracted:
                 encoder = None if part in contours.GROUPS else self._from.encoders[part.removeprefix("encoder ")][0]
                 reads = () if encoder is None else _groups_of(encoder.contours)
                 given = {group: self._entry(group, waveform) for group in reads}
-                found = self._from.made(part, waveform(), given, str(self._recording.path))
+                found = self._from.made(part, waveform, given, str(self.recording.path))
                 self._from.cache.store(name, found)
-                self.made = True
             self.entries[part] = found
         return self.entries[part]
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=20).hexdigest()
+def _stamp(file: Path | int) -> tuple[int, ...]:
+    """What changes with a file."""
+    about = os.stat(file)
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino
 
 
 def _groups_of(names: Iterable[str]) -> list[str]:
@@ -249,20 +292,67 @@ def _work(extractor: Extractor, wanted: Sequence[Wanted]) -> Iterator[tuple[Reco
     """The jobs' results as they come.  What ends the whole run (a cache that cannot be written, Ctrl-C) is raised.
 
     Threads, each with one torch thread: most of the time is spent in torch and numpy outside Python's lock; they start at
-    once, share the encoders' weights, and cannot be orphaned by a killed run.
+    once, share the encoders' weights, and cannot be orphaned by a killed run.  A file is decoded once, by one of them, which
+    lets the others extract its parts, and extracts one itself where too many wait: memory does not grow with their number.
     """
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(os.cpu_count(), "extract", initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        futures = {pool.submit(Extracted, extractor, *each): each[0] for each in wanted}
-        for future in as_completed(futures):
+    threads, count = torch.get_num_threads(), os.cpu_count() or 1
+    files: dict[Path, list[Wanted]] = {}
+    for each in wanted:
+        files.setdefault(each[0].path, []).append(each)
+    pool = ThreadPoolExecutor(count, "extract", initializer=torch.set_num_threads, initargs=(1,))
+    room, stopped = BoundedSemaphore(2 * count), Event()
+    results: SimpleQueue[tuple[Recording, Extracted | BaseException]] = SimpleQueue()
+
+    def finish(one: Extracted, waveform: audio.Waveform | SereError, release: Callable[[], None] = lambda: None) -> None:
+        try:
+            if isinstance(waveform, SereError):
+                raise waveform
+            extractor.check_unchanged(one.recording)
+            one.make(waveform)
+            results.put((one.recording, one))
+        except BaseException as problem:
+            results.put((one.recording, problem))
+        finally:
+            release()
+
+    def file(own: list[Wanted]) -> None:
+        try:
+            parts(own)
+        except BaseException as problem:
+            results.put((own[0][0], problem))
+
+    def parts(own: list[Wanted]) -> None:
+        missing: dict[str, Extracted] = {}
+        for recording, ids in own:
             try:
-                yield futures[future], future.result()
+                one = Extracted(extractor, recording, ids)
             except SereError as problem:
-                if problem.problems[0].code.startswith("X"):
-                    raise
-                yield futures[future], problem
+                results.put((recording, problem))
+                continue
+            if one.complete:
+                results.put((recording, one))
+            else:
+                missing[recording.key] = one
+        for recording, waveform in audio.read_parts([one.recording for one in missing.values()], extractor.options):
+            if stopped.is_set():
+                return
+            if len(missing) > 1 and room.acquire(blocking=False):
+                pool.submit(finish, missing[recording.key], waveform, room.release)
+            else:
+                finish(missing[recording.key], waveform)
+
+    try:
+        for own in files.values():
+            pool.submit(file, own)
+        for _ in wanted:
+            recording, result = results.get()
+            if not isinstance(result, (Extracted, SereError)):
+                raise result
+            if isinstance(result, SereError) and result.problems[0].code.startswith("X"):
+                raise result
+            yield recording, result
     finally:
+        stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(threads)
 

@@ -122,7 +122,7 @@ class Trained:
         return self.plan.task.folds[number]
 
     def _state(self, number: int) -> dict[str, Tensor]:
-        return Checkpoint.load(_path(self.record, number)).under("method")
+        return Checkpoint.load(_path(self.record, number), number, self.record.manifest["job"]).under("method")
 
     def temperature(self, number: int) -> Temperature:
         """Of a fold's network, fitted to its T_u."""

@@ -41,12 +41,14 @@ class Clip:
         frames: `[T, F]`.
         static: the contours as the dynamics prepared them, `[T', S]`.
         seconds: how long it is, after trimming and cutting.
+        remarks: what is odd about its audio.
     """
 
     path: str
     frames: NDArray[np.float32]
     static: NDArray[np.float32]
     seconds: float
+    remarks: tuple[str, ...] = ()
 
     @property
     def mean(self) -> NDArray[np.float32]:
@@ -163,19 +165,26 @@ class Model:
             place: what messages call it, such as its file.
 
         Raises:
-            SereError: D604 to D606 (no samples, silence, not finite), D612 (too short).
+            SereError: D603 to D606 (no samples, silence, no sound), D612 (too short).
         """
-        path = self.path_of(language)
         channels = np.asarray(samples, dtype=np.float32)
         if channels.ndim == 1:
             channels = channels[:, None]
-        waveform = audio.waveform(channels, rate, self.resolved.config.features, place)
+        return self.clip(audio.waveform(channels, rate, self.resolved.config.features, place), language=language, place=place)
+
+    def clip(self, waveform: audio.Waveform, *, language: str = "", place: str = "") -> Clip:
+        """What `extract` makes of a waveform.
+
+        Raises:
+            SereError: D612.
+        """
+        path = self.path_of(language)
         entries = self._extractor.extract(waveform, (path,), place)
         frames = entries[f"encoder {path}"].arrays["frames"]
         static = np.zeros((len(frames), 0), np.float32)
         if self._dynamics.contours:
             static = np.ascontiguousarray(self._dynamics.prepare(self._extractor.contours(entries, path)), dtype=np.float32)
-        return Clip(path, frames, static, waveform.facts.seconds)
+        return Clip(path, frames, static, waveform.facts.seconds, waveform.facts.remarks)
 
     def statistics(self, clips: Iterable[Clip]) -> Statistics | None:
         """Of one speaker's clips, each weighing the same; None for so few that the corpus's must do."""

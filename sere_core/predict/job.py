@@ -67,6 +67,7 @@ class Tally:
 
     Args:
         rows, failed, abstained: rows, those that say what is wrong with a file, and those below the wanted confidence.
+        odd: rows with a warning.
         predicted: class -> rows.
         last: digest of the last piece.
         size: bytes of the output.
@@ -76,6 +77,7 @@ class Tally:
     rows: int = 0
     failed: int = 0
     abstained: int = 0
+    odd: int = 0
     predicted: dict[str, int] = field(default_factory=dict)
     last: str = ""
     size: int = 0
@@ -85,6 +87,7 @@ class Tally:
         """Count one more row."""
         self.rows += 1
         self.failed += bool(row.error)
+        self.odd += bool(row.warning)
         self.abstained += not row.error and not row.prediction
         if row.prediction:
             self.predicted[row.prediction] = self.predicted.get(row.prediction, 0) + 1
@@ -220,7 +223,7 @@ class Job:
         best = int(posteriors[0].argmax())
         sure = float(self._model.tempered(posteriors)[0, best])
         label = self.classes[best] if sure >= self._options.abstain else ""
-        return Row(source, name, tuple(posteriors[0].tolist()), label, sure)
+        return Row(source, name, tuple(posteriors[0].tolist()), label, sure, warning="; ".join(clip.remarks))
 
 
 def predict_files(job: Job, out: Path, writer: Writer, *, fresh: bool = False) -> Tally:
@@ -333,7 +336,7 @@ def _keep(path: Path, found: Heard) -> None:
         about["error"] = [found.clip.problems[0].code, found.clip.problems[0].message]
     else:
         arrays = {"frames": found.clip.frames, "static": found.clip.static}
-        about |= {"path": found.clip.path, "seconds": found.clip.seconds}
+        about |= {"path": found.clip.path, "seconds": found.clip.seconds, "remarks": found.clip.remarks}
     write_atomically(path, save(arrays, metadata={"about": json.dumps(about)}), sync=False)
 
 
@@ -346,7 +349,8 @@ def _load(path: Path) -> tuple[Clip | SereError, bool] | None:
             about = json.loads(file.metadata()["about"])
             if "error" in about:
                 return error(*about["error"]), about["cut"]
-            return Clip(about["path"], file.get_tensor("frames"), file.get_tensor("static"), about["seconds"]), about["cut"]
+            clip = Clip(about["path"], file.get_tensor("frames"), file.get_tensor("static"), about["seconds"], tuple(about["remarks"]))
+            return clip, about["cut"]
     except (OSError, KeyError, TypeError, ValueError, SafetensorError):
         return None
 

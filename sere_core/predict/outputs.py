@@ -6,6 +6,7 @@ become a folder, which has all rows as `predictions.csv` too, with those of file
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from sere_core.predict.inputs import Source
-from sere_registry.errors import error
+from sere_registry.errors import SereError, error
 
 #: a cell that begins like this is run as a formula by spreadsheets
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -49,6 +50,7 @@ class Cells(TypedDict):
     prediction: str
     confidence: float | None
     error: str
+    warning: str
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Row:
         prediction: the class; "" for an error, and below the wanted confidence.
         confidence: the prediction's posterior at the model's temperature.
         error: code and words; "" where all is well.
+        warning: what is odd about its audio.
     """
 
     source: Source
@@ -70,6 +73,7 @@ class Row:
     prediction: str = ""
     confidence: float | None = None
     error: str = ""
+    warning: str = ""
 
     def cells(self, classes: Sequence[str]) -> dict[str, str | float | None]:
         """Column -> value; None where there is none."""
@@ -83,6 +87,7 @@ class Row:
             "prediction": self.prediction,
             "confidence": self.confidence,
             "error": self.error,
+            "warning": self.warning,
         }
 
 
@@ -238,14 +243,13 @@ def _by_recording(rows: list[Cells], folder: Path, suffix: str, write: Callable[
 
 
 def _seconds(path: Path) -> float:
-    import soundfile
+    from sere_core.features.decoding import opened
 
-    from sere_core.features import audio
-
-    try:
-        return float(soundfile.info(os.fsencode(path)).duration)
-    except soundfile.LibsndfileError:
-        return sum(len(block) / rate for block, rate in audio.pyav_blocks(str(path), path.suffix, str(path)))
+    seconds = 0.0
+    with contextlib.suppress(SereError), opened(path) as file:  # a damaged one is as long as its last row
+        for block in file.blocks():
+            seconds += len(block) / file.rate
+    return seconds
 
 
 def _intervals(rows: list[Cells], end: float) -> Iterator[Interval]:

@@ -39,7 +39,7 @@ class Material:
 
     Attributes:
         digests: recording -> digest of its samples.
-        warnings: what the audio itself gave rise to: the same recording trained on and scored.
+        warnings: of the audio itself: the same recording trained on and scored, odd recordings.
         statements: whose statistics standardised the features of the streams so far.
         names: what an unlabelled item is called -> the recording, for messages to the user.
     """
@@ -47,7 +47,7 @@ class Material:
     def __init__(self, plan: Plan, features: FeatureSet, encoders: Mapping[str, Encoder], dynamics: Dynamics) -> None:
         self.plan, self.features, self.encoders, self.dynamics = plan, features, encoders, dynamics
         self.digests = {key: features.audio_digest(recording) for key, (recording, _) in plan.recordings().items()}
-        self.warnings = audio_warnings(plan.task.folds, self.digests)
+        self.warnings = (*audio_warnings(plan.task.folds, self.digests), *features.warnings)
         self.statements: list[str] = []
         self.names: dict[str, str] = {}
         self._salt = secrets.token_bytes(16)  # of this process: no plugin can tell a name by hashing a corpus's names

@@ -102,7 +102,7 @@ def test_the_second_time_nothing_is_decoded_unless_an_entry_is_damaged(
     first = extract(recordings, encoder)
     assert (first.report.extracted, first.report.cached, first.report.seconds) == (4, 0, pytest.approx(2.0))
     with monkeypatch.context() as patch:
-        patch.setattr(audio, "read", lambda *_: pytest.fail("decoded again"))
+        patch.setattr(audio, "opened", lambda *_: pytest.fail("decoded again"))
         second = extract(recordings, encoder)
     assert (second.report.extracted, second.report.cached, second.report.seconds) == (0, 4, pytest.approx(2.0))
     assert encoder.calls == 4 and torch.get_num_threads() == before
@@ -172,14 +172,13 @@ def test_the_digest_is_of_arrays_and_not_of_what_made_them(tmp_path: Path, extra
 def test_a_file_that_changes_while_it_is_worked_on_is_not_cached_as_what_it_was(
     tmp_path: Path, extract: Extract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = audio.load
+    read = audio.read_parts
 
-    def change(recording: Recording) -> bytes:
-        content = load(recording)
-        soundfile.write(recording.path, np.full(8000, 0.1), 16_000)
-        return content
+    def change(recordings: Sequence[Recording], options: Features) -> Any:
+        soundfile.write(recordings[0].path, np.random.default_rng(1).normal(0, 0.1, 8000), 16_000)
+        return read(recordings, options)
 
-    monkeypatch.setattr(audio, "load", change)
+    monkeypatch.setattr(audio, "read_parts", change)
     assert codes(extract, corpus(tmp_path, count=1)) == [("D603", "0.wav")] and not (tmp_path / "cache").exists()
 
 
@@ -187,7 +186,7 @@ def test_all_problems_of_all_files_at_once(tmp_path: Path, extract: Extract) -> 
     recordings = corpus(tmp_path, seconds=0.5)
     soundfile.write(recordings[0].path, np.zeros(100), 16_000)
     recordings[1].path.unlink()
-    soundfile.write(recordings[2].path, np.full(100, 0.1), 16_000)
+    soundfile.write(recordings[2].path, np.sin(np.arange(100)), 16_000)
     assert codes(extract, recordings) == [("D605", "0.wav"), ("D603", "1.wav"), ("D612", "2.wav")]
 
 
@@ -218,8 +217,8 @@ def test_an_interrupted_extraction_keeps_what_is_done(tmp_path: Path, extract: E
 
 def test_trimmed_and_cut_files_are_counted(tmp_path: Path, extract: Extract) -> None:
     recordings = corpus(tmp_path, count=3)
-    soundfile.write(recordings[0].path, np.concatenate([np.zeros(1600), np.full(8000, 0.1)]), 16_000)
-    soundfile.write(recordings[1].path, np.full(16_000, 0.1), 16_000)
+    soundfile.write(recordings[0].path, np.concatenate([np.zeros(1600), np.sin(np.arange(8000) + 1)]), 16_000)
+    soundfile.write(recordings[1].path, np.sin(np.arange(16_000) + 1), 16_000)
     report = extract(recordings, max_seconds=0.8).report
     assert (report.recordings, report.trimmed, report.cut) == (3, 1, 1)
 
