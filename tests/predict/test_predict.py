@@ -109,8 +109,11 @@ def test_a_window_holds_what_the_file_holds_there(tmp_path: Path, suffix: str) -
         start = len(samples) - len(part) if piece is found[-1] else round((piece.source.start or 0) * 16_000)
         assert abs(start / 16_000 - (piece.source.start or 0)) < 1e-3
         middle = slice(400, -400)  # a resampler has nothing beyond the ends of a window
-        tolerance = 0.02 if piece is found[-1] else 1e-3  # the last window begins between two samples at 16 kHz
-        assert np.allclose(part[middle], samples[start : start + len(part)][middle], atol=tolerance)
+        place = samples[start : start + len(part)]
+        if piece is found[-1]:  # it begins between two samples at 16 kHz
+            assert np.corrcoef(part[middle], place[middle])[0, 1] > 0.99
+        else:
+            assert np.allclose(part[middle], place[middle], atol=1e-3)
 
 
 def encode(path: Path, sound: np.ndarray) -> None:
