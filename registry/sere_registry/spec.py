@@ -30,7 +30,8 @@ class ComponentSpec:
         evidence: "confirmed" (checked against the authors' code or equations), "reconstructed", or "stand-in".
         needs: distributions it imports beyond those of sere itself, as `distribution` or `distribution:module`.
         extra: the extra of its distribution that installs `needs`, if there is one.
-        tags: words for listings.
+        tags: words for listings.  A sweep reads two: "closed form" (a method without optimizer steps: it has no learning rate to search)
+            and "supervised" (a loss whose weight is the unit of the others).
         diagnostics: name -> one sentence on what a number that it reports of itself says; `gate` for all of `gate/f0`, `gate/rms`.
         own_losses: of a method that brings its own losses: losses in the config are refused (C311).
 

@@ -18,6 +18,7 @@ from sere_core.compare.label_free import tables
 from sere_core.compare.plan import ComparePlan, record_of, run_seconds
 from sere_core.compare.planning import Planned
 from sere_core.compare.reading import read_results
+from sere_core.compare.spaces import space_table
 from sere_core.console import Speaker
 from sere_core.tables import print_tables
 from sere_registry.errors import counted
@@ -59,16 +60,16 @@ class JobProgress:
         runs = f"{jobs} runs" if jobs == len(plan.jobs) else f"{len(plan.jobs)} places, {jobs} runs"
         what = "comparison" if trials is None else "sweep"
         say(f"{what} {plan.name}: {axes} = {runs}; {jobs - self._total} there, {self._total} missing")
-        table = grid("row", "role", "varies", *(["searches"] if trials is not None else []), "runs")
+        table = grid("row", "role", "varies", "runs")
         for row in plan.rows:
             mine = {job.job for job in plan.jobs if job.row == row.name}
             role = row.role + (", reference" if row.name == plan.reference else "")
             there = f"{len(mine - self._missing.keys())}/{len(mine)}"
-            ranges = ", ".join(f"{path} {words}" for path, words in row.tuned.items()) or "nothing"
-            searches = [] if trials is None else [Text(f"{len(row.tuned)}: {ranges}", overflow="fold")]
             varied = ", ".join(path for path in row.varied if path not in row.tuned) or "nothing"
-            table.add_row(Text(row.name), Text(role), Text(varied, overflow="fold"), *searches, Text(there))
+            table.add_row(Text(row.name), Text(role), Text(varied, overflow="fold"), Text(there))
         self._speaker.console.print(table)
+        if trials is not None:
+            print_tables(self._speaker.console, space_table(plan.rows))
         for title, words in {
             "tuning": next((row.tuning for row in plan.rows if row.tuning != "none"), ""),
             "pairs": ", ".join(plan.pairs),

@@ -16,7 +16,7 @@ from sere_core.config.source_code import arguments
 from sere_core.config.validation import fields, members, walk
 from sere_core.tables import Cell, Column, Line, Table
 from sere_core.tables.model import plain
-from sere_registry.errors import error
+from sere_registry.errors import counted, error
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -185,23 +185,17 @@ def draw(ranges: Sequence[Range], trials: int, *place: object) -> tuple[Setting,
 
 
 def space_table(rows: Sequence[Row]) -> Table:
-    """What each row searched: a line for each parameter."""
-    columns = (
-        Column("", ("row",), text=True),
-        Column("params", ("parameters",)),
-        Column("trials", ("trials",)),
-        Column("searched", ("searched",), text=True),
-        Column("range", ("range",), text=True),
-    )
+    """What each row searches: a line for each parameter."""
+    columns = (Column("", ("row",), text=True), Column("searched", ("parameters", "trials", "searched", "range"), text=True))
     sections = []
     for row in rows:
-        why = f"all {row.trials} trials are one run" if row.trials else "not tuned"
         lines: list[Line] = []
-        for path, words in (row.tuned or {"nothing": why}).items():
-            shown = [row.name, str(len(row.tuned)), str(row.trials)] if not lines else ["", "", ""]
-            data: list[str | int] = [plain(row.name), len(row.tuned), row.trials, plain(path), plain(words)]
-            cells = (Cell(plain(text), data=(value,)) for text, value in zip([*shown, path, words], data, strict=True))
-            lines.append(Line(tuple(cells), {"row": plain(row.name), "role": row.role}))
+        about = {"row": plain(row.name), "role": row.role}
+        for path, words in (row.tuned or {"nothing:": "all trials are one run" if row.trials else "not tuned"}).items():
+            name = "" if lines else f"{plain(row.name)} ({len(row.tuned)})"
+            searched = Cell(plain(f"{path} {words}"), data=(len(row.tuned), row.trials, path.removesuffix(":"), plain(words)))
+            lines.append(Line((Cell(name), searched), about))
         sections.append(tuple(lines))
-    note = "Trials are for each pair and repeat, by random search; which one counts is chosen without labels of the target."
-    return Table("space", "What each row searched", columns, tuple(sections), (note,))
+    trials = max((row.trials for row in rows), default=0)
+    caption = f"What each row searches (how many parameters), at random, with {counted(trials, 'trial')} for each pair and repeat"
+    return Table("space", caption, columns, tuple(sections))

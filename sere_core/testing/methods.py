@@ -50,6 +50,8 @@ def declares(subject: Subject) -> None:
     assert abs(budget - 1) < 1e-6, f"the budgets of its stages add up to {budget}, not to 1"
     for stage in stages:
         assert (stage.solve is None) == bool(stage.phases), f"stage '{stage.name}' needs either phases or a closed form"
+    closed, tagged = not any(stage.phases for stage in stages), "closed form" in subject.spec.tags
+    assert closed == tagged, f"{'all' if closed else 'not all'} its stages are solved: a sweep reads that in the tag 'closed form'"
 
 
 @CHECKS("method.sees", "method.declares")

@@ -279,9 +279,12 @@ def test_the_space_of_every_row_is_printed_and_kept(
     assert main(["sweep", "comparison.yaml", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     found = sweep(KINDS)
+    shown = [line.split() for line in printed[printed.index("What each row searches") :].splitlines()]
     for row in found.planned.plan.rows:
-        (line,) = (line for line in printed.splitlines() if line.startswith(f"{row.name} "))
-        assert f"  {len(row.tuned)}: {', '.join(f'{path} {words}' for path, words in row.tuned.items()) or 'nothing'}" in line
+        at = next(place for place, words in enumerate(shown) if words[:2] == [row.name, f"({len(row.tuned)})"])
+        lines = [" ".join(words) for words in (shown[at][2:], *shown[at + 1 : at + max(len(row.tuned), 1)])]
+        ranges = [f"{path} {words}" for path, words in row.tuned.items()] or [f"nothing: {'not tuned' if not row.trials else ''}"]
+        assert lines == ranges
         assert row.trials == (0 if row.name == "ceiling" else 1)
     plan = plan_of_choices(found, ())
     plan.write(found.folder)
@@ -404,7 +407,7 @@ def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice
     assert tunings["ours"] == "random search, 2 trials, sere.entropy, 2 repeats" and tunings["ceiling"] == "none"
     assert len(read_results(folder).runs) == len(plan.jobs) == 5 * 2
     assert "tuning random search, 2 trials, sere.entropy, 2 repeats" in " ".join(printed.out.split())
-    assert "What each row searched" in printed.out
+    assert "What each row searches" in printed.out
     assert "the whole search, 2 times: UAR in %, mean over pairs, by repeat\n  floor: " in printed.out
     jobs = {trial["job"] for place in json.loads((folder / "trials.json").read_text())["places"] for trial in place["trials"]}
     assert {path.name for path in (folder / "records").iterdir()} == jobs

@@ -521,6 +521,11 @@ FAULTS: dict[str, tuple[str, type, type | dict[str, Any]]] = {
         {"stages": lambda self: [replace(stage, budget=0.5) for stage in GoodMethod.stages(self)]},
     ),
     "RefusesLosses": ("method.declares", GoodMethod, Refuses),
+    "SolvesUntagged": (
+        "method.declares",
+        GoodMethod,
+        {"stages": lambda self: [Stage("solved", sees=frozenset({"labelled"}), solve=lambda data: {})]},
+    ),
     "HoldsUnused": ("method.groups", GoodMethod, Spare),
     "PredictsOtherwise": ("method.deterministic", GoodMethod, Wavers),
     "GrowsMask": ("view.mask", GoodView, {"mask": lambda self, frames: frames.mask | frames.mask.roll(1, dims=1)}),
