@@ -32,7 +32,7 @@ class Row:
         role: a ceiling is trained on labels of the target's other folds; a floor adapts to nothing.
         varied: the dotted config paths in which it may differ from the other rows.
         tuning: "none", or how its parameters were chosen.
-        tuned: of `varied`, the paths whose values were chosen for each pair and seed by itself, with their ranges in words.
+        space: of `varied`, the paths whose values were chosen for each pair and seed by itself, with their ranges in words.
         trials: how many were drawn for each pair and seed.
     """
 
@@ -40,7 +40,7 @@ class Row:
     role: Role
     varied: tuple[str, ...]
     tuning: str = "none"
-    tuned: Mapping[str, str] = field(default_factory=dict)
+    space: Mapping[str, str] = field(default_factory=dict)
     trials: int = 0
 
 

@@ -65,7 +65,7 @@ class JobProgress:
             mine = {job.job for job in plan.jobs if job.row == row.name}
             role = row.role + (", reference" if row.name == plan.reference else "")
             there = f"{len(mine - self._missing.keys())}/{len(mine)}"
-            varied = ", ".join(path for path in row.varied if path not in row.tuned) or "nothing"
+            varied = ", ".join(path for path in row.varied if path not in row.space) or "nothing"
             table.add_row(Text(row.name), Text(role), Text(varied, overflow="fold"), Text(there))
         self._speaker.console.print(table)
         if trials is not None:

@@ -134,7 +134,7 @@ def _is_constant(name: str, row: Row) -> bool:
     if section in ("versions", "selection", "machine"):
         return True
     ends = ("task.source", "task.target", "task.classes")  # the pair's own, also where a ceiling varies them
-    if section not in ("config", "components") or is_below(path, *ends) or (section == "config" and is_below(path, *row.tuned)):
+    if section not in ("config", "components") or is_below(path, *ends) or (section == "config" and is_below(path, *row.space)):
         return False
     return not is_below(path, *_OF_PAIRS) or is_below(path, *row.varied)
 

@@ -191,9 +191,9 @@ def space_table(rows: Sequence[Row]) -> Table:
     for row in rows:
         lines: list[Line] = []
         about = {"row": plain(row.name), "role": row.role}
-        for path, words in (row.tuned or {"nothing:": "all trials are one run" if row.trials else "not tuned"}).items():
-            name = "" if lines else f"{plain(row.name)} ({len(row.tuned)})"
-            searched = Cell(plain(f"{path} {words}"), data=(len(row.tuned), row.trials, path.removesuffix(":"), plain(words)))
+        for path, words in (row.space or {"nothing:": "all trials are one run" if row.trials else "not tuned"}).items():
+            name = "" if lines else f"{plain(row.name)} ({len(row.space)})"
+            searched = Cell(plain(f"{path} {words}"), data=(len(row.space), row.trials, path.removesuffix(":"), plain(words)))
             lines.append(Line((Cell(name), searched), about))
         sections.append(tuple(lines))
     trials = max((row.trials for row in rows), default=0)

@@ -135,7 +135,7 @@ def test_every_kind_of_range_is_drawn_from() -> None:
 
 def test_only_what_is_named_is_searched(home: Path) -> None:
     found = sweep(params=("losses.adapt.params.dual_weight",))
-    assert {row.name: row.tuned for row in found.planned.plan.rows}["ours"] == {"losses.adapt.params.dual_weight": "log 0.01..10"}
+    assert {row.name: row.space for row in found.planned.plan.rows}["ours"] == {"losses.adapt.params.dual_weight": "log 0.01..10"}
     assert "losses.adapt.params.dual_weight" in {row.name: row for row in found.planned.plan.rows}["ours"].varied
 
 
@@ -158,7 +158,7 @@ BATCH = {
 
 
 def spaces(text: str = KINDS, **flags: Any) -> dict[str, dict[str, str]]:
-    return {row.name: dict(row.tuned) for row in sweep(text, **flags).planned.plan.rows}
+    return {row.name: dict(row.space) for row in sweep(text, **flags).planned.plan.rows}
 
 
 def params(given: str, text: str = KINDS) -> str:
@@ -281,9 +281,9 @@ def test_the_space_of_every_row_is_printed_and_kept(
     found = sweep(KINDS)
     shown = [line.split() for line in printed[printed.index("What each row searches") :].splitlines()]
     for row in found.planned.plan.rows:
-        at = next(place for place, words in enumerate(shown) if words[:2] == [row.name, f"({len(row.tuned)})"])
-        lines = [" ".join(words) for words in (shown[at][2:], *shown[at + 1 : at + max(len(row.tuned), 1)])]
-        ranges = [f"{path} {words}" for path, words in row.tuned.items()] or [f"nothing: {'not tuned' if not row.trials else ''}"]
+        at = next(place for place, words in enumerate(shown) if words[:2] == [row.name, f"({len(row.space)})"])
+        lines = [" ".join(words) for words in (shown[at][2:], *shown[at + 1 : at + max(len(row.space), 1)])]
+        ranges = [f"{path} {words}" for path, words in row.space.items()] or [f"nothing: {'not tuned' if not row.trials else ''}"]
         assert lines == ranges
         assert row.trials == (0 if row.name == "ceiling" else 1)
     plan = plan_of_choices(found, ())
@@ -292,8 +292,8 @@ def test_the_space_of_every_row_is_printed_and_kept(
     table = list(csv.DictReader(io.StringIO(comma(space_table(plan.rows)))))
     for row in plan.rows:
         mine = [line for line in table if line["row"] == row.name]
-        assert {(line["parameters"], line["trials"]) for line in mine} == {(str(len(row.tuned)), str(row.trials))}
-        assert {line["searched"]: line["range"] for line in mine if line["searched"] != "nothing"} == row.tuned
+        assert {(line["parameters"], line["trials"]) for line in mine} == {(str(len(row.space)), str(row.trials))}
+        assert {line["searched"]: line["range"] for line in mine if line["searched"] != "nothing"} == row.space
 
 
 def test_a_comparison_may_extend_another_key_by_key(home: Path) -> None:
@@ -431,7 +431,7 @@ def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice
 def test_tuned_rows_share_no_table_with_rows_as_they_are(home: Path) -> None:
     found = searched({})
     plan = plan_of_choices(found, choose(found)[0])
-    rows = tuple(replace(row, tuning="none", tuned={}) if row.name == "ours" else row for row in plan.rows)
+    rows = tuple(replace(row, tuning="none", space={}) if row.name == "ours" else row for row in plan.rows)
     plan = replace(plan, rows=rows)
     plan.write(found.folder)
     with pytest.raises(SereError, match=r"\[T508\] rows of other tuning share no table"):
