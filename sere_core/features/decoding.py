@@ -153,11 +153,20 @@ def pyav_blocks(file: str, kind: str, place: str) -> Iterator[tuple[Samples, int
             if not container.streams.audio:
                 raise error("D604", f"the {kind} file has no audio track", place=place)
             stream = container.streams.audio[0]
-            rate = int(stream.rate)
+            rate, decoded = int(stream.rate), 0
             to_float = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
             for frame in itertools.chain(container.decode(stream), [None]):
                 for piece in to_float.resample(frame):
+                    decoded += piece.samples
                     yield np.ascontiguousarray(piece.to_ndarray().T, dtype=np.float32), rate
+            seconds = 0.0  # unknown; of raw AAC it is a guess
+            if stream.duration and stream.time_base:
+                seconds = float(stream.duration * stream.time_base)
+            elif container.duration and not container.streams.video:
+                seconds = container.duration / av.time_base
+            if kind != "AAC" and decoded / rate < 0.99 * seconds - 0.05:
+                what = f"damaged: {seconds:.2f} s promised, {decoded / rate:.2f} s decoded"
+                raise error("D603", what, "copy it again", place)
     except av.error.FFmpegError as cause:
         raise error("D603", f"its {kind} content cannot be decoded ({cause.strerror})", place=place) from cause
 

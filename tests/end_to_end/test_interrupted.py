@@ -180,7 +180,7 @@ def test_a_run_that_stops_between_its_last_fold_and_its_end_goes_on(
 
 
 def test_ctrl_c_while_features_are_extracted(sere: Sere, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = audio.read, []
+    real, calls = audio.read_parts, []
 
     def read(*given: object) -> object:
         calls.append(given)
@@ -189,7 +189,7 @@ def test_ctrl_c_while_features_are_extracted(sere: Sere, home: Path, monkeypatch
         return real(*given)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(audio, "read", read)
+        patch.setattr(audio, "read_parts", read)
         told = sere("tiny.yaml", f"features.cache={home / 'mine'}")
     assert told.code == 130 and "interrupted" in told.err and "Traceback" not in told.err
     told = sere("tiny.yaml", f"features.cache={home / 'mine'}")
