@@ -33,12 +33,14 @@ class Container:
         fault: why the file must not be read; "" for none.
         remark: what its user should know; "" for nothing.
         patch: bytes to be read at a place instead of those there: a size that was never filled in.
+        start: where it begins, behind a tag.
     """
 
     kind: str
     fault: str = ""
     remark: str = ""
     patch: tuple[int, bytes] | None = None
+    start: int = 0
 
 
 class Content:
@@ -284,4 +286,4 @@ def examine(file: BinaryIO, path: Path) -> Container:
     found = check(content, start, kind) if check else Container(kind)
     if found.fault:
         raise error("D603", found.fault, "copy it again", place)
-    return found
+    return replace(found, start=start)

@@ -53,7 +53,8 @@ class AudioFile:
             self.rate, self._stream = head[1], itertools.chain([head[0]], (block for block, _ in stream))
             return
         try:
-            file = soundfile.SoundFile(_Patched(path, *container.patch) if container.patch else os.fsencode(path))
+            seen = _Seen(path, container) if container.patch or container.start else os.fsencode(path)
+            file = soundfile.SoundFile(seen)
         except soundfile.LibsndfileError as cause:
             known = " " not in container.kind or container.kind == "NIST Sphere"
             looks = f"a damaged file, or an unsupported kind, of {container.kind}" if known else f"its bytes look like: {container.kind}"
@@ -171,15 +172,22 @@ def pyav_blocks(file: str, kind: str, place: str) -> Iterator[tuple[Samples, int
         raise error("D603", f"its {kind} content cannot be decoded ({cause.strerror})", place=place) from cause
 
 
-class _Patched(io.FileIO):
-    """A file with other bytes at one place: a size that its writer never filled in."""
+class _Seen(io.FileIO):
+    """A file without the tag in front of it, and with the size that its writer never filled in."""
 
-    def __init__(self, path: Path, at: int, content: bytes) -> None:
+    def __init__(self, path: Path, container: Container) -> None:
         super().__init__(path)
-        self._at, self._content = at, content
+        self._start, (self._at, self._content) = container.start, container.patch or (0, b"")
+        super().seek(self._start)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return super().seek(offset + (self._start if whence == 0 else 0), whence) - self._start
+
+    def tell(self) -> int:
+        return super().tell() - self._start
 
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        begin, view = self.tell(), memoryview(buffer).cast("B")
+        begin, view = super().tell(), memoryview(buffer).cast("B")
         count = super().readinto(buffer) or 0
         for index, byte in enumerate(self._content, self._at - begin):
             if 0 <= index < count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,33 @@ def test_labels_that_came_later_are_not_passed_over(calls: Path, sere: Sere, hom
 def test_an_unlabelled_source_is_refused(calls: Path, sere: Sere) -> None:
     told = sere("calls.yaml", "task={source: xb, target: xa}")
     assert told.code == 2 and "D608" in told.problems[0] and "xb" in told.problems[0]
+
+
+def test_damaged_utterances_are_skipped_where_the_task_says_so_and_are_named(calls: Path, sere: Sere, home: Path) -> None:
+    labelled = home / "labelled"
+    labelled.mkdir()
+    rows = ["path,speaker,emotion"]
+    for number in range(13):
+        wave = np.sin(np.arange(6400) * (0.02 + 0.01 * number)) * 0.3
+        soundfile.write(labelled / f"{number:02d}.wav", wave, 16000)
+        rows.append(f"{number:02d}.wav,s{number % 3},{('anger', 'sadness')[number % 2]}")
+    (labelled / "list.csv").write_text("\n".join(rows))
+    for path in (labelled / "03.wav", calls / "p1" / "u04.wav"):
+        path.write_bytes(path.read_bytes()[:5000])
+    (home / "skip.yaml").write_text(
+        "extends: [calls.yaml]\ncorpora: {xa: {use: manifest, params: {file: labelled/list.csv, language: xa}}}\n"
+    )
+    told = sere("skip.yaml")
+    assert told.code == 2 and "03.wav" in told.err and "u04.wav" in told.err
+    shutil.rmtree(home / "runs")
+    dry = sere("skip.yaml", "task.skip=damaged", "--dry-run")
+    assert dry.code == 0 and "xa: 1 of 13" in dry.err and "1 sadness" in dry.err and "xb: 1 of 12" in dry.err
+    told = sere("skip.yaml", "task.skip=damaged")
+    assert told.code == 0, told.err
+    assert len(predictions(home)) == 11
+    warnings = read(home, "manifest.json")["notes"]["warnings"]
+    assert [each.split()[1] for each in warnings if each.startswith("skipped: ")] == ["xa/03:", "xb/p1/u04:"]
+    assert not any("xb" in each and "sadness" in each for each in warnings)
+    (labelled / "03.wav").write_bytes((labelled / "05.wav").read_bytes())
+    dry = sere("skip.yaml", "task.skip=damaged", "--dry-run")
+    assert "xa:" not in dry.err and "xb: 1 of 12" in dry.err, "what was found is not kept for longer than the files are"

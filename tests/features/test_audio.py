@@ -197,3 +197,140 @@ def test_without_pyav_it_says_what_to_install(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "av", None)  # makes `import av` fail
     found = problem(path)
     assert found.code == "P108" and found.hint == 'pip install "sere[avi]"'
+
+
+CONTAINERS = {
+    "a.wav": {},
+    "x.wav": {"endian": "BIG"},
+    "a.w64": {},
+    "a.flac": {},
+    "a.aiff": {},
+    "a.ogg": {},
+    "a.mp3": {},
+    "g.wav": {"subtype": "GSM610"},
+}
+
+
+@pytest.mark.parametrize("name", [*CONTAINERS, "a.m4a"])
+def test_a_part_is_what_is_cut_out_of_the_decoded_file_which_is_decoded_once(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, samples = tmp_path / name, np.random.default_rng(0).normal(0, 0.1, 12 * RATE).astype(np.float32)
+    if name == "a.m4a":
+        av = pytest.importorskip("av")
+        with av.open(str(path), "w", format="ipod") as file:
+            stream = file.add_stream("aac", rate=RATE, layout="mono", bit_rate=64_000)
+            frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+            frame.sample_rate = RATE
+            for packet in [*stream.encode(frame), *stream.encode(None)]:
+                file.mux(packet)
+    else:
+        soundfile.write(path, samples, RATE, **CONTAINERS[name])
+    whole = audio.read(recording(path), Features(trim=False, max_seconds=60)).samples
+    spans = [(8.0, 9.5), (0.0, 1.0), (0.5, 2.25), (0.75, 0.875), (11.0, None), (3.0, 3.1)]
+    parts = [Recording(f"{start}", path, "c", "de", "s", start=start, end=end) for start, end in spans]
+    decoded, real = 0, soundfile.SoundFile.read
+
+    def read(self: soundfile.SoundFile, *given: object, **named: object) -> np.ndarray:
+        nonlocal decoded
+        block = real(self, *given, **named)
+        decoded += len(block)
+        return block
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", read)
+    found = {part.id: waveform for part, waveform in audio.read_parts(parts, WHOLE)}
+    assert decoded <= len(whole) and len(found) == len(spans)
+    for start, end in spans:
+        waveform = found[f"{start}"]
+        assert isinstance(waveform, audio.Waveform)
+        expected = whole[round(start * RATE) : None if end is None else round(end * RATE)]
+        np.testing.assert_array_equal(waveform.samples, expected)
+        one = audio.read(recording(path, start=start, end=end), WHOLE) if end else waveform  # type: ignore[arg-type]
+        assert one.facts == waveform.facts
+
+
+def test_a_bad_part_leaves_the_others_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.concatenate([tone(1.0), np.zeros(RATE, np.float32), tone(1.0)]))
+    spans = [(0.0, 1.0), (1.0, 2.0), (2.0, 9.0), (2.0, 2.0), (2.5, 3.0), (7.0, None)]
+    parts = [Recording(f"{number}", path, "c", "de", "s", start=start, end=end) for number, (start, end) in enumerate(spans)]
+    found = {part.id: each.problems[0].code if isinstance(each, SereError) else "" for part, each in audio.read_parts(parts, Features())}
+    assert [found[str(number)] for number in range(6)] == ["", "D605", "D603", "D604", "", "D604"]
+
+
+@pytest.mark.parametrize("size", [b"\0" * 4, b"\xff" * 4, b"\xff\xff\xff\x7f"])
+@pytest.mark.parametrize(("name", "at"), [("a.wav", 40), ("x.wav", 40), ("a.au", 8), ("a.aiff", None), ("a.caf", None)])
+def test_a_size_that_was_never_filled_in_is_said_and_what_is_there_is_read(tmp_path: Path, name: str, at: int | None, size: bytes) -> None:
+    path = tmp_path / name
+    soundfile.write(path, tone(1.0), RATE, endian="BIG" if name == "x.wav" else None)
+    content = path.read_bytes()
+    if at is None and size[0]:
+        pytest.skip("AIFF and CAF have none of these values")
+    at = content.index(b"SSND" if name == "a.aiff" else b"data") + (8 if name == "a.caf" else 4) if at is None else at
+    size = size[::-1] if name != "a.wav" else size
+    path.write_bytes(content[:at] + size + content[at + 4 :])
+    if size == b"\x7f\xff\xff\xff" and name == "a.au":
+        assert problem(path).code == "D603"
+        return
+    facts = audio.read(recording(path), Features()).facts
+    assert facts.seconds == pytest.approx(1.0, abs=0.002) and "unknown length" in facts.remarks[0]
+
+
+def test_a_tag_in_front_is_looked_behind(tmp_path: Path) -> None:
+    for name in ("a.flac", "a.wav", "a.mp3", "a.aiff", "a.ogg"):
+        path = write(tmp_path / name, tone(1.0))
+        path.write_bytes(b"ID3\x03\0\0\0\0\0\x0a" + bytes(10) + path.read_bytes())
+        assert audio.read(recording(path), Features()).facts.seconds == pytest.approx(1.0, abs=0.1)
+        path.write_bytes(path.read_bytes()[: int(0.6 * path.stat().st_size)])
+        assert problem(path).code == "D603"
+
+
+MONO, OTHER = tone(1.0), tone(1.0, hz=331)
+
+
+@pytest.mark.parametrize(
+    ("samples", "says"),
+    [
+        (np.stack([MONO, 0 * MONO], 1), "dead channel"),
+        (np.stack([MONO, -0.97 * MONO], 1), "inverted channel"),
+        (np.stack([MONO, OTHER], 1), "different channels"),
+        (np.stack([MONO, 0.5 * MONO], 1), ""),
+        (MONO, ""),
+        (5 * MONO, "beyond full scale"),
+        (0.01 * MONO + 0.3, "constant offset"),
+        (np.clip(9 * MONO, -1, 1), "clipped"),
+        (np.round(MONO * 10) / 10, "coarse"),
+        (MONO * 1e-3, "very quiet"),
+    ],
+)
+def test_what_is_odd_is_said(tmp_path: Path, samples: np.ndarray, says: str) -> None:
+    remarks = audio.read(recording(write(tmp_path / "a.wav", samples, subtype="FLOAT")), Features()).facts.remarks
+    assert [each.partition(":")[0] for each in remarks] == ([says] if says else [])
+
+
+@pytest.mark.parametrize(
+    ("samples", "code", "says"),
+    [
+        (np.round(32767 * MONO), "D606", "32768"),
+        (1e29 * MONO, "D606", "scale"),
+        (0 * MONO + 0.3, "D605", "offset"),
+        (MONO[:300], "D612", "300 samples"),
+        (np.concatenate([MONO[:300], 0 * MONO]), "D612", "300 samples of 16300"),
+    ],
+)
+def test_what_cannot_be_speech_is_refused(tmp_path: Path, samples: np.ndarray, code: str, says: str) -> None:
+    found = problem(write(tmp_path / "a.wav", samples, subtype="FLOAT"))
+    assert found.code == code and says in found.message + found.hint
+
+
+def test_rates_that_no_recorder_writes(tmp_path: Path) -> None:
+    assert problem(write(tmp_path / "a.wav", MONO, 7)).code == "D603"
+    (remark,) = audio.read(recording(write(tmp_path / "a.wav", MONO, 15_999)), Features()).facts.remarks
+    assert "15999" in remark
+
+
+def test_a_channel_is_taken_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.stack([MONO, OTHER], 1), subtype="FLOAT")
+    for channel, samples in (("left", MONO), ("right", OTHER), ("mix", (MONO + OTHER) / 2)):
+        waveform = audio.read(recording(path), Features(channel=channel))
+        np.testing.assert_array_equal(waveform.samples, samples)
+        assert bool(waveform.facts.remarks) == (channel == "mix") and waveform.facts.channels == 2
