@@ -13,6 +13,7 @@ from sere_core.api.corpus import Corpus
 from sere_core.api.recognise import Found, look
 from sere_core.cli.arguments import Subparsers, add_command
 from sere_core.config.yaml_text import flow
+from sere_core.data.leakage import confounded_speakers, few_utterances
 from sere_core.plan import open_corpus
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place, SereError, error
@@ -203,7 +204,10 @@ def _protocol(source: Found, target: Found) -> str:
         folds = max(2, min(5, len(target.corpus)))
         lines = [("setting: inductive", "scored on utterances that were not adapted to")]
         lines += [(f"folds: {folds}", "of the target's utterances"), ("disjoint: none", "speakers are unknown")]
-    if source.speakers and target.speakers:
+    against = [*confounded_speakers(list(source.corpus)), *few_utterances([each.recording for each in target.corpus])]
+    if source.speakers and target.speakers and against:
+        lines = [*lines, ("normalise: corpus", f"not by speaker: {against[0]}")]
+    elif source.speakers and target.speakers:
         lines = [*lines, ("normalise: speaker", "features are standardised by each speaker's own mean and deviation")]
     else:
         lines = [*lines, ("normalise: corpus", "features are standardised by corpus, since speakers are not known on both sides")]

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sere_core.data.leakage import confounded_speakers, few_utterances
 from sere_registry.errors import Place, Problem, SereError, counted
 from sere_registry.files import cache_folder, write_atomically
 from sere_registry.protocols import Corpus
@@ -96,7 +97,8 @@ def check(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, to
     rows, wrong = _listed(corpus)
     utterances = sorted(rows, key=lambda each: each.speaker)
     recordings = [each.recording for each in utterances]
-    findings = tuple(corpus.findings())
+    against = (*confounded_speakers(utterances), *few_utterances(recordings))
+    findings = (*corpus.findings(), *(Finding("warning", message) for message in against))
     corpus.prepare(progress)
     seconds: list[float] = []
     alike: dict[tuple[str, float], list[Utterance]] = defaultdict(list)

@@ -15,6 +15,8 @@ T = TypeVar("T", bound=Hashable)
 
 #: from this share of utterances whose emotion is that of most others with their text, the text is confounded with it
 _CONFOUNDED = 0.9
+#: statistics of fewer utterances of a speaker are no better than those of the corpus (docs/corpora.md)
+_FEW = 4
 
 
 def task_warnings(
@@ -86,19 +88,57 @@ def shared_speakers(source: Sequence[Utterance], target: Sequence[Utterance]) ->
 def confounded_texts(side: Sequence[Utterance]) -> list[str]:
     """Can the emotion be guessed from which sentence is spoken, as in eNTERFACE'05, where each emotion has sentences of its own?
 
-    Each utterance is guessed to be of the most frequent emotion of the other utterances of its text.
+    Warned of from `_CONFOUNDED` on; see `_guessed`.
     """
-    groups: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for each in side:
-        if each.emotion and (text := _text(each.recording)):
-            groups[text][each.emotion] += 1
-    ranked = [[*sorted(counts.values(), reverse=True), 0] for counts in groups.values() if counts.total() > 1]
-    seen, right = sum(map(sum, ranked)), sum(most for most, second, *_ in ranked if most - 1 > second)
+    seen, right, _ = _guessed(side, lambda each: _text(each.recording))
     if not seen or len({each.emotion for each in side if each.emotion}) < 2 or right / seen < _CONFOUNDED:
         return []
     return [
         f"{_corpus(side)}: the sentence predicts the emotion ({right / seen:.0%} of {seen} utterances): a recogniser of words would score"
     ]
+
+
+def confounded_speakers(side: Sequence[Utterance]) -> list[str]:
+    """Can the emotion be guessed from who speaks, as in television corpora, where most people appear in one emotion?
+
+    What standardises by speaker takes the emotion of such a speaker away.  Warned of where knowing the speaker rights half of the
+    guesses that the corpus's most frequent emotion gets wrong.
+    """
+    seen, right, single = _guessed(side, lambda each: each.speaker or None)
+    counts = Counter(each.emotion for each in side if each.emotion and each.speaker)
+    wrong = 1 - max(counts.values(), default=0) / max(counts.total(), 1)
+    if not seen or right / seen < 1 - wrong / 2 or len(counts) < 2:
+        return []
+    speakers = {each.speaker for each in side if each.emotion and each.speaker}
+    return [
+        f"{_corpus(side)}: the speaker predicts the emotion ({right / seen:.0%} of {seen} utterances; {single} of {len(speakers)} speakers"
+        " have one emotion in nine of ten utterances or more): statistics by speaker take it away, `normalise: corpus` does not"
+    ]
+
+
+def few_utterances(recordings: Sequence[Recording]) -> list[str]:
+    """Are there speakers of so few utterances that statistics of their own are mostly chance?"""
+    counts = Counter((each.corpus, each.speaker) for each in recordings if each.speaker)
+    few = sum(number < _FEW for number in counts.values())
+    if not few:
+        return []
+    what = f"{few} of {len(counts)} speakers have fewer than {_FEW} utterances: their statistics are mostly chance"
+    return [f"{recordings[0].corpus}: {what}; `normalise: corpus` or a `shrinkage` is steadier"]
+
+
+def _guessed(side: Sequence[Utterance], group: Callable[[Utterance], Hashable]) -> tuple[int, int, int]:
+    """How often the most frequent emotion of the other utterances of its group is an utterance's own.
+
+    Returns:
+        Utterances in groups of two and more, the right guesses among them, and groups of which nine in ten are of one emotion.
+    """
+    groups: dict[Hashable, Counter[str]] = defaultdict(Counter)
+    for each in side:
+        if each.emotion and (name := group(each)) is not None:
+            groups[name][each.emotion] += 1
+    ranked = [[*sorted(counts.values(), reverse=True), 0] for counts in groups.values() if counts.total() > 1]
+    right = sum(most for most, second, *_ in ranked if most - 1 > second)
+    return sum(map(sum, ranked)), right, sum(each[0] >= _CONFOUNDED * sum(each) for each in ranked)
 
 
 def audio_warnings(folds: Sequence[Fold], digests: Mapping[str, str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from sere_core.config.model import Task
 from sere_core.data.folds import check_partition, random_folds, rank, speaker_folds
 from sere_core.data.labels import label_digest
-from sere_core.data.leakage import task_notes, task_warnings
+from sere_core.data.leakage import confounded_speakers, few_utterances, task_notes, task_warnings
 from sere_core.data.plan import Fold, TaskPlan
 from sere_registry.emotions import EMOTIONS
 from sere_registry.errors import Place, Problem, SereError, error
@@ -153,7 +153,7 @@ def _planned(
         folds=tuple(folds),
         label_digest=digest,
         protocol=_protocol(config, folds, how, (labelled_target, len(far)), len(taught)),
-        warnings=task_warnings(near, far, folds, classes, how),
+        warnings=(*task_warnings(near, far, folds, classes, how), *_of_speakers(config, near, far)),
         notes=task_notes(config, source, target, folds, classes),
         source=config.source,
         target=config.target,
@@ -318,6 +318,14 @@ def _protocol(config: Task, folds: Sequence[Fold], how: str, target: tuple[int, 
     if labelled < total:
         words.append(f"{total - labelled} of {total} unlabelled" if labelled else f"{total} unlabelled, not scored")
     return " ".join(words)
+
+
+def _of_speakers(config: Task, near: Sequence[Utterance], far: Sequence[Utterance]) -> Iterator[str]:
+    """What speaks against statistics by speaker; of the target's labels nothing is said."""
+    if config.normalise == "speaker":
+        yield from confounded_speakers(near)
+        for side in (near, far) if config.source != config.target and not config.shrinkage else ():
+            yield from few_utterances([each.recording for each in side])
 
 
 def _new_speakers(fold: Fold) -> set[tuple[str, str]]:

@@ -151,3 +151,25 @@ def test_the_command_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "84 utterances" in capsys.readouterr().out
     assert main(["corpora", "check", "casia", str(tmp_path)]) == 2
     assert "this looks like EMOVO: use: emovo" in capsys.readouterr().err
+
+
+def test_wrong_rows_and_bad_files_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "a.wav", sound("anger", "s", "a"))
+    (tmp_path / "broken.wav").write_bytes(b"no audio")
+    rows = ("path,speaker,emotion,language", "a.wav,s1,anger,de", "a.wav,s1,angst,de", "broken.wav,s1,anger,de", "gone.wav,s1,anger,de")
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    assert call("manifest", str(tmp_path / "m.csv"), "--json") == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["utterances"] == 2
+    assert [(each["code"], each["file"].rpartition(":")[2]) for each in report["unusable"]] == [("D610", "3"), ("D603", "5"), ("D603", "4")]
+
+
+def test_speakers_of_one_emotion_each_are_warned_of(tmp_path: Path, build: Build) -> None:
+    rows = ["path,speaker,emotion,language"]
+    for number, emotion in enumerate(("anger", "fear", "sadness")):
+        for take in range(4):
+            write(tmp_path / f"{emotion}{take}.wav", sound(emotion, "s", str(take)))
+            rows.append(f"{emotion}{take}.wav,s{number},{emotion},de")
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    (finding,) = check(build("manifest", file=tmp_path / "m.csv")).findings
+    assert finding.level == "warning" and "3 of 3 speakers" in finding.message

@@ -236,3 +236,69 @@ def test_what_cannot_be_a_manifest_is_a_line_and_no_hang(folder: Path, build: Bu
     (folder / "zero.csv").symlink_to("/dev/zero")
     (folder / "folder.csv").mkdir()
     assert [code for code, _, _ in problems(build("manifest", file=folder / name))] == ["D601"]
+
+
+NOTHING = ("", "nan", "NaN", "NA", "N/A", "None", "null", "<NA>", "-", " \u200b ")
+
+
+@pytest.mark.parametrize("written", NOTHING)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_cells_without_a_value(folder: Path, build: Build, written: str, suffix: str) -> None:
+    columns = ("path", "speaker", "emotion", "language", "id", "gender", "text", "start", "end")
+    row = ("audio/a.wav", *[written] * (len(columns) - 1))
+    if suffix == ".jsonl":
+        file = lines(folder / "m.jsonl", json.dumps(dict(zip(columns, row, strict=True))))
+    else:
+        file = lines(folder / f"m{suffix}", *(("\t" if suffix == ".tsv" else ",").join(each) for each in (columns, row)))
+    (utterance,) = build("manifest", file=file, language="pl").utterances()
+    recording = utterance.recording
+    assert (utterance.emotion, recording.speaker, recording.language, recording.id) == ("", "", "pl", "audio/a")
+    assert (recording.gender, recording.text, recording.start, recording.end) == (None, None, None, None)
+
+
+def test_a_speaker_that_json_has_no_value_for_is_missing(folder: Path, build: Build) -> None:
+    file = lines(folder / "m.jsonl", '{"path": "audio/a.wav", "speaker": NaN}', '{"path": "audio/b.wav", "speaker": 2.0}')
+    assert [each[:2] for each in problems(build("manifest", file=file, language="pl"))] == [("D610", 1)]
+    assert [each.speaker for each in build("manifest", file=file, language="pl").readable()[0]] == ["", "2"]
+    file = lines(folder / "m.csv", "path,speaker,emotion", "audio/a.wav,s1,-", "audio/b.wav,s1,none", "audio/c.wav,s1,anger")
+    mapped = build("manifest", file=file, language="pl", labels={"-": "neutral", "none": None})
+    assert [each.emotion for each in mapped.utterances()] == ["neutral", "anger"], "a mapped label is one, whatever its spelling"
+
+
+def test_one_speaker_and_one_language_in_several_spellings(folder: Path, build: Build) -> None:
+    rows = ("audio/a.wav,Zoe\u0308 ,DE", "audio/b.wav,\u00a0Zo\u00eb,de-AT", "audio/c.wav,Zo\u00eb,German")
+    corpus = build("manifest", file=lines(folder / "m.csv", "path,speaker,language", *rows))
+    assert {each.speaker for each in corpus.utterances()} == {"Zo\u00eb"} and corpus.languages == ("de",)
+    assert [finding.level for finding in corpus.findings()] == ["note"]
+    for one, other in (("S1", "s1"), ("s1", "s01"), ("s_1", "s-1"), ("1", "1.0"), ("\uff53\uff11", "s1"), ("STRASSE", "stra\u00dfe")):
+        file = lines(folder / "m.csv", "path,speaker", f"audio/a.wav,{one}", f"audio/b.wav,{other}", "audio/c.wav,s10")
+        asked = [each.message for each in build("manifest", file=file, language="de").findings() if each.level == "warning"]
+        assert len(asked) == 1 and "[D610]" in asked[0] and repr(one) in asked[0] and repr(other) in asked[0] and "s10" not in asked[0]
+
+
+@pytest.mark.parametrize(("written", "tag"), [("DE", "de"), ("deu", "de"), ("ger", "de"), ("german", "de"), ("de_DE", "de"), ("cmn", "zh")])
+def test_the_parameter_of_the_language_has_one_spelling_too(folder: Path, build: Build, written: str, tag: str) -> None:
+    assert build("manifest", file=lines(folder / "m.csv", "path", "audio/a.wav"), language=written).languages == (tag,)
+
+
+def test_a_language_that_is_none_is_refused_where_it_stands(folder: Path, build: Build) -> None:
+    file = lines(folder / "m.csv", "path,language", "audio/a.wav,de", "audio/b.wav,Klingon")
+    ((code, line, words),) = problems(build("manifest", file=file))
+    assert (code, line) == ("D610", 3) and "'Klingon'" in words
+    with pytest.raises(ValueError, match="Klingon"):
+        build("manifest", file=file, language="Klingon")
+
+
+def test_a_wrong_row_hides_no_other(folder: Path, build: Build) -> None:
+    rows = [b"path,speaker,emotion", b"audio/a.wav,s1,anger", b"audio/a.wav,s1", b'audio/b.wav,"s1,anger', b"nothing.wav,s1,anger"]
+    rows += [b"audio/b.wav,s\xe9,anger", b"audio/b.wav,s1,angst", b"audio/c.wav,s1,sadness"]
+    (folder / "m.csv").write_bytes(b"\n".join(rows) + b"\n")
+    corpus = build("manifest", file=folder / "m.csv", language="pl")
+    assert [each[:2] for each in problems(corpus)] == [("D610", 3), ("D610", 4), ("D603", 5), ("D610", 6), ("D610", 7)]
+    assert [(each.id, place.line) for each, place in corpus.readable()[0].items()] == [("audio/a", 2), ("audio/c", 8)]
+    rows = [b'{"path": "audio/a.wav"}', b"{", b'{"path": "nothing.wav"}', b"[" * 100_000, b'{"path": "audio/b.wav", "speaker": "\\ud800"}']
+    rows += [b'{"path": ' + b"1" * 5000 + b"}", b'{"file": "audio/b.wav"}', b'{"path": "\xff"}']
+    (folder / "m.jsonl").write_bytes(b"\n".join(rows))
+    found = problems(build("manifest", file=folder / "m.jsonl", language="pl"))
+    assert [each[:2] for each in found] == [("D610", 2), ("D603", 3), *(("D610", line) for line in range(4, 8))]
+    assert "(2 rows: lines 5, 8)" in found[3][2]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sere_core.config.model import Task
-from sere_core.data.leakage import audio_warnings, checked, confounded_texts, shared_speakers
+from sere_core.data.leakage import audio_warnings, checked, confounded_speakers, confounded_texts, few_utterances, shared_speakers
 from sere_core.data.task import make_task
 from sere_registry.utterances import Utterance
 
@@ -91,3 +91,37 @@ def test_all_four_checks_say_what_they_found_and_that_they_found_nothing(make: M
     wild = make_task(Task(source="emodb", target="emovo", shots=1, setting="transductive"), source, target, 0)
     assert checked(wild.folds, {}, [])["identical audio"] == "unknown", "no audio was read"
     assert checked(wild.folds, {}, [])["speakers of T_e"] == "none of 3 in S_l or S_u", "T_u is T_e itself"
+
+
+def renamed(side: list[Utterance], name: Callable[[Utterance], str]) -> list[Utterance]:
+    return [replace(each, recording=replace(each.recording, speaker=name(each))) for each in side]
+
+
+def test_speakers_of_one_emotion_each_are_warned_of(make: Make) -> None:
+    side = make("tv", ["s1", "s2", "s3"], EMOTIONS)
+    assert confounded_speakers(side) == [] and few_utterances([each.recording for each in side]) == []
+    (line,) = confounded_speakers(renamed(side, lambda each: f"{each.speaker}{each.emotion}"))
+    assert line.startswith("tv: ") and "100% of 36" in line and "9 of 9 speakers" in line
+    mixed = {"s1", "s2"}
+    nearly = [*make("tv", [f"x{number}" for number in range(3)], EMOTIONS, each=1), *side]
+    (line,) = confounded_speakers(renamed(nearly, lambda each: each.speaker + each.emotion * (each.speaker in {*mixed, "s3"})))
+    assert "9 of 12 speakers" in line
+    assert confounded_speakers(renamed(side, lambda each: "")) == [], "unknown speakers"
+    assert confounded_speakers(renamed(side, lambda each: each.id)) == [], "one utterance each: nothing can be learnt of it"
+    much = [each for each in side if each.emotion == "anger" or each.id == "s1-fear-0"]
+    assert confounded_speakers(much) == [], "one emotion is nearly all there is"
+
+
+def test_what_speaks_against_statistics_by_speaker_is_said_where_they_are_used(make: Make) -> None:
+    source = renamed(make("tv", ["s1", "s2"], EMOTIONS, language="de"), lambda each: f"{each.speaker}{each.emotion}")
+    target = make("emovo", ["f1", "f2", "m1"], EMOTIONS, each=1)
+    confounded = renamed(make("emovo", ["f1", "f2", "m1"], EMOTIONS), lambda each: f"{each.speaker}{each.emotion}")
+
+    def warnings(target: list[Utterance], **settings: object) -> list[str]:
+        config = Task.model_validate({"source": "tv", "target": "emovo", "shots": 1, "folds": 3, **settings})
+        return [line for line in make_task(config, source, target, 0).warnings if "speaker" in line]
+
+    by_speaker = warnings(target)
+    assert [line.partition(":")[0] for line in by_speaker] == ["tv", "emovo"] and "3 of 3 speakers have fewer than 4" in by_speaker[1]
+    assert len(warnings(target, shrinkage=5)) == 1 and warnings(target, normalise="corpus") == []
+    assert len(warnings(confounded)) == 1, "the target's labels are not looked at"

@@ -276,7 +276,9 @@ def _merged(problems: Iterable[Problem]) -> list[Problem]:
         alike.setdefault((problem.code, problem.message, problem.hint), []).append(problem)
     found = []
     for first, *more in alike.values():
-        found.append(replace(first, message=f"{first.message} ({len(more) + 1} rows)") if more else first)
+        lines = [str(each.place.line) for each in (first, *more) if each.place.line]
+        which = f": lines {few(lines)}" if lines else ""
+        found.append(replace(first, message=f"{first.message} ({len(more) + 1} rows{which})") if more else first)
     return found
 
 
