@@ -15,6 +15,7 @@ from sere_registry.catalog import Catalog
 from sere_registry.emotions import ALIASES, EMOTIONS, UNKNOWN, canonical, class_name
 from sere_registry.errors import SereError, counted
 from sere_registry.files import expanded
+from sere_registry.spelling import written
 
 MANIFESTS = (".csv", ".tsv", ".jsonl")
 #: other names under which manifests have their columns
@@ -139,7 +140,7 @@ def _manifest(file: Path, language: str, catalog: Catalog) -> Found:
         params["columns"] = mapped
         remarks.append(f"columns under other names: {', '.join(f'{name} is {other}' for name, other in mapped.items())}")
     column = mapped.get("emotion", "emotion")
-    words = sorted({(row.get(column) or "").strip() for row in rows} - {"", UNKNOWN})
+    words = sorted({written(row.get(column) or "") for row in rows} - {"", UNKNOWN})
     own = {word: word if class_name(word) else None for word in words if canonical(word) is None}
     if own:
         params["labels"] = own

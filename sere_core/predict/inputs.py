@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sere_registry.errors import Place, error
 from sere_registry.files import expanded
+from sere_registry.spelling import language_tag, written
 from sere_registry.utterances import AUDIO_SUFFIXES
 
 TABLES = (".csv", ".tsv")
@@ -128,12 +129,15 @@ def _source(row: dict[str, str], name: str, table: Path, line: int) -> Source:
         raise error("D610", "no path", place=Place(str(table), line))
     times: dict[str, float | None] = {}
     for key in ("start", "end"):
-        text = row.get(key, "").strip()
+        text = written(row.get(key, ""))
         try:
             times[key] = value = float(text) if text else None
         except ValueError:
             value = math.nan
         if value is not None and not 0 <= value < math.inf:
             raise error("D610", f"{key} {text!r} is no number of seconds", place=Place(str(table), line))
-    speaker, language = (row.get(key, "").strip() for key in ("speaker", "language"))
+    speaker, spoken = (written(row.get(key, "")) for key in ("speaker", "language"))
+    language = language_tag(spoken)
+    if spoken and not language:
+        raise error("D610", f"language {spoken!r} is unknown", "an ISO 639 code such as de", Place(str(table), line))
     return Source(table.parent / _home(row[name]), times["start"], times["end"], speaker, language)

@@ -14,6 +14,8 @@ import soundfile
 
 from sere_core.cli import main
 from sere_core.model import Model
+from sere_core.predict.inputs import read_inputs
+from sere_registry import SereError
 from tests.predict.conftest import Trained, process, read, write
 
 pytestmark = pytest.mark.xdist_group("predict")
@@ -132,3 +134,15 @@ def test_confidence_is_tempered_and_posteriors_are_not(
     assert np.array_equal(posteriors(rows, classes), raw)
     tempered = (raw ** (1 / 3) / (raw ** (1 / 3)).sum(axis=1, keepdims=True)).max(axis=1)
     assert [float(row["confidence"]) for row in rows] == pytest.approx(tempered, abs=1e-6)
+
+
+def test_cells_without_a_value_and_spellings_of_a_language(tmp_path: Path) -> None:
+    table = tmp_path / "calls.csv"
+    table.write_text("path,speaker,language,start,end\na.wav,nan,DE,NA,-\nb.wav, Zoe\u0308,de-AT,0.5,None\n", encoding="utf-8")
+    one, two = read_inputs([str(table)])
+    assert (one.speaker, one.language, one.start, one.end) == ("", "de", None, None)
+    assert (two.speaker, two.language, two.start, two.end) == ("Zo\u00eb", "de", 0.5, None)
+    table.write_text("path,language\na.wav,de\nb.wav,Klingon\n")
+    with pytest.raises(SereError) as caught:
+        read_inputs([str(table)])
+    assert [(each.code, each.place.line) for each in caught.value.problems] == [("D610", 3)]
