@@ -20,7 +20,10 @@ from sere_core.api.comparison import Comparison, compare, read_comparison
 from sere_core.api.corpus import Corpus, load_corpus
 from sere_core.api.model import load_model
 from sere_core.api.record import Record, read_record, run
+from sere_core.environment import prepare as _prepare
 from sere_registry.errors import SereError
+
+_prepare()
 
 if TYPE_CHECKING:
     from sere_core.model import Model, Prediction

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sere_core.config import Bound, Resolved
+from sere_core.config import Bound, Resolved, load
+from sere_core.config.source_code import check_factories
 from sere_core.config.validation import validate
 from sere_core.data.plan import TaskPlan
 from sere_core.data.task import make_task
@@ -202,6 +204,45 @@ def _without_damaged(
         warnings.append(what)
         skipped += [f"skipped: {key}: {problem.code} {problem.message}" for key, problem in sorted(lost.items())]
     return kept
+
+
+def to_start(resolved: Resolved, trust: bool, again: Callable[[Catalog], Resolved]) -> Resolved:
+    """The config of a run that starts now, its `file:` components imported; said on stderr.
+
+    Before that, all that can be wrong without them has been looked at.
+
+    Args:
+        resolved: read without them.
+        trust: may files outside the config's folder be imported?
+        again: reads the config with a catalog.
+
+    Raises:
+        SereError: P109 for a file that may not be imported; what `make_plan` raises; and what the files' components say.
+    """
+    check_factories(resolved)
+    if not resolved.unread:
+        return resolved
+    resolved.check_trust(trust)
+    if not any(path.startswith("corpora.") for path in resolved.unread):
+        make_plan(resolved)
+    return again(importing(resolved))
+
+
+def importing(*configs: Resolved) -> Catalog:
+    """A catalog that imports files, which are named on stderr."""
+    for file in sorted({bound.distribution for each in configs for bound in each.unread.values()}):
+        print(f"importing {file}", file=sys.stderr)
+    return Catalog(imports="files")
+
+
+def recorded(folder: Path, trust: bool, sets: Sequence[str] = (), file: str = "config.yaml") -> Resolved:
+    """The config of a record, or of a job, which may be a stranger's: without `trust` only what comes with sere is imported.
+
+    Raises:
+        SereError: as `load`.
+    """
+    quiet = load(folder / file, sets=sets, catalog=Catalog(imports="own"))
+    return load(folder / file, sets=sets, catalog=importing(quiet)) if trust and quiet.unread else quiet
 
 
 def _check_languages(resolved: Resolved, spoken: Mapping[str, int]) -> None:

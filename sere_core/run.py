@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 
 
 def dry_run(resolved: Resolved) -> int:
-    """Check everything that can be checked without torch, and say what the run would do."""
+    """Check everything that can be checked without torch and without importing `file:`, and say what the run would do."""
+    for path, bound in resolved.unread.items():
+        print(f"{path}: {bound.distribution} is imported, and its parameters are checked, when the run starts")
+    if any(path.startswith("corpora.") for path in resolved.unread):
+        return 0
     plan = make_plan(resolved)
     for warning in plan.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -50,7 +54,7 @@ def dry_run(resolved: Resolved) -> int:
         print(f"target: {plan.task.labelled} utterances have a label and are scored, {plan.task.unlabelled} have none")
     for path, bound in resolved.components.items():
         print(f"{path}: {bound.full_name} ({bound.distribution} {bound.version})")
-    print(f"record: {folder_of(resolved)}")
+    print(f"record: {resolved.config.output.dir if resolved.unread else folder_of(resolved)}")
     return 0
 
 
@@ -140,8 +144,8 @@ def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> 
 
             from sere_core.train.device import choose_device, peak_memory
             from sere_core.train.material import gather
-            from sere_core.train.stage import optimizer_class
-        optimizer_class(config.train.optimizer.use, resolved.place)  # now, not after hours of extraction
+            from sere_core.train.stage import try_optimizer
+        try_optimizer(config.train, resolved.place)
         metrics.build()
         device = choose_device(config.train.device, resolved.place("train.device"))
         checkpoints = _begin(plan, folder, speaker)

@@ -10,16 +10,19 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Literal
 
 from sere_registry.entries import WORDS, Entry, noun
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.kinds import FIRST_PARTY, GROUPS, Kind
-from sere_registry.scan import canonical, installed_entries, installed_version, local_entry
+from sere_registry.scan import canonical, installed_entries, installed_version, local_entry, unread
 from sere_registry.spec import ComponentSpec
 
 __all__ = ["Catalog", "Entry"]
 
 NOWHERE = Place()
+#: which components are imported when they are found: those that come with sere, all that are installed, or `file:` too
+Imports = Literal["own", "installed", "files"]
 
 
 class Catalog:
@@ -31,6 +34,8 @@ class Catalog:
         host_version: the version of sere; default: the installed one.
         installed: distribution name -> version, or None where it is not installed.
         disable: distributions that the command line refuses.
+        imports: what may be imported.  Configs are read with what is installed; a run that starts imports their files, and what
+            reads a record, which may be a stranger's, only what comes with sere.
 
     >>> Catalog([]).names("loss")
     []
@@ -44,7 +49,9 @@ class Catalog:
         host_version: str | None = None,
         installed: Callable[[str], str | None] = installed_version,
         disable: Iterable[str] = (),
+        imports: Imports = "installed",
     ) -> None:
+        self.imports = imports
         self._refused = {canonical(name): name for name in disable}
         self._given = None if entries is None else list(entries)
         self._environ = os.environ if environ is None else environ
@@ -74,7 +81,7 @@ class Catalog:
         return sorted({entry.full_name if full or short.count(entry.short_name) > 1 else entry.short_name for entry in usable})
 
     def find(self, kind: Kind, name: str, place: Place = NOWHERE, disable: Iterable[str] = ()) -> Entry:
-        """The component of this kind and name, its spec imported and checked.
+        """The component of this kind and name, its spec imported and checked; or unread, where it may not be imported.
 
         Args:
             kind: what is looked for.
@@ -91,6 +98,8 @@ class Catalog:
             entry = self._files[kind, name]
         else:
             entry = self._named(kind, name, place, tuple(disable))
+        if self.imports != "files" and (entry.local or (self.imports == "own" and entry.distribution != FIRST_PARTY)):
+            return unread(entry)
         self._check(entry, place)
         return entry
 

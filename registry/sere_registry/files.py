@@ -13,7 +13,8 @@ from pathlib import Path
 
 from sere_registry.errors import SereError, error
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+#: of an OSError: there is no room
+FULL = {errno.ENOSPC, errno.EDQUOT}
 _ELSEWHERE = "another folder (`output.dir` of records, `features.cache` or SERE_CACHE of the cache)"
 
 
@@ -76,7 +77,7 @@ def writing(path: Path) -> Iterator[None]:
     except SereError:
         raise
     except OSError as cause:
-        if cause.errno in _FULL:
+        if cause.errno in FULL:
             raise _full(path) from cause
         what = f"{path} cannot be written: {cause.strerror or cause}"
         raise error("X704", what, f"name {_ELSEWHERE}, or change its permissions") from cause

@@ -7,14 +7,19 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from sere_registry.entries import Entry
 from sere_registry.errors import Place, error, suggest
+from sere_registry.files import read_file
 from sere_registry.kinds import GROUPS, Kind
+from sere_registry.params import Params
 from sere_registry.spec import ComponentSpec
 
+#: bytes of a file with components: no source is as long
+MOST = 2**24
 KINDS: dict[str, Kind] = {group: kind for kind, group in GROUPS.items()}
 
 
@@ -64,9 +69,7 @@ def local_entry(kind: Kind, name: str, place: Place) -> Entry:
         raise error("C302", f"'{name}' does not say which object of which file", hint, place)
     path = Path(where).absolute()
     try:
-        if path.exists() and not path.is_file():  # a folder; or a device or pipe, which may never end
-            raise error("C304", f"the file of '{name}' is not a file", "", place)
-        version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        version = hashlib.sha256(read_file(path, MOST)).hexdigest()[:12]
     except (OSError, ValueError) as cause:
         message = f"the file of '{name}' cannot be read: {getattr(cause, 'strerror', cause)}"
         raise error(
@@ -81,6 +84,16 @@ def local_entry(kind: Kind, name: str, place: Place) -> Entry:
         return getattr(module, attribute)
 
     return Entry(kind, f"local.{path.stem}", name, str(path), version, (), load, local=True)
+
+
+class Unread(Params, extra="allow"):
+    """The parameters of a component that is not imported, as a config writes them."""
+
+
+def unread(entry: Entry) -> Entry:
+    """A component that is not imported: nobody knows what it says of itself, and nobody can build it."""
+    spec = ComponentSpec(entry.kind, entry.short_name, "builtins:dict", "not imported", Unread)
+    return replace(entry, state="listed", loaded=spec)
 
 
 def _module(path: Path) -> ModuleType:

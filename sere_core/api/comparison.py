@@ -87,6 +87,7 @@ def compare(
     seeds: int | Sequence[int] | None = None,
     out: str | Path | None = None,
     jobs: int | None = None,
+    trust: bool = False,
     quiet: bool = False,
 ) -> Comparison:
     """Run what is missing of a comparison, and read it.
@@ -99,6 +100,7 @@ def compare(
         seeds: how many, from 0, or which.
         out: its folder; default: runs/NAME.
         jobs: how many runs at a time; default: as many as there are cores.
+        trust: import `file:` components of outside the comparison's folder, too.
         quiet: print nothing and show no progress.
 
     Raises:
@@ -122,7 +124,7 @@ def compare(
         seeds=None if listed is None else str(listed),
         out=None if out is None else str(out),
     )
-    planned, speaker = plan_comparison(str(file), flags), Speaker(quiet)
+    planned, speaker = plan_comparison(str(file), flags, trust=trust), Speaker(quiet)
     planned.write()
     speaker.warn(planned.warnings)
     missing, executor = planned.plan.missing_jobs(planned.folder), LocalProcesses(jobs)

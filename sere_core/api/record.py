@@ -165,18 +165,22 @@ class Record(records.Record):
         labels = [self.classes.index(label) for label in self.y_true]
         return draw_calibration(ax or _axes(), reliability(self.y_prob, labels, bins=10))
 
-    def report(self, output: str | Path | None = None) -> Path:
-        """Write the run's report, one page of HTML, into the record's folder or to `output`; returns where it is."""
+    def report(self, output: str | Path | None = None, *, trust: bool = False) -> Path:
+        """Write the run's report, one page of HTML, into the record's folder or to `output`; returns where it is.
+
+        Without `trust` nothing is imported that does not come with sere; maps that need it are left out.
+        """
         from sere_core.compare.report.run_page import write_run_report
 
-        return write_run_report(self.path, None if output is None else Path(output))[0]
+        return write_run_report(self.path, None if output is None else Path(output), trust=trust)[0]
 
-    def export(self, path: str | Path, *, fold: int | None = None, quiet: bool = False) -> Model:
+    def export(self, path: str | Path, *, fold: int | None = None, trust: bool = False, quiet: bool = False) -> Model:
         """Write the folder of a model, as `sere export` does, and load it.
 
         Args:
             path: the folder.
             fold: the network of this fold, counted from 1; default: one that is trained on everything.
+            trust: may what the record names be imported, beside what comes with sere?
             quiet: print nothing and show no progress.
 
         Raises:
@@ -187,9 +191,9 @@ class Record(records.Record):
         from sere_core.model.export import of_fold, of_record
 
         if fold is None:
-            of_record(self, Path(path), quiet=quiet)
+            of_record(self, Path(path), trust, quiet=quiet)
         else:
-            of_fold(self, fold - 1, Path(path), Speaker(quiet))
+            of_fold(self, fold - 1, Path(path), Speaker(quiet), trust)
         return Model.load(path)
 
     def _mean(self, name: str) -> float | None:
@@ -212,6 +216,7 @@ def run(
     seed: int | None = None,
     resume: bool = False,
     fresh: bool = False,
+    trust: bool = False,
     quiet: bool = False,
 ) -> Record:
     """Train, score and record; or, if this very run is done already, read its record.
@@ -223,17 +228,18 @@ def run(
         seed: replaces the config's.
         resume: go on with an unfinished run.
         fresh: throw an unfinished or finished run away and begin again.
+        trust: import `file:` components of outside the config's folder, too.
         quiet: print nothing and show no progress.
 
     Raises:
         SereError: every mistake in the config, or whatever went wrong in the run.
     """
-    from sere_core.config.source_code import check_factories
     from sere_core.console import Speaker
+    from sere_core.plan import to_start
     from sere_core.run import obtain
 
-    resolved = load(config, sets=as_flags(sets), unsets=unsets, seed=seed)
-    check_factories(resolved)
+    flags = {"sets": as_flags(sets), "unsets": unsets, "seed": seed}
+    resolved = to_start(load(config, **flags), trust, lambda catalog: load(config, **flags, catalog=catalog))
     speaker = Speaker(quiet)
     speaker.warn(tuple(map(str, resolved.warnings)))
     found, _ = obtain(resolved, speaker, resume=resume, fresh=fresh)

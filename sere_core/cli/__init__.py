@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import sys
@@ -9,22 +10,19 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from traceback import print_exception, walk_tb
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 import sere_core
-
-if TYPE_CHECKING:
-    from sere_registry.errors import SereError
+from sere_core.environment import prepare_command
+from sere_registry.errors import SereError, error, reason
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command `sere`; returns its exit code.  The user's mistakes are printed as lines, bugs keep their traceback."""
-    # pydantic would look through all distributions for plugins of its own, and stop at one that cannot be read
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    """The command `sere`; returns its exit code.  Whatever goes wrong is printed as coded lines."""
     words = list(sys.argv[1:] if argv is None else argv)
-
     try:
         try:
+            prepare_command()
             return _run(words)
         finally:
             sys.stdout.flush()
@@ -32,17 +30,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `sere plugins | head`
-        sys.stderr.close()
+        _silence(sys.stdout)
         return 0
     except Exception as problem:
+        if isinstance(problem, OSError) and _stuck(sys.stdout):  # a full disk, or a terminal that is gone
+            _silence(sys.stdout)
         mistake = _mistake(problem)
-        if mistake is None:
-            raise
         if "--traceback" in words:
             print_exception(mistake)
             print(file=sys.stderr)
         print(mistake, file=sys.stderr)
         return mistake.exit_code
+
+
+def _stuck(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _silence(stream: TextIO) -> None:
+    """What is left to print goes nowhere, so that Python does not stumble over it again when it ends."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _run(words: list[str]) -> int:
@@ -76,10 +88,10 @@ def parser() -> ArgumentParser:
     return made
 
 
-def _mistake(problem: Exception) -> SereError | None:
-    """The coded mistake that an exception is or comes from; None for a bug, which gets a note if a plugin's code raised it."""
+def _mistake(problem: Exception) -> SereError:
+    """The coded mistake that an exception is or comes from; of what nobody expected, T507 with the line of code that raised it."""
     from sere_registry.catalog import Catalog
-    from sere_registry.errors import SereError, error
+    from sere_registry.files import FULL
     from sere_registry.kinds import FIRST_PARTY
 
     if isinstance(problem, SereError):
@@ -89,19 +101,31 @@ def _mistake(problem: Exception) -> SereError | None:
     reader = str(Path(importlib.metadata.__file__).parent)
     if any(frame.f_code.co_filename.startswith(reader) for frame, _ in frames) and catalog.entries and catalog.notes:
         hint = f"install these again, or uninstall them: {'; '.join(catalog.notes)}"
-        damaged = error("X701", "a library that runs need cannot read the distributions of this environment", hint)
-        damaged.__cause__ = problem
-        return damaged
+        return _of(problem, "X701", "a library that runs need cannot read the distributions of this environment", hint)
+    if isinstance(problem, OSError) and problem.errno is not None:
+        files = " and ".join(dict.fromkeys(str(name) for name in (problem.filename, problem.filename2) if name)) or "a file"
+        code = "X705" if problem.errno in FULL else "X704"
+        return _of(problem, code, f"{files[:500]!r} cannot be used: {problem.strerror}", "make room, or name another place or file")
+    if isinstance(problem, MemoryError):
+        return _of(problem, "X706", f"memory ran out ({reason(problem)})", "smaller batches, fewer --jobs or shorter files need less")
     others = [entry for entry in catalog.entries if entry.distribution != FIRST_PARTY]
     owners = {entry.value.partition(":")[0].partition(".")[0]: entry for entry in others}
+    ours, where = "", ""
     for frame, line in reversed(frames):
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         where, entry = f"{frame.f_code.co_filename}:{line}", owners.get(package)
         if package.startswith("sere_local_"):
-            problem.add_note(f"{where} is plugin code: this is for its author, not a bug of sere")
-            break
+            hint = "this is for the author of that file; --traceback shows how it came to that"
+            return _of(problem, "T507", f"unexpected {reason(problem)} at {where}, which is plugin code", hint)
         if entry is not None:
-            hint = f"update it, tell its author, or leave it out: SERE_DISABLE={entry.distribution}"
-            problem.add_note(f"{where} is code of {entry.owner}: {hint}")
-            break
-    return None
+            hint = f"update it, tell its author, or leave it out: SERE_DISABLE={entry.distribution}; --traceback shows more"
+            return _of(problem, "T507", f"unexpected {reason(problem)} at {where}, code of {entry.owner}", hint)
+        ours = ours or (f"{where}, in {frame.f_code.co_name}" if package.startswith("sere") else "")
+    hint = "--traceback shows how it came to that; if the input is right, this is a bug of sere: please report it"
+    return _of(problem, "T507", f"unexpected {reason(problem)} at {ours or where}", hint)
+
+
+def _of(problem: Exception, code: str, message: str, hint: str) -> SereError:
+    coded = error(code, message, hint)
+    coded.__cause__ = problem
+    return coded

@@ -61,6 +61,28 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     add_repeated(parser, "--disable", "DIST", "a distribution whose plugins must not be used")
 
 
+def add_trust(parser: ArgumentParser, of: str) -> None:
+    """--trust, of every command that may import what a config or a record names."""
+    parser.add_argument("--trust", action="store_true", help=f"import {of}")
+
+
+def read_to_start(arguments: Namespace, quiet: bool = False) -> Resolved:
+    """As `read_config`, for a run that starts now: `file:` components are imported, after everything else was found right.
+
+    Raises:
+        SereError: as `sere_core.plan.to_start`.
+    """
+    from sere_core.plan import to_start
+
+    resolved = read_config(arguments, quiet)
+    flags = {"sets": arguments.sets, "unsets": arguments.unsets, "seed": arguments.seed}
+    return to_start(resolved, arguments.trust, lambda catalog: load(arguments.config, **flags, catalog=catalog))
+
+
+NAMED = "what the record names: installed packages and `file:` components; by itself only what comes with sere is imported"
+OUTSIDE = "`file:` components of outside the config's folder, too"
+
+
 def add_fold(parser: ArgumentParser, text: str, default: int | None = None) -> None:
     """`--fold K`, which counts from 1 as runs do when they say how far they are; its value is the index, from 0."""
     parser.add_argument("--fold", type=_fold, default=default, metavar="K", help=f"{text}; folds count from 1")

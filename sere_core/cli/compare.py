@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from sere_core.cli.arguments import Subparsers, add_command, add_repeated
+from sere_core.cli.arguments import NAMED, OUTSIDE, Subparsers, add_command, add_repeated, add_trust
 from sere_core.console import Speaker
 from sere_registry.errors import Place, error
 from sere_registry.files import write_atomically
@@ -101,6 +101,7 @@ def add_parser(subparsers: Subparsers) -> None:
     help = "of a run: no voices on the page; otherwise it holds clips of some utterances where their audio is there"
     parser.add_argument("--no-audio", dest="audio", action="store_false", help=help)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
+    add_trust(parser, NAMED)
 
 
 def _add_arguments(parser: ArgumentParser, out: str) -> None:
@@ -115,6 +116,7 @@ def _add_arguments(parser: ArgumentParser, out: str) -> None:
     parser.add_argument("--scheduler", metavar="ADDRESS", help=help)
     parser.add_argument("--dry-run", action="store_true", help="check every config, say what would run, and stop")
     parser.add_argument("--yes", action="store_true", help="do not ask before starting")
+    add_trust(parser, OUTSIDE)
     parser.add_argument("--quiet", action="store_true", help="print the table and errors only")
 
 
@@ -126,7 +128,7 @@ def run_compare(arguments: Namespace) -> int:
 
     _check_executor(arguments)
     speaker = Speaker(arguments.quiet)
-    planned = plan_comparison(arguments.config, Flags.of(arguments))
+    planned = plan_comparison(arguments.config, Flags.of(arguments), start=not arguments.dry_run, trust=arguments.trust)
     if not arguments.dry_run:
         planned.write()
     code = _run_missing(arguments, planned, speaker)
@@ -142,7 +144,7 @@ def run_sweep(arguments: Namespace) -> int:
 
     _check_executor(arguments)
     speaker = Speaker(arguments.quiet)
-    sweep = plan_sweep(arguments.config, Flags.of(arguments))
+    sweep = plan_sweep(arguments.config, Flags.of(arguments), start=not arguments.dry_run, trust=arguments.trust)
     if not arguments.dry_run:
         sweep.write()
     code = _run_missing(arguments, sweep.planned, speaker, sweep.tune.trials)
@@ -205,13 +207,14 @@ def run_report(arguments: Namespace) -> int:
         folder = find_record(arguments.folder)
         with speaker.status() as tell:
             maps = max(arguments.resonance, 0)
-            path, missing = write_run_report(folder, arguments.output, clips=arguments.audio, resonance=maps, tell=tell)
+            options = {"clips": arguments.audio, "resonance": maps, "trust": arguments.trust}
+            path, missing = write_run_report(folder, arguments.output, **options, tell=tell)
         speaker.warn(tuple(missing))
         if not arguments.quiet:
             print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")
         return 0
     with speaker.status() as tell:
-        draw_resonance(arguments.folder, max(arguments.resonance, 0), speaker.say)
+        draw_resonance(arguments.folder, max(arguments.resonance, 0), speaker.say, arguments.trust)
         path = write_report(arguments.folder, tell)
     if not arguments.quiet:
         print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); beside it: figures/, tables/")

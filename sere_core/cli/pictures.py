@@ -5,7 +5,16 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, add_fold, read_config, run_command
+from sere_core.cli.arguments import (
+    OUTSIDE,
+    Subparsers,
+    add_command,
+    add_config_arguments,
+    add_fold,
+    add_trust,
+    read_to_start,
+    run_command,
+)
 from sere_core.console import Speaker
 from sere_registry.errors import Place, counted, error
 
@@ -28,6 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
     summary = "draw what a trained run's field sees between two utterances"
     parser = add_command(subparsers, "resonance", summary, draw_resonance, _RESONANCE)
     add_config_arguments(parser)
+    add_trust(parser, OUTSIDE)
     parser.add_argument("a", metavar="ID_A", help="utterance a, whose frames are aligned with those of b")
     parser.add_argument("b", metavar="ID_B", help="utterance b")
     _add_output(parser, "resonance.png")
@@ -59,7 +69,7 @@ def draw_resonance(arguments: Namespace) -> int:
     from sere_core.run import folder_of
 
     path = picture_path(arguments.output)
-    resolved = read_config(arguments)
+    resolved = read_to_start(arguments)
     plan = make_plan(resolved)
     folder = folder_of(resolved)
     trained = trained_folds(folder, resolved, plan, run_command(arguments))

@@ -79,7 +79,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def show_all(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """List every component: kind, name, distribution, version, state, summary; below it each problem once."""
-    catalog = catalog or Catalog()
+    catalog = catalog or Catalog(imports="files")
     entries = [entry for entry in catalog.inspect() if arguments.kind in (None, entry.kind)]
     rows = [_about(entry) | {"state": entry.state} for entry in entries]
     for row, entry in zip(rows, entries, strict=True):
@@ -112,7 +112,7 @@ def _about(entry: Entry | None) -> dict[str, str]:
 
 def show_info(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """Print all that a component declares, and what its code reads; nothing heavy is imported."""
-    catalog = catalog or Catalog()
+    catalog = catalog or Catalog(imports="files")
     entry = catalog.find(arguments.kind or _kind_of(arguments.name, catalog), arguments.name)
     spec, rows = entry.spec, list(parameters(entry.spec.params))
     file = module_file(spec.factory.partition(":")[0])
@@ -173,7 +173,7 @@ def _wrapped(text: str, indent: str) -> str:
 
 def show_problems(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """Print what is wrong; 3 if anything is broken, else 0."""
-    catalog = catalog or Catalog()
+    catalog = catalog or Catalog(imports="files")
     problems = diagnose(catalog)
     broken = [problem for _, problem in problems if problem.code not in HARMLESS]
     if arguments.json:
@@ -222,7 +222,7 @@ def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None
         0, or 3 where a check failed."""
     from sere_core.testing.harness import run_entry
 
-    catalog = catalog or Catalog()
+    catalog = catalog or Catalog(imports="files")
     rows: list[dict[str, Any]] = []
     for entry in _entries_of(names, catalog):
         with contextlib.suppress(SereError):  # the kit says why

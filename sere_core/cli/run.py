@@ -7,7 +7,16 @@ import sys
 from argparse import Namespace
 
 import sere_core
-from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, read_config, run_command
+from sere_core.cli.arguments import (
+    OUTSIDE,
+    Subparsers,
+    add_command,
+    add_config_arguments,
+    add_trust,
+    read_config,
+    read_to_start,
+    run_command,
+)
 from sere_core.config.source_code import check_factories
 
 _EXAMPLES = """\
@@ -29,16 +38,18 @@ def add_parser(subparsers: Subparsers) -> None:
     again.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     again.add_argument("--fresh", action="store_true", help="throw an unfinished or finished run away and begin again")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
+    add_trust(parser, OUTSIDE)
 
 
 def run(arguments: Namespace) -> int:
     """Run, or say what would run."""
-    resolved = read_config(arguments, arguments.quiet)
     from sere_core import run as engine
 
-    check_factories(resolved)  # now, not after hours of extraction
     if arguments.dry_run:
+        resolved = read_config(arguments, arguments.quiet)
+        check_factories(resolved)
         return int(engine.dry_run(resolved))
+    resolved = read_to_start(arguments, arguments.quiet)
     try:
         return int(engine.run(resolved, resume=arguments.resume, fresh=arguments.fresh, quiet=arguments.quiet))
     except KeyboardInterrupt:

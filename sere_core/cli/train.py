@@ -6,8 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, add_fold, read_config
-from sere_core.config.source_code import check_factories
+from sere_core.cli.arguments import NAMED, OUTSIDE, Subparsers, add_command, add_config_arguments, add_fold, add_trust, read_to_start
 from sere_registry.files import expanded
 
 if TYPE_CHECKING:
@@ -36,12 +35,14 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "train", "train a model that predicts on new audio", train, _TRAIN)
     add_config_arguments(parser)
     _add_output(parser)
+    add_trust(parser, OUTSIDE)
     parser = add_command(subparsers, "export", "make a model of a finished run", export, _EXPORT)
     parser.add_argument("record", metavar="RECORD", help="the folder of a finished run")
     add_fold(parser, "the network of this fold, not trained anew")
     help = "write model.onnx too, and hold it against torch on utterances of the target"
     parser.add_argument("--onnx", action="store_true", help=help)
     _add_output(parser)
+    add_trust(parser, NAMED)
     parser = add_command(subparsers, "push", "put a model on the Hugging Face hub", push, _PUSH)
     parser.add_argument("model", metavar="MODEL", help="the folder of a model")
     parser.add_argument("repository", metavar="NAME/MODEL", help="the repository; it is made if it is not there")
@@ -56,13 +57,12 @@ def _add_output(parser: ArgumentParser) -> None:
 
 def train(arguments: Namespace) -> int:
     """Run the config, or take its record, and make the model."""
-    resolved = read_config(arguments, arguments.quiet)
+    resolved = read_to_start(arguments, arguments.quiet)
     from sere_core import run as engine
     from sere_core.score.records import Record
 
-    check_factories(resolved)
     engine.run(resolved, resume=True, quiet=arguments.quiet)
-    return _made(arguments, Record.read(engine.folder_of(resolved)))
+    return _made(arguments, Record.read(engine.folder_of(resolved)), trust=True)
 
 
 def export(arguments: Namespace) -> int:
@@ -70,28 +70,28 @@ def export(arguments: Namespace) -> int:
     from sere_core.score.records import Record, find_record
 
     record = Record.read(find_record(Path(arguments.record)))
-    _made(arguments, record, arguments.fold)
+    _made(arguments, record, arguments.trust, arguments.fold)
     if arguments.onnx:
         from sere_core.console import Speaker
         from sere_core.model import onnx
         from sere_core.model.export import some_of_target
 
         out, speaker = expanded(arguments.output), Speaker(arguments.quiet)
-        found = onnx.add(out, some_of_target(record, onnx.CHECKED), speaker)
+        found = onnx.add(out, some_of_target(record, onnx.CHECKED, arguments.trust), speaker)
         near = f"posteriors differ from torch's by at most {found.difference:.1e} on {found.utterances} utterances"
         speaker.say(f"graph: {out / onnx.NAME}; {near}")
     return 0
 
 
-def _made(arguments: Namespace, record: Record, fold: int | None = None) -> int:
+def _made(arguments: Namespace, record: Record, trust: bool, fold: int | None = None) -> int:
     from sere_core.console import Speaker
     from sere_core.model.export import of_fold, of_record
 
     out, speaker = expanded(arguments.output), Speaker(arguments.quiet)
     if fold is None:
-        of_record(record, out, quiet=arguments.quiet)
+        of_record(record, out, trust, quiet=arguments.quiet)
     else:
-        of_fold(record, fold, out, speaker)
+        of_fold(record, fold, out, speaker, trust)
     speaker.say(f"model: {out} (sere predict {out} FILES -o predictions.csv)")
     return 0
 

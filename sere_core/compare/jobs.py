@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from sere_core.compare.plan import failure_file, is_done, job_file, record_of, write_json
+from sere_core.environment import prepare_command
 from sere_registry.errors import Problem, SereError
 from sere_registry.files import write_atomically
 
@@ -71,8 +72,9 @@ def run_job(folder: Path, job: str) -> Outcome:
 def _run(folder: Path, job: str) -> None:
     from sere_core.config import load
     from sere_core.run import run
+    from sere_registry.catalog import Catalog
 
-    resolved = load(job_file(folder, job))
+    resolved = load(job_file(folder, job), catalog=Catalog(imports="files"))  # whoever planned the job has asked
     if resolved.digest() != job:
         what = f"{job_file(folder, job)} is not the config of job {job} any more: a component or the file has changed"
         raise SereError(Problem("T505", what, "`sere compare` plans it anew"))
@@ -250,6 +252,7 @@ def run_all(
 
 def _serve(folder: Path) -> None:
     """Run the jobs named on standard input; die with the process that names them."""
+    prepare_command()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
     outcomes = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a plugin prints is no outcome

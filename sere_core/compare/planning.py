@@ -23,7 +23,7 @@ from sere_core.config.nodes import Node, at, dotted, noted, plain, tidy
 from sere_core.config.nodes import Path as Keys
 from sere_core.config.source_code import check_factories
 from sere_core.config.yaml_text import flow, write
-from sere_core.plan import Plan, make_plan
+from sere_core.plan import Plan, importing, make_plan
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.files import expanded, write_atomically
@@ -268,13 +268,22 @@ class Planned:
         self.plan.write(self.folder)
 
 
-def plan_comparison(config: str, flags: Flags) -> Planned:
-    """Plan every job; raises all problems together and writes nothing."""
+def plan_comparison(config: str, flags: Flags, *, start: bool = True, trust: bool = False) -> Planned:
+    """Plan every job; raises all problems together and writes nothing.
+
+    Args:
+        config, flags: what is asked for.
+        start: will the jobs be run?  Then `file:` components are imported, when all else is right.
+        trust: may files outside the folder of the comparison be imported?
+    """
     request = read_request(config, flags)
     if request.comparison.tune is not None:
         hint = "`sere sweep` does that and prints their table; to compare the rows as they are, take `tune` away"
         raise error("C311", "the settings of these rows are to be searched", hint, request.place("tune"))
-    return Planner(request).comparison()
+    planner = Planner(request)
+    planned = planner.comparison()
+    catalog = planner.to_start(trust) if start else None
+    return planned if catalog is None else Planner(request, catalog).comparison()
 
 
 @dataclass(frozen=True)
@@ -299,7 +308,9 @@ class Planner:
         self.warnings: dict[str, None] = dict.fromkeys(map(str, self.catalog.left_out_in_vain()))
         self.resolved: dict[str, Resolved] = {}
         self.configs: dict[str, str] = {}
+        self.unread: list[Resolved] = []
         self._tasks: dict[str, Plan | None] = {}
+        self._cells: list[Cell] | None = None
         self.tree = self._common()
         self.rows = rows_of(request, self.tree, self.problems)
         self.pairs = pairs_of(request, self.tree, self.problems) or [Pair("", Node({}, request.root.start))]
@@ -331,12 +342,25 @@ class Planner:
         )
         return Planned(plan, request.output, self.resolved, self.configs, request.text(), tuple(self.warnings), self._needs())
 
+    def to_start(self, trust: bool) -> Catalog | None:
+        """The catalog that imports the files which the configs name; None where they name none; P109 where it may not."""
+        self.stop()
+        sources = self.request.sources
+        for each in self.unread:
+            with noted(self.problems):
+                each.check_trust(trust, sources.folders.get(self.request.root.start.file, sources.files[0].parent))
+        self.stop()
+        return importing(*self.unread) if self.unread else None
+
     def stop(self) -> None:
         if self.problems:
             raise SereError(*tidy(self.problems))
 
     def cells(self) -> list[Cell]:
-        return [cell for row in self.rows for pair in self.pairs if (cell := self.cell(row, pair))]
+        """All that can be made, once."""
+        if self._cells is None:
+            self._cells = [cell for row in self.rows for pair in self.pairs if (cell := self.cell(row, pair))]
+        return self._cells
 
     def cell(self, row: Overlay, pair: Pair) -> Cell | None:
         """None if something is wrong; a ceiling's config names the target as its source."""
@@ -372,6 +396,12 @@ class Planner:
             check_factories(resolved)  # now, not in every job
             self.warnings |= dict.fromkeys(f"{each.place}: {each.message}" for each in resolved.warnings)
             self.warnings |= dict.fromkeys(map(str, self.catalog.left_out_in_vain(resolved.disabled)))
+            if resolved.unread:
+                self.unread.append(resolved)
+                files = sorted({bound.distribution for bound in resolved.unread.values()})
+                self.warnings |= dict.fromkeys(
+                    f"{file} is imported when the runs start: none of its runs is known before" for file in files
+                )
             return resolved
         return None
 

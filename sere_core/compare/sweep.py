@@ -26,6 +26,7 @@ from sere_core.config.nodes import Node, at, dotted, leaves, noted, plain
 from sere_core.config.resolved import Bound
 from sere_core.console import Speaker
 from sere_registry import BuildContext, Selector
+from sere_registry.catalog import Catalog
 from sere_registry.errors import Place as ConfigPlace
 from sere_registry.errors import Problem, SereError, error, suggest
 
@@ -115,8 +116,11 @@ class Sweep:
         write_json(self.folder / TRIALS, {"tuning": self.tuning, "places": list(map(asdict, self.places))})
 
 
-def plan_sweep(config: str, flags: Flags) -> Sweep:
-    """Plan the search of a `tune` section, or of flags; raises all problems together, P108 without Optuna."""
+def plan_sweep(config: str, flags: Flags, *, start: bool = True, trust: bool = False) -> Sweep:
+    """Plan the search of a `tune` section, or of flags; raises all problems together, P108 without Optuna.
+
+    `start` and `trust` as in `plan_comparison`; what a file lets be searched is known when the search starts: P109 before.
+    """
     if importlib.util.find_spec("optuna") is None:
         raise error("P108", "`sere sweep` needs the distribution 'optuna'", 'pip install "sere[sweep]"')
     request = read_request(config, flags)
@@ -124,7 +128,16 @@ def plan_sweep(config: str, flags: Flags) -> Sweep:
     if tune is None or tune.select is None:
         hint = "write `tune: {select: NAME}` or --select NAME; `sere plugins` lists the selectors"
         raise error("C311", "nothing says by which rule settings are chosen", hint, request.place("tune"))
-    return _SweepPlanner(_tuned_request(request, tune), tune).sweep()
+    planner = _SweepPlanner(_tuned_request(request, tune), tune)
+    planner.cells()
+    planner._rule()
+    if planner.unread and not start:
+        planner.stop()
+        files = sorted({bound.distribution for each in planner.unread for bound in each.unread.values()})
+        what = f"all else is right; what is searched in {', '.join(files)} is known when the sweep starts"
+        raise error("P109", what, "a dry run imports no file", request.place("tune"))
+    catalog = planner.to_start(trust)
+    return (planner if catalog is None else _SweepPlanner(planner.request, tune, catalog)).sweep()
 
 
 def _tuned_request(request: Request, tune: Tune) -> Request:
@@ -143,8 +156,8 @@ def _tuned_request(request: Request, tune: Tune) -> Request:
 
 
 class _SweepPlanner(Planner):
-    def __init__(self, request: Request, tune: Tune) -> None:
-        super().__init__(request)
+    def __init__(self, request: Request, tune: Tune, catalog: Catalog | None = None) -> None:
+        super().__init__(request, catalog)
         self.tune = tune
 
     def sweep(self) -> Sweep:
@@ -228,7 +241,7 @@ class _SweepPlanner(Planner):
         block = Node({"use": select}, select.start, select.key) if isinstance(select.value, str) else select
         tree = self.rows[0].lay(laid(self.tree, self.pairs[0].layer))
         resolved = self.resolve(laid(tree, Node({"select": block}, select.start)))
-        if resolved is not None:
+        if resolved is not None and not resolved.components["select"].unread:
             with noted(self.problems):
                 return Rule(resolved.components["select"])
         return None

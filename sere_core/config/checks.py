@@ -91,7 +91,9 @@ class Checks:
         classes = self._get("task", "classes")
         if isinstance(classes, list):
             corpora = [bound for path, bound in self.components.items() if path.startswith("corpora.")]
-            own = any("labels" in type(bound.params).model_fields for bound in corpora)  # corpora whose labels the user names
+            own = any(
+                bound.unread or "labels" in type(bound.params).model_fields for bound in corpora
+            )  # corpora whose labels the user names
             for index, word in enumerate(classes):
                 path = ("task", "classes", str(index))
                 if isinstance(word, str) and (class_name(word) != word or not (own or word in EMOTIONS)):

@@ -15,6 +15,7 @@ from sere_core.config.validation import without_paths
 from sere_core.config.yaml_text import write
 from sere_registry.errors import Place, Problem, SereError, error, reason, suggest
 from sere_registry.params import Params
+from sere_registry.scan import Unread
 from sere_registry.spec import ComponentSpec
 
 
@@ -47,13 +48,21 @@ class Bound:
     def owner(self) -> str:
         return f"{self.distribution} {self.version}".strip()
 
+    @property
+    def unread(self) -> bool:
+        """Is it not imported, so that its parameters are as they were written, and unchecked?"""
+        return self.spec.params is Unread
+
     def build(self, context: Any) -> Any:
         """Import the factory and call it with the parameters and a `BuildContext`.
 
         Raises:
-            SereError: P102 or P104 (the factory cannot be imported), B401 (it raised), or what the factory itself says.
+            SereError: P102 or P104 (the factory cannot be imported), P109 (it may not be), B401 (it raised), or what the factory
+                itself says.
         """
         what = f"{self.spec.kind} '{self.full_name}' of {self.owner}"
+        if self.unread:
+            raise error("P109", f"{what} is not imported", "if you trust it: --trust", self.place)
         try:
             factory = self.spec.load()
         except SereError as cause:
@@ -95,6 +104,31 @@ class Resolved:
     def disabled(self) -> list[tuple[str, Place]]:
         """The distributions that the config leaves out, each with its place.  Of this machine only: no record says which were in vain."""
         return [(name, self.place(f"plugins.disable.{index}")) for index, name in enumerate(self.config.plugins.disable)]
+
+    @property
+    def unread(self) -> dict[str, Bound]:
+        """The components that are not imported, by path: `file:` before the run starts, and of a record all but sere's own."""
+        return {path: bound for path, bound in self.components.items() if bound.unread}
+
+    def check_trust(self, trust: bool, folder: Path | None = None) -> None:
+        """That the files which a run imports when it starts may be imported.
+
+        Args:
+            trust: has the user said so?
+            folder: of the config that was asked for; default: of the first source.
+
+        Raises:
+            SereError: P109 for each file outside that folder, unless the command line or a Python program names it.
+        """
+        folder, problems = folder or (self.sources[0].parent if self.sources else None), []
+        for path, bound in self.unread.items():
+            place = replace(place_of(self.root, (*path.split("."), "use")), path=f"{path}.use")
+            inside = folder is not None and Path(bound.distribution).resolve().is_relative_to(folder.resolve())
+            if not (trust or inside or place.line is None):
+                what = f"{bound.distribution} is code outside the folder of the config"
+                problems.append(Problem("P109", what, "look at it; --trust imports it", place))
+        if problems:
+            raise SereError(*problems)
 
     def encoder_of(self, language: str) -> str:
         """The id of the encoder of unlabelled utterances in this language.

@@ -11,14 +11,14 @@ import torch
 import yaml
 from torch import Tensor
 
-from sere_core.config import Resolved, load
+from sere_core.config import Resolved
 from sere_core.config.validation import without_paths
 from sere_core.console import Speaker
 from sere_core.data.plan import Fold
 from sere_core.model import card, folder, temperature
 from sere_core.model.folder import NETWORK, About
 from sere_core.model.temperature import Temperature
-from sere_core.plan import Plan, make_plan
+from sere_core.plan import Plan, make_plan, recorded
 from sere_core.run import folder_of, run
 from sere_core.score.records import Record
 from sere_core.train.checkpoint import Checkpoint
@@ -29,11 +29,12 @@ from sere_core.train.streams import StreamSet
 from sere_registry import Problem, Recording, SereError, error
 
 
-def of_record(record: Record, out: Path, *, quiet: bool = False) -> None:
+def of_record(record: Record, out: Path, trust: bool, *, quiet: bool = False) -> None:
     """A model trained on all of the source and the whole target, whose card quotes the scores of the record's folds.
 
     Where the record's training left nothing out, its network is taken.  Else it is trained, as a run of its own below the
-    same folder: the same config with `task.setting: transductive`, which can be interrupted and goes on.
+    same folder: the same config with `task.setting: transductive`, which can be interrupted and goes on.  `trust`: may what the
+    record names be imported, beside sere's own?
 
     Raises:
         SereError: C311 for a record that was trained on target labels, X704; and what a run raises.
@@ -45,17 +46,18 @@ def of_record(record: Record, out: Path, *, quiet: bool = False) -> None:
     if record.folds["setting"] == "inductive":
         folder.check_place(out)
         places = ["task.setting=transductive", f"output.dir={json.dumps(str(record.path.parent))}"]
-        resolved = load(record.path / "config.yaml", sets=places)
+        resolved = recorded(record.path, trust, places)
         Speaker(quiet).say("now the model, on all of the target; the card quotes the scores of the folds above, not these:")
         run(resolved, resume=True, quiet=quiet)
         whole = Record.read(folder_of(resolved))
-    of_fold(whole, 0, out, Speaker(quiet), quoted=record)
+    of_fold(whole, 0, out, Speaker(quiet), trust, quoted=record)
 
 
-def of_fold(record: Record, fold: int, out: Path, speaker: Speaker, *, quoted: Record | None = None) -> None:
+def of_fold(record: Record, fold: int, out: Path, speaker: Speaker, trust: bool, *, quoted: Record | None = None) -> None:
     """The network of one fold, with the statistics that standardised what it scored.
 
     Args:
+        trust: as in `of_record`.
         quoted: the record whose scores the card tells; default: this one.
 
     Raises:
@@ -66,16 +68,16 @@ def of_fold(record: Record, fold: int, out: Path, speaker: Speaker, *, quoted: R
     if fold not in _networks(record):
         hint = f"folds with a network: {', '.join(str(each + 1) for each in _networks(record)) or 'none'}"
         raise error("T505", f"{record.path} holds no network of fold {fold + 1}", hint)
-    trained, whole = Trained.of(record, speaker), quoted or record
-    folds = trained if quoted is None else Trained.of(whole, speaker)
+    trained, whole = Trained.of(record, speaker, trust), quoted or record
+    folds = trained if quoted is None else Trained.of(whole, speaker, trust)
     temperatures = {number: folds.temperature(number) for number in _networks(whole)}
     own = temperatures[fold] if folds is trained else trained.temperature(fold)
     trained.write(fold, own, out, card.quoted(whole, temperatures))
 
 
-def some_of_target(record: Record, most: int) -> list[Recording]:
+def some_of_target(record: Record, most: int, trust: bool) -> list[Recording]:
     """Utterances of the target, evenly from all of them, in the order of their ids."""
-    plan = make_plan(load(record.path / "config.yaml"))
+    plan = make_plan(recorded(record.path, trust))
     target = {each.id: each for fold in plan.task.folds for each in (*fold.target, *fold.test)}
     names = sorted(target)
     return [target[names[place * len(names) // most]] for place in range(most)] if len(names) > most else [target[name] for name in names]
@@ -100,13 +102,13 @@ class Trained:
     device: torch.device
 
     @classmethod
-    def of(cls, record: Record, speaker: Speaker) -> Trained:
+    def of(cls, record: Record, speaker: Speaker, trust: bool) -> Trained:
         """Plan its task again, and gather its features.
 
         Raises:
             SereError: C311 for every part of the network that is a file; T505 if the corpora have changed.
         """
-        plan = make_plan(load(record.path / "config.yaml"))
+        plan = make_plan(recorded(record.path, trust))
         problems = [
             Problem("C311", f"'{bound.use}' is a file: a model names what is installed", "sere plugins new", plan.resolved.place(path))
             for path, bound in plan.resolved.components.items()

@@ -216,7 +216,7 @@ sys.addaudithook(watch)
 problem = ""
 try:
     if value.startswith("file:"):
-        sere_registry.catalog.Catalog([]).find(kind, value)
+        sere_registry.catalog.Catalog([], imports="files").find(kind, value)
     else:
         importlib.import_module(value.partition(":")[0])
 except BaseException as cause:

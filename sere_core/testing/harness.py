@@ -57,7 +57,7 @@ def run_checks(
     Raises:
         SereError: R201 where no component has this name.
     """
-    catalog = Catalog() if catalog is None else catalog
+    catalog = Catalog(imports="files") if catalog is None else catalog
     return run_entry(entry_of(kind, name, catalog), catalog, params, skip)
 
 

@@ -111,7 +111,7 @@ def catalog_of(subject: Subject) -> Catalog:
     entry, kit = subject.entry, Entry.of(RAW, distribution="sere-kit", namespace="kit")
     installed = Catalog().entries
     if entry.local:
-        return Catalog([*installed, kit])
+        return Catalog([*installed, kit], imports="files")
     others = [one for one in installed if (one.kind, one.full_name) != (entry.kind, entry.full_name)]
     return Catalog([*others, replace(entry, loader=lambda: subject.spec), kit])
 

@@ -17,7 +17,8 @@ from sere_core.train.device import computes_in
 from sere_core.train.network import network
 from sere_core.train.streams import BatchMaker, Raw
 from sere_core.train.whole import VisibleData
-from sere_registry import Group, Method, Phase, Place, Progress, Stage, error, suggest
+from sere_registry import Group, Method, Phase, Place, Progress, SereError, Stage, error, suggest
+from sere_registry.errors import reason
 from sere_registry.training import READABLE, Schedule, not_terms, reads, streams_of
 
 #: the place in the config of a path like "train.optimizer.use"
@@ -228,7 +229,29 @@ def make_optimizer(group: Group, train: Train, place: Placed) -> Trained | None:
         if "lr" in arguments:
             arguments["lr"] = float(arguments["lr"]) * group.scale  # type: ignore[arg-type]
         made = chosen(parameters, **arguments)
-    except (TypeError, ValueError) as cause:
-        what = f"torch.optim.{chosen.__name__} does not take {dict(train.optimizer.params) | dict(group.options)}: {cause}"
-        raise error("C302", what, place=place("train.optimizer.params")) from cause
+    except Exception as cause:  # each class looks at its arguments in its own way
+        raise _refused(chosen, {**train.optimizer.params, **group.options}, cause, place) from cause
     return Trained(made, group.schedule or train.schedule)
+
+
+def try_optimizer(train: Train, place: Placed) -> None:
+    """That the config's optimizer takes its arguments and makes steps with them; before hours of extraction.
+
+    Raises:
+        SereError: C302.
+    """
+    parameter = torch.nn.Parameter(torch.ones(2, 2))
+    trained = make_optimizer(Group([parameter]), train, place)
+    assert trained is not None
+    try:
+        for _ in range(2):
+            parameter.grad = torch.ones(2, 2)
+            trained.step(0.5)
+    except Exception as cause:
+        raise _refused(type(trained.optimizer), train.optimizer.params, cause, place) from cause
+
+
+def _refused(chosen: type[torch.optim.Optimizer], arguments: Mapping[str, object], cause: Exception, place: Placed) -> SereError:
+    given = ", ".join(f"{name}: {value!r}"[:100] for name, value in arguments.items())
+    what = f"torch.optim.{chosen.__name__} cannot work with {{{given}}}: {reason(cause)}"
+    return error("C302", what, place=place("train.optimizer.params"))

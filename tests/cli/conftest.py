@@ -1,4 +1,4 @@
-"""A config of components in a file beside it, and an engine that only remembers what it was asked."""
+"""A config of components of a package in the working directory, and an engine that only remembers what it was asked."""
 
 from __future__ import annotations
 
@@ -25,17 +25,25 @@ METHOD = spec("method", "plain")
 LOSS = spec("loss", "tric", params=TricParams)
 SELECTOR = spec("selector", "final")
 """
+POINTS = (
+    ("corpora", "folder", "CORPUS"),
+    ("encoders", "tiny", "ENCODER"),
+    ("dynamics", "nothing", "DYNAMICS"),
+    ("methods", "plain", "METHOD"),
+    ("losses", "tric", "LOSS"),
+    ("selectors", "final", "SELECTOR"),
+)
 CONFIG = """\
 sere: 1
 name: small
-corpora: {german: {use: "file:parts.py:CORPUS"}, italian: {use: "file:parts.py:CORPUS"}}
+corpora: {german: {use: parts.folder}, italian: {use: parts.folder}}
 task: {source: german, target: italian}
-encoders: {anchor: {use: "file:parts.py:ENCODER"}}
+encoders: {anchor: {use: parts.tiny}}
 paths: {labelled: anchor, unlabelled: anchor}
-dynamics: {use: "file:parts.py:DYNAMICS"}
-method: {use: "file:parts.py:METHOD"}
-losses: {adapt: {use: "file:parts.py:LOSS"}}
-select: {use: "file:parts.py:SELECTOR"}
+dynamics: {use: parts.nothing}
+method: {use: parts.plain}
+losses: {adapt: {use: parts.tric}}
+select: {use: parts.final}
 """
 
 
@@ -43,6 +51,13 @@ select: {use: "file:parts.py:SELECTOR"}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "parts.py").write_text(PARTS)
+    info = tmp_path / "sere_plugin_parts-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sere-plugin-parts\nVersion: 1.0\n")
+    points = [f"[sere.{group}]\nparts.{name} = parts:{attribute}\n" for group, name, attribute in POINTS]
+    (info / "entry_points.txt").write_text("".join(points))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "parts", raising=False)
     (tmp_path / "a.yaml").write_text(CONFIG)
     return tmp_path
 

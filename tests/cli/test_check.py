@@ -26,8 +26,8 @@ def test_a_missing_factory_is_one_line_with_the_place_in_the_config(
 ) -> None:
     assert main(words) == 3
     line, hint = capsys.readouterr().err.splitlines()
-    assert line.startswith("a.yaml:9:23: losses.adapt.use: [P104] loss 'local.tric' of ") and line.endswith(":Trik does not exist")
-    assert hint.strip() == f"correct `factory` in {typo / 'parts.py'}"
+    assert line.startswith("a.yaml:9:23: losses.adapt.use: [P104] loss 'parts.tric' of ") and line.endswith(":Trik does not exist")
+    assert "SERE_DISABLE=sere-plugin-parts" in hint
     assert not engine.calls
 
 

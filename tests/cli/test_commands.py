@@ -52,20 +52,38 @@ def test_a_mistake_in_the_config_is_placed(folder: Path, engine: Any, capsys: py
     assert run_main(["a.yaml", "--set", "losses.adapt.params.temprature=1"]) == 2
     assert capsys.readouterr().err == (
         "--set losses.adapt.params.temprature=1: losses.adapt.params.temprature: [C302] unknown key\n"
-        "    did you mean 'temperature'? known keys of local.tric: temperature\n"
+        "    did you mean 'temperature'? known keys of parts.tric: temperature\n"
     )
     assert engine.calls == []
 
 
-def test_a_traceback_is_shown_on_request_and_that_of_a_bug_always(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_is_shown_on_request(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     engine.raises = error("B401", "something")
     engine.raises.__cause__ = ZeroDivisionError("deep down")
     assert run_main(["a.yaml", "--traceback"]) == 3
     text = capsys.readouterr().err
     assert "Traceback" in text and "ZeroDivisionError: deep down" in text and text.endswith("[B401] something\n")
-    engine.raises = ZeroDivisionError("a bug")
-    with pytest.raises(ZeroDivisionError):
-        run_main(["a.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "exit_code", "says"),
+    [
+        (ZeroDivisionError("a bug"), "T507", 1, "ZeroDivisionError: a bug"),
+        (RecursionError(), "T507", 1, "RecursionError"),
+        (PermissionError(13, "Permission denied", "/some/file"), "X704", 4, "/some/file"),
+        (OSError(28, "No space left on device", "/some/file"), "X705", 4, "/some/file"),
+        (MemoryError(), "X706", 4, "memory"),
+        (UnicodeEncodeError("ascii", "ü", 0, 1, "no"), "T507", 1, "UnicodeEncodeError"),
+    ],
+)
+def test_what_nobody_expected_is_one_line(
+    raised: BaseException, code: str, exit_code: int, says: str, folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.raises = raised
+    assert run_main(["a.yaml"]) == exit_code
+    line, hint = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"[{code}] ") and says in line and hint.startswith("    ")
+    assert run_main(["a.yaml", "--traceback"]) == exit_code and "Traceback" in capsys.readouterr().err
 
 
 def test_an_interrupt_says_how_to_go_on(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +96,7 @@ def test_an_interrupt_says_how_to_go_on(folder: Path, engine: Any, capsys: pytes
 
 
 def test_warnings_go_to_stderr_unless_quiet(folder: Path, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    extra = "encoders.spare={use: 'file:parts.py:ENCODER'}"
+    extra = "encoders.spare={use: parts.tiny}"
     assert run_main(["a.yaml", "--set", extra]) == 0
     assert capsys.readouterr().err.startswith("warning: --set encoders.spare=")
     assert run_main(["a.yaml", "--set", extra, "--quiet"]) == 0

@@ -48,17 +48,17 @@ def test_each_value_says_who_set_it(sere: Told, folder: Path) -> None:
 
 
 def test_params_that_a_changed_use_dropped_are_noted(sere: Told, folder: Path) -> None:
-    base = "extends: a.yaml\nsere: 1\nlosses:\n  adapt: {use: tric, params: {mix: mean, dual_weight: 0.25}}\n"
+    base = "extends: a.yaml\nsere: 1\nlosses:\n  adapt: {use: sere.tric, params: {mix: mean, dual_weight: 0.25}}\n"
     (folder / "base.yaml").write_text(base)
     (folder / "over.yaml").write_text("extends: base.yaml\nsere: 1\nlosses:\n  adapt:\n    use: coral\n")
     _, out, _ = sere("show", "over.yaml", "--origins")
     line = next(line for line in out.splitlines() if "use: sere.coral" in line)
-    assert line.endswith("# over.yaml:5:10; drops mix of tric (base.yaml:4:36); drops dual_weight of tric (base.yaml:4:55)")
+    assert line.endswith("# over.yaml:5:10; drops mix of sere.tric (base.yaml:4:41); drops dual_weight of sere.tric (base.yaml:4:60)")
     assert "drops" not in sere("show", "base.yaml", "--origins")[1]
 
-    again = ("--set", "losses.adapt.params.dual_weight=0.5", "--set", "losses.adapt.use=tric")
+    again = ("--set", "losses.adapt.params.dual_weight=0.5", "--set", "losses.adapt.use=sere.tric")
     _, out, _ = sere("show", "over.yaml", "--origins", "--json", *again)
-    assert json.loads(out)["dropped"] == {"losses.adapt": [{"param": "mix", "of": "tric", "origin": "base.yaml:4:36"}]}, "given again"
+    assert json.loads(out)["dropped"] == {"losses.adapt": [{"param": "mix", "of": "sere.tric", "origin": "base.yaml:4:41"}]}, "given again"
     assert json.loads(sere("show", "a.yaml", "--origins", "--json")[1])["dropped"] == {}
 
 

@@ -91,7 +91,7 @@ def matches(line: str, says: str) -> bool:
 def catalog() -> Catalog:
     ours = [Entry.of(spec) for spec in SPECS]
     theirs = Entry.of(_spec("loss", "focal"), distribution="sere-plugin-xyz", namespace="xyz")
-    return Catalog([*ours, theirs], environ={}, host_version="0.1.0", installed={"sere": "0.1.0"}.get)
+    return Catalog([*ours, theirs], environ={}, host_version="0.1.0", installed={"sere": "0.1.0"}.get, imports="files")
 
 
 @pytest.fixture

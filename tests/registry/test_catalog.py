@@ -300,7 +300,7 @@ SPEC = ComponentSpec(kind="loss", name="mine", factory=f"{__name__}:Mine", summa
 def test_a_component_in_a_file_needs_no_package(tmp_path: Path) -> None:
     file = tmp_path / "my_loss.py"
     file.write_text(LOCAL)
-    entry = catalog().find("loss", f"file:{file}:SPEC")
+    entry = catalog(imports="files").find("loss", f"file:{file}:SPEC")
     assert entry.spec.name == "mine" and entry.distribution == str(file)
     assert entry.spec.load()(None, "context").context == "context", "the factory of its own module can be imported"
 
@@ -320,7 +320,7 @@ def test_a_component_in_a_file_needs_no_package(tmp_path: Path) -> None:
 def test_a_component_in_a_file_fails_in_one_line(tmp_path: Path, name: str, code: str, says: str) -> None:
     for file, text in {"my.py": LOCAL, "bad.py": "1/0", "my.txt": ""}.items():
         (tmp_path / file).write_text(text)
-    got, message, _ = problem(lambda: catalog().find("loss", name.format(tmp_path)))
+    got, message, _ = problem(lambda: catalog(imports="files").find("loss", name.format(tmp_path)))
     assert got == code and says in message
 
 

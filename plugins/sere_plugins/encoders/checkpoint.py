@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from sere_registry import SereError, error
-from sere_registry.files import expanded
+from sere_registry.errors import reason
+from sere_registry.files import expanded, read_file
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -77,8 +78,7 @@ class Checkpoint:
         try:
             return CONFIG_MAPPING[self.config["model_type"]].from_dict({**self.config, **changes})
         except Exception as cause:  # transformers checks values in its own ways
-            reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-            raise error("B401", f"the config.json of {self.name!r} is not usable: {reason}", place=self.place) from cause
+            raise error("B401", f"the config.json of {self.name!r} is not usable: {reason(cause)}", place=self.place) from cause
 
     def digests(self) -> dict[str, str]:
         """The SHA-256 of every file that the model's output depends on, by file name."""
@@ -100,7 +100,7 @@ class Checkpoint:
         for stored, read in self._files():
             for name in wanted:
                 if name not in found and (key := _key(name, stored, prefixes)) is not None:
-                    tensor = read(key)
+                    tensor = self._read(read, key)
                     # a copy: what is trained must not lie in the mapped pages of a file
                     found[name] = tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
         missing = [name for name in wanted if name not in found]
@@ -112,6 +112,15 @@ class Checkpoint:
         except RuntimeError as cause:
             detail = " ".join(str(cause).split("\n")[1:2]).strip() or str(cause)
             raise self._unusable(f"does not fit its own config.json: {detail}") from cause
+
+    def _read(self, read: Callable[[str], Tensor], key: str) -> Tensor:
+        try:
+            tensor = read(key)
+            if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+                raise ValueError("it is no plain tensor of numbers")
+        except Exception as cause:  # of a damaged file
+            raise self._unusable(f"has weights {key} that cannot be read: {reason(cause)}") from cause
+        return tensor
 
     def _files(self) -> Iterator[tuple[set[str], Callable[[str], Tensor]]]:
         """Of each file of weights: the names in it, and what reads one of them."""
@@ -130,8 +139,8 @@ class Checkpoint:
             except pickle.UnpicklingError as cause:
                 why = f"has a file {path.name} that holds more than tensors, or is damaged; it was not loaded"
                 raise self._unusable(why) from cause
-            except (OSError, RuntimeError, EOFError) as cause:
-                raise self._unusable(f"has a file {path.name} that cannot be read: {str(cause).splitlines()[0]}") from cause
+            except Exception as cause:  # torch raises whatever a damaged file makes it stumble over
+                raise self._unusable(f"has a file {path.name} that cannot be read: {reason(cause)}") from cause
             yield found
 
     def _unusable(self, why: str) -> SereError:
@@ -149,7 +158,9 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except RuntimeError:  # files of before torch 1.6 cannot be memory-mapped
         state = torch.load(path, map_location="cpu", weights_only=True)
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds {'a tensor' if isinstance(state, Tensor) else 'a ' + type(state).__name__}, not tensors by name")
+    return {name: tensor for name, tensor in state.items() if isinstance(name, str) and isinstance(tensor, Tensor)}
 
 
 def digest(path: Path) -> str:
@@ -212,21 +223,25 @@ def _gather(model: str, place: str, fetch: Fetch) -> Checkpoint | str:
     files, index = [weights], list[Path]()
     if weights.name.endswith(".index.json"):
         files, index = [], [weights]
-        for name in sorted(set(_json(weights, place).get("weight_map", {}).values())):
+        parts = _json(weights, place).get("weight_map")
+        if not isinstance(parts, dict) or not all(isinstance(name, str) and "/" not in name for name in parts.values()):
+            raise error("B401", f"{weights} names no files of weights", place=place)
+        for name in sorted(set(parts.values())):
             part = fetch(name)
             if part is None:
                 return f"lacks {name}, a part of its weights"
             files.append(part)
     wanted = _json(preprocessor, place)
-    wanted = wanted.get("feature_extractor", wanted)
+    inner = wanted.get("feature_extractor")
+    wanted = inner if isinstance(inner, dict) else wanted
     return Checkpoint(model, place, _json(config, place), wanted, (config, preprocessor), tuple(files), tuple(index))
 
 
 def _json(path: Path, place: str) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise error("B401", f"{path} cannot be read as JSON: {cause}", place=place) from cause
+        data = json.loads(read_file(path))
+    except (OSError, ValueError, RecursionError) as cause:
+        raise error("B401", f"{path} cannot be read as JSON: {reason(cause)}", place=place) from cause
     if not isinstance(data, dict):
         raise error("B401", f"{path} holds no JSON object", place=place)
     return data

@@ -35,7 +35,7 @@ class Glossary:
     @classmethod
     def of_components(cls, components: Sequence[Mapping[str, str]]) -> Glossary:
         """Of what a manifest lists."""
-        catalog, sentences, names = Catalog(), dict[str, Mapping[str, str]](), dict[str, str]()
+        catalog, sentences, names = Catalog(imports="own"), dict[str, Mapping[str, str]](), dict[str, str]()
         for each in components:
             for kind in _KINDS:
                 if each["kind"] == kind:

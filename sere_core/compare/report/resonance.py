@@ -7,21 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sere_core.compare.plan import ComparePlan, is_done, job_file
-from sere_core.config import load
 from sere_core.console import Speaker
 from sere_core.picture.files import save
 from sere_core.picture.pair import look, trained_folds
 from sere_core.picture.resonance import draw
-from sere_core.plan import make_plan
+from sere_core.plan import make_plan, recorded
 from sere_core.run import folder_of
 from sere_registry.errors import SereError
 from sere_registry.files import write_atomically
 
 
-def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list[Path]:
+def draw_resonance(folder: Path, count: int, say: Callable[[str], None], trust: bool) -> list[Path]:
     """Draw the reference row's field where it is missing, in the first `count` pairs: first seed, last trained fold.
 
-    The first labelled utterance of S_l meets the first scored one of T_e, by id; `say` gets why one is missing.
+    The first labelled utterance of S_l meets the first scored one of T_e, by id; `say` gets why one is missing, `trust` is as in
+    `sere_core.plan.recorded`.
     """
     plan, written = ComparePlan.read(folder), []
     for pair in plan.pairs[:count]:
@@ -32,7 +32,7 @@ def draw_resonance(folder: Path, count: int, say: Callable[[str], None]) -> list
             continue
         config = job_file(folder, job)
         try:
-            resolved = load(config)
+            resolved = recorded(config.parent, trust, file=config.name)
             planned = make_plan(resolved)
             record = folder_of(resolved)
             fold = planned.task.folds[max(trained_folds(record, resolved, planned, ["sere-run", str(config)]))]

@@ -76,7 +76,13 @@ class Album:
 
 
 def write_run_report(
-    folder: Path, output: Path | None = None, *, clips: bool = True, resonance: int = 2, tell: Callable[[str], None] = lambda line: None
+    folder: Path,
+    output: Path | None = None,
+    *,
+    clips: bool = True,
+    resonance: int = 2,
+    trust: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[Path, list[str]]:
     """Write the page of a record, beside it or to `output`.
 
@@ -85,6 +91,7 @@ def write_run_report(
         output: another file.
         clips: may the page hold the voices of the target's speakers?
         resonance: how many maps of resonance; they need the audio and the network.
+        trust: as in `sere_core.plan.recorded`.
         tell: hears what is being done.
 
     Returns:
@@ -94,7 +101,7 @@ def write_run_report(
         SereError: T505 if the folder holds no finished run; X704 or X705.
     """
     tell("reading the record")
-    source = Source.of(folder)
+    source = Source.of(folder, trust)
     record, missing = source.record, []
     if source.missing and (clips or resonance):
         missing.append(f"no players and no resonance maps: {source.missing}")

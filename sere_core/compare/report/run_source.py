@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.compare.report.figures import History, history
-from sere_core.config import Resolved, load
-from sere_core.plan import Plan, make_plan
+from sere_core.config import Resolved
+from sere_core.plan import Plan, make_plan, recorded
 from sere_core.score.records import Prediction, Record
 from sere_registry.errors import SereError
 from sere_registry.utterances import Recording
@@ -33,11 +33,11 @@ class Source:
     missing: str = ""
 
     @classmethod
-    def of(cls, folder: Path) -> Source:
-        """T505 if the folder holds no finished run."""
+    def of(cls, folder: Path, trust: bool) -> Source:
+        """T505 if the folder holds no finished run; `trust` as in `sere_core.plan.recorded`."""
         record = Record.read(folder)
         try:
-            resolved = load(folder / "config.yaml")
+            resolved = recorded(folder, trust)
             plan = make_plan(resolved)
             plan.check_unchanged(record.manifest["digests"]["corpora"], folder)
         except SereError as cause:
