@@ -67,6 +67,7 @@ class Comparison(Section):
     floor: Names = Field(default_factory=list, description="the row, or rows, that adapt to nothing")
     ceiling: Names = Field(default_factory=list, description="the row, or rows, that learn from labels of the target's other folds")
     reference: str | None = Field(default=None, description="the row that all others are tested against; default: the first method")
+    margin: float = Field(default=2.0, gt=0, le=100, description="points of UAR within which a row is equivalent to the reference")
     allow: list[str] = Field(default_factory=list, description="differences between records that are allowed, by name")
     output: str | None = Field(default=None, description="the comparison's folder; default: runs/NAME")
     tune: Tune | None = Field(default=None, description="how `sere sweep` chooses the settings of the rows")

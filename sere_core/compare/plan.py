@@ -60,7 +60,11 @@ class Job:
 
 @dataclass(frozen=True)
 class ComparePlan:
-    """The table's axes, a job for each row, pair and seed, and the row that all others are tested against."""
+    """The table's axes, a job for each row, pair and seed, and the row that all others are tested against.
+
+    Args:
+        margin: points of UAR up to which a row may differ from the reference and be called equivalent.
+    """
 
     name: str
     rows: tuple[Row, ...]
@@ -70,6 +74,7 @@ class ComparePlan:
     reference: str
     allow: tuple[str, ...]
     budget: Mapping[str, int | None]
+    margin: float = 2.0
 
     def missing_jobs(self, folder: Path) -> list[str]:
         """The jobs without a finished record, the first seed of all rows and pairs first."""

@@ -339,6 +339,7 @@ class Planner:
             reference=self._reference(),
             allow=tuple(comparison.allow),
             budget={"epochs": train.epochs, "steps_per_epoch": train.steps_per_epoch},
+            margin=comparison.margin,
         )
         return Planned(plan, request.output, self.resolved, self.configs, request.text(), tuple(self.warnings), self._needs())
 

@@ -21,7 +21,7 @@ from sere_core.score.interval import Interval
 from sere_core.score.manifest import EVIDENCE, weakest
 from sere_core.score.table import TITLES
 from sere_core.tables import FORMATS
-from sere_core.tables.model import Cell, Column, Line, Table, number, plain, rank
+from sere_core.tables.model import Cell, Column, Line, Mark, Table, number, plain, rank
 from sere_registry.errors import Problem, SereError
 from sere_registry.files import write_atomically
 
@@ -239,35 +239,48 @@ def mean_cell(row: RowSummary, pairs: int, verdict: Verdict | None) -> Cell:
         return percent(None)
     cell = percent(row.mean.mean)
     text = cell.text if row.complete and row.mean.n == pairs else f"({cell.text})"
-    mark = verdict.shown if verdict and verdict.shown != "no difference shown" else ""
+    mark: Mark = verdict.shown if verdict and verdict.shown in ("better", "worse") else ""
     return Cell(text, mark=mark, data=cell.data, below=_ends(row.interval))
 
 
-def interval_cell(interval: Interval | None) -> Cell:
+def interval_cell(interval: Interval | None, signed: bool = False) -> Cell:
     if interval is None:
         return Cell("-", data=(None, None))
-    return Cell(f"{number(interval.low)}..{number(interval.high)}", data=(_exact(interval.low), _exact(interval.high)))
+    ends = (interval.low, interval.high)
+    return Cell("..".join(points(end).text if signed else number(end) for end in ends), data=tuple(map(_exact, ends)))
 
 
-def verdict_cells(verdict: Verdict | None) -> tuple[Cell, ...]:
+def verdict_cells(verdict: Verdict | None, margin: float) -> tuple[Cell, ...]:
     if verdict is None:
-        return (Cell(), Cell(), Cell(), Cell("reference", data=("reference",)))
+        return (*[Cell()] * 6, Cell("reference", data=("reference",)))
     counts = (verdict.wins, verdict.ties, verdict.losses)
     if verdict.difference is None:
-        return (Cell("-"), Cell("-", data=counts), Cell("-"), Cell("no run in common", data=("",)))
+        return (*[Cell("-")] * 5, Cell("-", data=counts), Cell("no run in common", data=("",)))
+    shown = f"equivalent within {margin:g}" if verdict.shown == "equivalent" else verdict.shown
+    known = verdict.interval is not None
     return (
         points(verdict.difference),
+        interval_cell(verdict.interval, signed=True),
+        chance_cell(verdict.p_holm if known else None),
+        chance_cell(verdict.p_pairs if verdict.pairs > 1 else None),
+        percent(verdict.detectable),
         Cell("/".join(map(str, counts)), data=counts),
-        Cell("<0.001" if verdict.p_holm < 0.001 else f"{verdict.p_holm:.3f}", data=(verdict.p_holm,)),
-        Cell(verdict.shown, data=(verdict.shown,)),
+        Cell(shown if known else "no error known", data=(shown,)),
     )
+
+
+def chance_cell(p: float | None) -> Cell:
+    return Cell("-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}", data=(p,))
 
 
 def verdict_columns(reference: str) -> tuple[Column, ...]:
     return (
         Column("diff.", ("difference",), "against"),
-        Column("w/t/l", ("wins", "ties", "losses"), "against"),
+        Column("its interval", ("difference low", "difference high"), "against"),
         Column("p (Holm)", ("p_holm",), "against"),
+        Column("p (pairs)", ("p_pairs",), "against"),
+        Column("least shown", ("least shown",), "against"),
+        Column("w/t/l", ("wins", "ties", "losses"), "against"),
         Column(f"against {plain(reference)}", ("shown",), "against", text=True),
     )
 
@@ -338,7 +351,7 @@ def _tested(
 ) -> Table:
     """Scores with the tests against the reference behind them, and chance below."""
     whole = (ROW, *columns, *verdict_columns(source.plan.reference))
-    sections = source.sections(whole, lambda row: (*make(row), *verdict_cells(source.summary.verdict(row.row))))
+    sections = source.sections(whole, lambda row: (*make(row), *verdict_cells(source.summary.verdict(row.row), source.summary.margin)))
     return Table(name, source.caption(f"{what}, {source.seeds}"), whole, (*sections, (source.chance(whole, stub),)), source.notes(), stub)
 
 

@@ -149,7 +149,7 @@ def _scores(about: About) -> Iterator[str]:
         spread = f" ± {100 * scores[name]['std']:.1f} over {scores['folds']} folds" if scores["folds"] > 1 else ""
         yield f"| {title} | {100 * scores[name]['mean']:.1f} %{spread} |"
     if scores["interval"] is not None:
-        ends = "{low:.1%} to {high:.1%}, {n} {how} resampled".format(**scores["interval"])
+        ends = "{low:.1%} to {high:.1%}, over {n} {how}".format(**scores["interval"])
         yield f"| UAR, 95 % interval | {ends} |"
     yield f"| UAR of guessing | {100 * scores['chance']:.1f} % |"
     for name, recall in scores["recall"].items():

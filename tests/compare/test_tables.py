@@ -28,18 +28,22 @@ MAIN_MARKDOWN = """\
 (test speakers' own utterances read); selection last; \
 features 94126b3f; tuning none; evidence confirmed, reconstructed; chance 20.0 %; n = 19 of 20 runs.**
 
-|  | aa>bb | bb>aa | mean | interval, 95 % | n | rank | diff. | w/t/l | p (Holm) | against source-only |
-| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- |
-| source-only | 40.0 ±1.2 | 50.0 ±1.2 | 45.0 | 40.9..49.1 | 4 | 1.50 |  |  |  | reference |
-|   |   |   |   |   |   |   |   |   |   |   |
-| a&amp;b\\_% | **51.0 ±1.2** | **60.4 ±1.2** | **55.7** ↑ | 51.6..59.8 | 4 | 1.50 | +10.7 | 3/1/0 | &lt;0.001 | better |
+|  | aa>bb | bb>aa | mean | interval, 95 % | n | rank \
+| diff. | its interval | p (Holm) | p (pairs) | least shown | w/t/l | against source-only |
+| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- |
+| source-only | 40.0 ±1.2 | 50.0 ±1.2 | 45.0 | 40.9..49.1 | 4 | 1.50 |  |  |  |  |  |  | reference |
+|   |   |   |   |   |   |   |   |   |   |   |   |   |   |
+| a&amp;b\\_% | **51.0 ±1.2** | **60.4 ±1.2** | **55.7** ↑ | 51.6..59.8 | 4 | 1.50 \
+| +10.7 | -1.2..+5.7 | &lt;0.001 | 0.500 | 3.5 | 3/1/0 | better |
 | two\\|three (reconstructed) \
-| <u>50.0 ±1.2</u> | <u>60.0 ±1.2</u> | <u>55.0</u> | 50.9..59.1 | 4 | 1.50 | +10.0 | 3/1/0 | 0.200 | no difference shown |
-| &lt;four> | 45.0 ±1.2 | 49.0 (n=1) | (47.0) | 42.9..51.1 | 3/4 | 1.50 | +2.0 | 3/1/0 | 0.200 | no difference shown |
-|   |   |   |   |   |   |   |   |   |   |   |
-| ceiling † | 80.0 ±1.2 | 90.0 ±1.2 | 85.0 ↑ | 80.9..89.1 | 4 | - | +40.0 | 3/1/0 | &lt;0.001 | better |
-|   |   |   |   |   |   |   |   |   |   |   |
-| chance | 20.0 | 20.0 | 20.0 |  |  |  |  |  |  |  |
+| <u>50.0 ±1.2</u> | <u>60.0 ±1.2</u> | <u>55.0</u> | 50.9..59.1 | 4 | 1.50 \
+| +10.0 | -1.2..+5.7 | 0.200 | 0.500 | 3.5 | 3/1/0 | no difference shown |
+| &lt;four> | 45.0 ±1.2 | 49.0 (n=1) | (47.0) | 42.9..51.1 | 3/4 | 1.50 \
+| +2.0 | -1.2..+5.7 | 0.200 | 0.500 | 3.5 | 3/1/0 | no difference shown |
+|   |   |   |   |   |   |   |   |   |   |   |   |   |   |
+| ceiling † | 80.0 ±1.2 | 90.0 ±1.2 | 85.0 ↑ | 80.9..89.1 | 4 | - | +40.0 | -1.2..+5.7 | &lt;0.001 | 0.500 | 3.5 | 3/1/0 | better |
+|   |   |   |   |   |   |   |   |   |   |   |   |   |   |
+| chance | 20.0 | 20.0 | 20.0 |  |  |  |  |  |  |  |  |  |  |
 
 * Best in bold, second underlined, among methods.
 * † ceiling: a ceiling, not a method: 5-shot inductive 5 folds speaker-disjoint norm=speaker \
@@ -50,10 +54,10 @@ features 94126b3f; tuning none; evidence confirmed, reconstructed; chance 20.0 %
 
 LATEX_LINES = (
     r" & aa$\to$bb & bb$\to$aa & mean & interval, 95 \% & n & rank \\",
-    r" & diff. & w/t/l & p (Holm) & against source-only \\",
+    r" & diff. & its interval & p (Holm) & p (pairs) & least shown & w/t/l & against source-only \\",
     r"a\&b\_\% & \textbf{51.0}{\scriptsize\,$\pm$\,1.2} & \textbf{60.4}{\scriptsize\,$\pm$\,1.2} & \textbf{55.7}\,$\uparrow$"
     r" & 51.6..59.8 & 4 & 1.50 \\",
-    r"a\&b\_\% & $+10.7$ & 3/1/0 & \textless{}0.001 & better \\",
+    r"a\&b\_\% & $+10.7$ & $-1.2..+5.7$ & \textless{}0.001 & 0.500 & 3.5 & 3/1/0 & better \\",
     r"\textless{}four\textgreater{} & 45.0{\scriptsize\,$\pm$\,1.2} & 49.0\,{\scriptsize(n=1)} & (47.0)"
     r" & 42.9..51.1 & 3/4 & 1.50 \\",
     r"chance & 20.0 & 20.0 & 20.0 &  &  &  \\",
@@ -78,7 +82,7 @@ def by_hand(folder: Path) -> tuple[Results, Summary]:
     results = read_results(folder)
     rows = tuple(_row(name, *value) for name, value in VALUES.items())
     verdicts = tuple(_verdict(name) for name in list(VALUES)[1:])
-    return results, Summary("source-only", rows, verdicts, None, {"aa>bb": 0.2, "bb>aa": 0.2}, notes=("A note on 5 % & more.",))
+    return results, Summary("source-only", rows, verdicts, 2.0, {"aa>bb": 0.2, "bb>aa": 0.2}, notes=("A note on 5 % & more.",))
 
 
 def _row(name: str, role: str, uars: tuple[float, ...], mean: float) -> RowSummary:
@@ -112,8 +116,8 @@ def _verdict(name: str) -> Verdict:
     shown: Shown = "better" if name in {"a&b_%", "ceiling"} else "no difference shown"
     p = 0.0004 if shown == "better" else 0.2
     return Verdict(
-        row=name, reference="source-only", difference=VALUES[name][2] - 0.45, interval=None, p=p, p_holm=p, p_least=p, p_wilcoxon=p,
-        p_pairs=p, n=4, units=4, pairs=2, wins=3, ties=1, losses=0, shown=shown, smallest_detectable=None,
+        row=name, reference="source-only", difference=VALUES[name][2] - 0.45, interval=Interval(-0.0123, 0.0567, "speakers", 20),
+        p=p, p_holm=p, p_pairs=0.5, pairs=2, wins=3, ties=1, losses=0, shown=shown, detectable=0.0345,
     )  # fmt: skip
 
 
@@ -195,7 +199,7 @@ def test_six_pairs_and_twelve_rows_in_80_columns(tmp_path: Path) -> None:
     head, below = text.splitlines()[5:7]
     assert head.split() == ["emodb>", "emodb>", "emovo>", "emovo>", "ravdess>", "ravdess>"], "all pairs in one block"
     assert below.split() == ["emovo", "ravdess", "emodb", "ravdess", "emodb", "emovo"]
-    assert len(re.findall(r"^method-number-3", text, re.M)) == 2 and "(stand-in)" in text
+    assert len(re.findall(r"^method-number-3", text, re.M)) == 3 and "(stand-in)" in text
     wide = printed(results, width=200)
     assert len(re.findall(r"^method-number-3", wide, re.M)) == 1, "one block where there is room"
 

@@ -12,7 +12,6 @@ from sere_core.cli import main, parser
 from sere_core.compare.grammar import Comparison, Flags, Tune
 from sere_core.compare.planning import Planned, plan_comparison
 from sere_core.compare.proof import EXPLAINED_BY, NEVER_EXPLAINED
-from sere_core.compare.stats.significance import least
 from sere_core.compare.tables import SHAPES
 from tests.docs.pages import DOCS, blocks, fences
 
@@ -74,12 +73,6 @@ def test_every_key_shape_and_rule_is_told() -> None:
     proof = TEXT.partition("## The proof")[2].partition("## The table")[0]
     names = [*EXPLAINED_BY, *NEVER_EXPLAINED]
     assert not [name for name in names if f"{name.rpartition('.')[2]}" not in proof]
-
-
-def test_the_numbers_of_units_follow_from_the_test_and_holm() -> None:
-    head, _, units = (cells(line) for line in re.findall(r"^\| rows beside .*\n.*\n.*$", TEXT, re.MULTILINE)[0].splitlines())
-    for family, count in zip(map(int, head[1:]), map(int, units[1:]), strict=True):
-        assert least(count) * family < 0.05 <= least(count - 1) * family
 
 
 def test_the_shown_table_adds_up() -> None:

@@ -21,7 +21,6 @@ from sklearn.neighbors import NearestNeighbors
 
 from sere_core.compare.reading import Results
 from sere_core.compare.report.studio import COLOURS, DASHES, INK, LINE, MARKERS, PAPER, Picture, Studio, short
-from sere_core.compare.stats.significance import Ranking
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary
 from sere_core.picture.embeddings import flat
 
@@ -142,33 +141,30 @@ def draw_matrix(
     return studio.draw(name, (size, size), paint, alt, what if caption is None else caption)
 
 
-def draw_critical(studio: Studio, ranking: Ranking, reference: str) -> Picture:
-    """Average ranks, with bars over rows that do not differ (after Demšar 2006, figure 1)."""
-    count = len(ranking.rows)
+def draw_differences(studio: Studio, summary: Summary) -> Picture | None:
+    """Every row's difference from the reference, with its interval; filled where it is shown."""
+    found = [(each, each.difference, each.interval) for each in summary.verdicts if each.difference is not None]
+    if not found:
+        return None
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for place, (row, rank) in enumerate(zip(ranking.rows, ranking.average, strict=True)):
-            axes.plot([rank], [place], "o", color=COLOURS[1] if row == reference else INK, clip_on=False)
-            axes.annotate(f"{rank:.2f}", (rank, place), (6, 0), textcoords="offset points", va="center", fontsize=9)
-        for number, group in enumerate(ranking.groups, 1):
-            ends = [ranking.rows.index(group[0]) - 0.2, ranking.rows.index(group[-1]) + 0.2]
-            axes.plot([count + 0.3 + 0.12 * number * (count - 1)] * 2, ends, color=COLOURS[0], linewidth=4, solid_capstyle="round")
-        fits = ranking.critical <= count - 1
-        text = f"critical difference {ranking.critical:.2f}{'' if fits else ': longer than the axis'}"
-        axes.plot([1, 1 + ranking.critical if fits else count], [-1, -1], color=INK, linewidth=1.6, linestyle="-" if fits else "--")
-        axes.text(1, -1.2, text, va="bottom", fontsize=9)
-        axes.set_yticks(range(count), [short(row) for row in ranking.rows])
-        axes.set_xticks(range(1, count + 1))
-        axes.set_ylim(count - 0.5, -1.9)
-        axes.set_xlabel("average rank")
+        axes.axvspan(-summary.margin, summary.margin, color=LINE, alpha=0.35, linewidth=0)
+        axes.axvline(0, color=INK, linewidth=1, linestyle=":")
+        for place, (verdict, difference, interval) in enumerate(found):
+            if interval is not None:
+                axes.plot([100 * interval.low, 100 * interval.high], [place] * 2, color=INK, linewidth=1.5, solid_capstyle="butt")
+            shown = verdict.shown in ("better", "worse")
+            axes.plot(100 * difference, place, "o", color=COLOURS[0], markerfacecolor=COLOURS[0] if shown else PAPER)
+        axes.set_yticks(range(len(found)), [short(verdict.row) for verdict, *_ in found])
+        axes.tick_params(left=False)
+        axes.set_ylim(len(found) - 0.5, -0.5)
+        axes.set_xlabel(f"points of UAR, row minus {short(summary.reference)}")
         axes.grid(axis="x")
 
-    listed = ", ".join(f"{row} {rank:.2f}" for row, rank in zip(ranking.rows, ranking.average, strict=True))
-    alike = "; ".join(" = ".join(group) for group in ranking.groups) or "none"
-    alt = f"Average ranks over {len(ranking.blocks)} pairs, 1 is best: {listed}. "
-    alt += f"Critical difference {ranking.critical:.2f}. Not different: {alike}."
-    return studio.draw("critical-difference", (7.2, 1.4 + 0.27 * count), paint, alt)
+    listed = "; ".join(f"{verdict.row} {100 * difference:+.1f}, {verdict.shown}" for verdict, difference, _ in found)
+    size = (7.2, 0.75 + 0.27 * len(found))
+    return studio.draw("differences", size, paint, f"Differences from {summary.reference} in points of UAR: {listed}.")
 
 
 def history(records: Iterable[Path]) -> History:

@@ -14,8 +14,8 @@ from sere_core.compare.report.figures import (
     agreements,
     draw_bars,
     draw_confusion,
-    draw_critical,
     draw_diagnostics,
+    draw_differences,
     draw_losses,
     draw_maps,
     history,
@@ -36,7 +36,7 @@ from sere_registry.files import write_atomically
 BEST, MAPPED = 3, 3
 KINDS = {".svg": "svg+xml", ".png": "png"}
 
-_OWN = ("bars-", "critical-difference", "confusion-", "losses-", "diagnostic-", "map-")
+_OWN = ("bars-", "differences", "confusion-", "losses-", "diagnostic-", "map-")
 
 
 def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) -> Path:
@@ -63,7 +63,7 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         if path.suffix in (".png", ".svg") and path.stem.startswith(_OWN) and path.stem not in studio.drawn:
             path.unlink(missing_ok=True)
     tell("page")
-    ranks, runs = summary.ranking, results.runs.values()
+    runs = results.runs.values()
     page = render(
         "comparison.html.j2",
         results=results,
@@ -81,45 +81,13 @@ def write_report(folder: Path, tell: Callable[[str], None] = lambda line: None) 
         sentence=words.sentence,
         main=main(made),
         details=[classes(made), measures(made), gender(made)],
-        verdicts=verdict_table(summary),
         clusters=cluster_table(made),
         cost=cost(made),
         troubles=words.frequencies(facts.warnings for facts in runs),
         failures=words.failures(results),
-        friedman=None if ranks is None or ranks.friedman_p is None else words.p_equals(ranks.friedman_p),
     )
     write_atomically(folder / "report.html", page)
     return folder / "report.html"
-
-
-def verdict_table(summary: Summary) -> Table | None:
-    """The numbers behind the words; None without verdicts."""
-    if not summary.verdicts:
-        return None
-    lines = []
-    for each in summary.verdicts:
-        ends = "-" if each.interval is None else f"{words.points(each.interval.low)} to {words.points(each.interval.high)}"
-        found = {
-            "difference": words.points(each.difference),
-            "interval": ends,
-            "p": words.chance(each.p),
-            "p (Holm)": words.chance(each.p_holm),
-            "least p": words.chance(each.p_least),
-            "p (Wilcoxon)": words.chance(each.p_wilcoxon),
-            "p (pairs)": words.chance(each.p_pairs),
-            "d_z": number(each.effect, percent=False, digits=2),
-            "rank-biserial": number(each.rank_biserial, percent=False, digits=2),
-            "won/tied/lost": f"{each.wins}/{each.ties}/{each.losses}",
-            "units": f"{each.units} (draw)",
-            "smallest detectable": number(each.smallest_detectable),
-        }
-        lines.append(words.line(each.row, *found.values(), role=summary.row(each.row).role))
-    caption = (
-        f"Every row minus {summary.reference}, in points of UAR. p: sign-flip permutation test over the units; least p: the smallest "
-        "that so many units can give; p (pairs): the same test over pair means. "
-        f"Shown at {ALPHA:g} after Holm's correction with an interval that excludes 0."
-    )
-    return Table("verdicts", caption, tuple(map(Column, ("row", *found))), (tuple(lines),))
 
 
 def cluster_table(source: Source) -> Table | None:
@@ -162,7 +130,7 @@ def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, 
     by_pair = {pair: _history(results, reference, pair) for pair in plan.pairs}
     return {
         "bars": [picture for pair in plan.pairs if (picture := draw_bars(studio, summary, pair))],
-        "critical": summary.ranking and draw_critical(studio, summary.ranking, reference),
+        "differences": draw_differences(studio, summary),
         "confusions": [matrices[name] for name in shown if name in matrices],
         "more_confusions": [drawn for name, drawn in matrices.items() if name not in shown],
         "losses": [picture for row in summary.rows if (picture := draw_losses(studio, row.row, _history(results, row.row)["losses"]))],

@@ -169,7 +169,7 @@ def headline(source: Source) -> Iterator[str]:
     over = f" over {folds} folds (standard deviation {100 * spread:.1f})" if spread is not None else " in one fold"
     ends = ""
     if interval is not None:
-        of = f"{counted(interval.n, interval.how.removesuffix('s'))} resampled"
+        of = f"over {counted(interval.n, interval.how.removesuffix('s'))}"
         ends = f", 95 % interval {100 * interval.low:.1f} to {100 * interval.high:.1f} ({of})"
     chance = scores["pooled"]["chance"]
     yield f"UAR {100 * mean:.1f} %{over}{ends}. Guessing reaches {100 * chance:.1f} %."

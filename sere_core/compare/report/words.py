@@ -19,7 +19,12 @@ MINUS = "−"
 
 def headline(summary: Summary) -> list[str]:
     roles = {row.row: row.role for row in summary.rows}
-    turned = {"better": "is worse than", "worse": "is better than", "no difference shown": "is not shown to differ from"}
+    turned = {
+        "better": "is worse than",
+        "worse": "is better than",
+        "equivalent": f"is equivalent within {summary.margin:g} points to",
+        "no difference shown": "is not shown to differ from",
+    }
     lines = []
     if roles.get(summary.reference) == "floor":
         lines.append(f"The reference, {summary.reference}, is the floor: the others show whether adapting helps at all.")
@@ -29,34 +34,29 @@ def headline(summary: Summary) -> list[str]:
             lines.append(f"{summary.reference} {turned[verdict.shown]} {verdict.row}, the floor ({size} points).")
     others: Counter[str] = Counter(verdict.shown for verdict in summary.verdicts if roles[verdict.row] == "method")
     if others:
-        words = {"better": "better", "worse": "worse", "no difference shown": "with no difference shown"}
-        parts = ", ".join(f"{others[shown]} {words[shown]}" for shown in turned if others[shown])
+        words = {"no difference shown": "with no difference shown"}
+        parts = ", ".join(f"{others[shown]} {words.get(shown, shown)}" for shown in turned if others[shown])
         found = counted(others.total(), "other method")
         lines.append(f"Of {found} against {summary.reference}: {parts}.")
     return lines
 
 
-def sentence(verdict: Verdict, family: int = 1) -> str:
-    """A verdict as sentences; `family` is for how many rows Holm corrects."""
+def sentence(verdict: Verdict, margin: float) -> str:
+    """A verdict as sentences; `margin` is that of equivalence, in points."""
     if verdict.difference is None:
         return f"It shares no run with {verdict.reference}: nothing can be said."
-    interval = ""
-    if verdict.interval is not None:
-        ends = f"{points(verdict.interval.low)} to {points(verdict.interval.high)}"
-        interval = f"{100 * (1 - ALPHA):g} % interval {ends}; "
     ties = f", {verdict.ties} tied" if verdict.ties else ""
     record = f"{verdict.wins} won, {verdict.losses} lost{ties} of {counted(verdict.n, 'run')}"
-    numbers = f"{points(verdict.difference)} points ({interval}{p_equals(verdict.p_holm)} after Holm's correction; {record})."
     left = f" Missing on one side: {counted(len(verdict.missing), 'run')}." if verdict.missing else ""
+    if verdict.interval is None or verdict.detectable is None:
+        return f"Its error is not known, so nothing is shown: {points(verdict.difference)} points ({record}).{left}"
+    ends = f"{100 * (1 - ALPHA):g} % interval {points(verdict.interval.low)} to {points(verdict.interval.high)}"
+    numbers = f"{points(verdict.difference)} points ({ends}; {p_equals(verdict.p_holm)} after Holm's correction; {record})."
+    if verdict.shown == "equivalent":
+        return f"Equivalent to {verdict.reference} within {margin:g} points: {numbers}{left}"
     if verdict.shown != "no difference shown":
         return f"{verdict.shown.capitalize()} than {verdict.reference}: {numbers}{left}"
-    units = counted(verdict.units, "seeded draw")
-    if verdict.smallest_detectable is not None:
-        power = f"The smallest difference that {units} show with 80 % power is {100 * verdict.smallest_detectable:.1f} points."
-    elif verdict.p_least * family >= ALPHA:
-        power = f"With {units} no difference, however large, could have been shown."
-    else:
-        power = f"How large a difference {units} would have shown could not be estimated."
+    power = f"The smallest difference that is shown with 80 % power is {100 * verdict.detectable:.1f} points."
     return f"No difference from {verdict.reference} shown: {numbers} {power}{left}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, median, stdev
 from typing import Literal
@@ -14,12 +14,14 @@ import numpy as np
 
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results, RunFacts
-from sere_core.compare.stats.bootstrap import Replicates, sides
-from sere_core.compare.stats.significance import Paired, Ranking, holm, paired, rank_rows, smallest_detectable
-from sere_core.score.interval import ALPHA, REPLICATES, Interval
+from sere_core.compare.stats.error import Errors, Estimate, Places
+from sere_core.compare.stats.significance import EPSILON, average_ranks, holm, sign_flip
+from sere_core.score.interval import ALPHA, Interval
 from sere_core.score.metrics import from_confusion, uar
 
-Shown = Literal["better", "worse", "no difference shown"]
+Shown = Literal["better", "worse", "equivalent", "no difference shown"]
+#: pairs of corpora that are few: those of four corpora and fewer
+FEW = 12
 
 
 @dataclass(frozen=True)
@@ -76,33 +78,49 @@ class RowSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict(Paired):
-    """A row against the reference, over the (pair, seed) that have a record of both; the tests' units are draws.
+class Verdict:
+    """A row against the reference, over the (pair, seed) that have a record of both; the defaults are of rows that share no run.
 
     Args:
-        p_pairs: the permutation test over pair means; uncorrected.
-        smallest_detectable: the smallest mean difference that so many units show with 80 % power.
+        difference: mean over pairs of the mean over seeds, row minus reference.
+        interval: of the difference; 0 lies outside just where `p` is below `ALPHA`.  Each by itself, not for all rows at once.
+        p, p_holm: that there is no difference; two-sided.
+        p_equivalent: that the difference is beyond the plan's margin, corrected by Holm.
+        p_pairs: the sign-flip test over pair means, uncorrected: pairs as units, nothing else.
+        detectable: the smallest true difference that is shown with 80 % power, at `ALPHA` over the number of rows.
+        wins, ties, losses: among runs.
         missing: (pair, seed) of the plan left out, for lack of a record of either.
     """
 
     row: str
     reference: str
+    difference: float | None = None
     interval: Interval | None = None
+    p: float = 1.0
     p_holm: float = 1.0
+    p_equivalent: float = 1.0
     p_pairs: float = 1.0
+    detectable: float | None = None
     shown: Shown = "no difference shown"
-    smallest_detectable: float | None = None
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
+    pairs: int = 0
     missing: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def n(self) -> int:
+        return self.wins + self.ties + self.losses
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Rows and verdicts on all but the reference, in the order of the plan."""
+    """Rows and verdicts on all but the reference, in the order of the plan; `margin` is that of equivalence."""
 
     reference: str
     rows: tuple[RowSummary, ...]
     verdicts: tuple[Verdict, ...]
-    ranking: Ranking | None
+    margin: float
     chance: Mapping[str, float]
     notes: tuple[str, ...] = ()
 
@@ -115,41 +133,39 @@ class Summary:
 
 def summarise(results: Results) -> Summary:
     """Everything there is to say, from the runs that are there."""
-    replicates = Replicates(results)
-    ranking = _ranking(results)
-    ranks = dict(zip(ranking.rows, ranking.average, strict=True)) if ranking else {}
+    errors, ranks = Errors(results), _ranks(results)
     classes = {pair: len(run.classes) for (_, pair, _), run in results.runs.items()}
     found = Summary(
         reference=results.plan.reference,
-        rows=tuple(_row(results, row, replicates, ranks.get(row.name)) for row in results.plan.rows),
-        verdicts=verdicts(results, replicates),
-        ranking=ranking,
+        rows=tuple(_row(results, row, errors, ranks.get(row.name)) for row in results.plan.rows),
+        verdicts=verdicts(results, errors),
+        margin=results.plan.margin,
         chance={pair: 1 / classes[pair] for pair in results.plan.pairs if pair in classes},
     )
     return replace(found, notes=notes(found))
 
 
 def shared(results: Results, *rows: str) -> dict[str, tuple[int, ...]]:
-    """pair -> the seeds that have a record of every one of `rows`."""
-    plan, runs = results.plan, results.runs
+    """pair -> the seeds that have a record of every one of `rows`, with a score."""
+    plan, runs = results.plan, {place for place, run in results.runs.items() if math.isfinite(run.uar)}
     found = {pair: tuple(seed for seed in plan.seeds if all((row, pair, seed) in runs for row in rows)) for pair in plan.pairs}
     return {pair: seeds for pair, seeds in found.items() if seeds}
 
 
 def lacking(results: Results, *rows: str) -> tuple[tuple[str, int], ...]:
-    """The (pair, seed) of the plan without a record of one of `rows`."""
-    places = itertools.product(results.plan.pairs, results.plan.seeds)
-    return tuple(place for place in places if any((row, *place) not in results.runs for row in rows))
+    """The (pair, seed) of the plan that `shared` lacks."""
+    there = shared(results, *rows)
+    return tuple(place for place in itertools.product(results.plan.pairs, results.plan.seeds) if place[1] not in there.get(place[0], ()))
 
 
-def _row(results: Results, row: Row, replicates: Replicates, rank: float | None) -> RowSummary:
+def _row(results: Results, row: Row, errors: Errors, rank: float | None) -> RowSummary:
     pairs = {}
     for pair, seeds in shared(results, row.name).items():
         runs = [results.runs[row.name, pair, seed] for seed in seeds]
         pairs[pair] = PairSummary(
             uar=spread([run.uar for run in runs]),
             by_seed={seed: run.uar for seed, run in zip(seeds, runs, strict=True)},
-            interval=replicates.interval(row.name, {pair: seeds}),
+            interval=_interval(errors, row.name, {pair: seeds}),
             recall=_by_name(fmean, map(_recall, runs)),
             genders=_by_name(fmean, map(gender_uar, runs)),
             measures=_by_name(fmean, (run.measures for run in runs)),
@@ -161,7 +177,7 @@ def _row(results: Results, row: Row, replicates: Replicates, rank: float | None)
         role=row.role,
         pairs=pairs,
         mean=spread([pair.uar.mean for pair in pairs.values()]) if pairs else None,
-        interval=replicates.interval(row.name, shared(results, row.name)),
+        interval=_interval(errors, row.name, shared(results, row.name)),
         recall=_by_name(fmean, (pair.recall for pair in pairs.values())),
         genders=_by_name(fmean, (pair.genders for pair in pairs.values())),
         measures=_by_name(fmean, (pair.measures for pair in pairs.values())),
@@ -199,57 +215,78 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(found) if found else None
 
 
-def _ranking(results: Results) -> Ranking | None:
-    """Rows are compared within a pair over the seeds that all of them have."""
-    ranked = [row.name for row in results.plan.rows if row.role != "ceiling"]
-    rows = [row for row in ranked if shared(results, row)]
-    blocks = shared(results, *rows)
-    left_out = [f"row {row}: no run" for row in ranked if row not in rows]
-    left_out += [f"pair {pair}: no seed that all ranked rows have" for pair in results.plan.pairs if pair not in blocks]
-    if len(rows) < 2 or not blocks:
+def _interval(errors: Errors, row: str, places: Places) -> Interval | None:
+    """Of a mean UAR, which lies in [0, 1]."""
+    found = errors.row(row, places) if places else None
+    if found is None:
         return None
+    ends = found.interval
+    return replace(ends, low=max(ends.low, 0.0), high=min(ends.high, 1.0))
+
+
+def _ranks(results: Results) -> dict[str, float]:
+    """Average ranks over the pairs; rows are compared within a pair over the seeds that all of them have."""
+    rows = [row.name for row in results.plan.rows if row.role != "ceiling" and shared(results, row.name)]
+    blocks = shared(results, *rows)
+    if len(rows) < 2 or not blocks:
+        return {}
     scores = [[fmean(results.runs[row, pair, seed].uar for seed in seeds) for pair, seeds in blocks.items()] for row in rows]
-    return rank_rows(np.array(scores), rows, list(blocks), left_out)
+    return dict(zip(rows, average_ranks(np.array(scores)).tolist(), strict=True))
 
 
-def verdicts(results: Results, replicates: Replicates | None = None) -> tuple[Verdict, ...]:
+def verdicts(results: Results, errors: Errors | None = None) -> tuple[Verdict, ...]:
     """Each row of the plan against its reference, in the order of the plan, over the runs that both have.
 
-    "better" and "worse" need p < ALPHA after Holm's correction over all rows, and a bootstrap interval without 0.
+    "better" and "worse" need p < ALPHA after Holm's correction over all rows; "equivalent" needs the same of the test of
+    equivalence, and no difference shown.
     """
-    resampled = replicates or Replicates(results)
-    rows = [row.name for row in results.plan.rows if row.name != results.plan.reference]
-    found = [_verdict(results, row, resampled, ALPHA / len(rows)) for row in rows]
-    corrected = holm([each.p for each in found])
-    return tuple(replace(each, p_holm=p, shown=_shown(each.difference, p, each.interval)) for each, p in zip(found, corrected, strict=True))
-
-
-def _verdict(results: Results, row: str, replicates: Replicates, alpha: float) -> Verdict:
-    reference = results.plan.reference
-    common, missing = shared(results, row, reference), lacking(results, row, reference)
-    places = [(pair, seed) for pair, seeds in common.items() for seed in seeds]
-    if not places:
-        return Verdict(row=row, reference=reference, missing=missing)
-    differences = [results.runs[row, *place].uar - results.runs[reference, *place].uar for place in places]
-    pairs = [pair for pair, _ in places]
-    found = paired(differences, pairs, [(sides(pair)[0] or pair, seed) for pair, seed in places])
-    return Verdict(
-        **vars(found),
-        row=row,
-        reference=reference,
-        interval=replicates.difference(row, reference, common),
-        p_pairs=paired(differences, pairs, pairs).p,
-        smallest_detectable=smallest_detectable(found.std, found.units, alpha),
-        missing=missing,
+    errors, reference = errors or Errors(results), results.plan.reference
+    rows = [row.name for row in results.plan.rows if row.name != reference]
+    common = {row: shared(results, row, reference) for row in rows}
+    found = {row: errors.difference(row, reference, places) if places else None for row, places in common.items()}
+    margin = results.plan.margin / 100
+    differ = holm([each.p if each else 1.0 for each in found.values()])
+    alike = holm([each.p_equivalent(margin) if each else 1.0 for each in found.values()])
+    return tuple(
+        _verdict(results, row, common[row], found[row], p, same, ALPHA / len(rows))
+        for row, p, same in zip(rows, differ, alike, strict=True)
     )
 
 
-def _shown(difference: float | None, p: float, interval: Interval | None) -> Shown:
-    if difference is None or interval is None or p >= ALPHA:
-        return "no difference shown"
-    if difference > 0 and interval.low > 0:
-        return "better"
-    return "worse" if difference < 0 and interval.high < 0 else "no difference shown"
+def _verdict(
+    results: Results, row: str, common: Places, found: Estimate | None, p_holm: float, p_equivalent: float, alpha: float
+) -> Verdict:
+    runs, reference = results.runs, results.plan.reference
+    verdict = Verdict(row=row, reference=reference, missing=lacking(results, row, reference))
+    if not common:
+        return verdict
+    by_pair = [[runs[row, pair, seed].uar - runs[reference, pair, seed].uar for seed in seeds] for pair, seeds in common.items()]
+    means, every = np.array([fmean(each) for each in by_pair]), np.concatenate(by_pair)
+    wins, losses = int((every > EPSILON).sum()), int((every < -EPSILON).sum())
+    difference = float(means.mean())
+    verdict = replace(
+        verdict,
+        difference=0.0 if abs(difference) <= EPSILON else difference,
+        p_pairs=sign_flip(means),
+        wins=wins,
+        ties=len(every) - wins - losses,
+        losses=losses,
+        pairs=len(means),
+    )
+    if found is None:
+        return verdict
+    shown: Shown = "equivalent" if p_equivalent < ALPHA else "no difference shown"
+    if p_holm < ALPHA:
+        shown = "better" if found.mean > 0 else "worse"
+    return replace(
+        verdict,
+        interval=found.interval,
+        p=found.p,
+        p_holm=p_holm,
+        p_equivalent=p_equivalent,
+        detectable=found.detectable(alpha),
+        shown=shown,
+    )
 
 
 def notes(summary: Summary) -> tuple[str, ...]:
@@ -258,40 +295,41 @@ def notes(summary: Summary) -> tuple[str, ...]:
         "UAR is the mean over folds; ± is the standard deviation over seeds (n - 1), of single runs and not of their mean; "
         "a row's mean weighs every pair the same.",
     ]
-    intervals = [row.interval for row in summary.rows if row.interval]
-    if intervals:
+    hows = {row.interval.how for row in summary.rows if row.interval}
+    if hows:
         lines.append(
-            f"Intervals ({100 * (1 - ALPHA):g} %, expanded percentile bootstrap, {REPLICATES} replicates) resample "
-            f"{_resampled(intervals)}: they cover the choice of who is tested, not the choice of the training shots, which shows "
-            "in the spread over seeds."
+            f"Intervals of a row ({100 * (1 - ALPHA):g} %, t) cover the choice of {_covered(hows)} and, from two seeds on, the draw of "
+            "shots, folds and initial weights; they speak about these pairs."
         )
     if summary.verdicts:
-        family, units = len(summary.verdicts), max(verdict.units for verdict in summary.verdicts)
-        lines.append(
-            f"Tests against {summary.reference}: sign-flip permutation, two-sided, taking all runs of one source corpus and seed, "
-            f"which are trained on the same shots, as one unit (at most {units}), corrected by Holm for {family} "
-            f"row{'s' * (family > 1)}. A difference is shown if the corrected p is below {ALPHA:g} and the interval excludes 0; "
-            "where none is shown, none is ruled out."
-        )
-        hopeless = [verdict.row for verdict in summary.verdicts if verdict.p_least * family >= ALPHA]
-        if hopeless:
-            lines.append(
-                f"Too few runs to show any difference, however large, by themselves: {', '.join(hopeless)}. More seeds would change that."
-            )
-        if max(verdict.pairs for verdict in summary.verdicts) > 1:
-            lines.append(
-                "These tests speak about the pairs in the table; only the one over pair means (p_pairs, uncorrected) takes them "
-                "as a sample of pairs."
-            )
+        lines += _on_verdicts(summary)
     incomplete = [row.row for row in summary.rows if not row.complete]
     if incomplete:
         lines.append(f"Runs are missing, so these means are not comparable with the others': {', '.join(incomplete)}.")
     return tuple(lines)
 
 
-def _resampled(intervals: Iterable[Interval]) -> str:
-    hows = {interval.how for interval in intervals}
-    if hows == {"speakers"}:
-        return "test speakers"
-    unpaired = "utterances, because speakers are unknown (for differences the two rows are resampled independently, which is cautious)"
-    return unpaired if hows == {"utterances"} else f"test speakers where they are known and else {unpaired}"
+def _on_verdicts(summary: Summary) -> Iterator[str]:
+    """What verdicts rest on, and what they generalise over."""
+    family, pairs = len(summary.verdicts), max(verdict.pairs for verdict in summary.verdicts)
+    corrected = f"corrected by Holm for {family} row{'s' * (family > 1)}"
+    over = "and pairs like these" if pairs > 1 else "of this one pair: nothing is said about others"
+    yield (
+        f"Differences from {summary.reference}: interval and p come from one error, of draws, test speakers {over}. Each interval is "
+        f"a 95 % interval by itself; better and worse need p below {ALPHA:g} {corrected}, equivalent needs it of the test that the "
+        f"difference is larger than {summary.margin:g} points. Where no difference is shown, none is ruled out."
+    )
+    yield (
+        "p (pairs): pair means as the units, signs flipped, uncorrected. Least shown: the smallest true difference that is shown with "
+        "80 % power, if the error is what it is taken for."
+    )
+    if 1 < pairs <= FEW:
+        yield f"{pairs} pairs are few, and an effect that a whole corpus has on a row is not in the error."
+    silent = [verdict.row for verdict in summary.verdicts if verdict.interval is None and verdict.n]
+    if silent:
+        yield f"No error, and so no verdict (it takes two seeds, two test speakers, and runs that differ): {', '.join(silent)}."
+
+
+def _covered(hows: Collection[str]) -> str:
+    unpaired = "utterances, since speakers are unknown"
+    return "test speakers" if hows == {"speakers"} else unpaired if hows == {"utterances"} else f"test speakers, or {unpaired}"

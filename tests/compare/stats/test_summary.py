@@ -38,11 +38,10 @@ def test_a_planted_effect_is_shown_and_its_copy_is_not():
         summary = summarise(with_runs(results, copied))
     ours, copy = summary.verdicts
     assert ours.shown == "better" and ours.interval.low > 0 and 0.04 < ours.difference < 0.12
-    assert (ours.n, ours.units, ours.pairs) == (30, 15, 6)
-    assert ours.smallest_detectable < 0.08
+    assert (ours.n, ours.pairs) == (30, 6) and 0.02 < ours.detectable < 0.12
     assert (copy.shown, copy.p, copy.p_holm, copy.difference, copy.wins, copy.ties) == ("no difference shown", 1.0, 1.0, 0.0, 0, 30)
-    assert (copy.interval.low, copy.interval.high, copy.smallest_detectable) == (0.0, 0.0, None)
-    assert summary.ranking.rows[0] == "ours" and summary.row("ours").rank == min(summary.ranking.average)
+    assert (copy.interval, copy.detectable) == (None, None), "nothing varies, so nothing is known of the error"
+    assert summary.row("ours").rank == min(row.rank for row in summary.rows) == 1.0
 
 
 def test_each_row_pays_for_all_that_are_tested():
@@ -53,16 +52,16 @@ def test_each_row_pays_for_all_that_are_tested():
     assert [each.p_holm for each in found] == pytest.approx(list(holm([each.p for each in found])))
     assert found[0].p_holm == pytest.approx(3 * min(each.p for each in found))
     (alone,) = verdicts(dataclasses.replace(results, plan=dataclasses.replace(results.plan, rows=results.plan.rows[:2])))
-    assert alone.p_holm == alone.p == found[0].p and alone.smallest_detectable < found[0].smallest_detectable
+    assert alone.p_holm == alone.p == found[0].p and alone.detectable < found[0].detectable
 
 
 def test_nothing_is_shown_of_rows_that_are_alike():
-    """Ninety comparisons of three rows that differ by chance alone: the promise is 5 % of them, for all rows together."""
+    """Forty comparisons of three rows that differ by chance alone: the promise is 5 % of them, for all rows together."""
     alarms = 0
-    for seed in range(90):
+    for seed in range(40):
         results = comparison(lambda *_: 0.55, rows=("floor", "b", "c"), seeds=(0, 1, 2), speakers=6, folds=3, per_class=3, seed=seed)
-        alarms += any(each.shown != "no difference shown" for each in verdicts(results))
-    assert alarms <= 9
+        alarms += any(each.shown in ("better", "worse") for each in verdicts(results))
+    assert alarms <= 6
 
 
 def test_swapping_row_and_reference_turns_everything_round():
@@ -71,9 +70,8 @@ def test_swapping_row_and_reference_turns_everything_round():
     one, back = verdicts(results)[0], verdicts(other)[0]
     assert verdicts(comparison(lambda row, pair, seed: 0.6 - 0.08 * (row == "ours")))[0].shown == "worse"
     assert back.difference == pytest.approx(-one.difference)
-    assert (back.p, back.p_wilcoxon, back.wins, back.losses) == (one.p, one.p_wilcoxon, one.losses, one.wins)
+    assert (back.p, back.p_pairs, back.wins, back.losses) == (pytest.approx(one.p), one.p_pairs, one.losses, one.wins)
     assert (back.interval.low, back.interval.high) == (pytest.approx(-one.interval.high), pytest.approx(-one.interval.low))
-    assert back.effect == pytest.approx(-one.effect)
 
 
 def test_only_shared_runs_are_compared_and_the_others_are_named():
@@ -85,8 +83,6 @@ def test_only_shared_runs_are_compared_and_the_others_are_named():
     assert set(verdict.missing) == {place[1:] for place in gaps}
     assert (verdict.n, verdict.pairs) == (23, 5)
     assert "aa>cc" not in ours.pairs and not ours.complete and ours.pairs["aa>bb"].missing == (1,)
-    assert summary.ranking.blocks == tuple(pair for pair in SIX if pair != "aa>cc")
-    assert any("aa>cc" in line for line in summary.ranking.left_out)
     assert any("missing" in line and "ours" in line for line in summary.notes)
 
 
@@ -99,7 +95,7 @@ def test_a_row_without_runs_has_no_verdict_and_does_not_disturb_the_others():
     assert summary.row("ours").mean is None and summary.row("ours").rank is None
     assert summary.verdict("theirs").shown == "better"
     nothing = summarise(with_runs(results, {}))
-    assert nothing.ranking is None and all(row.mean is None for row in nothing.rows) and nothing.verdict("floor") is None
+    assert all(row.mean is None and row.rank is None for row in nothing.rows) and nothing.verdict("floor") is None
 
 
 @pytest.mark.parametrize(("pairs", "seeds", "speakers"), [(("aa>bb",), (0,), 4), (("aa>bb",), (0, 1, 2), 1), (("aa>bb", "bb>aa"), (0,), 2)])
@@ -110,7 +106,7 @@ def test_small_comparisons_have_gaps_but_no_nan(pairs, seeds, speakers):
         summary = summarise(results)
     assert all(math.isfinite(number) for number in numbers(summary))
     assert {each.shown for each in summary.verdicts} == {"no difference shown"}
-    assert any("Too few runs" in line for line in summary.notes)
+    assert (summary.verdicts[0].interval is None) == (len(seeds) == 1 or speakers == 1)
     assert (summary.rows[0].interval is None) == (speakers == 1)
     assert (summary.rows[0].pairs["aa>bb"].uar.std is None) == (len(seeds) == 1)
 
@@ -126,18 +122,26 @@ def test_a_row_is_summed_up():
     assert set(row.recall) == {"anger", "fear", "happiness", "neutral", "sadness"} and set(row.genders) == {"female", "male"}
     assert (row.seconds, row.phases, row.peak_mib, row.parameters) == (3.0, {"train": 2.0, "score": 1.0}, 100.0, 1000.0)
     assert row.interval.low < row.mean.mean < row.interval.high and row.interval.n == 24
-    assert summary.ranking.rows and "ceiling" not in summary.ranking.rows and summary.row("ceiling").rank is None
+    assert row.rank is not None and summary.row("ceiling").rank is None
     assert summary.chance == dict.fromkeys(pairs, 0.2)
     cell = row.pairs["aa>bb"]
     assert list(cell.by_seed) == [0, 1, 2, 3, 4] and cell.interval.n == 12
 
 
-def test_units_are_draws_and_pair_means_have_a_test_of_their_own():
+def test_pair_means_have_a_test_of_their_own():
     results = comparison(lambda row, pair, seed: 0.5 + 0.05 * (row == "ours"))
     (verdict,) = verdicts(results)
     runs = {place[1:]: run.uar - results.runs["floor", *place[1:]].uar for place, run in results.runs.items() if place[0] == "ours"}
     means = [np.mean([value for (each, _), value in runs.items() if each == pair]) for pair in SIX]
-    draws = {(pair[:2], seed) for pair, seed in runs}
-    assert (verdict.units, verdict.n, verdict.p_pairs) == (len(draws), 30, sign_flip(np.array(means)))
-    by_draw = [np.mean([value for (pair, seed), value in runs.items() if (pair[:2], seed) == draw]) for draw in sorted(draws)]
-    assert verdict.p == sign_flip(np.array(by_draw)) and verdict.difference == pytest.approx(np.mean(means))
+    assert (verdict.n, verdict.p_pairs) == (30, sign_flip(np.array(means)))
+    assert verdict.difference == pytest.approx(np.mean(means))
+
+
+def test_a_run_that_scored_nothing_in_a_fold_is_left_out():
+    results = comparison(lambda row, pair, seed: 0.5 + 0.3 * (row == "ours"))
+    place = ("ours", "aa>bb", 0)
+    confusion = results.runs[place].confusion.copy()
+    confusion[0] = 0
+    summary = summarise(with_runs(results, {**results.runs, place: dataclasses.replace(results.runs[place], confusion=confusion)}))
+    assert summary.verdicts[0].missing == (place[1:],) and summary.verdicts[0].shown == "better"
+    assert all(math.isfinite(number) for number in numbers(summary))

@@ -1,0 +1,184 @@
+"""The error of a row's mean over pairs, and of its difference from another row's: draws, test speakers and pairs in one.
+
+A run of pair p = source > target with seed k scores  m + pair + draw + speakers + rest.  Draws (shots, folds, initial weights) are
+shared by the pairs of one source and seed, speakers by the pairs of one target and by all seeds.  Over fixed pairs the variance
+of the mean is that of two crossed factors,
+
+    V_fixed = V_speakers + V_draws - V_both
+
+(A. B. Owen & D. Eckles, Annals of Applied Statistics 6, 2012; A. C. Cameron, J. B. Gelbach & D. L. Miller, JBES 29, 2011).  Over pairs
+as a sample it is
+
+    V_pairs = S^2 / P + P / (P - 1) V_shared,
+
+S^2 the variance of the P pair means and V_shared what their covariances through speakers and draws add to V_fixed: unbiased
+whatever pairs differ in, if corpora have no effect of their own.  The larger of V_fixed and `SHRINK` V_pairs is taken, since
+differences between pairs cannot make the mean surer.  Degrees of freedom are Satterthwaite's: P - 1 for S^2 / P, and those of
+V_fixed for the rest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ncfdtrinc, stdtr, stdtrit
+
+from sere_core.compare.reading import Results, RunFacts
+from sere_core.score.interval import NOTHING, Array, How, Interval, by_speaker, by_utterance, t_interval, variance
+
+#: of V_pairs: the larger of two estimates is too large on average; by `benchmarks/verdicts.py`
+SHRINK = 0.9
+#: pair -> seeds
+Places = Mapping[str, Sequence[int]]
+
+
+def sides(pair: str) -> tuple[str, str]:
+    """The source and target corpus that a pair's name tells, "" where it does not."""
+    source, arrow, target = (part.strip() for part in pair.partition(">"))
+    return (source, target) if arrow else ("", "")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its variance and degrees of freedom; whose choice it covers, and how many these are."""
+
+    mean: float
+    variance: float
+    freedom: float
+    how: How
+    n: int
+
+    @property
+    def interval(self) -> Interval:
+        return t_interval(self.mean, self.variance, self.freedom, self.how, self.n)
+
+    def beyond(self, distance: float) -> float:
+        """P(T > distance / error)."""
+        return float(stdtr(self.freedom, -distance / math.sqrt(self.variance)))
+
+    @property
+    def p(self) -> float:
+        """Two-sided, of a true mean of 0; below ALPHA just where 0 is outside of the interval."""
+        return 2 * self.beyond(abs(self.mean))
+
+    def p_equivalent(self, margin: float) -> float:
+        """Of two one-sided tests, that the true mean lies beyond +-margin (D. J. Schuirmann, 1987)."""
+        return self.beyond(margin - abs(self.mean))
+
+    def detectable(self, alpha: float, power: float = 0.8) -> float:
+        """The smallest true mean that is found with the given power, if the error is what it is taken for.
+
+        Solves  P(|T'| > t_{1 - alpha/2}) = power,  T' noncentral t, for its noncentrality (J. Cohen, Statistical Power Analysis,
+        1988, chapter 2); the square of a noncentral t is a noncentral F.
+        """
+        edge = float(stdtrit(self.freedom, 1 - alpha / 2))
+        return math.sqrt(self.variance * float(ncfdtrinc(1, self.freedom, 1 - power, edge**2)))
+
+
+class Errors:
+    """Errors of rows and differences of one comparison, from the influence of every test speaker on every run.
+
+    Where a target's speakers are unknown, its utterances take their place; those of two rows are then not paired, and are taken as
+    right or wrong alike in all seeds and pairs: both is cautious.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._target = {pair: sides(pair)[1] or pair for pair in results.plan.pairs}
+        by_target: dict[str, list[tuple[str, str, int]]] = {}
+        for place in results.runs:
+            by_target.setdefault(self._target[place[1]], []).append(place)
+        self._known = {target: all(results.runs[place].speakers for place in places) for target, places in by_target.items()}
+        self._influence: dict[tuple[str, str, int], Array] = {}
+        self._size: dict[str, int] = {}
+        self._ceilings = {row.name for row in results.plan.rows if row.role == "ceiling"}
+        for target, places in by_target.items():
+            found = {place: _influences(results.runs[place], self._known[target]) for place in places}
+            column = {name: index for index, name in enumerate(sorted({name for names, _ in found.values() for name in names}))}
+            self._size[target] = len(column)
+            for place, (names, values) in found.items():
+                self._influence[place] = np.zeros(len(column))
+                self._influence[place][[column[name] for name in names]] = values
+
+    def row(self, row: str, places: Places) -> Estimate | None:
+        """Of the mean over these pairs of the mean over seeds; with one seed, of speakers alone."""
+        return self._estimate(row, None, places)
+
+    def difference(self, row: str, reference: str, places: Places) -> Estimate | None:
+        """Over pairs as a sample, where there are several; None with one seed."""
+        return self._estimate(row, reference, places)
+
+    def _estimate(self, row: str, reference: str | None, places: Places) -> Estimate | None:
+        """None for a single speaker, and where nothing varies."""
+        pairs, count = list(places), len(places)
+        targets = [self._target[pair] for pair in pairs]
+        uars = [self._uars(row, reference, pair, places[pair]) for pair in pairs]
+        influences = [self._of_pair(row, reference, pair, places[pair]) for pair in pairs]
+        centres, means = [each.mean(axis=0) for each in influences], np.array([each.mean() for each in uars])
+        of_target = {target: np.sum([c for c, t in zip(centres, targets, strict=True) if t == target], axis=0) for target in targets}
+        by_target = [(variance(centre) / count**2, len(centre) - 1) for centre in of_target.values()]
+        speakers = sum(error for error, _ in by_target)
+        shared = speakers - sum(map(variance, centres)) / count**2
+        repeats = sum(len(each) - 1 for each in uars)
+        alone = draws = both = 0.0
+        if repeats:
+            share = sum(1 / len(each) for each in uars) / count**2 / repeats
+            alone = share * sum(float(((each - each.mean()) ** 2).sum()) for each in uars)
+            both = share * sum(variance(each - centre) for many, centre in zip(influences, centres, strict=True) for each in many)
+            of_draws = self._shared_draws(row, places, uars)
+            draws, shared = alone + of_draws, shared + of_draws
+        elif reference is not None:
+            return None
+        fixed = max(speakers + draws - both, max(speakers, draws) / 2)
+        if not fixed > NOTHING:
+            return None
+        terms = [error**2 / freedom for error, freedom in by_target] + [alone**2 / max(repeats, 1)]
+        found, freedom = fixed, fixed**2 / sum(terms)
+        if reference is not None and count > 1:
+            between = float(means.var(ddof=1)) / count
+            found = max(fixed, SHRINK * (between + max(shared * count / (count - 1), -between / 2)))
+            between = min(between, found)
+            freedom = found**2 / (between**2 / (count - 1) + (found - between) ** 2 / freedom)
+        known = {self._known[target] for target in targets}
+        how: How = "speakers and utterances" if len(known) > 1 else "speakers" if True in known else "utterances"
+        return Estimate(float(means.mean()), found, freedom, how, sum(self._size[target] for target in of_target))
+
+    def _shared_draws(self, row: str, places: Places, uars: Sequence[Array]) -> float:
+        """What pairs with the same draws add to the variance of the mean; a ceiling's draws are of its targets."""
+        side = 1 if row in self._ceilings else 0
+        products, freedom, weight = 0.0, 0, 0.0
+        for (one, mine), (other, theirs) in itertools.combinations(zip(places, uars, strict=True), 2):
+            common = [seed for seed in places[one] if seed in places[other]]
+            if not common or sides(one)[side] != sides(other)[side] or not sides(one)[side]:
+                continue
+            first, second = (each[[seeds.index(seed) for seed in common]] for each, seeds in ((mine, places[one]), (theirs, places[other])))
+            products += float((first - first.mean()) @ (second - second.mean()))
+            freedom += len(common) - 1
+            weight += 2 * len(common) / (len(mine) * len(theirs))
+        return products / freedom * weight / len(places) ** 2 if freedom else 0.0
+
+    def _uars(self, row: str, reference: str | None, pair: str, seeds: Sequence[int]) -> Array:
+        runs = self._results.runs
+        other = [0.0 if reference is None else runs[reference, pair, seed].uar for seed in seeds]
+        return np.array([runs[row, pair, seed].uar for seed in seeds]) - other
+
+    def _of_pair(self, row: str, reference: str | None, pair: str, seeds: Sequence[int]) -> Array:
+        """Influences `[seeds, speakers]`; utterances of two rows stand beside each other."""
+        mine = np.stack([self._influence[row, pair, seed] for seed in seeds])
+        if reference is None:
+            return mine
+        theirs = np.stack([self._influence[reference, pair, seed] for seed in seeds])
+        return mine - theirs if self._known[self._target[pair]] else np.hstack([mine, -theirs])
+
+
+def _influences(run: RunFacts, known: bool) -> tuple[Sequence[str], Array]:
+    """Who has an influence on a run's UAR, and which."""
+    if known:
+        return run.speakers, by_speaker(run.by_speaker, run.speaker_folds)
+    found = by_utterance(run.confusion.sum(axis=0))
+    names = [f"{name} {index}" for name, each in zip(run.classes, found, strict=True) for index in range(len(each))]
+    return names, np.concatenate(found)
