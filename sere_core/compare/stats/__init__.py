@@ -1,1 +1,1 @@
-"""The comparison's statistics: pure functions of counts (`bootstrap`, `significance`), and a summary of results."""
+"""The comparison's statistics: `error` of means and differences, `significance` of many rows, and a summary of results."""

@@ -13,8 +13,8 @@ as a sample it is
 
 S^2 the variance of the P pair means and V_shared what their covariances through speakers and draws add to V_fixed: unbiased
 whatever pairs differ in, if corpora have no effect of their own.  The larger of V_fixed and `SHRINK` V_pairs is taken, since
-differences between pairs cannot make the mean surer.  Degrees of freedom are Satterthwaite's: P - 1 for S^2 / P, and those of
-V_fixed for the rest.
+differences between pairs cannot make the mean surer.  Degrees of freedom are Satterthwaite's: P - `LOST` for S^2 / P, and those
+of V_fixed for the rest.  Fewer than `SAMPLE` pairs are no sample: their error is V_fixed, and speaks about these pairs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from scipy.special import ncfdtrinc, stdtr, stdtrit
 from sere_core.compare.reading import Results, RunFacts
 from sere_core.score.interval import NOTHING, Array, How, Interval, by_speaker, by_utterance, t_interval, variance
 
-#: of V_pairs: the larger of two estimates is too large on average; by `benchmarks/verdicts.py`
-SHRINK = 0.9
+#: the larger of two estimates is too large on average, and too small where it matters; both by `benchmarks/verdicts.py`
+SHRINK, LOST = 0.9, 1.5
+#: the fewest pairs that are a sample of pairs
+SAMPLE = 3
 #: pair -> seeds
 Places = Mapping[str, Sequence[int]]
 
@@ -109,7 +111,7 @@ class Errors:
         return self._estimate(row, None, places)
 
     def difference(self, row: str, reference: str, places: Places) -> Estimate | None:
-        """Over pairs as a sample, where there are several; None with one seed."""
+        """Over pairs as a sample, where there are `SAMPLE`; None with one seed."""
         return self._estimate(row, reference, places)
 
     def _estimate(self, row: str, reference: str | None, places: Places) -> Estimate | None:
@@ -138,11 +140,11 @@ class Errors:
             return None
         terms = [error**2 / freedom for error, freedom in by_target] + [alone**2 / max(repeats, 1)]
         found, freedom = fixed, fixed**2 / sum(terms)
-        if reference is not None and count > 1:
+        if reference is not None and count >= SAMPLE:
             between = float(means.var(ddof=1)) / count
             found = max(fixed, SHRINK * (between + max(shared * count / (count - 1), -between / 2)))
             between = min(between, found)
-            freedom = found**2 / (between**2 / (count - 1) + (found - between) ** 2 / freedom)
+            freedom = found**2 / (between**2 / (count - LOST) + (found - between) ** 2 / freedom)
         known = {self._known[target] for target in targets}
         how: How = "speakers and utterances" if len(known) > 1 else "speakers" if True in known else "utterances"
         return Estimate(float(means.mean()), found, freedom, how, sum(self._size[target] for target in of_target))

@@ -14,10 +14,11 @@ import numpy as np
 
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results, RunFacts
-from sere_core.compare.stats.error import Errors, Estimate, Places
+from sere_core.compare.stats.error import SAMPLE, Errors, Estimate, Places
 from sere_core.compare.stats.significance import EPSILON, average_ranks, holm, sign_flip
 from sere_core.score.interval import ALPHA, Interval
 from sere_core.score.metrics import from_confusion, uar
+from sere_registry.errors import counted
 
 Shown = Literal["better", "worse", "equivalent", "no difference shown"]
 #: pairs of corpora that are few: those of four corpora and fewer
@@ -313,9 +314,9 @@ def _on_verdicts(summary: Summary) -> Iterator[str]:
     """What verdicts rest on, and what they generalise over."""
     family, pairs = len(summary.verdicts), max(verdict.pairs for verdict in summary.verdicts)
     corrected = f"corrected by Holm for {family} row{'s' * (family > 1)}"
-    over = "and pairs like these" if pairs > 1 else "of this one pair: nothing is said about others"
+    over = "and of pairs like these" if pairs >= SAMPLE else f"in {counted(pairs, 'pair')} alone: nothing is said about others"
     yield (
-        f"Differences from {summary.reference}: interval and p come from one error, of draws, test speakers {over}. Each interval is "
+        f"Differences from {summary.reference}: interval and p come from one error, of draws and test speakers {over}. Each interval is "
         f"a 95 % interval by itself; better and worse need p below {ALPHA:g} {corrected}, equivalent needs it of the test that the "
         f"difference is larger than {summary.margin:g} points. Where no difference is shown, none is ruled out."
     )
@@ -323,7 +324,7 @@ def _on_verdicts(summary: Summary) -> Iterator[str]:
         "p (pairs): pair means as the units, signs flipped, uncorrected. Least shown: the smallest true difference that is shown with "
         "80 % power, if the error is what it is taken for."
     )
-    if 1 < pairs <= FEW:
+    if SAMPLE <= pairs <= FEW:
         yield f"{pairs} pairs are few, and an effect that a whole corpus has on a row is not in the error."
     silent = [verdict.row for verdict in summary.verdicts if verdict.interval is None and verdict.n]
     if silent:

@@ -74,7 +74,7 @@ def test_pairs_that_differ_widen_the_error_to_that_of_pairs_as_the_unit():
     found = Errors(results).difference("ours", "floor", EVERY)
     means = [np.mean([results.runs["ours", p, s].uar - results.runs["floor", p, s].uar for s in range(5)]) for p in SIX]
     assert found.variance == pytest.approx(0.9 * np.var(means, ddof=1) / 6, rel=0.05)
-    assert found.freedom == pytest.approx(5, rel=0.3)
+    assert 4.5 <= found.freedom < 7
     row = Errors(results).row("ours", EVERY)
     assert row.variance < found.variance / 4, "the interval of a row is over these pairs"
 
@@ -136,7 +136,7 @@ def test_one_pair_two_pairs_and_missing_runs_have_verdicts_of_their_own():
     better = lambda row, pair, seed: 0.4 + 0.4 * (row == "ours")  # noqa: E731
     one, two = (verdicts(comparison(better, pairs=SIX[:count]))[0] for count in (1, 2))
     assert one.shown == "better" and one.p_pairs == 1.0 and two.shown == "better"
-    assert any("one pair" in line for line in summarise(comparison(better, pairs=SIX[:1])).notes)
+    assert any("1 pair alone" in line for line in summarise(comparison(better, pairs=SIX[:1])).notes)
     holes = [("ours", "aa>bb", 0), ("ours", "aa>bb", 1), ("ours", "aa>bb", 2), ("ours", "aa>bb", 3), ("floor", "cc>bb", 4)]
     found = verdicts(comparison(better, without=holes))[0]
     assert found.shown == "better" and len(found.missing) == 5 and found.n == 25
