@@ -17,7 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
 
 from sere_core.cli import main
 from sere_core.compare.grammar import Flags
@@ -27,8 +30,11 @@ from sere_core.compare.spaces import Range, draw, space_table
 from sere_core.compare.sweep import Sweep, choose, plan_of_choices, plan_sweep
 from sere_core.compare.tables import refuse_mixed
 from sere_core.config import load
+from sere_core.config.nodes import leaves
 from sere_core.score.records import digest_files
 from sere_core.tables.text import comma
+from sere_plugins.specs.losses import TricBalancedParams, TricPooledParams
+from sere_plugins.specs.methods import LogisticBalancedParams, LogisticParams, SvmParams
 from sere_registry.errors import SereError
 from tests.compare.tiny import planned
 
@@ -436,3 +442,50 @@ def test_tuned_rows_share_no_table_with_rows_as_they_are(home: Path) -> None:
     plan.write(found.folder)
     with pytest.raises(SereError, match=r"\[T508\] rows of other tuning share no table"):
         refuse_mixed(read_results(found.folder))
+
+
+# the file that comes with sere
+
+SIX = """\
+extends: {folder}/six_pairs_tuned.yaml
+sere: 1
+compare: six-small
+base: base.yaml
+set: {{encoders: {{small: {{params: {{layers: 0}}}}}}}}
+pairs: null
+budget: {{epochs: 2, steps_per_epoch: 2}}
+tune: {{trials: {trials}, repeats: 1, select: information_max, params: {{losses: true, method: true, train: true}}}}
+"""
+
+
+@pytest.mark.slow
+def test_the_rows_of_the_six_pairs_are_all_searched_alike(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(__file__).parents[2] / "configs" / "compare"
+    Path("comparison.yaml").write_text(SIX.format(folder=folder, trials=2))
+    assert main(["sweep", "comparison.yaml", "--yes"]) == 0, capsys.readouterr().err
+    plan = ComparePlan.read(here / "runs" / "six-small-tuned")
+    rows = {row.name: row for row in plan.rows}
+    assert {row.trials for row in plan.rows if row.role != "ceiling"} == {2} and len(read_results(here / "runs" / plan.name).runs) == 16
+    assert {name for name, row in rows.items() if not row.space} == {"ceiling", "ceiling-all"}
+    closed = {name for name in rows if name.startswith(("jdar", "logistic"))}
+    for name in rows.keys() - closed - {"ceiling", "ceiling-all"}:
+        assert {path: words for path, words in rows[name].space.items() if path.startswith("train")} == LR | DECAY | BATCH
+    assert all(path.startswith("method.params.") for name in closed for path in rows[name].space)
+    assert "losses.adapt.params.prototype_weight" not in rows["sere -L_PR"].space
+
+
+def test_no_value_of_a_shipped_comparison_was_chosen_on_its_labels() -> None:
+    """Rows of the six pairs say which component they are, what they leave out, and nothing else but views, which FixMatch needs."""
+    found = Path(__file__).parents[2] / "configs" / "compare" / "six_pairs.yaml"
+    rows = yaml.safe_load(found.read_text())["rows"]
+    given = {".".join(path): value for row in rows.values() for path, value in leaves(row) if "views" not in path and path[-1:] != ("use",)}
+    assert {path: value for path, value in given.items() if value is not None} == {
+        "": {},
+        "losses.adapt.params.prototype_weight": 0,
+        "losses.adapt.params.dual_weight": 0,
+        "losses.adapt.params.teacher": "logistic",
+        "task.shots": "all",
+        "train.batch.labelled": 32,
+    }
+    assert (LogisticParams().C, SvmParams().C) == (LogisticRegression().C, SVC().C)
+    assert (LogisticBalancedParams().C, TricBalancedParams().teacher_C, TricPooledParams().C) == (1.0, 1.0, 1.0)
