@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -74,7 +75,7 @@ class Range(NamedTuple):
                 raise ValueError(_FORMS + (", and whole numbers here" if self.whole else ""))
             return (IntDistribution if self.whole else FloatDistribution)(low, high, log=self.kind == "log")
         except (ValueError, TypeError, OverflowError) as cause:
-            what = f"{list(self.values)!r} ({self.kind}) is no range: {cause}"
+            what = f"{list(self.values)!r} ({self.kind}) is no range of '{self.path}': {cause}"
             raise error("C302", what, "correct it, or leave it out of `tune.params`", self.path) from cause
 
     def __str__(self) -> str:
@@ -102,7 +103,7 @@ def ranges_of(resolved: Resolved, wanted: Wanted, own: Sequence[str] = ()) -> tu
     }
     for path, given in wanted.items():
         annotation = annotation_of(resolved, path)
-        if not isinstance(given, bool) and annotation is not None and (trains or not is_below(path, "train", "network")):
+        if not isinstance(given, bool) and annotation not in (None, object) and (trains or not is_below(path, "train", "network")):
             found[path] = Range.of(path, given, annotation)
     for one in found.values():
         one.distribution()
@@ -138,9 +139,10 @@ def _of_losses(resolved: Resolved, wanted: Wanted) -> Iterator[Range]:
 def _of_training(resolved: Resolved) -> Iterator[Range]:
     optimizer = resolved.config.train.optimizer
     takes = arguments("torch.optim", optimizer.use)
-    rate = optimizer.params.get("lr", takes.get("lr"))
-    if isinstance(rate, (int, float)) and rate > 0:
-        yield Range("train.optimizer.params.lr", "log", tuple(factor * rate for factor in LR))
+    with contextlib.suppress(TypeError, ValueError):  # a run says what is wrong with it
+        rate = float(optimizer.params.get("lr", takes.get("lr")))  # type: ignore[arg-type]
+        if 0 < rate < math.inf:
+            yield Range("train.optimizer.params.lr", "log", tuple(factor * rate for factor in LR))
     if "weight_decay" in takes:
         yield Range("train.optimizer.params.weight_decay", "log", WEIGHT_DECAY)
     yield Range("train.batch.labelled", "choice", BATCH_LABELLED)

@@ -135,7 +135,7 @@ def test_every_kind_of_range_is_drawn_from() -> None:
     assert {one["c"] for one in drawn} == {1, 2, 3}
     assert [value for value in (None, [1, 2], "x") if not any(one["d"] == value for one in drawn)] == []
     assert all(type(one["e"]) is int and 1 <= one["e"] <= 64 for one in drawn)
-    with pytest.raises(SereError, match=r"a: \[C302\] \[2, 1\] \(uniform\) is no range"):
+    with pytest.raises(SereError, match=r"a: \[C302\] \[2, 1\] \(uniform\) is no range of 'a'"):
         draw([Range("a", "uniform", (2, 1))], 1, 0)
 
 
