@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sere_core.config import Bound, Resolved, load
 from sere_core.config.source_code import check_factories
 from sere_core.config.validation import validate
+from sere_core.content import Contents
 from sere_core.data.plan import TaskPlan
 from sere_core.data.task import make_task
+from sere_core.identity import data_parts, listing_digests
 from sere_core.rng import derive
 from sere_registry import BuildContext, Corpus, Problem, Recording, SereError, Utterance, error, suggest
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place
+from sere_registry.files import cache_folder
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,20 @@ class Plan:
 
     Args:
         skipped: what is wrong with each utterance that was left out.
+        contents: digests of the files of this machine.
     """
 
     resolved: Resolved
     task: TaskPlan
     warnings: tuple[str, ...]
+    contents: Contents = field(repr=False, compare=False)
+    _listings: Mapping[str, Mapping[str, str]] = field(repr=False)
     skipped: tuple[str, ...] = ()
+
+    @cached_property
+    def data(self) -> Mapping[str, str]:
+        """Digests of the corpora, by part; see `sere_core.identity`."""
+        return data_parts(self, self._listings)
 
     @property
     def corpora(self) -> tuple[str, ...]:
@@ -60,41 +71,6 @@ class Plan:
             for recording in (*fold.source, *fold.target, *fold.test):
                 wanted.setdefault(recording.key, (recording, set()))[1].add(self.resolved.encoder_of(recording.language))
         return {key: (recording, tuple(sorted(encoders))) for key, (recording, encoders) in wanted.items()}
-
-    def digests(self) -> dict[str, str]:
-        """By corpus: a digest of the files that the task uses, names and sizes; corpora not yet on disk are left out."""
-        lists: dict[str, list[str]] = {name: [] for name in self.corpora}
-        for recording, _ in self.recordings().values():
-            if recording.corpus in lists:
-                if recording.path.exists():
-                    lists[recording.corpus].append(f"{recording.id} {recording.path.stat().st_size}")
-                else:
-                    del lists[recording.corpus]
-        return {name: hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest() for name, lines in lists.items()}
-
-    def check_unchanged(self, recorded: Mapping[str, str], folder: Path) -> None:
-        """A record must not be taken up, or shown, for other data than it was made of.
-
-        Raises:
-            SereError: T505 for every corpus whose files are not those of the record.
-        """
-        problems = [
-            Problem("T505", f"the files of corpus '{name}' are not those of the record in {folder}", "--fresh trains on what is there now")
-            for name, digest in self.digests().items()
-            if recorded.get(name, digest) != digest
-        ]
-        if problems:
-            raise SereError(*problems)
-
-    def check_labels(self, recorded: str, folder: Path) -> None:
-        """A record must not be shown for other labels of the target than it was scored with, such as those added since.
-
-        Raises:
-            SereError: T505.
-        """
-        if recorded != self.task.label_digest:
-            what = f"the labels of corpus '{self.task.target}' have changed since the run in {folder}"
-            raise error("T505", what, "--fresh trains and scores with what is there now")
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -149,10 +125,13 @@ def list_corpus(resolved: Resolved, name: str) -> Sequence[Utterance]:
     return _without_damaged(resolved, name, corpus, corpus.utterances(), [], [])
 
 
-def make_plan(resolved: Resolved) -> Plan:
+def make_plan(resolved: Resolved, contents: Contents | None = None) -> Plan:
     """List the corpora and make the task; nothing is trained, and nothing decoded but where damaged files are to be skipped.
 
     The one place of a run that reads the target's labels before there are predictions.  They die with its frame.
+
+    Args:
+        contents: digests of files, where several plans share them.
 
     Raises:
         SereError: everything that is wrong with the folders, the pair of corpora, or the folds.
@@ -172,11 +151,13 @@ def make_plan(resolved: Resolved) -> Plan:
             problems += [p if p.place.file else Problem(p.code, p.message, p.hint, place) for p in broken.problems]
     if problems:
         raise SereError(*problems)
+    listings = {name: listing_digests(side) for name, side in listed.items()}
     given = listed.pop(task.target_labels) if task.target_labels else ()
     seed = derive(resolved.config.seed, "task")
     plan = make_task(task, listed[task.source], listed[task.target], seed, resolved.place, given)
     _check_languages(resolved, Counter(each.recording.language for side in listed.values() for each in side))
-    return Plan(resolved, plan, (*warnings, *plan.warnings), tuple(skipped))
+    contents = contents or Contents(cache_folder(resolved.config.features.cache))
+    return Plan(resolved, plan, (*warnings, *plan.warnings), contents, listings, tuple(skipped))
 
 
 def _without_damaged(

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sere_core.config import Resolved
+from sere_core.content import Contents
+from sere_core.identity import Identity, changed_since, identify
 from sere_core.plan import Plan, list_corpus, make_plan
-from sere_registry import BuildContext, SereError
+from sere_registry import BuildContext, Problem, SereError, error
+from sere_registry.files import cache_folder
 
 if TYPE_CHECKING:
     import torch
@@ -54,16 +57,16 @@ def dry_run(resolved: Resolved) -> int:
         print(f"target: {plan.task.labelled} utterances have a label and are scored, {plan.task.unlabelled} have none")
     for path, bound in resolved.components.items():
         print(f"{path}: {bound.full_name} ({bound.distribution} {bound.version})")
-    print(f"record: {resolved.config.output.dir if resolved.unread else folder_of(resolved)}")
+    print(f"record: {resolved.config.output.dir if resolved.unread else folder_of(plan)}")
     return 0
 
 
-def folder_of(resolved: Resolved) -> Path:
-    """Where the record of this config goes."""
-    return Path(resolved.config.output.dir) / resolved.digest()
+def folder_of(plan: Plan) -> Path:
+    """Where the record of a planned run goes."""
+    return Path(plan.resolved.config.output.dir) / identify(plan).name
 
 
-def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet: bool = False) -> int:
+def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet: bool = False) -> Record:
     """Train, score and record; or, if this very run is done already, take its record.  Print what it says.
 
     Raises:
@@ -78,29 +81,39 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
         print_summary(record, speaker.console)
     before = "" if trained else "this run was done before; its "
     speaker.say(f"{before}record: {record.path}{'' if trained else ' (--fresh trains again)'}")
-    return 0
+    return record
 
 
-def obtain(resolved: Resolved, speaker: Speaker, *, resume: bool = False, fresh: bool = False) -> tuple[Record, bool]:
+def obtain(
+    resolved: Resolved, speaker: Speaker, *, resume: bool = False, fresh: bool = False, job: str | None = None
+) -> tuple[Record, bool]:
     """The record of a config, and whether it had to be trained for it.
 
+    Args:
+        fresh: throw away what the config has left in its folder, read every file in full, and train again.
+        job: what the run was called when it was planned.
+
     Raises:
-        SereError: whatever is wrong, in coded lines.
+        SereError: whatever is wrong, in coded lines; T505 if the run is not `job`, or an interrupted run that is to go on was made
+            of something else.
     """
     from sere_core.score.records import Record, RunFolder
 
-    clock = Clock()
-    folder = RunFolder(Path(resolved.config.output.dir), resolved.digest())
-    with clock.timed("plan"):
-        plan = make_plan(resolved)
+    clock, output = Clock(), Path(resolved.config.output.dir)
+    with clock.timed("plan"), speaker.bar("digests of files") as tell:
+        plan = make_plan(resolved, Contents(cache_folder(resolved.config.features.cache), fresh, tell))
+        identity = identify(plan)
+    folder = RunFolder(output, identity.name)
+    if job is not None and folder.path.name != job:
+        what = f"what job {job} is made of has changed since it was planned: its corpora, weights, or code"
+        raise error("T505", what, "`sere compare` plans it anew")
     if folder.done and not fresh:
-        record = Record.read(folder.path)
-        plan.check_unchanged(record.manifest["digests"]["corpora"], folder.path)
-        plan.check_labels(record.folds["label_digest"], folder.path)
-        return record, False
+        return Record.read(folder.path), False
+    if job is None:
+        speaker.warn(changed_since(output, identity, resume and not folder.started, fresh))
     speaker.warn(plan.warnings)
     with folder.claim("fresh" if fresh else "resume" if resume else "new"):
-        carry_out(plan, folder, speaker, clock)
+        carry_out(plan, identity, folder, speaker, clock)
     return Record.read(folder.path), True
 
 
@@ -120,7 +133,7 @@ class Clock:
             self.times[phase] = self.times.get(phase, 0.0) + time.perf_counter() - begin
 
 
-def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> None:
+def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speaker, clock: Clock) -> None:
     """All phases of a run in its folder; hooks hear of the end whatever happens."""
     from sere_core.hookbus import HookBus
     from sere_core.score.scorer import Scorer
@@ -153,7 +166,7 @@ def carry_out(plan: Plan, folder: RunFolder, speaker: Speaker, clock: Clock) -> 
             material = gather(plan, device, speaker)
         speaker.warn(material.warnings)
         torch.set_num_threads(config.train.threads or (torch.get_num_threads() if material.trains_encoder else 1))
-        training = Training(plan, folder, speaker, scorer, bus, info, device, material, checkpoints)
+        training = Training(plan, identity, folder, speaker, scorer, bus, info, device, material, checkpoints)
         manifest = training.write_manifest()
         bus.call("sere_run_start", run=info)
         with clock.timed("train and score"):
@@ -196,6 +209,7 @@ class Training:
     """A run whose features are there: what its folds are trained, scored and recorded with."""
 
     plan: Plan
+    identity: Identity
     folder: RunFolder
     speaker: Speaker
     scorer: Scorer
@@ -208,7 +222,7 @@ class Training:
     def write_manifest(self) -> Data:
         """What the run is made of; T505 if what an interrupted run was made of forbids to go on."""
         from sere_core.data.leakage import checked
-        from sere_core.score.manifest import component, engine, machine, made_of, manifest_changes
+        from sere_core.score.manifest import component, machine, made_of, manifest_changes
         from sere_core.train.build import count_parameters
         from sere_core.train.device import computes_in, describe
         from sere_core.train.streams import order_digests
@@ -225,12 +239,11 @@ class Training:
             "protocol": plan.task.protocol,
             "selection": config.select.use,
             **made_of([component(bound) for bound in resolved.components.values()]),
+            "made_of": dict(self.identity.parts),
             "digests": {
-                "corpora": plan.digests(),
                 "folds": plan.task.digest,
                 "features": {"all": material.features.digest},
                 "streams": order_digests(folds, config.train, config.seed),
-                "engine": engine(),
             },
             "corpora": material.corpora(),
             "parameters": count_parameters(material.builder(folds[0], self.device).method()),
@@ -246,8 +259,10 @@ class Training:
         }
         changes = dict[str, None]()
         for checkpoint in self.checkpoints.values():  # an interrupted run goes on
-            plan.check_unchanged(checkpoint.manifest["digests"]["corpora"], self.folder.path)
             changes |= dict.fromkeys(manifest_changes(checkpoint.manifest, new))
+        if forbidden := [change for change in changes if change.startswith("digests.")]:
+            hint = "--fresh begins again with what is there now"
+            raise SereError(*(Problem("T505", f"not as when this run began: {change}", hint) for change in forbidden))
         self.speaker.warn(tuple(f"not as when this run began: {change}" for change in changes))
         return self.folder.write_json("manifest.json", new)
 

@@ -78,7 +78,7 @@ def show(arguments: Namespace) -> int:
     data = resolved.config.model_dump(mode="json")
     sources = [shown(file) for file in resolved.sources]
     if arguments.json:
-        about: dict[str, object] = {"job": _job(resolved), "sources": sources, "config": data}
+        about: dict[str, object] = {"digest": _digest(resolved), "sources": sources, "config": data}
         if arguments.origins:
             about["origins"] = {dotted(path): origin(resolved, path) for path, _ in leaves(data)}
             about["dropped"] = {
@@ -88,7 +88,7 @@ def show(arguments: Namespace) -> int:
             }
         print_json(about)
         return 0
-    print(f"# job {_job(resolved)}, from {', '.join(sources)}")
+    print(f"# digest {_digest(resolved)}, from {', '.join(sources)}")
     if not arguments.origins:
         print(resolved.dump(), end="")
         return 0
@@ -215,17 +215,17 @@ def check(arguments: Namespace) -> int:
         return mistake.exit_code
     odd = [*catalog.left_out_in_vain(), *resolved.warnings, *catalog.left_out_in_vain(resolved.disabled)]
     if arguments.json:
-        print_json({"ok": True, "job": _job(resolved), "problems": [], "warnings": [*map(_data, odd)]})
+        print_json({"ok": True, "digest": _digest(resolved), "problems": [], "warnings": [*map(_data, odd)]})
     else:
         warnings_ = f", {counted(len(odd), 'warning')}" if odd else ""
-        print(f"{arguments.config}: ok{warnings_} (job {_job(resolved)})")
+        print(f"{arguments.config}: ok{warnings_} (digest {_digest(resolved)})")
         for path, bound in resolved.unread.items():
             print(f"{path}: {bound.distribution} is imported, and its parameters are checked, when the run starts")
     return 0
 
 
-def _job(resolved: Resolved) -> str:
-    """Its name; not known where parameters of a file, which is imported when the run starts, may have defaults."""
+def _digest(resolved: Resolved) -> str:
+    """Of the config; not known where parameters of a file, which is imported when the run starts, may have defaults."""
     return "?" if resolved.unread else resolved.digest()
 
 
@@ -236,15 +236,15 @@ def _data(problem: Problem) -> dict[str, object]:
 def diff(arguments: Namespace) -> int:
     """Print one block for each value that differs; 0 whether or not there is one."""
     first, second = load(arguments.first), load(arguments.second)
-    rows, jobs = differences(first, second), [_job(first), _job(second)]
+    rows, digests = differences(first, second), [_digest(first), _digest(second)]
     if arguments.json:
-        print_json({"same": not rows, "job": jobs, "differences": rows})
+        print_json({"same": not rows, "digests": digests, "differences": rows})
         return 0
     for row in rows:
         print(row["path"])
         for side in ("a", "b"):
             print(f"    {side}: {flow(row[side])}    ({row['origin_' + side]})" if side in row else f"    {side}: -")
-    said = "the job is the same" if jobs[0] == jobs[1] else f"jobs {' and '.join(jobs)}"
+    said = "the digest is the same" if digests[0] == digests[1] else f"digests {' and '.join(digests)}"
     print(f"values that differ: {len(rows)}; {said}")
     return 0
 

@@ -71,7 +71,7 @@ def draw_resonance(arguments: Namespace) -> int:
     path = picture_path(arguments.output)
     resolved = read_to_start(arguments)
     plan = make_plan(resolved)
-    folder = folder_of(resolved)
+    folder = folder_of(plan)
     trained = trained_folds(folder, resolved, plan, run_command(arguments))
     number = max(trained) if arguments.fold is None else arguments.fold
     if number not in trained:

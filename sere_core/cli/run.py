@@ -51,8 +51,9 @@ def run(arguments: Namespace) -> int:
         return int(engine.dry_run(resolved))
     resolved = read_to_start(arguments, arguments.quiet)
     try:
-        return int(engine.run(resolved, resume=arguments.resume, fresh=arguments.fresh, quiet=arguments.quiet))
+        engine.run(resolved, resume=arguments.resume, fresh=arguments.fresh, quiet=arguments.quiet)
     except KeyboardInterrupt:
         command = shlex.join([*run_command(arguments), "--resume"])
         print(f"\ninterrupted; to go on: {command}", file=sys.stderr)
         return 130
+    return 0

@@ -58,11 +58,9 @@ def _add_output(parser: ArgumentParser) -> None:
 def train(arguments: Namespace) -> int:
     """Run the config, or take its record, and make the model."""
     resolved = read_to_start(arguments, arguments.quiet)
-    from sere_core import run as engine
-    from sere_core.score.records import Record
+    from sere_core.run import run
 
-    engine.run(resolved, resume=True, quiet=arguments.quiet)
-    return _made(arguments, Record.read(engine.folder_of(resolved)), trust=True)
+    return _made(arguments, run(resolved, resume=True, quiet=arguments.quiet), trust=True)
 
 
 def export(arguments: Namespace) -> int:

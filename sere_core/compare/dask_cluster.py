@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING
 from sere_core.compare.jobs import JobProcesses, Outcome, ProcessLostError, at_work, failed
 from sere_core.compare.plan import is_done, record_of
 from sere_core.compare.planning import Needs
-from sere_core.score.manifest import code_digest, versions
+from sere_core.content import Contents
+from sere_core.identity import code_digest
+from sere_core.score.manifest import versions
 from sere_registry.errors import Problem, SereError, error
 from sere_registry.files import FolderLock, writing
 
@@ -196,10 +198,10 @@ def dismiss(call: str) -> None:
 
 def facts(needs: Needs) -> dict[str, str]:
     """What this machine has of `needs`, by name; read anew each time."""
-    owners = packages_distributions()
+    owners, contents = packages_distributions(), Contents()
     distributions = {name for package in needs.packages for name in owners.get(package, ())}
     found = {f"the version of {name}": version for name, version in versions((*_TRANSPORT, *distributions)).items()}
-    found |= {f"the code of {package}": code_digest.__wrapped__(package) or "missing" for package in needs.packages}
+    found |= {f"the code of {package}": code_digest("", package, contents) or "missing" for package in needs.packages}
     for name in needs.files:
         content = Path(name).read_bytes() if Path(name).is_file() else None
         found[f"the file {name}"] = "missing" if content is None else hashlib.sha256(content).hexdigest()[:16]

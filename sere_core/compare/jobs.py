@@ -71,14 +71,12 @@ def run_job(folder: Path, job: str) -> Outcome:
 
 def _run(folder: Path, job: str) -> None:
     from sere_core.config import load
-    from sere_core.run import run
+    from sere_core.console import Speaker
+    from sere_core.run import obtain
     from sere_registry.catalog import Catalog
 
     resolved = load(job_file(folder, job), catalog=Catalog(imports="files"))  # whoever planned the job has asked
-    if resolved.digest() != job:
-        what = f"{job_file(folder, job)} is not the config of job {job} any more: a component or the file has changed"
-        raise SereError(Problem("T505", what, "`sere compare` plans it anew"))
-    run(resolved, resume=True, quiet=True)
+    obtain(resolved, Speaker(quiet=True), resume=True, job=job)
 
 
 def failed(folder: Path, job: str, problem: Problem, trace: str = "") -> Outcome:

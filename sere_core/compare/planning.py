@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from pydantic import BaseModel
 
 from sere_core.compare.grammar import Flags, Request, read_request
-from sere_core.compare.plan import ComparePlan, Job, Role, Row, is_done, job_file, record_of
+from sere_core.compare.plan import ComparePlan, Job, Role, Row, job_file
 from sere_core.compare.proof import is_below
 from sere_core.config import Resolved
 from sere_core.config.loader import resolve
@@ -23,10 +23,12 @@ from sere_core.config.nodes import Node, at, dotted, noted, plain, tidy
 from sere_core.config.nodes import Path as Keys
 from sere_core.config.source_code import check_factories
 from sere_core.config.yaml_text import flow, write
+from sere_core.content import Contents
+from sere_core.identity import Identity, identify, others
 from sere_core.plan import Plan, importing, make_plan
 from sere_registry.catalog import Catalog
-from sere_registry.errors import Place, Problem, SereError, error, suggest
-from sere_registry.files import expanded, write_atomically
+from sere_registry.errors import Place, Problem, SereError, counted, error, suggest
+from sere_registry.files import cache_folder, expanded, write_atomically
 
 _SEED = re.compile(r"(?m)^seed: [0-9]+$")
 #: sections whose parts are named: an axis below one of them needs a row that has that part
@@ -309,7 +311,9 @@ class Planner:
         self.resolved: dict[str, Resolved] = {}
         self.configs: dict[str, str] = {}
         self.unread: list[Resolved] = []
+        self.identities: dict[str, Identity] = {}
         self._tasks: dict[str, Plan | None] = {}
+        self._digests: dict[Path, Contents] = {}
         self._cells: list[Cell] | None = None
         self.tree = self._common()
         self.rows = rows_of(request, self.tree, self.problems)
@@ -329,6 +333,7 @@ class Planner:
         for role in ("floor", "ceiling"):
             if not any(row.role == role for row in rows):
                 self.warnings[f"this table has no {role}: name a row in `{role}`"] = None
+        self.warnings |= dict.fromkeys(self._changed())
         train = next(iter(self.resolved.values())).config.train
         plan = ComparePlan(
             name=comparison.compare,
@@ -352,6 +357,13 @@ class Planner:
                 each.check_trust(trust, sources.folders.get(self.request.root.start.file, sources.files[0].parent))
         self.stop()
         return importing(*self.unread) if self.unread else None
+
+    def _changed(self) -> Iterator[str]:
+        """What finished runs of the same configs were made of that is not what is there now."""
+        planned = {identity.config: identity for identity in self.identities.values()}
+        changes = (", ".join(changes) for _, changes in others(self.request.output / "records", planned, self.identities))
+        for what, count in Counter(changes).items():
+            yield f"{counted(count, 'run')} of this comparison stand aside, since this has changed: {what}"
 
     def stop(self) -> None:
         if self.problems:
@@ -407,21 +419,16 @@ class Planner:
         return None
 
     def job(self, cell: Cell, seed: int) -> str:
-        """The job with a seed; its folds must be possible, and the corpora of a record unchanged."""
+        """The job with a seed, "" where its folds are not possible."""
         one = replace(cell.resolved, config=cell.resolved.config.model_copy(update={"seed": seed}))
-        job = one.digest()
-        if job in self.resolved:
-            return job
-        self.configs[job] = _SEED.sub(f"seed: {seed}", cell.text, count=1)
-        self.resolved[job] = one
         plan = self._task(one)
-        record = record_of(self.request.output, job)
-        if plan is not None and is_done(self.request.output, job):
-            with noted(self.problems), contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                manifest = json.loads((record / "manifest.json").read_bytes())
-                plan.check_unchanged(manifest["digests"]["corpora"], record)
-                plan.check_labels(json.loads((record / "folds.json").read_bytes())["label_digest"], record)
-        return job
+        if plan is None:
+            return ""
+        identity = identify(plan, one)
+        self.identities[identity.name] = identity
+        self.configs.setdefault(identity.name, _SEED.sub(f"seed: {seed}", cell.text, count=1))
+        self.resolved.setdefault(identity.name, one)
+        return identity.name
 
     def _task(self, resolved: Resolved) -> Plan | None:
         """Corpora and folds, made once for all configs that share them."""
@@ -430,9 +437,13 @@ class Planner:
         if key not in self._tasks:
             self._tasks[key] = None
             with noted(self.problems):
-                self._tasks[key] = made = make_plan(resolved)
+                self._tasks[key] = made = make_plan(resolved, self._contents(resolved))
                 self.warnings |= dict.fromkeys(made.warnings)
         return self._tasks[key]
+
+    def _contents(self, resolved: Resolved) -> Contents:
+        folder = cache_folder(resolved.config.features.cache)
+        return self._digests.setdefault(folder, Contents(folder))
 
     def _common(self) -> Node:
         request = self.request

@@ -45,7 +45,7 @@ NEVER_EXPLAINED = (
     "versions",
 )
 #: what is not there, where that is no difference: a ceiling has no source corpus, another row not this one's plugin
-_OPTIONAL = ("config.corpora", "digests.corpora", "digests.features", "digests.streams", "components", "versions")
+_OPTIONAL = ("config.corpora", "digests.corpora", "digests.features", "digests.files", "digests.streams", "components", "versions")
 #: of one row, what may change from pair to pair: languages have their own corpora, protocols and encoders
 _OF_PAIRS = ("task", "corpora", "paths", "encoders")
 
@@ -163,9 +163,9 @@ def is_explained(name: str, row: Row) -> bool:
     if is_below(name, *NEVER_EXPLAINED):
         return False
     if name.startswith("components."):
-        return is_below(name.removeprefix("components.").removesuffix(".code"), *row.varied)
+        return is_below(name.removeprefix("components."), *row.varied)
     causes = [cause for what, causes in EXPLAINED_BY.items() if is_below(name, what) for cause in causes]
-    causes += [name.removeprefix("config.")] if name.startswith("config.") else []
+    causes += [name.removeprefix(section) for section in ("config.", "digests.files.") if name.startswith(section)]
     return any(is_below(path, cause) or is_below(cause, path) for cause in causes for path in row.varied)
 
 
@@ -173,4 +173,4 @@ def allow_name(name: str) -> str:
     """The name by which a difference is allowed."""
     if is_below(name, "digests.features", "digests.corpora"):
         return ".".join(name.split(".")[:2])
-    return name.removesuffix(".code") if name.startswith("components.") else name
+    return name

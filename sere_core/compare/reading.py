@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sere_core.compare.plan import ComparePlan, is_done, read_failure, read_timing, record_of
 from sere_core.compare.proof import is_below, prove
 from sere_core.config.nodes import leaves
+from sere_core.identity import parts_of
 from sere_core.score.metrics import uar
 from sere_core.score.records import Data, load_yaml, read_predictions, read_verified
 from sere_registry.errors import Problem, SereError, error
@@ -154,6 +155,7 @@ def read_facts(folder: Path) -> RunFacts:
             openings[each["opener"]] += each["count"]
         parts = leaves(dict(manifest["digests"]))
         digests = {".".join(path): value for path, value in parts if isinstance(value, str)}
+        digests |= {name: value for name, value in parts_of(manifest).items() if name.startswith("corpora.")}
         measures = {name: value for name, value in scores.get("mean", {}).items() if name != "uar" and value is not None}
         said = [{**(fold.get("clustering") or {}), "pseudo_accuracy": fold.get("pseudo_accuracy")} for fold in folds]
         seconds, peak = read_timing(folder)
@@ -200,15 +202,18 @@ def _conditions(manifest: Data, digests: Mapping[str, str], config: bytes, folds
     """The conditions of a run, flat, for the proof."""
     found = {**_of_config(_SEED.sub(b"", config, count=1)), **_of_folds(folds), "selection": manifest["selection"]}
     for name, value in digests.items():
-        section, _, part = name.partition(".")
+        section = name.partition(".")[0]
         if section in ("corpora", "features", "streams"):
             found[f"digests.{name}"] = value
-        elif section == "engine":
-            found[f"versions.sere.{part}"] = value
+    for name, value in parts_of(manifest).items():
+        section, _, part = name.partition(".")
+        if section == "code":
+            found[f"versions.code.{part}"] = value
+        elif section == "files":
+            found[f"digests.{name}"] = value
     for each in manifest["components"]:
         if each["kind"] != "hook":
             found[f"components.{each['id']}"] = f"{each['name']} of {each['distribution']} {each['version']}"
-            found[f"components.{each['id']}.code"] = each.get("code", "")
     found |= {f"{section}.{name}": str(value) for section in ("versions", "seeds") for name, value in manifest[section].items()}
     return found | {f"machine.{name}": str(manifest["machine"][name]) for name in ("device", "precision")}
 

@@ -149,9 +149,9 @@ class Resolved:
         return write(self.config.model_dump(mode="json"))
 
     def digest(self) -> str:
-        """12 hex digits that tell runs apart: all that results depend on, and neither paths nor names.
+        """12 hex digits that tell configs apart: all that results depend on, and neither paths nor names.
 
-        A `file:` component counts by its content.
+        What the paths lead to counts by content, in `sere_core.identity`.
         """
         data = self.config.model_dump(mode="json")
         for section in ("name", "plugins", "output", "hooks"):
@@ -167,6 +167,6 @@ class Resolved:
             if path.startswith("hooks."):
                 continue
             block = block_of(data, tuple(path.split(".")))
-            block["use"] = f"{bound.full_name}@{bound.version}" if bound.use.startswith("file:") else bound.full_name
-            block["params"] = without_paths(block["params"], type(bound.params)) | bound.written
+            block["use"] = bound.full_name
+            block["params"] = without_paths(block["params"], type(bound.params)) | dict.fromkeys(bound.written)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]

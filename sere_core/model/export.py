@@ -15,11 +15,12 @@ from sere_core.config import Resolved
 from sere_core.config.validation import without_paths
 from sere_core.console import Speaker
 from sere_core.data.plan import Fold
+from sere_core.identity import check_unchanged, identify
 from sere_core.model import card, folder, temperature
 from sere_core.model.folder import NETWORK, About
 from sere_core.model.temperature import Temperature
 from sere_core.plan import Plan, make_plan, recorded
-from sere_core.run import folder_of, run
+from sere_core.run import run
 from sere_core.score.records import Record
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.device import choose_device
@@ -48,8 +49,7 @@ def of_record(record: Record, out: Path, trust: bool, *, quiet: bool = False) ->
         places = ["task.setting=transductive", f"output.dir={json.dumps(str(record.path.parent))}"]
         resolved = recorded(record.path, trust, places)
         Speaker(quiet).say("now the model, on all of the target; the card quotes the scores of the folds above, not these:")
-        run(resolved, resume=True, quiet=quiet)
-        whole = Record.read(folder_of(resolved))
+        whole = run(resolved, resume=True, quiet=quiet)
     of_fold(whole, 0, out, Speaker(quiet), trust, quoted=record)
 
 
@@ -116,7 +116,7 @@ class Trained:
         ]
         if problems:
             raise SereError(*problems)
-        plan.check_unchanged(record.manifest["digests"]["corpora"], record.path)
+        check_unchanged(identify(plan), record.manifest, record.path)
         device = choose_device(plan.resolved.config.train.device)
         return cls(record, plan, gather(plan, device, speaker), device)
 

@@ -15,6 +15,7 @@ from sere_core.config import Resolved
 from sere_core.console import Speaker
 from sere_core.data.plan import Fold
 from sere_core.features import audio, contours
+from sere_core.identity import check_unchanged, identify
 from sere_core.plan import Plan
 from sere_core.score.records import RunFolder
 from sere_core.train.checkpoint import Checkpoint
@@ -120,7 +121,7 @@ def look(
         SereError: B403 if the field has no map of frames; T505 if record and data do not belong together.
     """
     held = RunFolder(folder.parent, folder.name)
-    plan.check_unchanged((held.read_json("manifest.json") or {"digests": {"corpora": {}}})["digests"]["corpora"], folder)
+    check_unchanged(identify(plan), held.read_json("manifest.json") or {}, folder)
     device = torch.device("cpu")
     checkpoint = Checkpoint.load(folder / "checkpoints" / f"fold-{fold.index}.safetensors")
     material = gather(plan, device, speaker)

@@ -4,8 +4,8 @@ It holds no wall-clock, no user names and no paths of the machine:
 
     name, job, protocol (`TaskPlan.protocol`), selection (the rule that chose the checkpoint, e.g. "last")
     evidence, versions, components: see `made_of`
-    digests: of each corpus's list of files, of the folds (`TaskPlan.digest`), of the features, of the order of each stream,
-        of the engine's code
+    made_of: the parts of its identity, see `sere_core.identity`
+    digests: of the folds (`TaskPlan.digest`), of the features, of the order of each stream
     corpora: how much the task uses of each: utterances, speakers, seconds, languages
     parameters: how many numbers of the method are "trained" by gradient, and how many there are in "total"
     seeds by stream, machine: see `machine`; notes: normalisation statements, warnings, numbers of utterances cut
@@ -13,9 +13,6 @@ It holds no wall-clock, no user names and no paths of the machine:
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import importlib.util
 import json
 import os
 import platform
@@ -40,41 +37,11 @@ LIBRARIES = (
 
 
 def component(bound: Bound) -> dict[str, object]:
-    """Where a component stands in the config, who made it, what it is built with, and the digest of its package's code."""
+    """Where a component stands in the config, who made it, and what it is built with."""
     spec = bound.spec
     about: dict[str, object] = {"kind": spec.kind, "id": bound.path, "name": bound.full_name, "distribution": bound.distribution}
     about |= {"version": bound.version, "params": bound.params.model_dump(mode="json")}
-    return {**about, "evidence": spec.evidence, "cite": spec.cite, "code": code_digest(spec.factory)}
-
-
-@functools.cache
-def code_digest(factory: str) -> str:
-    """A digest of all Python files of the package that a factory stands in, found without importing it; "" where there is none.
-
-    A version says what a distribution claims to be; this says what ran, in a development checkout too.
-
-    >>> len(code_digest("sere_registry.spec:ComponentSpec")), code_digest("no_such_package:it")
-    (16, '')
-    """
-    try:
-        found = importlib.util.find_spec(factory.partition(":")[0].partition(".")[0])
-    except (ImportError, ValueError):
-        return ""
-    if found is None:
-        return ""
-    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
-    files = sorted((path.relative_to(folder).as_posix(), path) for folder in folders for path in folder.rglob("*.py"))
-    if not folders and found.origin and Path(found.origin).is_file():
-        files = [(Path(found.origin).name, Path(found.origin))]
-    digest = hashlib.sha256()
-    for name, path in files:
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16] if files else ""
-
-
-def engine() -> dict[str, str]:
-    """Package -> digest of its code, of what is not a component."""
-    return {name: code_digest(name) for name in ("sere_core", "sere_registry")}
+    return {**about, "evidence": spec.evidence, "cite": spec.cite}
 
 
 def made_of(components: Sequence[Mapping[str, object]]) -> dict[str, object]:

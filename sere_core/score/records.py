@@ -89,7 +89,7 @@ class RunFolder:
         """
         lock = FolderLock(self.path)
         try:
-            if mode == "new" and self._started():
+            if mode == "new" and self.started:
                 what = "a finished" if self.done else "an unfinished"
                 hint = "--fresh does it anew" if self.done else "--resume goes on with it, --fresh does it anew"
                 raise error("T503", f"{what} run is in {self.path}", hint)
@@ -99,7 +99,8 @@ class RunFolder:
         finally:
             lock.release()
 
-    def _started(self) -> bool:
+    @property
+    def started(self) -> bool:
         """Is there anything of a run that took training?  What a run writes before costs nothing to write again."""
         trained = ("history.jsonl", "predictions.csv", "scores.json", "done")
         return any((self.path / name).exists() for name in trained) or any(self.path.glob("checkpoints/*"))

@@ -1,4 +1,4 @@
-"""Runs that a plugin or the environment breaks: one coded line with its name, """
+"""Runs that a plugin or the environment breaks: one coded line with its name,"""
 
 from __future__ import annotations
 

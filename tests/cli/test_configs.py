@@ -112,14 +112,14 @@ def test_two_configs_differ_in_what_is_resolved(sere: Told, folder: Path) -> Non
     _, out, _ = sere("diff", "a.yaml", "b.yaml", "--json")
     found = json.loads(out)
     assert [(row["path"], row["a"], row["b"]) for row in found["differences"]] == [("train.clip", None, 2.0)], "20 epochs are the default"
-    assert found["job"][0] != found["job"][1] and not found["same"]
+    assert found["digests"][0] != found["digests"][1] and not found["same"]
     assert "train.clip\n    a: null    (default)\n    b: 2.0    (b.yaml:3:27)" in sere("diff", "a.yaml", "b.yaml")[1]
-    assert "values that differ: 0; the job is the same" in sere("diff", "a.yaml", "a.yaml")[1]
+    assert "values that differ: 0; the digest is the same" in sere("diff", "a.yaml", "a.yaml")[1]
 
 
 def test_check_reports_every_mistake(sere: Told, folder: Path) -> None:
     code, out, _ = sere("check", "a.yaml")
-    assert code == 0 and out.startswith("a.yaml: ok (job ")
+    assert code == 0 and out.startswith("a.yaml: ok (digest ")
     (folder / "b.yaml").write_text((folder / "a.yaml").read_text() + "train: {epocs: 3, clip: x}\nseed: yes\n")
     code, out, err = sere("check", "b.yaml")
     assert (code, out) == (2, "") and err.count("[C30") == 3

@@ -181,7 +181,6 @@ def _scores(shape: _Shape, predicted: NDArray[np.int64]) -> dict[str, Any]:
 
 def _manifest(shape: _Shape, source: str, target: str, seed: int, about: Mapping[str, str], features: str) -> dict[str, Any]:
     digests: dict[str, Any] = {
-        "corpora": {source: _hex(source), target: _hex(target)},
         "folds": _hex(source, target, seed),
         "features": {"all": features[:32]},
     }
@@ -194,6 +193,7 @@ def _manifest(shape: _Shape, source: str, target: str, seed: int, about: Mapping
         **about,
         "versions": {"python": "3.11.7", "sere": "0.1.0"},
         "components": [{**component, "params": {}, "evidence": about["evidence"]}],
+        "made_of": {f"corpora.{name}.audio": _hex(name) for name in (source, target)},
         "digests": digests,
         "seeds": {"run": seed, "task": seed + 1},
         "machine": {"system": "Linux x86_64", "cpu": "made up", "cores": 2, "device": "cpu", "precision": "float32"},

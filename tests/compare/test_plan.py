@@ -11,6 +11,8 @@ from sere_core.compare.grammar import Flags, read_request
 from sere_core.compare.plan import ComparePlan, Row
 from sere_core.compare.planning import plan_comparison
 from sere_core.config import load
+from sere_core.identity import identify
+from sere_core.plan import make_plan
 from sere_registry.errors import SereError
 from tests.compare.tiny import COMPARISON, made
 
@@ -28,7 +30,7 @@ def test_a_job_is_a_config_that_means_the_same_from_every_folder(home: Path, mon
     monkeypatch.chdir("/")
     for job in plan.jobs:
         resolved = load(folder / "jobs" / f"{job.job}.yaml")
-        assert resolved.digest() == job.job
+        assert identify(make_plan(resolved)).name == job.job
         assert (resolved.config.name, resolved.config.seed) == ("little", job.seed)
         assert resolved.config.output.dir == str(folder / "records")
     assert plan == ComparePlan.read(folder)

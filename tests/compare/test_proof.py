@@ -108,8 +108,8 @@ def test_the_odd_row_is_named(edited: Edited, row: str, file: str, change: Calla
     ("row", "file", "change", "name"),
     [
         ("light", "manifest.json", put("0" * 32, "digests", "features", "all"), "digests.features"),
-        ("light", "manifest.json", put("0" * 32, "digests", "corpora", "xa"), "digests.corpora"),
-        ("ceiling", "manifest.json", put("0" * 32, "digests", "corpora", "xb"), "digests.corpora"),
+        ("light", "manifest.json", put("0" * 16, "made_of", "corpora.xa.labels"), "digests.corpora"),
+        ("ceiling", "manifest.json", put("0" * 16, "made_of", "corpora.xb.audio"), "digests.corpora"),
         ("ours", "manifest.json", put("0" * 64, "digests", "streams", "labelled"), "digests.streams.labelled"),
         ("ours", "manifest.json", put("0" * 64, "digests", "streams", "source"), "digests.streams.source"),
         ("floor", "manifest.json", put("0" * 64, "digests", "streams", "target"), "digests.streams.target"),
@@ -132,14 +132,15 @@ def test_the_odd_row_is_named(edited: Edited, row: str, file: str, change: Calla
         ("ours", "config.yaml", put(3, "train", "threads"), None),
         ("ours", "manifest.json", put(7, "seeds", "task"), "seeds.task"),
         ("ours", "manifest.json", put("1.0", "versions", "torch"), "versions.torch"),
-        ("ours", "manifest.json", put("0" * 16, "digests", "engine", "sere_core"), "versions.sere.sere_core"),
+        ("ours", "manifest.json", put("0" * 16, "made_of", "code.sere"), "versions.code.sere"),
+        ("light", "manifest.json", put("0" * 16, "made_of", "code.sere"), "versions.code.sere"),  # a package has one code
+        ("ours", "manifest.json", put("0" * 16, "made_of", "files.encoders.small.params.model"), None),  # nobody else has one
         ("ours", "manifest.json", put("1.0", "versions", "somebodys-plugin"), None),  # nobody else has it
         ("ours", "manifest.json", put("NVIDIA H200", "machine", "device"), "machine.device"),
         ("ours", "manifest.json", put("bfloat16", "machine", "precision"), "machine.precision"),
         ("ours", "manifest.json", put("entropy", "selection"), "selection"),
-        ("ours", "manifest.json", component("losses.classify", "code", "0123"), "components.losses.classify"),
+        ("ours", "manifest.json", component("losses.classify", "version", "9"), "components.losses.classify"),
         ("ours", "manifest.json", component("encoders.small", "version", "9"), "components.encoders.small"),
-        ("light", "manifest.json", component("losses.adapt", "code", "0123"), "components.losses.adapt"),  # a weight changes no code
     ],
 )
 def test_a_difference_is_refused_by_name_and_allowed_by_the_same_name(

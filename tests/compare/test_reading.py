@@ -40,7 +40,7 @@ def test_facts_are_those_of_the_record(folder: Path) -> None:
     assert facts.confusion.sum(axis=0).tolist() == whole.scores["pooled"]["confusion"]
     assert facts.evidence == "reconstructed" and facts.selection == "last" and facts.protocol == whole.manifest["protocol"]
     assert {name.partition(".")[0] for name in facts.digests} == {"corpora", "folds", "features", "streams"}
-    assert facts.digests["corpora.aa"] == whole.manifest["digests"]["corpora"]["aa"] and facts.parameters == 123456
+    assert facts.digests["corpora.aa.audio"] == whole.manifest["made_of"]["corpora.aa.audio"] and facts.parameters == 123456
     assert facts.openings == {"scorer": 100} and set(facts.seconds) == {"features", "train and score"} and facts.peak_mib is not None
     assert len(facts.speakers) == 10 and set(facts.genders) == {"female", "male"}
     for fold in range(5):

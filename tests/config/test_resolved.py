@@ -97,15 +97,6 @@ def test_the_digest_is_12_hex_digits_and_the_same_in_every_process(read: Read, g
     assert read(swapped).digest() == digest, "the order of keys does not matter"
 
 
-def test_a_component_in_a_file_counts_by_its_content(read: Read, good: str) -> None:
-    source = "from sere_registry import ComponentSpec\nSPEC = ComponentSpec(kind='loss', name='m', factory='builtins:dict', summary='')\n"
-    text = good.replace("use: plain", "use: 'file:m.py:SPEC'")
-    first = read(text, files={"m.py": source}).digest()
-    moved = read(text.replace("m.py", "sub/n.py"), files={"sub/n.py": source}).digest()
-    assert moved == first
-    assert read(text.replace("m.py", "o.py"), files={"o.py": source + "#\n"}).digest() != first
-
-
 def test_the_encoder_of_a_language(read: Read, good: str) -> None:
     assert read(good).encoder_of("xx") == "anchor"
     resolved = read(good.replace("unlabelled: anchor", "unlabelled: {de: anchor, it: anchor}"))

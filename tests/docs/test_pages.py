@@ -8,7 +8,6 @@ import pytest
 
 from docs.make_pages import PAGES
 from sere_core.cli.explain import advice
-from sere_core.config import load
 from sere_core.config.model import RunConfig
 from sere_registry.errors import CODES
 from tests.docs.pages import DOCS
@@ -31,12 +30,6 @@ def test_every_key_of_a_config_is_described() -> None:
     rows = re.findall(r"^\| `(\w+)` \| .+ \| .* \| (.*) \|$", text, re.MULTILINE)
     assert {name for name, _ in rows} >= set(RunConfig.model_fields)
     assert not [name for name, meaning in rows if not meaning.strip()]
-
-
-def test_the_run_in_the_readme_is_that_of_the_default_config() -> None:
-    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    shown = re.findall(r"sere-default[ /(]+([0-9a-f]{12})", readme)
-    assert shown and set(shown) == {load(DOCS.parent / "configs" / "sere_default.yaml").digest()}
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))

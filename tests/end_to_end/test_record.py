@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from sere_core.compare.reading import read_facts
+from sere_core.identity import Identity
 from sere_core.score.calibration import confidence
 from sere_core.score.records import Record
 from tests.end_to_end.conftest import Sere, content, process, record, records
@@ -42,7 +42,9 @@ def test_a_run_leaves_a_whole_record(sere: Sere, home: Path) -> None:
         assert np.sum([each["confusion"] for each in fold["speakers"]], axis=0).tolist() == fold["confusion"]
     assert manifest["digests"]["folds"] == found.folds["sha256"] and manifest["versions"]["torch"]
     assert {component["name"] for component in manifest["components"]} >= {"sere.logmel", "sere.idfe", "sere.irf", "sere.tric"}
-    assert set(manifest["digests"]["corpora"]) == {"xa", "xb"}
+    parts = {name for name in manifest["made_of"] if not name.startswith("code.")}
+    assert parts == {"config", *(f"corpora.{one}.{what}" for one in ("xa", "xb") for what in ("audio", "labels", "speakers", "texts"))}
+    assert manifest["made_of"]["code.sere"] and Identity(manifest["made_of"]).name == manifest["job"]
 
 
 def test_the_record_holds_what_runs_are_compared_by(sere: Sere, home: Path) -> None:
@@ -59,7 +61,8 @@ def test_the_record_holds_what_runs_are_compared_by(sere: Sere, home: Path) -> N
         assert timing["train and score"] > 0 and 20 < timing["peak_mib"] < 100_000
         assert found[name]["parameters"]["total"] >= found[name]["parameters"]["trained"] > 1000
     assert set(found["sere"]["digests"]["streams"]) == {"labelled", "source", "target"}
-    for part in ("streams", "folds", "features", "corpora"):
+    assert len({json.dumps({**each["made_of"], "config": ""}) for each in found.values()}) == 1
+    for part in ("streams", "folds", "features"):
         assert len({json.dumps(each["digests"][part], sort_keys=True) for each in found.values()}) == 1, part
     assert sere("tiny.yaml", "train.epochs=1", "train.batch.target=3", "output.dir=other", "--seed=1").code == 0
     other = Record.read(record(home / "other")).manifest["digests"]["streams"]
@@ -173,21 +176,3 @@ def test_the_command_in_a_process_of_its_own_makes_the_same_record(sere: Sere, h
     assert content(record(home / "theirs")).keys() == mine.keys()
     for name in mine.keys() - {"config.yaml"}:
         assert content(record(home / "theirs"))[name] == mine[name], name
-
-
-@pytest.mark.parametrize("how", ["finished", "unfinished"])
-def test_a_record_is_not_taken_up_for_changed_files(how: str, sere: Sere, home: Path) -> None:
-    """Same config, same names, another recording: neither shown nor gone on with, until asked to begin anew."""
-    lines, noise = ["path,speaker,language,emotion"], np.random.default_rng(0)
-    for number in range(12):
-        soundfile.write(home / f"{number:02d}.wav", 0.1 * noise.standard_normal(6400 + 400 * number), 16000)
-        lines.append(f"{number:02d}.wav,s{number % 3},de,{('anger', 'sadness')[number // 3 % 2]}")
-    (home / "all.csv").write_text("\n".join(lines) + "\n")
-    own = f"corpora.xb={{use: manifest, params: {{file: {home / 'all.csv'}}}}}"
-    assert sere("tiny.yaml", own).code == 0
-    if how == "unfinished":
-        next(home.glob("runs/*/done")).unlink()
-    soundfile.write(home / "00.wav", np.sin(np.arange(9000) / 5), 16000)
-    told = sere("tiny.yaml", own, *(["--resume"] if how == "unfinished" else []))
-    assert told.code == 1 and "[T505]" in told.err and "'xb'" in told.err and "--fresh" in told.err
-    assert sere("tiny.yaml", own, "--fresh").code == 0

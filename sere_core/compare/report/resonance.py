@@ -6,13 +6,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sere_core.compare.plan import ComparePlan, is_done, job_file
+from sere_core.compare.plan import ComparePlan, is_done, job_file, record_of
 from sere_core.console import Speaker
 from sere_core.picture.files import save
 from sere_core.picture.pair import look, trained_folds
 from sere_core.picture.resonance import draw
 from sere_core.plan import make_plan, recorded
-from sere_core.run import folder_of
 from sere_registry.errors import SereError
 from sere_registry.files import write_atomically
 
@@ -34,7 +33,7 @@ def draw_resonance(folder: Path, count: int, say: Callable[[str], None], trust: 
         try:
             resolved = recorded(config.parent, trust, file=config.name)
             planned = make_plan(resolved)
-            record = folder_of(resolved)
+            record = record_of(folder, job)
             fold = planned.task.folds[max(trained_folds(record, resolved, planned, ["sere-run", str(config)]))]
             a, b = (min(stream, key=lambda recording: recording.id) for stream in (fold.labelled, fold.test))
             (seen,) = look(record, resolved, planned, fold, [[("labelled", a), ("test", b)]], Speaker(quiet=True))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sere_core.compare.report.figures import History, history
 from sere_core.config import Resolved
+from sere_core.identity import check_unchanged, identify
 from sere_core.plan import Plan, make_plan, recorded
 from sere_core.score.records import Prediction, Record
 from sere_registry.errors import SereError
@@ -39,7 +40,7 @@ class Source:
         try:
             resolved = recorded(folder, trust)
             plan = make_plan(resolved)
-            plan.check_unchanged(record.manifest["digests"]["corpora"], folder)
+            check_unchanged(identify(plan), record.manifest, folder)
         except SereError as cause:
             return cls(record, missing=cause.problems[0].message)
         return cls(record, resolved, plan)

@@ -1,0 +1,281 @@
+"""What a run is made of, by content, and the name that follows from it.
+
+    config            every value that results depend on, with its defaults; neither paths nor names
+    corpora.ID        audio: the bytes behind each utterance that is used; labels, speakers, texts: of all that are listed
+    files.PATH        what stands there in the config and is on this machine: a checkpoint's folder, a file of components
+    code.PACKAGE      all files of a package that provides a component: modules, helpers, data; the engine's own are sere's
+
+A run's folder, and in a comparison its job, is called by a digest of all of these.  What is made differently is another run;
+the parts stand in manifest.json, so that it can be said what has changed.  Neither torch nor any plugin is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sere_core.content import Contents, digest_of, files_below
+from sere_registry import Problem, SereError, error
+from sere_registry.files import FolderLock, cache_folder, expanded, read_file, writing
+from sere_registry.utterances import Recording, Utterance
+
+if TYPE_CHECKING:
+    from sere_core.config.resolved import Bound, Resolved
+    from sere_core.plan import Plan
+
+ENGINE = "sere"
+_PACKAGES = ("sere", "sere_core", "sere_plugins", "sere_registry")
+#: bytes of a manifest, at most
+_MOST = 16_000_000
+#: what is said of an utterance, by the part that it counts in
+_SAID: Mapping[str, Callable[[Utterance], tuple[object, ...]]] = {
+    "labels": lambda each: (each.emotion,),
+    "speakers": lambda each: (each.recording.speaker, each.recording.gender, each.recording.language),
+    "texts": lambda each: (each.recording.text,),
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The parts of a run, flat: name of the part -> digest."""
+
+    parts: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """12 hex digits that tell runs apart."""
+        return hashlib.sha256(json.dumps(dict(self.parts), sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def config(self) -> str:
+        return self.parts["config"]
+
+    def changes(self, recorded: Mapping[str, str]) -> list[str]:
+        """What differs from the parts of another run, in words; the config aside.
+
+        >>> Identity({"config": "a", "corpora.it.labels": "b"}).changes({"config": "a", "corpora.it.labels": "c"})
+        ["labels of corpus 'it'"]
+        """
+        names = sorted(name for name in {*self.parts, *recorded} - {"config"} if self.parts.get(name) != recorded.get(name))
+        return list(dict.fromkeys(map(_in_words, names)))
+
+
+def identify(plan: Plan, resolved: Resolved | None = None) -> Identity:
+    """The identity of a planned run.  Files are read where their digests are not remembered.
+
+    Args:
+        resolved: another config than the plan's, of the same corpora and task.
+    """
+    resolved = resolved or plan.resolved
+    bounds = {path: bound for path, bound in resolved.components.items() if not path.startswith("hooks.")}
+    parts = {"config": resolved.digest(), **plan.data, **codes(bounds.values(), plan.contents)}
+    for path, bound in bounds.items():
+        if bound.use.startswith("file:"):
+            parts[f"files.{path}.use"] = digest_of(_beside(Path(bound.distribution)), plan.contents)
+        if not path.startswith("corpora."):
+            named = {name: value for name, value in _files_of(bound).items() if value.exists()}
+            parts |= {f"files.{path}.params.{name}": digest_of(files_below(value), plan.contents) for name, value in named.items()}
+    plan.contents.save()
+    return Identity(parts)
+
+
+def data_parts(plan: Plan, listings: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The parts of a plan's corpora.
+
+    Args:
+        listings: what each says of its utterances, see `listing_digests`.
+    """
+    made = cache_folder(plan.resolved.config.features.cache)
+    used = sorted((recording for recording, _ in plan.recordings().values()), key=lambda each: each.key)
+    plan.contents.recall(each.path for each in used if not each.path.is_relative_to(made))
+    parts = {f"corpora.{name}.{what}": digest for name, listing in listings.items() for what, digest in listing.items()}
+    for name in listings:
+        parts[f"corpora.{name}.audio"] = _audio([each for each in used if each.corpus == name], plan.contents, made)
+    return parts
+
+
+def listing_digests(utterances: Sequence[Utterance]) -> dict[str, str]:
+    """What a corpus says of its utterances, in no order: a digest of the labels, one of who speaks, one of what is said."""
+    return {name: _digest((each.id, *said(each)) for each in utterances) for name, said in _SAID.items()}
+
+
+def changed_since(output: Path, identity: Identity, resume: bool, fresh: bool) -> tuple[str, ...]:
+    """A warning where a folder holds a run of the same config that is made of something else; of several, of the last.
+
+    Args:
+        resume: an interrupted run is to go on.
+        fresh: such runs are thrown away.
+
+    Raises:
+        SereError: T505 if that would be this other one.
+    """
+    found = others(output, {identity.config: identity}, {identity.name})
+    if not found:
+        return ()
+    folder, changes = found[-1]
+    what = f"changed since the run in {folder}: {', '.join(changes)}"
+    if fresh:
+        for old, _ in found:
+            with writing(old):
+                FolderLock(old).release()  # nobody is at work there
+                (old / "done").unlink(missing_ok=True)
+                shutil.rmtree(old)
+        return (f"{what}; it is thrown away",)
+    if resume and not (folder / "done").exists():
+        raise error("T505", what, "without --resume this is another run, of what is there now")
+    return (f"{what}; this is another run",)
+
+
+def others(output: Path, planned: Mapping[str, Identity], known: Collection[str]) -> list[tuple[Path, list[str]]]:
+    """Runs of the same configs that are made of something else, with what; the last to be written last.
+
+    Args:
+        output: the folder of the runs' folders.
+        planned: by the digest of their configs.
+        known: names of runs that are not looked at.
+    """
+    found = []
+    for path in output.glob("*/manifest.json"):
+        if path.parent.name in known:
+            continue
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            recorded = parts_of(json.loads(read_file(path, _MOST)))
+            if identity := planned.get(recorded.get("config", "")):
+                found.append((path.stat().st_mtime_ns, path.parent, identity.changes(recorded)))
+    return [(folder, changes) for _, folder, changes in sorted(found)]
+
+
+def check_unchanged(identity: Identity, manifest: Mapping[str, object], folder: Path) -> None:
+    """That the data of a record, and the weights it began with, are still there.
+
+    Raises:
+        SereError: T505, for everything that has changed.
+    """
+    recorded = parts_of(manifest)
+    mine = {name: value for name, value in identity.parts.items() if not name.startswith("code.")}
+    theirs = {name: value for name, value in recorded.items() if not name.startswith("code.")}
+    changed = Identity({"config": "", **mine}).changes(theirs)
+    if changed:
+        raise SereError(*(Problem("T505", f"not as in the record in {folder}: {what}", "run the config again") for what in changed))
+
+
+def parts_of(manifest: Mapping[str, object]) -> dict[str, str]:
+    """The parts of the run that a manifest is of; empty where it names none."""
+    found = manifest.get("made_of")
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, Mapping) else {}
+
+
+def codes(bounds: Iterable[Bound], contents: Contents) -> dict[str, str]:
+    """`code.PACKAGE` of the components' packages and of the engine: one digest for each package."""
+    found = {f"code.{ENGINE}": code_digest(ENGINE, "sere_core", contents)}
+    for bound in bounds:
+        if not bound.use.startswith("file:"):
+            module = bound.spec.factory.partition(":")[0].partition(".")[0]
+            found[f"code.{bound.distribution}"] = code_digest(bound.distribution, module, contents)
+    return found
+
+
+def code_digest(distribution: str, module: str, contents: Contents) -> str:
+    """A digest of all files of a distribution's packages, found without importing them; "" where there are none.
+
+    A version says what a distribution claims to be; this says what runs, in a development checkout too.
+
+    Args:
+        module: the top-level package of a factory: it counts where the metadata do not name it.
+    """
+    packages = _packages(distribution, module)
+    key = " ".join(packages)
+    if key not in contents.packages:
+        roots = [(name, root) for name in packages for root in _folders(name)]
+        files = sorted((f"{name}/{below}", path) for name, root in roots for below, path in files_below(root))
+        contents.packages[key] = digest_of(files, contents) if files else ""
+    return contents.packages[key]
+
+
+@functools.cache
+def _packages(distribution: str, module: str) -> tuple[str, ...]:
+    """The top-level packages of a distribution; an editable installation lists none of its files."""
+    if distribution == ENGINE:
+        return _PACKAGES
+    named: set[str] = set()
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError, ValueError, OSError):
+        about = importlib.metadata.distribution(distribution)
+        named.update((about.read_text("top_level.txt") or "").split())
+        named.update(each.parts[0].removesuffix(".py") for each in about.files or () if each.suffix == ".py")
+    return tuple(sorted({*(name for name in named if name.isidentifier()), module}))
+
+
+@functools.cache
+def _folders(module: str) -> tuple[Path, ...]:
+    """Where a top-level package or module stands."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return ()
+    if found is None:
+        return ()
+    if found.submodule_search_locations:
+        return tuple(map(Path, found.submodule_search_locations))
+    return (Path(found.origin),) if found.origin and Path(found.origin).is_file() else ()
+
+
+def _beside(file: Path) -> list[tuple[str, Path]]:
+    """A file of components with the files beside it that it names: modules that it imports, data that it opens."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return [(file.name, file)]
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {f"{alias.name.partition('.')[0]}.py" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(f"{node.module.partition('.')[0]}.py")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and 0 < len(node.value) < 200 and "\0" not in node.value:
+            names.add(node.value)
+    found = {name: file.parent / name for name in names if name.isprintable() and (file.parent / name).is_file()}
+    return sorted({**found, file.name: file}.items())
+
+
+def _files_of(bound: Bound) -> dict[str, Path]:
+    """The parameters that name something on this machine."""
+    values = {name: getattr(bound.params, name) for name in type(bound.params).model_fields}
+    paths = {name: value for name, value in values.items() if isinstance(value, Path)}
+    return {name: expanded(value) for name, value in paths.items()} | {name: expanded(str(values[name])) for name in bound.written}
+
+
+def _audio(recordings: Iterable[Recording], contents: Contents, made: Path) -> str:
+    """Of the stretches of files that are used; those that the corpus itself makes follow from its parameters and its code."""
+
+    def content(each: Recording) -> str:
+        try:
+            return "made" if each.path.is_relative_to(made) else contents.digest(each.path)
+        except (OSError, ValueError) as cause:  # whoever reads the audio says so
+            return type(cause).__name__
+
+    return _digest((each.id, content(each), each.start, each.end) for each in recordings)
+
+
+def _digest(rows: Iterable[tuple[object, ...]]) -> str:
+    lines = sorted(json.dumps(row, ensure_ascii=True) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _in_words(part: str) -> str:
+    kind, _, rest = part.partition(".")
+    if kind == "code":
+        return "the engine's code" if rest == ENGINE else f"code of {rest}"
+    if kind == "corpora":
+        name, _, what = rest.rpartition(".")
+        return f"{what} of corpus '{name}'"
+    return f"the content of {rest}" if kind == "files" else part
