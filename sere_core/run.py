@@ -264,7 +264,8 @@ class Training:
             hint = "--fresh begins again with what is there now"
             raise SereError(*(Problem("T505", f"not as when this run began: {change}", hint) for change in forbidden))
         self.speaker.warn(tuple(f"not as when this run began: {change}" for change in changes))
-        return self.folder.write_json("manifest.json", new)
+        written: Data = self.folder.write_json("manifest.json", new)
+        return written
 
     def fold(self, fold: Fold, manifest: Data) -> None:
         """Train on one fold (or take up what an interrupted run left), predict, and score what is on the disk."""
