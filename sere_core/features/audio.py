@@ -111,7 +111,8 @@ class _Part(Generic[P]):
     def bound(self, frames: int) -> None:
         """The file has so many."""
         try:
-            self.first, self.last = span(self.recording.start, self.recording.end, frames, self._file.rate, self._place)
+            self.first, last = span(self.recording.start, self.recording.end, frames, self._file.rate, self._place)
+            self.last = ENDLESS if self.recording.end is None else last  # a file may be longer than it says
         except SereError as problem:
             self._problem, self.last = problem, self.first
 

@@ -20,6 +20,8 @@ BY_PYAV = ("AVI", "MP4", "Matroska", "AAC", "ASF")
 _NAMED = {".wav": "WAV", ".flac": "FLAC", ".ogg": "Ogg", ".mp3": "MP3", ".avi": "AVI", ".aiff": "AIFF", ".aif": "AIFF"}
 
 _UNKNOWN = "unknown length: the header does not say it, and what is there is read"
+#: sizes that writers to a pipe put where they do not know it, beside nothing and the largest numbers
+_STREAMED = (0x7FFFFFFF, 0x80000000, 0x7FFFF000)
 _LACKS = "truncated: the header promises {} bytes of samples, there are {}"
 _CUT = "truncated: its last {} is cut off"
 
@@ -34,6 +36,7 @@ class Container:
         remark: what its user should know; "" for nothing.
         patch: bytes to be read at a place instead of those there: a size that was never filled in.
         start: where it begins, behind a tag.
+        frames: how many it declares, where the patch hides them from the decoder.
     """
 
     kind: str
@@ -41,6 +44,7 @@ class Container:
     remark: str = ""
     patch: tuple[int, bytes] | None = None
     start: int = 0
+    frames: int | None = None
 
 
 class Content:
@@ -71,7 +75,7 @@ class _Chunks:
     size_first: bool = False
 
     def __call__(self, content: Content, start: int, kind: str) -> Container:
-        at, head, wide = start + self.start, self.name + self.size, 0
+        at, head, wide, remark = start + self.start, self.name + self.size, 0, ""
         while at + head <= content.size:
             field, width, begin = at + (0 if self.size_first else self.name), self.size, at + head
             name = content(at + (self.size if self.size_first else 0), self.name)
@@ -83,21 +87,31 @@ class _Chunks:
             if wide and is_data and size == 0xFFFFFFFF:  # RF64
                 field, width, size = wide, 8, self._number(content, wide, 8)
             there, least = content.size - begin, head if self.whole else 0
-            if is_data and size <= least and there and not self.size_first and not self._follows(content, begin):
-                patch = (there + least).to_bytes(width, self.order)
+            never = size <= least and not self.size_first and not self._follows(content, begin)
+            if is_data and there and (never or size >= (1 << 8 * width) - 256 or size in _STREAMED):
+                patch = min(there + least, (1 << 8 * width) - 257).to_bytes(width, self.order)
                 return Container(kind, remark=_UNKNOWN, patch=(field, patch))
-            if is_data and (size >= (1 << 8 * width) - 256 or size in (0x7FFFFFFF, 0x80000000)):
-                return Container(kind, remark=_UNKNOWN)
+            if name == b"fmt " and (odd := self._format(content, begin)):
+                remark = odd
             if is_data and size - least > there:
                 return Container(kind, _LACKS.format(size - least, there))
             if (is_data and len(self.data) == 1) or size < least or (self.size_first and not size):
                 break
             at = begin + size - least
             at += -(at - start) % self.align
-        return Container(kind)
+        return Container(kind, remark=remark)
 
     def _number(self, content: Content, at: int, width: int) -> int:
         return int.from_bytes(content(at, width), self.order)
+
+    def _format(self, content: Content, at: int) -> str:
+        """What is odd about the format of uncompressed samples: a header that was changed by accident contradicts itself."""
+        code, channels, rate, speed, block, bits = (
+            self._number(content, at + begin, width) for begin, width in ((0, 2), (2, 2), (4, 4), (8, 4), (12, 2), (14, 2))
+        )
+        if code in (1, 3) and (speed != rate * block or block != channels * -(-bits // 8)):
+            return f"odd header: {rate} Hz x {channels} channels x {bits} bits are not {speed} bytes a second in blocks of {block}"
+        return ""
 
     def _follows(self, content: Content, at: int) -> bool:
         """Is there another chunk?"""
@@ -128,9 +142,21 @@ def _nist(content: Content, start: int, kind: str) -> Container:
     return Container(kind, _LACKS.format(size, there) if size > there else "")
 
 
+def _flac(content: Content, start: int, kind: str) -> Container:
+    """The number of samples is taken out of the header, so that the decoder goes to the end, and held against what comes."""
+    fields, at, last = int.from_bytes(content(start + 18, 8), "big"), start + 4, False
+    while not last and len(block := content(at, 4)) == 4:
+        at, last = at + 4 + int.from_bytes(block[1:], "big"), block[0] > 127
+    code, rate, total = content(at + 2, 1)[-1:], fields >> 44, fields & (1 << 36) - 1
+    if code and _FLAC_RATES.get(code[0] & 15, rate) != rate:
+        return Container(kind, f"damaged: its header says {rate} Hz, its frames {_FLAC_RATES[code[0] & 15]} Hz")
+    patch = bytes([content(start + 21, 1)[0] & 0xF0, 0, 0, 0, 0]) if len(content(start, 26)) == 26 else b""
+    return Container(kind, remark="" if total else _UNKNOWN, patch=(start + 21, patch), frames=total or None)
+
+
 def _ogg(content: Content, start: int, kind: str) -> Container:
     """Pages: each has a number and a checksum, and the last one of a stream says that it is."""
-    at, pages, open_streams = start, dict[bytes, int](), set[bytes]()
+    at, pages, open_streams, begun = start, dict[bytes, int](), set[bytes](), 0
     while content(at, 4) == b"OggS":
         head = content(at, 27)
         lacing = content(at + 27, head[26]) if len(head) == 27 else b""
@@ -142,6 +168,7 @@ def _ogg(content: Content, start: int, kind: str) -> Container:
         if crc.to_bytes(4, "big").translate(_TURNED) != head[22:26][::1]:
             return Container(kind, f"damaged: the checksum of page {sum(pages.values()) + 1} is wrong")
         number = int.from_bytes(head[18:22], "little")
+        begun += head[5] & 2 > 0
         if stream in open_streams and number > pages[stream]:
             return Container(kind, f"damaged: {number - pages[stream]} of its pages are missing before page {number}")
         pages[stream] = number + 1
@@ -149,7 +176,9 @@ def _ogg(content: Content, start: int, kind: str) -> Container:
         at += len(page)
     if open_streams and content.size > at:
         return Container(kind, f"damaged: at byte {at} there is no page" if content.size - at > 3 else _CUT.format("page"))
-    return Container(kind, remark="open end: its last page does not say that it is the last; is it truncated?" if open_streams else "")
+    if open_streams:
+        return Container(kind, remark="open end: its last page does not say that it is the last; is it truncated?")
+    return Container(kind, remark=f"several streams: the first of {begun} is read" if begun > 1 else "")
 
 
 def _mp3(content: Content, start: int, kind: str) -> Container:
@@ -177,6 +206,8 @@ def _mp3(content: Content, start: int, kind: str) -> Container:
         at, frames = at + length, frames + 1
     if declared and frames < declared - 1:
         return Container(kind, f"truncated: {declared} frames promised, there are {frames}")
+    if declared and frames > declared + 1:
+        return Container(kind, remark=f"odd length: {declared} frames promised, there are {frames}; the first are read")
     return Container(kind, remark=f"damaged: between its frames are bytes that are none, at {lost} places" if lost else "")
 
 
@@ -232,6 +263,8 @@ def _matroska(content: Content, start: int, kind: str) -> Container:
     return Container(kind, remark=_UNKNOWN if unknown else "")
 
 
+#: code in a frame -> Hz
+_FLAC_RATES = {1: 88200, 2: 176400, 3: 192000, 4: 8000, 5: 16000, 6: 22050, 7: 24000, 8: 32000, 9: 44100, 10: 48000, 11: 96000}
 _TURNED = bytes(int(f"{each:08b}"[::-1], 2) for each in range(256))
 _RIFF = _Chunks(12, (b"data",), align=2)
 _W64_DATA = (b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0O\x8e\xdb\x8a",)
@@ -243,7 +276,7 @@ _KINDS: tuple[tuple[str, Callable[[bytes], bool], Callable[[Content, int, str], 
     ("WAV", lambda head: head[:4] == b"RIFX" and head[8:12] == b"WAVE", replace(_RIFF, order="big")),
     ("W64", lambda head: head[:4] == b"riff" and head[24:28] == b"wave", _Chunks(40, _W64_DATA, name=16, size=8, align=8, whole=True)),
     ("AVI", lambda head: head[:4] == b"RIFF" and head[8:11] == b"AVI", _Chunks(12, (b"LIST",) * 2, align=2)),
-    ("FLAC", lambda head: head[:4] == b"fLaC", None),  # its decoder knows
+    ("FLAC", lambda head: head[:4] == b"fLaC", _flac),
     ("Ogg", lambda head: head[:4] == b"OggS", _ogg),
     ("AIFF", lambda head: head[:4] == b"FORM" and head[8:11] == b"AIF", _Chunks(12, (b"SSND",), "big", align=2)),
     ("CAF", lambda head: head[:4] == b"caff", _Chunks(8, (b"data",), "big", size=8)),
@@ -261,6 +294,10 @@ _KINDS: tuple[tuple[str, Callable[[bytes], bool], Callable[[Content, int, str], 
     ("zeros only", lambda head: not any(head), None),
     ("text", lambda head: all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head), None),
 )
+
+
+#: containers; what else a file may be is a description
+KINDS = frozenset(name for name, _, check in _KINDS if check)
 
 
 def examine(file: BinaryIO, path: Path) -> Container:

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sere_core.features.containers import BY_PYAV, Container, examine
+from sere_core.features.containers import BY_PYAV, KINDS, Container, examine
 from sere_registry.errors import SereError, error, reason
 
 Samples = NDArray[np.float32]
@@ -56,15 +56,18 @@ class AudioFile:
             seen = _Seen(path, container) if container.patch or container.start else os.fsencode(path)
             file = soundfile.SoundFile(seen)
         except soundfile.LibsndfileError as cause:
-            known = " " not in container.kind or container.kind == "NIST Sphere"
+            known = container.kind in KINDS
             looks = f"a damaged file, or an unsupported kind, of {container.kind}" if known else f"its bytes look like: {container.kind}"
             what = f"cannot be decoded; {looks} ({cause.error_string.strip(' .') or 'decoding failed'})"
             raise error("D603", what, place=self._place) from cause
         self._file, self.rate = file, file.samplerate
-        self.frames = file.frames if file.frames < 1 << 48 else None
+        self.frames = container.frames or (file.frames if file.frames < 1 << 48 else None)
         self.certain = self.frames is not None and file.format != "MP3"
         plain = file.subtype.startswith(_EXACT)
         self.seekable = file.seekable() and self.certain and (plain or file.format == "FLAC")
+        file.seekable = lambda: False  # else it seeks behind each block: MP3 then begins anew
+        if container.kind not in KINDS:
+            self.remark = f"unknown length: whether a file of {file.format} is whole cannot be told"
         self.full_scale = 1.0 if plain else 2.0
 
     def blocks(self, first: int = 0, last: int = ENDLESS) -> Iterator[Samples]:
@@ -82,15 +85,24 @@ class AudioFile:
                     yield part
                 if at >= last:
                     return
-            if self.certain and self.frames is not None and at < self.frames:
-                what = f"truncated: {self.frames} samples promised, {at} decoded"
+            if self.certain and at != self.frames:
+                what = f"{'truncated' if at < (self.frames or 0) else 'damaged'}: {self.frames} samples promised, {at} decoded"
                 raise error("D603", what, "copy it again", self._place)
 
     def _read(self, file: soundfile.SoundFile, at: int) -> Iterator[Samples]:
         if at:
             file.seek(at)
-        size = max(1, min(file.samplerate, 1 << 20, _LARGEST // file.channels))
-        while len(block := file.read(size, dtype="float32", always_2d=True)):
+        size, end = max(1, min(file.samplerate, 1 << 20, _LARGEST // file.channels)), self.frames if self.certain else None
+        while True:
+            try:
+                block = file.read(min(size, end - at) if end and at < end else size, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError:
+                if at == end:  # what is behind is not audio
+                    return
+                raise
+            if not len(block):
+                return
+            at += len(block)
             yield block
 
     def close(self) -> None:

@@ -93,7 +93,7 @@ def _cut(source: Source, cutting: Cutting, problems: list[SereError]) -> Iterato
         if cutting.how == "none" or (cutting.how == "auto" and seconds <= cutting.longest):
             yield Part(source, lambda options: audio.read(source, options))
         else:
-            yield from _streamed(source, cutting, file, file.blocks(first, last), problems)
+            yield from _streamed(source, cutting, file, file.blocks(first, ENDLESS if source.end is None else last), problems)
 
 
 def _streamed(source: Source, cutting: Cutting, file: AudioFile, blocks: Iterator[Samples], problems: list[SereError]) -> Iterator[Part]:

@@ -25,8 +25,8 @@ CLASSES = ("anger", "sadness")
 
 @pytest.fixture
 def questions(tmp_path: Path) -> list[Question]:
-    soundfile.write(tmp_path / "a.wav", np.full((16000, 2), 0.5), 16000)
-    soundfile.write(tmp_path / "b.flac", np.full(8000, 0.5), 8000)
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(32000) / 9).reshape(16000, 2), 16000)
+    soundfile.write(tmp_path / "b.flac", np.sin(np.arange(8000) / 9), 8000)
     return [Question(tmp_path / "a.wav", 0.25, 0.75, "anna"), Question(tmp_path / "b.flac")]
 
 
