@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 #: what tables write into a cell that holds nothing, in small letters
 NO_VALUE = frozenset({"", "-", "na", "n/a", "#n/a", "<na>", "nan", "none", "null"})
@@ -43,6 +44,7 @@ def written(text: str) -> str:
     return "" if found.casefold() in NO_VALUE else found
 
 
+@lru_cache
 def language_tag(text: str) -> str:
     """The ISO 639 code of a language: of its code, of a tag with a region, or of its English name; "" for what names none.
 
@@ -55,6 +57,7 @@ def language_tag(text: str) -> str:
     return _TAGS.get(primary) or (primary if re.fullmatch("[a-z]{2,3}", primary) else "")
 
 
+@lru_cache(4096)
 def spelling_key(name: str) -> str:
     """What is left of a name without case, punctuation and leading zeros: equal for names that may be one.
 

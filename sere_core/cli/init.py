@@ -204,9 +204,11 @@ def _protocol(source: Found, target: Found) -> str:
         folds = max(2, min(5, len(target.corpus)))
         lines = [("setting: inductive", "scored on utterances that were not adapted to")]
         lines += [(f"folds: {folds}", "of the target's utterances"), ("disjoint: none", "speakers are unknown")]
-    against = [*confounded_speakers(list(source.corpus)), *few_utterances([each.recording for each in target.corpus])]
+    against, few = confounded_speakers(list(source.corpus)), few_utterances([each.recording for each in target.corpus])
     if source.speakers and target.speakers and against:
-        lines = [*lines, ("normalise: corpus", f"not by speaker: {against[0]}")]
+        lines = [*lines, ("normalise: corpus", against[0])]
+    elif source.speakers and target.speakers and few:
+        lines = [*lines, ("normalise: speaker", few[0]), ("shrinkage: 2", "each speaker's as n utterances, the corpus's as 2")]
     elif source.speakers and target.speakers:
         lines = [*lines, ("normalise: speaker", "features are standardised by each speaker's own mean and deviation")]
     else:

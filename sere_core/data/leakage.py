@@ -15,7 +15,7 @@ T = TypeVar("T", bound=Hashable)
 
 #: from this share of utterances whose emotion is that of most others with their text, the text is confounded with it
 _CONFOUNDED = 0.9
-#: statistics of fewer utterances of a speaker are no better than those of the corpus (docs/corpora.md)
+#: statistics of fewer utterances of a speaker score lower than those of the corpus (docs/corpora.md has the figures)
 _FEW = 4
 
 
@@ -122,8 +122,8 @@ def few_utterances(recordings: Sequence[Recording]) -> list[str]:
     few = sum(number < _FEW for number in counts.values())
     if not few:
         return []
-    what = f"{few} of {len(counts)} speakers have fewer than {_FEW} utterances: their statistics are mostly chance"
-    return [f"{recordings[0].corpus}: {what}; `normalise: corpus` or a `shrinkage` is steadier"]
+    what = f"{few} of {len(counts)} speakers have fewer than {_FEW} utterances, and their own statistics are mostly chance"
+    return [f"{recordings[0].corpus}: {what}: `shrinkage: 2` draws them to the corpus's"]
 
 
 def _guessed(side: Sequence[Utterance], group: Callable[[Utterance], Hashable]) -> tuple[int, int, int]:

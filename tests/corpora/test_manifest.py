@@ -302,3 +302,25 @@ def test_a_wrong_row_hides_no_other(folder: Path, build: Build) -> None:
     found = problems(build("manifest", file=folder / "m.jsonl", language="pl"))
     assert [each[:2] for each in found] == [("D610", 2), ("D603", 3), *(("D610", line) for line in range(4, 8))]
     assert "(2 rows: lines 5, 8)" in found[3][2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "params"),
+    [
+        (["path,speaker", "audio/a.wav,s1", "audio/b.wav,"], {"columns": {"speaker": None}}),
+        (["path,emotion", "audio/a.wav,?!"], {"labels": {"?!": "unknown"}}),
+        (["path,emotoin", "audio/a.wav,anger"], {"columns": {"emotion": "emotoin"}}),
+        (["path,emotoin", "audio/a.wav,anger"], {"columns": {"emotion": None}}),
+        (["file,emotion", "audio/a.wav,anger"], {"columns": {"path": "file"}}),
+    ],
+)
+def test_hints_are_followed(folder: Path, build: Build, rows: list[str], params: dict[str, Any]) -> None:
+    file = lines(folder / "m.csv", *rows)
+    ((_, _, words),) = problems(build("manifest", file=file, language="pl"))
+    ((name, value),) = params.items()
+    ((key, meant),) = value.items()
+    written = (
+        json.dumps({key: meant}) if name == "labels" else f"{{{key}: {'null' if meant is None else 'NAME' if key == 'path' else meant}}}"
+    )
+    assert f"params.{name}" in words and written in words, words
+    assert build("manifest", file=file, language="pl", **params).utterances()

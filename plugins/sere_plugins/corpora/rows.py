@@ -32,7 +32,7 @@ ALIASES = {
     "text": ("text", "transcription", "sentence"),
 }
 COLUMNS = ("path", "speaker", "emotion", "language", "id", "gender", "text", "start", "end")
-GENDERS = {"f": "female", "female": "female", "w": "female", "m": "male", "male": "male"}
+GENDERS = {"f": "female", "female": "female", "w": "female", "m": "male", "male": "male", "other": None, "unknown": None}
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class RowCorpus(ABC):
                 found[utterance.id] = (row.place, utterance)
             problems += row.problems
         if len(speakerless) == 2:
-            hint = "give every row a speaker, or none"
+            hint = "give every row a speaker, or none: params.columns: {speaker: null} reads none"
             problems.append(Problem("D610", "no speaker, while other rows have one", hint, speakerless[True]))
         if not found and not problems:
             hint = "write a header and a line for each utterance"
@@ -180,8 +180,8 @@ class RowCorpus(ABC):
         if without:
             yield Finding("note", f"{without} of {len(utterances)} utterances are unlabelled")
         alike = defaultdict[str, set[str]](set)
-        for each in utterances:
-            alike[spelling_key(each.speaker)].add(each.speaker)
+        for name in {each.speaker for each in utterances}:
+            alike[spelling_key(name)].add(name)
         pairs = [" and ".join(map(repr, sorted(names))) for names in alike.values() if len(names) > 1]
         if pairs:
             what = f"[D610] speakers whose names differ only in spelling count as different people: {few(pairs)}"
@@ -205,7 +205,7 @@ class RowCorpus(ABC):
             row.wrong("no language", "add a column 'language', or set params.language")
         gender = row.text("gender").lower()
         if gender and gender not in GENDERS:
-            row.wrong(f"gender {gender!r} is unknown", suggest(gender, ("female", "male")))
+            row.wrong(f"gender {gender!r} is unknown", suggest(gender, GENDERS))
         start, end = row.seconds("start"), row.seconds("end")
         if end is not None and end <= (start or 0.0):
             row.wrong(f"end {end:g} is not after start {start or 0.0:g}")
