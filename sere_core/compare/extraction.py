@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from sere_core.config import Resolved
 from sere_core.config.nodes import noted
 from sere_core.console import Speaker
+from sere_core.features.origin import encoder_origin
 from sere_core.features.store import extract_all
 from sere_core.plan import Plan, build_corpus, make_plan
 from sere_core.train.device import choose_device
@@ -53,7 +54,11 @@ def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
         with speaker.bar(f"corpus {name}") as tell:
             build_corpus(plan.resolved, name).prepare(tell)
     bounds = {name: resolved.components[f"encoders.{name}"] for name in sorted({one for plan in plans for one in plan.paths})}
-    encoders = {name: (bound.build(BuildContext(id=name)).to(device), bound.full_name, bound.version) for name, bound in bounds.items()}
+    contents = plans[0].contents
+    encoders = {
+        name: (bound.build(BuildContext(id=name)).to(device), bound.full_name, encoder_origin(bound, contents))
+        for name, bound in bounds.items()
+    }
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
     parts = _parts(plans)
     total = sum(map(len, parts))
@@ -67,6 +72,7 @@ def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
                     encoders,
                     frozenset(dynamics.contours),
                     config.features,
+                    contents,
                     progress=lambda done, _, before=before: tell(before + done, total),  # type: ignore[misc]
                 )
                 extracted += found.report.extracted

@@ -1,4 +1,4 @@
-"""What a component's source file says, read by `ast`: nothing of it is imported."""
+"""What a component's source files say, read by `ast`: nothing of them is imported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,11 @@ from sere_registry.spec import ComponentSpec
 
 #: kind -> the method whose arguments say what a component is given
 _ASKS = {"loss": "forward", "selector": "score"}
+#: what runs code that no import statement names: built in, and of any module
+_BUILT_IN, _UNSEEN = (
+    {"exec", "eval", "__import__"},
+    {"import_module", "run_path", "run_module", "exec_module", "spec_from_file_location", "iter_modules", "walk_packages", "entry_points"},
+)
 
 
 def _find(module: str) -> importlib.machinery.ModuleSpec | None:
@@ -93,6 +98,53 @@ def _defined(node: ast.AST) -> Iterator[str]:
         yield from ((alias.asname or alias.name).partition(".")[0] for alias in node.names)
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id
+
+
+def imports(tree: ast.AST, package: str = "") -> Iterator[str]:
+    """The modules that a file imports anywhere, and what it imports of them, which may be modules, too.
+
+    Args:
+        package: that the file is in: what relative imports count from.
+
+    >>> sorted(imports(ast.parse("import a.b; from .c import d"), "p.q"))
+    ['a.b', 'p.q.c', 'p.q.c.d']
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            names = [alias.name for alias in node.names]
+            yield from (f"{base}.{name}" for name in (exported(base) if names == ["*"] else names))
+
+
+def runs_unseen_code(module: str) -> bool:
+    """May a module run code that `imports` does not find?"""
+    return any(
+        (isinstance(node, ast.Name) and node.id in _BUILT_IN | _UNSEEN)
+        or (isinstance(node, ast.Attribute) and node.attr in _UNSEEN)
+        or (isinstance(node, ast.alias) and node.name in _UNSEEN)
+        for node in ast.walk(_tree(module) or ast.Module([], []))
+    )
+
+
+def reached(roots: Iterable[str], packages: Collection[str]) -> tuple[set[str], set[str]]:
+    """All modules of these top-level packages that are imported when `roots` are; and the other packages that they import."""
+    inside, others, waiting = set[str](), set[str](), [*roots]
+    while waiting:
+        name = waiting.pop()
+        top, _, below = name.partition(".")
+        if top not in packages:
+            others.add(top)
+        elif name not in inside and (tree := _tree(name)) is not None:
+            inside.add(name)
+            is_package = getattr(module_file(name), "name", "") == "__init__.py"
+            waiting += imports(tree, name if is_package else name.rpartition(".")[0])
+        if below and (above := name.rpartition(".")[0]) not in inside:
+            waiting.append(above)
+    return inside, others
 
 
 def missing_factory(spec: ComponentSpec, full_name: str, distribution: str, version: str) -> Problem | None:

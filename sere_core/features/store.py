@@ -16,22 +16,22 @@ import torch
 from numpy.typing import NDArray
 
 from sere_core.config.model import Features
+from sere_core.content import Contents, digest_of
 from sere_core.features import audio, contours
 from sere_core.features.cache import Cache, Entry, key
 from sere_core.features.decoding import decoding
+from sere_core.features.origin import engine_origin
 from sere_registry import Encoder, Problem, Recording, SereError, error
 from sere_registry.errors import counted
 from sere_registry.files import cache_folder
 from sere_registry.protocols import ContourName
 
-#: an encoder, its name and the version of its distribution
-NamedEncoder = tuple[Encoder, str, str]
+#: an encoder, its name, and what its code was made of (`encoder_origin`; nothing where the cache is not used)
+NamedEncoder = tuple[Encoder, str, Sequence[str]]
 Wanted = tuple[Recording, tuple[str, ...]]
 Progress = Callable[[int, int], None]
 Arrays = dict[str, NDArray[np.float32]]
 
-#: changes with how `audio.read` makes samples out of a file
-_READING = 2
 #: files that a warning names
 _NAMED = 5
 
@@ -94,6 +94,7 @@ def extract_all(
     encoders: Mapping[str, NamedEncoder],
     contour_names: frozenset[ContourName],
     options: Features,
+    contents: Contents,
     *,
     progress: Progress | None = None,
 ) -> FeatureSet:
@@ -102,15 +103,16 @@ def extract_all(
     Args:
         wanted: recordings, each once, with the ids of the encoders that it needs.
         contour_names: the contours that are wanted on the frame grid.
+        contents: digests of files.
         progress: called with the recordings done and the recordings in all.
 
     Raises:
         SereError: the problems of all files together (D603 to D606, D612, P108, B403); X704 or X705 at once.
     """
-    extractor = Extractor(encoders, contour_names, options)
+    extractor, keys = Extractor(encoders, contour_names, options), Keys(encoders, options, contents)
     found: dict[str, Extracted] = {}
     problems: list[Problem] = []
-    for recording, result in _work(extractor, wanted):
+    for recording, result in _work(extractor, keys, wanted):
         if isinstance(result, SereError):
             problems.extend(result.problems)
             continue
@@ -123,6 +125,7 @@ def extract_all(
     trimmed, cut = sum(each.trimmed_seconds > 0 for each in facts), sum(each.cut_seconds > 0 for each in facts)
     report = Report(len(wanted), sum(each.seconds for each in facts), trimmed, cut, len(wanted) - made, made)
     text = "\n".join(f"{name} {' '.join(found[name].digests)}" for name in sorted(found))
+    contents.save()
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return FeatureSet(digest, report, found, extractor)
 
@@ -134,17 +137,6 @@ class Extractor:
         self.encoders, self.contour_names, self.options = encoders, contour_names, options
         self.cache = Cache(cache_folder(options.cache))
         self.groups = _groups_of(contour_names)
-        self._digests: dict[Path, tuple[str, tuple[int, ...]]] = {}
-        prints = {group: contours.fingerprint(group, options) for group in contours.GROUPS}
-        #: what the arrays of each contour group and each encoder depend on beside the audio; weights may be hashed for it
-        self.fingerprints: dict[str, object] = dict(prints)
-        for id, (encoder, name, version) in encoders.items():
-            self.fingerprints[f"encoder {id}"] = {
-                "encoder": name,
-                "version": version,
-                "fingerprint": dict(encoder.fingerprint()),
-                "contours": [prints[group] for group in _groups_of(encoder.contours)],
-            }
 
     def contours(self, entries: Mapping[str, Entry], id: str) -> Arrays:
         """The wanted contours at the frame times of an encoder's output, each `[T']`."""
@@ -182,24 +174,45 @@ class Extractor:
             raise error("B403", f"{who} extracted values that are not finite", place=place)
         return Entry({"frames": np.ascontiguousarray(frames, dtype=np.float32)}, waveform.facts)
 
-    def digest(self, recording: Recording) -> str:
-        """Of the bytes of a recording's file, which is read once for all its parts."""
-        if recording.path not in self._digests:
-            with decoding(recording.path), open(recording.path, "rb") as file:
-                stamp = _stamp(file.fileno())
-                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
-            self._digests[recording.path] = digest, stamp
-        return self._digests[recording.path][0]
 
-    def check_unchanged(self, recording: Recording) -> None:
-        """Is the file the one that had the digest?
+class Keys:
+    """Where the cache holds the parts of recordings: under a digest of all that they are made of.
+
+    Args:
+        contents: digests of audio, code and weights.
+    """
+
+    def __init__(self, encoders: Mapping[str, NamedEncoder], options: Features, contents: Contents) -> None:
+        self._contents = contents
+        self._reading = [engine_origin(contents), options.trim, options.max_seconds, options.channel]
+        #: what each part depends on beside the samples
+        self._made: dict[str, object] = {}
+        for group in contours.GROUPS:
+            self._made[group] = [group, options.hop, self._files(contours.weights(group, options))]
+        for id, (encoder, name, code) in encoders.items():
+            self._made[f"encoder {id}"] = {
+                "encoder": name,
+                "code": code,
+                "fingerprint": dict(encoder.fingerprint()),
+                "files": self._files(getattr(encoder, "files", ())),
+                "contours": [self._made[group] for group in _groups_of(encoder.contours)],
+            }
+
+    def __call__(self, recording: Recording, audio: str, part: str) -> str:
+        """The key of one part of a recording whose file has this digest."""
+        return key(file=audio, segment=[recording.start, recording.end], reading=self._reading, made=self._made[part])
+
+    def audio(self, recording: Recording) -> str:
+        """The digest of a recording's file.
 
         Raises:
             SereError: D603.
         """
         with decoding(recording.path):
-            if _stamp(recording.path) != self._digests[recording.path][1]:
-                raise error("D603", "the file was changed while features were extracted", "run again", str(recording.path))
+            return self._contents.digest(recording.path)
+
+    def _files(self, paths: Iterable[str | Path]) -> str:
+        return digest_of([(Path(path).name, Path(path)) for path in paths], self._contents)
 
 
 class Extracted:
@@ -215,8 +228,9 @@ class Extracted:
         SereError: D603 (no such file), X704, X705.
     """
 
-    def __init__(self, extractor: Extractor, recording: Recording, ids: Sequence[str]) -> None:
-        self._from, self.recording = extractor, recording
+    def __init__(self, extractor: Extractor, keys: Keys, recording: Recording, ids: Sequence[str]) -> None:
+        self._from, self._keys, self.recording = extractor, keys, recording
+        self._audio = keys.audio(recording)
         self.entries: dict[str, Entry] = {}
         self._wanted = (*extractor.groups, *(f"encoder {id}" for id in ids))
         for part in self._wanted:
@@ -241,20 +255,17 @@ class Extracted:
         """All that is missing.
 
         Raises:
-            SereError: D612 (too short for an encoder), B403 (an encoder breaks its contract), X704, X705.
+            SereError: D603 (the file was changed meanwhile), D612 (too short for an encoder), B403 (an encoder breaks its
+                contract), X704, X705.
         """
+        if self._keys.audio(self.recording) != self._audio:
+            raise error("D603", "the file was changed while features were extracted", "run again", str(self.recording.path))
         for part in self._wanted:
             self._entry(part, waveform)
         self._facts = waveform.facts
 
     def _key(self, part: str) -> str:
-        options = self._from.options
-        return key(
-            file=self._from.digest(self.recording),
-            segment=[self.recording.start, self.recording.end],
-            reading=[_READING, options.trim, options.max_seconds, options.channel],
-            extractor=self._from.fingerprints[part],
-        )
+        return self._keys(self.recording, self._audio, part)
 
     def _entry(self, part: str, waveform: audio.Waveform) -> Entry:
         """From the cache, or made: at most once for all encoders that want a group of contours."""
@@ -271,12 +282,6 @@ class Extracted:
         return self.entries[part]
 
 
-def _stamp(file: Path | int) -> tuple[int, ...]:
-    """What changes with a file."""
-    about = os.stat(file)
-    return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino
-
-
 def _groups_of(names: Iterable[str]) -> list[str]:
     """The groups that contours of these names are in."""
     return [group for group, members in contours.GROUPS.items() if set(members).intersection(names)]
@@ -288,7 +293,7 @@ def _rows(entries: Mapping[str, Entry], names: Collection[str]) -> Arrays:
     return {name: row for entry in groups for name, row in entry.arrays.items() if name in names}
 
 
-def _work(extractor: Extractor, wanted: Sequence[Wanted]) -> Iterator[tuple[Recording, Extracted | SereError]]:
+def _work(extractor: Extractor, keys: Keys, wanted: Sequence[Wanted]) -> Iterator[tuple[Recording, Extracted | SereError]]:
     """The jobs' results as they come.  What ends the whole run (a cache that cannot be written, Ctrl-C) is raised.
 
     Threads, each with one torch thread: most of the time is spent in torch and numpy outside Python's lock; they start at
@@ -307,7 +312,6 @@ def _work(extractor: Extractor, wanted: Sequence[Wanted]) -> Iterator[tuple[Reco
         try:
             if isinstance(waveform, SereError):
                 raise waveform
-            extractor.check_unchanged(one.recording)
             one.make(waveform)
             results.put((one.recording, one))
         except BaseException as problem:
@@ -325,7 +329,7 @@ def _work(extractor: Extractor, wanted: Sequence[Wanted]) -> Iterator[tuple[Reco
         missing: dict[str, Extracted] = {}
         for recording, ids in own:
             try:
-                one = Extracted(extractor, recording, ids)
+                one = Extracted(extractor, keys, recording, ids)
             except SereError as problem:
                 results.put((recording, problem))
                 continue

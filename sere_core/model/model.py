@@ -98,7 +98,7 @@ class Model:
         self._dynamics = backbone.dynamics
         names = {name: resolved.components[f"encoders.{name}"] for name in self._encoders}
         self._extractor = Extractor(
-            {name: (self._encoders[name], bound.full_name, bound.version) for name, bound in names.items()},
+            {name: (self._encoders[name], bound.full_name, ()) for name, bound in names.items()},
             frozenset(self._dynamics.contours),
             resolved.config.features,
         )

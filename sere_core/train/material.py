@@ -17,6 +17,7 @@ from sere_core.data.folds import rank
 from sere_core.data.leakage import audio_warnings
 from sere_core.data.normalise import Normaliser
 from sere_core.data.plan import Fold
+from sere_core.features.origin import encoder_origin
 from sere_core.features.store import FeatureSet, extract_all
 from sere_core.plan import Plan, build_corpus
 from sere_core.train.build import Builder
@@ -188,9 +189,10 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
     with speaker.bar("features") as tell:
         features = extract_all(
             list(plan.recordings().values()),
-            {name: (encoder, bounds[name].full_name, bounds[name].version) for name, encoder in encoders.items()},
+            {name: (encoder, bounds[name].full_name, encoder_origin(bounds[name], plan.contents)) for name, encoder in encoders.items()},
             frozenset(dynamics.contours),
             config.features,
+            plan.contents,
             progress=tell,
         )
     report = features.report

@@ -19,6 +19,7 @@ import pytest
 import torch
 from pydantic.fields import FieldInfo
 
+from sere_core.content import Contents, digest_of
 from sere_core.testing import Subject, check_component
 from sere_core.testing.data import waves
 from sere_core.testing.frame import gradients
@@ -225,11 +226,12 @@ def test_a_corpus_in_a_wrong_place_is_one_line(name: str, tmp_path: Path) -> Non
 
 
 def test_what_extracts_otherwise_is_named_otherwise(tmp_path: Path) -> None:
-    """The fingerprint is part of the cache key: two variants of an encoder that extract different numbers must not share it."""
+    """Fingerprint and files are part of the cache key: two variants of an encoder that extract different numbers must not share both."""
     found: dict[str, list[tuple[Case, str, torch.Tensor]]] = {}
     for number, case in enumerate(of_kind("encoder")):
         encoder = Subject(case.entry, CATALOG, case.params(tmp_path / str(number))).build().eval()
         made = json.dumps(dict(encoder.fingerprint()), sort_keys=True).replace(str(tmp_path / str(number)), "")
+        made += digest_of([(path.name, path) for path in getattr(encoder, "files", ())], Contents())
         found.setdefault(case.entry.full_name, []).append((case, made, extract(encoder, waves()[1])))
     for each in found.values():
         for (one, its, first), (other, others, second) in combinations(each, 2):

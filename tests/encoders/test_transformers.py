@@ -187,7 +187,7 @@ def test_a_copy_is_trained_by_itself_and_shares_what_is_frozen(folders: dict[Any
             assert torch.equal(encode(encoder, SHORT)[0], expected) and not torch.equal(encode(twin, SHORT)[0], expected)
 
 
-def test_fingerprint_follows_weights_settings_and_layer(folders: dict[Any, Path], tmp_path: Path) -> None:
+def test_fingerprint_follows_settings_and_layer(folders: dict[Any, Path], tmp_path: Path) -> None:
     folder = tiny_wav2vec2(tmp_path / "model")
     prints = [build(folder, **params).fingerprint() for params in ({}, {"layer": 1}, {"layer": "mix"}, {"train": "all"})]
     json.dumps(prints)
@@ -196,12 +196,7 @@ def test_fingerprint_follows_weights_settings_and_layer(folders: dict[Any, Path]
     wanted = folder / "preprocessor_config.json"
     wanted.write_text(wanted.read_text().replace("true", "false"))
     assert build(folder).fingerprint() != prints[0] and build(folder, train="all").fingerprint() != prints[3]
-    weights = folder / "model.safetensors"
-    before = build(folder).fingerprint()
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    assert build(folder).fingerprint() != before
+    assert {path.name for path in build(folder).files} >= {"config.json", "preprocessor_config.json", "model.safetensors"}
 
 
 @pytest.mark.parametrize(

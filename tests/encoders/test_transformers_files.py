@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
 import shutil
@@ -17,7 +16,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sere_plugins.encoders import checkpoint
 from sere_plugins.specs import encoders as specs
 from sere_registry import BuildContext, SereError
 from tests.encoders.checkpoints import tiny_hubert, tiny_wav2vec2
@@ -236,16 +234,6 @@ def test_damaged_missing_and_misshapen_weights(original: Path, tmp_path: Path) -
         wrong, lambda tensors: {name: t[..., :3] if name == "feature_projection.projection.weight" else t for name, t in tensors.items()}
     )
     assert "does not fit its own config.json: size mismatch for feature_projection.projection.weight" in complaint(wrong)
-
-
-def test_a_file_is_hashed_once_while_it_does_not_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads: list[str] = []
-    real = hashlib.file_digest
-    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: reads.append(name) or real(file, name))
-    path = tmp_path / "weights"
-    for count, content in enumerate((b"one", b"other"), start=1):
-        path.write_bytes(content)
-        assert checkpoint.digest(path) == checkpoint.digest(path) == hashlib.sha256(content).hexdigest() and len(reads) == count
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:

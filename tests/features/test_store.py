@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import pytest
 import soundfile
 import torch
 
+from sere_core import content
 from sere_core.config.model import Features
+from sere_core.content import Contents
 from sere_core.features import audio, cache, store
 from sere_core.features.cache import Cache, Entry
 from sere_registry import Recording, SereError
@@ -71,10 +74,18 @@ Extract = Callable[..., store.FeatureSet]
 def extract(tmp_path: Path) -> Extract:
     """Extracts with one encoder and a cache below the test's folder; keywords become options."""
 
-    def call(recordings: Sequence[Recording], encoder: Blocks | None = None, tell: Any = None, **options: Any) -> store.FeatureSet:
+    def call(
+        recordings: Sequence[Recording],
+        encoder: Blocks | None = None,
+        tell: Any = None,
+        contents: Contents | None = None,
+        code: str = "1f3a",
+        **options: Any,
+    ) -> store.FeatureSet:
         wanted = [(recording, ("blocks",)) for recording in recordings]
-        encoders = {"blocks": (encoder or Blocks(), "test.blocks", "1.0")}
-        return store.extract_all(wanted, encoders, CONTOURS, Features(cache=str(tmp_path / "cache"), **options), progress=tell)
+        encoders = {"blocks": (encoder or Blocks(), "test.blocks", [code])}
+        given = Features(cache=str(tmp_path / "cache"), **options)
+        return store.extract_all(wanted, encoders, CONTOURS, given, contents or Contents(), progress=tell)
 
     return call
 
@@ -116,13 +127,28 @@ def test_the_second_time_nothing_is_decoded_unless_an_entry_is_damaged(
             np.testing.assert_array_equal(first.frames(recording, "blocks"), again.frames(recording, "blocks"))
 
 
-def test_a_changed_file_is_noticed(tmp_path: Path, extract: Extract) -> None:
+def test_a_changed_file_is_noticed_whatever_its_time(tmp_path: Path, extract: Extract) -> None:
     recordings, encoder = corpus(tmp_path), Blocks()
-    first = extract(recordings)
-    soundfile.write(recordings[0].path, np.random.default_rng(9).normal(0, 0.3, 8000), 16_000)  # of the same size
-    second = extract(recordings, encoder)
+    os.utime(recordings[0].path, (10**9, 10**9))
+    first, before = extract(recordings, contents=Contents(tmp_path)), recordings[0].path.stat()
+    soundfile.write(recordings[0].path, np.random.default_rng(9).normal(0, 0.3, 8000), 16_000)
+    os.utime(recordings[0].path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert recordings[0].path.stat().st_size == before.st_size
+    second = extract(recordings, encoder, contents=Contents(tmp_path))
     assert encoder.calls == 1 and second.digest != first.digest
     assert second.frames(recordings[0], "blocks")[:, 0].mean() == pytest.approx(0.3, rel=0.1)
+
+
+def test_what_the_file_system_does_not_tell_is_found_afresh(tmp_path: Path, extract: Extract, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "_state", lambda path: "as ever")
+    monkeypatch.setattr(content, "_FRESH", -1)
+    recordings, encoder = corpus(tmp_path), Blocks()
+    extract(recordings, encoder, contents=Contents(tmp_path))
+    corpus(tmp_path, seconds=0.6)
+    assert extract(recordings, contents=Contents(tmp_path)).report.cached == 4
+    fresh = extract(recordings, encoder, contents=Contents(tmp_path, fresh=True))
+    assert fresh.report.extracted == 4 and encoder.calls == 8
+    assert extract(recordings, encoder, contents=Contents(tmp_path)).digest == fresh.digest, "and remembered"
 
 
 def test_a_moved_corpus_is_found_by_its_content(tmp_path: Path, extract: Extract) -> None:
@@ -149,12 +175,19 @@ def test_parts_of_a_file_are_kept_apart(tmp_path: Path, extract: Extract) -> Non
 def test_what_the_output_depends_on_is_in_the_key(tmp_path: Path, extract: Extract) -> None:
     recordings = corpus(tmp_path, count=1)
     soundfile.write(recordings[0].path, np.concatenate([np.zeros(4000), np.full(8000, 0.1)]), 16_000)
-    for encoder, options in ((None, {}), (Blocks(version=2), {}), (None, {"trim": False}), (None, {"max_seconds": 0.6})):
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"0")
+    reads = Blocks()
+    reads.files = (weights,)  # type: ignore[attr-defined]
+    others = ({"trim": False}, {"max_seconds": 0.6}, {"code": "2b4c"})
+    for encoder, options in ((None, {}), (Blocks(version=2), {}), (reads, {}), *((None, each) for each in others)):
         assert extract(recordings, encoder, **options).report.extracted == 1
         assert extract(recordings, encoder, **options).report.cached == 1
+    weights.write_bytes(b"1")
+    assert extract(recordings, reads).report.extracted == 1, "weights of the same size"
     for hop in (0.01, 0.03):
         options = Features(cache=str(tmp_path / "cache"), hop=hop)
-        assert store.extract_all([(recordings[0], ())], {}, CONTOURS, options).report.extracted == 1
+        assert store.extract_all([(recordings[0], ())], {}, CONTOURS, options, Contents()).report.extracted == 1
 
 
 def test_the_digest_is_of_arrays_and_not_of_what_made_them(tmp_path: Path, extract: Extract) -> None:

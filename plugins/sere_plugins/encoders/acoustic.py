@@ -19,8 +19,6 @@ from sere_registry import BuildContext, Frames
 from sere_registry.protocols import ContourName
 
 Mask = NDArray[np.bool_]
-#: changes whenever `extract` returns other numbers for the same audio
-VERSION = 1
 #: descriptors per second before they are gathered into frames
 BASE = SAMPLE_RATE // STEP
 #: speech is what lies within this many dB of the utterance's 95th percentile; voiced is what of it is this periodic
@@ -72,8 +70,8 @@ class Acoustic(nn.Module):
         self._size = BASE // params.rate
 
     def fingerprint(self) -> Mapping[str, object]:
-        """The version of the descriptors, their number and the frame rate."""
-        return {"version": VERSION, "columns": self.input_dim, "rate": self.rate}
+        """The frame rate."""
+        return {"rate": self.rate}
 
     def extract(self, waveform: Array, contours: Mapping[str, Array], hop: float) -> Array:
         """`[ceil(seconds * rate), F]`, the columns as in `NAMES`."""

@@ -6,8 +6,6 @@ decoder.  A tensor that is missing is an error; nothing is ever left at random v
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 import pickle
 import re
@@ -79,10 +77,6 @@ class Checkpoint:
             return CONFIG_MAPPING[self.config["model_type"]].from_dict({**self.config, **changes})
         except Exception as cause:  # transformers checks values in its own ways
             raise error("B401", f"the config.json of {self.name!r} is not usable: {reason(cause)}", place=self.place) from cause
-
-    def digests(self) -> dict[str, str]:
-        """The SHA-256 of every file that the model's output depends on, by file name."""
-        return {path.name: digest(path) for path in (*self.settings, *self.weights)}
 
     def fill(self, model: nn.Module, parts: Iterable[str], prefixes: Iterable[str]) -> None:
         """Load the tensors of a model whose names begin with one of `parts`, as float32; the others stay without memory.
@@ -161,18 +155,6 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict):
         raise ValueError(f"it holds {'a tensor' if isinstance(state, Tensor) else 'a ' + type(state).__name__}, not tensors by name")
     return {name: tensor for name, tensor in state.items() if isinstance(name, str) and isinstance(tensor, Tensor)}
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, computed once per process while the file keeps its size and time of change."""
-    state = path.stat()
-    return _sha256(str(path), state.st_size, state.st_mtime_ns)
-
-
-@functools.cache
-def _sha256(path: str, size: int, changed: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def locate(model: str, revision: str | None, kind: str, place: str) -> Checkpoint:

@@ -22,9 +22,6 @@ from sere_registry.protocols import ContourName
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-#: changes when the same weights would give another output of `extract`
-VERSION = 1
-
 
 class OffTree:
     """A frozen module beside the module tree: in no `parameters()`, no `state_dict()`, no optimizer and no checkpoint.
@@ -252,11 +249,11 @@ class PretrainedEncoder(nn.Module, ABC):
         return np.ascontiguousarray(values, dtype=np.float32)
 
     def fingerprint(self) -> Mapping[str, object]:
-        """The digests of all files, the layer at which the frozen part ends; for `train: all` only how samples are made."""
-        common = {"encoder": self.kind, "version": VERSION, "standardise": self.standardises}
+        """The layer at which the frozen part ends; for `train: all` only how samples are made."""
+        common = {"encoder": self.kind, "standardise": self.standardises}
         if self.train_mode == "all":
             return {**common, "output": "samples"}
-        return {**common, "output": "mix" if self.mixing else "layer", "layer": self.cut, "files": self.checkpoint.digests()}
+        return {**common, "output": "mix" if self.mixing else "layer", "layer": self.cut}
 
     def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
         """16 kHz mono samples `[N]` -> what the frozen part makes of them, `[T, F]` (`[N, 1]` for `train: all`)."""

@@ -1,0 +1,73 @@
+"""What made the arrays that are cached: code, weights and libraries, by content; no number that somebody must remember to raise.
+
+The engine's part is all of this folder.  Of an encoder's package it is what its module imports there, at any depth, and all
+that is no Python: tables, weights, extension modules.  A loss beside it may change, and the features are still good.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from sere_core.config import Bound
+from sere_core.config.source_code import imports, module_file, reached, runs_unseen_code
+from sere_core.content import Contents, digest_of, files_below
+from sere_core.identity import _beside, _files_of, _folders, _packages
+from sere_registry.scan import installed_entries
+
+#: imported by encoders, and without numbers of their own; the engine's are in `engine_origin`
+_NO_NUMBERS = {"sere_core", "sere_registry", "pydantic", "safetensors", "huggingface_hub", *sys.stdlib_module_names}
+
+
+def engine_origin(contents: Contents) -> list[str]:
+    """Of what reads audio and makes contours."""
+    files = files_below(Path(__file__).parent)
+    names = {name for _, path in files if path.suffix == ".py" for name in imports(ast.parse(path.read_bytes()))}
+    return [digest_of(files, contents), *_libraries(name.partition(".")[0] for name in names)]
+
+
+def encoder_origin(bound: Bound, contents: Contents) -> list[str]:
+    """Of an encoder: its code, and the files that its parameters name."""
+    files = [(f"{name}/{below}", path) for name, where in _files_of(bound).items() for below, path in files_below(where)]
+    module = bound.spec.factory.partition(":")[0]
+    top = module.partition(".")[0]
+    if bound.use.startswith("file:"):
+        own, packages = _beside(Path(bound.distribution)), {top}
+    else:
+        own, packages = [], {*_packages(bound.distribution, top)}
+    roots = {name for _, path in own if path.suffix == ".py" for name in imports(ast.parse(path.read_bytes()))}
+    packages = packages - _NO_NUMBERS
+    modules, others = reached({module, *roots}, packages | _of_plugins())
+    python = {module_file(name) for name in {*modules, "sere_core.functional"}}
+    whole = {name.partition(".")[0] for name in modules if runs_unseen_code(name)}
+    for top in sorted(packages | {name.partition(".")[0] for name in modules} | {"sere_core"}):
+        for below, path in (each for root in _folders(top) for each in files_below(root)):
+            if path in python or top in whole or (path.suffix != ".py" and top != "sere_core"):
+                files.append((f"{top}/{below}", path))
+    return [digest_of(sorted([*files, *own]), contents), *_libraries(others)]
+
+
+@functools.cache
+def _of_plugins() -> frozenset[str]:
+    """The top-level packages that provide components: an encoder may be made of another's."""
+    return frozenset(each.value.partition(":")[0].partition(".")[0] for each in installed_entries([])) - _NO_NUMBERS
+
+
+def _libraries(names: Iterable[str]) -> list[str]:
+    """Top-level packages with their versions."""
+    return [f"{name} {_version(name)}" for name in sorted({*names} - _NO_NUMBERS)]
+
+
+@functools.cache
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        if importlib.util.find_spec(package) is None:
+            return ""
+        return " ".join(map(importlib.metadata.version, importlib.metadata.packages_distributions().get(package, ())))
