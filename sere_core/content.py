@@ -15,7 +15,8 @@ from sere_registry.files import check_file
 
 #: nanoseconds: a file that was changed so shortly before it was read may change again with the same times
 _FRESH = 2_000_000_000
-_COLUMNS = "path TEXT PRIMARY KEY, state TEXT NOT NULL, digest TEXT NOT NULL"
+_COLUMNS = "path BLOB PRIMARY KEY, state TEXT NOT NULL, digest TEXT NOT NULL"
+_SELECT, _INSERT = "SELECT path, state, digest FROM files", "INSERT OR REPLACE INTO files VALUES (?, ?, ?)"
 
 
 class Contents:
@@ -75,16 +76,50 @@ class Contents:
         self.save()
 
     def save(self) -> None:
-        """Remember what was read; a store that cannot be written is done without."""
+        """Remember what was read; a store that cannot be written is done without, a damaged one is begun anew."""
         with self._lock:
             new, self._new = self._new, {}
         if not new or self._path is None:
             return
+        rows = [(os.fsencode(name), state, f"{digest} {_checksum(name, state, digest)}") for name, (state, digest) in new.items()]
         with contextlib.suppress(sqlite3.Error, OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.closing(sqlite3.connect(self._path, timeout=10)) as store, store:
-                store.execute(f"CREATE TABLE IF NOT EXISTS files ({_COLUMNS})")
-                store.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", [(name, *each) for name, each in new.items()])
+            try:
+                self._change(_INSERT, rows)
+            except sqlite3.OperationalError:  # locked for too long, read-only, a full disk
+                raise
+            except sqlite3.DatabaseError:
+                self._path.unlink()
+                self._change(_INSERT, rows)
+
+    def verify(self) -> tuple[int, list[Path]]:
+        """Read every file that is remembered and seems to be what it was; forget all others.
+
+        Returns:
+            how many; and those whose bytes are not the ones that were remembered.
+        """
+        wrong, old, same = list[Path](), list[str](), list[str]()
+        for name, (state, _) in (remembered := self._recall()).items():
+            with contextlib.suppress(OSError, ValueError):
+                if _state(name) == state:
+                    same.append(name)
+                    continue
+            old.append(name)
+        for number, name in enumerate(same, start=1):
+            with contextlib.suppress(OSError):
+                if self._read(Path(name), name)[1] != remembered[name][1]:
+                    wrong.append(Path(name))
+            self._progress(number, len(same))
+        with contextlib.suppress(sqlite3.Error):
+            self._change("DELETE FROM files WHERE path = ?", [(os.fsencode(name),) for name in (*old, *wrong)])
+        self.save()
+        return len(same), wrong
+
+    def _change(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        with contextlib.closing(sqlite3.connect(str(self._path), timeout=10)) as store, store:
+            store.execute("PRAGMA synchronous=OFF")  # what is lost is read again
+            store.execute(f"CREATE TABLE IF NOT EXISTS files ({_COLUMNS})")
+            store.executemany(statement, rows)
 
     def _missing(self, name: str) -> int | None:
         """The size of a file whose digest is not known yet."""
@@ -93,26 +128,33 @@ class Contents:
             return os.stat(name).st_size if known is None or known[0] != _state(name) else None
         return None
 
-    def _recall(self, names: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """What the store remembers of these files; nothing where it is absent or damaged."""
+    def _recall(self, names: Sequence[str] | None = None) -> dict[str, tuple[str, str]]:
+        """What the store remembers of these files, or of all; nothing where it is absent or damaged."""
         found: dict[str, tuple[str, str]] = {}
-        if self._path is None or not names or not self._path.is_file():
+        if self._path is None or not self._path.is_file():
             return found
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._path, timeout=10)) as store:
-            for name in names:
-                for state, digest in store.execute("SELECT state, digest FROM files WHERE path = ?", (name,)):
-                    found[name] = (state, digest)
+            store.text_factory = bytes  # a damaged one may hold anything
+            given = [(_SELECT, ())] if names is None else [(f"{_SELECT} WHERE path = ?", (os.fsencode(name),)) for name in names]
+            for statement, values in given:
+                for row in store.execute(statement, values):
+                    name, state, known = (os.fsdecode(each) if isinstance(each, bytes) else "" for each in row)
+                    digest, _, check = known.partition(" ")
+                    if check == _checksum(name, state, digest):
+                        found[name] = (state, digest)
         return found
 
     def _read(self, path: Path, name: str) -> tuple[str, str]:
         check_file(path)
         for _ in range(3):  # a file that is written meanwhile
-            state = _state(path)
+            began, state = time.time_ns(), _state(path)
             with open(path, "rb") as file:
                 digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
             if _state(path) == state:
                 break
-        if time.time_ns() - max(os.stat(path).st_mtime_ns, os.stat(path).st_ctime_ns) > _FRESH:
+        else:
+            return state, digest
+        if began - max(map(int, state.split()[-2:])) > _FRESH:
             with self._lock:
                 self._new[name] = (state, digest)
         return state, digest
@@ -121,6 +163,10 @@ class Contents:
 def _state(path: str | os.PathLike[str]) -> str:
     about = os.stat(path)
     return f"{about.st_dev} {about.st_ino} {about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}"
+
+
+def _checksum(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
 def files_below(path: Path) -> list[tuple[str, Path]]:

@@ -52,16 +52,18 @@ class Finding:
 _EXAMPLES = """\
 examples:
   sere doctor
+  sere doctor --deep   # after a disk or a backup went wrong
   sere doctor --json"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    add_command(subparsers, "doctor", "is this environment fit for a run?", run, _EXAMPLES, json=True)
+    parser = add_command(subparsers, "doctor", "is this environment fit for a run?", run, _EXAMPLES, json=True)
+    parser.add_argument("--deep", action="store_true", help="also read in full all files whose digests are remembered, and all features")
 
 
 def run(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """Print what there is and what is wrong; 4 if the environment is broken, 3 if only plugins are, else 0."""
-    findings = [*examine(), *examine_plugins(catalog or Catalog())]
+    findings = [*examine(), *examine_plugins(catalog or Catalog()), *(examine_cache() if arguments.deep else ())]
     bad = [finding.problem.code for finding in findings if finding.problem is not None and finding.state == "bad"]
     code = 0 if not bad else 4 if any(one.startswith("X") for one in bad) else 3
     if arguments.json:
@@ -185,6 +187,30 @@ def cache() -> Finding:
     full = free < 1 << 30
     problem = Problem("X705", f"only {decimal(free)} are free where the cache is", hint) if full else None
     return Finding("cache", f"{folder} ({state}, {decimal(free)} free)", problem, note=full)
+
+
+def examine_cache() -> Iterator[Finding]:
+    """Are the digests that are remembered those of the files, and the cached features whole?"""
+    from sere_core.console import Speaker
+    from sere_core.content import Contents
+    from sere_core.features.cache import Cache
+
+    speaker = Speaker(quiet=False, stderr=True)
+    with speaker.bar("digests") as tell:
+        count, wrong = Contents(cache_folder(), progress=tell).verify()
+    text, problem = f"{counted(count, 'file')} read in full, {len(wrong)} not as remembered", None
+    if wrong:
+        message = f"changed, though size and times are as they were: {', '.join(map(str, wrong[:5]))}"
+        problem = Problem("T505", message, "runs since then took them for what they were; --fresh runs them again")
+    yield Finding("digests", text, problem)
+    held = Cache(cache_folder())
+    with speaker.bar("features") as tell:
+        keys = held.keys()
+        damaged = 0
+        for number, key in enumerate(keys, start=1):
+            damaged += held.load(key) is None
+            tell(number, len(keys))
+    yield Finding("features", f"{len(keys)} in the cache, {damaged} damaged, which are made again when wanted", note=damaged > 0)
 
 
 def extras() -> Iterator[Finding]:

@@ -58,6 +58,10 @@ class Cache:
     def path(self, key: str) -> Path:
         return self._root / key[:2] / f"{key[2:]}.safetensors"
 
+    def keys(self) -> list[str]:
+        """Of all entries, damaged ones too."""
+        return sorted(path.parent.name + path.stem for path in self._root.glob("??/*.safetensors"))
+
     def load(self, key: str) -> Entry | None:
         """The entry of a key, or None if it is absent or its file is damaged."""
         try:

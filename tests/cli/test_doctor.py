@@ -121,10 +121,10 @@ def test_a_broken_plugin_alone_exits_with_3(monkeypatch: pytest.MonkeyPatch, cap
 
     known = Catalog([Entry.of(fails, distribution="sere-xyz", name="xyz.gone", kind="loss")], environ={}, host_version="0.1.0")
     monkeypatch.setattr(doctor, "examine", lambda: iter([doctor.Finding("python", "3")]))
-    assert doctor.run(Namespace(json=False), known) == 3
+    assert doctor.run(Namespace(json=False, deep=False), known) == 3
     out = capsys.readouterr().out
     assert "BAD   plugin sere-xyz" in out and "[P102] loss 'xyz.gone' of sere-xyz 1.0" in out
-    assert doctor.run(Namespace(json=True), Catalog([], environ={})) == 0
+    assert doctor.run(Namespace(json=True, deep=False), Catalog([], environ={})) == 0
 
 
 def test_this_environment_is_examined_without_importing_anything_heavy() -> None:

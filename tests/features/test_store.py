@@ -140,8 +140,7 @@ def test_a_changed_file_is_noticed_whatever_its_time(tmp_path: Path, extract: Ex
 
 
 def test_what_the_file_system_does_not_tell_is_found_afresh(tmp_path: Path, extract: Extract, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content, "_state", lambda path: "as ever")
-    monkeypatch.setattr(content, "_FRESH", -1)
+    monkeypatch.setattr(content, "_state", lambda path: "as ever 0 0")
     recordings, encoder = corpus(tmp_path), Blocks()
     extract(recordings, encoder, contents=Contents(tmp_path))
     corpus(tmp_path, seconds=0.6)
@@ -277,8 +276,8 @@ def test_no_damaged_byte_of_an_entry_goes_unnoticed(tmp_path: Path) -> None:
         path.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
         found = held.load(KEY)
         assert found is None or (found.facts == FACTS and (found.arrays["frames"] == entry.arrays["frames"]).all()), at
-    for content in (b"", sound[:-4], sound + b"\0\0\0\0"):
-        path.write_bytes(content)
+    for broken in (b"", sound[:-4], sound + b"\0\0\0\0"):
+        path.write_bytes(broken)
         assert held.load(KEY) is None
     other = cache.key(file="other")
     held.store(other, entry)
