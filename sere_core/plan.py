@@ -15,7 +15,7 @@ from sere_core.config.validation import validate
 from sere_core.content import Contents
 from sere_core.data.plan import TaskPlan
 from sere_core.data.task import make_task
-from sere_core.identity import data_parts, listing_digests
+from sere_core.identity import Identity, data_parts, listing_digests
 from sere_core.rng import derive
 from sere_registry import BuildContext, Corpus, Problem, Recording, SereError, Utterance, error, suggest
 from sere_registry.catalog import Catalog
@@ -43,6 +43,15 @@ class Plan:
     def data(self) -> Mapping[str, str]:
         """Digests of the corpora, by part; see `sere_core.identity`."""
         return data_parts(self, self._listings)
+
+    def check_unchanged(self) -> None:
+        """That the audio is what it was when `data` was made.
+
+        Raises:
+            SereError: T505.
+        """
+        if changed := Identity(self.data).changes(data_parts(self, self._listings)):
+            raise error("T505", f"changed while the run was at work: {', '.join(changed)}", "run again")
 
     @property
     def corpora(self) -> tuple[str, ...]:

@@ -98,9 +98,9 @@ class Encoder(Protocol):
         contours: the contours that `extract` wants; empty for none.
         normalise: False where `extract`'s output must not be standardised (raw samples).
 
-    It may have `files`, the paths that its weights are read from: a model that is exported takes copies of them along, and its
-    parameter `model` then names their folder.  It may have `traced(samples)`, which is `extract` in torch, `[N]` -> `[T, F]`: such an
-    encoder can be exported to ONNX.
+    It may have `files`, the paths that its weights are read from: they are part of the cache key by content, a model that is
+    exported takes copies of them along, and its parameter `model` then names their folder.  It may have `traced(samples)`, which is
+    `extract` in torch, `[N]` -> `[T, F]`: such an encoder can be exported to ONNX.
     """
 
     input_dim: int
@@ -111,7 +111,7 @@ class Encoder(Protocol):
     normalise: bool
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """All that the output of `extract` depends on, as JSON data: part of the cache key."""
+        """All parameters that the output of `extract` depends on, as JSON data: part of the cache key, as its code and `files` are."""
 
     def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
         """The frozen part, for one utterance: 16 kHz mono samples -> `[T, F]` (no gradient).

@@ -195,6 +195,7 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
             plan.contents,
             progress=tell,
         )
+    plan.check_unchanged()
     report = features.report
     counted = f"{report.recordings} utterances, {report.seconds / 60:.1f} minutes"
     counted += f"; {report.extracted} extracted, {report.cached} from the cache"
