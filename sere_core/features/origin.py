@@ -7,9 +7,9 @@ that is no Python: tables, weights, extension modules.  A loss beside it may cha
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib.metadata
-import importlib.util
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,13 +22,14 @@ from sere_registry.scan import installed_entries
 
 #: imported by encoders, and without numbers of their own; the engine's are in `engine_origin`
 _NO_NUMBERS = {"sere_core", "sere_registry", "pydantic", "safetensors", "huggingface_hub", *sys.stdlib_module_names}
+#: folders of installed packages, whose versions say what they are
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def engine_origin(contents: Contents) -> list[str]:
     """Of what reads audio and makes contours."""
     files = files_below(Path(__file__).parent)
-    names = {name for _, path in files if path.suffix == ".py" for name in imports(ast.parse(path.read_bytes()))}
-    return [digest_of(files, contents), *_libraries(name.partition(".")[0] for name in names)]
+    return [digest_of(files, contents), *_libraries((name.partition(".")[0] for name in _imported(files)), contents)]
 
 
 def encoder_origin(bound: Bound, contents: Contents) -> list[str]:
@@ -40,16 +41,25 @@ def encoder_origin(bound: Bound, contents: Contents) -> list[str]:
         own, packages = _beside(Path(bound.distribution)), {top}
     else:
         own, packages = [], {*_packages(bound.distribution, top)}
-    roots = {name for _, path in own if path.suffix == ".py" for name in imports(ast.parse(path.read_bytes()))}
     packages = packages - _NO_NUMBERS
-    modules, others = reached({module, *roots}, packages | _of_plugins())
+    modules, others = reached({module, *_imported(own)}, packages | _of_plugins())
     python = {module_file(name) for name in {*modules, "sere_core.functional"}}
     whole = {name.partition(".")[0] for name in modules if runs_unseen_code(name)}
     for top in sorted(packages | {name.partition(".")[0] for name in modules} | {"sere_core"}):
         for below, path in (each for root in _folders(top) for each in files_below(root)):
             if path in python or top in whole or (path.suffix != ".py" and top != "sere_core"):
                 files.append((f"{top}/{below}", path))
-    return [digest_of(sorted([*files, *own]), contents), *_libraries(others)]
+    return [digest_of(sorted([*files, *own]), contents), *_libraries(others, contents)]
+
+
+def _imported(files: Iterable[tuple[str, Path]]) -> set[str]:
+    """What those of the files import that are Python."""
+    found = set[str]()
+    for _, path in files:
+        if path.suffix == ".py":
+            with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):
+                found |= {*imports(ast.parse(path.read_bytes()))}
+    return found
 
 
 @functools.cache
@@ -58,16 +68,19 @@ def _of_plugins() -> frozenset[str]:
     return frozenset(each.value.partition(":")[0].partition(".")[0] for each in installed_entries([])) - _NO_NUMBERS
 
 
-def _libraries(names: Iterable[str]) -> list[str]:
-    """Top-level packages with their versions."""
-    return [f"{name} {_version(name)}" for name in sorted({*names} - _NO_NUMBERS)]
+def _libraries(names: Iterable[str], contents: Contents) -> list[str]:
+    """Top-level packages with their versions; with their content where they are not installed but lie on the path, such as checkouts."""
+    found = []
+    for name in sorted({*names} - _NO_NUMBERS):
+        files = [each for root in _folders(name) if not _INSTALLED & {*root.parts} for each in files_below(root)]
+        found.append(f"{name} {digest_of(files, contents) if files else _version(name)}")
+    return found
 
 
 @functools.cache
 def _version(package: str) -> str:
-    try:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        if importlib.util.find_spec(package) is None:
-            return ""
-        return " ".join(map(importlib.metadata.version, importlib.metadata.packages_distributions().get(package, ())))
+    if not _folders(package):
+        return ""
+    return " ".join(map(importlib.metadata.version, importlib.metadata.packages_distributions().get(package, ())))

@@ -88,6 +88,16 @@ def test_an_encoder_made_of_another_packages_encoder_counts_that_too(package: Pa
     assert {"scipy", "json", "torch", "transformers"} <= others
 
 
+def test_a_library_counts_by_version_and_a_checkout_on_the_path_by_content(package: Path, tmp_path: Path) -> None:
+    other = tmp_path / f"{package.name}_lab"
+    other.mkdir()
+    (other / "__init__.py").write_text("")
+    (package / "near.py").write_text(f"import {other.name}.dsp\n")
+    before = origin(package)
+    (other / "dsp.py").write_text("y = 1\n")
+    assert next(one for one, its in zip(origin(package), before, strict=True) if one != its).startswith(other.name)
+
+
 def test_files_that_parameters_name_count_by_content(package: Path, tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     folder.mkdir()
