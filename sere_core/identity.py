@@ -19,6 +19,7 @@ import importlib.metadata
 import importlib.util
 import json
 import shutil
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,13 +176,27 @@ def parts_of(manifest: Mapping[str, object]) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, Mapping) else {}
 
 
+#: `code.PACKAGE` as this process first found it: the modules that it has imported are of that code
+_FIRST: dict[str, str] = {}
+
+
 def codes(bounds: Iterable[Bound], contents: Contents) -> dict[str, str]:
-    """`code.PACKAGE` of the components' packages and of the engine: one digest for each package."""
-    found = {f"code.{ENGINE}": code_digest(ENGINE, "sere_core", contents)}
+    """`code.PACKAGE` of the components' packages and of the engine: one digest for each package.
+
+    Raises:
+        SereError: T505 for one that was edited since this process took it up.
+    """
+    packages = {ENGINE: "sere_core"}
     for bound in bounds:
         if not bound.use.startswith("file:"):
-            module = bound.spec.factory.partition(":")[0].partition(".")[0]
-            found[f"code.{bound.distribution}"] = code_digest(bound.distribution, module, contents)
+            packages.setdefault(bound.distribution, bound.spec.factory.partition(":")[0].partition(".")[0])
+    found = {f"code.{name}": code_digest(name, module, contents) for name, module in packages.items()}
+    for (name, digest), module in zip(found.items(), packages.values(), strict=True):
+        if module not in sys.modules:
+            _FIRST.pop(name, None)
+        if _FIRST.setdefault(name, digest) != digest:
+            what = f"{_in_words(name)} was edited after this process had taken it up"
+            raise error("T505", what, "begin a new process, or restart the notebook's kernel: what is imported is the old code")
     return found
 
 

@@ -97,8 +97,8 @@ def unread(entry: Entry) -> Entry:
 
 
 def _module(path: Path) -> ModuleType:
-    """Import a file under a name of its own, so that a spec in it may say `factory=f"{__name__}:MyLoss"`."""
-    name = f"sere_local_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    """Import a file, once as it is, under a name of its own, so that a spec in it may say `factory=f"{__name__}:MyLoss"`."""
+    name = f"sere_local_{path.stem}_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,10 @@ import soundfile
 
 from sere_core.config import load
 from sere_core.content import Contents
-from sere_core.identity import code_digest, identify
+from sere_core.identity import code_digest, codes, identify
 from sere_core.plan import make_plan
 from sere_core.score.records import Record, read_predictions
+from sere_registry import SereError
 from tests.end_to_end.conftest import Sere, records
 
 SWAP = {"anger": "sadness", "sadness": "anger"}
@@ -180,3 +183,28 @@ def test_a_manifest_holds_the_parts(own: str, sere: Sere, home: Path) -> None:
     (only,) = records(home / "runs")
     made = json.loads((only / "manifest.json").read_text())["made_of"]
     assert made == dict(identify(make_plan(load("tiny.yaml", sets=[own]))).parts)
+
+
+def test_code_that_is_edited_while_a_process_runs_it_is_not_taken_for_what_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "once_there.py").write_text("y = 1\n")
+    monkeypatch.syspath_prepend(str(home))
+    bound = replace(load("tiny.yaml").components["dynamics"], distribution="once-there")
+    bound = replace(bound, spec=replace(bound.spec, factory="once_there:It"))
+    before = codes([bound], Contents())
+    (home / "once_there.py").write_text("y = 2\n")
+    assert codes([bound], Contents()) != before, "nothing of it was imported"
+    importlib.import_module("once_there")
+    (home / "once_there.py").write_text("y = 3\n")
+    with pytest.raises(SereError, match="once-there") as caught:
+        codes([bound], Contents())
+    assert caught.value.problems[0].code == "T505"
+
+
+def test_audio_that_changes_after_planning_is_said(own: str, home: Path) -> None:
+    plan = make_plan(load("tiny.yaml", sets=[own]))
+    identify(plan)
+    plan.check_unchanged()
+    other_audio()
+    with pytest.raises(SereError, match="audio of corpus 'xb'") as caught:
+        plan.check_unchanged()
+    assert caught.value.problems[0].code == "T505"
