@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sere_registry.cells import inert, meant
 from sere_registry.errors import Place, error
 from sere_registry.files import write_atomically
 
@@ -71,6 +72,7 @@ class Labels:
         """Write a label down; "" takes one back."""
         if label:
             path = os.path.relpath(question.path.resolve(), self.file.parent.resolve())
+            path = path if inert(path) == path else f"./{path}"
             times = {name: "" if value is None else repr(value) for name, value in _times(question)}
             self._lines[question.key] = {"path": path, **times, "speaker": question.speaker, "emotion": label}
         else:
@@ -78,7 +80,7 @@ class Labels:
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self._lines.values())
+        writer.writerows({name: inert(cell) for name, cell in line.items()} for line in self._lines.values())
         write_atomically(self.file, text.getvalue().encode())
 
     def _read(self) -> None:
@@ -87,9 +89,10 @@ class Labels:
             if tuple(reader.fieldnames or ()) != COLUMNS:
                 hint = f"its columns are not {', '.join(COLUMNS)}; name another file with -o"
                 raise error("D610", "this is no manifest of `sere annotate`", hint, Place(str(self.file)))
-            for line in reader:
+            for cells in reader:
+                line = {name: meant(cell) for name, cell in cells.items()}
                 start, end = (float(line[name]) if line[name] else None for name in ("start", "end"))
-                self._lines[(self.file.parent / line["path"]).resolve(), start, end] = dict(line)
+                self._lines[(self.file.parent / line["path"]).resolve(), start, end] = line
 
 
 def _times(question: Question) -> Sequence[tuple[str, float | None]]:

@@ -128,13 +128,21 @@ class ProcessLostError(Exception):
 class _Process:
     """A process that runs one job after the other; it ends when its standard input does, and so with this process.
 
+    Should this process be killed, the system ends it at once, whatever it is doing: a signal is sent when the other end of a
+    pipe is closed that only this process holds.
+
     Two runs in one process would share torch's threads and random numbers, and a thread cannot be stopped.
     """
 
     def __init__(self, folder: Path, threads: int | None) -> None:
         command = [sys.executable, "-P", "-m", "sere_core.compare.jobs", str(folder)]
         environ = os.environ if threads is None else {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True)
+        lifeline, held = os.pipe()
+        self._held = os.fdopen(held, "wb")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True, pass_fds=[lifeline])
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, self.process.pid)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)  # SIGIO, which ends a process that does not catch it
+        os.close(lifeline)
 
     def run(self, job: str) -> Outcome:
         """Run a job; ProcessLostError if the process ends before the job."""
@@ -154,6 +162,7 @@ class _Process:
         self.process.kill()
         with contextlib.suppress(OSError):
             self.process.communicate()
+        self._held.close()
         return self.process.returncode
 
 

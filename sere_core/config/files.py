@@ -11,7 +11,10 @@ from sere_core.config.merge import merge
 from sere_core.config.nodes import Node
 from sere_core.config.yaml_text import read
 from sere_registry.errors import Place, Problem, SereError, error, suggest
+from sere_registry.files import read_file
 
+#: bytes of a config: no one writes as many
+_MOST = 2**24
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -63,7 +66,7 @@ def text_of(path: Path, place: Place) -> str:
     """
     name = shown(path)
     try:
-        data = path.read_bytes()
+        data = read_file(path, _MOST)
     except (OSError, ValueError) as cause:
         raise _unreadable(name, cause, place) from None
     try:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sere_registry.cells import meant
 from sere_registry.errors import Place, error
-from sere_registry.files import expanded
+from sere_registry.files import expanded, read_file
 from sere_registry.spelling import language_tag, written
 from sere_registry.utterances import AUDIO_SUFFIXES
 
@@ -98,9 +99,9 @@ def _home(path: str) -> Path:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as cause:
-        raise error("D601", f"{path} cannot be read: {cause.strerror}") from cause
+        return read_file(path)
+    except (OSError, ValueError) as cause:  # or a NUL byte
+        raise error("D601", f"{path} cannot be read: {getattr(cause, 'strerror', cause)}") from cause
 
 
 def _table(path: Path) -> Iterator[Source]:
@@ -136,7 +137,7 @@ def _source(row: dict[str, str], name: str, table: Path, line: int) -> Source:
             value = math.nan
         if value is not None and not 0 <= value < math.inf:
             raise error("D610", f"{key} {text!r} is no number of seconds", place=Place(str(table), line))
-    speaker, spoken = (written(row.get(key, "")) for key in ("speaker", "language"))
+    speaker, spoken = (meant(written(row.get(key, ""))) for key in ("speaker", "language"))
     language = language_tag(spoken)
     if spoken and not language:
         raise error("D610", f"language {spoken!r} is unknown", "an ISO 639 code such as de", Place(str(table), line))

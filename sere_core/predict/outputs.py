@@ -7,9 +7,7 @@ become a folder, which has all rows as `predictions.csv` too, with those of file
 from __future__ import annotations
 
 import contextlib
-import csv
 import importlib.util
-import io
 import itertools
 import json
 import os
@@ -20,10 +18,10 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from sere_core.predict.inputs import Source
+from sere_registry.cells import csv_line, inert
 from sere_registry.errors import SereError, error
 
 #: a cell that begins like this is run as a formula by spreadsheets
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 #: bytes of a file's name that a recording's may have
 _LONGEST = 180
@@ -162,9 +160,7 @@ def _csv_line(cells: Mapping[str, object]) -> bytes:
 
 def _csv(cells: Iterable[str]) -> bytes:
     """With bytes of a name that are no UTF-8 as `\\udc..`."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that \r in a cell is quoted, too
-    return text.getvalue().removesuffix("\r\n").encode(errors="backslashreplace") + b"\n"
+    return csv_line(cells).encode(errors="backslashreplace")
 
 
 def _cell(name: str, value: object) -> str:
@@ -173,9 +169,7 @@ def _cell(name: str, value: object) -> str:
     if isinstance(value, float):
         return repr(value)
     text = str(value)
-    if text.startswith(_FORMULA):
-        return f"./{text}" if name == "path" else f"'{text}"
-    return text
+    return f"./{text}" if name == "path" and inert(text) != text else inert(text)
 
 
 def _json_line(cells: Mapping[str, object]) -> bytes:

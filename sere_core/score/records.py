@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import yaml
 
+from sere_registry.cells import csv_line, inert, meant
 from sere_registry.errors import error
 from sere_registry.files import FolderLock, append, atomic_path, write_atomically, writing
 
@@ -166,12 +167,11 @@ class RunFolder:
         self._write_rows(rows, classes)
 
     def _write_rows(self, rows: Iterable[Prediction], classes: Sequence[str]) -> None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["id", "fold", *classes, "prediction", "truth"])
+        lines = [csv_line(["id", "fold", *map(inert, classes), "prediction", "truth"])]
         for each in sorted(rows, key=lambda each: (each.fold, each.id)):
-            writer.writerow([each.id, each.fold, *map(repr, each.posteriors), each.prediction, each.truth])
-        self.write("predictions.csv", text.getvalue().encode())
+            words = map(inert, (each.prediction, each.truth))
+            lines.append(csv_line([inert(each.id), each.fold, *map(repr, each.posteriors), *words]))
+        self.write("predictions.csv", "".join(lines).encode())
 
     def predictions(self) -> list[Prediction]:
         """The rows of `predictions.csv` so far.
@@ -278,11 +278,11 @@ def read_predictions(path: Path) -> list[Prediction]:
         SereError: T505.
     """
     try:
-        header, *lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+        header, *lines = csv.reader(io.StringIO(path.read_bytes().decode("utf-8"), newline=""))
         known = header[:2] == ["id", "fold"] and header[-2:] == ["prediction", "truth"]
         if not known or any(len(line) != len(header) for line in lines):
             raise ValueError("not the columns of a predictions file")
-        return [Prediction(line[0], int(line[1]), tuple(map(float, line[2:-2])), *line[-2:]) for line in lines]
+        return [Prediction(meant(line[0]), int(line[1]), tuple(map(float, line[2:-2])), *map(meant, line[-2:])) for line in lines]
     except (ValueError, OSError) as cause:
         raise error("T505", f"{path} is damaged: {cause}", _ANEW) from cause
 

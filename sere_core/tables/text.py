@@ -7,6 +7,7 @@ import io
 import re
 
 from sere_core.tables.model import Cell, Line, Table
+from sere_registry.cells import inert
 
 _ARROWS = {"better": " ↑", "worse": " ↓", "": ""}
 
@@ -46,7 +47,8 @@ def comma(table: Table) -> str:
     writer.writerow([*about, *(name for place in places for name in table.columns[place].fields)])
     for line in table.lines:
         known = [line.about.get(name, "") for name in about]
-        writer.writerow([*known, *(value for place in places for value in _values(table, line, place))])
+        cells = [*known, *(value for place in places for value in _values(table, line, place))]
+        writer.writerow([inert(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sere_plugins.corpora.rows import SHOWN, Row, RowCorpus
 from sere_plugins.specs.corpora import ManifestParams
+from sere_registry.cells import meant
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.files import expanded, read_file
 from sere_registry.protocols import BuildContext
@@ -74,7 +75,7 @@ def _csv(file: Path, text: str, mapped: Mapping[str, str | None]) -> Iterator[Ro
         elif len(values) != len(columns):
             row.wrong(f"{len(values)} values, but the header has {len(columns)} columns", f"quote a value that holds {delimiter!r}")
         else:
-            row = Row(row.place, dict(zip(columns, (value.strip() for value in values), strict=True)))
+            row = Row(row.place, dict(zip(columns, (meant(value.strip()) for value in values), strict=True)))
         if row.problems and not columns:
             raise SereError(*row.problems)
         if row.problems or row.values:
