@@ -90,7 +90,7 @@ def test_an_empty_folder_and_a_class_with_fewer_utterances_than_shots(sere: Sere
     file = manifest(home)
     file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if "sadness-b" not in line))
     source = f"corpora.xa={{use: manifest, params: {{file: {file}}}}}"
-    expect(sere("tiny.yaml", source, "task.shots=4"), "D607", 2, "sadness", "task.shots", "at most 3 shots")
+    expect(sere("tiny.yaml", source, "task.shots=4"), "D607", 2, "sadness", "task.shots", "`shots: 3`")
 
 
 def _truncate(path: Path) -> None:
