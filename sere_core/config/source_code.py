@@ -55,6 +55,7 @@ def _tree(module: str) -> ast.Module | None:
         return None
 
 
+@functools.cache
 def has_attribute(factory: str) -> bool | None:
     """Is there a file for `module:attribute`, and does it define or import that name?  None: unknown."""
     module, _, attribute = factory.partition(":")

@@ -173,7 +173,7 @@ def _target_labels(
     Raises:
         SereError: D610 for a label of what is not in the target, or of no class of the task.
     """
-    known = {_stretch(each): each.recording for each in far}
+    known = {_stretch(each): each.recording for each in far} if given else {}  # links are resolved, which takes time
     found, problems = dict[str, Utterance](), []
     for each in given:
         recording = known.get(_stretch(each))
