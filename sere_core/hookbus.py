@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 
 import pluggy
 
-from sere_registry.errors import Place, Problem, SereError, suggest
+from sere_registry.errors import Place, Problem, SereError, reason, suggest
+from sere_registry.guard import of_user
 from sere_registry.hookspecs import PROJECT, HookSpecs
 
 #: hook -> the arguments that it is called with
@@ -74,15 +76,18 @@ class HookBus:
         failures: list[SereError] = []
         for id, caller in callers.items():
             try:
-                reason = caller(**arguments)
-            except Exception as cause:
+                given = {key: deepcopy(value) if isinstance(value, (Mapping, list)) else value for key, value in arguments.items()}
+                said = caller(**given)
+            except BaseException as cause:
+                if of_user(cause):
+                    raise
                 failure = cause if isinstance(cause, SereError) else self._failure(id, name, cause)
                 if name != "sere_run_end":
                     raise failure from failure.__cause__
                 failures.append(failure)
                 continue
-            if name == "sere_should_stop" and isinstance(reason, str):
-                return reason
+            if name == "sere_should_stop" and isinstance(said, str):
+                return said
         error = arguments.get("error")
         if isinstance(error, BaseException):
             for each in failures:
@@ -91,8 +96,8 @@ class HookBus:
             raise failures[0]
         return None
 
-    def _failure(self, id: str, name: str, cause: Exception) -> SereError:
-        what = f"hook {self._title(id)} failed in {name}: {type(cause).__name__}: {cause}"
+    def _failure(self, id: str, name: str, cause: BaseException) -> SereError:
+        what = f"hook {self._title(id)} failed in {name}: {reason(cause)}"
         failure = SereError(Problem("P106", what, f"take `{id}` out of `hooks` to run without it", _place(id)))
         failure.__cause__ = cause
         return failure

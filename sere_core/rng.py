@@ -8,6 +8,7 @@ another stream's draws, and a resumed run needs no saved generator states: it as
 from __future__ import annotations
 
 import hashlib
+import random
 
 
 def derive(seed: int, *name: str | int) -> int:
@@ -21,14 +22,17 @@ def derive(seed: int, *name: str | int) -> int:
 
 
 def reseed(seed: int, *name: str | int) -> None:
-    """Seed torch's global generators for the draw called `name`.
+    """Seed the global generators of torch, numpy and Python for the draw called `name`.
 
-    As `torch.manual_seed`, for the devices that are in use: that also queues a call, with a formatted stack, for every
+    For torch as `torch.manual_seed`, for the devices that are in use: that also queues a call, with a formatted stack, for every
     accelerator that was never touched, which costs a tenth of a step and memory that is never given back.
     """
+    import numpy
     import torch
 
     drawn = derive(seed, *name)
+    random.seed(drawn)
+    numpy.random.seed(drawn & 0xFFFFFFFF)
     torch.default_generator.manual_seed(drawn)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(drawn)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +22,7 @@ from sere_core.identity import Identity, changed_since, identify
 from sere_core.plan import Plan, list_corpus, make_plan
 from sere_registry import BuildContext, Problem, SereError, error
 from sere_registry.files import cache_folder
+from sere_registry.guard import blamed, check_replaced, running, settle
 
 if TYPE_CHECKING:
     import torch
@@ -97,6 +98,7 @@ def obtain(
         SereError: whatever is wrong, in coded lines; T505 if the run is not `job`, or an interrupted run that is to go on was made
             of something else.
     """
+    from sere_core.console import Speaker
     from sere_core.score.records import Record, RunFolder
 
     clock, output = Clock(), Path(resolved.config.output.dir)
@@ -112,8 +114,14 @@ def obtain(
     if job is None:
         speaker.warn(changed_since(output, identity, resume and not folder.started, fresh))
     speaker.warn(plan.warnings)
-    with folder.claim("fresh" if fresh else "resume" if resume else "new"):
-        carry_out(plan, identity, folder, speaker, clock)
+    noted: list[str] = []
+
+    def note(line: str) -> None:  # of what a component did: said even where other warnings are not
+        noted.append(line)
+        Speaker(quiet=False).warn((line,))
+
+    with folder.claim("fresh" if fresh else "resume" if resume else "new"), running(note):
+        carry_out(plan, identity, folder, speaker, clock, noted)
     return Record.read(folder.path), True
 
 
@@ -133,7 +141,9 @@ class Clock:
             self.times[phase] = self.times.get(phase, 0.0) + time.perf_counter() - begin
 
 
-def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speaker, clock: Clock) -> None:
+def carry_out(
+    plan: Plan, identity: Identity, folder: RunFolder, speaker: Speaker, clock: Clock, noted: Sequence[str] = ()
+) -> None:
     """All phases of a run in its folder; hooks hear of the end whatever happens."""
     from sere_core.hookbus import HookBus
     from sere_core.score.scorer import Scorer
@@ -158,6 +168,7 @@ def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speake
             from sere_core.train.device import choose_device, peak_memory
             from sere_core.train.material import gather
             from sere_core.train.stage import try_optimizer
+        settle()
         try_optimizer(config.train, resolved.place)
         metrics.build()
         device = choose_device(config.train.device, resolved.place("train.device"))
@@ -173,11 +184,14 @@ def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speake
             for fold in task.folds:
                 training.fold(fold, manifest)
             training.reveal()
+        if noted:
+            manifest["notes"]["warnings"] += sorted(noted)
+            folder.write_json("manifest.json", manifest)
         folder.add_timing(clock.times, peak_memory(device))
         folder.finish()
     except BaseException as caught:
-        failure = caught
-        raise
+        failure = blamed(caught, (bound.watched for bound in resolved.components.values()))
+        raise failure from failure.__cause__
     finally:
         scores = dict(scorer.summary().mean) if scorer.scored and failure is None else None
         bus.call("sere_run_end", run=info, scores=scores, error=failure)
@@ -273,6 +287,9 @@ class Training:
         if checkpoint is not None:
             self.folder.append_history(checkpoint.position.history)
         result = trainer.run(checkpoint)
+        if result.posteriors.shape[1] != len(self.plan.task.classes):
+            what = f"predict returns posteriors of {result.posteriors.shape[1]} classes, the task has {len(self.plan.task.classes)}"
+            raise error("B403", what, "this is for the author of the method", self.plan.resolved.place("method"))
         scored = self.plan.task.labelled > 0
         posteriors = result.posteriors.double().numpy()
         ids = [recording.id for recording in fold.test]
@@ -338,6 +355,7 @@ class Training:
         call = partial(self.bus.call, run=self.info, fold=fold)
 
         def epoch_end(stage: str, report: EpochReport, score: float | None) -> str:
+            check_replaced(*(bound.watched for bound in self.plan.resolved.components.values()))
             said = {"stage": stage, "epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics}
             entry = {"fold": fold, **said}
             line = json_line(entry if score is None else {**entry, "selection": score})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -103,8 +104,22 @@ class Catalog:
         self._check(entry, place)
         return entry
 
+    def probe(self, entries: Iterable[Entry]) -> None:
+        """Import what is not sere's in children, one for each distribution: what fails there is not imported here."""
+        from sere_registry.probe import InChild, failures  # which listings need and runs do not
+
+        by_owner: dict[str, list[Entry]] = {}
+        for entry in entries:
+            known = entry.problem or entry.loaded or entry.usurps or self._why_disabled(entry)
+            if entry.distribution != FIRST_PARTY and not known:
+                by_owner.setdefault(entry.owner, []).append(entry)
+        for entry, why, text in failures(by_owner.values(), lambda entry: self._check(entry, NOWHERE)):
+            with suppress(SereError):
+                entry.fail_import(why, NOWHERE, InChild(text))
+
     def inspect(self) -> list[Entry]:
         """Every entry, loaded in a guard so that its state and problem are known; for listings."""
+        self.probe(self.entries)
         for entry in self.entries:
             reason = self._why_disabled(entry)
             try:

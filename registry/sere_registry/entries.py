@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Literal, NoReturn
 
 from sere_registry.errors import Place, Problem, SereError, reason
+from sere_registry.guard import importing, of_user, spot
 from sere_registry.kinds import API, FIRST_PARTY, Kind
 from sere_registry.params import Params
+from sere_registry.replaced import top
 from sere_registry.spec import ComponentSpec, ill_typed
 
 State = Literal["listed", "loaded", "broken", "disabled", "incompatible", "incomplete", "duplicate"]
@@ -119,6 +121,11 @@ class Entry:
         self.cause = cause
         self.again(place)
 
+    def fail_import(self, message: str, place: Place, cause: BaseException) -> NoReturn:
+        """`fail` for a module that cannot be imported."""
+        about = "" if self.full_name in message else f"{noun(self.kind)} '{self.full_name}' of {self.owner} ({self.value}): "
+        self.fail("P102", about + message, self._advice("repair or update"), place, cause)
+
     def again(self, place: Place) -> NoReturn:
         """Say again why this entry cannot be used, now at `place`."""
         if self.problem is None:
@@ -135,14 +142,16 @@ class Entry:
             return self.loaded
         if self.problem is not None:
             self.again(place)
-        name = f"{noun(self.kind)} '{self.full_name}' of {self.owner}"
+        name, package = f"{noun(self.kind)} '{self.full_name}' of {self.owner}", "" if self.local else top(self.value)
         try:
-            with redirect_stdout(sys.stderr):  # what a module prints must not stand in somebody's JSON
+            about = importing(package, name) if self.distribution != FIRST_PARTY else nullcontext()
+            with redirect_stdout(sys.stderr), about:  # what a module prints must not stand in somebody's JSON
                 spec = self.loader()
-        except KeyboardInterrupt:
-            raise
         except BaseException as cause:  # whatever a plugin's module raises is the plugin's, `sys.exit` too
-            self.fail("P102", f"{name} failed to import ({self.value}): {reason(cause)}", self._advice("repair or update"), place, cause)
+            if of_user(cause):
+                raise
+            why = cause.problems[0].message if isinstance(cause, SereError) else reason(cause)
+            self.fail_import(f"{name} failed to import ({self.value}){spot(cause, package)}: {why}", place, cause)
         wrong = self._wrong(spec)
         if wrong or not isinstance(spec, ComponentSpec):
             self.fail("P104", f"{name}: {self.value} {wrong}", self._advice("this is for the author of"), place)

@@ -46,6 +46,7 @@ CODES: dict[str, str] = {
     "B401": "a component could not be built",
     "B402": "two components do not fit: shapes or widths differ",
     "B403": "an object does not satisfy the protocol of its kind",
+    "B404": "a component failed, or changed what is not its own, while it was called",
     "D601": "a corpus folder is missing",
     "D602": "a corpus folder has none of the files of its layout",
     "D603": "an audio file cannot be read",
@@ -155,8 +156,8 @@ def reason(cause: BaseException) -> str:
     ('ValueError: first line second line', 'SystemExit')
     """
     try:
-        text = " ".join(str(cause).split())
-    except Exception:  # an exception of somebody's own that cannot even say what it is
+        text = " ".join("".join(one if one.isprintable() else " " for one in str(cause)[:2000]).split())
+    except BaseException:  # an exception of somebody's own that cannot even say what it is
         text = ""
     text = text if len(text) <= 300 else text[:297] + "..."
     return f"{type(cause).__name__}: {text}" if text else type(cause).__name__

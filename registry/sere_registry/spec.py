@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from sere_registry.errors import error, reason
+from sere_registry.guard import of_user, spot
 from sere_registry.kinds import API, Kind
 from sere_registry.params import NoParams, Params
+from sere_registry.replaced import top
 
 Evidence = Literal["confirmed", "reconstructed", "stand-in"]
 
@@ -65,10 +67,10 @@ class ComponentSpec:
             target: Any = importlib.import_module(module_name)
             for part in attribute.split("."):
                 target = getattr(target, part)
-        except KeyboardInterrupt:
-            raise
         except BaseException as cause:  # whatever a plugin's module raises is the plugin's, `sys.exit` too
-            raise error("P102", f"its factory {self.factory} failed to import: {reason(cause)}") from cause
+            if of_user(cause):
+                raise
+            raise error("P102", f"its factory {self.factory} failed to import{spot(cause, top(module_name))}: {reason(cause)}") from cause
         if not callable(target):
             raise error("P104", f"its factory {self.factory} is not callable")
         return target  # type: ignore[no-any-return]

@@ -48,10 +48,14 @@ def not_terms(found: object) -> str:
     if not isinstance(found, Mapping):
         return f"a {type(found).__name__}, not a mapping from names to scalars"
     for name, term in found.items():
-        shape = getattr(term, "shape", None)
+        if not isinstance(name, str):
+            return f"a {type(name).__name__} as the name of a term"
+        shape, dtype = getattr(term, "shape", None), getattr(term, "dtype", None)
         if shape is None or len(shape) or not hasattr(term, "requires_grad"):
             what = f"a {type(term).__name__}" if shape is None else f"shape {tuple(shape)}"
             return f"{what}, not a scalar tensor, as '{name}'"
+        if not getattr(dtype, "is_floating_point", True):
+            return f"a tensor of {dtype}, which carries no gradient, as '{name}'"
     return ""
 
 

@@ -113,7 +113,9 @@ def _about(entry: Entry | None) -> dict[str, str]:
 def show_info(arguments: Namespace, catalog: Catalog | None = None) -> int:
     """Print all that a component declares, and what its code reads; nothing heavy is imported."""
     catalog = catalog or Catalog(imports="files")
-    entry = catalog.find(arguments.kind or _kind_of(arguments.name, catalog), arguments.name)
+    kind = arguments.kind or _kind_of(arguments.name, catalog)
+    catalog.probe(entry for entry in catalog.named(arguments.name) if entry.kind == kind)
+    entry = catalog.find(kind, arguments.name)
     spec, rows = entry.spec, list(parameters(entry.spec.params))
     file = module_file(spec.factory.partition(":")[0])
     asks = {name: list(given) for name, given in reads(entry.kind, spec.factory).items()}
@@ -224,7 +226,9 @@ def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None
 
     catalog = catalog or Catalog(imports="files")
     rows: list[dict[str, Any]] = []
-    for entry in _entries_of(names, catalog):
+    entries = _entries_of(names, catalog)
+    catalog.probe(entries)
+    for entry in entries:
         with contextlib.suppress(SereError):  # the kit says why
             entry.load(Place())
         fields = entry.loaded.params.model_fields if entry.loaded else {}

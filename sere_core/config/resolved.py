@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from sere_core.config.model import RunConfig
 from sere_core.config.nodes import Node, block_of, place_of
 from sere_core.config.validation import without_paths
 from sere_core.config.yaml_text import write
-from sere_registry.errors import Place, Problem, SereError, error, reason, suggest
+from sere_registry.errors import Place, Problem, SereError, error, suggest
+from sere_registry.guard import Owner, call, check_replaced, guarded, importing
+from sere_registry.kinds import FIRST_PARTY
 from sere_registry.params import Params
+from sere_registry.replaced import top
 from sere_registry.scan import Unread
 from sere_registry.spec import ComponentSpec
 
@@ -60,21 +64,27 @@ class Bound:
             SereError: P102 or P104 (the factory cannot be imported), P109 (it may not be), B401 (it raised), or what the factory
                 itself says.
         """
-        what = f"{self.spec.kind} '{self.full_name}' of {self.owner}"
+        who = self.watched
         if self.unread:
-            raise error("P109", f"{what} is not imported", "if you trust it: --trust", self.place)
+            raise error("P109", f"{who.title} is not imported", "if you trust it: --trust", self.place)
         try:
-            factory = self.spec.load()
+            with nullcontext() if who.trusted else importing(who.package, who.title):
+                factory = self.spec.load()
         except SereError as cause:
             hint = f"repair or update {self.distribution}; --traceback shows where"
-            problems = [replace(one, message=f"{what}: {one.message}", hint=hint, place=self.place) for one in cause.problems]
+            problems = [replace(one, message=f"{who.title}: {one.message}", hint=hint, place=self.place) for one in cause.problems]
             raise SereError(*problems) from (cause.__cause__ or cause)
-        try:
-            return factory(self.params, context)
-        except (SereError, KeyboardInterrupt):
-            raise
-        except (Exception, SystemExit) as cause:  # whatever a plugin raises is reported with its name; --traceback shows it
-            raise error("B401", f"{what} could not be built: {reason(cause)}", "--traceback shows where", self.place) from cause
+        made = guarded(call(who, "build", factory, self.params, context), who)
+        check_replaced(who)
+        return made
+
+    @property
+    def watched(self) -> Owner:
+        """Whose code it is, for the guard."""
+        title = f"{self.spec.kind} '{self.full_name}' of {self.owner}"
+        return Owner(
+            title, self.spec.kind, top(self.spec.factory.partition(":")[0]), self.path, self.distribution == FIRST_PARTY, self.place
+        )
 
 
 @dataclass(frozen=True)

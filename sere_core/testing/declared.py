@@ -244,6 +244,8 @@ def import_report(subject: Subject) -> dict[str, Any]:
     value = subject.entry.value
     if value == "in:memory":
         return {"heavy": [], "opened": [], "printed": "", "problem": ""}
+    if subject.entry.problem is not None and subject.entry.loaded is None:
+        raise NotRun(subject.entry.problem.message)
     report = imported(subject.entry.kind, value, tuple(sys.path))
     if report["problem"] and not report["opened"]:
         raise NotRun(f"{value} failed to import: {report['problem']}")

@@ -17,6 +17,7 @@ from sere_registry import Kind, SereError, error, suggest
 from sere_registry.catalog import Catalog
 from sere_registry.entries import Entry, noun
 from sere_registry.errors import Place
+from sere_registry.guard import of_user
 from sere_registry.scan import local_entry
 
 AFTER = "not run after "
@@ -148,7 +149,9 @@ def _tried(check: Check, subject: Subject) -> Result:
         return Result(check.id, False, _line(wrong) or check.claim)
     except SereError as problem:
         return Result(check.id, False, "; ".join(f"[{one.code}] {one.message}" for one in problem.problems))
-    except Exception as wrong:  # whatever a plugin raises is the plugin's
+    except BaseException as wrong:  # whatever a plugin raises is the plugin's
+        if of_user(wrong):
+            raise
         return Result(check.id, False, f"{type(wrong).__name__}: {_line(wrong)}")
     return Result(check.id, True)
 

@@ -7,6 +7,7 @@ the streams which the next stage declares: what a stage may not see does not exi
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -183,7 +184,15 @@ class FoldTrainer:
             given["target"] = predict(method, self.streams["target"], support, device)["posteriors"]
         if "embedding" in names:
             given["embedding"] = encode_whole(self.streams["target"], network(method.backbone), device).embedding
-        return float(self.selector.score(**{name: given[name] for name in names}))
+        found = self.selector.score(**{name: given[name] for name in names})
+        try:
+            score = float(found)
+        except Exception:
+            score = math.nan
+        if not math.isfinite(score):
+            place = self.builder.resolved.place("select")
+            raise error("B403", f"the selector scores epoch {epoch} with {found!r:.80}, not with a finite number", "", place)
+        return score
 
     def _save(self, position: Position, parts: Mapping[str, State], optimizers: Mapping[str, torch.optim.Optimizer] | None = None) -> None:
         tensors = {f"{prefix}/{name}": value for prefix, state in parts.items() for name, value in state.items()}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar, cast
 
 import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from sere_core.config.model import Train
 from sere_core.rng import reseed
@@ -19,7 +22,13 @@ from sere_core.train.streams import BatchMaker, Raw
 from sere_core.train.whole import VisibleData
 from sere_registry import Group, Method, Phase, Place, Progress, SereError, Stage, error, suggest
 from sere_registry.errors import reason
+from sere_registry.guard import Owner, call, of_user, owner_of, spot, warn, watch_network
+from sere_registry.replaced import defined
 from sere_registry.training import READABLE, Schedule, not_terms, reads, streams_of
+
+T = TypeVar("T")
+P = ParamSpec("P")
+_LOWER = "lower the learning rate, clip gradients (`train.clip: 1.0`), or look at these files"
 
 #: the place in the config of a path like "train.optimizer.use"
 Placed = Callable[[str], Place]
@@ -73,6 +82,7 @@ class StageRunner:
     names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.idle: dict[str, bool] = {}  # term -> has it carried no gradient in this epoch?
         self.half = computes_in(self.train.precision, self.batches.device) == "bfloat16"
         self.epochs = 1 if self.stage.solve else max(1, round(self.train.epochs * self.stage.budget))
         groups = {} if self.stage.solve else self.method.parameters_by_group()
@@ -98,17 +108,24 @@ class StageRunner:
             if missing:
                 raise error("B403", f"phase '{phase.name}' trains {missing}; the method's groups: {sorted(groups)}")
 
+    def _call(self, doing: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that the stage brings: whatever it raises is the method's."""
+        owner = owner_of(self.method) or Owner(f"the method's stage '{self.stage.name}'", "method", "")
+        return call(owner, doing, function, *args, **kwargs)
+
     def run(self, first_epoch: int) -> Iterator[EpochReport]:
         """Epochs from `first_epoch` on; yields after each."""
+        watch_network(self.method)
         if self.stage.begin is not None:
             self._reseed("begin")
-            self.stage.begin(self.data)
+            self._call("begin", self.stage.begin, self.data)
         if self.stage.solve is not None:
             yield self._solve(self.stage.solve)
             return
         self.method.train()  # type: ignore[attr-defined]  # a Module
         for epoch in range(first_epoch, self.epochs):
             sums: dict[str, float] = defaultdict(float)
+            self.idle = dict.fromkeys(self.idle, True)
             for step in range(epoch * self.steps, (epoch + 1) * self.steps):
                 terms = self._step(self._progress(step, epoch))
                 self.step_end(epoch, step, terms)
@@ -116,14 +133,46 @@ class StageRunner:
                     sums[name] += value
             if self.stage.after_epoch is not None:
                 self._reseed("after_epoch", epoch)
-                self.stage.after_epoch(self._progress((epoch + 1) * self.steps - 1, epoch), self.data)
+                self._call("after_epoch", self.stage.after_epoch, self._progress((epoch + 1) * self.steps - 1, epoch), self.data)
+            self._check_epoch(epoch)
             means = {name: value / self.steps for name, value in sums.items()}
-            yield EpochReport(epoch, means, dict(self.method.diagnostics()))
+            yield EpochReport(epoch, means, self._call("diagnostics", self._diagnostics))
+
+    def _diagnostics(self) -> dict[str, float]:
+        found = dict(self.method.diagnostics())
+        for value in found.values():
+            float(value)  # what is no number is said here, with the method's name
+        return found
+
+    def _check_epoch(self, epoch: int) -> None:
+        """What no single step shows.
+
+        Raises:
+            SereError: T501 for parameters that are not finite.
+        """
+        for name, parameter in cast(nn.Module, self.method).named_parameters():
+            if not isinstance(parameter, UninitializedParameter) and not bool(parameter.isfinite().all()):
+                what = f"the parameter '{name}' is not finite after epoch {epoch} of stage '{self.stage.name}'"
+                raise error("T501", f"{what}: the gradient of {self._terms(self.idle)}", _LOWER)
+        for name, idle in self.idle.items():
+            if idle and not self.stage.solve:
+                warn(name, "gradient", f"the term {self._terms([name])} carried no gradient in epoch {epoch}: it trained nothing")
+
+    def _terms(self, names: Iterable[str]) -> str:
+        """Terms with whose they are and where that is written: `'adapt.gap' (loss 'xyz.gap' of ..., my_loss.py:12)`."""
+        losses = getattr(self.method, "losses", None)
+        said = []
+        for name in names:
+            loss = losses[key] if isinstance(losses, nn.ModuleDict) and (key := name.partition(".")[0]) in losses else self.method
+            owner, spot = owner_of(loss), defined(getattr(loss, "forward", None))
+            spot = spot if loss is not self.method else ""
+            said.append(f"'{name}'" + (f" ({', '.join(filter(None, (owner.title, spot)))})" if owner else ""))
+        return " or ".join(said) or "the step"
 
     def _solve(self, solve: Callable[[VisibleData], Mapping[str, object]]) -> EpochReport:
         self._reseed("solve")
         with torch.no_grad():
-            trace = {name: [float(value) for value in series] for name, series in solve(self.data).items()}  # type: ignore[attr-defined]
+            trace = self._call("solve", lambda: {name: list(map(float, series)) for name, series in solve(self.data).items()})  # type: ignore
         for name, series in trace.items():
             if not all(math.isfinite(value) for value in series):
                 raise error("T501", f"stage '{self.stage.name}': '{name}' of the closed form is not finite")
@@ -148,7 +197,7 @@ class StageRunner:
                 reported.update({prefix + name: value for name, value in terms.items()})
         if self.stage.after_step is not None:
             self._reseed("after_step", progress.step)
-            self.stage.after_step(progress)
+            self._call("after_step", self.stage.after_step, progress)
         return reported
 
     def _phase(self, phase: Phase, raws: Mapping[str, Raw], progress: Progress, repeat: int) -> dict[str, float]:
@@ -158,11 +207,11 @@ class StageRunner:
             batches = self.batches.encode(network(self.method.backbone), raws, phase.views, progress.step)
             given = {**batches, "field": self.method.field, "progress": progress}
             reseed(self.batches.seed, "phase", phase.name, progress.step, repeat)
-            terms = phase.loss(**{name: given[name] for name in self.reads[phase]})
+            terms = self._call(f"phase '{phase.name}'", phase.loss, **{name: given[name] for name in self.reads[phase]})
         values = self._checked(phase, terms, raws, progress)
         total = sum(terms.values(), start=torch.zeros((), device=self.batches.device))
         if total.requires_grad:
-            total.backward()  # type: ignore[no-untyped-call]
+            self._backward(total, terms)
             chosen = [self.trained[name] for name in phase.trains if name in self.trained]
             if self.train.clip is not None:
                 groups = [group for each in chosen for group in each.optimizer.param_groups]
@@ -171,6 +220,21 @@ class StageRunner:
                 each.step(progress.fraction)
         return values
 
+    def _backward(self, total: Tensor, terms: Mapping[str, Tensor]) -> None:
+        """The gradients of a step.
+
+        Raises:
+            SereError: B404 with the terms whose gradient fails.
+        """
+        try:
+            total.backward()  # type: ignore[no-untyped-call]
+        except BaseException as cause:
+            if of_user(cause):
+                raise
+            guilty = [name for name, term in terms.items() if term.requires_grad and _fails_alike(term, cause)]
+            what = f"the gradient of {self._terms(guilty or terms)} failed{spot(cause, '')}: {reason(cause)}"
+            raise error("X706" if isinstance(cause, (MemoryError, torch.OutOfMemoryError)) else "B404", what) from cause
+
     def _checked(self, phase: Phase, terms: object, raws: Mapping[str, Raw], progress: Progress) -> dict[str, float]:
         """The terms as numbers; anything that is not a finite scalar ends the run with its name and its utterances."""
         wrong = not_terms(terms)
@@ -178,6 +242,10 @@ class StageRunner:
             raise error("B403", f"phase '{phase.name}' returns {wrong}")
         if not terms:
             return {}
+        for name, term in terms.items():
+            if term.device.type not in ("cpu", self.batches.device.type):
+                raise error("B403", f"the term {self._terms([name])} is on the device '{term.device}', not '{self.batches.device}'")
+            self.idle[name] = self.idle.get(name, True) and not term.requires_grad
         numbers = torch.stack([term.detach().float() for term in terms.values()]).tolist()
         values = dict(zip(terms, numbers, strict=True))
         broken = [name for name, value in values.items() if not math.isfinite(value)]
@@ -185,9 +253,9 @@ class StageRunner:
             ids = "; ".join(f"{stream}: {', '.join(self._names(stream, raw)[:8])}" for stream, raw in raws.items())
             raise error(
                 "T501",
-                f"the term '{broken[0]}' is {values[broken[0]]} at stage '{self.stage.name}', step {progress.step} "
+                f"the term {self._terms(broken[:1])} is {values[broken[0]]} at stage '{self.stage.name}', step {progress.step} "
                 f"(epoch {progress.epoch}); utterances: {ids}",
-                hint="lower the learning rate, clip gradients (`train.clip: 1.0`), or look at these files",
+                hint=_LOWER,
             )
         return values
 
@@ -195,6 +263,15 @@ class StageRunner:
         """Real names for the user's eyes: losses only ever get the opaque ones."""
         items = self.batches.streams["labelled" if stream == "support" else stream].items
         return [self.names.get(items[i].name, items[i].name) for i in raw.index.tolist()]
+
+
+def _fails_alike(term: Tensor, cause: BaseException) -> bool:
+    """Does the gradient of this term alone fail as that of all of them did?"""
+    try:
+        term.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    except BaseException as again:
+        return reason(again) == reason(cause)
+    return False
 
 
 def optimizer_class(use: str, place: Placed = lambda path: Place(path=path)) -> type[torch.optim.Optimizer]:

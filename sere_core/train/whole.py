@@ -18,6 +18,7 @@ from sere_registry.training import Stream
 
 #: utterances encoded at a time
 CHUNK = 64
+_FOR_AUTHOR = "this is for the author of the method, or of the loss that predicts"
 
 
 @contextmanager
@@ -86,12 +87,36 @@ def predict(
     parts: dict[str, list[Tensor]] = defaultdict(list)
     with evaluating(method):
         for batch in chunks(stream, backbone, device):
-            made = {"index": batch.index, "posteriors": ask(batch, **extra).float(), "embeddings": batch.embedding.float()}
+            posteriors = _posteriors(ask(batch, **extra), len(batch.index))
+            made = {"index": batch.index, "posteriors": posteriors, "embeddings": batch.embedding.float()}
             assigned = method.pseudo_labels(batch, labelled) if pseudo and labelled is not None else None  # type: ignore[arg-type]
+            if assigned is not None and (not isinstance(assigned, Tensor) or assigned.shape != batch.index.shape):
+                raise error("B403", f"pseudo_labels returns {_what(assigned)}, not the classes of {len(batch.index)} utterances")
             for name, value in (made if assigned is None else {**made, "pseudo": assigned}).items():
                 parts[name].append(value.cpu())
     index = parts.pop("index")
     return {name: _in_order(pieces, index) for name, pieces in parts.items()}
+
+
+def _posteriors(found: object, count: int) -> Tensor:
+    """What a method predicts for a chunk, `[B, C]`.
+
+    Raises:
+        SereError: B403 where these are no posteriors.
+    """
+    shaped = isinstance(found, Tensor) and found.ndim == 2 and len(found) == count and found.is_floating_point()
+    if not isinstance(found, Tensor) or not shaped:
+        raise error("B403", f"predict returns {_what(found)}, not posteriors of {count} utterances", _FOR_AUTHOR)
+    rows = found.float()
+    if not rows.isfinite().all():
+        raise error("B403", "predict returns posteriors that are not finite", _FOR_AUTHOR)
+    if bool((rows < -1e-6).any()) or bool(((rows.sum(dim=1) - 1).abs() > 1e-3).any()):
+        raise error("B403", "predict returns posteriors that are negative or do not sum to 1", _FOR_AUTHOR)
+    return rows
+
+
+def _what(found: object) -> str:
+    return f"{found.dtype} of shape {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
 
 
 class VisibleData:
