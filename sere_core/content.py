@@ -98,7 +98,7 @@ class Contents:
         Returns:
             how many; and those whose bytes are not the ones that were remembered.
         """
-        wrong, old, same = list[Path](), list[str](), list[str]()
+        wrong, old, same = list[str](), list[str](), list[str]()
         for name, (state, _) in (remembered := self._recall()).items():
             with contextlib.suppress(OSError, ValueError):
                 if _state(name) == state:
@@ -108,12 +108,12 @@ class Contents:
         for number, name in enumerate(same, start=1):
             with contextlib.suppress(OSError):
                 if self._read(Path(name), name)[1] != remembered[name][1]:
-                    wrong.append(Path(name))
+                    wrong.append(name)
             self._progress(number, len(same))
         with contextlib.suppress(sqlite3.Error):
             self._change("DELETE FROM files WHERE path = ?", [(os.fsencode(name),) for name in (*old, *wrong)])
         self.save()
-        return len(same), wrong
+        return len(same), [*map(Path, wrong)]
 
     def _change(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         with contextlib.closing(sqlite3.connect(str(self._path), timeout=10)) as store, store:
@@ -135,13 +135,13 @@ class Contents:
             return found
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._path, timeout=10)) as store:
             store.text_factory = bytes  # a damaged one may hold anything
-            given = [(_SELECT, ())] if names is None else [(f"{_SELECT} WHERE path = ?", (os.fsencode(name),)) for name in names]
-            for statement, values in given:
-                for row in store.execute(statement, values):
-                    name, state, known = (os.fsdecode(each) if isinstance(each, bytes) else "" for each in row)
+            for name in [None] if names is None else names:
+                values, where = ((), "") if name is None else ((os.fsencode(name),), " WHERE path = ?")
+                for row in store.execute(_SELECT + where, values):
+                    path, state, known = (os.fsdecode(each) if isinstance(each, bytes) else "" for each in row)
                     digest, _, check = known.partition(" ")
-                    if check == _checksum(name, state, digest):
-                        found[name] = (state, digest)
+                    if check == _checksum(path, state, digest):
+                        found[path] = (state, digest)
         return found
 
     def _read(self, path: Path, name: str) -> tuple[str, str]:
