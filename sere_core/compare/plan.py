@@ -14,14 +14,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from sere_registry.errors import error
+from sere_core.score import records
+from sere_core.untrusted import checked, json_of, read_stored, unusable
+from sere_registry.errors import SereError, error
 from sere_registry.files import write_atomically
 
 Role = Literal["method", "floor", "ceiling"]
+_FAILURE = TypeAdapter(dict[Literal["code", "line"], str])
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Job:
     row: str
     pair: str
     seed: int
-    job: str
+    job: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 
     @property
     def place(self) -> str:
@@ -87,13 +90,15 @@ class ComparePlan:
     @classmethod
     def read(cls, folder: Path) -> ComparePlan:
         """The plan of a comparison's folder; T505 if there is none, or it is damaged."""
-        path = folder / "plan.json"
-        try:
-            return TypeAdapter(cls).validate_json(path.read_bytes())
-        except FileNotFoundError as cause:
-            raise error("T505", f"{folder} holds no comparison (no plan.json)", "`sere compare` makes one") from cause
-        except (OSError, ValueError) as cause:
-            raise error("T505", f"{path} is damaged: {' '.join(str(cause).split())}", "`sere compare` writes it again") from cause
+        path, again = folder / "plan.json", "`sere compare` writes it again"
+        if not path.exists():
+            raise error("T505", f"{folder} holds no comparison (no plan.json)", "`sere compare` makes one")
+        plan = checked(json_of(read_stored(path, again), path, again), path, again, TypeAdapter(cls))
+        rows = [row.name for row in plan.rows]
+        known = all(job.row in rows and job.pair in plan.pairs and job.seed in plan.seeds for job in plan.jobs)
+        if not known or plan.reference not in rows or not plan.pairs or not plan.seeds:
+            raise unusable(path, "its jobs or its reference are not of its rows, pairs and seeds", again)
+        return plan
 
 
 def job_file(folder: Path, job: str) -> Path:
@@ -114,19 +119,17 @@ def failure_file(folder: Path, job: str) -> Path:
 
 def read_failure(folder: Path, job: str) -> tuple[str, str] | None:
     """The code and the line of why a job failed the last time."""
+    path = failure_file(folder, job)
     try:
-        data = json.loads(failure_file(folder, job).read_bytes())
-        return str(data["code"]), " ".join(str(data["line"]).split())
-    except (OSError, ValueError, KeyError, TypeError):
+        data = json_of(read_stored(path, ""), path, "", _FAILURE)
+    except SereError:
         return None
+    return data["code"], " ".join(data["line"].split())
 
 
 def read_timing(record: Path) -> tuple[dict[str, float], float | None]:
     """Seconds by phase and the most memory in MiB, where timing.json can be read."""
-    try:
-        timing = {str(name): float(value) for name, value in json.loads((record / "timing.json").read_bytes()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}, None
+    timing = records.read_timing(record)
     return {name: value for name, value in timing.items() if not name.startswith("peak")}, timing.get("peak_mib")
 
 

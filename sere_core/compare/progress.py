@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -20,8 +19,9 @@ from sere_core.compare.planning import Planned
 from sere_core.compare.reading import read_results
 from sere_core.compare.spaces import space_table
 from sere_core.console import Speaker
+from sere_core.score.records import Record
 from sere_core.tables import print_tables
-from sere_registry.errors import counted
+from sere_registry.errors import SereError, counted
 
 
 def grid(*titles: str) -> Table:
@@ -111,10 +111,10 @@ class JobProgress:
 
     def _score(self, job: str) -> str:
         try:
-            scores = json.loads((record_of(self._folder, job) / "scores.json").read_bytes())
-            return f"UAR {100 * scores['mean']['uar']:.1f} %"
-        except (OSError, ValueError, TypeError, KeyError):
-            return "done"
+            uar = Record.read(record_of(self._folder, job)).scores.get("mean", {}).get("uar")
+        except SereError:  # the table says so
+            uar = None
+        return "done" if uar is None else f"UAR {100 * uar:.1f} %"
 
 
 def run_missing(planned: Planned, executor: Executor, progress: JobProgress, missing: Sequence[str], speaker: Speaker) -> None:

@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from sere_core.compare.plan import ComparePlan, is_done, read_failure, read_timing, record_of
@@ -21,7 +20,8 @@ from sere_core.compare.proof import is_below, prove
 from sere_core.config.nodes import leaves
 from sere_core.identity import parts_of
 from sere_core.score.metrics import uar
-from sere_core.score.records import Data, load_yaml, read_predictions, read_verified
+from sere_core.score.records import Data, Record, read_verified
+from sere_core.untrusted import yaml_of
 from sere_registry.errors import Problem, SereError, error
 
 Counts = NDArray[np.int64]
@@ -135,7 +135,7 @@ def read_results(folder: Path) -> Results:
         failures={place: failures[job] for place, job in places.items() if job in failures},
         allowed=allowed,
         refused=refused,
-        config={} if first is None else load_yaml((first.path / "config.yaml").read_bytes()),
+        config={} if first is None else Record.read(first.path).config,
     )
 
 
@@ -143,11 +143,10 @@ def read_facts(folder: Path) -> RunFacts:
     """A finished record's facts; T505 if a file is missing, damaged or was changed."""
     try:
         contents = read_verified(folder)
-        manifest, scores = (json.loads(contents[name]) for name in ("manifest.json", "scores.json"))
+        record = Record.of(folder, contents)
+        manifest, scores = record.manifest, record.scores
         if manifest["job"] != folder.name:
             raise ValueError(f"it is the record of job {manifest['job']}")
-        if not scores["complete"]:
-            raise ValueError("not all folds are scored")
         folds, size, scored = scores["folds"], len(scores["classes"]), scores.get("scored", True)
         speakers = [(each, fold["fold"]) for fold in folds for each in fold.get("speakers") or ()]
         openings: Counter[str] = Counter()
@@ -167,7 +166,7 @@ def read_facts(folder: Path) -> RunFacts:
             selection=manifest["selection"],
             evidence=manifest["evidence"],
             digests=digests,
-            conditions=_conditions(manifest, digests, contents["config.yaml"], contents["folds.json"]),
+            conditions=_conditions(manifest, digests, contents["config.yaml"], record.folds),
             confusion=_counts([fold["confusion"] for fold in folds], size) if scored else _NO_COUNTS,
             speakers=tuple(each["speaker"] for each, _ in speakers),
             genders=tuple(each.get("gender") for each, _ in speakers),
@@ -183,11 +182,11 @@ def read_facts(folder: Path) -> RunFacts:
             measures=measures,
             clustering=[{name: float(value) for name, value in fold.items() if value is not None} for fold in said],
             label_free={} if scored else scores["evidence"],
-            predicted=() if scored else tuple(each.prediction for each in read_predictions(folder / "predictions.csv")),
+            predicted=() if scored else tuple(each.prediction for each in record.predictions),
         )
     except SereError as cause:
         raise SereError(*(replace(problem, hint=_HINT) for problem in cause.problems)) from cause
-    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as cause:
+    except ValueError as cause:
         raise error("T505", f"{folder} cannot be used: {' '.join(str(cause).split())}", _HINT) from cause
 
 
@@ -198,7 +197,7 @@ def _counts(lists: Sequence[Sequence[Sequence[int]]], size: int) -> Counts:
     return counts
 
 
-def _conditions(manifest: Data, digests: Mapping[str, str], config: bytes, folds: bytes) -> dict[str, str]:
+def _conditions(manifest: Data, digests: Mapping[str, str], config: bytes, folds: Data) -> dict[str, str]:
     """The conditions of a run, flat, for the proof."""
     found = {**_of_config(_SEED.sub(b"", config, count=1)), **_of_folds(folds), "selection": manifest["selection"]}
     for name, value in digests.items():
@@ -222,16 +221,14 @@ def _conditions(manifest: Data, digests: Mapping[str, str], config: bytes, folds
 def _of_config(config: bytes) -> Mapping[str, str]:
     """Of a config without its seed, which runs of one row and pair share."""
     found: dict[str, str] = {}
-    for path, value in leaves(load_yaml(config)):
+    for path, value in leaves(yaml_of(config, Path("config.yaml"), _HINT)):
         name = ".".join(path)
         if not is_below(name, *_IGNORED):
             found[f"config.{name}"] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     return found
 
 
-@functools.lru_cache(maxsize=256)
-def _of_folds(data: bytes) -> Mapping[str, str]:
-    task = json.loads(data)
+def _of_folds(task: Data) -> Mapping[str, str]:
     found = {"classes": ", ".join(task["classes"])}
     for name in ("labelled", "source", "target", "test"):
         members = json.dumps([fold[name] for fold in task["folds"]], sort_keys=True)

@@ -25,6 +25,7 @@ from sere_core.config.model import RunConfig
 from sere_core.config.nodes import Node, at, dotted, leaves, noted, plain
 from sere_core.config.resolved import Bound
 from sere_core.console import Speaker
+from sere_core.score.records import checkpoint_of, read_done
 from sere_registry import BuildContext, Selector
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place as ConfigPlace
@@ -61,9 +62,9 @@ class Rule:
 
         posteriors = []
         try:
-            paths = sorted((record / "checkpoints").glob("fold-*.safetensors"), key=lambda each: int(each.stem.partition("-")[2]))
-            for path in paths:
-                with safe_open(path, framework="np") as file:
+            folds = sum(name.startswith("checkpoints/") for name in read_done(record))
+            for fold in range(folds):
+                with safe_open(checkpoint_of(record, fold), framework="np") as file:
                     posteriors.append(torch.from_numpy(file.get_tensor("result/target")))
             if not posteriors:
                 raise ValueError("it has no checkpoints")

@@ -21,7 +21,7 @@ from sere_core.model.folder import NETWORK, About
 from sere_core.model.temperature import Temperature
 from sere_core.plan import Plan, make_plan, recorded
 from sere_core.run import run
-from sere_core.score.records import Record
+from sere_core.score.records import Record, checkpoint_of
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.device import choose_device
 from sere_core.train.fold import load_state
@@ -83,13 +83,10 @@ def some_of_target(record: Record, most: int, trust: bool) -> list[Recording]:
     return [target[names[place * len(names) // most]] for place in range(most)] if len(names) > most else [target[name] for name in names]
 
 
-def _path(record: Record, fold: int) -> Path:
-    return record.path / "checkpoints" / f"fold-{fold}.safetensors"
-
-
 def _networks(record: Record) -> list[int]:
     """The folds whose checkpoints are there."""
-    return [fold["index"] for fold in record.folds["folds"] if _path(record, fold["index"]).exists()]
+    paths = {fold["index"]: record.path / "checkpoints" / f"fold-{fold['index']}.safetensors" for fold in record.folds["folds"]}
+    return [index for index, path in paths.items() if path.exists()]
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ class Trained:
         return self.plan.task.folds[number]
 
     def _state(self, number: int) -> dict[str, Tensor]:
-        return Checkpoint.load(_path(self.record, number), number, self.record.manifest["job"]).under("method")
+        return Checkpoint.load(checkpoint_of(self.record.path, number), number, self.record.manifest["job"]).under("method")
 
     def temperature(self, number: int) -> Temperature:
         """Of a fold's network, fitted to its T_u."""

@@ -20,7 +20,7 @@ from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sere_core.score.records import Data, Record
+from sere_core.score.records import Data, Record, read_arrays
 from sere_registry.errors import Place, error
 
 #: one for each class, told apart with any colour vision (Okabe & Ito), darker where white shows through
@@ -28,6 +28,8 @@ COLOURS = ("#d55e00", "#0072b2", "#e3a900", "#8b2fc9", "#009e73", "#cc79a7", "#5
 GREY = "#6b6b6b"
 #: inches of a panel, and the characters of 9 points that an inch holds
 PANEL, CHARACTERS = 3.9, 14
+#: what is larger, or not a number, cannot be put on a map
+HUGE = 1e100
 
 
 @dataclass(frozen=True)
@@ -49,27 +51,22 @@ class Panel:
 def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
     """A record's panel; T505 if it is not finished, or has no such embeddings."""
     record = Record.read(folder)
-    path = folder / "embeddings" / f"fold-{fold}.npz"
-    if not path.is_file():
-        have = sorted(1 + int(each.stem.removeprefix("fold-")) for each in path.parent.glob("fold-*.npz"))
-        hint = f"folds that it has: {', '.join(map(str, have))}" if have else "run it again with --fresh"
+    parts = read_arrays(folder, f"fold-{fold}", len(record.scores["classes"]))
+    if parts is None:
+        have = [str(each["index"] + 1) for each in record.folds["folds"]]
+        hint = f"folds that it has: {', '.join(have)}" if fold + 1 > len(have) else "run it again with --fresh"
         raise error("T505", f"{folder} has no embeddings of fold {fold + 1}", hint, Place(path="--fold"))
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            parts = dict(held)
-        scored = len(parts["embedding"])
-        parts.setdefault("language", np.full(scored, ""))  # an older record does not tell
-        kinds = [("embedding", "predicted", "language")]
-        if "support_embedding" in parts:
-            kinds.append(("support_embedding", "support_label", "support_language"))
-        points, emotion, language = (np.concatenate([parts[each] for each in names]) for names in zip(*kinds, strict=True))
-    except (OSError, ValueError, KeyError) as cause:
-        raise error("T505", f"{path} is damaged: {cause}", "run again with --fresh") from cause
+    kinds = [("embedding", "predicted", "language")]
+    if "support_embedding" in parts:
+        kinds.append(("support_embedding", "support_label", "support_language"))
+    points, emotion, language = (np.concatenate([parts[each] for each in names]) for names in zip(*kinds, strict=True))
+    if not (np.abs(points) < HUGE).all():
+        raise error("T505", f"the embeddings of fold {fold + 1} in {folder} are not finite", "training has diverged: nothing can be drawn")
     scores: Data = next((each for each in record.scores["folds"] if each["fold"] == fold), {})
     subtitle, found = f"UAR {100 * scores['uar']:.1f} %" if scores else "not scored", scores.get("clustering") or {}
-    if found.get("silhouette") is not None:
+    if None not in (found.get("silhouette"), found.get("knn_purity")):
         subtitle += f", silhouette {found['silhouette']:.2f}, {found['k']}-NN purity {100 * found['knn_purity']:.0f} %"
-    return Panel(name or record.manifest["name"], subtitle, record.scores["classes"], points, emotion, language, scored)
+    return Panel(name or record.manifest["name"], subtitle, record.scores["classes"], points, emotion, language, len(parts["embedding"]))
 
 
 def flat(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float64]:

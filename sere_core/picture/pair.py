@@ -17,7 +17,7 @@ from sere_core.data.plan import Fold
 from sere_core.features import audio, contours
 from sere_core.identity import check_unchanged, identify
 from sere_core.plan import Plan
-from sere_core.score.records import RunFolder
+from sere_core.score.records import checkpoint_of
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.fold import load_state
 from sere_core.train.material import gather
@@ -120,10 +120,9 @@ def look(
     Raises:
         SereError: B403 if the field has no map of frames; T505 if record and data do not belong together.
     """
-    held = RunFolder(folder.parent, folder.name)
-    check_unchanged(identify(plan), held.read_json("manifest.json") or {}, folder)
+    checkpoint = Checkpoint.load(checkpoint_of(folder, fold.index), fold.index)
+    check_unchanged(identify(plan), checkpoint.manifest, folder)
     device = torch.device("cpu")
-    checkpoint = Checkpoint.load(folder / "checkpoints" / f"fold-{fold.index}.safetensors")
     material = gather(plan, device, speaker)
     method = material.builder(fold, device).method()
     load_state(method, checkpoint.under("method"))

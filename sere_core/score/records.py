@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,18 +20,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import yaml
-
+from sere_core.score.shapes import Done, Folds, HistoryLine, Manifest, Scores, Timing, inconsistent, misshapen
+from sere_core.untrusted import MOST, MOST_ARRAYS, arrays_of, json_of, read_stored, unusable, yaml_of
 from sere_registry.cells import csv_line, inert, meant
-from sere_registry.errors import error
-from sere_registry.files import FolderLock, append, atomic_path, write_atomically, writing
+from sere_registry.errors import SereError, error
+from sere_registry.files import FolderLock, append, atomic_path, check_file, write_atomically, writing
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: the files whose digests `done` holds
+#: the files that every reader checks against the digests in `done`
 RECORD_FILES = ("config.yaml", "manifest.json", "folds.json", "history.jsonl", "predictions.csv", "scores.json")
+#: further files whose digests it holds; they are checked when they are read
+FURTHER_FILES = ("embeddings/*.npz", "checkpoints/*.safetensors")
 _ANEW = "run again with --fresh"
 
 Mode = Literal["new", "resume", "fresh"]
@@ -132,18 +135,6 @@ class RunFolder:
         self.write(relative, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
         return plain
 
-    def read_json(self, relative: str) -> Any:
-        """A JSON file of this run, or None if there is none yet.
-
-        Raises:
-            SereError: T505 if it is damaged.
-        """
-        path = self.path / relative
-        try:
-            return json.loads(path.read_bytes()) if path.exists() else None
-        except ValueError as cause:
-            raise error("T505", f"{path} is damaged: {cause}", _ANEW) from cause
-
     def write_predictions(self, fold: int, ids: Sequence[str], posteriors: NDArray[np.floating], classes: Sequence[str]) -> None:
         """Put a fold's posteriors into `predictions.csv`, in place of what it held of that fold; true labels are not written.
 
@@ -199,16 +190,16 @@ class RunFolder:
             seconds: are added to the sums that stand there.
             peaks: the most memory held, in MiB; the larger of what stands there and this is kept.
         """
-        times = self.read_json("timing.json") or {}
+        times = read_timing(self.path)
         times |= {name: times.get(name, 0.0) + value for name, value in seconds.items()}
         times |= {name: max(times.get(name, 0.0), round(value, 1)) for name, value in peaks.items()}
         self.write_json("timing.json", times)
 
     def finish(self) -> None:
-        """Write `done`, with the digest of every record file.  Nothing may be written afterwards.
+        """Write `done`, with the digests of the record's files.  None of them may be written afterwards.
 
         Raises:
-            FileNotFoundError: a record file is missing (a bug of the caller).
+            SereError: T505 if a record file is missing (a bug of the caller).
         """
         self.write_json("done", {"sha256": digest_files(self.path)})
 
@@ -239,52 +230,117 @@ def _plain(data: object) -> object:
 
 
 def digest_files(folder: Path) -> dict[str, str]:
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in RECORD_FILES}
+    """File below a record's folder -> sha256; T505 if one cannot be read."""
+    further = sorted(path.relative_to(folder).as_posix() for pattern in FURTHER_FILES for path in folder.glob(pattern))
+    return {name: _digest(folder / name) for name in (*RECORD_FILES, *further)}
 
 
-def read_verified(folder: Path) -> dict[str, bytes]:
+def _digest(path: Path) -> str:
+    try:
+        check_file(path)
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError) as cause:
+        raise unusable(path, cause, _ANEW) from cause
+
+
+def read_done(folder: Path) -> Mapping[str, str]:
+    """The digests of a record's files.
+
+    Raises:
+        SereError: T505 if the run is not finished, or `done` is damaged.
+    """
+    path = folder / "done"
+    if not path.exists():
+        what = "is not finished" if any((folder / name).exists() for name in RECORD_FILES) else "holds no record"
+        raise error("T505", f"{folder} {what}", "--resume finishes an unfinished run")
+    found: Mapping[str, str] = json_of(read_stored(path, _ANEW), path, _ANEW, Done)["sha256"]
+    return found
+
+
+def read_verified(folder: Path, names: Sequence[str] = RECORD_FILES, most: int = MOST) -> dict[str, bytes]:
     """The contents of a record's files, which are those whose digests its `done` holds.
 
     Raises:
         SereError: T505 if the run is not finished, or a file is missing, damaged or was changed afterwards.
     """
-    try:
-        done = dict(json.loads((folder / "done").read_bytes())["sha256"])
-    except FileNotFoundError as cause:
-        what = "is not finished" if any((folder / name).exists() for name in RECORD_FILES) else "holds no record"
-        raise error("T505", f"{folder} {what}", "--resume finishes an unfinished run") from cause
-    except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise error("T505", f"{folder / 'done'} is damaged: {cause}", _ANEW) from cause
-    contents = {}
-    for name in RECORD_FILES:
-        try:
-            contents[name] = (folder / name).read_bytes()
-        except OSError as cause:
-            raise error("T505", f"{folder / name} is missing: {cause.strerror}", _ANEW) from cause
-        if hashlib.sha256(contents[name]).hexdigest() != done.get(name):
-            raise error("T505", f"{folder / name} was changed after the run was finished", _ANEW)
+    done = read_done(folder)
+    contents = {name: read_stored(folder / name, _ANEW, most) for name in names}
+    for name, content in contents.items():
+        _check(folder / name, hashlib.sha256(content).hexdigest(), done.get(name))
     return contents
 
 
-def load_yaml(data: bytes) -> Any:
-    """YAML by libyaml where it is there, ten times as fast."""
-    return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+def checkpoint_of(folder: Path, fold: int) -> Path:
+    """The checkpoint of a fold; of a finished run, the one whose digest its `done` holds (else T505)."""
+    path = folder / "checkpoints" / f"fold-{fold}.safetensors"
+    if (folder / "done").exists():
+        _check(path, _digest(path), read_done(folder).get(path.relative_to(folder).as_posix()))
+    return path
 
 
-def read_predictions(path: Path) -> list[Prediction]:
+def _check(path: Path, digest: str, expected: str | None) -> None:
+    if digest != expected:
+        raise error("T505", f"{path} is not the file that the run finished with", _ANEW)
+
+
+def read_arrays(folder: Path, name: str, classes: int) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a finished record's file below `embeddings`; None where the run left none.
+
+    Args:
+        name: "picture", or "fold-0" and so on.
+        classes: how many the record has.
+
+    Raises:
+        SereError: T505 if it is missing, damaged or was changed.
+    """
+    file = f"embeddings/{name}.npz"
+    if file not in read_done(folder) and not os.path.lexists(folder / file):
+        return None
+    arrays = arrays_of(read_verified(folder, [file], MOST_ARRAYS)[file], folder / file, _ANEW)
+    if (reason := misshapen(arrays, name == "picture", classes)) is not None:
+        raise unusable(folder / file, reason, _ANEW)
+    return arrays
+
+
+def read_history(folder: Path) -> list[Data]:
+    """The lines of a finished record's history; T505 if it is damaged or was changed."""
+    lines = read_verified(folder, ["history.jsonl"])["history.jsonl"].splitlines()
+    return [json_of(line, folder / "history.jsonl", _ANEW, HistoryLine) for line in lines]
+
+
+def read_timing(folder: Path) -> dict[str, float]:
+    """The numbers in timing.json; none where there is no such file, or another one: nothing vouches for it."""
+    path = folder / "timing.json"
+    try:
+        return dict(json_of(read_stored(path, _ANEW), path, _ANEW, Timing))
+    except SereError:
+        return {}
+
+
+def read_predictions(path: Path, data: bytes | None = None) -> list[Prediction]:
     """What `RunFolder.write_predictions` wrote.
+
+    Args:
+        data: its content, where it was read already.
 
     Raises:
         SereError: T505.
     """
+    text = read_stored(path, _ANEW) if data is None else data
     try:
-        header, *lines = csv.reader(io.StringIO(path.read_bytes().decode("utf-8"), newline=""))
+        header, *lines = csv.reader(io.StringIO(text.decode(), newline=""))
         known = header[:2] == ["id", "fold"] and header[-2:] == ["prediction", "truth"]
         if not known or any(len(line) != len(header) for line in lines):
             raise ValueError("not the columns of a predictions file")
-        return [Prediction(meant(line[0]), int(line[1]), tuple(map(float, line[2:-2])), *map(meant, line[-2:])) for line in lines]
-    except (ValueError, OSError) as cause:
-        raise error("T505", f"{path} is damaged: {cause}", _ANEW) from cause
+        rows = [Prediction(meant(line[0]), int(line[1]), tuple(map(float, line[2:-2])), *map(meant, line[-2:])) for line in lines]
+        classes = {"", *map(meant, header[2:-2])}
+        for row in rows:
+            if not all(0 <= value < 1.001 for value in row.posteriors) or not {row.prediction, row.truth} <= classes:
+                raise ValueError(f"the row of {row.id} is no prediction")
+    except (ValueError, csv.Error) as cause:
+        raise unusable(path, cause, _ANEW) from cause
+    return rows
 
 
 @dataclass(frozen=True)
@@ -312,23 +368,36 @@ class Record:
         Raises:
             SereError: T505 if the run is not finished, or a file is missing, damaged or was changed afterwards.
         """
-        contents = read_verified(folder)
-        parts = {name: json.loads(contents[f"{name}.json"]) for name in ("manifest", "folds", "scores")}
-        return cls(path=folder, config=load_yaml(contents["config.yaml"]), **parts)
+        return cls.of(folder, read_verified(folder))
+
+    @classmethod
+    def of(cls, folder: Path, contents: Mapping[str, bytes]) -> Self:
+        """From the contents of its files; T505 if they are not of the shape that sere writes."""
+        parts = {name: contents[name] for name in ("manifest.json", "folds.json", "scores.json")}
+        shapes = {"manifest.json": Manifest, "folds.json": Folds, "scores.json": Scores}
+        manifest, folds, scores = (json_of(data, folder / name, _ANEW, shapes[name]) for name, data in parts.items())
+        if (reason := inconsistent(folds, scores)) is not None:
+            raise unusable(folder / "scores.json", reason, _ANEW)
+        return cls(folder, yaml_of(contents["config.yaml"], folder / "config.yaml", _ANEW), manifest, folds, scores)
 
     @cached_property
     def history(self) -> list[Data]:
-        return [json.loads(line) for line in (self.path / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+        return read_history(self.path)
 
     @cached_property
     def predictions(self) -> list[Prediction]:
-        return read_predictions(self.path / "predictions.csv")
+        path = self.path / "predictions.csv"
+        rows = read_predictions(path, read_verified(self.path, [path.name])[path.name])
+        classes, members = self.folds["classes"], [sorted(fold["test"]) for fold in self.folds["folds"]]
+        found = [sorted(row.id for row in rows if row.fold == fold) for fold in range(len(members))]
+        if found != members or any(len(row.posteriors) != len(classes) or row.prediction not in classes for row in rows):
+            raise unusable(path, "it does not hold the utterances and classes of folds.json", _ANEW)
+        return rows
 
     @cached_property
     def timing(self) -> dict[str, float]:
         """Seconds by name; empty where there is no timing.json, which `done` does not vouch for."""
-        path = self.path / "timing.json"
-        return json.loads(path.read_bytes()) if path.exists() else {}
+        return read_timing(self.path)
 
 
 def find_record(folder: Path) -> Path:

@@ -122,7 +122,8 @@ class Scorer:
 
     def _further(self, fold: int) -> dict[str, float]:
         found: Data = self._more[fold]
-        return {name: found["confidence"][name] for name in MEASURES} | found["metrics"]
+        metrics: Mapping[str, float] = found["metrics"]
+        return {name: found["confidence"][name] for name in MEASURES} | dict(metrics)
 
     def _measured(self, posteriors: NDArray[np.floating], labels: Sequence[int]) -> dict[str, object]:
         return {"confidence": confidence(posteriors, labels), "metrics": self._measure(posteriors, labels)}

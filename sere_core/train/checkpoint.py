@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sere_core.score.shapes import Manifest
 from sere_registry import error
 from sere_registry.files import atomic_path
 
@@ -35,6 +36,9 @@ class Position:
     finished: bool = False
     best_score: float | None = None
     best_epoch: int | None = None
+
+
+_POSITION = TypeAdapter(Position)
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,12 @@ class Checkpoint:
         digest = hashlib.blake2b(about.encode(), digest_size=16)
         for name, value in sorted(self.tensors.items()):
             digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     @classmethod
-    def load(cls, path: Path, fold: int = 0, job: str = "") -> Checkpoint:
-        """Read the checkpoint of a fold of a job; nothing in it can run code.
+    def load(cls, path: Path, fold: int = 0, job: str | None = None) -> Checkpoint:
+        """Read the checkpoint of a fold, of any job or of this one; nothing in it can run code.
 
         Raises:
             SereError: T505 if it is damaged, or of another fold or job.
@@ -81,11 +85,14 @@ class Checkpoint:
             with safe_open(path, framework="pt") as file:
                 about = json.loads((file.metadata() or {})["about"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-            checkpoint = cls(TypeAdapter(Position).validate_python(about["position"]), tensors, about["manifest"])
+            checkpoint = cls(_POSITION.validate_python(about["position"]), tensors, about["manifest"])
+            if checkpoint.manifest:
+                Manifest.validate_python(checkpoint.manifest)
             if about["checksum"] != checkpoint._checksum():
                 raise ValueError("its checksum is not that of its content")
-            if (checkpoint.position.fold, checkpoint.manifest.get("job", "")) != (fold, job):
-                raise ValueError(f"it is of fold {checkpoint.position.fold + 1} of job '{checkpoint.manifest.get('job', '')}'")
+            mine = checkpoint.manifest.get("job", "")
+            if checkpoint.position.fold != fold or job not in (None, mine):
+                raise ValueError(f"it is of fold {checkpoint.position.fold + 1} of job '{mine}'")
         except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as cause:
             what = f"{path} is not the checkpoint of fold {fold + 1}: {' '.join(str(cause).split())}"
             raise error("T505", what, "start over with --fresh") from cause

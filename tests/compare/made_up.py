@@ -28,6 +28,12 @@ ROWS = ("source-only", "ours", "theirs")
 PAIRS = ("aa>bb", "bb>aa")
 
 Place = tuple[str, str, int]
+#: measured beside scores; of no interest to tables
+FURTHER: dict[str, Any] = {
+    "metrics": {},
+    "confidence": dict.fromkeys(("ece", "brier", "nll", "aurc"), 0.1)
+    | {"risk_coverage": {"coverage": [1.0], "risk": [0.4]}, "selective": []},
+}
 
 
 def make_comparison(
@@ -139,7 +145,16 @@ def _record(path: Path, shape: _Shape, row: Row, place: Place, accuracy: float, 
     (path / "config.yaml").write_text(config, encoding="utf-8")
     _write(path / "manifest.json", _manifest(shape, source, target, seed, about, features))
     folds = [_streams(shape, source, target, seed, fold) for fold in range(shape.folds)]
-    _write(path / "folds.json", {"classes": CLASSES, "folds": folds})
+    about_task = {
+        "source": source,
+        "target": target,
+        "protocol": about["protocol"],
+        "setting": "inductive",
+        "label_digest": "",
+        "sha256": "",
+    }
+    counts = {"labelled": 0, "unlabelled": 0, "uses_target_labels": False, "warnings": [], "notes": []}
+    _write(path / "folds.json", {"classes": CLASSES, "folds": folds, **about_task, **counts})
     (path / "history.jsonl").write_text(json.dumps(history) + "\n", encoding="utf-8")
     (path / "predictions.csv").write_text(f"id,fold,{','.join(CLASSES)},prediction,truth\n", encoding="utf-8")
     _write(path / "scores.json", _scores(shape, _predicted(shape, place, accuracy)))
@@ -165,7 +180,7 @@ def _scores(shape: _Shape, predicted: NDArray[np.int64]) -> dict[str, Any]:
     for fold in range(shape.folds):
         members = range(fold, len(shape.speakers), shape.folds)
         scores = from_confusion(counts[members].sum(axis=0).tolist(), CLASSES)
-        entry: dict[str, Any] = {"fold": fold, **asdict(scores)}
+        entry: dict[str, Any] = {"fold": fold, **asdict(scores), **FURTHER}
         if not shape.old and shape.known:
             genders = [("female", "male")[(i // shape.folds) % 2] for i in members]
             entry["speakers"] = [
@@ -176,6 +191,7 @@ def _scores(shape: _Shape, predicted: NDArray[np.int64]) -> dict[str, Any]:
         found.append(scores)
     openings = [{"opener": "scorer", "count": scores.n} for scores in found]
     whole = asdict(summarise(found, CLASSES))
+    whole["pooled"] |= FURTHER
     return {"classes": CLASSES, "complete": True, "folds": folds, **whole, "openings": openings}
 
 
@@ -188,7 +204,7 @@ def _manifest(shape: _Shape, source: str, target: str, seed: int, about: Mapping
     if not shape.old:
         digests["streams"] = {"labelled": _hex(source, seed, "labelled"), "test": _hex(target, seed, "test")}
         newer["parameters"] = {"trained": 123456, "total": 234567}
-    component = {"kind": "loss", "id": "losses.adapt", "name": "made.up", "distribution": "made-up", "version": "1.0"}
+    component = {"kind": "loss", "id": "losses.adapt", "name": "made.up", "distribution": "made-up", "version": "1.0", "cite": None}
     return {
         **about,
         "versions": {"python": "3.11.7", "sere": "0.1.0"},

@@ -15,7 +15,6 @@ from sere_core.cli import main
 from sere_core.compare.grammar import Flags
 from sere_core.compare.planning import Planned, plan_comparison
 from sere_core.config import load
-from sere_core.score.records import load_yaml
 from tests.corpora.layouts import make_casia, make_emodb, make_emovo, make_enterface
 from tests.encoders.checkpoints import tiny_hubert, tiny_wav2vec2, tiny_wavlm, tiny_whisper
 
@@ -74,7 +73,7 @@ def tables(world: Path, models: tuple[str, ...], tmp_path_factory: pytest.TempPa
             flags = Flags(sets=models, out=str(tmp_path_factory.mktemp(table)))
             planned = plan_comparison(str(PAPER / f"{table}.yaml"), flags)
             first = [job for job in planned.plan.jobs if job.seed == 0]
-            found[table] = (planned, {(job.row, job.pair): load_yaml(planned.configs[job.job].encode()) for job in first})
+            found[table] = (planned, {(job.row, job.pair): yaml.safe_load(planned.configs[job.job].encode()) for job in first})
     return found
 
 
@@ -110,7 +109,7 @@ def test_the_reference_row_is_the_config_of_its_pair(table: str, tables: Mapping
     for pair in PAIRS[table]:
         mine = meaning(tables[table][1][METHODS[table][-1], pair])
         alone = load(PAPER / f"{pair.replace('>', '')}.yaml", sets=models, environ={"SERE_DATA": str(world)})
-        assert mine == meaning(load_yaml(alone.dump().encode())), pair
+        assert mine == meaning(yaml.safe_load(alone.dump().encode())), pair
         assert {end: block["use"] for end, block in mine["paths"].items()} == {
             "labelled": "sere.wav2vec2",
             **{LANGUAGES[letter]: KINDS[letter] for letter in pair.split(">")},

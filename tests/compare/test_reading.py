@@ -76,21 +76,21 @@ def test_a_changed_record_counts_as_missing_and_the_rest_goes_on(folder: Path, n
     results = read_results(folder)
     assert results.runs.keys() == before.runs.keys() - {PLACE}
     line = results.failures[PLACE]
-    assert line.startswith("[T505]") and f"{path.name}/{name} was changed" in line and "\n" not in line
+    assert line.startswith("[T505]") and f"{path.name}/{name} is not the file" in line and "\n" not in line
     assert "sere compare" in line, "the line has a hint"
     (path / name).unlink()
-    assert f"{name} is missing" in read_results(folder).failures[PLACE]
+    assert f"{name} cannot be used" in read_results(folder).failures[PLACE]
 
 
 @pytest.mark.parametrize(
     ("name", "what", "value", "said"),
     [
         ("manifest.json", "job", "another", "record of job another"),
-        ("scores.json", "complete", False, "not all folds"),
-        ("scores.json", "folds", [], "no confusion matrices"),
-        ("scores.json", "classes", ["anger"], "no confusion matrices of 1 classes"),
-        ("manifest.json", "notes", None, "cannot be used"),
-        ("manifest.json", "digests", 7, "cannot be used"),
+        ("scores.json", "complete", False, "complete"),
+        ("scores.json", "folds", [], "all folds"),
+        ("scores.json", "classes", ["anger"], "classes"),
+        ("manifest.json", "notes", None, "notes"),
+        ("manifest.json", "digests", 7, "digests"),
     ],
 )
 def test_a_record_that_says_nonsense_is_a_line_too(folder: Path, name: str, what: str, value: object, said: str) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -357,7 +358,8 @@ def finished(record: Path, confidences: Sequence[float]) -> None:
     for fold, confidence in enumerate(confidences):
         posteriors = np.array([[confidence, 1 - confidence]] * 4, dtype=np.float32)
         save_file({"result/target": posteriors}, record / "checkpoints" / f"fold-{fold}.safetensors")
-    (record / "done").touch()
+    sums = {path.relative_to(record).as_posix(): sha256(path.read_bytes()).hexdigest() for path in record.glob("*/*")}
+    (record / "done").write_text(json.dumps({"sha256": sums}))
 
 
 def searched(confidence: dict[int, Sequence[float]]) -> Sweep:

@@ -15,6 +15,7 @@ from sere_core.score.records import RunFolder, json_line
 from sere_core.score.scorer import Scorer
 from sere_registry.utterances import Recording, Utterance
 
+SERE = {"distribution": "sere", "version": "0.1.0", "cite": None}
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 
@@ -46,8 +47,8 @@ def posteriors(rows: int, classes: int, seed: int) -> np.ndarray:
 def manifest(plan: TaskPlan) -> dict[str, object]:
     """Of a run with two components."""
     components = [
-        {"kind": "loss", "id": "adapt", "name": "sere.tric", "distribution": "sere", "evidence": "confirmed", "params": {"weight": 1.0}},
-        {"kind": "method", "id": "method", "name": "sere.jdar", "distribution": "sere", "evidence": "reconstructed", "params": {}},
+        {"kind": "loss", "id": "adapt", "name": "sere.tric", **SERE, "evidence": "confirmed", "params": {"weight": 1.0}},
+        {"kind": "method", "id": "method", "name": "sere.jdar", **SERE, "evidence": "reconstructed", "params": {}},
     ]
     return {
         "name": "toy",
@@ -55,7 +56,8 @@ def manifest(plan: TaskPlan) -> dict[str, object]:
         "protocol": plan.protocol,
         "selection": "last",
         **made_of(components),
-        "digests": {"folds": plan.digest, "features": {"anchor": "ef" * 32}},
+        "digests": {"corpora": {}, "folds": plan.digest, "features": {"anchor": "ef" * 32}},
+        "seeds": {"run": 0},
         "machine": machine("cpu", "float32"),
         "notes": {},
     }
@@ -73,7 +75,9 @@ def write_run(plan: TaskPlan) -> Callable[[Path], RunFolder]:
             run.write_json("manifest.json", manifest(plan))
             for fold in plan.folds:
                 losses = {"classify": 0.1 + fold.index}
-                run.append_history(json_line({"fold": fold.index, "epoch": 0, "losses": losses, "rho": float("nan")}))
+                run.append_history(
+                    json_line({"fold": fold.index, "stage": "joint", "epoch": 0, "losses": losses, "diagnostics": {"rho": float("nan")}})
+                )
                 rows = posteriors(len(fold.test), len(plan.classes), fold.index)
                 run.write_predictions(fold.index, [each.id for each in fold.test], rows, plan.classes)
                 scorer.score(fold, rows)

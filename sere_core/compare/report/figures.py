@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +20,8 @@ from sklearn.neighbors import NearestNeighbors
 from sere_core.compare.reading import Results
 from sere_core.compare.report.studio import COLOURS, DASHES, INK, LINE, MARKERS, PAPER, Picture, Studio, short
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary
-from sere_core.picture.embeddings import flat
+from sere_core.picture.embeddings import HUGE, flat
+from sere_core.score.records import Data, read_arrays
 
 Floats = NDArray[np.float64]
 #: one quantity over the epochs: `[runs, epochs]`, a run being a fold of a seed; NaN where it has no value
@@ -167,8 +166,8 @@ def draw_differences(studio: Studio, summary: Summary) -> Picture | None:
     return studio.draw("differences", size, paint, f"Differences from {summary.reference} in points of UAR: {listed}.")
 
 
-def history(records: Iterable[Path]) -> History:
-    """ "losses", "diagnostics" and "selection" of several runs, by name; stages stand one after the other."""
+def history(records: Iterable[Sequence[Data]]) -> History:
+    """ "losses", "diagnostics" and "selection" of several runs, from the lines of their histories, by name; stages stand one after the other."""
     folds = [fold for record in records for fold in _folds(record)]
     length = max(map(len, folds), default=0)
     found: dict[str, dict[str, Curve]] = {part: {} for part in _PARTS}
@@ -181,15 +180,11 @@ def history(records: Iterable[Path]) -> History:
     return found
 
 
-def _folds(record: Path) -> list[list[dict[str, dict[str, float | None]]]]:
+def _folds(lines: Sequence[Data]) -> list[list[dict[str, dict[str, float | None]]]]:
     folds: dict[int, list[dict[str, dict[str, float | None]]]] = {}
-    try:
-        for text in (record / "history.jsonl").read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
-            line["selection"] = {"score": line["selection"]} if "selection" in line else {}
-            folds.setdefault(line["fold"], []).append({part: line[part] for part in _PARTS})
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    for line in lines:
+        scores = {"score": line["selection"]} if "selection" in line else {}
+        folds.setdefault(line["fold"], []).append({part: {**line, "selection": scores}[part] for part in _PARTS})
     return list(folds.values())
 
 
@@ -276,16 +271,16 @@ class Sample:
     emotion: NDArray[np.int64]
 
 
-def sample(record: Path) -> Sample | None:
-    try:
-        with np.load(record / "embeddings" / "picture.npz", allow_pickle=False) as data:
-            wide = {name: data[name].astype(np.float64) for name in ("initial", "trained")}
-            words = {name: data[name].astype(str) for name in ("stream", "language", "speaker")}
-            found = Sample(**wide, **words, emotion=data["emotion"].astype(np.int64))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+def sample(record: Path, classes: int) -> Sample | None:
+    """None where the record has none, or one of diverged training, or too small a one; T505 where it is damaged."""
+    data = read_arrays(record, "picture", classes)
+    if data is None:
         return None
-    sound = all(np.isfinite(array).all() for array in wide.values()) and found.initial.shape == found.trained.shape
-    return found if sound and len(found.emotion) == len(found.initial) >= 10 else None
+    wide: dict[str, Floats] = {name: data[name].astype(np.float64) for name in ("initial", "trained")}
+    words = (data[name] for name in ("stream", "language", "speaker"))
+    found = Sample(wide["initial"], wide["trained"], *words, emotion=data["emotion"].astype(np.int64))
+    sound = all((np.abs(array) < HUGE).all() for array in wide.values())
+    return found if sound and len(found.emotion) >= 10 else None
 
 
 def agreements(sample: Sample, classes: Sequence[str]) -> dict[str, tuple[float, float, float]]:

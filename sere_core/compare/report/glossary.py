@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sere_core.score.records import Record
 from sere_registry.catalog import Catalog
 from sere_registry.errors import SereError
 from sere_registry.kinds import Kind
@@ -26,11 +26,7 @@ class Glossary:
     @classmethod
     def of(cls, record: Path | None) -> Glossary:
         """Of the components of a record; those that are not installed here have no sentences."""
-        try:
-            components = json.loads((record / "manifest.json").read_bytes())["components"] if record else []
-        except (OSError, ValueError, KeyError):
-            components = []
-        return cls.of_components(components)
+        return cls.of_components(Record.read(record).manifest["components"] if record else [])
 
     @classmethod
     def of_components(cls, components: Sequence[Mapping[str, str]]) -> Glossary:

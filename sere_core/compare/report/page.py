@@ -28,6 +28,7 @@ from sere_core.compare.spaces import space_table
 from sere_core.compare.stats.summary import Summary
 from sere_core.compare.tables import ROW, Source, classes, cost, gender, main, measures, percent, write_tables
 from sere_core.score.interval import ALPHA
+from sere_core.score.records import read_history
 from sere_core.tables.model import Cell, Column, Table, number
 from sere_registry.errors import error
 from sere_registry.files import write_atomically
@@ -141,13 +142,13 @@ def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, 
 
 
 def _history(results: Results, row: str, pair: str | None = None) -> History:
-    return history(facts.path for (name, each, _), facts in results.runs.items() if name == row and pair in (None, each))
+    return history(read_history(facts.path) for (name, each, _), facts in results.runs.items() if name == row and pair in (None, each))
 
 
 def _mapped(studio: Studio, results: Results, row: str, pair: str) -> dict[str, object] | None:
     """The maps of one row in one pair, and how neighbours agree."""
     facts = next((results.runs[row, pair, seed] for seed in results.plan.seeds if (row, pair, seed) in results.runs), None)
-    taken = sample(facts.path) if facts else None
+    taken = sample(facts.path, len(facts.classes)) if facts else None
     if facts is None or taken is None or taken.emotion.max() >= len(facts.classes):
         return None
     title = f"{row}, {pair}"

@@ -43,10 +43,11 @@ from sere_core.compare.report.run_tables import (
 from sere_core.compare.report.studio import Picture, Studio, wide_image
 from sere_core.compare.report.utterances import Player, listed
 from sere_core.data.plan import Fold
-from sere_core.picture.embeddings import flat
+from sere_core.picture.embeddings import HUGE, flat
 from sere_core.score import table
 from sere_core.score.calibration import reliability, risk_coverage
 from sere_core.score.interval import uar_interval
+from sere_core.score.records import read_arrays
 from sere_registry.errors import SereError, counted
 from sere_registry.files import write_atomically
 from sere_registry.utterances import Recording
@@ -230,20 +231,17 @@ def draw_album(studio: Studio, source: Source) -> Album:
 def _scored_map(studio: Studio, source: Source) -> list[Picture]:
     """Of the first fold."""
     record = source.record
-    try:
-        with np.load(record.path / "embeddings" / "fold-0.npz", allow_pickle=False) as held:
-            parts = dict(held)
-        tests, predicted = parts["embedding"], np.array(source.classes)[parts["predicted"]]
-        ids = parts["id"].astype(str).tolist() if "id" in parts else [""] * len(tests)
-        support = parts.get("support_embedding", tests[:0])
-        labels = np.array(source.classes)[parts.get("support_label", np.zeros(0, np.int64))]
-    except (OSError, ValueError, KeyError, IndexError):
+    parts = read_arrays(record.path, "fold-0", len(source.classes))
+    if parts is None:
         return []
-    if not np.isfinite(tests).all() or len(tests) < 2:
+    tests, predicted = parts["embedding"], np.array(source.classes)[parts["predicted"]]
+    points = np.concatenate([tests, parts.get("support_embedding", tests[:0])])
+    labels = np.array(source.classes)[parts.get("support_label", np.zeros(0, np.int64))]
+    if not (np.abs(points) < HUGE).all() or len(tests) < 2:
         return []
     truths = {each.id: each.truth for each in record.predictions if each.fold == 0}
-    truth = np.array([truths.get(id, "") for id in ids])
-    return draw_scored(studio, flat(np.concatenate([tests, support])), predicted, truth, labels, source.classes)
+    truth = np.array([truths.get(id, "") for id in parts["id"].tolist()])
+    return draw_scored(studio, flat(points), predicted, truth, labels, source.classes)
 
 
 def _resonance(source: Source, most: int) -> Iterator[Picture]:

@@ -66,7 +66,7 @@ class Source:
 
     @cached_property
     def history(self) -> History:
-        return history([self.record.path])
+        return history([self.record.history])
 
     def posteriors(self) -> tuple[NDArray[np.float64], list[int]]:
         """`[N, C]` and labels `[N]`, of what was scored."""

@@ -62,9 +62,9 @@ def furnish(folder: Path, plan: ComparePlan, classes: int = 5, epochs: int = 8, 
         manifest = json.loads((record / "manifest.json").read_bytes())
         manifest["notes"]["warnings"] = [f"{job.pair}: folds are not text-disjoint", *(["clipped audio"] if job.seed == 0 else [])]
         (record / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-        (record / "done").write_text(json.dumps({"sha256": digest_files(record)}), encoding="utf-8")
         if job.seed == plan.seeds[0]:
             _picture(record, draw, classes, points)
+        (record / "done").write_text(json.dumps({"sha256": digest_files(record)}), encoding="utf-8")
 
 
 def _history(record: Path, draw: np.random.Generator, epochs: int, terms: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from sere_core.cli import run_main
 from sere_core.compare.report.figures import sample
+from sere_core.score.records import digest_files
+from sere_registry.errors import SereError
 from tests.end_to_end.conftest import TINY
 
 
@@ -33,7 +36,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_the_sample_names_streams_languages_and_speakers(records: dict[str, Path]) -> None:
-    found = sample(records["sere"])
+    found = sample(records["sere"], 2)
     assert found is not None
     folds = json.loads((records["sere"] / "folds.json").read_text())["folds"]
     sizes = {name: int((found.stream == name).sum()) for name in ("labelled", "source", "test")}
@@ -46,7 +49,7 @@ def test_the_sample_names_streams_languages_and_speakers(records: dict[str, Path
 
 def test_training_moves_the_embeddings_to_what_the_record_scored_and_no_training_does_not(records: dict[str, Path]) -> None:
     for name, record in records.items():
-        found = sample(record)
+        found = sample(record, 2)
         assert found is not None
         moved = np.abs(found.trained - found.initial).max()
         assert moved < 1e-6 if name == "untrained" else moved > 1e-3, name
@@ -63,9 +66,15 @@ def test_no_label_of_the_target_is_opened_for_it(records: dict[str, Path]) -> No
     assert [each["count"] for each in scores["openings"]] == [*(fold["n"] for fold in scores["folds"]), scores["pooled"]["n"]]
 
 
-def test_a_damaged_sample_is_no_sample(records: dict[str, Path], tmp_path: Path) -> None:
-    (tmp_path / "embeddings").mkdir()
-    assert sample(tmp_path) is None
-    whole = (records["sere"] / "embeddings" / "picture.npz").read_bytes()
-    (tmp_path / "embeddings" / "picture.npz").write_bytes(whole[: len(whole) // 2])
-    assert sample(tmp_path) is None
+def test_a_damaged_sample_is_a_line_and_none_is_none(records: dict[str, Path], tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(records["sere"], copy)
+    path = copy / "embeddings" / "picture.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SereError, match=r"\[T505\].*picture.npz"):
+        sample(copy, 2)
+    path.unlink()
+    with pytest.raises(SereError, match=r"\[T505\].*picture.npz"):
+        sample(copy, 2)
+    (copy / "done").write_text(json.dumps({"sha256": digest_files(copy)}))
+    assert sample(copy, 2) is None

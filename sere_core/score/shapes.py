@@ -1,0 +1,160 @@
+"""The shape of a record's JSON files, which readers check before they use them.
+
+A digest in `done` says that a file is what its writer left; this says that the writer was like sere.  `[x]` is a list of
+x, `{str: x}` a mapping of words to x, and a pair (x, default) may be missing; further keys are allowed.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, create_model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Count: Any = Annotated[int, Field(ge=0, lt=2**53)]
+Number: Any = Annotated[float, Field(allow_inf_nan=False, ge=-1e300, le=1e300)]
+Share: Any = Annotated[float, Field(ge=0, le=1)]
+Sha256: Any = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def _kind(kind: Any) -> Any:
+    """The type that a list or a mapping of one item stands for, or the type itself."""
+    if isinstance(kind, dict):
+        return types.GenericAlias(dict, (str, _kind(kind[str])))
+    return types.GenericAlias(list, _kind(kind[0])) if isinstance(kind, list) else kind
+
+
+def _shape(**keys: Any) -> Any:
+    pairs = {name: each if isinstance(each, tuple) else (each, ...) for name, each in keys.items()}
+    fields: dict[str, Any] = {name: (_kind(kind), default) for name, (kind, default) in pairs.items()}
+    return create_model("Shape", __config__=ConfigDict(extra="allow", strict=True), **fields)
+
+
+#: of timing.json, and of `done`
+Timing: TypeAdapter[Any] = TypeAdapter(_kind({str: Number}))
+Done: TypeAdapter[Any] = TypeAdapter(_shape(sha256={str: Sha256}))
+
+_Component = _shape(
+    **dict.fromkeys(("kind", "id", "name", "distribution", "version", "evidence"), str),
+    params={str: Any},
+    cite=str | None,
+    code=(str, ""),
+)
+Manifest: TypeAdapter[Any] = TypeAdapter(
+    _shape(
+        **dict.fromkeys(("name", "job", "protocol", "selection"), str),
+        evidence=Literal["confirmed", "reconstructed", "stand-in"],
+        versions={str: str},
+        components=[_Component],
+        digests=_shape(features={str: str}),
+        made_of=({str: str}, {}),
+        corpora=({str: _shape(utterances=Count, speakers=Count | None, seconds=Number, languages=[str])}, {}),
+        parameters=({str: Count}, {}),
+        seeds=_shape(run=int),
+        machine=_shape(device=str, precision=str),
+        notes=_shape(leakage=({str: str}, {}), normalisation=([str], []), warnings=([str], [])),
+    )
+)
+
+_Fold = _shape(index=Count, labelled={str: Count}, source=[str], target=[str], test=[str])
+Folds: TypeAdapter[Any] = TypeAdapter(
+    _shape(
+        **dict.fromkeys(("protocol", "source", "target", "label_digest", "sha256"), str),
+        classes=[str],
+        folds=[_Fold],
+        warnings=[str],
+        notes=[str],
+        uses_target_labels=bool,
+        setting=Literal["inductive", "transductive"],
+        labelled=Count,
+        unlabelled=Count,
+    )
+)
+
+_Selective = _shape(coverage=Share, uar=Share, n=Count, classes=Count)
+_Curve = _shape(coverage=[Share], risk=[Share])
+_CONFIDENCE = _shape(**dict.fromkeys(("ece", "brier", "nll", "aurc"), Number), risk_coverage=_Curve, selective=[_Selective])
+_SCORES = dict.fromkeys(("uar", "war", "f1", "chance", "majority"), Share) | {
+    "n": Count,
+    "recall": [Share | None],
+    "confusion": [[Count]],
+    "confidence": _CONFIDENCE,
+    "metrics": {str: Number | None},
+}
+_Speaker = _shape(speaker=str, gender=(str | None, None), confusion=[[Count]])
+_Clusters = _shape(**dict.fromkeys(("silhouette", "knn_purity", "purity_chance"), Number | None), k=Count)
+_More: dict[str, Any] = {"speakers": ([_Speaker], []), "clustering": (_Clusters | None, None), "pseudo_accuracy": (Share | None, None)}
+_SELECTORS = dict.fromkeys(("entropy", "information_max", "snd"), Number)
+Scores: TypeAdapter[Any] = TypeAdapter(
+    _shape(
+        classes=[str],
+        complete=Literal[True],
+        scored=(bool, True),
+        folds=[_shape(fold=Count, **_SCORES, **_More)],
+        openings=[_shape(opener=str, count=Count)],
+        mean=({str: Number | None}, {}),
+        std=({str: Number | None}, {}),
+        values=({str: [Number | None]}, {}),
+        pooled=(_shape(**_SCORES) | None, None),
+        evidence=(_shape(n=Count, confidence=Share, shares={str: Share}, **_SELECTORS) | None, None),
+    )
+)
+HistoryLine: TypeAdapter[Any] = TypeAdapter(
+    _shape(
+        fold=Count, stage=str, epoch=Count, losses={str: Number | None}, diagnostics={str: Number | None}, selection=(Number | None, None)
+    )
+)
+
+
+def inconsistent(folds: Mapping[str, Any], scores: Mapping[str, Any]) -> str | None:
+    """What does not fit together in files of the right shape, in words; None where all does."""
+    classes, scored = folds["classes"], scores["folds"]
+    if not classes or len(set(classes)) < len(classes) or classes != scores["classes"]:
+        return "its classes are not those of folds.json, or one stands twice"
+    if not folds["folds"] or any(each["index"] != place for place, each in enumerate(folds["folds"])):
+        return "the folds of folds.json are not numbered from 0"
+    if any(label >= len(classes) for each in folds["folds"] for label in each["labelled"].values()):
+        return "a label of folds.json is of no class"
+    if not scores.get("scored", True):
+        fits = not scored and set((scores.get("evidence") or {}).get("shares", ())) == set(classes)
+        return None if fits else "it says that nothing was scored, but holds scores, or no evidence"
+    if not scores.get("pooled") or [each["fold"] for each in scored] != list(range(len(folds["folds"]))):
+        return "it does not hold the scores of all folds"
+    found = [scores["pooled"], *scored]
+    speakers = [each for fold in scored for each in fold.get("speakers", ())]
+    if any([len(row) for row in each["confusion"]] != [len(classes)] * len(classes) for each in (*found, *speakers)):
+        return f"a confusion matrix is not of {len(classes)} classes"
+    if any(len(each["recall"]) != len(classes) or not each["n"] for each in found):
+        return "recalls are not of all classes, or a fold has no utterances"
+    mean, std, values = (scores.get(name, {}) for name in ("mean", "std", "values"))
+    if not {"uar", "war", "f1"} <= set(mean) or not set(mean) == set(std) == set(values):
+        return "mean, std and values are not of the same measures"
+    return None if all(len(each) == len(scored) for each in values.values()) else "values are not of all folds"
+
+
+#: in files below `embeddings`, by the end of their names: `[N, D]`, and positions of classes; all else is a word for each of N
+_WIDE, _CLASSES = ("embedding", "initial", "trained"), ("predicted", "label", "emotion")
+_FOLD = {"id", "embedding", "predicted", "language"}
+_PICTURE = {"initial", "trained", "stream", "language", "speaker", "emotion"}
+_SUPPORT = {"support_embedding", "support_label", "support_language"}
+
+
+def misshapen(arrays: Mapping[str, NDArray[Any]], picture: bool, classes: int) -> str | None:
+    """What is wrong with the arrays of a fold's embeddings, or of the picture, in words; None where nothing is."""
+    needed, more = _PICTURE if picture else _FOLD, _SUPPORT & set(arrays)
+    if not needed <= set(arrays) or more not in (set(), _SUPPORT):
+        return f"arrays are missing: {', '.join(sorted((needed | (_SUPPORT if more else set())) - set(arrays)))}"
+    for group in (needed, more):
+        for name in sorted(group):
+            array = arrays[name]
+            if (array.ndim, array.dtype.kind) != ((2, "f") if name.endswith(_WIDE) else (1, "i" if name.endswith(_CLASSES) else "U")):
+                return f"'{name}' has shape {list(array.shape)} and type {array.dtype}"
+            if name.endswith(_CLASSES) and array.size and not 0 <= array.min() <= array.max() < classes:
+                return f"'{name}' names classes that there are not"
+        if len({len(arrays[name]) for name in group}) > 1:
+            return "its arrays are not of one length"
+    return None if len({arrays[name].shape[1] for name in needed | more if name.endswith(_WIDE)}) == 1 else "its embeddings differ in width"
