@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sere_registry.cells import inert, meant
 from sere_registry.errors import Place, error
-from sere_registry.files import write_atomically
+from sere_registry.files import read_file, write_atomically
 
 COLUMNS = ("path", "start", "end", "speaker", "emotion")
 
@@ -84,15 +84,17 @@ class Labels:
         write_atomically(self.file, text.getvalue().encode())
 
     def _read(self) -> None:
-        with open(self.file, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
+        try:
+            reader = csv.DictReader(io.StringIO(read_file(self.file).decode(), newline=""), strict=True)
             if tuple(reader.fieldnames or ()) != COLUMNS:
-                hint = f"its columns are not {', '.join(COLUMNS)}; name another file with -o"
-                raise error("D610", "this is no manifest of `sere annotate`", hint, Place(str(self.file)))
+                raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
             for cells in reader:
                 line = {name: meant(cell) for name, cell in cells.items()}
                 start, end = (float(line[name]) if line[name] else None for name in ("start", "end"))
                 self._lines[(self.file.parent / line["path"]).resolve(), start, end] = line
+        except (OSError, ValueError, TypeError, AttributeError, RuntimeError, csv.Error) as cause:
+            what = f"this is no manifest of `sere annotate`: {cause}"
+            raise error("D610", what, "name another file with -o", Place(str(self.file))) from cause
 
 
 def _times(question: Question) -> Sequence[tuple[str, float | None]]:

@@ -24,18 +24,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from sere_core.untrusted import MOST, checked, json_of, read_stored, unusable
 from sere_registry.errors import error
-from sere_registry.files import write_atomically, writing
+from sere_registry.files import check_file, read_file, write_atomically, writing
 
 FORMAT = 1
 SUMS = "sha256"
 #: sections of the config whose components make the network that predicts
 NETWORK = ("encoders", "dynamics", "resonance", "losses", "method")
-_ANEW = "export the model again"
+ANEW = "export the model again"
 
 
 @dataclass(frozen=True)
@@ -131,15 +133,15 @@ def read(folder: Path) -> tuple[About, dict[str, Tensor]]:
         SereError: T505 if it is no model's folder, or a file is missing, damaged or was changed.
     """
     check(folder)
+    path = folder / "model.json"
     try:
-        data = json.loads((folder / "model.json").read_bytes())
-        if data.pop("format") != FORMAT:
-            raise ValueError("a format of another version of sere")
-        for name in ("classes", "languages", "encoders"):
-            data[name] = tuple(data[name])
-        return About(**data), load_file(folder / "weights.safetensors")
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as cause:
-        raise error("T505", f"{folder}: not a model that can be read: {cause}", _ANEW) from cause
+        data = json_of(read_stored(path, ANEW), path, ANEW)
+        about = checked(data, path, ANEW, TypeAdapter(About))
+        if data.get("format") != FORMAT or not about.classes or not about.paths or not set(about.paths.values()) <= set(about.encoders):
+            raise ValueError("its format is of another version of sere, or it names no classes or encoders")
+        return about, load_file(folder / "weights.safetensors")
+    except (OSError, ValueError, SafetensorError) as cause:
+        raise error("T505", f"{folder}: not a model that can be read: {cause}", ANEW) from cause
 
 
 def check(folder: Path) -> None:
@@ -152,21 +154,25 @@ def check(folder: Path) -> None:
         hint = f"make a model of it: sere export {folder} -o model"
         raise error("T505", f"{folder} is the record of a run, not a model", hint)
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        lines = read_file(folder / SUMS, MOST).decode().splitlines()
         sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except (OSError, ValueError) as cause:
         hint = "name the folder that `sere train` or `sere export` made"
         raise error("T505", f"{folder} is not the folder of a model", hint) from cause
+    there = {path.relative_to(folder).as_posix() for path in folder.glob("encoders/*/*")}
+    if unknown := sorted(({"config.yaml", "model.json", "weights.safetensors"} | there) - set(sums)):
+        raise error("T505", f"{folder / unknown[0]} is not in its list of digests", ANEW)
     for name, digest in sums.items():
         try:
             found = _digest(folder / name)
-        except OSError as cause:
-            raise error("T505", f"{folder / name} is missing: {cause.strerror}", _ANEW) from cause
+        except (OSError, ValueError) as cause:
+            raise unusable(folder / name, cause, ANEW) from cause
         if found != digest:
-            raise error("T505", f"{folder / name} is not what was exported", _ANEW)
+            raise error("T505", f"{folder / name} is not what was exported", ANEW)
 
 
 def _digest(path: Path) -> str:
+    check_file(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -176,4 +182,4 @@ def identity(folder: Path) -> str:
     try:
         return _digest(folder / SUMS)
     except OSError as cause:
-        raise error("T505", f"{folder} is not the folder of a model", _ANEW) from cause
+        raise error("T505", f"{folder} is not the folder of a model", ANEW) from cause

@@ -10,7 +10,6 @@ from typing import cast
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from sere_core.train.fold import load_state
 from sere_core.train.network import network
 from sere_core.train.streams import Item, StreamSet
 from sere_core.train.whole import predict
+from sere_core.untrusted import read_stored, unusable, yaml_of
 from sere_registry import BuildContext, Encoder, Method
 from sere_registry.errors import error
 from sere_registry.files import expanded
@@ -115,7 +115,14 @@ class Model:
         """
         where = expanded(path)
         about, tensors = folder.read(where)
-        return cls(_resolved(where), about, tensors, device)
+        resolved = _resolved(where)
+        try:
+            model = cls(resolved, about, tensors, device)
+            for name in about.paths.values():  # each with its statistics, where it needs some
+                model.corpus(name)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as cause:
+            raise unusable(where / "weights.safetensors", f"{type(cause).__name__}: {cause}", folder.ANEW) from cause
+        return model
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -276,16 +283,21 @@ def _resolved(where: Path) -> Resolved:
         SereError: T505 for a component that is a file, P101 or R201 for one that is not installed.
     """
     file = where / "config.yaml"
-    data = yaml.safe_load(file.read_bytes())
-    blocks = [*data["encoders"].values(), *data["losses"].values(), data["dynamics"], data["method"], data["resonance"]]
-    named = [str(block["use"]) for block in blocks if block]
+    data = yaml_of(read_stored(file, folder.ANEW), file, folder.ANEW)
+    try:
+        blocks = [*data["encoders"].values(), *data["losses"].values(), data["dynamics"], data["method"], data["resonance"]]
+        named = [str(block["use"]) for block in blocks if block]
+        revised = {name for name, block in data["encoders"].items() if "revision" in block["params"]}
+        corpora = list(data["corpora"])
+    except (LookupError, TypeError, AttributeError) as cause:
+        raise unusable(file, f"it is not the config of a model: {cause!r}", folder.ANEW) from cause
     if any(name.startswith("file:") for name in named):
         raise error("T505", f"{file} names a component that is a file", "a model may only name what is installed")
     sets = ["views=null", "select={use: last}"]
-    sets += [f"corpora.{name}={{use: sere.manifest, params: {{file: {name}}}}}" for name in data["corpora"]]
+    sets += [f"corpora.{name}={{use: sere.manifest, params: {{file: {name}}}}}" for name in corpora]
     for each in sorted({path.parent for path in where.glob("encoders/*/*")}):
         sets += [f"encoders.{each.name}.params.model={json.dumps(str(each.absolute()))}"]
-        sets += [f"encoders.{each.name}.params.revision=null"] if "revision" in data["encoders"][each.name]["params"] else []
+        sets += [f"encoders.{each.name}.params.revision=null"] if each.name in revised else []
     return load(file, sets=sets)
 
 

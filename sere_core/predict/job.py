@@ -17,13 +17,14 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -31,8 +32,9 @@ from sere_core.predict.inputs import Source
 from sere_core.predict.outputs import Row, Writer
 from sere_core.predict.pieces import Cutting, Part, cut, hear
 from sere_core.predict.speakers import How, Standardiser
+from sere_core.untrusted import json_of, read_stored
 from sere_registry.errors import SereError, error
-from sere_registry.files import FolderLock, write_atomically, writing
+from sere_registry.files import FolderLock, check_file, write_atomically, writing
 
 if TYPE_CHECKING:
     from sere_core.model import Clip, Model
@@ -249,19 +251,26 @@ def predict_files(job: Job, out: Path, writer: Writer, *, fresh: bool = False) -
         if fresh:
             _clear(work)
         key = job.key | {"format": writer.name}
-        tally = _resumed(work, key)
+        tally, digest = _resumed(work, key)
+
         with open(work / "rows", "r+b" if tally.size else "wb") as file:
+
+            def put(data: bytes) -> int:
+                digest.update(data)
+                return file.write(data)
+
             file.truncate(tally.size)
             file.seek(tally.size)
             counted = -_BLOCK  # so that the first row is there at once
             if not tally.size:
-                tally.size = file.write(writer.header)
+                tally.size = put(writer.header)
             for heard, row in job.rows(tally, work / "features"):
-                tally.add(heard.piece, row, file.write(writer.line(row)), heard.cut)
+                tally.add(heard.piece, row, put(writer.line(row)), heard.cut)
                 if time.monotonic() - counted > _BLOCK:
                     file.flush()
                     os.fsync(file.fileno())
-                    write_atomically(work / "state.json", json.dumps({"key": key, "tally": asdict(tally)}).encode())
+                    state = {"key": key, "tally": asdict(tally), "rows": digest.hexdigest()}
+                    write_atomically(work / "state.json", json.dumps({**state, "checksum": _checksum(state)}).encode())
                     counted = time.monotonic()
             file.flush()
             os.fsync(file.fileno())
@@ -308,36 +317,47 @@ def _clear(work: Path) -> None:
             path.unlink()
 
 
-def _resumed(work: Path, key: object) -> Tally:
-    """How far an interrupted call came; from nothing where there was none.
+def _resumed(work: Path, key: object) -> tuple[Tally, hashlib._Hash]:
+    """How far an interrupted call came, and the digest of its rows; from nothing where there was none.
 
     Raises:
         SereError: T505.
     """
     if not (work / "state.json").exists() or not (work / "rows").exists():
-        return Tally()
+        return Tally(), hashlib.sha256()
     try:
-        data = json.loads((work / "state.json").read_bytes())
+        data = json_of(read_stored(work / "state.json", _ANEW), work / "state.json", _ANEW)
+        expected = data.pop("checksum")
         tally, same = Tally(**data["tally"]), data["key"] == json.loads(json.dumps(key))
-        if (work / "rows").stat().st_size < tally.size:
-            raise ValueError("rows are missing")
-    except (OSError, ValueError, KeyError, TypeError) as cause:
+        check_file(work / "rows")
+        with open(work / "rows", "rb") as file:
+            digest = hashlib.sha256(file.read(tally.size))
+        if expected != _checksum(data) or digest.hexdigest() != data["rows"]:
+            raise ValueError("its state, or its rows, are not what was written")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as cause:
         raise error("T505", f"{work} cannot be taken up: {cause}", _ANEW) from cause
     if not same:
         raise error("T505", f"{work} was written with another model or other options", _ANEW)
-    return tally
+    return tally, digest
+
+
+def _checksum(about: object, arrays: Mapping[str, NDArray[np.float32]] | None = None) -> str:
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, array in sorted((arrays or {}).items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def _keep(path: Path, found: Heard) -> None:
     """Store what was made of a piece: arrays and JSON, which run no code when they are read."""
-    about: dict[str, object] = {"cut": found.cut}
+    about: dict[str, object] = {"cut": found.cut, "piece": path.name}
     if isinstance(found.clip, SereError):
         arrays = {}
         about["error"] = [found.clip.problems[0].code, found.clip.problems[0].message]
     else:
         arrays = {"frames": found.clip.frames, "static": found.clip.static}
         about |= {"path": found.clip.path, "seconds": found.clip.seconds, "remarks": found.clip.remarks}
-    write_atomically(path, save(arrays, metadata={"about": json.dumps(about)}), sync=False)
+    write_atomically(path, save(arrays, metadata={"about": json.dumps({**about, "checksum": _checksum(about, arrays)})}), sync=False)
 
 
 def _load(path: Path) -> tuple[Clip | SereError, bool] | None:
@@ -345,13 +365,17 @@ def _load(path: Path) -> tuple[Clip | SereError, bool] | None:
     from sere_core.model import Clip
 
     try:
+        check_file(path)
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["about"])
-            if "error" in about:
-                return error(*about["error"]), about["cut"]
-            clip = Clip(about["path"], file.get_tensor("frames"), file.get_tensor("static"), about["seconds"], tuple(about["remarks"]))
-            return clip, about["cut"]
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError):
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+        if about.pop("checksum") != _checksum(about, arrays) or about["piece"] != path.name:
+            return None
+        if "error" in about:
+            return error(*about["error"]), about["cut"]
+        clip = Clip(about["path"], arrays["frames"], arrays["static"], about["seconds"], tuple(about["remarks"]))
+        return clip, about["cut"]
+    except (OSError, LookupError, TypeError, ValueError, RecursionError, SafetensorError):
         return None
 
 

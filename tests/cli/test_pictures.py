@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
@@ -169,18 +168,6 @@ def test_a_panel_holds_predictions_and_the_labels_of_the_source(trained: Path) -
     assert panel.emotion[panel.scored :].tolist() == list(folds["folds"][0]["labelled"].values())
     figure = draw([panel] * 5)
     assert sum(axes.axison for axes in figure.axes) == 5
-
-
-def test_an_older_record_has_a_panel_too(trained: Path, tmp_path: Path) -> None:
-    """Its embeddings hold neither languages nor the labelled set."""
-    copy = tmp_path / "old"
-    shutil.copytree(job(trained), copy)
-    with np.load(copy / "embeddings" / "fold-0.npz") as held:
-        parts = {name: held[name] for name in ("embedding", "predicted")}
-    np.savez(copy / "embeddings" / "fold-0.npz", **parts)
-    panel = read_panel(copy, 0)
-    assert panel.scored == len(panel.points)
-    draw([panel])
 
 
 def test_tsne_says_the_same_every_time_and_keeps_groups_apart() -> None:

@@ -167,7 +167,7 @@ def draw_differences(studio: Studio, summary: Summary) -> Picture | None:
 
 
 def history(records: Iterable[Sequence[Data]]) -> History:
-    """ "losses", "diagnostics" and "selection" of several runs, from the lines of their histories, by name; stages stand one after the other."""
+    """ "losses", "diagnostics" and "selection" of several runs by name, from the lines of their histories; stages stand in order."""
     folds = [fold for record in records for fold in _folds(record)]
     length = max(map(len, folds), default=0)
     found: dict[str, dict[str, Curve]] = {part: {} for part in _PARTS}

@@ -1,0 +1,160 @@
+"""Runs and comparisons that were killed, and unfinished records that were damaged: found, or made again to the same bytes; never silent."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sere_core.cli import main, run_main
+from sere_core.compare import jobs
+from sere_core.compare.jobs import run_job
+from tests.broken import children
+from tests.compare.tiny import BASE
+from tests.end_to_end.conftest import TINY
+
+RUN = ["tiny.yaml", "--set", "train.epochs=3", "--set", "hooks={}"]
+COMPARISON = (
+    "sere: 1\ncompare: little\nbase: base.yaml\nrows:\n  floor: {losses: {adapt: null}}\n  ours: {}\nfloor: floor\nreference: ours\n"
+)
+
+
+class InThisProcess:
+    """Runs the jobs of a comparison one after the other, where they can be killed."""
+
+    workers = 1
+
+    def __init__(self, *given: object) -> None: ...
+
+    def run(self, folder: Path, names: list[str]):  # type: ignore[no-untyped-def]
+        for job in names:
+            yield run_job(folder, job)
+
+
+def one(*more: str) -> Callable[[], int]:
+    return lambda: run_main([*RUN, *more])
+
+
+def several() -> int:
+    jobs.LocalProcesses = InThisProcess  # type: ignore[misc,assignment]
+    return main(["compare", "compare.yaml"])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run and a finished comparison, their features in its cache; processes have one thread."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("unfinished")
+    torch.set_num_threads(1)
+    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "base.yaml").write_text(BASE)
+    (folder / "compare.yaml").write_text(COMPARISON)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERE_CACHE", str(folder / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.chdir(folder)
+        assert children.run(one("--set", "output.dir=other", "--seed=1"), folder / "log") == 0, (folder / "log").read_text()
+        for call, name in ((one(), "run"), (several, "comparison")):
+            assert children.run(call, folder / "log") == 0, (folder / "log").read_text()
+            shutil.move("runs", name)
+            assert children.run(call, folder / "log", count=folder / f"{name}.moments") == 0
+            assert content(Path("runs")) == content(Path(name))
+            shutil.rmtree("runs")
+        yield folder  # type: ignore[misc]
+
+
+def content(root: Path) -> dict[str, bytes]:
+    """The bytes of all records below a folder, but of timing.json; and whatever should not be there."""
+    left_out = ("timing.json", ".lock", "report.html")
+    found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file() and path.name not in left_out}
+    return {name: path.read_bytes() for name, path in found.items() if not (path.name.startswith(".") and path.name.endswith(".tmp"))}
+
+
+def moments(home: Path, name: str) -> int:
+    return int((home / f"{name}.moments").read_text())
+
+
+def killed(home: Path, name: str, call: Callable[[], int], resume: Callable[[], int], draw: random.Random) -> None:
+    """Kill, kill again while it goes on, and let it end."""
+    shutil.rmtree("runs", ignore_errors=True)
+    at = draw.randint(1, moments(home, name))
+    assert children.run(call, home / "log", at) == -9
+    children.run(resume, home / "log", draw.randint(1, moments(home, name)))
+    assert children.run(resume, home / "log") == 0, f"killed at {at}: {(home / 'log').read_text()}"
+    assert content(Path("runs")) == content(home / name), f"killed at {at}"
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(60, marks=pytest.mark.slow)])
+def test_killed_runs_go_on_to_the_same_bytes(home: Path, count: int) -> None:
+    draw = random.Random(count)
+    for _ in range(count):
+        killed(home, "run", one(), one("--resume"), draw)
+
+
+@pytest.mark.slow
+def test_killed_comparisons_go_on_to_the_same_bytes(home: Path) -> None:
+    draw = random.Random(0)
+    for _ in range(40):
+        killed(home, "comparison", several, several, draw)
+
+
+def damage(draw: random.Random, job: Path, other: Path, flips: bool) -> str:
+    """Damage one file of an unfinished record, and say how."""
+    files = sorted(path for path in job.rglob("*") if path.is_file() and path.name not in (".lock", "timing.json"))
+    path = draw.choice(files)
+    data = bytearray(path.read_bytes())
+    name = path.relative_to(job).as_posix()
+    kind = "flip" if flips else draw.choice(("cut", "empty", "swap", "of another run", "folder"))
+    if kind == "flip" and data:
+        place = draw.randrange(len(data))
+        data[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(data)
+        return f"{name}: bit of byte {place}"
+    if kind == "swap":
+        shutil.copyfile(draw.choice(files), path.with_name("swapped"))
+        path.with_name("swapped").replace(path)
+    elif kind == "of another run" and (other / name).exists():
+        shutil.copyfile(other / name, path)
+    elif kind == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(data[: len(data) // 2 if kind == "cut" else 0])
+    return f"{name}: {kind}"
+
+
+@pytest.mark.parametrize(
+    ("count", "flips"),
+    [
+        (3, True),
+        (3, False),
+        pytest.param(100, True, marks=pytest.mark.slow),
+        pytest.param(60, False, marks=pytest.mark.slow),
+    ],
+)
+def test_damage_to_an_unfinished_run_is_found_or_repaired(home: Path, count: int, flips: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    draw, results = random.Random(count), Counter[str]()
+    other = next((home / "other").glob("*/done")).parent
+    for number in range(count):
+        shutil.rmtree("runs", ignore_errors=True)
+        last = moments(home, "run") - 6  # before `done` is there
+        assert children.run(one(), home / "log", draw.randint(6, last)) == -9
+        (job,) = Path("runs").glob("*")
+        done = damage(draw, job, other, flips)
+        code = children.run(one("--resume"), home / "log")
+        said = (home / "log").read_text()
+        assert "Traceback" not in said, (done, said)
+        if code:
+            assert "[T505]" in said or "[X704]" in said, (done, code, said)
+            results["found"] += 1
+        else:
+            same = content(Path("runs")) == content(home / "run")
+            results["made again" if same else "silent"] += 1
+            assert same, (number, done, said)
+    with capsys.disabled():
+        print(f"\n{'flips' if flips else 'other damage'}: {dict(results)}")
