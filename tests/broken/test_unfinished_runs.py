@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ def several() -> int:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a finished run and a finished comparison, their features in its cache; processes have one thread."""
     import torch
 
@@ -65,7 +65,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert children.run(call, folder / "log", count=folder / f"{name}.moments") == 0
             assert content(Path("runs")) == content(Path(name))
             shutil.rmtree("runs")
-        yield folder  # type: ignore[misc]
+        yield folder
 
 
 def content(root: Path) -> dict[str, bytes]:

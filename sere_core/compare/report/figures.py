@@ -277,8 +277,8 @@ def sample(record: Path, classes: int) -> Sample | None:
     if data is None:
         return None
     wide: dict[str, Floats] = {name: data[name].astype(np.float64) for name in ("initial", "trained")}
-    words = (data[name] for name in ("stream", "language", "speaker"))
-    found = Sample(wide["initial"], wide["trained"], *words, emotion=data["emotion"].astype(np.int64))
+    stream, language, speaker = (data[name] for name in ("stream", "language", "speaker"))
+    found = Sample(wide["initial"], wide["trained"], stream, language, speaker, data["emotion"].astype(np.int64))
     sound = all((np.abs(array) < HUGE).all() for array in wide.values())
     return found if sound and len(found.emotion) >= 10 else None
 

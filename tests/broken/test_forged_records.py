@@ -1,0 +1,148 @@
+"""Records that somebody forged, with the digests of what he forged: every command that reads them ends in a line, or in what it makes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sere_core.cli import main, run_main
+from sere_core.score.records import digest_files
+from sere_registry.errors import SereError
+from tests.end_to_end.conftest import TINY
+
+JSON_FILES = ("manifest.json", "folds.json", "scores.json", "history.jsonl", "done")
+ARRAYS = ("embeddings/fold-0.npz", "embeddings/picture.npz")
+ODD: tuple[Any, ...] = (None, True, -1, 10**30, 1e308, "", "x", [], {}, [[]], {"x": [None]}, "\x1b[2J", [1, "x"])
+TEXTS: dict[str, bytes] = {
+    "deep list": b"[" * 100_000,
+    "deep mapping": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "huge integer": b'{"a": ' + b"9" * 100_000 + b"}",
+    "not finite": b'{"mean": {"uar": NaN}}',
+    "overflow": b'{"mean": {"uar": 1e999}}',
+    "surrogate": b'{"name": "\\ud800"}',
+    "not UTF-8": b'{"name": "\xff\xfe"}',
+    "NUL": b"\0" * 1000,
+    "empty": b"",
+    "YAML aliases": b"a: &a [x,x,x,x,x,x,x,x,x]\n"
+    + b"".join(b"%c: &%c [%s]\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 9)) for n in range(12)),
+    "YAML depth": b"a: " + b"[" * 5000,
+    "YAML tag": b"a: !!python/object/apply:os.system [true]\n",
+}
+
+
+def bomb(kind: str) -> bytes:
+    """An `.npz` file that claims more than it holds, or holds what only pickle reads."""
+    file = io.BytesIO()
+    if kind == "objects":
+        np.savez(file, embedding=np.array([{}], dtype=object), predicted=np.zeros(1, np.int64))
+    elif kind == "nothing":
+        np.savez(file, other=np.zeros(3))
+    elif kind == "other shapes":
+        np.savez(file, id=np.array(["a"]), embedding=np.zeros((3, 2, 2)), predicted=np.array([9]), language=np.array(["x"]))
+    elif kind == "compressed":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("embedding.npy", b"\0" * (1 << 24))
+    else:
+        header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({1 << 40}, 4)}}".ljust(117).encode() + b"\n"
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("embedding.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 16)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A finished run's record."""
+    folder = tmp_path_factory.mktemp("forged")
+    (folder / "tiny.yaml").write_text(TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERE_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        assert run_main(["tiny.yaml", "--set", "train.epochs=1", "--quiet"]) == 0
+        yield next((folder / "runs").glob("*/done")).parent.absolute()
+
+
+def commands(record: Path) -> dict[str, Callable[[], object]]:
+    """What reads a record."""
+    import sere
+
+    def from_python() -> None:
+        read = sere.read_record(record)
+        read.uar, read.confusion(), read.misclassified(), read.tables(), repr(read), read._repr_html_(), read.history, read.timing
+
+    return {
+        "report": lambda: main(["report", str(record), "--resonance", "0", "-o", "page.html"]),
+        "embeddings": lambda: main(["embeddings", str(record), "-o", "map.png"]),
+        "export": lambda: main(["export", str(record), "--fold", "1", "-o", "model"]),
+        "import sere": from_python,
+    }
+
+
+def forge(record: Path, name: str, content: bytes | Callable[[Path], None]) -> None:
+    """Put something into a record, with the digests of what is there now."""
+    path = record / name
+    if callable(content):
+        path.unlink()
+        content(path)
+        return
+    path.write_bytes(content)
+    if name != "done":
+        (record / "done").write_text(json.dumps({"sha256": digest_files(record)}))
+
+
+def mutated(draw: random.Random, data: Any) -> Any:
+    """JSON data with one part replaced, removed or doubled."""
+    if isinstance(data, (dict, list)) and data and draw.random() < 0.85:
+        keys: Sequence[Any] = list(data) if isinstance(data, dict) else range(len(data))
+        key, copy = draw.choice(keys), data.copy()
+        if draw.random() < 0.15:
+            del copy[key]
+        else:
+            copy[key] = mutated(draw, data[key])
+        return copy
+    return draw.choice(ODD)
+
+
+def cases(draw: random.Random, count: int, record: Path) -> Iterator[tuple[str, str, bytes | Callable[[Path], None]]]:
+    """(what, file, what is put there)."""
+    special: list[tuple[str, str, bytes | Callable[[Path], None]]] = []
+    special += [(what, name, text) for what, text in TEXTS.items() for name in (*JSON_FILES, "config.yaml", "predictions.csv")]
+    special += [(kind, name, bomb(kind)) for kind in ("objects", "nothing", "other shapes", "compressed", "claims") for name in ARRAYS]
+    for name in (*JSON_FILES, "config.yaml", "predictions.csv", *ARRAYS, "checkpoints/fold-0.safetensors"):
+        special += [("folder", name, Path.mkdir), ("FIFO", name, os.mkfifo), ("loop", name, lambda path: path.symlink_to(path))]
+        special += [("cut", name, (record / name).read_bytes()[: draw.randrange(1, (record / name).stat().st_size)])]
+    yield from draw.sample(special, min(len(special), count // 2))
+    for _ in range(count - min(len(special), count // 2)):
+        name = draw.choice(JSON_FILES[:3])
+        yield "key", name, json.dumps(mutated(draw, json.loads((record / name).read_bytes()))).encode()
+
+
+@pytest.mark.parametrize("count", [8, pytest.param(300, marks=pytest.mark.slow)])
+def test_forged_records_end_in_a_line(record: Path, count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw, results = random.Random(count), Counter[str]()
+    for what, name, content in cases(draw, count, record):
+        copy = tmp_path / record.name
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(record, copy)
+        forge(copy, name, content)
+        command, call = draw.choice(list(commands(copy).items()))
+        try:
+            code = call() or 0
+            said = capsys.readouterr().err
+        except SereError as cause:
+            code, said = 1, f"{cause}\n"
+        assert "Traceback" not in said, (what, name, command, said)
+        assert not code or "[T505]" in said or "[C3" in said, (what, name, command, said)
+        results["line" if code else "no use of it"] += 1
+    with capsys.disabled():
+        print(f"\nforged records: {dict(results)}")
