@@ -53,8 +53,8 @@ class AudioFile:
             self.rate, self._stream = head[1], itertools.chain([head[0]], (block for block, _ in stream))
             return
         try:
-            seen = _Seen(path, container) if container.patch or container.start else os.fsencode(path)
-            file = soundfile.SoundFile(seen)
+            self._seen = _Seen(path, container) if container.patch or container.start else None
+            file = soundfile.SoundFile(self._seen or os.fsencode(path))
         except soundfile.LibsndfileError as cause:
             known = container.kind in KINDS
             looks = f"a damaged file, or an unsupported kind, of {container.kind}" if known else f"its bytes look like: {container.kind}"
@@ -108,6 +108,8 @@ class AudioFile:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+            if self._seen is not None:
+                self._seen.close()
 
 
 @contextmanager

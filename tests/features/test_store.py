@@ -150,6 +150,33 @@ def test_what_the_file_system_does_not_tell_is_found_afresh(tmp_path: Path, extr
     assert extract(recordings, encoder, contents=Contents(tmp_path)).digest == fresh.digest, "and remembered"
 
 
+@pytest.mark.parametrize("name", ["a.flac", "a.mp3"])
+def test_a_file_is_decoded_once_for_all_its_parts(tmp_path: Path, extract: Extract, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 30 * 16_000)
+    soundfile.write(tmp_path / name, samples, 16_000)
+    spans = [(0.7 * number, 0.7 * number + 1.0) for number in range(40)]
+    parts = [Recording(f"p{number}", tmp_path / name, "c", "de", "s", start=start, end=end) for number, (start, end) in enumerate(spans)]
+    decoded, real = [], soundfile.SoundFile.read
+
+    def read(self: soundfile.SoundFile, *given: Any, **named: Any) -> np.ndarray:
+        block = real(self, *given, **named)
+        decoded.append(len(block))
+        return block
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", read)
+    found = extract(parts[::-1])
+    assert sum(decoded) <= len(samples) + 16_000 and found.report.extracted == 40
+    for part in parts[::7]:
+        alone = audio.read(part, Features())
+        assert found.audio_digest(part) == alone.facts.digest
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "opened", lambda *_: pytest.fail("decoded again"))
+        assert extract(parts).report.cached == 40
+    monkeypatch.undo()
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[: (tmp_path / name).stat().st_size // 2])
+    assert {code for code, _ in codes(extract, parts)} == {"D603"}
+
+
 def test_a_moved_corpus_is_found_by_its_content(tmp_path: Path, extract: Extract) -> None:
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
