@@ -94,7 +94,7 @@ class Errors:
         by_target: dict[str, list[tuple[str, str, int]]] = {}
         for place in results.runs:
             by_target.setdefault(self._target[place[1]], []).append(place)
-        self._known = {target: all(results.runs[place].speakers for place in places) for target, places in by_target.items()}
+        self._known = {target: all(_all_known(results.runs[place]) for place in places) for target, places in by_target.items()}
         self._influence: dict[tuple[str, str, int], Array] = {}
         self._size: dict[str, int] = {}
         self._ceilings = {row.name for row in results.plan.rows if row.role == "ceiling"}
@@ -104,7 +104,7 @@ class Errors:
             self._size[target] = len(column)
             for place, (names, values) in found.items():
                 self._influence[place] = np.zeros(len(column))
-                self._influence[place][[column[name] for name in names]] = values
+                np.add.at(self._influence[place], [column[name] for name in names], values)
 
     def row(self, row: str, places: Places) -> Estimate | None:
         """Of the mean over these pairs of the mean over seeds; with one seed, of speakers alone."""
@@ -175,6 +175,10 @@ class Errors:
             return mine
         theirs = np.stack([self._influence[reference, pair, seed] for seed in seeds])
         return mine - theirs if self._known[self._target[pair]] else np.hstack([mine, -theirs])
+
+
+def _all_known(run: RunFacts) -> bool:
+    return bool(run.speakers) and run.by_speaker.sum() == run.confusion.sum()
 
 
 def _influences(run: RunFacts, known: bool) -> tuple[Sequence[str], Array]:
