@@ -138,8 +138,9 @@ class Errors:
         fixed = max(speakers + draws - both, max(speakers, draws) / 2)
         if not fixed > NOTHING:
             return None
-        terms = [error**2 / freedom for error, freedom in by_target] + [alone**2 / max(repeats, 1)]
-        found, freedom = fixed, fixed**2 / sum(terms)
+        parts = [*by_target, *([(alone, repeats)] if repeats else [])]
+        least = min(freedom for _, freedom in parts)  # a difference of variances may fall below it, a sum never does
+        found, freedom = fixed, max(fixed**2 / sum(error**2 / freedom for error, freedom in parts), least)
         if reference is not None and count >= SAMPLE:
             between = float(means.var(ddof=1)) / count
             found = max(fixed, SHRINK * (between + max(shared * count / (count - 1), -between / 2)))
