@@ -131,7 +131,8 @@ def open_corpus(catalog: Catalog, use: str, root: str | None, params: Mapping[st
 def list_corpus(resolved: Resolved, name: str) -> Sequence[Utterance]:
     """All utterances of the corpus of this id, with their emotions, read now."""
     corpus = build_corpus(resolved, name)
-    return _without_damaged(resolved, name, corpus, corpus.utterances(), [], [])
+    contents = Contents(cache_folder(resolved.config.features.cache))
+    return _without_damaged(resolved, name, corpus, corpus.utterances(), contents, [], [])
 
 
 def make_plan(resolved: Resolved, contents: Contents | None = None) -> Plan:
@@ -146,6 +147,7 @@ def make_plan(resolved: Resolved, contents: Contents | None = None) -> Plan:
         SereError: everything that is wrong with the folders, the pair of corpora, or the folds.
     """
     task = resolved.config.task
+    contents = contents or Contents(cache_folder(resolved.config.features.cache))
     listed: dict[str, Sequence[Utterance]] = {}
     problems: list[Problem] = []
     warnings: list[str] = []
@@ -153,7 +155,7 @@ def make_plan(resolved: Resolved, contents: Contents | None = None) -> Plan:
     for name in dict.fromkeys((task.source, task.target, *([task.target_labels] if task.target_labels else ()))):
         try:
             corpus = build_corpus(resolved, name)
-            listed[name] = _without_damaged(resolved, name, corpus, corpus.utterances(), warnings, skipped)
+            listed[name] = _without_damaged(resolved, name, corpus, corpus.utterances(), contents, warnings, skipped)
             warnings += [f"corpus {name}: {finding.message}" for finding in corpus.findings() if finding.level != "note"]
         except SereError as broken:
             place = resolved.place(f"corpora.{name}")
@@ -165,12 +167,17 @@ def make_plan(resolved: Resolved, contents: Contents | None = None) -> Plan:
     seed = derive(resolved.config.seed, "task")
     plan = make_task(task, listed[task.source], listed[task.target], seed, resolved.place, given)
     _check_languages(resolved, Counter(each.recording.language for side in listed.values() for each in side))
-    contents = contents or Contents(cache_folder(resolved.config.features.cache))
     return Plan(resolved, plan, (*warnings, *plan.warnings), contents, listings, tuple(skipped))
 
 
 def _without_damaged(
-    resolved: Resolved, name: str, corpus: Corpus, listed: Sequence[Utterance], warnings: list[str], skipped: list[str]
+    resolved: Resolved,
+    name: str,
+    corpus: Corpus,
+    listed: Sequence[Utterance],
+    contents: Contents,
+    warnings: list[str],
+    skipped: list[str],
 ) -> Sequence[Utterance]:
     """The utterances whose audio can be used, where the task is to go on without the others; of the source, how many of each class.
 
@@ -182,7 +189,7 @@ def _without_damaged(
     if resolved.config.task.skip is None:
         return listed
     corpus.prepare(lambda done, total: None)
-    lost = damaged([each.recording for each in listed], resolved.config.features)
+    lost = damaged([each.recording for each in listed], resolved.config.features, contents)
     kept = [each for each in listed if each.recording.key not in lost]
     if lost and not kept:
         raise SereError(*lost.values())

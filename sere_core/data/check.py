@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from sere_registry.utterances import Finding, Recording, Utterance
 
 if TYPE_CHECKING:
     from sere_core.config.model import Features
+    from sere_core.content import Contents
     from sere_core.features.audio import Facts
 
 #: shares of the utterances that are at most this long
@@ -189,14 +189,17 @@ def read_all(
     return known
 
 
-def damaged(recordings: Sequence[Recording], options: Features) -> dict[str, Problem]:
-    """By key, what is wrong with audio that cannot be used; kept in the cache for as long as no file changes.
+def damaged(recordings: Sequence[Recording], options: Features, contents: Contents) -> dict[str, Problem]:
+    """By key, what is wrong with audio that cannot be used; kept in the cache under the content of the files.
 
     Raises:
         SereError: P108 (a file that only PyAV decodes, without PyAV).
     """
-    asked = [[each.key, str(each.path), each.start, each.end, _stamp(each.path)] for each in recordings]
-    asked.append([options.trim, options.channel, version("soundfile"), version("sere")])
+    from sere_core.features.origin import engine_origin
+
+    contents.recall({each.path for each in recordings})
+    asked = [[each.key, str(each.path), each.start, each.end, _content(each.path, contents)] for each in recordings]
+    asked.append([options.trim, options.channel, engine_origin(contents)])
     name = hashlib.blake2b(json.dumps(sorted(map(str, asked))).encode(), digest_size=20).hexdigest()
     path = cache_folder(options.cache) / "damaged" / f"{name}.json"
     with suppress(OSError, ValueError, TypeError, AttributeError):
@@ -210,12 +213,11 @@ def damaged(recordings: Sequence[Recording], options: Features) -> dict[str, Pro
     return found
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
-    """What changes with a file."""
-    with suppress(OSError):
-        about = path.stat()
-        return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino
-    return ()
+def _content(path: Path, contents: Contents) -> str:
+    try:
+        return contents.digest(path)
+    except (OSError, SereError):
+        return ""  # reading it says why
 
 
 def _quantiles(seconds: Sequence[float]) -> dict[str, float]:
