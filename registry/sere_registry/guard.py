@@ -155,6 +155,7 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
         yield
     finally:
         os._exit, threading.excepthook = leave, thread
+        fingerprint.known.clear()  # it holds what stood there meanwhile
         for thing, value in before.items():
             if thing.read() != value:
                 thing.write(value)
