@@ -198,7 +198,7 @@ def damaged(recordings: Sequence[Recording], options: Features, contents: Conten
     from sere_core.features.origin import engine_origin
 
     contents.recall({each.path for each in recordings})
-    asked = [[each.key, str(each.path), each.start, each.end, _content(each.path, contents)] for each in recordings]
+    asked: list[list[object]] = [[each.key, str(each.path), each.start, each.end, _content(each.path, contents)] for each in recordings]
     asked.append([options.trim, options.channel, engine_origin(contents)])
     name = hashlib.blake2b(json.dumps(sorted(map(str, asked))).encode(), digest_size=20).hexdigest()
     path = cache_folder(options.cache) / "damaged" / f"{name}.json"

@@ -77,7 +77,8 @@ class Measures:
             hint = "its channels cancel each other when mixed: features.channel takes one of them" if self._peak > SILENCE else ""
             raise self._error("D605", f"all {seconds} are digital silence (below -90 dBFS)", hint)
         if self._peak > _OTHER_SCALE:
-            hint = "divide them by 32768: they look like 16-bit integers" if self._peak <= 32768 else "write them again from their source"
+            integers = 128 <= self._peak <= 32768
+            hint = "divide them by 32768: they look like 16-bit integers" if integers else "write them again from their source"
             raise self._error("D606", f"samples peak at {self._peak:.4g} times full scale: they are of another scale, or none", hint)
         if length < LEAST * self._rate:
             trimmed = f" of {self._count}, the rest is silence," if length < self._count else ""
