@@ -170,18 +170,20 @@ def of_runs(speaker: float, corpus: str, known: bool, times: int) -> float:
 
 def main(tables: int = 200, processes: int = 2) -> None:
     print(f"{tables} tables each; 15 rows, 6 pairs, 5 seeds, known speakers where nothing else is said; in %")
-    print(f"{'between rows':40}  level  coverage  power +2  one row's  smallest shown, points")
+    heads = ("level", "coverage", "power, +2", "one row's", "least shown")
+    print(f"{'between rows':40}" + "".join(f"{head:>12}" for head in heads))
     with ProcessPoolExecutor(processes) as pool:
         for scenario in SCENARIOS:
             false, held, shown, alone, least = zip(*pool.map(judge, [scenario] * tables, range(tables), chunksize=10), strict=True)
             covered = 100 * np.mean([each for every in held for each in every])
             level, power, single = (100 * np.mean(each) for each in (false, shown, alone))
-            least_shown = 100 * np.nanmedian(least)
-            print(f"{scenario.name:40}  {level:5.1f}  {covered:8.1f}  {power:8.1f}  {single:9.1f}  {least_shown:10.1f}", flush=True)
+            found = (level, covered, power, single, 100 * np.nanmedian(least))
+            shown_as = ("-" if math.isnan(each) else f"{each:.1f}" for each in found)
+            print(f"{scenario.name:40}" + "".join(f"{each:>12}" for each in shown_as), flush=True)
     print("\nruns: coverage of the interval of one UAR, in %\nspeakers' deviation   " + "".join(f"{name:>10}" for name in CORPORA))
     for deviation, known in ((0.0, True), (4.0, True), (8.0, True), (15.0, True), (0.0, False), (8.0, False)):
-        found = [of_runs(deviation, corpus, known, 5 * tables) for corpus in CORPORA]
-        print(f"{deviation:4.0f} {'' if known else 'unknown speakers':17}" + "".join(f"{each:10.1f}" for each in found), flush=True)
+        held_by = [of_runs(deviation, corpus, known, 5 * tables) for corpus in CORPORA]
+        print(f"{deviation:4.0f} {'' if known else 'unknown speakers':17}" + "".join(f"{each:10.1f}" for each in held_by), flush=True)
 
 
 if __name__ == "__main__":

@@ -141,9 +141,7 @@ class Clock:
             self.times[phase] = self.times.get(phase, 0.0) + time.perf_counter() - begin
 
 
-def carry_out(
-    plan: Plan, identity: Identity, folder: RunFolder, speaker: Speaker, clock: Clock, noted: Sequence[str] = ()
-) -> None:
+def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speaker, clock: Clock, noted: Sequence[str] = ()) -> None:
     """All phases of a run in its folder; hooks hear of the end whatever happens."""
     from sere_core.hookbus import HookBus
     from sere_core.score.scorer import Scorer

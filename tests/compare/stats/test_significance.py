@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sere_core.compare.stats.significance import average_ranks, holm, sign_flip
@@ -31,6 +31,7 @@ def test_sign_flip_of_one_unit_of_copies_and_of_many():
     assert sign_flip(many) == sign_flip(-many) or sign_flip(many) == pytest.approx(sign_flip(-many), abs=0.01)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_lies_between_the_plain_values_and_bonferroni_and_keeps_the_order(values):
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02)) and holm([]) == ()
