@@ -130,7 +130,7 @@ def test_runs_that_are_not_comparable_get_no_table_until_it_is_allowed_by_name(c
     manifest["versions"]["torch"] = "0.1"
     (record / "manifest.json").write_text(json.dumps(manifest))
     changed = compare(COMPARISON, "--yes")
-    assert changed.code == 1 and "was changed after the run was finished" in changed.err, "a record cannot be doctored"
+    assert changed.code == 1 and "was is not the file that the run finished with" in changed.err, "a record cannot be doctored"
     from sere_core.score.records import digest_files
 
     (record / "done").write_text(json.dumps({"sha256": digest_files(record)}))

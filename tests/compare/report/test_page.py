@@ -97,7 +97,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
     scores = tmp_path / "records" / plan.jobs[0].job / "scores.json"
     scores.write_text(json.dumps({**json.loads(scores.read_text()), "n": 1}))
-    assert "changed after the run was finished" in write_report(tmp_path).read_text(), "a changed record counts as missing"
+    assert "is not the file that the run finished with" in write_report(tmp_path).read_text(), "a changed record counts as missing"
 
 
 def test_a_comparison_that_has_only_begun_has_a_report(tmp_path: Path) -> None:
