@@ -218,7 +218,7 @@ def run(count: int, seed: int, folder: Path, names: Sequence[str]) -> Counter[st
     chance, counts = random.Random(seed), Counter[str]()
     for _ in range(count):
         original = bundled()[chance.choice(names)]
-        whole = re.sub(r"(?m)^(extends|base): (\S+\.yaml)$", rf"\1: {original.parent}/\2", original.read_text())
+        whole = re.sub(r"(?<![\w/.])((?:\.\./)*[\w/]+\.yaml)", rf"{original.parent}/\1", original.read_text())
         text, path, value = mutated(whole, chance)
         (folder / "mutated.yaml").write_text(text, encoding="utf-8", errors="surrogatepass")
         comparison = "compare:" in original.read_text()
