@@ -30,8 +30,9 @@ def prepare() -> None:
     home = expanded("~")
     if not any(os.access(path, os.W_OK) for path in (home / ".cache", home)):
         folder = _writable()
-        for variable, name in _CACHES.items() if folder else ():
-            os.environ.setdefault(variable, str(folder / name))
+        if folder is not None:
+            for variable, name in _CACHES.items():
+                os.environ.setdefault(variable, str(folder / name))
     module = os.environ.get("MPLBACKEND", "").removeprefix("module://").partition(".")[0]
     with contextlib.suppress(ImportError, ValueError):
         if "matplotlib" not in sys.modules and module and os.environ["MPLBACKEND"] != module and find_spec(module) is None:
