@@ -28,7 +28,7 @@ def run(call: Callable[[], int], log: Path, kill_at: int | None = None, count: P
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
-        sys.stdout = sys.stderr = open(descriptor, "w", buffering=1, encoding="utf-8")  # pytest may have put its own there
+        sys.stdout = sys.stderr = open(descriptor, "w", buffering=1, encoding="utf-8")  # noqa: SIM115  (not pytest's)
         writes = _Writes(kill_at)
         code = call()
         if count is not None:
