@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -238,8 +239,8 @@ def run(
     from sere_core.plan import to_start
     from sere_core.run import obtain
 
-    flags = {"sets": as_flags(sets), "unsets": unsets, "seed": seed}
-    resolved = to_start(load(config, **flags), trust, lambda catalog: load(config, **flags, catalog=catalog))
+    read = partial(load, config, sets=as_flags(sets), unsets=unsets, seed=seed)
+    resolved = to_start(read(), trust, lambda catalog: read(catalog=catalog))
     speaker = Speaker(quiet)
     speaker.warn(tuple(map(str, resolved.warnings)))
     found, _ = obtain(resolved, speaker, resume=resume, fresh=fresh)
