@@ -245,9 +245,10 @@ class StageRunner:
         for name, term in terms.items():
             if term.device.type not in ("cpu", self.batches.device.type):
                 raise error("B403", f"the term {self._terms([name])} is on the device '{term.device}', not '{self.batches.device}'")
-            self.idle[name] = self.idle.get(name, True) and not term.requires_grad
         numbers = torch.stack([term.detach().float() for term in terms.values()]).tolist()
         values = dict(zip(terms, numbers, strict=True))
+        for name, term in terms.items():  # a constant 0 is a term that is switched off
+            self.idle[name] = self.idle.get(name, True) and not term.requires_grad and values[name] != 0
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
             ids = "; ".join(f"{stream}: {', '.join(self._names(stream, raw)[:8])}" for stream, raw in raws.items())
