@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 #: what tables write into a cell that holds nothing, in small letters
-NO_VALUE = frozenset({"", "-", "na", "n/a", "#n/a", "<na>", "nan", "none", "null"})
+NO_VALUE = frozenset(["", "-", "--", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "nat", "none", "null", "undefined", "unknown"])
 #: ISO 639-1 code, its ISO 639-3 and 639-2 codes, and names
 _LANGUAGES = """
 af afr afrikaans; ak aka akan; am amh amharic; ar ara arb arabic; as asm assamese; az aze azerbaijani
@@ -31,6 +31,8 @@ tn tsn tswana; tr tur turkish; tt tat tatar; ug uig uyghur; uk ukr ukrainian; ur
 vi vie vietnamese; wo wol wolof; xh xho xhosa; yi yid yiddish; yo yor yoruba; zh zho chi cmn chinese mandarin
 zu zul zulu
 """
+#: codes of ISO 639 that name none
+_NO_LANGUAGE = ("und", "mis", "mul", "zxx")
 _TAGS = {word: words.split()[0] for words in re.split("[;\n]", _LANGUAGES.strip()) for word in words.split()}
 
 
@@ -54,7 +56,8 @@ def language_tag(text: str) -> str:
     ['de', 'de', 'de', 'de', 'xa', '']
     """
     primary = re.split("[-_]", written(text).casefold(), maxsplit=1)[0].strip()
-    return _TAGS.get(primary) or (primary if re.fullmatch("[a-z]{2,3}", primary) else "")
+    code = re.fullmatch("[a-z]{2,3}", primary) and primary not in _NO_LANGUAGE
+    return _TAGS.get(primary) or (primary if code else "")
 
 
 @lru_cache(4096)

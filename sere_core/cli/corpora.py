@@ -60,10 +60,10 @@ def _show(speaker: Speaker, name: str, report: Report) -> None:
     if not speaker.console.is_terminal:  # in a file or a pipe, nothing is cut off
         speaker.console.width = 160
     speaker.console.print(_table(report))
-    genders = [gender or "of unknown gender" for gender in report.genders.values()]
+    genders = [gender or "of unknown gender" for name, gender in report.genders.items() if name]
     each = ", ".join(f"{genders.count(gender)} {gender}" for gender in sorted(set(genders)))
     counts = f"{counted(report.utterances, 'utterance')}, {counted(report.files, 'file')}, "
-    counts += f"{counted(len(genders), 'speaker')} ({each}), {counted(report.texts, 'text')}"
+    counts += f"{counted(len(genders), 'speaker')}{each and f' ({each})'}, {counted(report.texts, 'text')}"
     speaker.say(f"{name}: {counts}, languages: {', '.join(report.languages)}")
     if seconds:
         quantiles = ", ".join(f"{key} {value:.2f} s" for key, value in seconds.items() if key != "total")
@@ -80,7 +80,7 @@ def _show(speaker: Speaker, name: str, report: Report) -> None:
     _list(speaker, [f"odd: {file}: {remark}" for file, remark in report.odd], "yellow")
     _list(speaker, [str(problem) for problem in report.unusable], "red")
     if report.unusable:
-        speaker.say(f"{counted(len(report.unusable), 'utterance')} cannot be used", style="red")
+        speaker.say(f"not every file can be used: {counted(len(report.unusable), 'problem')}", style="red")
     else:
         speaker.say("every file can be used", style="green")
 

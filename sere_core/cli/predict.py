@@ -112,7 +112,8 @@ def run(arguments: Namespace) -> int:
         tally = predict_files(job, out, Writer(form, model.classes), fresh=arguments.fresh)
     for note in () if arguments.quiet else job.notes(tally):
         print(f"note: {note}", file=sys.stderr)
-    shares = ", ".join(f"{name} {100 * count / tally.rows:.0f} %" for name, count in sorted(tally.predicted.items()))
+    predicted = sum(tally.predicted.values())
+    shares = ", ".join(f"{name} {100 * count / predicted:.0f} %" for name, count in sorted(tally.predicted.items()) if predicted)
     speaker.say(f"{tally.rows} rows of {len(sources)} inputs: {shares or 'no predictions'}")
     if tally.abstained:
         speaker.say(f"{tally.abstained} rows below the confidence {arguments.abstain:g}")

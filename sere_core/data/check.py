@@ -131,7 +131,7 @@ def check(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, to
         audio=dict(sorted(audio.items())),
         duplicates=tuple(_duplicates(same) for same in alike.values() if len(same) > 1),
         odd=tuple(dict.fromkeys(odd)),
-        unusable=tuple(unusable),
+        unusable=tuple(sorted(unusable, key=lambda each: (each.place.file or "", each.place.line or 0))),
         findings=findings,
     )
 

@@ -60,7 +60,7 @@ def make_task(
         if not {problem.code for problem in broken.problems} <= {"D607", "D609"}:
             raise
         found = [words for change in _changes(config, source, target) if (words := _works(change, config, source, target, seed, given))]
-        hint = f"what works here: {', or '.join(found)}" if found else "no other shots, folds or setting works with these corpora"
+        hint = f"what works here: {', or '.join(found)}" if found else "no change of shots, classes, folds or setting alone works here"
         raise SereError(*(replace(problem, hint=hint) for problem in broken.problems)) from None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from sere_registry import error
+from sere_registry.errors import counted
 
 #: those that PyAV decodes: of video, of telephones (.m4a) and of browsers (.webm)
 BY_PYAV = ("AVI", "MP4", "Matroska", "AAC", "ASF")
@@ -22,6 +23,10 @@ _NAMED = {".wav": "WAV", ".flac": "FLAC", ".ogg": "Ogg", ".mp3": "MP3", ".avi": 
 _UNKNOWN = "unknown length: the header does not say it, and what is there is read"
 #: sizes that writers to a pipe put where they do not know it, beside nothing and the largest numbers
 _STREAMED = (0x7FFFFFFF, 0x80000000, 0x7FFFF000)
+#: bytes of samples so few that a writer has not filled in their number; bytes of a tag behind them, at most
+_LITTLE, _TAG = 16, 512
+#: containers whose samples may be followed by chunks only
+_LAST = ("WAV", "W64", "AIFF", "CAF", "SVX")
 _LACKS = "truncated: the header promises {} bytes of samples, there are {}"
 _CUT = "truncated: its last {} is cut off"
 
@@ -87,7 +92,7 @@ class _Chunks:
             if wide and is_data and size == 0xFFFFFFFF:  # RF64
                 field, width, size = wide, 8, self._number(content, wide, 8)
             there, least = content.size - begin, head if self.whole else 0
-            never = size <= least and not self.size_first and not self._follows(content, begin)
+            never = size < least + _LITTLE and not self.size_first and not self._follows(content, begin)
             if is_data and there and (never or size >= (1 << 8 * width) - 256 or size in _STREAMED):
                 patch = min(there + least, (1 << 8 * width) - 257).to_bytes(width, self.order)
                 return Container(kind, remark=_UNKNOWN, patch=(field, patch))
@@ -95,6 +100,10 @@ class _Chunks:
                 remark = odd
             if is_data and size - least > there:
                 return Container(kind, _LACKS.format(size - least, there))
+            behind = begin + size - least
+            behind += -(behind - start) % self.align
+            if is_data and kind in _LAST and content.size - behind > _TAG and not self._follows(content, behind):
+                remark = f"odd length: behind its {size - least} bytes of samples are {content.size - behind} that are no chunk"
             if (is_data and len(self.data) == 1) or size < least or (self.size_first and not size):
                 break
             at = begin + size - least
@@ -109,6 +118,8 @@ class _Chunks:
         code, channels, rate, speed, block, bits = (
             self._number(content, at + begin, width) for begin, width in ((0, 2), (2, 2), (4, 4), (8, 4), (12, 2), (14, 2))
         )
+        if code == 1 and bits not in (8, 16, 20, 24, 32):
+            return f"odd header: samples of {counted(bits, 'bit')} are unusual"
         if code in (1, 3) and (speed != rate * block or block != channels * -(-bits // 8)):
             return f"odd header: {rate} Hz x {channels} channels x {bits} bits are not {speed} bytes a second in blocks of {block}"
         return ""
@@ -116,7 +127,8 @@ class _Chunks:
     def _follows(self, content: Content, at: int) -> bool:
         """Is there another chunk?"""
         size = self._number(content, at + self.name, self.size)
-        return content(at, 4).isalnum() and at + self.name + self.size + size <= content.size + 1
+        name, head = content(at, 4).decode("latin-1"), 0 if self.whole else self.name + self.size
+        return len(name) == 4 and name.isascii() and name.isprintable() and at + head + size <= content.size + 1
 
 
 def _au(content: Content, start: int, kind: str) -> Container:
@@ -279,6 +291,7 @@ _KINDS: tuple[tuple[str, Callable[[bytes], bool], Callable[[Content, int, str], 
     ("FLAC", lambda head: head[:4] == b"fLaC", _flac),
     ("Ogg", lambda head: head[:4] == b"OggS", _ogg),
     ("AIFF", lambda head: head[:4] == b"FORM" and head[8:11] == b"AIF", _Chunks(12, (b"SSND",), "big", align=2)),
+    ("SVX", lambda head: head[:4] == b"FORM" and head[8:12] in (b"8SVX", b"16SV"), _Chunks(12, (b"BODY",), "big", align=2)),
     ("CAF", lambda head: head[:4] == b"caff", _Chunks(8, (b"data",), "big", size=8)),
     ("AU", lambda head: head[:4] in (b".snd", b"dns."), _au),
     ("NIST Sphere", lambda head: head[:7] == b"NIST_1A", _nist),

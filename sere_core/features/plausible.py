@@ -11,14 +11,29 @@ from sere_registry import SereError, error
 SILENCE = 10.0 ** (-90 / 20)
 #: seconds that an utterance must have
 LEAST = 0.025
-#: rates in Hz between which there can be speech; and those that recorders write, beside whole multiples of 1000 and 11025
-_RATES, _USUAL = (4000, 768_000), (5512, 9600, 11127, 12500, 22254, 22255, 37800)
+#: seconds below which an utterance is odd
+_SHORT = 0.1
+#: rates in Hz between which there can be speech; and those that recorders write, beside whole multiples of 11025
+_RATES = (4000, 768_000)
+_USUAL = {1000 * k for k in (4, 5, 6, 8, 10, 12, 15, 16, 18, 20, 24, 25, 30, 32, 40, 48, 50, 64, 96, 192, 384, 768)}
+_USUAL |= {5512, 9600, 11127, 12500, 12800, 18900, 22254, 22255, 37800, 44056, 47952, 48048}
 #: times full scale from which samples are no sound but of another scale
 _OTHER_SCALE = 8.0
 #: a channel is dead that is so much below the loudest; channels are of one sound if they correlate so much
 _DEAD, _ALIKE = 10.0 ** (-40 / 20), 0.3
 #: the share of samples at full scale from which a recording is clipped
 _CLIPPED = 0.01
+#: different values of samples below which there is more noise of rounding than speech
+_COARSE = 20
+
+
+def check_rate(rate: int, place: str) -> None:
+    """
+    Raises:
+        SereError: D603 if there can be no speech at so many Hz.
+    """
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise error("D603", f"its header says {rate} Hz: no speech is recorded so", "write the true rate into it", place)
 
 
 class Measures:
@@ -68,8 +83,7 @@ class Measures:
         """
         if not self._count:
             raise self._error("D604", "the audio file has no samples")
-        if not _RATES[0] <= self._rate <= _RATES[1]:
-            raise self._error("D603", f"its header says {self._rate} Hz: no speech is recorded so", "write the true rate into it")
+        check_rate(self._rate, self._place)
         if self._broken:
             raise self._error("D606", f"{self._broken} samples are not finite; the first is {self._first}")
         seconds = f"{self._count / self._rate:.2f} s"
@@ -96,7 +110,9 @@ class Measures:
         mean, power = self._sum / self._count, np.sqrt(np.diag(self._gram) / self._count)
         if len(power) > 1:
             found += self._channels(mean, power)
-        if self._rate % 1000 and self._rate % 11025 and self._rate not in _USUAL:
+        if len(samples) < _SHORT * self._rate:
+            found.append(f"very short: {len(samples) / self._rate:.3f} s")
+        if self._rate % 11025 and self._rate not in _USUAL:
             found.append(f"unusual rate: {self._rate} Hz; is its header right?")
         if self._peak > 1.001 * self._full_scale:
             found.append(f"beyond full scale: samples peak at {self._peak:.3g}")
@@ -107,8 +123,8 @@ class Measures:
             found.append(f"constant offset: {offset:.3g}, more than the signal itself ({spread:.2g} RMS)")
         if self._peak < 1e-3:
             found.append(f"very quiet: samples peak at {20 * np.log10(self._peak):.0f} dBFS")
-        if len(np.unique(samples[:4096])) <= 16 and (levels := len(np.unique(samples))) <= 16:
-            found.append(f"coarse: only {levels} different values, less than 5 bits")
+        if len(np.unique(samples[:4096])) <= _COARSE and (levels := len(np.unique(samples))) <= _COARSE:
+            found.append(f"coarse: only {levels} different values, little more than 4 bits")
         return tuple(found)
 
     def _channels(self, mean: NDArray[np.float64], power: NDArray[np.float64]) -> list[str]:

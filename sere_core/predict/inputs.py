@@ -136,7 +136,7 @@ def _source(row: dict[str, str], name: str, table: Path, line: int) -> Source:
         except ValueError:
             value = math.nan
         if value is not None and not 0 <= value < math.inf:
-            raise error("D610", f"{key} {text!r} is no number of seconds", place=Place(str(table), line))
+            raise error("D610", f"{key} {text!r} is no time in seconds", place=Place(str(table), line))
     speaker, spoken = (meant(written(row.get(key, ""))) for key in ("speaker", "language"))
     language = language_tag(spoken)
     if spoken and not language:

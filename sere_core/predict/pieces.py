@@ -13,6 +13,7 @@ import soxr
 
 from sere_core.features import audio
 from sere_core.features.decoding import ENDLESS, AudioFile, Samples, opened
+from sere_core.features.plausible import check_rate
 from sere_core.predict.inputs import Source
 from sere_registry.errors import SereError, error, reason
 
@@ -87,6 +88,7 @@ def cut(source: Source, cutting: Cutting) -> Iterator[Part]:
 
 def _cut(source: Source, cutting: Cutting, problems: list[SereError]) -> Iterator[Part]:
     with opened(source.path) as file:
+        check_rate(file.rate, str(source.path))  # before a wrong one makes thousands of windows
         frames = file.frames if file.frames is not None else ENDLESS
         first, last = audio.span(source.start, source.end, frames if file.certain else ENDLESS, file.rate, str(source.path))
         seconds = (min(last, frames) - first) / file.rate

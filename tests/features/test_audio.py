@@ -299,6 +299,8 @@ MONO, OTHER = tone(1.0), tone(1.0, hz=331)
         (0.01 * MONO + 0.3, "constant offset"),
         (np.clip(9 * MONO, -1, 1), "clipped"),
         (np.round(MONO * 10) / 10, "coarse"),
+        (np.round(MONO / 0.3 * 8) / 80, "coarse"),
+        (MONO[:1000], "very short"),
         (MONO * 1e-3, "very quiet"),
     ],
 )
@@ -324,8 +326,33 @@ def test_what_cannot_be_speech_is_refused(tmp_path: Path, samples: np.ndarray, c
 
 def test_rates_that_no_recorder_writes(tmp_path: Path) -> None:
     assert problem(write(tmp_path / "a.wav", MONO, 7)).code == "D603"
-    (remark,) = audio.read(recording(write(tmp_path / "a.wav", MONO, 15_999)), Features()).facts.remarks
-    assert "15999" in remark
+    for rate in (15_999, 17_000):
+        (remark,) = audio.read(recording(write(tmp_path / "a.wav", MONO, rate)), Features()).facts.remarks
+        assert str(rate) in remark
+
+
+@pytest.mark.parametrize(("size", "seconds", "says"), [(2, 1.0, "unknown length"), (16_000, 0.5, "odd length"), (31_900, 0.997, "")])
+def test_samples_behind_what_a_header_counts(tmp_path: Path, size: int, seconds: float, says: str) -> None:
+    content = bytearray(write(tmp_path / "a.wav", MONO).read_bytes())
+    content[40:44] = size.to_bytes(4, "little")
+    for name, behind in (("a.wav", b""), ("b.wav", b"id3 \x04\0\0\0text")):
+        (tmp_path / name).write_bytes(content + behind)
+        facts = audio.read(recording(tmp_path / name), Features()).facts
+        assert [each.partition(":")[0] for each in facts.remarks] == ([says] if says else [])
+        assert facts.seconds == pytest.approx(seconds, abs=2e-3)
+
+
+def test_a_chunk_behind_the_samples_is_no_remark(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", MONO)
+    path.write_bytes(path.read_bytes() + b"id3 " + (900).to_bytes(4, "little") + bytes(900))
+    assert audio.read(recording(path), Features()).facts.remarks == ()
+
+
+def test_samples_of_four_bits(tmp_path: Path) -> None:
+    content = bytearray(write(tmp_path / "a.wav", MONO, subtype="PCM_U8").read_bytes())
+    content[34:36] = (4).to_bytes(2, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    assert "4 bits" in " ".join(audio.read(recording(tmp_path / "a.wav"), Features()).facts.remarks)
 
 
 def test_a_channel_is_taken_alone(tmp_path: Path) -> None:

@@ -138,6 +138,14 @@ def test_parts_of_a_table_are_read_alone(predict: Predict, tmp_path: Path) -> No
     assert {**rows[0], "path": "", "start": "", "end": ""} == {**alone, "path": ""}
 
 
+def test_a_rate_of_no_recorder_is_one_row(predict: Predict, tmp_path: Path) -> None:
+    content = bytearray(write(tmp_path / "in/a.wav", 1.0).read_bytes())
+    content[24:28] = (7).to_bytes(4, "little")
+    (tmp_path / "in/a.wav").write_bytes(content)
+    (row,) = predict("in").rows
+    assert row["error"].startswith("D603") and "7 Hz" in row["error"]
+
+
 def test_speech_is_found_and_silence_said(predict: Predict, tmp_path: Path) -> None:
     pytest.importorskip("webrtcvad")
     gap = np.random.default_rng(0).standard_normal((32_000, 1)) * 1e-4
@@ -197,7 +205,7 @@ def test_inputs_of_every_kind_keep_their_order(tmp_path: Path, monkeypatch: pyte
     [
         ("name\na.wav\n", "D610", 1),
         ("path,start\na.wav,0\nb.wav,soon\n", "D610", 3),
-        ("path,start\na.wav,nan\n", "D610", 2),
+        ("path,start\na.wav,inf\n", "D610", 2),
         ("path,start\n,1\n", "D610", 2),
     ],
 )

@@ -66,7 +66,7 @@ class Row:
             seconds = -1.0
         if 0.0 <= seconds < float("inf"):
             return seconds if written else None
-        self.wrong(f"{column} {written!r} is not a number of seconds")
+        self.wrong(f"{column} {written!r} is no time in seconds", "such as 1.25, counted from the beginning of the file")
         return None
 
 
@@ -157,7 +157,7 @@ class RowCorpus(ABC):
             utterance = self._read(row)
             if utterance is not None:
                 if utterance.id in found:
-                    hint = "rows that are parts of one file need a start, or a column id"
+                    hint = "parts of one file need different starts, and other rows of one path a column id"
                     there = found[utterance.id][0]
                     row.wrong(f"id {utterance.id!r} stands on line {there.line} too", hint)
                 speakerless.setdefault(not utterance.speaker, row.place)
@@ -190,7 +190,7 @@ class RowCorpus(ABC):
         if unread:
             mapped = without < len(utterances) or "emotion" in self.columns
             maps = "" if mapped else "; if one of them is the emotion: columns: {emotion: NAME}"
-            yield Finding("missing" if maps else "note", f"columns not read: {few(unread)}{maps}")
+            yield Finding("missing" if maps else "note", f"columns not read: {few(each or 'one without a name' for each in unread)}{maps}")
 
     def _read(self, row: Row) -> Utterance | None:
         """One row; None if it is left out or wrong."""
