@@ -43,7 +43,7 @@ class Told:
     @property
     def problems(self) -> list[str]:
         """The coded lines of stderr, hints left out."""
-        return [line for line in self.err.splitlines() if line and not line.startswith((" ", "warning:"))]
+        return [line for line in self.err.splitlines() if line and not line.startswith((" ", "warning:", "importing "))]
 
 
 Sere = Callable[..., Told]
