@@ -78,6 +78,8 @@ class HookBus:
             try:
                 given = {key: deepcopy(value) if isinstance(value, (Mapping, list)) else value for key, value in arguments.items()}
                 said = caller(**given)
+                if name == "sere_should_stop" and not isinstance(said, str | None):
+                    raise TypeError(f"returns {said!r}, which is neither a reason, as text, nor None")
             except BaseException as cause:
                 if of_user(cause):
                     raise
@@ -86,8 +88,8 @@ class HookBus:
                     raise failure from failure.__cause__
                 failures.append(failure)
                 continue
-            if name == "sere_should_stop" and isinstance(said, str):
-                return said
+            if name == "sere_should_stop" and said is not None:
+                return str(said)
         error = arguments.get("error")
         if isinstance(error, BaseException):
             for each in failures:

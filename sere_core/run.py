@@ -22,7 +22,8 @@ from sere_core.identity import Identity, changed_since, identify
 from sere_core.plan import Plan, list_corpus, make_plan
 from sere_registry import BuildContext, Problem, SereError, error
 from sere_registry.files import cache_folder
-from sere_registry.guard import blamed, check_replaced, running, settle
+from sere_registry.guard import blamed, check_replaced, running
+from sere_registry.settings import settle
 
 if TYPE_CHECKING:
     import torch

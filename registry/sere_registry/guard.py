@@ -4,7 +4,7 @@ A component is built as an object of a subclass of its class, whose public metho
 
 - whatever is raised, `sys.exit` and a `KeyboardInterrupt` that is not the user's included, becomes one coded line with the
   component's name and the line of its file;
-- what the engine depends on (grad mode, default dtype, working directory, ...; `things`) and a component has changed is put
+- what the engine depends on (grad mode, default dtype, working directory, ...; `settings`) and a component has changed is put
   back, and said once for each component and thing;
 - what cannot be put back ends the run: values of a batch or of another component's parameters that were changed in place, and
   functions of torch, numpy or sere that were replaced while a run trained (`Fingerprint`).
@@ -17,21 +17,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-import locale
 import os
 import signal
 import sys
 import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
 from traceback import walk_tb
-from types import FrameType, FunctionType
-from typing import Any, ParamSpec, TypeVar
+from types import FrameType, FunctionType, GeneratorType
+from typing import Any, ParamSpec, TypeVar, cast
 
+from sere_registry import settings
 from sere_registry.errors import Place, SereError, error, reason
 from sere_registry.replaced import defined, fingerprint, top
+from sere_registry.utterances import Utterance
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -46,9 +46,6 @@ METHODS = COMPUTES | {
 SLOW = 15.0
 #: numbers of a tensor up to which its values are compared, beyond that only its version
 COMPARED = 1 << 20
-#: the variables of the environment that runs depend on
-MATTERS = ("OMP_", "MKL_", "CUDA_", "CUBLAS_", "PYTORCH_", "TORCH_", "SERE_", "HF_", "PYTHON", "LC_", "HOME", "PATH", "TMPDIR")
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
     Args:
         say: gets the warnings; default: printed on stderr.
     """
-    before, leave, thread = read_states(), os._exit, threading.excepthook
+    before, leave, thread = settings.read(), os._exit, threading.excepthook
     main, process = threading.current_thread() is threading.main_thread(), os.getpid()
     outer = _now.say, _now.said, _now.network
     _now.say, _now.said, _now.network = say, set(), None
@@ -156,9 +153,9 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
     finally:
         os._exit, threading.excepthook = leave, thread
         fingerprint.known.clear()  # it holds what stood there meanwhile
-        for thing, value in before.items():
-            if thing.read() != value:
-                thing.write(value)
+        for setting, value in before.items():
+            if setting.read() != value:
+                setting.write(value)
         _now.say, _now.said, _now.network = outer
 
 
@@ -195,6 +192,8 @@ def call(owner: Owner, doing: str, function: Callable[P, T], *args: P.args, **kw
     watched = None if owner.trusted else _Watched(owner, doing, function, args, kwargs)
     try:
         result = function(*args, **kwargs)
+        if watched is not None and isinstance(result, GeneratorType):
+            result = cast(T, list(result))  # what it raises later is its own, too
     except BaseException as cause:
         if watched is not None:
             watched.put_back()
@@ -205,13 +204,35 @@ def call(owner: Owner, doing: str, function: Callable[P, T], *args: P.args, **kw
     if watched is not None:
         watched.put_back()
         watched.compare()
+        if wrong := _wrong(owner, doing, result):
+            raise error("B403", f"{watched.who} returns {wrong}", "this is for its author", owner.place)
     return result
+
+
+def _wrong(owner: Owner, doing: str, result: object) -> str:
+    """What a corpus or a field returns that would go on in silence, or be called somebody else's mistake."""
+    if doing == "utterances":
+        fine = isinstance(result, Sequence) and all(isinstance(each, Utterance) for each in result)
+        return "" if fine else f"{_short(result)}, which is no list of utterances"
+    if owner.kind == "resonance" and doing in ("similarity", "aligned"):
+        tensors = dict(_arrays(result)).values()
+        if not tensors:
+            return f"{_short(result)}, which is no tensor"
+        return "" if all(bool(each.isfinite().all()) for each in tensors) else "values that are not finite"
+    return ""
 
 
 def blamed(cause: BaseException, owners: Iterable[Owner]) -> BaseException:
     """What ends a run where components are not sere's own: a coded line, which names those whose code was running, or all."""
     others = [owner for owner in owners if not owner.trusted]
-    if not others or isinstance(cause, SereError) or of_user(cause):
+    if not others or of_user(cause):
+        return cause
+    try:
+        check_replaced(*others)
+    except SereError as replaced:  # whoever stumbled over it is not to blame
+        replaced.__cause__ = cause
+        return replaced
+    if isinstance(cause, SereError):
         return cause
     guilty = [owner for owner in others if spot(cause, owner.package)] or others
     titles = " or ".join(dict.fromkeys(owner.title for owner in guilty))
@@ -270,35 +291,7 @@ def _through(owner: Owner, name: str, function: Callable[..., object]) -> Callab
     return method
 
 
-# -- what may not change ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Thing:
-    """Something of the process that runs depend on.
-
-    Args:
-        name: for messages.
-        read: its value.
-        write: sets it.
-        imports: do imports of libraries change it, which is put back without a word?
-    """
-
-    name: str
-    read: Callable[[], Any]
-    write: Callable[[Any], object]
-    imports: bool = False
-
-
-def settle() -> None:
-    """What the engine's steps depend on, as torch begins; `running` gives back what there was."""
-    torch: Any = sys.modules["torch"]
-    wanted = {**_SETTLED, "the default dtype": torch.float32}
-    for thing, value in read_states().items():
-        if thing.name == "autocast":
-            thing.write([(False, dtype) for _, dtype in value])
-        elif thing.name in wanted and wanted[thing.name] != value:
-            thing.write(wanted[thing.name])
+# -- one call -----------------------------------------------------------------------------------------------------------
 
 
 def watch_network(network: Any) -> None:
@@ -306,180 +299,46 @@ def watch_network(network: Any) -> None:
     _now.network = network
 
 
-def read_states() -> dict[Thing, Any]:
-    """All that is watched, as it is now: of the process only where this is its main thread."""
-    main = threading.current_thread() is threading.main_thread()
-    return {
-        thing: thing.read() for thing in (*(_process() if main else ()), *_numbers("torch.optim" in sys.modules, "numpy" in sys.modules))
-    }
-
-
-@functools.cache
-def _process() -> tuple[Thing, ...]:
-    def folder() -> str:
-        try:
-            return os.getcwd()
-        except OSError:
-            return ""
-
-    def environment() -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if name.startswith(MATTERS)}
-
-    def restore(values: Mapping[str, str]) -> None:
-        for name in environment().keys() - values.keys():
-            del os.environ[name]
-        os.environ.update(values)
-
-    def streams(values: Iterable[Any]) -> None:
-        sys.stdin, sys.stdout, sys.stderr = values
-
-    def handle(values: Iterable[Any]) -> None:
-        for number, handler in zip(SIGNALS, values, strict=True):
-            signal.signal(number, handler or signal.SIG_DFL)
-
-    def filters(values: list[Any]) -> None:
-        warnings.filters[:] = values  # type: ignore[index]
-        warnings._filters_mutated() if hasattr(warnings, "_filters_mutated") else None
-
-    return (
-        Thing("the working directory", folder, lambda value: os.chdir(value or ".")),
-        Thing("variables of the environment", environment, restore, imports=True),
-        Thing("sys.stdin, sys.stdout or sys.stderr", lambda: (sys.stdin, sys.stdout, sys.stderr), streams),
-        Thing("signal handlers", lambda: tuple(map(signal.getsignal, SIGNALS)), handle),
-        Thing("the locale", lambda: locale.setlocale(locale.LC_ALL), lambda value: locale.setlocale(locale.LC_ALL, value)),
-        Thing("the filters of warnings", lambda: list(warnings.filters), filters, imports=True),
-        Thing("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, imports=True),
-    )
-
-
-#: what torch begins with, where a program or a notebook may have set something else before it runs a config
-_SETTLED: dict[str, Any] = {
-    "inference mode": False,
-    "grad mode": True,
-    "the default device": None,
-    "deterministic algorithms": (False, False),
-    "cudnn's flags": (True, False, False, True),
-    "the precision of products of matrices": "highest",
-    "anomaly mode": False,
-    "subnormal numbers": False,
-}
-
-
-class _Seed:
-    """The state of torch's generator, which counts as changed when it was seeded, not when it was drawn from."""
-
-    def __init__(self, seed: int, state: object) -> None:
-        self.seed, self.state = seed, state
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Seed) and self.seed == other.seed
-
-    def __repr__(self) -> str:
-        return str(self.seed)
-
-
-@functools.cache
-def _numbers(with_torch: bool, with_numpy: bool) -> tuple[Thing, ...]:
-    """What results of torch and numpy depend on."""
-    found: list[Thing] = []
-    if with_numpy:
-        numpy: Any = sys.modules["numpy"]
-        found.append(Thing("numpy's handling of errors", numpy.geterr, lambda value: numpy.seterr(**value)))
-    if not with_torch:
-        return tuple(found)
-    torch: Any = sys.modules["torch"]
-    cudnn, devices, tiny = torch.backends.cudnn, ("cpu", "cuda"), 1e-310
-    flags, held = ("enabled", "benchmark", "deterministic", "allow_tf32"), []
-
-    def device() -> object:
-        return getattr(sys.modules.get("torch.utils._device"), "CURRENT_DEVICE", None)
-
-    def autocast(values: Iterable[Any]) -> None:
-        for device, (on, dtype) in zip(devices, values, strict=True):
-            torch.set_autocast_enabled(device, on)
-            torch.set_autocast_dtype(device, dtype)
-
-    def strict(value: tuple[bool, bool]) -> None:
-        torch.use_deterministic_algorithms(value[0], warn_only=value[1])
-
-    def cudnn_flags(values: Iterable[bool]) -> None:
-        for name, value in zip(flags, values, strict=True):
-            setattr(cudnn, name, value)
-
-    def unwind(depth: tuple[int, int]) -> None:
-        while torch._C._len_torch_function_stack() > depth[0]:
-            torch._C._pop_torch_function_stack()
-        while torch._C._len_torch_dispatch_stack() > depth[1]:
-            torch._C._pop_torch_dispatch_stack(None)
-
-    hooks = [
-        vars(torch.nn.modules.module)[name] for name in vars(torch.nn.modules.module) if name.startswith("_global_") and "hooks" in name
-    ]
-    hooks = [each for each in hooks if isinstance(each, dict)]
-
-    def unhook(counts: Iterable[int]) -> None:
-        for each, count in zip(hooks, counts, strict=True):
-            while len(each) > count:
-                each.popitem()
-
-    def deterministic() -> tuple[bool, bool]:
-        return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-
-    return (
-        *found,
-        Thing("inference mode", torch.is_inference_mode_enabled, lambda value: held.append(torch._C._InferenceMode(value))),
-        Thing("grad mode", torch.is_grad_enabled, torch._C._set_grad_enabled),
-        Thing("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
-        Thing("the default device", device, torch.set_default_device),
-        Thing("modes of torch functions", lambda: (torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()), unwind),
-        Thing("autocast", lambda: tuple((torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in devices), autocast),
-        Thing("the number of threads", torch.get_num_threads, torch.set_num_threads),
-        Thing("deterministic algorithms", deterministic, strict),
-        Thing("cudnn's flags", lambda: tuple(getattr(cudnn, name) for name in flags), cudnn_flags),
-        Thing("the precision of products of matrices", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-        Thing("anomaly mode", torch.is_anomaly_enabled, torch.set_anomaly_enabled),
-        Thing("subnormal numbers", lambda: tiny * 1.0 == 0.0, torch.set_flush_denormal),
-        Thing("hooks of all modules", lambda: tuple(map(len, hooks)), unhook),
-        Thing("torch's seed", lambda: _Seed(torch.initial_seed(), torch.get_rng_state()), lambda value: torch.set_rng_state(value.state)),
-    )
-
-
 class _Watched:
     """One call of a component: what it found, and what it leaves behind."""
 
     def __init__(self, owner: Owner, doing: str, function: object, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
         names = getattr(getattr(function, "__code__", None), "co_varnames", ())
-        self.owner, self.doing, self.given = owner, doing, {**dict(zip(names[1:], args[1:], strict=False)), **kwargs}
+        self.owner, self.given = owner, {**dict(zip(names[1:], args[1:], strict=False)), **kwargs}
         self.who = f"{owner.title}, in {doing}" + (f" ({defined(function)})" if defined(function) else "")
-        self.modules = len(sys.modules)
-        self.states = read_states()
-        self.arrays = {name: (value, _seen(value)) for name, value in _arrays(self.given)} if doing in METHODS else {}
-        self.shared: list[tuple[str, Any, _Seen]] = []
-        self.parts: list[tuple[str, Any, object]] = []
+        self.modules, self.settings = len(sys.modules), settings.read()
+        self.draws = sys.modules["torch"].random if "torch.optim" in sys.modules else None
+        self.seed: int = self.draws.initial_seed() if self.draws else 0
+        self.drawn: object = self.draws.get_rng_state() if self.draws else None
+        self.arrays = {name: _Array(value) for name, value in _arrays(self.given)} if doing in METHODS else {}
+        self.shared: dict[str, _Array] = {}
+        self.parts: dict[str, tuple[Any, tuple[object, ...]]] = {}
         if _now.network is not None and doing in COMPUTES and owner.kind != "method":
-            own = args[0] if args else None
-            mine = {id(one) for one in (*own.parameters(), *own.modules())} if hasattr(own, "modules") else set()  # type: ignore[attr-defined]
-            self.shared = [(name, one, _seen(one)) for name, one in _now.network.named_parameters() if id(one) not in mine]
-            self.parts = [(name, one, _mode(one)) for name, one in _now.network.named_modules() if id(one) not in mine]
+            own: Any = args[0] if args else None
+            mine = {id(one) for one in (*own.parameters(), *own.modules())} if hasattr(own, "modules") else set()
+            self.shared = {name: _Array(one) for name, one in _now.network.named_parameters() if id(one) not in mine}
+            self.parts = {name: (one, _mode(one)) for name, one in _now.network.named_modules() if id(one) not in mine}
 
     def put_back(self) -> None:
         """Undo what can be undone, each thing said once."""
-        quiet = len(sys.modules) > self.modules
-        for thing, value in self.states.items():
-            now = thing.read()
-            if now != value:
-                thing.write(value)
-                if not (quiet and thing.imports):
-                    self._say(thing.name, f" ({_short(value)} to {_short(now)})")
-            elif isinstance(value, _Seed) and self.owner.kind == "loss":
-                thing.write(value)  # what a loss draws does not change what others draw
-        for name, module, mode in self.parts:
+        imported = len(sys.modules) > self.modules
+        for setting, before in self.settings.items():
+            if (now := setting.read()) != before:
+                setting.write(before)
+                if not (imported and setting.imports):
+                    self._say(setting.name, f" ({_short(before)} to {_short(now)})")
+        if self.draws:
+            seeded = self.draws.initial_seed() != self.seed
+            if seeded or self.owner.kind == "loss":  # what a loss draws does not change what others draw
+                self.draws.set_rng_state(self.drawn)
+            if seeded:
+                self._say("torch's seed", "")
+        for name, (module, mode) in self.parts.items():
             if _mode(module) != mode:
                 _set_mode(module, mode)
                 self._say("the mode or the hooks of parts of the network", f" ('{name}')")
-        for name, tensor, seen in (*self.shared, *((name, *pair) for name, pair in self.arrays.items())):
-            if hasattr(tensor, "_version") and _flags(tensor) != _flags(seen):
-                _unflag(tensor, seen)
+        for name, array in (*self.shared.items(), *self.arrays.items()):
+            if array.put_back():
                 self._say("gradients or hooks of what others use", f" ('{name}')")
 
     def _say(self, thing: str, what: str) -> None:
@@ -492,8 +351,8 @@ class _Watched:
             SereError: B404.
         """
         now = dict(_arrays(self.given)) if self.arrays else {}
-        changed = [f"`{name}`" for name, (value, seen) in self.arrays.items() if now.get(name) is not value or not _same(value, seen)]
-        changed += [f"the parameter '{name}'" for name, value, seen in self.shared if not _same(value, seen)]
+        changed = [f"`{name}`" for name, array in self.arrays.items() if now.get(name) is not array.value or not array.same()]
+        changed += [f"the parameter '{name}'" for name, array in self.shared.items() if not array.same()]
         if changed:
             raise error("B404", f"{self.who} changed {changed[0]} in place, which others use", "work on a copy", self.owner.place)
 
@@ -505,11 +364,10 @@ def _short(value: object) -> str:
 
 def _arrays(value: object, name: str = "") -> Iterator[tuple[str, Any]]:
     """The tensors and arrays in what a component is given, by names such as `target.embedding`."""
+    items: Iterable[tuple[object, object]] = ()
     if (hasattr(value, "_version") and hasattr(value, "numel")) or type(value).__name__ == "ndarray":
         yield name, value
-        return
-    items: Iterable[tuple[object, object]] = ()
-    if isinstance(value, (tuple, list)):
+    elif isinstance(value, (tuple, list)):
         items = enumerate(value)
     elif isinstance(value, Mapping):
         items = value.items()
@@ -519,47 +377,45 @@ def _arrays(value: object, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from _arrays(part, f"{name}.{key}" if name else str(key))
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A tensor as it was: its version, its values unless there are very many, and what hangs on it."""
+class _Array:
+    """A tensor or a NumPy array as it was: its values, or where there are very many its version, and what hangs on a tensor."""
 
-    version: int
-    values: Any
-    flags: tuple[object, ...]
+    def __init__(self, value: Any) -> None:
+        self.value, self.tensor = value, hasattr(value, "_version")
+        small = (value.numel() if self.tensor else value.size) <= COMPARED
+        if self.tensor:
+            self.version, self.hangs = value._version, self._hangs()
+            self.before = value.detach().clone() if small and value.device.type != "meta" else None
+        else:
+            self.before = value.copy() if small else None
 
+    def _hangs(self) -> tuple[object, ...]:
+        """Does it need a gradient, has a parameter one, and how many hooks are there?"""
+        leaf = self.value.is_leaf
+        return leaf and self.value.requires_grad, leaf and self.value.grad is not None, len(self.value._backward_hooks or ())
 
-def _flags(value: Any) -> tuple[object, ...]:
-    """Of a tensor: does it need a gradient, has a parameter one, how many hooks has it?"""
-    if isinstance(value, _Seen):
-        return value.flags
-    leaf = value.is_leaf
-    return leaf and value.requires_grad, leaf and value.grad is not None, len(value._backward_hooks or ())
+    def put_back(self) -> bool:
+        """Undo what hangs on it now and did not before; was there anything?"""
+        if not self.tensor or self._hangs() == self.hangs:
+            return False
+        needs, graded, hooks = self.hangs
+        if self.value.is_leaf:
+            self.value.requires_grad_(needs)
+            if not graded:
+                self.value.grad = None
+        while len(self.value._backward_hooks or ()) > hooks:  # type: ignore[operator]
+            self.value._backward_hooks.popitem()
+        return True
 
-
-def _unflag(value: Any, seen: Any) -> None:
-    needs, graded, hooks = seen.flags
-    if value.is_leaf:
-        value.requires_grad_(needs)
-        if not graded:
-            value.grad = None
-    while len(value._backward_hooks or ()) > hooks:
-        value._backward_hooks.popitem()
-
-
-def _seen(value: Any) -> _Seen:
-    if not hasattr(value, "_version"):
-        return _Seen(0, value.copy() if value.size <= COMPARED else None, ())
-    small = value.numel() <= COMPARED and value.device.type != "meta"
-    return _Seen(value._version, value.detach().clone() if small else None, _flags(value))
-
-
-def _same(value: Any, seen: _Seen) -> bool:
-    if not hasattr(value, "_version"):
-        return seen.values is None or bool(((value == seen.values) | ((value != value) & (seen.values != seen.values))).all())
-    if seen.values is None or value.shape != seen.values.shape:
-        return bool(value._version == seen.version)
-    now = value.detach()
-    return bool(((now == seen.values) | ((now != now) & (seen.values != seen.values))).all())
+    def same(self) -> bool:
+        """Are its values what they were?"""
+        now, before = self.value.detach() if self.tensor else self.value, self.before
+        if before is None:
+            return not self.tensor or bool(self.value._version == self.version)
+        if now.shape != before.shape:
+            return False
+        alike = now.equal(before) if self.tensor else bool((now == before).all())
+        return alike or bool(((now == before) | ((now != now) & (before != before))).all())
 
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

@@ -74,9 +74,9 @@ class Fingerprint:
 
 
 def _classes(name: str, module: ModuleType) -> Iterator[tuple[str, type]]:
-    for key, value in list(vars(module).items()):
+    for value in list(vars(module).values()):
         if isinstance(value, type) and top(value.__module__) == top(name) and "_sere_owner" not in vars(value):
-            yield f"{name}.{key}", value
+            yield f"{value.__module__}.{value.__qualname__}", value
 
 
 def _foreign(name: str, old: object, new: object, label: str) -> bool:
