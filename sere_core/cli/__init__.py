@@ -36,11 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(problem, OSError) and _stuck(sys.stdout):  # a full disk, or a terminal that is gone
             _silence(sys.stdout)
         mistake = _mistake(problem)
-        if "--traceback" in words:
-            print_exception(mistake)
-            print(file=sys.stderr)
-        print(mistake, file=sys.stderr)
+        with contextlib.suppress(OSError):  # of stderr; the exit code is left to say it
+            if "--traceback" in words:
+                print_exception(mistake)
+                print(file=sys.stderr)
+            print(mistake, file=sys.stderr)
         return mistake.exit_code
+    finally:
+        if _stuck(sys.stderr):
+            _silence(sys.stderr)
 
 
 def _stuck(stream: TextIO) -> bool:

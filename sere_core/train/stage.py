@@ -301,9 +301,15 @@ def make_optimizer(group: Group, train: Train, place: Placed) -> Trained | None:
     chosen = optimizer_class(group.optimizer or train.optimizer.use, place)
     arguments = {**train.optimizer.params, **group.options}
     ways = {"fused", "foreach", "differentiable"}  # of doing the same: one loop over all parameters costs least
-    if "fused" in inspect.signature(chosen).parameters and ways.isdisjoint(arguments):
+    known = inspect.signature(chosen).parameters
+    if "fused" in known and ways.isdisjoint(arguments):
         arguments["fused"] = True
     try:
+        for name, value in arguments.items():  # torch takes any text for true, and some for a number
+            wanted = str(known[name].annotation) if name in known else ""
+            kind = type(value).__name__ if isinstance(value, (bool, str, dict)) else ""
+            if wanted and (kind not in wanted or ("bool" in wanted and value is not None and kind != "bool")):
+                raise TypeError(f"{name} should be {known[name].annotation}")
         if "lr" in arguments:
             arguments["lr"] = float(arguments["lr"]) * group.scale  # type: ignore[arg-type]
         made = chosen(parameters, **arguments)

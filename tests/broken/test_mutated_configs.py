@@ -215,6 +215,8 @@ def run(count: int, seed: int, folder: Path, names: Sequence[str]) -> Counter[st
     os.mkfifo(folder / "pipe")
     (folder / "loop.yaml").write_text("extends: [mutated.yaml]\nsere: 1\n")
     (folder / "canary.py").write_text(f"open({str(folder / 'canary')!r}, 'w').close()\n")
+    for words in (["config", "show"], ["run", "--dry-run"], ["compare", "--dry-run"]):  # children have what these import
+        assert main([*words, "compare/small" if "compare" in words else "sere_default"]) == 0
     chance, counts = random.Random(seed), Counter[str]()
     for _ in range(count):
         original = bundled()[chance.choice(names)]
