@@ -29,7 +29,7 @@ GREY = "#6b6b6b"
 #: inches of a panel, and the characters of 9 points that an inch holds
 PANEL, CHARACTERS = 3.9, 14
 #: what is larger, or not a number, cannot be put on a map
-HUGE = 1e100
+HUGE = np.float64(1e100)  # of float64: float32 has no such number, and would say so
 
 
 @dataclass(frozen=True)

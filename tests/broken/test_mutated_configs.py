@@ -242,6 +242,7 @@ def test_some_mutated_configs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_mutated_configs(tmp_path: Path) -> None:
-    counts = run(1000, 2, tmp_path, sorted(bundled()))
-    assert counts["refused"] > 500 and counts["ok"] > 20, counts
+@pytest.mark.parametrize("seed", [2, 3, 4, 5])
+def test_a_thousand_mutated_configs(seed: int, tmp_path: Path) -> None:
+    counts = run(250, seed, tmp_path, sorted(bundled()))
+    assert counts["refused"] > 125 and counts["ok"] > 5, counts
