@@ -174,7 +174,8 @@ def failure(owner: Owner, doing: str, cause: BaseException, function: object = N
         return cause
     memory = isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError"
     code = "X706" if memory else "B401" if doing == "build" else "P106" if owner.kind == "hook" else "B404"
-    place = spot(cause, owner.package) or (f" ({defined(function)})" if function else "")
+    where = defined(function) if function else ""
+    place = spot(cause, owner.package) or (f" ({where})" if where else "")
     hint = "--traceback shows where" if owner.trusted else "this is for its author; --traceback shows where"
     what = "could not be built" if doing == "build" else f"failed in {doing}"
     made = error(code, f"{owner.title} {what}{place}: {reason(cause)}", hint, owner.place)

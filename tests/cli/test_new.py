@@ -62,7 +62,7 @@ def test_all_kinds_are_found_and_their_examples_are_right(packages: dict[str, Pa
     infos = [["plugins", "info", f"new_{kind}.first_try", "--kind", kind] for kind in packages]
     done = call(site, [["plugins", "doctor"], *checks, *infos], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(": ok (job ") == len(packages) and " 0 broken" in done.stdout and "warning" not in done.stderr
+    assert done.stdout.count(": ok (digest ") == len(packages) and " 0 broken" in done.stdout and "warning" not in done.stderr
 
 
 def test_they_run_as_they_are(packages: dict[str, Path], site: Path, tmp_path: Path) -> None:

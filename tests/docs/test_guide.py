@@ -19,6 +19,7 @@ from sere_core.compare.plan import ComparePlan
 from sere_core.config import load
 from sere_registry import Kind
 from sere_registry.catalog import Catalog
+from sere_registry.replaced import fingerprint
 from tests.compare.tiny import Here
 from tests.docs.pages import Block, blocks, fences
 
@@ -36,6 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SERE_GUIDE_EPOCHS", "2")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(compare, "executor_of", lambda arguments, planned: Here())
+    monkeypatch.setattr(fingerprint, "known", {})  # that is ours, and of no plugin
     yield tmp_path
     for name in set(sys.modules) - before:
         if name.startswith(("sere_plugin_", "sere_local_")):

@@ -204,6 +204,51 @@ def test_a_pickle_that_holds_code_is_refused_and_not_run(folder: Path) -> None:
     assert "holds more than tensors" in complaint(folder) and not mark.exists()
 
 
+WRONG = {
+    "a list": lambda tensors: [1, 2],
+    "a tensor": lambda tensors: torch.zeros(3),
+    "nothing": lambda tensors: None,
+    "a number": lambda tensors: 1.5,
+    "numbers by name": lambda tensors: dict.fromkeys(tensors, 1.0),
+    "lists by name": lambda tensors: {name: tensor.tolist() for name, tensor in tensors.items()},
+    "tensors by number": lambda tensors: dict(enumerate(tensors.values())),
+    "tensors further down": lambda tensors: {"state_dict": {"model": tensors}},
+    "complex": lambda tensors: {name: tensor.to(torch.complex64) for name, tensor in tensors.items()},
+    "sparse": lambda tensors: {name: tensor.to_sparse() for name, tensor in tensors.items()},
+    "of no extent": lambda tensors: {name: tensor[:0] for name, tensor in tensors.items() if tensor.dim()},
+    "on no device": lambda tensors: {name: tensor.to("meta") for name, tensor in tensors.items()},
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_pickle_that_holds_something_else(what: str, folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(WRONG[what](tensors), folder / "pytorch_model.bin")
+    assert "[B401]" in complaint(folder) and len(complaint(folder)) < 1000
+
+
+BYTES = [
+    b"",
+    b"x",
+    b"x" * 1000,
+    b"\xff" * 100,
+    b"\0" * 100,
+    b"\2\0\0\0\0\0\0\0{}",
+    b"\2\0\0\0\0\0\0\0[]",
+    b"PK\3\4" + b"\0" * 100,
+    b"\x80\2]q\0.",
+]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("content", BYTES)
+def test_weights_that_are_something_else(name: str, content: bytes, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(content)
+    assert "[B401]" in complaint(folder)
+
+
 def test_weights_that_failed_are_not_read_again_for_every_utterance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rewrite(folder, lambda tensors: {name: t for name, t in tensors.items() if "layers.1.attention" not in name})
     made = specs.WAV2VEC2.load()(specs.Wav2Vec2Params(model=str(folder)), BuildContext(id="anchor"))

@@ -110,7 +110,7 @@ class Checkpoint:
     def _read(self, read: Callable[[str], Tensor], key: str) -> Tensor:
         try:
             tensor = read(key)
-            if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+            if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized or tensor.is_meta:
                 raise ValueError("it is no plain tensor of numbers")
         except Exception as cause:  # of a damaged file
             raise self._unusable(f"has weights {key} that cannot be read: {reason(cause)}") from cause
