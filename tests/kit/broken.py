@@ -292,10 +292,10 @@ class Forgets:
 
 
 class Wavers:
-    """Every result another one than the one before."""
+    """Every result another one than the one before, whatever was seeded."""
 
     def touch(self, value: Tensor) -> Tensor:
-        return random.uniform(0.5, 1.0) * value
+        return random.SystemRandom().uniform(0.5, 1.0) * value
 
 
 class Steeper:
@@ -514,7 +514,7 @@ FAULTS: dict[str, tuple[str, type, type | dict[str, Any]]] = {
     "MethodForgets": ("method.state", GoodMethod, Forgets),
     "DoesNotResume": ("method.resumes", GoodMethod, {"terms": counts_steps}),
     "IgnoresWeights": ("method.zero_weight", GoodMethod, {"share": lambda self, name: 1.0}),
-    "NotPosteriors": ("method.posteriors", GoodMethod, {"predict": lambda self, batch: batch.logits}),
+    "NotPosteriors": ("method.sees", GoodMethod, {"predict": lambda self, batch: batch.logits}),
     "SpendsHalf": (
         "method.declares",
         GoodMethod,
