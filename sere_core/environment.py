@@ -33,6 +33,8 @@ def prepare() -> None:
         if folder is not None:
             for variable, name in _CACHES.items():
                 os.environ.setdefault(variable, str(folder / name))
+    if not os.environ.get("SOURCE_DATE_EPOCH", "0").isdecimal():  # matplotlib and scikit-learn stop at it
+        del os.environ["SOURCE_DATE_EPOCH"]
     module = os.environ.get("MPLBACKEND", "").removeprefix("module://").partition(".")[0]
     with contextlib.suppress(ImportError, ValueError):
         if "matplotlib" not in sys.modules and module and os.environ["MPLBACKEND"] != module and find_spec(module) is None:
