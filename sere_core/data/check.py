@@ -122,7 +122,7 @@ def check(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, to
         counts[each.speaker][each.emotion or "unlabelled"] += 1
     return Report(
         digest=file_list_digest(utterances),
-        files=len({each.path for each in recordings}),
+        files=len({os.path.abspath(each.path) for each in recordings}),
         languages=tuple(sorted({each.language for each in recordings})),
         counts={speaker: dict(sorted(number.items())) for speaker, number in counts.items()},
         genders={each.speaker: each.gender for each in recordings},

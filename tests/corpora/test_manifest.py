@@ -265,6 +265,13 @@ def test_a_speaker_that_json_has_no_value_for_is_missing(folder: Path, build: Bu
     assert [each.emotion for each in mapped.utterances()] == ["neutral", "anger"], "a mapped label is one, whatever its spelling"
 
 
+def test_a_speaker_of_two_genders_is_asked_about(folder: Path, build: Build) -> None:
+    rows = ("audio/a.wav,s1,f", "audio/b.wav,s1,m", "audio/c.wav,s2,")
+    corpus = build("manifest", file=lines(folder / "m.csv", "path,speaker,gender", *rows), language="de")
+    (warning,) = [each.message for each in corpus.findings() if each.level == "warning"]
+    assert "D610" in warning and "'s1'" in warning and "s2" not in warning
+
+
 def test_one_speaker_and_one_language_in_several_spellings(folder: Path, build: Build) -> None:
     rows = ("audio/a.wav,Zoe\u0308 ,DE", "audio/b.wav,\u00a0Zo\u00eb,de-AT", "audio/c.wav,Zo\u00eb,German")
     corpus = build("manifest", file=lines(folder / "m.csv", "path,speaker,language", *rows))

@@ -186,6 +186,12 @@ class RowCorpus(ABC):
         if pairs:
             what = f"[D610] speakers whose names differ only in spelling count as different people: {few(pairs)}"
             yield Finding("warning", f"{what}; if they are one, write one name")
+        genders = defaultdict[str, set[str]](set)
+        for each in utterances:
+            genders[each.speaker].add(each.recording.gender or "")
+        both = sorted(name for name, found in genders.items() if name and len(found - {""}) > 1)
+        if both:
+            yield Finding("warning", f"[D610] speakers of more than one gender: {few(map(repr, both))}; are they one person?")
         unread = sorted({column for row in rows for column in row.values}.difference(COLUMNS))
         if unread:
             mapped = without < len(utterances) or "emotion" in self.columns
