@@ -157,7 +157,7 @@ class RowCorpus(ABC):
             utterance = self._read(row)
             if utterance is not None:
                 if utterance.id in found:
-                    hint = "parts of one file need different starts, and other rows of one path a column id"
+                    hint = "an id is the path without suffix, and the start of a part; a column id tells rows apart"
                     there = found[utterance.id][0]
                     row.wrong(f"id {utterance.id!r} stands on line {there.line} too", hint)
                 speakerless.setdefault(not utterance.speaker, row.place)
