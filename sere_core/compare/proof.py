@@ -44,6 +44,8 @@ NEVER_EXPLAINED = (
     "seeds",
     "versions",
 )
+#: of the target corpus, what no row explains either: who speaks, and what is true
+_TRUTH = ("labels", "speakers")
 #: what is not there, where that is no difference: a ceiling has no source corpus, another row not this one's plugin
 _OPTIONAL = ("config.corpora", "digests.corpora", "digests.features", "digests.files", "digests.streams", "components", "versions")
 #: of one row, what may change from pair to pair: languages have their own corpora, protocols and encoders
@@ -96,13 +98,15 @@ def _within(plan: ComparePlan, records: Mapping[str, Conditions]) -> Iterator[_D
     rows = {row.name: row for row in plan.rows}
     explained = functools.cache(lambda name, row: is_explained(name, rows[row]))
     for (pair, seed), members in places.items():
+        target = members[0][1].get("config.task.target", "")
+        truth = {f"digests.corpora.{target}.{what}" for what in _TRUTH}
         for name in dict.fromkeys(name for _, seen in members for name in seen):
             if len({seen.get(name) for _, seen in members}) == 1:
                 continue  # most are everywhere the same
             values: dict[str, list[str]] = {}
             for row, seen in members:
                 value = _value(name, seen)
-                if value is not None and not explained(name, row):
+                if value is not None and (name in truth or not explained(name, row)):
                     values.setdefault(value, []).append(row)
             if len(values) < 2 or _only_paths(values):
                 continue

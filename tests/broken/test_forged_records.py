@@ -17,8 +17,12 @@ import numpy as np
 import pytest
 
 from sere_core.cli import main, run_main
+from sere_core.compare.jobs import run_job
+from sere_core.model.folder import seal
 from sere_core.score.records import digest_files
 from sere_registry.errors import SereError
+from tests.compare.tiny import BASE, COMPARISON, made
+from tests.corpora.layouts import sound, write
 from tests.end_to_end.conftest import TINY
 
 JSON_FILES = ("manifest.json", "folds.json", "scores.json", "history.jsonl", "done")
@@ -146,3 +150,99 @@ def test_forged_records_end_in_a_line(record: Path, count: int, tmp_path: Path, 
         results["line" if code else "no use of it"] += 1
     with capsys.disabled():
         print(f"\nforged records: {dict(results)}")
+
+
+@pytest.fixture(scope="module")
+def resonance(record: Path) -> list[str]:
+    """The words that draw a map of this record, wherever it is copied to."""
+    first, second = json.loads((record / "folds.json").read_bytes())["folds"][0]["test"][:2]
+    return [
+        "resonance",
+        str(record.parents[1] / "tiny.yaml"),
+        first,
+        second,
+        "--fold",
+        "1",
+        "-o",
+        "resonance.png",
+        "--set",
+        "train.epochs=1",
+    ]
+
+
+@pytest.mark.slow
+def test_a_map_of_a_forged_record_ends_in_a_line(
+    record: Path, resonance: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*resonance, "--set", f"output.dir={tmp_path}"]
+    copy = tmp_path / record.name
+    for name in (None, "checkpoints/fold-0.safetensors", "done", "config.yaml"):
+        for content in (b"", b"[" * 100_000, os.mkfifo):
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(record, copy)
+            if name is None:
+                assert main(words) == 0, capsys.readouterr().err
+                continue
+            forge(copy, name, content)
+            code, said = main(words), capsys.readouterr().err
+            assert "Traceback" not in said and (not code or "[T505]" in said or "[C302]" in said), (name, said)
+            assert code or name == "config.yaml", "what it does not read may be anything"
+
+
+@pytest.mark.slow
+def test_forged_records_in_a_comparison_end_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base.yaml").write_text(BASE)
+    plan, folder = made(COMPARISON)
+    jobs = [job.job for job in plan.jobs]
+    assert all(run_job(folder, job).state == "done" for job in jobs)
+    draw, record, calls = random.Random(0), folder / "records" / jobs[1], (["table", str(folder)], ["report", str(folder), "--quiet"])
+    shutil.copytree(record, tmp_path / "sound")
+    forgeries = [each for each in cases(draw, 30, record) if each[1] in (*JSON_FILES, "config.yaml", "predictions.csv")]
+    for what, name, content in forgeries:
+        shutil.rmtree(record)
+        shutil.copytree(tmp_path / "sound", record)
+        forge(record, name, content)
+        for call in calls:
+            code, told = main(call), capsys.readouterr()
+            said = told.out + told.err
+            assert "Traceback" not in said and (not code or "[T505]" in said or "[T506]" in said), (what, name, call, said)
+
+
+@pytest.mark.slow
+def test_forged_models_end_in_a_line(record: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound_model, model = tmp_path / "sound", tmp_path / "model"
+    assert main(["export", str(record), "-o", str(sound_model), "--quiet"]) == 0
+    write(tmp_path / "one.wav", sound("anger", "s1", "a"))
+    write(tmp_path / "two.wav", sound("sadness", "s1", "a"))
+    files = [str(tmp_path / "one.wav"), str(tmp_path / "two.wav")]
+    calls = {
+        "predict": ["predict", str(model), *files, "-o", str(tmp_path / "predicted.csv"), "--fresh", "--quiet"],
+        "annotate": ["annotate", str(model), *files, "-k", "1", "--list", "-o", str(tmp_path / "labels.csv")],
+    }
+    draw, results = random.Random(0), Counter[str]()
+    special: list[tuple[str, str, bytes | Callable[[Path], None]]] = []
+    for name in ("config.yaml", "model.json", "weights.safetensors", "sha256"):
+        special += [(what, name, text) for what, text in TEXTS.items()]
+        special += [("folder", name, Path.mkdir), ("FIFO", name, os.mkfifo), ("loop", name, lambda path: path.symlink_to(path))]
+    about = json.loads((sound_model / "model.json").read_bytes())
+    forgeries = [*draw.sample(special, 30), *(("key", "model.json", json.dumps(mutated(draw, about)).encode()) for _ in range(30))]
+    for what, name, content in [("nothing", "README.md", b"# sound\n"), *forgeries]:
+        shutil.rmtree(model, ignore_errors=True)
+        shutil.copytree(sound_model, model)
+        (model / name).unlink()
+        if callable(content):
+            content(model / name)
+        else:
+            (model / name).write_bytes(content)
+            if name != "sha256":
+                seal(model)
+        for command, words in calls.items():
+            code, said = main(words), capsys.readouterr().err
+            assert "Traceback" not in said and (not code or "[T505]" in said), (what, name, command, said)
+            assert not code or what != "nothing", said
+            results["line" if code else "no use of it"] += 1
+    with capsys.disabled():
+        print(f"\nforged models: {dict(results)}")

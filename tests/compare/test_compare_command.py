@@ -130,7 +130,8 @@ def test_runs_that_are_not_comparable_get_no_table_until_it_is_allowed_by_name(c
     manifest["versions"]["torch"] = "0.1"
     (record / "manifest.json").write_text(json.dumps(manifest))
     changed = compare(COMPARISON, "--yes")
-    assert changed.code == 1 and "was is not the file that the run finished with" in changed.err, "a record cannot be doctored"
+    assert changed.code == 1 and f"{record.name}/manifest.json" in changed.err, "a record cannot be doctored"
+    assert "[T505]" in changed.err
     from sere_core.score.records import digest_files
 
     (record / "done").write_text(json.dumps({"sha256": digest_files(record)}))

@@ -40,9 +40,9 @@ def test_a_bug_is_a_line_and_a_traceback_and_is_forgotten_when_the_job_is_done(h
     plan, folder = made(TROUBLE)
     job = plan.jobs[1].job
     outcome = run_job(folder, job)
-    assert (outcome.state, outcome.code) == ("failed", "T507")
-    assert outcome.line == "[T507] RuntimeError: a bug of the plugin"
-    assert json.loads((folder / "failures" / f"{job}.json").read_bytes()) == {"code": "T507", "line": outcome.line}
+    assert (outcome.state, outcome.code) == ("failed", "B404")
+    assert "[B404]" in outcome.line and "parts.py:" in outcome.line and "RuntimeError: a bug of the plugin" in outcome.line
+    assert json.loads((folder / "failures" / f"{job}.json").read_bytes()) == {"code": "B404", "line": outcome.line}
     assert 'raise RuntimeError("a bug of the plugin")' in (folder / "failures" / f"{job}.txt").read_text()
     monkeypatch.setattr("sere_core.compare.jobs._run", lambda folder, job: None)
     assert run_job(folder, job).state == "done"

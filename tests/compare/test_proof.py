@@ -148,6 +148,8 @@ def test_a_difference_is_refused_by_name_and_allowed_by_the_same_name(
     edited: Edited, row: str, file: str, change: Callable[[Any], None], name: str | None
 ) -> None:
     edited.edit(row, file, change)
+    if name == "classes":  # of which a record speaks twice
+        edited.edit(row, "scores.json", change)
     proof = edited.prove()
     if name is None:
         assert proof == ((), ())
@@ -168,3 +170,13 @@ def test_neither_a_row_nor_all_together_may_change_between_seeds(edited: Edited)
         edited.edit(row, "manifest.json", put("1.0", "versions", "numpy"), seeds=(1,))
     assert all("versions.numpy" in problem.message for problem in edited.prove().refused) and edited.prove().refused
     assert not edited.prove("versions").refused
+
+
+def test_no_row_is_scored_by_other_labels_though_it_varies_the_corpora(edited: Edited) -> None:
+    edited.plan = replace(edited.plan, rows=tuple(replace(row, varied=(*row.varied, "corpora")) for row in edited.plan.rows))
+    edited.edit("light", "manifest.json", put("0" * 16, "made_of", "corpora.xb.audio"))
+    edited.edit("light", "manifest.json", put("0" * 16, "made_of", "corpora.xa.labels"))
+    assert edited.prove() == ((), ())
+    edited.edit("light", "manifest.json", put("0" * 16, "made_of", "corpora.xb.labels"))
+    (problem,) = edited.prove().refused
+    assert problem.code == "T506" and "digests.corpora.xb.labels: light" in problem.message

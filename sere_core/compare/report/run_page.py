@@ -237,7 +237,7 @@ def _scored_map(studio: Studio, source: Source) -> list[Picture]:
     tests, predicted = parts["embedding"], np.array(source.classes)[parts["predicted"]]
     points = np.concatenate([tests, parts.get("support_embedding", tests[:0])])
     labels = np.array(source.classes)[parts.get("support_label", np.zeros(0, np.int64))]
-    if not (np.abs(points) < HUGE).all() or len(tests) < 2:
+    if not (np.abs(points, dtype=np.float64) < HUGE).all() or len(tests) < 2:
         return []
     truths = {each.id: each.truth for each in record.predictions if each.fold == 0}
     truth = np.array([truths.get(id, "") for id in parts["id"].tolist()])
