@@ -57,9 +57,17 @@ def _imported(files: Iterable[tuple[str, Path]]) -> set[str]:
     found = set[str]()
     for _, path in files:
         if path.suffix == ".py":
-            with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):
-                found |= {*imports(ast.parse(path.read_bytes()))}
+            with contextlib.suppress(OSError):
+                found |= _imported_by(path.read_bytes())
     return found
+
+
+@functools.lru_cache(maxsize=256)
+def _imported_by(source: bytes) -> frozenset[str]:
+    """None where it is no Python."""
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+        return frozenset(imports(ast.parse(source)))
+    return frozenset()
 
 
 @functools.cache
