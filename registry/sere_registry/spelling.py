@@ -32,7 +32,7 @@ vi vie vietnamese; wo wol wolof; xh xho xhosa; yi yid yiddish; yo yor yoruba; zh
 zu zul zulu
 """
 #: codes of ISO 639 that name none
-_NO_LANGUAGE = ("und", "mis", "mul", "zxx")
+_NO_LANGUAGE = ("mis", "mul", "zxx")
 _TAGS = {word: words.split()[0] for words in re.split("[;\n]", _LANGUAGES.strip()) for word in words.split()}
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from sere_core.testing.data import all_same, same
 from sere_core.testing.frame import check_members
 from sere_core.testing.subject import Checks, Subject
-from sere_core.testing.toy import CLASSES, TESTED, Align, Classify, Toy, streams
+from sere_core.testing.toy import Align, Classify, Toy, streams
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.fold import FoldTrainer, Listener, load_state
 from sere_core.train.whole import predict
@@ -99,17 +98,7 @@ def groups(subject: Subject) -> None:
             assert same(after[name], before[name]), f"'{name}' is in no group and moved"
 
 
-@CHECKS("method.posteriors", "method.sees")
-def posteriors(subject: Subject) -> None:
-    """It predicts posteriors `[B, C]`, finite, not negative, with sum 1."""
-    found, _ = fold(subject, toy(subject))
-    wide = (TESTED, len(CLASSES))
-    assert found.shape == wide, f"its predictions have shape {tuple(found.shape)}, not {wide}"
-    assert bool(torch.isfinite(found).all()) and bool((found >= 0).all()), "its predictions are negative or not finite"
-    assert torch.allclose(found.sum(dim=1), torch.ones(len(found)), atol=1e-4), "its predictions do not add up to 1"
-
-
-@CHECKS("method.deterministic", "method.posteriors")
+@CHECKS("method.deterministic", "method.sees")
 def deterministic(subject: Subject) -> None:
     """The same seed gives the same bits."""
     made = toy(subject)
