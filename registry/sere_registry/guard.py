@@ -75,6 +75,7 @@ class _Now:
 
     say: Callable[[str], object] | None = None
     said: set[tuple[str, str]] = field(default_factory=set)
+    on: bool = False
     network: Any = None
 
 
@@ -103,6 +104,8 @@ def importing(package: str, what: str) -> Iterator[None]:
     waiting.daemon = True
     waiting.start()
     watched = _Watched(Owner(what, "", package), "import", None, (), {})
+    if not _now.on:
+        fingerprint.known.clear()  # what somebody has replaced since the last import is not this one's deed
     fingerprint.extend()
     try:
         yield
@@ -131,8 +134,8 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
     """
     before, leave, thread = settings.read(), os._exit, threading.excepthook
     main, process = threading.current_thread() is threading.main_thread(), os.getpid()
-    outer = _now.say, _now.said, _now.network
-    _now.say, _now.said, _now.network = say, set(), None
+    outer = _now.say, _now.said, _now.network, _now.on
+    _now.say, _now.said, _now.network, _now.on = say, set(), None, True
     fingerprint.known.clear()
 
     def no_exit(status: int = 0) -> None:
@@ -156,7 +159,7 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
         for setting, value in before.items():
             if setting.read() != value:
                 setting.write(value)
-        _now.say, _now.said, _now.network = outer
+        _now.say, _now.said, _now.network, _now.on = outer
 
 
 def spot(cause: BaseException, package: str) -> str:

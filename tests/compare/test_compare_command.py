@@ -114,7 +114,8 @@ def test_a_failing_row_is_a_line_and_the_table_has_the_others(compare: Compare, 
     (home / "killed").touch()
     printed = compare(TROUBLE, "--yes")
     assert printed.code == 1
-    assert "failed: buggy xa>xb seed 0: [T507] RuntimeError: a bug of the plugin" in printed.err
+    (line,) = (line for line in printed.err.splitlines() if line.startswith("failed: buggy xa>xb seed 0: "))
+    assert "[B404]" in line and "parts.py:" in line and "RuntimeError" in line
     assert printed.err.count("failed: ") == 1 and "Traceback" not in printed.err
     assert {row for row, _, _ in read_results(home / "runs" / "trouble").runs} == {"sound", "killed"}
     assert "\nsound " in printed.out and "\nkilled " in printed.out
