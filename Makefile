@@ -12,7 +12,7 @@ run: $(READY)
 	$(BIN)/sere-run configs/sere_default.yaml $(ARGS)
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not counts" $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

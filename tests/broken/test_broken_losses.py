@@ -216,7 +216,7 @@ def test_some_broken_losses(tmp_path: Path) -> None:
     check(SAMPLE, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 def test_no_broken_loss_changes_a_run_in_silence(tmp_path: Path) -> None:
     assert len(CASES) >= 56
     check(list(CASES), tmp_path)

@@ -104,13 +104,13 @@ def test_one_broken_package_hides_no_other(tmp_path: Path) -> None:
     check(tmp_path, ["sys.exit(0)", "while True: pass", "import ctypes; ctypes.string_at(0)", "os.chdir('/')"])
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 def test_all_of_them_in_one_environment(tmp_path: Path) -> None:
     assert len(BROKEN) == 29
     check(tmp_path, [*BROKEN, *HARMLESS])
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 @pytest.mark.parametrize("verb", ["info", "check"])
 def test_what_names_a_package_imports_it_in_a_child_first(verb: str, tmp_path: Path) -> None:
     for body in ("while True: pass", "os._exit(0)", "import ctypes; ctypes.string_at(0)"):

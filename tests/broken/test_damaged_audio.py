@@ -174,7 +174,7 @@ def made(folder: Path, count: int, seed: int) -> list[Case]:
     return cases[:count]
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(300, marks=pytest.mark.counts)])
 def test_nothing_that_is_damaged_is_read_in_silence(tmp_path: Path, count: int) -> None:
     cases, silent, slow, outcomes = made(tmp_path, count, seed=count), list[str](), list[str](), Counter[str]()
     recordings = [Recording(str(number), case.path, "c", "de", "s") for number, case in enumerate(cases)]

@@ -188,7 +188,7 @@ def test_some_environments(house: House) -> None:
     environments(house, 2, 1, CHEAP[:2])
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 def test_environments(house: House) -> None:
     house.make_record()
     environments(house, 200, 2, COMMANDS)
@@ -202,7 +202,7 @@ def test_output_that_nobody_reads(house: House) -> None:
     assert (code, text.count("\n")) == (0, 1), text
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_streams_that_are_closed_or_full(words: list[str], house: House) -> None:
     if RECORD in words and not house.record:
@@ -213,7 +213,7 @@ def test_streams_that_are_closed_or_full(words: list[str], house: House) -> None
         judge(code, f"{text} [X705]" if "full" in after and not text else text, "", (words, after), None if "full" in after else False)
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 @pytest.mark.parametrize("kind", ["file", "closed", "full", "long", "device", "link", "gone", "non-ASCII"])
 def test_places_of_output(kind: str, house: House, tmp_path: Path) -> None:
     places = {"file": "file", "closed": "closed", "device": "/dev/null", "long": "x" * 300, "link": "link", "gone": "gone/x"}
@@ -314,7 +314,7 @@ def test_odd_rows_of_a_manifest(house: House, rows: Path, capsys: pytest.Capture
             check_rows(house, manifest(line), None, repr(line), here)
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 def test_a_row_of_another_users_file(house: House, rows: Path) -> None:
     file = rows / "closed.csv"
     file.write_text("path,speaker,emotion\na.wav,s,anger\nclosed.wav,s,anger\n")

@@ -131,7 +131,7 @@ def cases(draw: random.Random, count: int, record: Path) -> Iterator[tuple[str, 
         yield "key", name, json.dumps(mutated(draw, json.loads((record / name).read_bytes()))).encode()
 
 
-@pytest.mark.parametrize("count", [8, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [8, pytest.param(300, marks=pytest.mark.counts)])
 def test_forged_records_end_in_a_line(record: Path, count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw, results = random.Random(count), Counter[str]()
     for what, name, content in cases(draw, count, record):
@@ -170,7 +170,7 @@ def resonance(record: Path) -> list[str]:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 def test_a_map_of_a_forged_record_ends_in_a_line(
     record: Path, resonance: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,7 +189,7 @@ def test_a_map_of_a_forged_record_ends_in_a_line(
             assert code or name == "config.yaml", "what it does not read may be anything"
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 def test_forged_records_in_a_comparison_end_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,7 +211,7 @@ def test_forged_records_in_a_comparison_end_in_a_line(
             assert "Traceback" not in said and (not code or "[T505]" in said or "[T506]" in said), (what, name, call, said)
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 def test_forged_models_end_in_a_line(record: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sound_model, model = tmp_path / "sound", tmp_path / "model"
     assert main(["export", str(record), "-o", str(sound_model), "--quiet"]) == 0

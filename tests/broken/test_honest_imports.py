@@ -29,7 +29,7 @@ print(said, replaced)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 def test_imports_of_libraries_are_no_changes() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=240, check=False)
     assert done.stdout.splitlines()[-1:] == ["[] []"], done.stdout + done.stderr[-1000:]

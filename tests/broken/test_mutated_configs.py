@@ -241,7 +241,7 @@ def test_some_mutated_configs(tmp_path: Path) -> None:
     assert counts["refused"] > 5 and counts["ok"], counts
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 @pytest.mark.parametrize("seed", [2, 3, 4, 5])
 def test_a_thousand_mutated_configs(seed: int, tmp_path: Path) -> None:
     counts = run(250, seed, tmp_path, sorted(bundled()))

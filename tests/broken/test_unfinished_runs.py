@@ -91,14 +91,14 @@ def killed(home: Path, name: str, call: Callable[[], int], resume: Callable[[], 
     assert content(Path("runs")) == content(home / name), f"killed at {at}"
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 def test_killed_runs_go_on_to_the_same_bytes(home: Path) -> None:
     draw = random.Random(0)
     for _ in range(60):
         killed(home, "run", one(), one("--resume"), draw)
 
 
-@pytest.mark.slow
+@pytest.mark.counts
 def test_killed_comparisons_go_on_to_the_same_bytes(home: Path) -> None:
     made(home, "comparison", several)
     draw = random.Random(0)
@@ -135,8 +135,8 @@ def damage(draw: random.Random, job: Path, other: Path, flips: bool) -> str:
     ("count", "flips"),
     [
         (1, True),
-        pytest.param(100, True, marks=pytest.mark.slow),
-        pytest.param(60, False, marks=pytest.mark.slow),
+        pytest.param(100, True, marks=pytest.mark.counts),
+        pytest.param(60, False, marks=pytest.mark.counts),
     ],
 )
 def test_damage_to_an_unfinished_run_is_found_or_repaired(home: Path, count: int, flips: bool, capsys: pytest.CaptureFixture[str]) -> None:
