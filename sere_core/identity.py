@@ -20,14 +20,15 @@ import importlib.util
 import json
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sere_core.content import Contents, digest_of, files_below
+from sere_core.untrusted import json_of, read_stored
 from sere_registry import Problem, SereError, error
-from sere_registry.files import FolderLock, cache_folder, expanded, read_file, writing
+from sere_registry.files import FolderLock, corpora_folder, expanded, writing
 from sere_registry.utterances import Recording, Utterance
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 ENGINE = "sere"
 _PACKAGES = ("sere", "sere_core", "sere_plugins", "sere_registry")
-#: bytes of a manifest, at most
-_MOST = 16_000_000
 #: what is said of an utterance, by the part that it counts in
 _SAID: Mapping[str, Callable[[Utterance], tuple[object, ...]]] = {
     "labels": lambda each: (each.emotion,),
@@ -82,9 +81,9 @@ def identify(plan: Plan, resolved: Resolved | None = None) -> Identity:
     parts = {"config": resolved.digest(), **plan.data, **codes(bounds.values(), plan.contents)}
     for path, bound in bounds.items():
         if bound.use.startswith("file:"):
-            parts[f"files.{path}.use"] = digest_of(_beside(Path(bound.distribution)), plan.contents)
+            parts[f"files.{path}.use"] = digest_of(beside(Path(bound.distribution)), plan.contents)
         if not path.startswith("corpora."):
-            named = {name: value for name, value in _files_of(bound).items() if value.exists()}
+            named = {name: value for name, value in files_of(bound).items() if value.exists()}
             parts |= {f"files.{path}.params.{name}": digest_of(files_below(value), plan.contents) for name, value in named.items()}
     plan.contents.save()
     return Identity(parts)
@@ -96,7 +95,7 @@ def data_parts(plan: Plan, listings: Mapping[str, Mapping[str, str]]) -> dict[st
     Args:
         listings: what each says of its utterances, see `listing_digests`.
     """
-    made = cache_folder(plan.resolved.config.features.cache)
+    made = corpora_folder(plan.resolved.config.features.cache)
     used = sorted((recording for recording, _ in plan.recordings().values()), key=lambda each: each.key)
     plan.contents.recall(each.path for each in used if not each.path.is_relative_to(made))
     parts = {f"corpora.{name}.{what}": digest for name, listing in listings.items() for what, digest in listing.items()}
@@ -149,8 +148,8 @@ def others(output: Path, planned: Mapping[str, Identity], known: Collection[str]
     for path in output.glob("*/manifest.json"):
         if path.parent.name in known:
             continue
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            recorded = parts_of(json.loads(read_file(path, _MOST)))
+        with contextlib.suppress(OSError, SereError):
+            recorded = parts_of(json_of(read_stored(path, ""), path, ""))
             if identity := planned.get(recorded.get("config", "")):
                 found.append((path.stat().st_mtime_ns, path.parent, identity.changes(recorded)))
     return [(folder, changes) for _, folder, changes in sorted(found)]
@@ -170,9 +169,9 @@ def check_unchanged(identity: Identity, manifest: Mapping[str, object], folder: 
         raise SereError(*(Problem("T505", f"not as in the record in {folder}: {what}", "run the config again") for what in changed))
 
 
-def parts_of(manifest: Mapping[str, object]) -> dict[str, str]:
+def parts_of(manifest: object) -> dict[str, str]:
     """The parts of the run that a manifest is of; empty where it names none."""
-    found = manifest.get("made_of")
+    found = manifest.get("made_of") if isinstance(manifest, Mapping) else None
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, Mapping) else {}
 
 
@@ -208,17 +207,17 @@ def code_digest(distribution: str, module: str, contents: Contents) -> str:
     Args:
         module: the top-level package of a factory: it counts where the metadata do not name it.
     """
-    packages = _packages(distribution, module)
+    packages = packages_of(distribution, module)
     key = " ".join(packages)
     if key not in contents.packages:
-        roots = [(name, root) for name in packages for root in _folders(name)]
+        roots = [(name, root) for name in packages for root in folders_of(name)]
         files = sorted((f"{name}/{below}", path) for name, root in roots for below, path in files_below(root))
         contents.packages[key] = digest_of(files, contents) if files else ""
     return contents.packages[key]
 
 
 @functools.cache
-def _packages(distribution: str, module: str) -> tuple[str, ...]:
+def packages_of(distribution: str, module: str) -> tuple[str, ...]:
     """The top-level packages of a distribution; an editable installation lists none of its files."""
     if distribution == ENGINE:
         return _PACKAGES
@@ -231,7 +230,7 @@ def _packages(distribution: str, module: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _folders(module: str) -> tuple[Path, ...]:
+def folders_of(module: str) -> tuple[Path, ...]:
     """Where a top-level package or module stands."""
     try:
         found = importlib.util.find_spec(module)
@@ -244,7 +243,7 @@ def _folders(module: str) -> tuple[Path, ...]:
     return (Path(found.origin),) if found.origin and Path(found.origin).is_file() else ()
 
 
-def _beside(file: Path) -> list[tuple[str, Path]]:
+def beside(file: Path) -> list[tuple[str, Path]]:
     """A file of components with the files beside it that it names: modules that it imports, data that it opens."""
     try:
         tree = ast.parse(file.read_bytes())
@@ -262,19 +261,26 @@ def _beside(file: Path) -> list[tuple[str, Path]]:
     return sorted({**found, file.name: file}.items())
 
 
-def _files_of(bound: Bound) -> dict[str, Path]:
-    """The parameters that name something on this machine."""
-    values = {name: getattr(bound.params, name) for name in type(bound.params).model_fields}
-    paths = {name: value for name, value in values.items() if isinstance(value, Path)}
-    return {name: expanded(value) for name, value in paths.items()} | {name: expanded(str(values[name])) for name in bound.written}
+def files_of(bound: Bound) -> dict[str, Path]:
+    """The parameters that name something on this machine, at any depth."""
+    written = {name: expanded(str(getattr(bound.params, name))) for name in bound.written}
+    return {name: expanded(path) for name, path in _paths(bound.params.model_dump(), "")} | written
+
+
+def _paths(value: object, name: str) -> Iterator[tuple[str, Path]]:
+    if isinstance(value, Path):
+        yield name, value
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for key, part in items:
+        yield from _paths(part, f"{name}.{key}" if name else str(key))
 
 
 def _audio(recordings: Iterable[Recording], contents: Contents, made: Path) -> str:
-    """Of the stretches of files that are used; those that the corpus itself makes follow from its parameters and its code."""
+    """Of the stretches of files that are used; one that the corpus makes counts by its place, which follows from what it is made of."""
 
     def content(each: Recording) -> str:
         try:
-            return "made" if each.path.is_relative_to(made) else contents.digest(each.path)
+            return str(each.path.relative_to(made)) if each.path.is_relative_to(made) else contents.digest(each.path)
         except (OSError, ValueError) as cause:  # whoever reads the audio says so
             return type(cause).__name__
 

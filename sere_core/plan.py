@@ -20,7 +20,7 @@ from sere_core.rng import derive
 from sere_registry import BuildContext, Corpus, Problem, Recording, SereError, Utterance, error, suggest
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place
-from sere_registry.files import cache_folder
+from sere_registry.files import cache_folder, corpora_folder
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class Plan:
 
 def build_corpus(resolved: Resolved, name: str) -> Corpus:
     """The corpus of this id.  It is built whenever it is needed and not kept: it knows the labels."""
-    cache, classes = resolved.config.features.cache, resolved.config.task.classes
+    classes = resolved.config.task.classes
     context = BuildContext(
         id=name,
         classes=() if classes == "shared" else tuple(classes),
-        cache=Path(cache) if cache else None,
+        cache=corpora_folder(resolved.config.features.cache),
     )
     corpus: Corpus = resolved.components[f"corpora.{name}"].build(context)
     return corpus

@@ -38,6 +38,11 @@ def cache_folder(chosen: str | None = None) -> Path:
     return folder
 
 
+def corpora_folder(chosen: str | None = None) -> Path:
+    """Where corpora keep audio that they make, below `cache_folder`; what lies there follows from their code, parameters and data."""
+    return cache_folder(chosen) / "corpora"
+
+
 def check_file(path: Path) -> None:
     """That reading a path ends.
 

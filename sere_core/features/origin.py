@@ -17,7 +17,7 @@ from pathlib import Path
 from sere_core.config import Bound
 from sere_core.config.source_code import imports, module_file, reached, runs_unseen_code
 from sere_core.content import Contents, digest_of, files_below
-from sere_core.identity import _beside, _files_of, _folders, _packages
+from sere_core.identity import beside, files_of, folders_of, packages_of
 from sere_registry.scan import installed_entries
 
 #: imported by encoders, and without numbers of their own; the engine's are in `engine_origin`
@@ -34,19 +34,19 @@ def engine_origin(contents: Contents) -> list[str]:
 
 def encoder_origin(bound: Bound, contents: Contents) -> list[str]:
     """Of an encoder: its code, and the files that its parameters name."""
-    files = [(f"{name}/{below}", path) for name, where in _files_of(bound).items() for below, path in files_below(where)]
+    files = [(f"{name}/{below}", path) for name, where in files_of(bound).items() for below, path in files_below(where)]
     module = bound.spec.factory.partition(":")[0]
     top = module.partition(".")[0]
     if bound.use.startswith("file:"):
-        own, packages = _beside(Path(bound.distribution)), {top}
+        own, packages = beside(Path(bound.distribution)), {top}
     else:
-        own, packages = [], {*_packages(bound.distribution, top)}
+        own, packages = [], {*packages_of(bound.distribution, top)}
     packages = packages - _NO_NUMBERS
     modules, others = reached({module, *_imported(own)}, packages | _of_plugins())
     python = {module_file(name) for name in {*modules, "sere_core.functional"}}
     whole = {name.partition(".")[0] for name in modules if runs_unseen_code(name)}
     for top in sorted(packages | {name.partition(".")[0] for name in modules} | {"sere_core"}):
-        for below, path in (each for root in _folders(top) for each in files_below(root)):
+        for below, path in (each for root in folders_of(top) for each in files_below(root)):
             if path in python or top in whole or (path.suffix != ".py" and top != "sere_core"):
                 files.append((f"{top}/{below}", path))
     return [digest_of(sorted([*files, *own]), contents), *_libraries(others, contents)]
@@ -80,7 +80,7 @@ def _libraries(names: Iterable[str], contents: Contents) -> list[str]:
     """Top-level packages with their versions; with their content where they are not installed but lie on the path, such as checkouts."""
     found = []
     for name in sorted({*names} - _NO_NUMBERS):
-        files = [each for root in _folders(name) if not _INSTALLED & {*root.parts} for each in files_below(root)]
+        files = [each for root in folders_of(name) if not _INSTALLED & {*root.parts} for each in files_below(root)]
         found.append(f"{name} {digest_of(files, contents) if files else _version(name)}")
     return found
 
@@ -89,6 +89,6 @@ def _libraries(names: Iterable[str], contents: Contents) -> list[str]:
 def _version(package: str) -> str:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)
-    if not _folders(package):
+    if not folders_of(package):
         return ""
     return " ".join(map(importlib.metadata.version, importlib.metadata.packages_distributions().get(package, ())))

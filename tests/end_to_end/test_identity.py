@@ -78,6 +78,13 @@ def test_what_a_corpus_says_and_holds_is_part_of_a_runs_name(name: str, own: str
     assert made[1].changes(made[0].parts) == [words]
 
 
+def test_audio_below_the_cache_folder_counts_as_any_other(own: str, home: Path) -> None:
+    words = [own, f"features.cache={home}"]
+    before = identify(make_plan(load("tiny.yaml", sets=words)))
+    other_audio()
+    assert identify(make_plan(load("tiny.yaml", sets=words))).changes(before.parts) == ["audio of corpus 'xb'"]
+
+
 def test_swapped_labels_are_another_run_with_its_own_score(own: str, sere: Sere, home: Path) -> None:
     assert sere("tiny.yaml", own).code == 0
     (first,) = records(home / "runs")

@@ -13,7 +13,7 @@ from sere_plugins.corpora.manifest import Manifest
 from sere_plugins.corpora.rows import Row, RowCorpus, column_of, optional
 from sere_plugins.specs.corpora import DatasetParams, FolderOfAudioParams, ManifestParams
 from sere_registry.errors import Place, error, suggest
-from sere_registry.files import cache_folder, expanded, write_atomically
+from sere_registry.files import corpora_folder, expanded, write_atomically
 from sere_registry.protocols import BuildContext
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class DatasetFolder(RowCorpus):
         self.root, self.split = expanded(params.root), params.split
         self.context = context
         self._plain: RowCorpus | None = None
-        self.cache = (context.cache or cache_folder()) / "datasets"
+        self.cache = (context.cache or corpora_folder()) / "datasets"
 
     @property
     def source(self) -> Path:
@@ -134,7 +134,8 @@ class DatasetFolder(RowCorpus):
         """The audio file of every row, beside the dataset or in the cache; if `whole`, with content held by the dataset."""
         stamp = [str(self.root.resolve())]
         for path in sorted(self.root.rglob("*")):
-            stamp.append(f"{path.relative_to(self.root)} {path.stat().st_size} {path.stat().st_mtime_ns}")
+            about = path.stat()  # the time of change cannot be set by those who copy
+            stamp.append(f"{path.relative_to(self.root)} {about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_ino}")
         folder = self.cache / hashlib.sha256("\n".join(stamp).encode()).hexdigest()[:16] / split
         number = 0
         # Arrow: the bytes are copied only where they are wanted

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import product
 
 from sere_plugins.specs.corpora import SyntheticParams
-from sere_registry.files import cache_folder, write_atomically
+from sere_registry.files import corpora_folder, write_atomically
 from sere_registry.protocols import BuildContext
 from sere_registry.utterances import Finding, Recording, Utterance
 
@@ -28,7 +28,7 @@ class Synthetic:
         self.params = params
         self.corpus = context.id
         self.languages: tuple[str, ...] = (params.language,)
-        cache = context.cache if context.cache is not None else cache_folder()
+        cache = context.cache if context.cache is not None else corpora_folder()
         values = json.dumps({"version": VERSION, **params.model_dump(mode="json")}, sort_keys=True)
         digest = hashlib.sha256(values.encode()).hexdigest()
         #: each set of parameters has a folder of its own
