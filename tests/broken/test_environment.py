@@ -21,28 +21,13 @@ import pytest
 import soundfile
 
 from sere_core.cli import main
+from tests.small import SMALL
 
 #: what takes from root that it may read and write everything, so that a closed folder is closed
 SETPRIV = shutil.which("setpriv")
 PREFIX = [SETPRIV, "--bounding-set=-dac_override,-dac_read_search"] if SETPRIV and not os.getuid() else []
 pytestmark = pytest.mark.skipif(not (PREFIX or os.getuid()), reason="root without setpriv can write everywhere")
 SECONDS = 300
-CONFIG = """\
-sere: 1
-name: small
-corpora:
-  xa: {use: synthetic, params: {language: xa, speakers: 2, per_class: 1, emotions: [anger, sadness], seconds: 0.4}}
-  xb: {use: synthetic, params: {language: xb, speakers: 2, per_class: 1, emotions: [anger, sadness], seconds: 0.4}}
-task: {source: xa, target: xb, shots: 1, folds: 2}
-encoders: {mel: {use: logmel, params: {bands: 8, dim: 4, layers: 0}}}
-paths: {labelled: mel, unlabelled: mel}
-network: {dim: 8}
-dynamics: {use: static}
-resonance: {use: mean}
-losses: {classify: {use: cross_entropy}}
-train: {epochs: 1, batch: {source: 2, target: 2}, device: cpu}
-output: {dir: runs}
-"""
 DRY, FIRST, RECORD = ["run", "a.yaml", "--dry-run"], ["run", "a.yaml", "--quiet"], "record"
 RUN = [*FIRST, "--fresh", "--set", "output.dir=again"]
 CHECK = ["corpora", "check", "synthetic", "--set", "language=xb", "--set", "per_class=1", "--set", "speakers=1", "--set", "seconds=0.4"]
@@ -118,7 +103,7 @@ class House:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        (path / "a.yaml").write_text(CONFIG)
+        (path / "a.yaml").write_text(SMALL)
         (path / "file").touch()
         for name in ("home", "cache"):
             (path / name).mkdir()

@@ -9,20 +9,10 @@ from pathlib import Path
 
 import pytest
 
-CONFIG = """\
-sere: 1
-name: small
-corpora:
-  xa: {use: synthetic, params: {language: xa, speakers: 2, per_class: 1, emotions: [anger, sadness], seconds: 0.4}}
-  xb: {use: synthetic, params: {language: xb, speakers: 2, per_class: 1, emotions: [anger, sadness], seconds: 0.4}}
-task: {source: xa, target: xb, shots: 1, folds: 2}
-encoders: {mel: {use: logmel, params: {bands: 8, dim: 4, layers: 0}}}
-paths: {labelled: mel, unlabelled: mel}
-network: {dim: 8}
-losses: {classify: {use: cross_entropy}, adapt: {use: "file:loss.py:SPEC"}}
-train: {epochs: 1, batch: {source: 2, target: 2}, device: cpu}
-output: {dir: runs}
-"""
+from tests.small import SMALL
+
+ADAPT = 'losses: {classify: {use: cross_entropy}, adapt: {use: "file:loss.py:SPEC"}}'
+CONFIG = SMALL.replace("losses: {classify: {use: cross_entropy}}", ADAPT)
 LOSS = """\
 import sys
 from torch import nn
@@ -56,14 +46,14 @@ def test_a_loss_that_cannot_be_asked_is_one_line(body: str, says: str, hint: str
     (tmp_path / "loss.py").write_text(LOSS % body)
     done = run(tmp_path)
     assert done.returncode == 3 and says in done.stderr and hint in done.stderr, done.stderr
-    assert "loss.py" in done.stderr and "Traceback" not in done.stderr and "\nsmall.yaml:10:" in done.stderr
+    assert "loss.py" in done.stderr and "Traceback" not in done.stderr and "\nsmall.yaml:12:" in done.stderr
 
 
 def test_what_a_plugin_raises_is_one_line_with_its_own(tmp_path: Path) -> None:
     (tmp_path / "loss.py").write_text(LOSS % '    def forward(self, labelled): return {"a": labelled.embedding[:, 999].sum()}')
     done = run(tmp_path)
     assert done.returncode == 3 and "[B404]" in done.stderr and "IndexError" in done.stderr and "Traceback" not in done.stderr
-    assert f"{tmp_path / 'loss.py'}:8" in done.stderr and "small.yaml:10:" in done.stderr
+    assert f"{tmp_path / 'loss.py'}:8" in done.stderr and "small.yaml:12:" in done.stderr
 
 
 def test_damaged_metadata_on_which_torch_stumbles_is_one_line(tmp_path: Path) -> None:

@@ -14,24 +14,9 @@ from sere_core.compare.grammar import Flags
 from sere_core.compare.planning import plan_comparison
 from sere_registry import SereError
 from sere_registry.replaced import fingerprint
+from tests.small import SMALL
 
-CONFIG = """\
-sere: 1
-name: small
-corpora:
-  xa: {use: synthetic, params: {language: xa, speakers: 2, per_class: 1, emotions: [anger, sadness], seconds: 0.4}}
-  xb: {use: synthetic, params: {language: xb, speakers: 2, per_class: 1, emotions: [anger, sadness], seconds: 0.4}}
-task: {source: xa, target: xb, shots: 1, folds: 2}
-encoders: {mel: {use: logmel, params: {bands: 8, dim: 4, layers: 0}}}
-paths: {labelled: mel, unlabelled: mel}
-network: {dim: 8}
-dynamics: {use: static}
-resonance: {use: mean}
-losses: {classify: {use: cross_entropy}}
-hooks: {mine: {use: "file:USED:HOOK"}}
-train: {epochs: 1, batch: {source: 2, target: 2}, device: cpu}
-output: {dir: runs}
-"""
+CONFIG = SMALL + 'hooks: {mine: {use: "file:USED:HOOK"}}\n'
 COMPARISON = "sere: 1\ncompare: small\nbase: a.yaml\nvary: {losses.classify.weight: [1.0, 2.0]}\nbudget: {steps_per_epoch: 1}\n"
 FILE = """\
 import pathlib
