@@ -283,14 +283,14 @@ def _subclass(cls: type, owner: Owner) -> type:
     for name in (*METHODS, *hooks):
         function = inspect.getattr_static(cls, name, None)
         if isinstance(function, FunctionType) and not (name == "__call__" and hasattr(cls, "forward")):
-            found[name] = _through(owner, name, function)
+            found[name] = _through(owner, name, cls)
     return type(cls)(cls.__name__, (cls,), found)
 
 
-def _through(owner: Owner, name: str, function: Callable[..., object]) -> Callable[..., object]:
-    @functools.wraps(function)
+def _through(owner: Owner, name: str, cls: type) -> Callable[..., object]:
+    @functools.wraps(getattr(cls, name))
     def method(*args: object, **kwargs: object) -> object:
-        return call(owner, name, function, *args, **kwargs)
+        return call(owner, name, getattr(cls, name), *args, **kwargs)  # as it is now: a notebook may have edited it
 
     return method
 
