@@ -8,11 +8,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from sere_core.rng import derive
 
 M = TypeVar("M")
 
@@ -374,22 +377,72 @@ def frozen_copy(module: M) -> M:
 
 
 @torch.no_grad()
-def update_average(average: object, student: object, decay: float, step: int) -> None:
+def update_average(average: object, student: object, decay: float, step: int | None = None) -> None:
     """Move the exponential moving average towards the student, after optimizer step number `step` (from 0).
 
     average <- d average + (1 - d) student,  d = min(decay, 1 - 1 / (step + 2)): without that the first steps
-    would be stuck at the initial weights.  Buffers are copied.
+    would be stuck at the initial weights.  Without `step`, d = decay.  Buffers are copied.
 
     >>> student = nn.Linear(1, 1)
     >>> teacher = frozen_copy(student)
     >>> update_average(teacher, student, decay=0.99, step=0)
     """
-    decay = min(decay, 1.0 - 1.0 / (step + 2))
+    decay = decay if step is None else min(decay, 1.0 - 1.0 / (step + 2))
     mine, theirs = cast(nn.Module, average), cast(nn.Module, student)
     for mean, value in zip(mine.parameters(), theirs.parameters(), strict=True):
         mean.lerp_(value, 1.0 - decay)
     for kept, now in zip(mine.buffers(), theirs.buffers(), strict=True):
         kept.copy_(now)
+
+
+def mlp(*widths: int) -> nn.Sequential:
+    """Linear layers of these widths, LayerNorm and ReLU between two of them.
+
+    Not BatchNorm: a row's result does not depend on the rows beside it, and a batch may be of one row.
+
+    >>> [type(layer).__name__ for layer in mlp(2, 4, 3)]
+    ['Linear', 'LayerNorm', 'ReLU', 'Linear']
+    """
+    layers: list[nn.Module] = []
+    for width, wider in pairwise(widths):
+        layers += [nn.Linear(width, wider), nn.LayerNorm(wider), nn.ReLU()]
+    return nn.Sequential(*layers[:-2])
+
+
+class StepDraws(nn.Module):
+    """Random numbers of a loss's own, by step: they change nobody else's, and no one changes them.
+
+    Their seed is drawn where the loss is built, which the run's seed and the loss's place in the config decide, and is
+    part of the state: a resumed run draws the same.
+
+    >>> draws = StepDraws()
+    >>> torch.equal(*(torch.rand(2, generator=draws(step)) for step in (3, 3)))
+    True
+    """
+
+    seed: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seed", torch.randint(2**62, ()))
+
+    def forward(self, step: int) -> torch.Generator:
+        """The generator of a step, on the CPU; `initial_seed()` seeds one of numpy."""
+        return torch.Generator().manual_seed(derive(int(self.seed), step))
+
+
+@contextmanager
+def undisturbed_draws(device: torch.device) -> Iterator[None]:
+    """What is drawn in this context, by dropout say, leaves the global generators as they were.
+
+    >>> before = torch.get_rng_state()
+    >>> with undisturbed_draws(torch.device("cpu")):
+    ...     _ = torch.rand(1)
+    >>> torch.equal(torch.get_rng_state(), before)
+    True
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
 
 
 class ResizableBuffers(nn.Module):

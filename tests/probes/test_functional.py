@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sere_core.functional import (
     MemoryBank,
+    StepDraws,
     bandwidths,
     diversity,
     equal_shares,
@@ -171,3 +172,21 @@ def test_buffers_of_an_average_are_copied() -> None:
     student(det(8, 3, 0.2).float())
     update_average(average, student, decay=0.9, step=100)
     assert torch.equal(average.running_mean, student.running_mean) and torch.equal(average.num_batches_tracked, torch.tensor(1))
+
+
+def test_an_average_without_a_step_follows_its_decay_alone() -> None:
+    student, average = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    before = average.weight.detach().clone()
+    update_average(average, student, decay=1.0)
+    assert torch.equal(average.weight, before)
+    update_average(average, student, decay=0.9)
+    torch.testing.assert_close(average.weight, 0.9 * before + 0.1 * student.weight)
+
+
+def test_draws_of_a_loss_s_own_are_part_of_its_state_and_touch_no_other() -> None:
+    first, other = StepDraws(), StepDraws()
+    before = torch.get_rng_state()
+    numbers = {torch.rand((), generator=draws(step)).item() for draws in (first, other) for step in range(3)}
+    assert len(numbers) == 6 and torch.equal(torch.get_rng_state(), before)
+    other.load_state_dict(first.double().state_dict())
+    assert torch.equal(torch.rand(5, generator=first(7)), torch.rand(5, generator=other(7)))
