@@ -152,7 +152,7 @@ class Shares(NamedTuple):
     offsets: Tensor
 
 
-def equal_shares(logits: Tensor, rounds: int, among: Tensor | None = None) -> Shares:
+def equal_shares(logits: Tensor, rounds: int, among: Tensor | None = None, given: Tensor | None = None) -> Shares:
     """Pseudo-labels in equal shares from logits `[n, C]`, whose softmax is p, by scaling rows and columns in turn.
 
         Q = argmax_Q  sum_jc Q_jc log p_jc + H(Q)   s.t.  sum_c Q_jc = 1,  sum_j Q_jc = n / C        (B1)
@@ -160,24 +160,35 @@ def equal_shares(logits: Tensor, rounds: int, among: Tensor | None = None) -> Sh
     The scaling is Cuturi's (arXiv:1306.0895); as a way to pseudo-labels it is due to Asano et al.
     (arXiv:1911.05371).  The optimum is Q_jc = softmax_c(log p_jc + v_c): the offsets v can be added to the log
     posterior of an utterance that took no part.  Assumption: about as many utterances of each class; where not,
-    some pseudo-labels are wrong by construction.
+    some pseudo-labels are wrong by construction.  With `given` shares k, sum_j Q_jc = n k_c: these are assumed.
 
     Args:
         rounds: how often columns and rows are scaled.
         among: `[C]` bool, the classes that take part; the others get no share and no offset.
+        given: k `[C]`, at least 0, in any scale; a class of share 0 takes no part.
 
     >>> shares = equal_shares(torch.tensor([[2.0, 0.0], [1.0, 0.0]]), rounds=100)
     >>> shares.posteriors.argmax(dim=1), shares.offsets.diff().round(decimals=6)
     (tensor([0, 1]), tensor([1.5000], dtype=torch.float64))
+    >>> equal_shares(torch.zeros(4, 2), rounds=1, given=torch.tensor([3.0, 1.0])).posteriors[0]
+    tensor([0.7500, 0.2500])
     """
-    if among is not None:
-        found = equal_shares(logits[:, among], rounds)
-        shares = Shares(logits.new_zeros(logits.shape), found.offsets.new_zeros(logits.shape[1]))
-        shares.posteriors[:, among], shares.offsets[among] = found
-        return shares
+    if given is not None:
+        among = given > 0 if among is None else among & (given > 0)
+    if among is None:
+        return _in_shares(logits, rounds)
+    found = _in_shares(logits[:, among], rounds, None if given is None else given[among])
+    shares = Shares(logits.new_zeros(logits.shape), found.offsets.new_zeros(logits.shape[1]))
+    shares.posteriors[:, among], shares.offsets[among] = found
+    return shares
+
+
+def _in_shares(logits: Tensor, rounds: int, given: Tensor | None = None) -> Shares:
     scores = logits.double().log_softmax(dim=1)
     offsets = scores.new_zeros(scores.shape[1])
     share = torch.log(torch.tensor(len(scores) / scores.shape[1], dtype=torch.float64, device=scores.device))
+    if given is not None:
+        share = torch.log(len(scores) * given.to(scores) / given.sum())
     for _ in range(rounds):
         steps = share - scores.logsumexp(dim=0)
         offsets = offsets + steps
@@ -227,6 +238,42 @@ def neighbourhood(rows: Tensor, index: Tensor, near: int, expanded: int) -> Neig
     first = nearest(rows, index, near)
     second = nearest(rows, first, expanded)
     return Neighbourhood(first, second, (second == index[:, None, None]).any(dim=-1))
+
+
+@torch.no_grad()
+def neighbour_graph(rows: Tensor, count: int) -> Tensor:
+    """The symmetric graph of nearest neighbours of unit rows `[n, D]`: a sparse matrix `[n, n]` of ones, and zeros on its diagonal.
+
+    i and j have an edge where j is among the `count` most similar to i, or i among those of j.
+
+    >>> neighbour_graph(torch.eye(2)[[0, 0, 1]], 1).to_dense()
+    tensor([[0., 1., 1.],
+            [1., 0., 0.],
+            [1., 0., 0.]])
+    """
+    others = nearest(rows, torch.arange(len(rows), device=rows.device), count)
+    ends = torch.stack([torch.arange(len(rows), device=rows.device).repeat_interleave(others.shape[1]), others.flatten()])
+    both = torch.unique(torch.cat([ends, ends.flip(0)], dim=1), dim=1)
+    return torch.sparse_coo_tensor(both, rows.new_ones(both.shape[1]), (len(rows), len(rows)), is_coalesced=True, check_invariants=False)
+
+
+def normalised_graph(graph: Tensor, loops: bool = False) -> Tensor:
+    """`D^-1/2 W D^-1/2` of a sparse symmetric W `[n, n]`, or of W + I with `loops`; D are the sums of its rows.
+
+    All eigenvalues lie in [-1, 1].  A row without an edge stays one of zeros.
+
+    >>> normalised_graph(neighbour_graph(torch.eye(2), 1), loops=True).to_dense()
+    tensor([[0.5000, 0.5000],
+            [0.5000, 0.5000]])
+    """
+    if loops:
+        same, ones = torch.arange(len(graph), device=graph.device).expand(2, -1), graph.values().new_ones(len(graph))
+        graph = (graph + torch.sparse_coo_tensor(same, ones, graph.shape, check_invariants=False)).coalesce()
+    sums = torch.sparse.sum(graph, dim=1).to_dense()
+    root = torch.where(sums > 0, sums.rsqrt(), 0.0)
+    first, second = graph.indices()
+    values = root[first] * graph.values() * root[second]
+    return torch.sparse_coo_tensor(graph.indices(), values, graph.shape, is_coalesced=True, check_invariants=False)
 
 
 # -- kernels -------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from sere_core.functional import (
     linear_kernel,
     mmd,
     nearest,
+    neighbour_graph,
+    normalised_graph,
     pseudo_label_loss,
     unit_rows,
     update_average,
@@ -97,6 +99,38 @@ def test_shares_are_equal_and_the_entropic_optimum() -> None:
 
 def test_large_logits_do_not_overflow() -> None:
     assert torch.isfinite(equal_shares(torch.tensor([[900.0, -900.0], [800.0, -800.0]]), rounds=50).posteriors).all()
+
+
+def test_given_shares_are_met_and_equal_ones_are_those_of_before() -> None:
+    logits = 3 * det(40, 4, 0.3)
+    given = torch.tensor([4.0, 2.0, 0.0, 2.0])
+    shares = equal_shares(logits, rounds=500, given=given)
+    torch.testing.assert_close(shares.posteriors.sum(dim=0), torch.tensor([20.0, 10.0, 0.0, 10.0]).double(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(equal_shares(logits, rounds=9, given=torch.ones(4)), equal_shares(logits, rounds=9), rtol=1e-12, atol=1e-12)
+    among = torch.tensor([True, False, True, True])
+    assert equal_shares(logits, rounds=9, among=among, given=given).posteriors.sum(dim=0)[1:3].tolist() == [0.0, 0.0]
+
+
+# -- graphs of neighbours ------------------------------------------------------------------------------------
+
+
+def test_a_graph_of_neighbours_is_symmetric_and_its_spectral_radius_is_one() -> None:
+    graph = neighbour_graph(unit_rows(det(30, 6, 0.2)), 4)
+    dense = graph.to_dense()
+    assert torch.equal(dense, dense.T) and not dense.diagonal().any() and (dense.sum(dim=1) >= 4).all()
+    for loops in (False, True):
+        eigenvalues = torch.linalg.eigvalsh(normalised_graph(graph, loops).to_dense())
+        assert eigenvalues.max().item() == pytest.approx(1.0, abs=1e-12) and eigenvalues.min() >= -1 - 1e-12
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_graph_of_fewer_rows_than_neighbours_and_of_equal_rows(count: int) -> None:
+    dense = neighbour_graph(unit_rows(torch.ones(count, 3)), 5).to_dense()
+    assert torch.equal(dense, 1 - torch.eye(count))
+    assert normalised_graph(neighbour_graph(torch.ones(count, 3), 5)).to_dense().isfinite().all()
+    assert normalised_graph(neighbour_graph(torch.ones(count, 3), 5), loops=True).to_dense().sum(dim=1).tolist() == pytest.approx(
+        [1.0] * count
+    )
 
 
 # -- pseudo-labels of one view for the other -----------------------------------------------------------------
