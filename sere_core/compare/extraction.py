@@ -30,7 +30,8 @@ def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
     groups: dict[str, dict[str, Plan]] = {}
     for resolved in jobs:
         config = resolved.config
-        seed = 0 if config.task.normalise != "none" else config.seed  # all recordings are needed then, whoever is drawn
+        every = config.task.normalise != "none" and config.task.target_shares is None  # all are needed then, whoever is drawn
+        seed = 0 if every else config.seed
         recordings = f"{key(resolved, _OF_RECORDINGS)} {config.train.device} {seed}"
         group = groups.setdefault(key(resolved, _OF_ARRAYS), {})
         if recordings not in group:

@@ -11,6 +11,7 @@ from sere_registry.training import Schedule
 Identifier = str
 Id = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 AtLeastOne = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
 
 
@@ -42,6 +43,12 @@ class LossBlock(Block):
     weight: float | Ramp = Field(default=1.0, description="a number, or {start, end, until}")
 
 
+class Dirichlet(Section):
+    """Shares drawn from a symmetric Dirichlet distribution."""
+
+    dirichlet: float = Field(ge=0.1, description="its concentration: 1 makes all shares equally likely, a large one makes them equal")
+
+
 class Task(Section):
     """From which corpus to which, and under which protocol."""
 
@@ -57,6 +64,10 @@ class Task(Section):
         default=5, description="how many folds of the target, or `speakers`: leave one speaker out"
     )
     disjoint: Literal["speaker", "none"] = Field(default="speaker", description="no speaker in two folds, or folds stratified at random")
+    target_shares: Dirichlet | list[Positive] | None = Field(
+        default=None,
+        description="T_u and T_e are thinned out to these shares of the classes: drawn for every fold, e.g. {dirichlet: 2}, or listed",
+    )
     normalise: Literal["none", "corpus", "speaker"] = Field(default="speaker", description="whose statistics standardise the features")
     shrinkage: float = Field(
         default=0.0, ge=0, description="of `normalise: speaker`: the corpus's statistics weigh as much as this many utterances of a speaker"

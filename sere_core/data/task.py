@@ -12,6 +12,7 @@ from sere_core.data.folds import check_partition, random_folds, rank, speaker_fo
 from sere_core.data.labels import label_digest
 from sere_core.data.leakage import confounded_speakers, few_utterances, task_notes, task_warnings
 from sere_core.data.plan import Fold, TaskPlan
+from sere_core.data.shares import TargetShares
 from sere_registry.emotions import EMOTIONS
 from sere_registry.errors import Place, Problem, SereError, error
 from sere_registry.spelling import spelling_key
@@ -39,6 +40,8 @@ def make_task(
       those of the source are in S_u.  A target without any label is transductive, whatever the config says.
     * A few utterances of the target may come with labels (`given`): they are trained on beside S_l, except in a fold that scores
       their speaker, and are neither in T_u nor scored.
+    * With `target_shares`, T_u and T_e of each fold are thinned out to these shares of the classes (see `sere_core.data.shares`); the
+      folds are those without it.  A source stays whole, but the ceiling's: of a class with fewer utterances than shots it has those.
     * With the target as its own source (the ceiling), S_l and S_u come from the folds that are not scored, and T_u is all
       of those folds, so that the number of steps is that of any other run.
 
@@ -120,20 +123,22 @@ def _planned(
     taught = _target_labels(config, far, given, classes, place)
     digest = label_digest(far)
     far = [each for each in far if each.id not in taught]
-    labelled_target = sum(bool(each.emotion) for each in far)
-    transductive = config.setting == "transductive" or not labelled_target
+    transductive = config.setting == "transductive" or not any(each.emotion for each in far)
+    shares = _shares(config, far, classes, seed, place)
     parts, how = ([far], "") if transductive else _parts(config, far, seed, place)
     _scorable(config, () if transductive else parts, place)
     folds, problems = [], []
     for index, test in enumerate(parts):
         chosen = {each.id for each in test}
         train = far if transductive else [each for each in far if each.id not in chosen]
+        if ceiling or index == 0:
+            problems += _short_classes(config, train if ceiling else near, classes, index if ceiling else None, place)
+        heard = {each.speaker for each in test if each.speaker} if how and not how.startswith("random") else set()
+        if shares:
+            train, test = shares.kept(train, index), shares.kept(test, index)
         pool = train if ceiling else near
         labelled = _draw(pool, classes, config.shots, seed)
-        if ceiling or index == 0:
-            problems += _short_classes(config, pool, classes, index if ceiling else None, place)
         drawn = {each.id for each in labelled}
-        heard = {each.speaker for each in test if each.speaker} if how and not how.startswith("random") else set()
         labelled += [each for each in taught.values() if each.speaker not in heard]
         folds.append(
             Fold(
@@ -147,22 +152,43 @@ def _planned(
         )
     _raise(problems)
     if not transductive:
-        _check(config, folds, far, how)
+        _check(config, folds, parts, far, how)
+    scored = {each.id for fold in folds for each in fold.test}
+    kept = scored | {each.id for fold in folds for each in fold.target}
+    counts = (sum(bool(each.emotion) for each in far if each.id in scored), sum(not each.emotion for each in far))
     return TaskPlan(
         classes=classes,
         folds=tuple(folds),
         label_digest=digest,
-        protocol=_protocol(config, folds, how, (labelled_target, len(far)), len(taught)),
-        warnings=(*task_warnings(near, far, folds, classes, how), *_of_speakers(config, near, far)),
+        protocol=_protocol(config, folds, how, counts, len(taught)),
+        warnings=(*task_warnings(near, far, folds, classes, how), *_of_speakers(config, near, [each for each in far if each.id in kept])),
         notes=task_notes(config, source, target, folds, classes),
         source=config.source,
         target=config.target,
         seed=seed,
         setting="transductive" if transductive else "inductive",
         uses_target_labels=ceiling,
-        labelled=labelled_target,
-        unlabelled=len(far) - labelled_target,
+        labelled=counts[0],
+        unlabelled=counts[1],
     )
+
+
+def _shares(config: Task, far: Sequence[Utterance], classes: Sequence[str], seed: int, place: Placed) -> TargetShares | None:
+    """What thins out the target.
+
+    Raises:
+        SereError: C311 for utterances without a label, which belong to no share, and for a list of another length.
+    """
+    wanted = config.target_shares
+    if wanted is None:
+        return None
+    if without := sum(not each.emotion for each in far):
+        what = f"{without} utterances of corpus '{config.target}' are unlabelled: they belong to no class's share"
+        raise error("C311", what, "remove `target_shares`", place("task.target_shares"))
+    if isinstance(wanted, list) and len(wanted) != len(classes):
+        what = f"{len(wanted)} shares of {len(classes)} classes"
+        raise error("C311", what, f"one for each of: {', '.join(classes)}", place("task.target_shares"))
+    return TargetShares(wanted, classes, far, seed)
 
 
 def _target_labels(
@@ -288,11 +314,13 @@ def _scorable(config: Task, parts: Sequence[Sequence[Utterance]], place: Placed)
         raise error("D609", what, place=place("task.folds"))
 
 
-def _check(config: Task, folds: Sequence[Fold], target: Sequence[Utterance], how: str) -> None:
+def _check(config: Task, folds: Sequence[Fold], parts: Sequence[Sequence[Utterance]], target: Sequence[Utterance], how: str) -> None:
     """The promises of the inductive setting, whatever the code above does."""
-    check_partition([[each.id for each in fold.test] for fold in folds], [each.id for each in target])
-    for fold in folds:
+    check_partition([[each.id for each in part] for part in parts], [each.id for each in target])
+    for fold, part in zip(folds, parts, strict=True):
         tested = {each.id for each in fold.test}
+        assert tested and tested <= {each.id for each in part}, "T_e is not of its fold"
+        assert config.target_shares or len(tested) == len(part), "T_e lacks utterances of its fold"
         assert fold.target and not tested & {each.id for each in fold.target}, "T_u and T_e overlap"
         if config.source == config.target:
             assert not tested & {each.id for each in (*fold.labelled, *fold.source)}, "the source holds what is scored"
@@ -301,9 +329,11 @@ def _check(config: Task, folds: Sequence[Fold], target: Sequence[Utterance], how
 
 
 def _protocol(config: Task, folds: Sequence[Fold], how: str, target: tuple[int, int], taught: int) -> str:
-    """The row's name; `target`: how many of its utterances are labelled, and how many there are; `taught`: and trained on."""
-    labelled, total = target
+    """The row's name; `target`: how many of its utterances are labelled, and how many are not; `taught`: and trained on."""
+    labelled, unlabelled = target
     regime = "full" if config.shots == "all" else f"{config.shots}-shot"
+    if config.shots != "all" and config.target_shares and config.source == config.target:
+        regime = f"up to {regime}"  # a rare class of T_u may have fewer
     words = [f"{config.source}>{config.target}", regime, "inductive" if how else "transductive"]
     if how:
         words.append(f"{len(folds)} folds {how}")
@@ -315,8 +345,12 @@ def _protocol(config: Task, folds: Sequence[Fold], how: str, target: tuple[int, 
         words.append("target-supervised")
     if taught:
         words.append(f"+{taught} target labels")
-    if labelled < total:
-        words.append(f"{total - labelled} of {total} unlabelled" if labelled else f"{total} unlabelled, not scored")
+    if isinstance(config.target_shares, list):
+        words.append(f"target shares {':'.join(f'{share:g}' for share in config.target_shares)}")
+    elif config.target_shares:
+        words.append(f"target shares Dirichlet({config.target_shares.dirichlet:g})")
+    if unlabelled:
+        words.append(f"{unlabelled} of {labelled + unlabelled} unlabelled" if labelled else f"{unlabelled} unlabelled, not scored")
     return " ".join(words)
 
 

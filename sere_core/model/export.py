@@ -34,8 +34,8 @@ def of_record(record: Record, out: Path, trust: bool, *, quiet: bool = False) ->
     """A model trained on all of the source and the whole target, whose card quotes the scores of the record's folds.
 
     Where the record's training left nothing out, its network is taken.  Else it is trained, as a run of its own below the
-    same folder: the same config with `task.setting: transductive`, which can be interrupted and goes on.  `trust`: may what the
-    record names be imported, beside sere's own?
+    same folder: the same config with `task.setting: transductive`, without `target_shares`, which can be interrupted and goes
+    on.  `trust`: may what the record names be imported, beside sere's own?
 
     Raises:
         SereError: C311 for a record that was trained on target labels, X704; and what a run raises.
@@ -44,9 +44,11 @@ def of_record(record: Record, out: Path, trust: bool, *, quiet: bool = False) ->
         hint = "name the record of a method; `--fold K` exports the network of a fold"
         raise error("C311", f"{record.path} was trained on labels of the target: a ceiling, not a method", hint)
     whole = record
-    if record.folds["setting"] == "inductive":
+    thinned = recorded(record.path, trust).config.task.target_shares is not None
+    if record.folds["setting"] == "inductive" or thinned:
         folder.check_place(out)
         places = ["task.setting=transductive", f"output.dir={json.dumps(str(record.path.parent))}"]
+        places += ["task.target_shares=null"] if thinned else []
         resolved = recorded(record.path, trust, places)
         Speaker(quiet).say("now the model, on all of the target; the card quotes the scores of the folds above, not these:")
         whole = run(resolved, resume=True, quiet=quiet)
