@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sere_core.rng import derive
+from sere_registry import Backbone
+from sere_registry.training import AnyBatch
 
 M = TypeVar("M")
 
@@ -490,6 +492,28 @@ def undisturbed_draws(device: torch.device) -> Iterator[None]:
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield
+
+
+class MovingAverage(nn.Module):
+    """An exponential moving average of a network, without gradient: a teacher or a target network.
+
+    It is part of the state of the loss that holds it; the network, which it follows, is not.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.network: Backbone = frozen_copy(backbone)
+        self._followed = (backbone,)  # in a tuple, so that its parameters do not become this module's
+
+    @torch.no_grad()
+    def encode(self, batch: AnyBatch) -> AnyBatch:
+        """The same utterances, encoded by the average; its dropout disturbs no other draw."""
+        with undisturbed_draws(batch.embedding.device):
+            return self.network.encode(batch)
+
+    def follow(self, decay: float, step: int | None = None) -> None:
+        """See `update_average`."""
+        update_average(self.network, self._followed[0], decay, step)
 
 
 class ResizableBuffers(nn.Module):

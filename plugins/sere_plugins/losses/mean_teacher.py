@@ -1,12 +1,13 @@
-"""Mean Teacher (arXiv:1703.01780): on one view the student predicts what its moving average predicts on the other.
+"""Consistency of two views: the Pi-model (arXiv:1610.02242) and Mean Teacher (arXiv:1703.01780).
 
     L        = w(t) 1/(B C) sum_j || softmax(z_j^{student, view 1}) - sg softmax(z_j^{teacher, view 2}) ||^2
     theta'  <- a theta' + (1 - a) theta,  a = min(ema, 1 - 1 / (step + 2))       after every step
     w(t)     = exp(-5 (1 - t / ramp)^2), 1 from `ramp` on;  t is the share of the stage that is done
 
-sg: no gradient.  The largest weight is that of the config.  Cross-entropy on S_l is the loss `cross_entropy`.
-Loss and average are those of the authors' code (`pytorch/mean_teacher/losses.py`, `main.py`); buffers of the
-teacher, which the authors' keeps apart, are copied from the student.
+sg: no gradient.  The teacher of Mean Teacher is the moving average theta' of the student, that of the Pi-model the student
+itself, with other dropout.  The largest weight is that of the config.  Cross-entropy on S_l is the loss `cross_entropy`.
+Loss and average are those of Mean Teacher's code (`pytorch/mean_teacher/losses.py`, `main.py`); buffers of the
+teacher, which it keeps apart, are copied from the student.  Nothing is assumed of class shares.
 """
 
 from __future__ import annotations
@@ -18,22 +19,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sere_core.functional import frozen_copy, update_average, wide
+from sere_core.functional import MovingAverage, wide
+from sere_plugins.specs.consistency import PiModelParams
 from sere_plugins.specs.losses import MeanTeacherParams
-from sere_registry import Backbone, BuildContext, LabelledBatch, Progress, ResonanceField, UnlabelledBatch
+from sere_registry import BuildContext, Encoded, LabelledBatch, Progress, ResonanceField, UnlabelledBatch
 
 
-class MeanTeacher(nn.Module):
-    """Consistency on T_u, and on S_u if `use_source`; the teacher is part of the state, the student the method's."""
+class PiModel(nn.Module):
+    """The network agrees with itself on T_u, and on S_u if `use_source`."""
 
-    def __init__(self, params: MeanTeacherParams, context: BuildContext) -> None:
+    def __init__(self, params: PiModelParams | MeanTeacherParams, context: BuildContext) -> None:
         super().__init__()
         self.params = params
         self.views = frozenset({"target", "source"} if params.use_source else {"target"})
         self.reads = self.views | {"progress"}
-        self.predicts = params.predict == "teacher"
-        self.teacher: Backbone = frozen_copy(context.backbone)
-        self._student = (context.backbone,)  # in a tuple, so that its parameters do not become this loss's
         self._agreement: Tensor | None = None
 
     def forward(self, progress: Progress, target: UnlabelledBatch, source: UnlabelledBatch | None = None) -> Mapping[str, Tensor]:
@@ -46,23 +45,39 @@ class MeanTeacher(nn.Module):
         """w(t), in [exp(-5), 1]."""
         return math.exp(-5 * (1 - fraction / self.params.ramp) ** 2) if fraction < self.params.ramp else 1.0
 
+    def taught(self, view: Encoded) -> Tensor:
+        """The teacher's logits `[B, C]`, without gradient."""
+        return view.logits.detach()
+
     def _posteriors(self, batch: UnlabelledBatch) -> tuple[Tensor, Tensor]:
         assert batch.views is not None  # asked for in `views`
         mine, other = batch.views.strong, batch.views.weak
         if self.params.student == "weak":
             mine, other = other, mine
-        with torch.no_grad():
-            taught = self.teacher.encode(other).logits
-        return wide(mine.logits).softmax(dim=1), wide(taught).softmax(dim=1)
-
-    def after_step(self, progress: Progress) -> None:
-        """The teacher follows."""
-        update_average(self.teacher, self._student[0], self.params.ema, progress.step)
-
-    def predict(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None) -> Tensor | None:
-        """The teacher's posteriors `[B, C]`; None for `predict: student`."""
-        return self.teacher.encode(batch).logits.softmax(dim=1) if self.predicts else None
+        return wide(mine.logits).softmax(dim=1), wide(self.taught(other)).softmax(dim=1)
 
     def diagnostics(self) -> Mapping[str, float]:
         """`agreement`: the share of the last batch that student and teacher put into the same class."""
         return {} if self._agreement is None else {"agreement": float(self._agreement)}
+
+
+class MeanTeacher(PiModel):
+    """The network agrees with its moving average, which is part of the state and may predict."""
+
+    params: MeanTeacherParams
+
+    def __init__(self, params: MeanTeacherParams, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.predicts = params.predict == "teacher"
+        self.teacher = MovingAverage(context.backbone)
+
+    def taught(self, view: Encoded) -> Tensor:
+        return self.teacher.encode(view).logits
+
+    def after_step(self, progress: Progress) -> None:
+        """The teacher follows."""
+        self.teacher.follow(self.params.ema, progress.step)
+
+    def predict(self, batch: UnlabelledBatch, support: LabelledBatch, field: ResonanceField | None) -> Tensor | None:
+        """The teacher's posteriors `[B, C]`; None for `predict: student`."""
+        return self.teacher.encode(batch).logits.softmax(dim=1) if self.predicts else None
