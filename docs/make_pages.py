@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
 from pydantic import BaseModel
 
 from sere_core.cli.explain import FAMILIES, advice
@@ -28,7 +29,8 @@ _COMPONENTS = """\
 
 Written by `docs/make_pages.py` from the declarations: change those, then run it again.
 
-`use` takes the short name while it is unique, or the full one. Parameters stand under `params`. *Evidence* says how near a
+`use` takes the short name while it is unique, or the full one. Parameters stand under `params`. The YAML is what a config says that
+`extends` another; dots stand for what has no default. *Evidence* says how near a
 component is to its source: *confirmed* against the authors' code or equations, *reconstructed* from a description, or a *stand-in*.
 """
 _ERRORS = """\
@@ -67,9 +69,39 @@ def _component(entry: Entry) -> Iterator[str]:
         "needs": ", ".join(need.partition(":")[0] for need in spec.needs),
     }
     yield from (f"- {name}: {text}" for name, text in facts.items() if text)
-    yield ""
+    yield f"\n```yaml\n{fragment(entry)}```\n"
     rows = list(parameters(spec.params))
     yield from markdown(rows) if rows else ["No parameters."]
+
+
+#: what a loss that compares two views of an utterance needs beside it: views of frames that the cache holds
+_VIEWS = {"weak": [{"use": "sere.feature_dropout"}], "strong": [{"use": "sere.frame_mask"}]}
+#: kind -> where a component of that kind stands, and under which name where it has one of its own
+_PLACES = {
+    "corpus": ("corpora", "mine"),
+    "encoder": ("encoders", "mine"),
+    "loss": ("losses", "adapt"),
+    "hook": ("hooks", "mine"),
+    "selector": ("select", ""),
+    "view": ("views", "weak"),
+}
+
+
+def fragment(entry: Entry) -> str:
+    """What stands in a config that uses a component; what has no default is dots."""
+    spec = entry.spec
+    required = {name: "..." for name, about in spec.params.model_fields.items() if about.is_required()}
+    block: dict[str, object] = {"use": entry.full_name} | ({"params": required} if required else {})
+    section, name = _PLACES.get(entry.kind, (entry.kind, ""))
+    made: dict[str, object] = {section: {name: [block] if entry.kind == "view" else block} if name else block}
+    if entry.kind == "encoder":
+        made["paths"] = {"labelled": name, "unlabelled": name}
+    if spec.own_losses:
+        made["losses"] = None
+    if "two views" in spec.tags:
+        made["views"] = _VIEWS
+    dumped = {key: yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000) for key, value in made.items()}
+    return "".join(f"{key}: {text.removesuffix('...' + chr(10))}" for key, text in dumped.items())
 
 
 def config() -> str:

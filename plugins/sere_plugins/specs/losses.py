@@ -31,7 +31,7 @@ class CoralParams(Declared):
     "fixmatch",
     "losses.fixmatch:FixMatch",
     cite="arXiv:2001.07685",
-    tags=("consistency",),
+    tags=("consistency", "two views"),
     diagnostics={"mask": "Share of the last batch that was confident enough to teach; near 0 nothing is learnt from the target."},
 )
 class FixMatchParams(Declared):
@@ -49,7 +49,7 @@ class FixMatchParams(Declared):
     "mean_teacher",
     "losses.mean_teacher:MeanTeacher",
     cite="arXiv:1703.01780",
-    tags=("consistency",),
+    tags=("consistency", "two views"),
     diagnostics={"agreement": "Share of the last batch that student and teacher put into the same class."},
 )
 class MeanTeacherParams(Declared):
