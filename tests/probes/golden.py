@@ -31,3 +31,8 @@ NRC_VALUE = -2.5665955260665085
 #: squared MMD of det(8, 6, 0) and det(8, 6, 1): transferlearning's five Gaussian kernels (factor 2, biased), and its linear one
 MMD_GAUSSIAN = 0.1418171270173776
 MMD_LINEAR = 0.06425315491983032
+#: of det(8, 6, 0) and det(8, 6, 1) with the discriminator sigmoid(h . det(1, 6, 0.5)[0]), by Transfer-Learning-Library
+DANN = 1.1398612899451313
+#: with the logits det(8, 5, 0.2) and det(8, 5, 0.7) and sigmoid(T . 0.2 det(1, 30, 0.4)[0]); +E: its entropy has 1e-5 in the logarithm
+CDAN = 0.6996619507717207
+CDAN_E = 0.6999523205715769

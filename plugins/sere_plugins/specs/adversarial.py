@@ -1,0 +1,48 @@
+"""Adversarial losses and methods: what they are called and how they are configured."""
+
+from __future__ import annotations
+
+from sere_plugins.specs import Declared, component
+from sere_registry import param
+
+_DIAGNOSTICS = {
+    "domain_accuracy": "Share of the last batch whose domain the discriminator tells right, each domain counting half; near 0.5 it cannot.",
+    "reversal": "How strongly the discriminator's gradient was reversed in the last step.",
+}
+
+
+class AdversaryParams(Declared):
+    """Parameters of a discriminator behind a gradient reversal."""
+
+    hidden: int = param(
+        1024, "width of the discriminator's hidden layers; as in Transfer-Learning-Library", ge=1, search=("choice", [64, 256, 1024])
+    )
+    ramp: float = param(
+        10.0,
+        "a: how early the reversal reaches its full strength, 2 / (1 + exp(-a t)) - 1 at the share t of the stage; the paper's",
+        gt=0,
+        search=("log", 1.0, 100.0),
+    )
+    learning_rate: float = param(1.0, "learning rate of the discriminator, as a multiple; ours", gt=0, search=("log", 0.1, 10.0))
+
+
+@component("dann", "losses.dann:Dann", cite="arXiv:1505.07818", tags=("adversarial",), diagnostics=_DIAGNOSTICS)
+class DannParams(AdversaryParams):
+    """DANN: a discriminator learns to tell the domains of embeddings apart, and the network to prevent it."""
+
+    use_source: bool = param(True, "the source side is S_l and S_u together; false: S_l alone; ours")
+
+
+@component("cdan", "losses.cdan:Cdan", cite="arXiv:1705.10667", tags=("adversarial",), diagnostics=_DIAGNOSTICS)
+class CdanParams(DannParams):
+    """CDAN, and CDAN+E: as DANN, and the discriminator sees embeddings together with predictions."""
+
+    entropy: bool = param(
+        True, "CDAN+E: sure predictions count more, in the form of Transfer-Learning-Library; false: CDAN", search=("choice", [True, False])
+    )
+    largest: int = param(4096, "the largest C times D at which the discriminator sees all products; above it, a random map of them", ge=1)
+    random_dim: int = param(1024, "width of the random map; as in Transfer-Learning-Library", ge=1)
+
+
+DANN = DannParams.spec
+CDAN = CdanParams.spec
