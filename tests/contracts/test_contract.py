@@ -48,6 +48,7 @@ EXTRA: dict[str, list[Values]] = {
     "sere.irf": [{"sync": "exp_square", "combine": "sum"}, {"burst": "signed", "highlight": "top_quantile"}],
     "sere.joint": [{"ema": 0.9}],
     "sere.mcd": [{"class_balance": 0.01}],
+    "sere.label_propagation": [{"shares": "equal"}, {"shares": "estimated"}, {"shares": [0.5, 0.3, 0.2]}],
     "sere.frame_mask": [{"fill": "mean", "time_share": 0.9, "feature_share": 0.9}],
     "sere.feature_dropout": [{"share": 0.9}],
     "sere.wav2vec2": [{"layer": "mix"}, {"layer": 0}],
