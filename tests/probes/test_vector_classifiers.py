@@ -1,4 +1,4 @@
-"""`logistic` and `svm`: the predictions of the scikit-learn estimators they come from, from tensors alone."""
+"""`logistic` and `svm`: the predictions of the scikit-learn estimators they come from, from tensors alone; and what all share."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 from torch import Tensor
 
+from sere_plugins.methods.linear_ot import LinearOt
 from sere_plugins.methods.logistic import Logistic
+from sere_plugins.methods.subspace_alignment import SubspaceAlignment
 from sere_plugins.methods.svm import Svm
+from sere_plugins.specs.bridge import LinearOtParams, SubspaceAlignmentParams
 from sere_plugins.specs.methods import LogisticParams, SvmParams
 from sere_registry import SereError
 from tests.probes.driver import SIX, Seen, TinyBackbone, Toy, accuracy, context, posteriors, solved
@@ -22,6 +25,8 @@ MADE: dict[str, Any] = {
     "logistic": lambda c: Logistic(LogisticParams(), c),
     "svm-linear": lambda c: Svm(SvmParams(), c),
     "svm-rbf": lambda c: Svm(SvmParams(kernel="rbf"), c),
+    "linear_ot": lambda c: LinearOt(LinearOtParams(use_source=False), c),
+    "subspace_alignment": lambda c: SubspaceAlignment(SubspaceAlignmentParams(use_source=False), c),
 }
 
 
