@@ -416,6 +416,39 @@ class _Pad(torch.autograd.Function):
         return grad.index_select(0, *ctx.saved_tensors), None, None
 
 
+# -- labels in the embedding space ---------------------------------------------------------------------------
+
+
+def supervised_contrastive(
+    rows: Tensor, labels: Tensor, temperature: float = 0.07, base_temperature: float = 0.07, weights: Tensor | None = None
+) -> Tensor:
+    """Rows of a class attract each other, against all other rows: equation 2 of SupCon (arXiv:2004.11362).
+
+        L = tau / tau_base mean_i - sum_{p in P(i)} w_ip log softmax_{a != i}(h_i . h_a / tau)_p / sum_{p in P(i)} w_ip
+
+    P(i) are the other rows with the label of i; a row without any contributes 0 and stays in the mean, as in the
+    authors' code.
+
+    Args:
+        rows: h, `[n, D]`, of length 1.
+        labels: `[n]`.
+        weights: w, `[n, n]`, not below 0; None: 1.
+
+    >>> supervised_contrastive(torch.eye(2)[[0, 0, 0, 0]], torch.zeros(4)), torch.tensor(3.0).log()
+    (tensor(1.0986), tensor(1.0986))
+    """
+    if len(rows) < 2:
+        return 0.0 * rows.sum()
+    itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    positive = (labels[:, None] == labels[None, :]) & ~itself
+    pull = positive.to(rows.dtype) if weights is None else torch.where(positive, weights.to(rows.dtype), 0.0)
+    scores = linear_kernel(rows, rows) / temperature
+    logarithms = scores - scores.masked_fill(itself, -torch.inf).logsumexp(dim=1, keepdim=True)
+    total = pull.sum(dim=1)
+    each = -(pull * logarithms).sum(dim=1) / total.masked_fill(total == 0, 1.0)
+    return temperature / base_temperature * each.mean()
+
+
 # -- adversaries ---------------------------------------------------------------------------------------------
 
 

@@ -36,3 +36,5 @@ DANN = 1.1398612899451313
 #: with the logits det(8, 5, 0.2) and det(8, 5, 0.7) and sigmoid(T . 0.2 det(1, 30, 0.4)[0]); +E: its entropy has 1e-5 in the logarithm
 CDAN = 0.6996619507717207
 CDAN_E = 0.6999523205715769
+#: of det(6, 5, 0.3) at length 1 with the labels 0 0 1 1 2 0, by SupContrast; temperature and base temperature are equal
+SUPCON = {0.07: 7.776905816252046, 0.1: 5.49071058436223}

@@ -23,10 +23,11 @@ from sere_core.functional import (
     neighbour_graph,
     normalised_graph,
     pseudo_label_loss,
+    supervised_contrastive,
     unit_rows,
     update_average,
 )
-from tests.probes.golden import MMD_GAUSSIAN, MMD_LINEAR, det
+from tests.probes.golden import MMD_GAUSSIAN, MMD_LINEAR, SUPCON, det
 
 S, T = det(8, 6, 0.0), det(8, 6, 1.0)
 
@@ -224,3 +225,40 @@ def test_draws_of_a_loss_s_own_are_part_of_its_state_and_touch_no_other() -> Non
     assert len(numbers) == 6 and torch.equal(torch.get_rng_state(), before)
     other.load_state_dict(first.double().state_dict())
     assert torch.equal(torch.rand(5, generator=first(7)), torch.rand(5, generator=other(7)))
+
+
+# -- labels in the embedding space ---------------------------------------------------------------------------
+
+UNIT, LABELS = unit_rows(det(6, 5, 0.3)), torch.tensor([0, 0, 1, 1, 2, 0])
+
+
+def test_golden_supervised_contrast() -> None:
+    for temperature, golden in SUPCON.items():
+        assert supervised_contrastive(UNIT, LABELS, temperature, temperature).item() == pytest.approx(golden, rel=1e-12)
+        assert supervised_contrastive(UNIT, LABELS, temperature, 1.0).item() == pytest.approx(temperature * golden, rel=1e-12)
+
+
+def test_supervised_contrast_of_pairs_is_nt_xent_and_of_strangers_nothing() -> None:
+    pairs = torch.tensor([0, 1, 2, 0, 1, 2])
+    scores = (UNIT @ UNIT.T / 0.5).fill_diagonal_(-torch.inf)
+    nt_xent = functional.cross_entropy(scores, torch.tensor([3, 4, 5, 0, 1, 2]))
+    torch.testing.assert_close(supervised_contrastive(UNIT, pairs, 0.5, 0.5), nt_xent)
+    assert supervised_contrastive(UNIT, torch.arange(6)).item() == 0.0
+    assert supervised_contrastive(UNIT[:1], LABELS[:1]).item() == 0.0
+    rotation, _ = torch.linalg.qr(det(5, 5, 0.4))
+    torch.testing.assert_close(supervised_contrastive(UNIT @ rotation, LABELS), supervised_contrastive(UNIT, LABELS))
+
+
+def test_weights_of_supervised_contrast_choose_among_positives() -> None:
+    """Equal weights are none, and a weight of 0 takes a positive away, but leaves it in the denominator."""
+    plain = supervised_contrastive(UNIT, LABELS)
+    torch.testing.assert_close(supervised_contrastive(UNIT, LABELS, weights=torch.full((6, 6), 3.0)), plain)
+    weights = torch.ones(6, 6)
+    weights[0, 1] = weights[1, 0] = 0.0
+    scores = (UNIT @ UNIT.T / 0.07).fill_diagonal_(-torch.inf).log_softmax(dim=1)
+    each = [scores[0, 5], scores[1, 5], scores[2, 3], scores[3, 2], UNIT.new_zeros(()), scores[5, :2].mean()]
+    torch.testing.assert_close(supervised_contrastive(UNIT, LABELS, weights=weights), -torch.stack(each).mean())
+    rows = UNIT[[0, 0, 2, 2]].clone().requires_grad_()
+    supervised_contrastive(rows, LABELS[[0, 0, 2, 4]], weights=torch.zeros(4, 4)).backward()
+    assert rows.grad is not None and not rows.grad.any()  # no positive with a weight
+    assert torch.autograd.gradcheck(lambda r: supervised_contrastive(r, LABELS, weights=weights), (UNIT.clone().requires_grad_(),))
