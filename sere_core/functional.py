@@ -291,6 +291,16 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     return (wide(a).unsqueeze(1) - wide(b).unsqueeze(0)).square().sum(dim=2)
 
 
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """`||a_i - b_j||`, `[n, D]` and `[m, D]` -> `[n, m]`, in little memory, and the same whatever else is in the batch.
+
+    >>> distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([[5.]])
+    """
+    # not by a product of matrices, whose rounding would depend on the size of the batch
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def bandwidths(rows: Tensor, count: int = 5, factor: float = 2.0) -> list[float]:
     """`h factor^(k - count // 2)` for k < count, h the mean squared distance of two different rows of `[n, D]`.
 

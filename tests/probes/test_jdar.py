@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sere_plugins.methods.jdar import Jdar, Problem, gaps, with_constant
-from sere_plugins.specs.methods import JdarParams
+from sere_plugins.methods.base import class_gaps
+from sere_plugins.methods.jdar import Jdar, Problem
+from sere_plugins.methods.regression import with_constant
+from sere_plugins.specs.closed_form import JdarParams
 from tests.probes.driver import CLASSES, Toy, accuracy, posteriors, solved
 
 Axis = Literal["rows", "columns"]
@@ -25,7 +27,7 @@ def problem(alignment: float = 1.0, sparsity: float = 1.0, axis: Axis = "rows", 
     centres[:6] = 2 * torch.randn(6, 3, generator=generator, dtype=torch.float64)
     x = centres[:, labels] + 0.3 * torch.randn(width, count, generator=generator, dtype=torch.float64)
     target = centres[:, guesses] + 0.5 + 0.3 * torch.randn(width, 30, generator=generator, dtype=torch.float64)
-    return Problem(x, functional.one_hot(labels, 3).double().T, gaps(x, labels, target, guesses, 3), alignment, sparsity, axis)
+    return Problem(x, functional.one_hot(labels, 3).double().T, class_gaps(x, labels, target, guesses), alignment, sparsity, axis)
 
 
 def solve(given: Problem) -> tuple[Tensor, list[float]]:
@@ -99,14 +101,14 @@ def test_without_alignment_the_target_does_not_matter() -> None:
 def test_identical_domains_with_true_labels_are_aligned() -> None:
     given = problem()
     labels = given.labels.argmax(dim=0)
-    delta = gaps(given.x, labels, given.x, labels, 3)
+    delta = class_gaps(given.x, labels, given.x, labels)
     assert not delta.any() and Problem(given.x, given.labels, delta, 1.0, 1.0).misalignment(solve(given)[0]) == 0.0
 
 
 def test_gaps_are_the_differences_of_means() -> None:
     source, target = torch.randn(4, 6, dtype=torch.float64), torch.randn(4, 5, dtype=torch.float64)
     labels, guesses = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 0, 2, 2, 2])  # no one is 1
-    delta = gaps(source, labels, target, guesses, 3)
+    delta = class_gaps(source, labels, target, guesses)
     assert delta.shape == (4, 3)
     torch.testing.assert_close(delta[:, 0], source.mean(dim=1) - target.mean(dim=1))
     torch.testing.assert_close(delta[:, 1], source[:, :2].mean(dim=1) - target[:, :2].mean(dim=1))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -60,3 +62,51 @@ def stream_vectors(data: StageData, streams: Iterable[Stream]) -> list[Array]:
 def training_error(posteriors: Tensor, labels: Labels) -> float:
     """The share of S_l that the fitted classifier predicts wrongly, from posteriors `[n, C]`."""
     return float(np.mean(posteriors.argmax(dim=1).cpu().numpy() != labels))
+
+
+def shared_classes(labels: Tensor, guesses: Tensor | None) -> list[int]:
+    """The classes that both labels `[n_s]` (-1: unlabelled) and pseudo-labels `[n_t]` have; none without pseudo-labels."""
+    return [] if guesses is None else [c for c in labels.unique().tolist() if c >= 0 and bool((guesses == c).any())]
+
+
+def class_gaps(source: Tensor, labels: Tensor, target: Tensor, guesses: Tensor | None) -> Tensor:
+    """Delta: the gap between the means of all, and one for each class that both sides have, `[d, 1..C+1]`.
+
+    Args:
+        source: `[d, n_s]`.
+        labels: `[n_s]`; -1 where unlabelled.
+        target: `[d, n_t]`.
+        guesses: pseudo-labels `[n_t]`; without them, the marginal gap alone.
+    """
+    columns = [source.mean(dim=1) - target.mean(dim=1)]
+    for c in shared_classes(labels, guesses):
+        columns.append(source[:, labels == c].mean(dim=1) - target[:, guesses == c].mean(dim=1))
+    return torch.stack(columns, dim=1)
+
+
+def until_labels_stay(
+    rounds: int, labels: Tensor, fit: Callable[[Tensor | None], tuple[Tensor, Mapping[str, float]]]
+) -> dict[str, list[float]]:
+    """Fit and assign pseudo-labels in turn, until no pseudo-label changes.
+
+    Args:
+        rounds: how often, at most.
+        labels: of S_l.
+        fit: given the pseudo-labels `[n_t]` of the round before (None in the first): new ones, and numbers of the round.
+
+    Returns:
+        By round: those numbers, `changed`, how many pseudo-labels the round changed (0 at the end, unless the rounds ran
+        out), and `missing`, how many classes of S_l no target utterance got: these are not aligned in the next round.
+    """
+    trace: dict[str, list[float]] = defaultdict(list)
+    guesses: Tensor | None = None
+    for _ in range(rounds):
+        fresh, numbers = fit(guesses)
+        changed = len(fresh) if guesses is None else int((fresh != guesses).sum())
+        missing = len(labels.unique()) - len(shared_classes(labels, fresh))
+        for name, value in {**numbers, "changed": changed, "missing": missing}.items():
+            trace[name].append(float(value))
+        guesses = fresh
+        if not changed:
+            break
+    return dict(trace)

@@ -23,17 +23,15 @@ norm is read as a sum over the rows of P, since the paper means to select featur
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from sere_plugins.methods.base import OwnLosses, labelled_vectors, stream_vectors
-from sere_plugins.specs.methods import JdarParams
-from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
+from sere_plugins.methods.base import class_gaps
+from sere_plugins.methods.regression import LabelRegression, one_hot
+from sere_plugins.specs.closed_form import JdarParams
 
 
 @dataclass(frozen=True)
@@ -103,73 +101,16 @@ def _weighted_ridge(u: Tensor, e: Tensor, weights: Tensor) -> Tensor:
     return root * (v @ solve(v.T @ v, e) if u.shape[1] <= len(u) else solve(v @ v.T, v @ e))
 
 
-def gaps(source: Tensor, labels: Tensor, target: Tensor, guesses: Tensor | None, classes: int) -> Tensor:
-    """Delta: the marginal gap and one for each class that both sides have, `[d, 1..C+1]`.
+class Jdar(LabelRegression):
+    """Solves for P by reweighting."""
 
-    Args:
-        source: `[d, n_s]`.
-        labels: `[n_s]`.
-        target: `[d, n_t]`.
-        guesses: pseudo-labels `[n_t]`; without them, the marginal gap alone.
-        classes: C.
-    """
-    columns = [source.mean(dim=1) - target.mean(dim=1)]
-    if guesses is not None:
-        for c in range(classes):
-            ours, theirs = labels == c, guesses == c
-            if ours.any() and theirs.any():
-                columns.append(source[:, ours].mean(dim=1) - target[:, theirs].mean(dim=1))
-    return torch.stack(columns, dim=1)
-
-
-def with_constant(vectors: Tensor) -> Tensor:
-    """Vectors `[n, F]` as columns with a 1 below, `[F + 1, n]`."""
-    return functional.pad(vectors, (0, 1), value=1.0).T
-
-
-class Jdar(OwnLosses):
-    """One stage that solves for the projection P `[F + 1, C]`; the backbone stays as it is."""
-
+    name = "jdar"
     params: JdarParams
-    projection: Tensor
 
-    def __init__(self, params: JdarParams, context: MethodContext) -> None:
-        super().__init__(params, context)
-        self.register_buffer("projection", torch.zeros(context.input_dim + 1, self.classes))
-
-    def stages(self) -> Sequence[Stage]:
-        return [Stage("jdar", sees=frozenset({"labelled", "target"}), solve=self.solve)]
-
-    def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
-        """Alternate pseudo-labels and the convex problem, in float64.
-
-        Returns:
-            By round: `objective` (it may rise when pseudo-labels change), `misalignment` (f1), `steps` of the solver and
-            `changed`, the number of pseudo-labels that the round changed: 0 at the end, unless the rounds ran out.
-
-        Raises:
-            SereError: B402 if the two streams' vectors differ in width.
-        """
-        (target,) = stream_vectors(data, ["target"])
-        source, known = labelled_vectors("jdar", data, target.shape[1])
-        x_s, x_t, labels = with_constant(torch.as_tensor(source)), with_constant(torch.as_tensor(target)), torch.as_tensor(known)
-        one_hot = functional.one_hot(labels, self.classes).double().T
-        trace: dict[str, list[float]] = {"objective": [], "misalignment": [], "steps": [], "changed": []}
-        guesses: Tensor | None = None
-        for _ in range(self.params.rounds):
-            delta = gaps(x_s, labels, x_t, guesses, self.classes)
-            problem = Problem(x_s, one_hot, delta, self.params.alignment, self.params.sparsity, self.params.axis)
-            p, objectives = problem.solve(self.params.iterations, self.params.tolerance)
-            fresh = (p.T @ x_t).argmax(dim=0)
-            changed = x_t.shape[1] if guesses is None else int((fresh != guesses).sum())
-            guesses = fresh
-            for name, value in zip(trace, (objectives[-1], problem.misalignment(p), len(objectives), changed), strict=True):
-                trace[name].append(float(value))
-            if not changed:
-                break
-        self.projection.copy_(p)
-        return trace
-
-    def predict(self, batch: UnlabelledBatch) -> Tensor:
-        """The softmax of `P^T x`: the argmax is the method's, the probabilities are not calibrated (a one-hot target differs by 1)."""
-        return (with_constant(batch.vectors.to(self.projection.dtype)).T @ self.projection).softmax(dim=-1)
+    def fit(self, source: Tensor, labels: Tensor, target: Tensor, guesses: Tensor | None) -> tuple[Tensor, dict[str, float]]:
+        """P for fixed pseudo-labels; `objective`, `misalignment` (f1) and `steps` of the solver."""
+        chosen = self.params
+        delta = class_gaps(source, labels, target, guesses)
+        problem = Problem(source, one_hot(labels, self.classes), delta, chosen.alignment, chosen.sparsity, chosen.axis)
+        p, objectives = problem.solve(chosen.iterations, chosen.tolerance)
+        return p, {"objective": objectives[-1], "misalignment": problem.misalignment(p), "steps": len(objectives)}

@@ -19,7 +19,7 @@ import torch
 from sklearn.svm import SVC
 from torch import Tensor
 
-from sere_core.functional import ResizableBuffers
+from sere_core.functional import ResizableBuffers, distances
 from sere_plugins.methods.base import Array, OwnLosses, labelled_vectors, training_error
 from sere_plugins.specs.methods import SvmParams
 from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
@@ -100,9 +100,7 @@ class Svm(ResizableBuffers, OwnLosses):
         """`w . phi(x) + b` of every pair, `[B, P]`: above 0 for its first class."""
         if self.params.kernel == "linear":
             return vectors @ self.weight.T + self.bias
-        # not by a product of matrices, whose rounding would depend on the size of the batch
-        distance = torch.cdist(vectors, self.support, compute_mode="donot_use_mm_for_euclid_dist")
-        return torch.exp(-self.gamma * distance.square()) @ self.weight.T + self.bias
+        return torch.exp(-self.gamma * distances(vectors, self.support).square()) @ self.weight.T + self.bias
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
         """The softmax of each class's score: the pairs it wins, plus its bounded summed margin, which breaks ties.

@@ -67,31 +67,6 @@ class NrcParams(Declared):
 
 
 @component(
-    "jdar",
-    "methods.jdar:Jdar",
-    cite="Zhang et al., Cross-Corpus Speech Emotion Recognition Using Joint Distribution Adaptive Regression, ICASSP 2021",
-    evidence="reconstructed",
-    tags=("closed form",),
-    own_losses=True,
-)
-class JdarParams(Declared):
-    """joint distribution adaptive regression: a sparse linear map in closed form that aligns marginal and
-    class means.
-
-    Parameters of `jdar`; the paper's grids of lambda and mu are unknown.
-    """
-
-    alignment: float = param(1.0, "lambda: weight of the gaps between marginal and class means", ge=0, search=("log", 1e-3, 1e3))
-    sparsity: float = param(1.0, "mu: weight of the l2,1 norm of the projection", gt=0, search=("log", 1e-3, 1e3))
-    axis: Literal["rows", "columns"] = param(
-        "rows", "whose l2 norms are summed: rows of P select features (the paper's motive), columns are its formula to the letter"
-    )
-    rounds: int = param(20, "how often pseudo-labels are made anew, at most; they usually settle sooner", ge=1)
-    iterations: int = param(200, "reweighting steps of each round, at most", ge=1)
-    tolerance: float = param(1e-9, "relative fall of the objective below which a round has converged", ge=0)
-
-
-@component(
     "logistic",
     "methods.logistic:Logistic",
     cite="Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011",
@@ -152,7 +127,6 @@ class SvmParams(Declared):
 JOINT = JointParams.spec
 MCD = McdParams.spec
 NRC = NrcParams.spec
-JDAR = JdarParams.spec
 LOGISTIC = LogisticParams.spec
 LOGISTIC_BALANCED = LogisticBalancedParams.spec
 SVM = SvmParams.spec
