@@ -59,6 +59,7 @@ EXTRA: dict[str, list[Values]] = {
 OFF = "this value switches it off, or leaves it one choice"
 ADDS = "a sum of the cosine and a synchrony of up to 1 is no cosine"
 SAMPLES = "its frozen layers compute in float32 whatever they are given"
+STOPPED = "on purpose no gradient passes through the projections that are predicted, which the same parameters make"
 #: component -> the values with which it fails a check, the check, and why
 EXCUSED: dict[str, list[tuple[Values, str, str]]] = {
     "sere.logmel": [({"dim": 1}, "encoder.gradient", "a LayerNorm over one number is constant")],
@@ -69,6 +70,7 @@ EXCUSED: dict[str, list[tuple[Values, str, str]]] = {
     "sere.irf": [(values, "resonance.bounded", ADDS) for values in ({"combine": "sum"}, {"sync": "exp_square", "combine": "sum"})],
     "sere.irf_adaptive": [({"combine": "sum"}, "resonance.bounded", ADDS)],
     "sere.tric": [({"dual_weight": 0.0, "prototype_weight": 0.0}, "loss.gradient", "both terms are switched off")],
+    "sere.simsiam": [(values, "loss.float64", STOPPED) for values in ({}, {"hidden": 16}, {"width": 16}, {"use_source": True})],
     "sere.crop": [({"low": 1.0}, "view.varies", OFF)],
     "sere.feature_dropout": [({"share": 0.0}, "view.varies", OFF)],
     "sere.frame_mask": [({"time_share": 0.0}, "view.varies", OFF)],

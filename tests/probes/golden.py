@@ -38,3 +38,6 @@ CDAN = 0.6996619507717207
 CDAN_E = 0.6999523205715769
 #: of det(6, 5, 0.3) at length 1 with the labels 0 0 1 1 2 0, by SupContrast; temperature and base temperature are equal
 SUPCON = {0.07: 7.776905816252046, 0.1: 5.49071058436223}
+#: p_1, p_2, z_1, z_2 = det(7, 6, 0 / 0.1 / 0.2 / 0.3), by the formulas of the repositories
+SIMSIAM = -0.9740843601697238
+BYOL = 0.1036625593211052

@@ -25,4 +25,53 @@ class PiModelParams(Declared):
     use_source: bool = param(False, "agree on S_u too; false: on T_u alone")
 
 
+_SPREAD = {"spread": "How the projections of the last batch spread over directions: near 1 in all, 0 is a collapse into one point."}
+
+
+class SiameseParams(Declared):
+    """What SimSiam and BYOL share; widths are ours, of the size of an utterance embedding."""
+
+    hidden: int = param(512, "width of the hidden layers (ours; the authors' 2048 and 4096)", ge=16, search=("choice", [128, 256, 512]))
+    width: int = param(128, "width of projections and predictions (ours; the authors' 2048 and 256)", ge=16)
+    use_source: bool = param(False, "self-supervision on S_u too; false: on T_u alone")
+
+
+@component("simsiam", "losses.siamese:SimSiam", cite="arXiv:2011.10566", tags=("self-supervised",), diagnostics=_SPREAD)
+class SimSiamParams(SiameseParams):
+    """SimSiam beside cross-entropy: each view of T_u predicts the projection of the other."""
+
+
+@component("byol", "losses.siamese:Byol", cite="arXiv:2006.07733", tags=("self-supervised",), diagnostics=_SPREAD)
+class ByolParams(SiameseParams):
+    """BYOL beside cross-entropy: each view of T_u predicts what a moving average projects from the other."""
+
+    tau: float = param(
+        0.97,
+        "what the decay of the target network starts with on its way to 1; the authors' for their shortest schedule, of 40 epochs",
+        ge=0,
+        le=1,
+        search=("choice", [0.9, 0.97, 0.99, 0.996]),
+    )
+
+
+@component("simsiam_probe", "methods.probe:Probe", cite="arXiv:2011.10566", tags=("self-supervised",), own_losses=True, diagnostics=_SPREAD)
+class SimSiamProbeParams(SimSiamParams):
+    """SimSiam on unlabelled utterances alone, then a linear classifier on S_l."""
+
+    use_source: bool = param(True, "the representation is learnt on S_u and T_u; false: on T_u alone")
+    represent: float = param(0.5, "share of the epochs that the representation gets; the classifier gets the rest (ours)", gt=0, lt=1)
+
+
+@component("byol_probe", "methods.probe:Probe", cite="arXiv:2006.07733", tags=("self-supervised",), own_losses=True, diagnostics=_SPREAD)
+class ByolProbeParams(ByolParams):
+    """BYOL on unlabelled utterances alone, then a linear classifier on S_l."""
+
+    use_source: bool = param(True, "the representation is learnt on S_u and T_u; false: on T_u alone")
+    represent: float = param(0.5, "share of the epochs that the representation gets; the classifier gets the rest (ours)", gt=0, lt=1)
+
+
 PI_MODEL = PiModelParams.spec
+SIMSIAM = SimSiamParams.spec
+BYOL = ByolParams.spec
+SIMSIAM_PROBE = SimSiamProbeParams.spec
+BYOL_PROBE = ByolProbeParams.spec
