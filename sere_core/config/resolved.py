@@ -128,9 +128,12 @@ class Resolved:
             folder: of the config that was asked for; default: of the first source.
 
         Raises:
-            SereError: P109 for each file outside that folder, unless the command line or a Python program names it.
+            SereError: P109 for each file outside that folder, or in the folder of a record, unless the command line or a
+                Python program names it.
         """
         folder, problems = folder or (self.sources[0].parent if self.sources else None), []
+        if folder is not None and (folder / "manifest.json").exists():
+            folder = None  # a record may be a stranger's, and so may what lies in it
         for path, bound in self.unread.items():
             place = replace(place_of(self.root, (*path.split("."), "use")), path=f"{path}.use")
             inside = folder is not None and Path(bound.distribution).resolve().is_relative_to(folder.resolve())

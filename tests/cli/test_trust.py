@@ -91,6 +91,13 @@ def test_a_link_leads_outside_and_the_command_line_is_the_users_own_word(home: P
     assert sere.run(yaml.safe_load(CONFIG.replace("USED", str(home.parent / "evil.py"))), quiet=True).path.is_dir(), "a program names it"
 
 
+def test_what_lies_in_a_record_is_as_far_as_outside(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "manifest.json").write_text("{}")  # a stranger's record, sent with its plugin
+    for words in ("run a.yaml", "resonance a.yaml x y"):
+        assert main(words.split()) == 3
+        assert "[P109]" in capsys.readouterr().err and not (home / "canary").exists()
+
+
 def test_reading_a_record_imports_no_file_but_with_trust(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "a.yaml", "--quiet"]) == 0
     planned = plan_comparison("c.yaml", Flags())
