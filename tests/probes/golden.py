@@ -17,6 +17,16 @@ def det(rows: int, columns: int, phase: float) -> Tensor:
 CORAL = 0.0034854506119305303
 #: the same by Transfer-Learning-Library, which adds the mean squared difference of the means and omits the 1/4
 CORAL_TLL = 0.02465066160102717
+#: vectors det(8, 6, 0) recoloured as det(8, 6, 1), not centred, with the identity as ridge: norm and first row, by transferlearning
+RECOLOURED_NORM = 4.9987543824248215
+RECOLOURED_ROW_0 = [
+    0.20196346334144383,
+    1.1211547500011843,
+    0.6362815965267141,
+    -0.3906785792482528,
+    -0.5892239051119768,
+    0.4588710814074931,
+]
 #: of softmax(det(7, 5, 0.1)) and softmax(det(7, 5, 0.9)), by Transfer-Learning-Library
 MCD_DISCREPANCY = 0.09556187066496429
 MCD_CLASS_BALANCE = 1.6277025431010876

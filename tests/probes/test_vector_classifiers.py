@@ -12,11 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 from torch import Tensor
 
+from sere_plugins.methods.coral_classical import CoralClassical
 from sere_plugins.methods.linear_ot import LinearOt
 from sere_plugins.methods.logistic import Logistic
 from sere_plugins.methods.subspace_alignment import SubspaceAlignment
 from sere_plugins.methods.svm import Svm
 from sere_plugins.specs.bridge import LinearOtParams, SubspaceAlignmentParams
+from sere_plugins.specs.closed_form import CoralClassicalParams
 from sere_plugins.specs.methods import LogisticParams, SvmParams
 from sere_registry import SereError
 from tests.probes.driver import SIX, Seen, TinyBackbone, Toy, accuracy, context, posteriors, solved
@@ -26,6 +28,8 @@ MADE: dict[str, Any] = {
     "svm-linear": lambda c: Svm(SvmParams(), c),
     "svm-rbf": lambda c: Svm(SvmParams(kernel="rbf"), c),
     "linear_ot": lambda c: LinearOt(LinearOtParams(use_source=False), c),
+    "coral_classical": lambda c: CoralClassical(CoralClassicalParams(use_source=False), c),
+    "coral_classical-logistic": lambda c: CoralClassical(CoralClassicalParams(use_source=False, classifier="logistic"), c),
     "subspace_alignment": lambda c: SubspaceAlignment(SubspaceAlignmentParams(use_source=False), c),
 }
 
@@ -103,7 +107,7 @@ class TestEvery:
     def test_a_state_of_another_width_is_refused(self, name: str) -> None:
         method, _ = solved(MADE[name], toy(width=5))
         other = MADE[name](context(TinyBackbone(5), width=4))
-        with pytest.raises(RuntimeError, match=r"size mismatch for (weight|support)"):
+        with pytest.raises(RuntimeError, match=r"size mismatch for (weight|support|mean|projection)"):
             other.load_state_dict(method.state_dict())
 
     def test_a_class_without_labels_is_never_predicted(self, name: str) -> None:

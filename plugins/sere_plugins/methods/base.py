@@ -66,7 +66,7 @@ def training_error(posteriors: Tensor, labels: Labels) -> float:
 
 def shared_classes(labels: Tensor, guesses: Tensor | None) -> list[int]:
     """The classes that both labels `[n_s]` (-1: unlabelled) and pseudo-labels `[n_t]` have; none without pseudo-labels."""
-    return [] if guesses is None else [c for c in labels.unique().tolist() if c >= 0 and bool((guesses == c).any())]
+    return [] if guesses is None else sorted(set(labels.tolist()) & set(guesses.tolist()))
 
 
 def class_gaps(source: Tensor, labels: Tensor, target: Tensor, guesses: Tensor | None) -> Tensor:
@@ -103,7 +103,7 @@ def until_labels_stay(
     for _ in range(rounds):
         fresh, numbers = fit(guesses)
         changed = len(fresh) if guesses is None else int((fresh != guesses).sum())
-        missing = len(labels.unique()) - len(shared_classes(labels, fresh))
+        missing = len(set(labels.tolist())) - len(shared_classes(labels, fresh))
         for name, value in {**numbers, "changed": changed, "missing": missing}.items():
             trace[name].append(float(value))
         guesses = fresh

@@ -38,4 +38,31 @@ class JdarParams(RegressionParams):
     )
 
 
+class ProjectedParams(Declared):
+    """Of every method that classifies in a space common to source and target."""
+
+    classifier: Literal["nearest", "logistic"] = param(
+        "nearest",
+        "what is fitted to S_l in the common space: the nearest row, as in the public code, or a logistic regression",
+        search=("choice", ["nearest", "logistic"]),
+    )
+    use_source: bool = param(True, "the source's distribution is that of S_l and S_u together; false: of S_l alone")
+
+
+@component(
+    "coral_classical",
+    "methods.coral_classical:CoralClassical",
+    cite="arXiv:1511.05547",
+    tags=("closed form", "domain alignment"),
+    own_losses=True,
+)
+class CoralClassicalParams(ProjectedParams):
+    """CORAL in closed form: source vectors are whitened and recoloured with the target's covariance, then classified with."""
+
+    ridge: float = param(
+        1.0, "added to the diagonal of both covariances; 1 in the paper and the public code", ge=0, search=("log", 1e-3, 1e2)
+    )
+
+
 JDAR = JdarParams.spec
+CORAL_CLASSICAL = CoralClassicalParams.spec
