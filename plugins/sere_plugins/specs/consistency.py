@@ -70,7 +70,30 @@ class ByolProbeParams(ByolParams):
     represent: float = param(0.5, "share of the epochs that the representation gets; the classifier gets the rest (ours)", gt=0, lt=1)
 
 
+@component(
+    "mixmatch",
+    "losses.mixmatch:MixMatch",
+    cite="arXiv:1905.02249",
+    tags=("consistency", "self-training"),
+    diagnostics={"confidence": "Mean largest share in the sharpened guesses of the last batch; 1 where none is in doubt."},
+)
+class MixMatchParams(Declared):
+    """MixMatch: sharpened guesses on T_u, and MixUp of labelled and unlabelled utterance embeddings; takes the place of cross-entropy."""
+
+    temperature: float = param(0.5, "T of the sharpening (paper and code)", gt=0, le=1, search=("uniform", 0.25, 1.0))
+    alpha: float = param(0.5, "a of Beta(a, a) (the authors' code; 0.75 in the paper)", gt=0, search=("uniform", 0.25, 1.0))
+    unlabelled_weight: float = param(
+        10.0,
+        "lambda_u at the end of its rise (the audio configs of Semi-supervised-learning, which mix embeddings, too; the authors' 100 is "
+        "for images)",
+        ge=0,
+        search=("log", 1.0, 100.0),
+    )
+    ramp: float = param(0.4, "share of the stage over which lambda_u rises (the same configs; the authors' is the first 64th)", gt=0, le=1)
+
+
 PI_MODEL = PiModelParams.spec
+MIXMATCH = MixMatchParams.spec
 SIMSIAM = SimSiamParams.spec
 BYOL = ByolParams.spec
 SIMSIAM_PROBE = SimSiamProbeParams.spec
