@@ -44,5 +44,32 @@ class CdanParams(DannParams):
     random_dim: int = param(1024, "width of the random map; as in Transfer-Learning-Library", ge=1)
 
 
+@component(
+    "language_supcon_reconstructed",
+    "losses.language_supcon:LanguageSupcon",
+    cite="arXiv:2606.06200",
+    evidence="reconstructed",
+    tags=("contrastive", "adversarial", "zero-shot"),
+    diagnostics={
+        "across": "Share of the last batch's pairs of a class that are of two languages; 0 with one labelled language.",
+        "speaker_accuracy": "Share of the last batch whose speaker the adversary tells right.",
+        "reversal": _DIAGNOSTICS["reversal"],
+    },
+)
+class LanguageSupconParams(AdversaryParams):
+    """Ma, Mi and Toda 2026, reconstructed: pairs of a class attract each other, most across languages, and
+    an adversary hides the speaker; reads S_l alone.
+    """
+
+    language_weight: float = param(
+        2.0, "w_x: what a pair of two languages counts, where one of the same language counts 1; ours", ge=1, search=("log", 1.0, 10.0)
+    )
+    temperature: float = param(0.1, "tau: what cosines are divided by; ours", gt=0, search=("log", 0.02, 1.0))
+    speaker_weight: float = param(
+        0.1, "b: weight of the speaker term beside the contrastive one; 0: there is none; ours", ge=0, search=("log", 0.01, 1.0)
+    )
+
+
 DANN = DannParams.spec
 CDAN = CdanParams.spec
+LANGUAGE_SUPCON = LanguageSupconParams.spec
