@@ -89,11 +89,11 @@ def separation(speaker_weight: float) -> float:
     vectors = torch.cat([vectors, 2.0 * speakers[:, None] + 0.4 * torch.randn(60, 1)], dim=1)
     layer, classifier = nn.Linear(4, 5), nn.Linear(5, 3)
     loss = LanguageSupcon(LanguageSupconParams(hidden=16, speaker_weight=speaker_weight), context(TinyBackbone(4, 5), dim=5, speakers=2))
-    optimizer = torch.optim.SGD([*layer.parameters(), *classifier.parameters(), *loss.parameters()], lr=0.2)
-    for step in range(80):
+    optimizer = torch.optim.SGD([*layer.parameters(), *classifier.parameters(), *loss.parameters()], lr=0.1)
+    for step in range(200):
         rows = torch.tanh(layer(vectors))
         given = replace(batch(rows, classifier(rows), labels=classes), speaker=speakers)
-        total = nn.functional.cross_entropy(given.logits, classes) + sum(loss(Progress(step, 0, step / 80), given).values())  # type: ignore[arg-type]
+        total = nn.functional.cross_entropy(given.logits, classes) + sum(loss(Progress(step, 0, step / 200), given).values())  # type: ignore[arg-type]
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
