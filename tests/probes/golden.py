@@ -27,6 +27,22 @@ RECOLOURED_ROW_0 = [
     -0.5892239051119768,
     0.4588710814074931,
 ]
+#: TCA of det(8, 6, 0) and det(9, 6, 1), three components, mu 1, gamma 1, by the lines of transferlearning's `TCA.fit`: the least
+#: eigenvalues, and the distances of unit z of the first source vector to the first three of the target, and the norm of all
+TCA = {
+    "primal": (
+        [0.10920434108972303, 0.15384410072363988, 4.239795129470421],
+        [0.9084003144286918, 1.3120334867266106, 1.7621322620302091, 12.01706249945997],
+    ),
+    "linear": (
+        [0.01191805559637461, 0.03298397790151731, 17.964526871662798],
+        [0.8460692949875029, 1.1844119386945102, 1.7226004335942622, 12.013691609533325],
+    ),
+    "rbf": (
+        [0.06649589040978353, 0.1207839938954418, 0.4264487129076417],
+        [0.9576925780635405, 1.3511258290487433, 1.7303669907080308, 12.000755124290759],
+    ),
+}
 #: of softmax(det(7, 5, 0.1)) and softmax(det(7, 5, 0.9)), by Transfer-Learning-Library
 MCD_DISCREPANCY = 0.09556187066496429
 MCD_CLASS_BALANCE = 1.6277025431010876

@@ -17,8 +17,9 @@ from sere_plugins.methods.linear_ot import LinearOt
 from sere_plugins.methods.logistic import Logistic
 from sere_plugins.methods.subspace_alignment import SubspaceAlignment
 from sere_plugins.methods.svm import Svm
+from sere_plugins.methods.tca import Tca
 from sere_plugins.specs.bridge import LinearOtParams, SubspaceAlignmentParams
-from sere_plugins.specs.closed_form import CoralClassicalParams
+from sere_plugins.specs.closed_form import CoralClassicalParams, TcaParams
 from sere_plugins.specs.methods import LogisticParams, SvmParams
 from sere_registry import SereError
 from tests.probes.driver import SIX, Seen, TinyBackbone, Toy, accuracy, context, posteriors, solved
@@ -30,6 +31,10 @@ MADE: dict[str, Any] = {
     "linear_ot": lambda c: LinearOt(LinearOtParams(use_source=False), c),
     "coral_classical": lambda c: CoralClassical(CoralClassicalParams(use_source=False), c),
     "coral_classical-logistic": lambda c: CoralClassical(CoralClassicalParams(use_source=False, classifier="logistic"), c),
+    **{
+        f"tca-{kernel}": partial(lambda kernel, c: Tca(TcaParams(use_source=False, kernel=kernel), c), kernel)
+        for kernel in ("primal", "rbf")
+    },
     "subspace_alignment": lambda c: SubspaceAlignment(SubspaceAlignmentParams(use_source=False), c),
 }
 
@@ -107,7 +112,7 @@ class TestEvery:
     def test_a_state_of_another_width_is_refused(self, name: str) -> None:
         method, _ = solved(MADE[name], toy(width=5))
         other = MADE[name](context(TinyBackbone(5), width=4))
-        with pytest.raises(RuntimeError, match=r"size mismatch for (weight|support|mean|projection)"):
+        with pytest.raises(RuntimeError, match=r"size mismatch for (weight|support|mean|projection|rows)"):
             other.load_state_dict(method.state_dict())
 
     def test_a_class_without_labels_is_never_predicted(self, name: str) -> None:

@@ -64,5 +64,32 @@ class CoralClassicalParams(ProjectedParams):
     )
 
 
+@component(
+    "tca",
+    "methods.tca:Tca",
+    cite="Pan et al., Domain Adaptation via Transfer Component Analysis, IEEE Transactions on Neural Networks 22, 2011",
+    tags=("closed form", "domain alignment"),
+    own_losses=True,
+)
+class TcaParams(ProjectedParams):
+    """transfer component analysis: components in which the means of source and target agree, then the nearest neighbour.
+
+    Defaults of the public code (transferlearning).
+    """
+
+    dim: int = param(30, "how many components, at most", ge=1, search=("int", 5, 100))
+    mu: float = param(1.0, "weight of the squared norm of W, against the gap of the means", gt=0, search=("log", 1e-3, 1e3))
+    kernel: Literal["primal", "linear", "rbf"] = param(
+        "primal",
+        "components of the vectors themselves, of their products with all training vectors, or of a Gaussian kernel with these",
+        search=("choice", ["primal", "linear", "rbf"]),
+    )
+    gamma: float = param(1.0, "of the kernel `rbf`: exp(-gamma ||x - x'||^2) of unit vectors", gt=0, search=("log", 1e-2, 1e2))
+    scale: Literal["constraint", "unit"] = param(
+        "constraint", "components of equal variance, as the paper's constraint says, or W of unit columns, as in the public code"
+    )
+
+
 JDAR = JdarParams.spec
 CORAL_CLASSICAL = CoralClassicalParams.spec
+TCA = TcaParams.spec
