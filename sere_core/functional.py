@@ -459,6 +459,31 @@ def supervised_contrastive(
     return temperature / base_temperature * each.mean()
 
 
+def centre_loss(rows: Tensor, labels: Tensor, centres: Tensor) -> Tensor:
+    """`(1/2B) sum_i ||h_i - c_{y_i}||^2`, equation 2 of centre loss (Wen et al., ECCV 2016), by the number of rows.
+
+    >>> centre_loss(torch.tensor([[3.0], [1.0]]), torch.tensor([0, 1]), torch.tensor([[1.0], [1.0]]))
+    tensor(1.)
+    """
+    return (wide(rows) - centres[labels]).square().sum(dim=1).mean() / 2
+
+
+@torch.no_grad()
+def moved_centres(centres: Tensor, rows: Tensor, labels: Tensor, rate: float) -> Tensor:
+    """`c_k - a sum_{i: y_i = k} (c_k - h_i) / (1 + n_k)`, equations 3 and 4 there: `[C, D]`; without rows c_k stays.
+
+    Args:
+        rate: a, between 0 and 1.
+
+    >>> moved_centres(torch.zeros(2, 1), torch.tensor([[3.0], [3.0]]), torch.tensor([0, 0]), rate=0.5)
+    tensor([[1.],
+            [0.]])
+    """
+    members = functional.one_hot(labels, len(centres)).to(centres.dtype)
+    counts = members.sum(dim=0).unsqueeze(1)
+    return centres - rate * (counts * centres - members.T @ rows.to(centres.dtype)) / (1 + counts)
+
+
 # -- adversaries ---------------------------------------------------------------------------------------------
 
 

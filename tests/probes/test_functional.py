@@ -14,11 +14,13 @@ from sere_core.functional import (
     MemoryBank,
     StepDraws,
     bandwidths,
+    centre_loss,
     diversity,
     equal_shares,
     gaussian_kernel,
     linear_kernel,
     mmd,
+    moved_centres,
     nearest,
     neighbour_graph,
     normalised_graph,
@@ -262,3 +264,16 @@ def test_weights_of_supervised_contrast_choose_among_positives() -> None:
     supervised_contrastive(rows, LABELS[[0, 0, 2, 4]], weights=torch.zeros(4, 4)).backward()
     assert rows.grad is not None and not rows.grad.any()  # no positive with a weight
     assert torch.autograd.gradcheck(lambda r: supervised_contrastive(r, LABELS, weights=weights), (UNIT.clone().requires_grad_(),))
+
+
+def test_centre_loss_is_0_at_the_centres_alone_and_centres_move_towards_class_means() -> None:
+    centres = det(3, 5, 0.1)
+    assert centre_loss(centres[LABELS], LABELS, centres).item() == 0.0
+    expected = sum((UNIT[i] - centres[LABELS[i]]).square().sum() for i in range(6)) / 12
+    assert centre_loss(UNIT, LABELS, centres).item() == pytest.approx(float(expected), rel=1e-12)
+    moved = moved_centres(centres, UNIT, LABELS, 0.5)
+    for label in range(3):
+        mean, count = UNIT[label == LABELS].mean(dim=0), int((label == LABELS).sum())
+        torch.testing.assert_close(moved[label], centres[label] + 0.5 * count / (1 + count) * (mean - centres[label]))
+    assert torch.equal(moved_centres(centres, UNIT[2:4], LABELS[2:4], 0.5)[[0, 2]], centres[[0, 2]])
+    assert torch.equal(moved_centres(centres, UNIT, LABELS, 0.0), centres)
