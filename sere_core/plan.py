@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from sere_core.config import Bound, Resolved, load
-from sere_core.config.source_code import check_factories
+from sere_core.config.source_code import check_factories, reads
 from sere_core.config.validation import validate
 from sere_core.content import Contents
-from sere_core.data.plan import TaskPlan
+from sere_core.data.plan import Fold, TaskPlan
 from sere_core.data.task import make_task
 from sere_core.identity import Identity, data_parts, listing_digests
 from sere_core.rng import derive
@@ -79,7 +79,13 @@ class Plan:
                 wanted.setdefault(recording.key, (recording, set()))[1].update(also)
             for recording in (*fold.source, *fold.target, *fold.test):
                 wanted.setdefault(recording.key, (recording, set()))[1].add(self.resolved.encoder_of(recording.language))
+            for recording in fold.validation:
+                wanted.setdefault(recording.key, (recording, set()))[1].add(self.path_of_validation(fold))
         return {key: (recording, tuple(sorted(encoders))) for key, (recording, encoders) in wanted.items()}
+
+    def path_of_validation(self, fold: Fold) -> str:
+        """The encoder id of what is held out of the source: that of S_u, or of S_l where there is no S_u."""
+        return self.resolved.encoder_of(fold.source[0].language) if fold.source else self.resolved.config.paths.labelled
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -147,6 +153,7 @@ def make_plan(resolved: Resolved, contents: Contents | None = None) -> Plan:
         SereError: everything that is wrong with the folders, the pair of corpora, or the folds.
     """
     task = resolved.config.task
+    _check_selection(resolved)
     contents = contents or Contents(cache_folder(resolved.config.features.cache))
     listed: dict[str, Sequence[Utterance]] = {}
     problems: list[Problem] = []
@@ -240,6 +247,15 @@ def recorded(folder: Path, trust: bool, sets: Sequence[str] = (), file: str = "c
     """
     quiet = load(folder / file, sets=sets, catalog=Catalog(imports="own"))
     return load(folder / file, sets=sets, catalog=importing(quiet)) if trust and quiet.unread else quiet
+
+
+def _check_selection(resolved: Resolved) -> None:
+    """What the selector reads that only `task.validation` brings."""
+    bound = resolved.components.get("select")
+    asked = {name for names in reads("selector", bound.spec.factory).values() for name in names} if bound and not bound.unread else set()
+    if not resolved.config.task.validation and any(name.partition("_")[0] == "validation" for name in asked):
+        what = f"'{bound.full_name}' reads labelled utterances of the source that are held out, and none are"
+        raise error("C311", what, "set `task.validation`, to 5 of each class, say", resolved.place("select"))
 
 
 def _check_languages(resolved: Resolved, spoken: Mapping[str, int]) -> None:

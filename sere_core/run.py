@@ -54,6 +54,7 @@ def dry_run(resolved: Resolved) -> int:
     for fold in plan.task.folds:
         what = "predicted" if plan.task.unlabelled else "scored"
         sizes = f"{len(fold.labelled)} labelled, {len(fold.source)} source, {len(fold.target)} target, {len(fold.test)} {what}"
+        sizes += f", {len(fold.validation)} for validation" if fold.validation else ""
         print(f"fold {fold.index + 1}: {sizes}")
     if plan.task.unlabelled:
         print(f"target: {plan.task.labelled} utterances have a label and are scored, {plan.task.unlabelled} have none")

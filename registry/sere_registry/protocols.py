@@ -211,11 +211,32 @@ class View(Protocol):
     def __call__(self, frames: Any, generator: Generator) -> Any: ...
 
 
+#: what `mixture` is, see `Selector`: (first, second, share) -> posteriors
+Mixture = Callable[["Tensor", "Tensor", float], "Tensor"]
+#: the streams that a selector may read; `source` is S_u, or S_l where all of the source is labelled
+JUDGED: tuple[str, ...] = ("source", "target", "validation")
+#: all that the `score` of a selector may read
+SELECTABLE = frozenset(f"{name}{part}" for name in JUDGED for part in ("", "_embedding", "_vectors")) | {
+    "validation_labels",
+    "mixture",
+    "epoch",
+}
+#: of these, what a finished fold can keep for a choice between runs
+KEPT = SELECTABLE - {"mixture", "epoch"}
+
+
 class Selector(Protocol):
     """Scores an epoch without target labels; the epoch with the highest score is kept (the last of equals).
 
-    `score` names what it reads: any of `target` (posteriors on T_u, `[n, C]`), `embedding` (g of T_u, `[n, D]`),
-    `epoch` (int).
+    `score` names what it reads, and nothing else is computed:
+
+    * `target`, `source`, `validation`: posteriors `[n, C]` of T_u, of S_u (S_l where all of the source is labelled), and of the
+      labelled source utterances that `task.validation` holds out of both, with `validation_labels` `[n]` long.  Without that
+      option, and for a method whose last stage may not see the source, what reads them is refused (C311);
+    * `target_embedding` and so on: g `[n, D]`; `target_vectors` and so on: `Encoded.vectors`, `[n, F]`;
+    * `mixture`: a function of positions `first` and `second`, each `[m]` long, and a share s: the posteriors `[m, C]` of
+      utterances of T_u whose inputs are s times those of the first and 1 - s times those of the second;
+    * `epoch` (int).
 
     Attributes:
         keeps_last: optional; if set, `score` is not asked: the last epoch is kept.

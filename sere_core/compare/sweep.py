@@ -30,6 +30,7 @@ from sere_registry import BuildContext, Selector
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place as ConfigPlace
 from sere_registry.errors import Problem, SereError, error, suggest
+from sere_registry.protocols import KEPT
 
 TRIALS, CHOSEN = "trials.json", "chosen.json"
 #: a setting under which training diverges has lost; any other failure says nothing about the setting
@@ -39,40 +40,52 @@ _OPTIMIZER = "train.optimizer.params"
 
 
 class Rule:
-    """A selector as a rule between finished runs; C311 for one that reads more than posteriors of T_u."""
+    """A selector as a rule between finished runs, which keep posteriors of T_u, and what else is read where the task holds
+    labelled source utterances out (`task.validation`); C311 for a selector that reads more.
+    """
 
-    def __init__(self, bound: Bound) -> None:
+    def __init__(self, bound: Bound, validated: bool) -> None:
         self.bound = bound
         given = bound.params.model_dump(mode="json", exclude_unset=True)
         self.label = (bound.use or bound.full_name) + (f" {json.dumps(given)}" if given else "")
         selector = self._built(())
-        reads = set(inspect.signature(selector.score).parameters)
+        self._reads = frozenset(inspect.signature(selector.score).parameters)
+        kept = KEPT if validated else frozenset({"target"})
         what, hint = "", "name one that scores the posteriors of T_u"
-        if getattr(selector, "keeps_last", False) or "target" not in reads:
+        if getattr(selector, "keeps_last", False) or self._reads.isdisjoint(KEPT):
             what = "looks at epochs, not at a run's predictions"
-        elif reads != {"target"}:
-            what = f"reads {', '.join(sorted(reads - {'target'}))}, which a finished run does not keep"
+        elif lost := sorted(self._reads - kept):
+            what = f"reads {', '.join(lost)}, which a finished run does not keep"
+            hint += "" if lost[0] not in KEPT else "; with `set: {task: {validation: 5}}`, say, runs keep it"
         if what:
             raise error("C311", f"the selector '{self.label}' {what}", hint, bound.place)
 
     def score(self, record: Path, classes: tuple[str, ...]) -> float:
-        """The mean over folds of the score of the posteriors in a record's checkpoints; T505 if there are none."""
+        """The mean over folds of the score of what the checkpoints of a record keep.
+
+        Raises:
+            SereError: T505 if there is none; C311 for a rule that reads the source, and a method whose last stage may not see it.
+        """
         import torch
         from safetensors import SafetensorError, safe_open
 
-        posteriors = []
+        kept = list[dict[str, torch.Tensor]]()
         try:
             folds = sum(name.startswith("checkpoints/") for name in read_done(record))
             for fold in range(folds):
                 with safe_open(checkpoint_of(record, fold), framework="np") as file:
-                    posteriors.append(torch.from_numpy(file.get_tensor("result/target")))
-            if not posteriors:
+                    there = {name.removeprefix("result/") for name in file.keys()}  # noqa: SIM118  (not a mapping)
+                    if "target" in there and not self._reads <= there:
+                        what = f"the selector '{self.label}' reads the source, which the last stage of the method of {record} may not see"
+                        raise error("C311", what, "name one that scores the posteriors of T_u", self.bound.place)
+                    kept.append({name: torch.from_numpy(file.get_tensor(f"result/{name}")) for name in self._reads})
+            if not kept:
                 raise ValueError("it has no checkpoints")
         except (OSError, ValueError, SafetensorError) as cause:
             what = f"{record} does not hold the posteriors of T_u: {cause}"
             raise error("T505", what, "take it away; the next call runs it again") from cause
         selector = self._built(classes)
-        return math.fsum(float(selector.score(target=fold)) for fold in posteriors) / len(posteriors)
+        return math.fsum(float(selector.score(**fold)) for fold in kept) / len(kept)
 
     def _built(self, classes: tuple[str, ...]) -> Selector:
         selector: Selector = self.bound.build(BuildContext(id="select", classes=classes))
@@ -244,7 +257,7 @@ class _SweepPlanner(Planner):
         resolved = self.resolve(laid(tree, Node({"select": block}, select.start)))
         if resolved is not None and not resolved.components["select"].unread:
             with noted(self.problems):
-                return Rule(resolved.components["select"])
+                return Rule(resolved.components["select"], bool(resolved.config.task.validation))
         return None
 
     def _trial(self, cell: Cell, setting: Setting, seed: int) -> str:

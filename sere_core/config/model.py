@@ -59,6 +59,9 @@ class Task(Section):
     )
     classes: Literal["shared"] | list[str] = Field(default="shared", description="the shared classes of the pair, or a list of emotions")
     shots: AtLeastOne | Literal["all"] = Field(default=5, description="labelled utterances per class of the source, or `all`")
+    validation: int = Field(
+        default=0, ge=0, description="labelled utterances per class of the source that are held out, for selectors that read such"
+    )
     setting: Literal["inductive", "transductive"] = Field(default="inductive", description="are the scored utterances those adapted to?")
     folds: AtLeastTwo | Literal["speakers"] = Field(
         default=5, description="how many folds of the target, or `speakers`: leave one speaker out"

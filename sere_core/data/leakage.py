@@ -155,7 +155,8 @@ def audio_warnings(folds: Sequence[Fold], digests: Mapping[str, str]) -> tuple[s
     warnings = []
     for fold in folds:
         other_target = () if fold.target == fold.test else fold.target
-        for stream, recordings in {"S_l": fold.labelled, "S_u": fold.source, "T_u": other_target}.items():
+        streams = {"S_l": fold.labelled, "S_u": fold.source, "T_u": other_target, "what is held out of the source": fold.validation}
+        for stream, recordings in streams.items():
             both = _values(recordings, audio) & _values(fold.test, audio)
             alike = (sorted({each.key for each in (*recordings, *fold.test) if audio(each) == digest}) for digest in both)
             warnings += [f"fold {fold.index + 1}: identical audio in {stream} and T_e: {', '.join(keys[:4])}" for keys in sorted(alike)]

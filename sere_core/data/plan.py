@@ -24,6 +24,8 @@ class Fold:
         source: S_u, the rest of the source; empty if all of it is labelled.
         target: T_u.
         test: T_e; the very same recordings as T_u in the transductive setting.
+        validation, validation_labels: labelled source utterances for the choice of an epoch or of settings, in neither S_l nor S_u;
+            empty unless `task.validation` asks for them.
     """
 
     index: int
@@ -32,15 +34,19 @@ class Fold:
     source: tuple[Recording, ...]
     target: tuple[Recording, ...]
     test: tuple[Recording, ...]
+    validation: tuple[Recording, ...] = ()
+    validation_labels: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, object]:
-        """Ids by stream; of labels only those of S_l."""
+        """Ids by stream; of labels only those of S_l and of what is held out of the source."""
+        held = {recording.id: label for recording, label in zip(self.validation, self.validation_labels, strict=True)}
         return {
             "index": self.index,
             "labelled": {recording.id: label for recording, label in zip(self.labelled, self.labels, strict=True)},
             "source": sorted(recording.id for recording in self.source),
             "target": sorted(recording.id for recording in self.target),
             "test": sorted(recording.id for recording in self.test),
+            **({"validation": held} if held else {}),
         }
 
 

@@ -34,7 +34,8 @@ def make_task(
     """Plan a task.  What is returned holds recordings without emotions, the labels of S_l, and a digest of the target's labels.
 
     * The k shots of a class are drawn uniformly at random from all of the source's utterances of that class, once per
-      seed: the same for every fold and method, and the first k of any larger draw.
+      seed: the same for every fold and method, and the first k of any larger draw.  Those that are held out for selection
+      (`validation`) are the next ones, and are taken out of S_u; of `shots: all` out of S_l.
     * Inductive: T_e is one fold of the target, T_u the others.  Transductive: T_u = T_e = the whole target, one training.
     * Unlabelled utterances of the target are in T_u and T_e as the others are, and only the labelled ones of T_e are scored;
       those of the source are in S_u.  A target without any label is transductive, whatever the config says.
@@ -76,7 +77,8 @@ def _changes(config: Task, source: Sequence[Utterance], target: Sequence[Utteran
     if config.shots != "all":
         fewer = {number for number in counts.values() if number < config.shots} | {2 * config.shots // 3, config.shots // 2, 1}
         yield [{"shots": number} for number in sorted(fewer - {0}, reverse=True)]
-        yield [{"classes": sorted(name for name, number in counts.items() if number >= config.shots)}]
+        yield [{"classes": sorted(name for name, number in counts.items() if number >= config.shots + config.validation)}]
+    yield [{"validation": number} for number in sorted({config.validation // 2, 0} - {config.validation}, reverse=True)]
     speakers, most = len({each.speaker for each in target} - {""}), config.folds if config.folds != "speakers" else 6
     numbers = sorted({number for number in (speakers, 5, 3, 2, most - 1) if 2 <= number < most}, reverse=True)
     yield [{"folds": number} for number in numbers]
@@ -139,6 +141,10 @@ def _planned(
         pool = train if ceiling else near
         labelled = _draw(pool, classes, config.shots, seed)
         drawn = {each.id for each in labelled}
+        spare = labelled if config.shots == "all" else [each for each in pool if each.id not in drawn]
+        held = _draw(spare, classes, config.validation, seed)
+        drawn |= {each.id for each in held}
+        labelled = [each for each in labelled if each not in held]
         labelled += [each for each in taught.values() if each.speaker not in heard]
         folds.append(
             Fold(
@@ -148,6 +154,8 @@ def _planned(
                 source=tuple(each.recording for each in pool if each.id not in drawn),
                 target=tuple(each.recording for each in train),
                 test=tuple(each.recording for each in test),
+                validation=tuple(each.recording for each in held),
+                validation_labels=tuple(classes.index(each.emotion) for each in held),
             )
         )
     _raise(problems)
@@ -272,10 +280,13 @@ def _draw(pool: Sequence[Utterance], classes: Sequence[str], shots: int | str, s
 
 def _short_classes(config: Task, pool: Sequence[Utterance], classes: Sequence[str], fold: int | None, place: Placed) -> list[Problem]:
     counts = Counter(each.emotion for each in pool)
-    least = 1 if config.shots == "all" else config.shots
+    least = (1 if config.shots == "all" else config.shots) + config.validation
     outside = "" if fold is None else f" outside fold {fold + 1}"
+    also = f", {config.validation} of them for validation" if config.validation else ""
     return [
-        Problem("D607", f"corpus '{config.source}' has {counts[name]} of '{name}'{outside}, fewer than {least}", "", place("task.shots"))
+        Problem(
+            "D607", f"corpus '{config.source}' has {counts[name]} of '{name}'{outside}, fewer than {least}{also}", "", place("task.shots")
+        )
         for name in classes
         if counts[name] < least
     ]
@@ -345,6 +356,8 @@ def _protocol(config: Task, folds: Sequence[Fold], how: str, target: tuple[int, 
         words.append("target-supervised")
     if taught:
         words.append(f"+{taught} target labels")
+    if config.validation:
+        words.append(f"+{config.validation} source labels per class for selection")
     if isinstance(config.target_shares, list):
         words.append(f"target shares {':'.join(f'{share:g}' for share in config.target_shares)}")
     elif config.target_shares:

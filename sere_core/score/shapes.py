@@ -60,7 +60,7 @@ Manifest: TypeAdapter[Any] = TypeAdapter(
     )
 )
 
-_Fold = _shape(index=Count, labelled={str: Count}, source=[str], target=[str], test=[str])
+_Fold = _shape(index=Count, labelled={str: Count}, source=[str], target=[str], test=[str], validation=({str: Count}, {}))
 Folds: TypeAdapter[Any] = TypeAdapter(
     _shape(
         **dict.fromkeys(("protocol", "source", "target", "label_digest", "sha256"), str),

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ def config(subject: Subject) -> Config:
         made["losses"] = {"checked": {"use": "sere.cross_entropy", "params": {"view": "weak"}}}
         if altered(subject) == "waveform":  # frames of this encoder are samples
             made["encoders"] = {"small": {"use": "kit.raw"}}
+    elif kind == "selector" and any(name.startswith("validation") for name in signature(subject.build().score).parameters):
+        made["task"] = {"validation": 1}
+        made["corpora"] = {"source": {"params": {"per_class": 2}}}
     elif use == "sere.cross_entropy":
         made["losses"]["classify"] = None
     elif subject.spec.own_losses:

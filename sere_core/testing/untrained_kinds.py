@@ -18,7 +18,7 @@ from sere_core.testing.subject import Checks, Subject
 from sere_registry import BuildContext, Corpus, Frames, Selector, View
 from sere_registry.emotions import EMOTIONS
 from sere_registry.hookspecs import HookSpecs, RunInfo
-from sere_registry.protocols import completed
+from sere_registry.protocols import SELECTABLE, completed
 
 FINDINGS = ("missing", "surplus", "warning", "note")
 VIEW, SELECTOR, HOOK, CORPUS = Checks(), Checks(), Checks(), Checks()
@@ -143,8 +143,6 @@ def view_padding(subject: Subject) -> None:
 
 # -- selectors ----------------------------------------------------------------------------------------------------------
 
-SELECTOR_READS = {"target", "embedding", "epoch"}
-
 
 def posteriors() -> dict[str, Tensor]:
     """What predictions on T_u may look like."""
@@ -160,18 +158,25 @@ def posteriors() -> dict[str, Tensor]:
     }
 
 
-def score(subject: Subject, target: Tensor, epoch: int = 0) -> float:
+def score(subject: Subject, target: Tensor, epoch: int = 0, right: bool = True) -> float:
+    """The score of a linear model, whose source is like its target, and whose predictions there are right, or wrong."""
     selector = completed(cast(Selector, subject.build()), Selector)
-    given = {"target": target, "embedding": target, "epoch": epoch}
+    labels = (target.argmax(dim=1) + int(not right)) % target.shape[1]
+
+    def mixture(first: Tensor, second: Tensor, share: float) -> Tensor:
+        mixed = share * target[first] + (1 - share) * target[second]
+        return mixed if right else (1 - mixed) / (target.shape[1] - 1)
+
+    given = {**dict.fromkeys(SELECTABLE, target), "validation_labels": labels, "mixture": mixture, "epoch": epoch}
     return selector.score(**{name: given[name] for name in inspect.signature(selector.score).parameters})
 
 
 @SELECTOR("selector.reads", "build.defaults")
 def selector_reads(subject: Subject) -> None:
-    """Its `score` names what it reads: posteriors or embeddings of T_u, or the epoch; never labels."""
+    """Its `score` names what it reads, of what `Selector` lists: no label of the target is there."""
     named = set(inspect.signature(subject.build().score).parameters)
-    readable = ", ".join(sorted(SELECTOR_READS))
-    assert named and named <= SELECTOR_READS, f"its score reads {', '.join(sorted(named)) or 'nothing'}; there are {readable}"
+    readable = ", ".join(sorted(SELECTABLE))
+    assert named and named <= SELECTABLE, f"its score reads {', '.join(sorted(named)) or 'nothing'}; there are {readable}"
 
 
 @SELECTOR("selector.finite", "selector.reads")
@@ -194,11 +199,11 @@ def selector_deterministic(subject: Subject) -> None:
 
 @SELECTOR("selector.prefers", "selector.deterministic")
 def selector_prefers(subject: Subject) -> None:
-    """Confident predictions in clear clusters late in training score higher than scattered ones early in it."""
+    """Confident, right predictions in clear clusters late in training score higher than scattered, wrong ones early in it."""
     generator = torch.Generator().manual_seed(1)
     scattered = (2 * torch.randn(90, 7, generator=generator)).softmax(dim=1)
     clear = (6 * torch.eye(7)[torch.arange(90) % 7] + 0.1 * torch.randn(90, 7, generator=generator)).softmax(dim=1)
-    better, worse = score(subject, clear, epoch=9), score(subject, scattered, epoch=2)
+    better, worse = score(subject, clear, epoch=9), score(subject, scattered, epoch=2, right=False)
     assert better > worse, f"clear predictions score {better:.4g}, scattered ones {worse:.4g}"
 
 

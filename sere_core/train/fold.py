@@ -10,6 +10,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -22,8 +23,9 @@ from sere_core.train.checkpoint import Checkpoint, Position, optimizer_tensors, 
 from sere_core.train.network import network, predicting
 from sere_core.train.stage import EpochReport, StageRunner
 from sere_core.train.streams import BatchMaker, StreamSet, ViewChains
-from sere_core.train.whole import VisibleData, encode_whole, predict
+from sere_core.train.whole import VisibleData, encode_whole, predict, predict_mixtures, readings
 from sere_registry import Method, Selector, Stage, error
+from sere_registry.protocols import KEPT
 
 State = Mapping[str, Tensor]
 
@@ -69,7 +71,7 @@ class FoldTrainer:
     """Trains and applies the method on one fold.
 
     Args:
-        streams: labelled, source, target and test.
+        streams: labelled, source, target, test, and validation where the task holds one out.
         steps: optimiser steps per epoch.
         path: the checkpoint file of the fold.
         manifest: of the run; checkpoints hold it.
@@ -100,6 +102,7 @@ class FoldTrainer:
             if state is not None:
                 load_state(method, state)
             stages = list(method.stages())
+            self._check_selector(stages[-1])
             position = self._stage(method, stages[number], number == len(stages) - 1, position, checkpoint)
             checkpoint = None
             number += 1
@@ -115,14 +118,36 @@ class FoldTrainer:
     def _result(self, method: Method, support: StreamSet | None) -> dict[str, Tensor]:
         test, device = self.streams["test"], self.builder.device
         result = predict(method, test, support, device, pseudo=True)
-        if "target" in self.streams:  # what settings may be chosen by, without a label and without T_e
-            result["target"] = predict(method, self.streams["target"], support, device)["posteriors"]
+        names = KEPT if "validation" in self.streams and self._sees_source(method.stages()[-1]) else {"target"}
+        if "target" in self.streams:  # what settings may be chosen by, without a label of the target and without T_e
+            result |= readings(method, self.streams, support, device, names)
         if support is not None:
             result["support"] = encode_whole(support, predicting(method), device).embedding.float().cpu()
         return result
 
     def _support(self, stage: Stage) -> StreamSet | None:
         return self.streams["labelled"] if "labelled" in stage.sees else None
+
+    def _sees_source(self, stage: Stage) -> bool:
+        return not {"labelled", "source"}.isdisjoint(stage.sees)
+
+    def _check_selector(self, last: Stage) -> None:
+        """Refuse a selector that reads what there is not, or what the last stage may not see.
+
+        Raises:
+            SereError: C311.
+        """
+        if self.selector.keeps_last or last.solve is not None:
+            return
+        names, place = inspect.signature(self.selector.score).parameters, self.builder.resolved.place("select")
+        for name in names:
+            stream = name.partition("_")[0]
+            if stream == "validation" and stream not in self.streams:
+                what = f"the selector reads {name}, and no labelled utterances of the source are held out"
+                raise error("C311", what, "set `task.validation`, to 5 of each class, say", place)
+            if stream in ("source", "validation") and not self._sees_source(last):
+                what = f"the selector reads {name}, and stage '{last.name}' may not see the source"
+                raise error("C311", what, "use a selector that reads the target alone", place)
 
     def _runner(self, method: Method, stage: Stage) -> StageRunner:
         """The loop of a stage, with the streams that it may see and no others.
@@ -177,13 +202,11 @@ class FoldTrainer:
         """The selector's score of the epoch, from what it names; None for a selector that always keeps the last epoch."""
         if self.selector.keeps_last:
             return None
-        names, device = inspect.signature(self.selector.score).parameters, self.builder.device
-        given: dict[str, Tensor | int] = {"epoch": epoch}
-        if "target" in names:
-            support = self._support(method.stages()[-1])
-            given["target"] = predict(method, self.streams["target"], support, device)["posteriors"]
-        if "embedding" in names:
-            given["embedding"] = encode_whole(self.streams["target"], network(method.backbone), device).embedding
+        names = inspect.signature(self.selector.score).parameters
+        support, device = self._support(method.stages()[-1]), self.builder.device
+        given: dict[str, object] = {"epoch": epoch, **readings(method, self.streams, support, device, names)}
+        if "mixture" in names:
+            given["mixture"] = partial(predict_mixtures, method, self.streams["target"], support, device)
         found = self.selector.score(**{name: given[name] for name in names})
         try:
             score = float(found)

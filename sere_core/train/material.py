@@ -89,9 +89,13 @@ class Material:
         return Builder(plan.resolved, context, fold_seed(plan.resolved.config.seed, fold.index), plan.paths, device)
 
     def streams(self, fold: Fold) -> dict[str, StreamSet]:
-        """The streams `labelled`, `source`, `target` and `test` of the fold.  Only `labelled` has labels."""
+        """The streams `labelled`, `source`, `target`, `test` and `validation` of the fold, without the empty ones.
+
+        Only `labelled` and `validation` have labels, which are the source's.
+        """
         languages, speakers, members, task = self.plan.languages, _speakers(fold), self._members(fold), self.plan.task
         normalisers = self.normalisers(fold)
+        labels = {"labelled": fold.labels, "validation": fold.validation_labels}
         known: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}  # streams share recordings: each is normalised once
 
         def item(stream: str, recording: Recording, path: str) -> Item:
@@ -100,7 +104,7 @@ class Material:
                 frames = self.features.frames(recording, path)
                 values = _tensor(normalisers[path].apply(recording, frames) if path in normalisers else frames)
                 known[key] = values, values.mean(dim=0)
-            name = recording.key if stream == "labelled" else self._opaque(recording)
+            name = recording.key if stream in labels else self._opaque(recording)
             speaker = -1 if stream == "test" else speakers.get((recording.corpus, recording.speaker), -1)
             values, mean = known[key]
             domain = int(stream in ("target", "test") or task.source != recording.corpus == task.target)
@@ -112,7 +116,7 @@ class Material:
                 path,
                 tuple(item(name, recording, path) for recording in recordings),
                 self.encoders[path].rate,
-                torch.tensor(fold.labels, dtype=torch.long) if name == "labelled" else None,
+                torch.tensor(labels[name], dtype=torch.long) if name in labels else None,
             )
             for name, (path, recordings) in members.items()
         }
@@ -123,6 +127,8 @@ class Material:
         for name, recordings in (("source", fold.source), ("target", fold.target), ("test", fold.test)):
             if recordings:
                 members[name] = (resolved.encoder_of(recordings[0].language), recordings)
+        if fold.validation:
+            members["validation"] = (self.plan.path_of_validation(fold), fold.validation)
         return members
 
     def normalisers(self, fold: Fold) -> dict[str, Normaliser]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from sere_core.train.network import Backbone, predicting
-from sere_core.train.streams import StreamSet
+from sere_core.train.streams import Item, StreamSet
 from sere_registry import Frames, LabelledBatch, Method, UnlabelledBatch, error
+from sere_registry.protocols import JUDGED
 from sere_registry.training import Stream
 
 #: utterances encoded at a time
@@ -96,6 +97,48 @@ def predict(
                 parts[name].append(value.cpu())
     index = parts.pop("index")
     return {name: _in_order(pieces, index) for name, pieces in parts.items()}
+
+
+def readings(
+    method: Method, streams: Mapping[str, StreamSet], support: StreamSet | None, device: torch.device, names: Iterable[str]
+) -> dict[str, Tensor]:
+    """What selectors read of whole streams, on the CPU, by the names of `sere_registry.protocols.Selector`; others are left out."""
+    found, asked = dict[str, Tensor](), set(names)
+    for name in JUDGED:
+        mine = {each for each in asked if each.partition("_")[0] == name}
+        stream = streams["labelled" if name == "source" and name not in streams else name] if mine else None
+        if stream is None:
+            continue
+        if {name, f"{name}_embedding"} & mine:
+            made = predict(method, stream, support, device)
+            found |= {name: made["posteriors"], f"{name}_embedding": made["embeddings"]}
+        if f"{name}_vectors" in mine:
+            found[f"{name}_vectors"] = torch.stack([item.vector for item in stream.items])
+        if stream.labels is not None:
+            found[f"{name}_labels"] = stream.labels.cpu()
+    return {name: found[name] for name in sorted(asked & set(found))}
+
+
+def predict_mixtures(
+    method: Method, stream: StreamSet, support: StreamSet | None, device: torch.device, first: Tensor, second: Tensor, share: float
+) -> Tensor:
+    """Posteriors `[m, C]` of mixtures of the inputs of utterances `first` and `second`, each `[m]`, of a stream; on the CPU.
+
+    The frames of the second are repeated, or cut, to the number of the first's.
+    """
+
+    def mixed(one: Tensor, other: Tensor) -> Tensor:
+        return share * one + (1.0 - share) * other[torch.arange(len(one)) % len(other)]
+
+    def item(one: Item, other: Item) -> Item:
+        frames = mixed(one.frames, other.frames)
+        return replace(one, frames=frames, static=mixed(one.static, other.static), vector=frames.mean(dim=0))
+
+    pairs, found = list(zip(first.tolist(), second.tolist(), strict=True)), []
+    for start in range(0, len(pairs), CHUNK):  # not all at once: frames take too much memory
+        items = tuple(item(stream.items[i], stream.items[j]) for i, j in pairs[start : start + CHUNK])
+        found.append(predict(method, replace(stream, items=items), support, device)["posteriors"])
+    return torch.cat(found) if found else torch.zeros(0, 0)
 
 
 def _posteriors(found: object, count: int) -> Tensor:

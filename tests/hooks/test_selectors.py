@@ -52,7 +52,7 @@ def test_snd_by_hand() -> None:
 def test_snd_in_blocks_is_snd_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     posteriors = torch.rand(50, 4, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
     whole = build(SND).score(target=posteriors)
-    monkeypatch.setattr("sere_plugins.selectors.ROWS", 7)
+    monkeypatch.setattr("sere_plugins.selectors.posteriors.ROWS", 7)
     assert build(SND).score(target=posteriors) == pytest.approx(whole, abs=1e-12)
 
 
