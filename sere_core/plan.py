@@ -252,8 +252,10 @@ def recorded(folder: Path, trust: bool, sets: Sequence[str] = (), file: str = "c
 def _check_selection(resolved: Resolved) -> None:
     """What the selector reads that only `task.validation` brings."""
     bound = resolved.components.get("select")
-    asked = {name for names in reads("selector", bound.spec.factory).values() for name in names} if bound and not bound.unread else set()
-    if not resolved.config.task.validation and any(name.partition("_")[0] == "validation" for name in asked):
+    if bound is None or bound.unread or resolved.config.task.validation:
+        return
+    asked = {name for names in reads("selector", bound.spec.factory).values() for name in names}
+    if any(name.partition("_")[0] == "validation" for name in asked):
         what = f"'{bound.full_name}' reads labelled utterances of the source that are held out, and none are"
         raise error("C311", what, "set `task.validation`, to 5 of each class, say", resolved.place("select"))
 

@@ -315,7 +315,12 @@ def choose(sweep: Sweep) -> tuple[tuple[Choice, ...], tuple[tuple[Place, str], .
 def _score(sweep: Sweep, place: Place, job: str) -> float | str | None:
     """The rule's score of a trial; None if it has lost; why there is none."""
     if is_done(sweep.folder, job):
-        score = sweep.rule.score(record_of(sweep.folder, job), place.classes)
+        try:
+            score = sweep.rule.score(record_of(sweep.folder, job), place.classes)
+        except SereError as cause:
+            if cause.problems[0].code != "C311":
+                raise
+            return str(cause.problems[0].message)
         return score if math.isfinite(score) else None
     code, line = read_failure(sweep.folder, job) or ("", f"job {job} is not done")
     return None if code in _LOST else line

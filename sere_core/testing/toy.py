@@ -164,7 +164,7 @@ def stream(name: str, size: int, shift: float = 0.0) -> StreamSet:
         contours, domain = torch.randn(length, CONTOURS, generator=generator), int(name in ("target", "test"))
         items.append(Item(f"{name}/{number}", frames, contours, frames.mean(dim=0), domain=domain))
         labels.append(label)
-    return StreamSet(name, "toy", tuple(items), 10.0, torch.tensor(labels) if name == "labelled" else None)
+    return StreamSet(name, "toy", tuple(items), 10.0, torch.tensor(labels) if name in ("labelled", "validation") else None)
 
 
 def streams() -> dict[str, StreamSet]:

@@ -329,6 +329,8 @@ def test_repeats_take_the_seeds_that_were_listed(home: Path) -> None:
         ("last", "[C311] the selector 'sere.last' looks at epochs"),
         ("entropie", "tune.select: [R201]"),
         ("{use: snd, params: {temperature: -1}}", "[C302]"),
+        ("mixval", "[C311] the selector 'sere.mixval' reads mixture"),
+        ("dev", "[C311] the selector 'sere.dev' reads source_embedding"),
         ("null", "[C311] nothing says by which rule settings are chosen"),
     ],
 )
@@ -354,10 +356,14 @@ ONE = TUNED.replace("pairs: [xa>xb, xb>xa]\n", "")
 
 def finished(record: Path, confidences: Sequence[float]) -> None:
     """A finished record, of which only the posteriors of T_u are there: of two classes, with one confidence for each fold."""
+    stored(record, [{"target": np.array([[each, 1 - each]] * 4, dtype=np.float32)} for each in confidences])
+
+
+def stored(record: Path, folds: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> None:
+    """A finished record, of which only what a sweep may read of each fold is there."""
     (record / "checkpoints").mkdir(parents=True)
-    for fold, confidence in enumerate(confidences):
-        posteriors = np.array([[confidence, 1 - confidence]] * 4, dtype=np.float32)
-        save_file({"result/target": posteriors}, record / "checkpoints" / f"fold-{fold}.safetensors")
+    for fold, kept in enumerate(folds):
+        save_file({f"result/{name}": value for name, value in kept.items()}, record / "checkpoints" / f"fold-{fold}.safetensors")
     sums = {path.relative_to(record).as_posix(): sha256(path.read_bytes()).hexdigest() for path in record.glob("*/*")}
     (record / "done").write_text(json.dumps({"sha256": sums}))
 
@@ -404,6 +410,23 @@ def test_a_setting_that_diverges_has_lost_and_any_other_failure_leaves_a_gap(hom
     save_file({"other": np.zeros(1)}, record / "checkpoints" / "fold-0.safetensors")
     with pytest.raises(SereError, match="T505"):
         choose(found)
+
+
+def test_a_rule_that_reads_held_out_labels_needs_the_task_to_keep_them_and_the_method_to_see_the_source(home: Path) -> None:
+    text = ONE.replace("select: entropy", "select: source_validation")
+    assert "task: {validation: 5}" in problem(text)
+    found = sweep(text + "set: {task: {validation: 1}}\n")
+    labels = np.array([0, 1])
+    for place in found.places:
+        for number, trial in enumerate(place.trials):
+            record = record_of(found.folder, trial.job)
+            right = np.eye(2)[labels if number == 1 else 1 - labels]
+            kept = {"target": np.eye(2)} | ({} if place.row == "theirs" else {"validation": right, "validation_labels": labels})
+            if not record.exists():
+                stored(record, [kept])
+    choices, without = choose(found)
+    assert {each.chosen for each in choices if each.place.row != "ceiling"} == {1}
+    assert {place.row for place, _ in without} == {"theirs"} and "may not see" in without[0][1]
 
 
 def test_a_search_from_file_to_table_and_no_score_of_the_target_moves_its_choice(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

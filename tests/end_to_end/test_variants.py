@@ -49,6 +49,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "entropy": ("select.use=entropy",),
     "information_max": ("select.use=information_max",),
     "snd": ("select.use=snd",),
+    "source_validation": ("select.use=source_validation", "task.validation=1"),
+    "importance_weighting": ("select.use=importance_weighting", "task.validation=1"),
+    "dev of all shots": ("select.use=dev", "task.validation=1", "task.shots=all", "losses.adapt={use: coral, params: {use_source: false}}"),
+    "mixval": ("select.use=mixval",),
     "bfloat16": ("train.precision=bfloat16",),
     "clipped": ("train.clip=0.1", "train.optimizer={use: SGD, params: {lr: 0.01, momentum: 0.9}}"),
     "seldom a checkpoint": ("train.epochs=3", "train.checkpoint_every=2", "train.steps_per_epoch=1"),
@@ -67,6 +71,12 @@ def test_a_variant_ends_in_a_record(what: str, sere: Sere, home: Path) -> None:
     rows = list(csv.DictReader((job / "predictions.csv").open()))
     assert len(rows) == 12
     assert all(0 <= float(row["anger"]) <= 1 and abs(float(row["anger"]) + float(row["sadness"]) - 1) < 1e-5 for row in rows)
+
+
+@pytest.mark.parametrize("name", ["source_validation", "importance_weighting", "dev"])
+def test_a_selector_of_held_out_labels_without_any_is_one_line(name: str, sere: Sere, home: Path) -> None:
+    told = sere("tiny.yaml", f"select.use={name}")
+    assert told.code == 2 and "[C311]" in told.err and "task.validation" in told.err and not (home / "runs").exists()
 
 
 def test_the_ceiling_is_marked(sere: Sere, home: Path) -> None:

@@ -30,7 +30,7 @@ def within(predicted: Tensor) -> tuple[Tensor, Tensor]:
     >>> within(torch.tensor([0, 1, 0, 2]))
     (tensor([0, 2]), tensor([2, 0]))
     """
-    members = [(predicted == label).nonzero().squeeze(1) for label in predicted.unique()]
+    members = [(predicted == label).nonzero().squeeze(1) for label in sorted(set(predicted.tolist()))]
     pairs = [(each, each.roll(-1)) for each in members if len(each) > 1]
     nothing = predicted.new_zeros(0)
     return torch.cat([nothing, *(one for one, _ in pairs)]), torch.cat([nothing, *(other for _, other in pairs)])
