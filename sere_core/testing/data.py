@@ -118,7 +118,7 @@ SHAPES = [
 
 
 def encoded(size: int, shape: Shape, seed: int, *, labels: bool = False, padding: float = float("nan"), extra: int = 1) -> Batch:
-    """A batch whose frames, bursts, embedding and logits are leaves of the graph; `extra` frames of padding in every row."""
+    """A batch whose inputs, frames, bursts, embedding and logits are leaves of the graph; `extra` frames of padding in every row."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*parts: int) -> Tensor:
@@ -135,6 +135,8 @@ def encoded(size: int, shape: Shape, seed: int, *, labels: bool = False, padding
         longer = nn.functional.pad(part, (0, 0, 0, extra))
         return Frames(longer.masked_fill(~mask[..., None], padding), mask, 50.0)
 
+    inputs = padded_frames(frames)
+    inputs.values.requires_grad_()
     found = UnlabelledBatch(
         frames=replace(padded_frames(values), values=padded_frames(values).values.requires_grad_()),
         bursts=padded_frames(bursts).values.requires_grad_(),
@@ -144,7 +146,7 @@ def encoded(size: int, shape: Shape, seed: int, *, labels: bool = False, padding
         index=torch.arange(size),
         ids=tuple(f"u{row}" for row in range(size)),
         speaker=torch.arange(size) % 2,
-        inputs=Inputs("toy", padded_frames(frames), padded_frames(static)),
+        inputs=Inputs("toy", inputs, padded_frames(static)),
     )
     return LabelledBatch(**vars(found), labels=torch.arange(size) % len(CLASSES)) if labels else found
 
@@ -172,7 +174,8 @@ def leaves(batch: Batch) -> dict[str, Tensor]:
 
 
 def _own_leaves(batch: Encoded) -> dict[str, Tensor]:
-    return {"frames": batch.frames.values, "bursts": batch.bursts, "embedding": batch.embedding, "logits": batch.logits}
+    own = {"frames": batch.frames.values, "bursts": batch.bursts, "embedding": batch.embedding, "logits": batch.logits}
+    return own if batch.inputs is None else {**own, "inputs": batch.inputs.frames.values}  # of a loss that encodes again
 
 
 class SoftField(nn.Module):
