@@ -48,6 +48,7 @@ EXTRA: dict[str, list[Values]] = {
     "sere.irf": [{"sync": "exp_square", "combine": "sum"}, {"burst": "signed", "highlight": "top_quantile"}],
     "sere.joint": [{"ema": 0.9}],
     "sere.mcd": [{"class_balance": 0.01}],
+    "sere.prototype_consistency": [{"threshold": 0.01}],
     "sere.label_propagation": [{"shares": "equal"}, {"shares": "estimated"}, {"shares": [0.5, 0.3, 0.2]}],
     "sere.frame_mask": [{"fill": "mean", "time_share": 0.9, "feature_share": 0.9}],
     "sere.feature_dropout": [{"share": 0.9}],
@@ -59,6 +60,7 @@ EXTRA: dict[str, list[Values]] = {
 OFF = "this value switches it off, or leaves it one choice"
 ADDS = "a sum of the cosine and a synchrony of up to 1 is no cosine"
 SAMPLES = "its frozen layers compute in float32 whatever they are given"
+UNSURE = "no guess of a teacher that nothing has trained is confident enough to teach; `EXTRA` has one that is"
 STOPPED = "on purpose no gradient passes through the projections that are predicted, which the same parameters make"
 #: component -> the values with which it fails a check, the check, and why
 EXCUSED: dict[str, list[tuple[Values, str, str]]] = {
@@ -70,6 +72,19 @@ EXCUSED: dict[str, list[tuple[Values, str, str]]] = {
     "sere.irf": [(values, "resonance.bounded", ADDS) for values in ({"combine": "sum"}, {"sync": "exp_square", "combine": "sum"})],
     "sere.irf_adaptive": [({"combine": "sum"}, "resonance.bounded", ADDS)],
     "sere.tric": [({"dual_weight": 0.0, "prototype_weight": 0.0}, "loss.gradient", "both terms are switched off")],
+    "sere.prototype_consistency": [
+        (values, check, UNSURE)
+        for values in (
+            {},
+            {"prototypes": 1},
+            {"decay": 0.0},
+            {"decay": 1.0},
+            {"unlabelled_weight": 0.0},
+            {"ema": 0.0},
+            {"predict": "student"},
+        )
+        for check in ("loss.gradient", "loss.float64")
+    ],
     "sere.simsiam": [(values, "loss.float64", STOPPED) for values in ({}, {"hidden": 16}, {"width": 16}, {"use_source": True})],
     "sere.crop": [({"low": 1.0}, "view.varies", OFF)],
     "sere.feature_dropout": [({"share": 0.0}, "view.varies", OFF)],

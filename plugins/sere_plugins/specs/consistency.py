@@ -92,7 +92,53 @@ class MixMatchParams(Declared):
     ramp: float = param(0.4, "share of the stage over which lambda_u rises (the same configs; the authors' is the first 64th)", gt=0, le=1)
 
 
+@component(
+    "u_erms_reconstructed",
+    "losses.u_erms_reconstructed:UErms",
+    cite="Zhang et al., U-ERMS, Applied Soft Computing, 2025",
+    evidence="reconstructed",
+    tags=("self-supervised",),
+)
+class UErmsParams(Declared):
+    """U-ERMS, reconstructed from its abstract: embeddings of masked speech are mapped to those of the whole, on source and target."""
+
+    share: float = param(0.3, "the largest share of an utterance's frames that is masked (ours)", ge=0, lt=1, search=("uniform", 0.1, 0.6))
+    span: float = param(0.2, "seconds of a masked span (ours): 10 frames at 50 a second", gt=0, search=("uniform", 0.1, 0.5))
+    hidden: int = param(512, "width of the hidden layer of h (ours)", ge=4)
+    source: Literal["all", "labelled", "none"] = param(
+        "all", "where the source is reconstructed, beside T_u: S_l and S_u, S_l alone, or nowhere (a control: the target alone)"
+    )
+
+
+@component(
+    "prototype_consistency",
+    "losses.prototype_consistency:PrototypeConsistency",
+    cite="Xu et al., Semi-supervised Semantic Segmentation with Prototype-based Consistency Regularization, NeurIPS 2022",
+    tags=("consistency", "self-training"),
+    diagnostics={"mask": "Share of the last batch that was confident enough to teach; near 0 nothing is learnt from the target."},
+)
+class PrototypeConsistencyParams(Declared):
+    """a second classifier of several prototypes per class; a teacher's confident guesses on T_u supervise both."""
+
+    prototypes: int = param(
+        2, "M: prototypes of each class (ours, for few labels; the paper's 4, as we recall it)", ge=1, search=("int", 1, 4)
+    )
+    temperature: float = param(0.1, "tau: what cosines are divided by (the authors' code)", gt=0, search=("log", 0.02, 1.0))
+    decay: float = param(0.99, "rho: decay of the prototypes (the authors' code)", ge=0, le=1, search=("choice", [0.9, 0.99, 0.999]))
+    threshold: float = param(
+        0.8,
+        "t: the least confidence of the teacher that teaches (the paper's, as we recall it); above 1: none does",
+        gt=0,
+        search=("uniform", 0.5, 0.99),
+    )
+    unlabelled_weight: float = param(1.0, "lambda_u: weight of the terms on T_u (ours)", ge=0, search=("log", 0.1, 10.0))
+    ema: float = param(0.999, "decay of the teacher, as in `mean_teacher` (ours)", ge=0, lt=1, search=("choice", [0.9, 0.99, 0.999]))
+    predict: Literal["teacher", "student"] = param("teacher", "who predicts, with the linear classifier")
+
+
 PI_MODEL = PiModelParams.spec
+PROTOTYPE_CONSISTENCY = PrototypeConsistencyParams.spec
+U_ERMS_RECONSTRUCTED = UErmsParams.spec
 MIXMATCH = MixMatchParams.spec
 SIMSIAM = SimSiamParams.spec
 BYOL = ByolParams.spec
