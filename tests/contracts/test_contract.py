@@ -46,6 +46,7 @@ COMPANIONS: dict[tuple[str, str, str], Values] = {
 EXTRA: dict[str, list[Values]] = {
     "sere.tric": [{"distance": "euclidean", "squared": False}, {"dual_weight": 0.0, "prototype_weight": 0.0}],
     "sere.irf": [{"sync": "exp_square", "combine": "sum"}, {"burst": "signed", "highlight": "top_quantile"}],
+    "sere.bda": [{"balance": 0.0}, {"balance": 1.0}, {"balance": "estimated"}],
     "sere.joint": [{"ema": 0.9}],
     "sere.mcd": [{"class_balance": 0.01}],
     "sere.prototype_consistency": [{"threshold": 0.01}],

@@ -43,6 +43,14 @@ TCA = {
         [0.9576925780635405, 1.3511258290487433, 1.7303669907080308, 12.000755124290759],
     ),
 }
+#: of det(9, 6, 0), labels i mod 3, and det(9, 6, 1), three components, mu 1, by the lines of transferlearning's `BDA.fit_predict`:
+#: pseudo-labels of both rounds; of each row of (b, weighted) the least eigenvalues of the second round, and the norm of the distances
+BDA_GUESSES = [2, 2, 0, 1, 0, 1, 2, 2, 0]
+BDA = {
+    (0.5, False): ([0.11992734011922312, 0.1749905950387164, 4.330584399752637], 12.725407791551664),
+    (0.8, False): ([0.12061385265211898, 0.1903430725521712, 4.3557410580499765], 12.725335444645435),
+    (1.0, True): ([0.11875989111030699, 0.1929501214413958, 4.336358426213668], 12.72525761076624),
+}
 #: of softmax(det(7, 5, 0.1)) and softmax(det(7, 5, 0.9)), by Transfer-Learning-Library
 MCD_DISCREPANCY = 0.09556187066496429
 MCD_CLASS_BALANCE = 1.6277025431010876

@@ -13,13 +13,14 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from sere_plugins.methods.coral_classical import CoralClassical
+from sere_plugins.methods.jda import Bda, Jda, Wbda
 from sere_plugins.methods.linear_ot import LinearOt
 from sere_plugins.methods.logistic import Logistic
 from sere_plugins.methods.subspace_alignment import SubspaceAlignment
 from sere_plugins.methods.svm import Svm
 from sere_plugins.methods.tca import Tca
 from sere_plugins.specs.bridge import LinearOtParams, SubspaceAlignmentParams
-from sere_plugins.specs.closed_form import CoralClassicalParams, TcaParams
+from sere_plugins.specs.closed_form import BdaParams, CoralClassicalParams, JdaParams, TcaParams, WbdaParams
 from sere_plugins.specs.methods import LogisticParams, SvmParams
 from sere_registry import SereError
 from tests.probes.driver import SIX, Seen, TinyBackbone, Toy, accuracy, context, posteriors, solved
@@ -35,6 +36,9 @@ MADE: dict[str, Any] = {
         f"tca-{kernel}": partial(lambda kernel, c: Tca(TcaParams(use_source=False, kernel=kernel), c), kernel)
         for kernel in ("primal", "rbf")
     },
+    "jda": lambda c: Jda(JdaParams(use_source=False), c),
+    "bda": lambda c: Bda(BdaParams(use_source=False, balance="estimated", classifier="logistic"), c),
+    "wbda": lambda c: Wbda(WbdaParams(use_source=False), c),
     "subspace_alignment": lambda c: SubspaceAlignment(SubspaceAlignmentParams(use_source=False), c),
 }
 

@@ -12,8 +12,9 @@ side is positive definite however many vectors there are or how alike, and nothi
 varies (nu = 0) cannot meet the constraint and are left out; where fewer than `dim` are left, the other components are 0.
 
 Defaults are those of the public code (transferlearning `TCA.py`), as are unit vectors, M divided by its norm and unit z.  It deviates
-in one: its eigenvectors have length 1 and do not meet the constraint, which is `scale: unit` here; 1-NN tells them apart.  Nothing is
-said of class shares, but where they differ, so do means.  What is kept is W as a map of vectors, and with `rbf` the vectors.
+in one: its eigenvectors have length 1 and do not meet the constraint, which is `scale: unit` here; 1-NN tells them apart.  By the
+constraint W does no more than whiten where `dim` is the number of dimensions in which the vectors vary, or more: M then has no say.
+Nothing is said of class shares, but where they differ, so do means.  What is kept is W as a map of vectors, and with `rbf` the vectors.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from sere_plugins.specs import Declared, component
 from sere_registry import param
@@ -90,6 +92,63 @@ class TcaParams(ProjectedParams):
     )
 
 
+@component(
+    "jda",
+    "methods.jda:Jda",
+    cite="Long et al., Transfer Feature Learning with Joint Distribution Adaptation, ICCV 2013",
+    tags=("closed form", "domain alignment", "self-training"),
+    own_losses=True,
+)
+class JdaParams(TcaParams):
+    """joint distribution adaptation: components in which the means of all and of classes agree, with pseudo-labels.
+
+    Defaults of the public code (transferlearning).
+    """
+
+    rounds: int = param(10, "how often pseudo-labels are made anew, at most", ge=1)
+
+
+@component(
+    "bda",
+    "methods.jda:Bda",
+    cite="arXiv:1807.00516",
+    tags=("closed form", "domain alignment", "self-training"),
+    own_losses=True,
+)
+class BdaParams(JdaParams):
+    """balanced distribution adaptation: JDA whose marginal and conditional parts are weighted.
+
+    Defaults of the public code (transferlearning).
+    """
+
+    balance: Literal["estimated"] | Annotated[float, Field(ge=0, le=1)] = param(
+        0.5,
+        "b (the paper's mu): weight of classes against all; 0: TCA, 0.5: JDA; `estimated`: anew in each round from proxy A-distances",
+        search=("uniform", 0.0, 1.0),
+    )
+
+
+@component(
+    "wbda",
+    "methods.jda:Wbda",
+    cite="arXiv:1807.00516",
+    tags=("closed form", "domain alignment", "self-training"),
+    own_losses=True,
+)
+class WbdaParams(BdaParams):
+    """weighted balanced distribution adaptation: classes of the target weigh as frequent as pseudo-labels say they are.
+
+    Defaults of the public code (transferlearning).
+    """
+
+    balance: Literal["estimated"] | Annotated[float, Field(ge=0, le=1)] = param(
+        1.0, "as in `bda`; the public code takes 1, classes alone, from the second round on", search=("uniform", 0.0, 1.0)
+    )
+
+
 JDAR = JdarParams.spec
 CORAL_CLASSICAL = CoralClassicalParams.spec
 TCA = TcaParams.spec
+JDA = JdaParams.spec
+BDA = BdaParams.spec
+WBDA = WbdaParams.spec
