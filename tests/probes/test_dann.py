@@ -58,10 +58,10 @@ def test_the_losses_reach_the_golden_numbers_with_these_discriminators(use_entro
     five = tuple("abcde")
     labelled, target = batch(S, det(8, 5, 0.2), labels=torch.arange(8) % 5), batch(T, det(8, 5, 0.7))
     dann = Dann(DannParams(use_source=False), context(TinyBackbone(4, 6, 5), classes=five))
-    dann.discriminator = Fixed(det(1, 6, 0.5)[0])  # type: ignore[assignment]
+    dann.adversary.discriminator = Fixed(det(1, 6, 0.5)[0])  # type: ignore[assignment]
     assert dann(HALF, labelled, target)["domain"].item() == pytest.approx(DANN, rel=1e-12)
     cdan = Cdan(CdanParams(use_source=False, entropy=use_entropy), context(TinyBackbone(4, 6, 5), classes=five))
-    cdan.discriminator = Fixed(0.2 * det(1, 30, 0.4)[0])  # type: ignore[assignment]
+    cdan.adversary.discriminator = Fixed(0.2 * det(1, 30, 0.4)[0])  # type: ignore[assignment]
     assert cdan(HALF, labelled, target)["domain"].item() == pytest.approx(golden, rel=1e-7)
 
 
@@ -104,7 +104,7 @@ def test_the_network_gets_the_reversed_gradient_and_the_discriminator_the_plain_
         loss.zero_grad()
         loss(progress=Progress(0, 0, fraction), labelled=labelled, source=source, target=target)["domain"].backward()
         assert all(each.grad is None for each in logits)  # predictions carry no gradient
-        gradients[fraction] = [each.grad for each in embeddings], [each.grad.clone() for each in loss.discriminator.parameters()]
+        gradients[fraction] = [each.grad for each in embeddings], [each.grad.clone() for each in loss.adversary.discriminator.parameters()]
     assert not any(grad.any() for grad in gradients[0.0][0]) and all(grad.any() for grad in gradients[0.5][0])
     for first, second in zip(gradients[0.0][1], gradients[0.5][1], strict=True):
         assert first.any() and torch.equal(first, second)

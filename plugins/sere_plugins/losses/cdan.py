@@ -18,9 +18,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sere_core.functional import entropy, reverse_gradient, wide
+from sere_core.functional import entropy, wide
 from sere_plugins.losses.dann import Dann
-from sere_plugins.specs.adversarial import CdanParams
+from sere_plugins.specs.adversarial import CdanParams, DannParams
 from sere_registry import BuildContext, Encoded
 
 
@@ -44,30 +44,27 @@ def certainty_weights(entropies: Tensor) -> Tensor:
 
 
 class Cdan(Dann):
-    """A discriminator on T(f, p) of the same utterances."""
+    """The adversary on T(f, p) of the same utterances."""
 
-    params: CdanParams
     embedding_map: Tensor
     posterior_map: Tensor
 
     def __init__(self, params: CdanParams, context: BuildContext) -> None:
         super().__init__(params, context)
-        if self.mapped(context):
+        self.entropy = params.entropy
+        if self.width(params, context) != len(context.classes) * context.embedding_dim:
             self.register_buffer("embedding_map", torch.randn(context.embedding_dim, params.random_dim))
             self.register_buffer("posterior_map", torch.randn(len(context.classes), params.random_dim))
 
-    def mapped(self, context: BuildContext) -> bool:
-        """Are there too many products?"""
-        return len(context.classes) * context.embedding_dim > self.params.largest
-
-    def width(self, context: BuildContext) -> int:
-        return self.params.random_dim if self.mapped(context) else len(context.classes) * context.embedding_dim
+    def width(self, params: DannParams, context: BuildContext) -> int:
+        assert isinstance(params, CdanParams)
+        products = len(context.classes) * context.embedding_dim
+        return params.random_dim if products > params.largest else products
 
     def seen(self, sides: Sequence[Encoded]) -> tuple[Tensor, Tensor | None]:
         embeddings = wide(torch.cat([side.embedding for side in sides]))
         posteriors = wide(torch.cat([side.logits for side in sides])).softmax(dim=1).detach()
-        weights = certainty_weights(entropy(posteriors)) if self.params.entropy else None
-        return reverse_gradient(self.joined(embeddings, posteriors), self._reversal), weights
+        return self.joined(embeddings, posteriors), certainty_weights(entropy(posteriors)) if self.entropy else None
 
     def joined(self, embeddings: Tensor, posteriors: Tensor) -> Tensor:
         """T(f, p), `[B, C D]` or `[B, m]`."""

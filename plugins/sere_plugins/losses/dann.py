@@ -24,42 +24,27 @@ import torch
 from torch import Tensor, nn
 
 from sere_core.functional import Discriminator, domain_loss, reversal_ramp, reverse_gradient
-from sere_plugins.specs.adversarial import DannParams
+from sere_plugins.specs.adversarial import AdversaryParams, DannParams
 from sere_registry import BuildContext, Encoded, Group, LabelledBatch, Progress, UnlabelledBatch
 
 
-class Dann(nn.Module):
-    """A discriminator on the embeddings of S_l, S_u if `use_source`, and T_u."""
+class DomainAdversary(nn.Module):
+    """A discriminator behind a gradient reversal: DANN's part that others share."""
 
-    params: DannParams
-
-    def __init__(self, params: DannParams, context: BuildContext) -> None:
+    def __init__(self, dim: int, params: AdversaryParams) -> None:
         super().__init__()
         self.params = params
-        self.reads = frozenset({"labelled", "target", "progress", *(["source"] if params.use_source else [])})
-        self.discriminator = Discriminator(self.width(context), params.hidden)
+        self.discriminator = Discriminator(dim, params.hidden)
         self._accuracy: Tensor | None = None
         self._reversal = 0.0
 
-    def width(self, context: BuildContext) -> int:
-        """Of what the discriminator sees."""
-        return context.embedding_dim
-
-    def forward(
-        self, progress: Progress, labelled: LabelledBatch, target: UnlabelledBatch, source: UnlabelledBatch | None = None
-    ) -> Mapping[str, Tensor]:
-        sides = [labelled, target] if source is None else [labelled, source, target]
+    def forward(self, progress: Progress, rows: Tensor, targets: int, weights: Tensor | None = None) -> Tensor:
+        """L_dom of rows `[B, D]`, the last `targets` of which are the target's; `weights` `[B]`: what each counts."""
         self._reversal = reversal_ramp(progress.fraction, self.params.ramp)
-        rows, weights = self.seen(sides)
-        logits = self.discriminator(rows)
-        count = len(logits) - len(target)
+        logits = self.discriminator(reverse_gradient(rows, self._reversal))
+        count = len(rows) - targets
         self._accuracy = ((logits[:count] > 0).float().mean() + (logits[count:] < 0).float().mean()).detach() / 2
-        on_sides = None if weights is None else (weights[:count], weights[count:])
-        return {"domain": domain_loss(logits[:count], logits[count:], on_sides)}
-
-    def seen(self, sides: Sequence[Encoded]) -> tuple[Tensor, Tensor | None]:
-        """What the discriminator sees of all utterances, behind the reversal, and what each of them weighs."""
-        return reverse_gradient(torch.cat([side.embedding for side in sides]), self._reversal), None
+        return domain_loss(logits[:count], logits[count:], None if weights is None else (weights[:count], weights[count:]))
 
     def parameters_by_group(self) -> Mapping[str, Group]:
         """The discriminator has an optimizer of its own."""
@@ -68,3 +53,27 @@ class Dann(nn.Module):
     def diagnostics(self) -> Mapping[str, float]:
         """`domain_accuracy` and `reversal` of the last step."""
         return {} if self._accuracy is None else {"domain_accuracy": float(self._accuracy), "reversal": self._reversal}
+
+
+class Dann(nn.Module):
+    """The adversary on the embeddings of S_l, S_u if `use_source`, and T_u."""
+
+    def __init__(self, params: DannParams, context: BuildContext) -> None:
+        super().__init__()
+        self.reads = frozenset({"labelled", "target", "progress", *(["source"] if params.use_source else [])})
+        self.adversary = DomainAdversary(self.width(params, context), params)
+        self.parameters_by_group, self.diagnostics = self.adversary.parameters_by_group, self.adversary.diagnostics
+
+    def width(self, params: DannParams, context: BuildContext) -> int:
+        """Of what the discriminator sees."""
+        return context.embedding_dim
+
+    def forward(
+        self, progress: Progress, labelled: LabelledBatch, target: UnlabelledBatch, source: UnlabelledBatch | None = None
+    ) -> Mapping[str, Tensor]:
+        rows, weights = self.seen([labelled, target] if source is None else [labelled, source, target])
+        return {"domain": self.adversary(progress, rows, len(target), weights)}
+
+    def seen(self, sides: Sequence[Encoded]) -> tuple[Tensor, Tensor | None]:
+        """What the discriminator sees of all utterances, and what each of them counts."""
+        return torch.cat([side.embedding for side in sides]), None

@@ -70,6 +70,33 @@ class LanguageSupconParams(AdversaryParams):
     )
 
 
+@component(
+    "adogt_reconstructed",
+    "methods.adogt:Adogt",
+    cite="Gao et al., Adversarial Domain Generalized Transformer for Cross-Corpus Speech Emotion Recognition, "
+    "IEEE Transactions on Affective Computing, 2023",
+    evidence="reconstructed",
+    tags=("adversarial",),
+    own_losses=True,
+    diagnostics={
+        **_DIAGNOSTICS,
+        "gate": "Mean share of the network's own embedding in the fused one; 1 where the frozen vector is left out.",
+    },
+)
+class AdogtParams(AdversaryParams):
+    """ADoGT, reconstructed: cross-entropy, centre loss and a domain adversary on embeddings that are fused with
+    the encoder's frozen vector by a gate.
+    """
+
+    centre_weight: float = param(0.01, "lambda_c: weight of centre loss; ours", ge=0, search=("log", 1e-3, 1.0))
+    centre_rate: float = param(
+        0.5, "alpha: how far centres move in a step; of centre loss's paper", gt=0, le=1, search=("uniform", 0.1, 1.0)
+    )
+    domain_weight: float = param(1.0, "weight of the domain term; 0: the target is not read; ours", ge=0, search=("log", 0.01, 10.0))
+    fusion: bool = param(True, "fuse with the frozen vector; false: the network's embedding alone")
+
+
 DANN = DannParams.spec
 CDAN = CdanParams.spec
 LANGUAGE_SUPCON = LanguageSupconParams.spec
+ADOGT = AdogtParams.spec
