@@ -23,6 +23,7 @@ from sere_plugins.specs.views import (
     JitterParams,
     NoiseParams,
     SpeedParams,
+    StretchParams,
 )
 from sere_registry import BuildContext, Frames, Params
 
@@ -118,13 +119,28 @@ class Noise(WaveformView[NoiseParams]):
 class Speed(WaveformView[SpeedParams]):
     """Plays faster or slower by resampling: `[N]` becomes about `[N / speed]`.
 
-    Pitch moves with speed (10 % is 1.7 semitones), and f0 carries emotion: keep the range small.
+    Pitch moves with speed: 10 % is 1.7 semitones.
     """
 
     def __call__(self, frames: Samples, generator: Generator) -> Samples:
         speed = uniform(self.params.low, self.params.high, generator)
         resampled: Samples = soxr.resample(np.ascontiguousarray(frames, dtype=np.float32), speed, 1.0)
         return resampled if len(resampled) else frames  # a handful of samples may vanish
+
+
+class Stretch(WaveformView[StretchParams]):
+    """Plays faster or slower at the same pitch: `[N]` becomes about `[N / speed]`; what is shorter than a window stays."""
+
+    window = 512  # 32 ms
+
+    def __call__(self, frames: Samples, generator: Generator) -> Samples:
+        from librosa.effects import time_stretch  # seconds to import, and no other view needs it
+
+        speed = uniform(self.params.low, self.params.high, generator)
+        if len(frames) < self.window:
+            return frames
+        stretched: Samples = time_stretch(np.ascontiguousarray(frames, dtype=np.float32), rate=speed, n_fft=self.window)
+        return stretched
 
 
 class FrameCrop(FrameView[CropParams]):

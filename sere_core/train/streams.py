@@ -224,7 +224,7 @@ class BatchMaker:
         for view in self.views.get(kind, ()):
             frames = view(frames, generator)
         reseed(self.seed, "dropout", name, kind, step)
-        return network.encode(replace(raw, inputs=replace(raw.inputs, frames=frames)))
+        return network.encode(replace(raw, inputs=replace(raw.inputs, frames=frames), vectors=frames.mean()))
 
 
 def fold_seed(seed: int, fold: int) -> int:

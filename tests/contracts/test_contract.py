@@ -92,7 +92,8 @@ EXCUSED: dict[str, list[tuple[Values, str, str]]] = {
     "sere.frame_mask": [({"time_share": 0.0}, "view.varies", OFF)],
     "sere.gain": [({"decibels": 0.0}, "view.varies", OFF)],
     "sere.jitter": [({"sigma": 0.0}, "view.varies", OFF)],
-    "sere.speed": [({"low": value, "high": value}, "view.varies", OFF) for value in (0.5, 2.0)],
+    "sere.speed": [({"low": value, "high": value}, "view.varies", OFF) for value in (0.85, 1.18)],
+    "sere.stretch": [({"low": value, "high": value}, "view.varies", OFF) for value in (0.5, 2.0)],
 }
 
 

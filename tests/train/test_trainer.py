@@ -218,6 +218,23 @@ def test_a_batch_is_encoded_again_by_a_frozen_copy(tmp_path: Path) -> None:
     assert torch.equal(copy.encode(batch).logits, again.logits)
 
 
+def test_the_vectors_of_a_view_are_the_means_of_its_frames(tmp_path: Path) -> None:
+    class Seen(_Reader):
+        views = frozenset({"target"})
+
+        def forward(self, **given: Any) -> Mapping[str, Tensor]:
+            target = given["target"]
+            for view in (target.views.weak, target.views.strong):
+                torch.testing.assert_close(view.vectors, view.inputs.frames.mean())
+                assert not torch.equal(view.vectors, target.vectors)
+            torch.testing.assert_close(target.vectors, target.inputs.frames.mean())
+            return super().forward(**given)
+
+    reader = Seen(frozenset({"target"}))
+    toy(one=lambda context: reader).trainer(tmp_path, epochs=1, views=VIEWS).run()
+    assert reader.given
+
+
 class _Grouped(nn.Module):
     """A method with two groups: the features as the config says, the classifier by an optimizer of its own."""
 

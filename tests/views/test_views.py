@@ -153,6 +153,7 @@ WAVES: list[tuple[ComponentSpec, dict[str, Any]]] = [
     (views.GAIN, {}),
     (views.NOISE, {}),
     (views.SPEED, {}),
+    (views.STRETCH, {}),
 ]
 
 
@@ -179,12 +180,22 @@ def test_noise_has_the_ratio_it_drew() -> None:
     assert 9.7 < min(ratios) < 12 and 18 < max(ratios) < 20.3
 
 
+@pytest.mark.parametrize("spec, moves", [(views.SPEED, True), (views.STRETCH, False)], ids=["speed", "stretch"])
 @pytest.mark.parametrize("speed", [0.9, 1.1])
-def test_speed_changes_length_and_pitch_together(speed: float) -> None:
-    after = make(views.SPEED, {"low": speed, "high": speed})(tone(), seeded())
+def test_speed_changes_length_and_pitch_together_and_stretching_length_alone(spec: ComponentSpec, moves: bool, speed: float) -> None:
+    after = make(spec, {"low": speed, "high": speed})(tone(), seeded())
     assert len(after) == pytest.approx(len(tone()) / speed, abs=2)
     spectrum = np.abs(np.fft.rfft(after * np.hanning(len(after)), n=4 * RATE))
-    assert spectrum.argmax() / 4 == pytest.approx(200 * speed, abs=1)
+    assert spectrum.argmax() / 4 == pytest.approx(200 * speed if moves else 200, abs=1)
+
+
+def test_no_speed_moves_the_pitch_by_more_than_three_semitones_and_what_is_too_short_is_not_stretched() -> None:
+    ends = [
+        getattr(bound, side) for bound in views.SPEED.params.model_fields["low"].metadata for side in ("ge", "le") if hasattr(bound, side)
+    ]
+    assert len(ends) == 2 and all(abs(12 * np.log2(end)) < 3 for end in ends)
+    click = tone(0.01)
+    np.testing.assert_array_equal(make(views.STRETCH, {})(click, seeded()), click)
 
 
 def test_crop_is_a_part() -> None:

@@ -52,10 +52,18 @@ class NoiseParams(Between):
 
 @component("speed", "views:Speed")
 class SpeedParams(Between):
-    """faster or slower by resampling, which moves the pitch along."""
+    """faster or slower by resampling, which moves the pitch along, by three semitones at most: f0 carries emotion."""
 
-    low: float = param(0.9, "the slowest speed, as a multiple", ge=0.5, le=2)
-    high: float = param(1.1, "the fastest speed, as a multiple", ge=0.5, le=2)
+    low: float = param(0.9, "the slowest speed, as a multiple", ge=0.85, le=1.18)
+    high: float = param(1.1, "the fastest speed, as a multiple", ge=0.85, le=1.18)
+
+
+@component("stretch", "views:Stretch")
+class StretchParams(Between):
+    """faster or slower at the same pitch, by librosa's phase vocoder."""
+
+    low: float = param(0.8, "the slowest speed, as a multiple", ge=0.5, le=2, search=("uniform", 0.7, 1.0))
+    high: float = param(1.25, "the fastest speed, as a multiple", ge=0.5, le=2)
 
 
 @component("frame_mask", "views:FrameMask", cite="arXiv:1904.08779")
@@ -91,6 +99,7 @@ CROP = CropParams.spec
 GAIN = GainParams.spec
 NOISE = NoiseParams.spec
 SPEED = SpeedParams.spec
+STRETCH = StretchParams.spec
 FRAME_MASK = FrameMaskParams.spec
 FEATURE_DROPOUT = FeatureDropoutParams.spec
 JITTER = JitterParams.spec
