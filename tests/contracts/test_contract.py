@@ -41,6 +41,10 @@ COMPANIONS: dict[tuple[str, str, str], Values] = {
     ("encoder", "train_cnn", "true"): {"train": "all"},
     ("encoder", "context", '"real"'): {"train": "top", "top_layers": 1},
     ("encoder", "top_layers", "1"): {"train": "top"},
+    ("method", "estimator", '"MMDLSConSMapping"'): {"params": {"max_iter": 2}},  # these four take seconds
+    ("method", "estimator", '"GradualEstimator"'): {"params": {"n_steps": 1}},
+    ("method", "estimator", '"EntropicOTMapping"'): {"params": {"max_iter": 50}},
+    ("method", "estimator", '"ClassRegularizerOTMapping"'): {"params": {"max_iter": 2, "max_inner_iter": 20}},
 }
 #: values that are reached in no other way: several parameters at once, or one between its bounds
 EXTRA: dict[str, list[Values]] = {

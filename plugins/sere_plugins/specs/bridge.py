@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from sere_plugins.specs import component
+from sere_plugins.specs import Declared, component
 from sere_plugins.specs.methods import LogisticParams
 from sere_registry import param
 
@@ -56,5 +56,70 @@ class SubspaceAlignmentParams(AlignedParams):
     )
 
 
+#: the classifiers of skada 0.6 that learn from S_l and T_u
+Estimator = Literal[
+    "ClassRegularizerOTMapping",
+    "CORAL",
+    "DensityReweight",
+    "DiscriminatorReweight",
+    "EntropicOTMapping",
+    "GaussianReweight",
+    "GradualEstimator",
+    "JCPOTLabelProp",
+    "JDOTClassifier",
+    "KLIEPReweight",
+    "KMMReweight",
+    "LinearOTMapping",
+    "MMDLSConSMapping",
+    "MMDTarSReweight",
+    "MultiLinearMongeAlignment",
+    "NearestNeighborReweight",
+    "OTLabelProp",
+    "OTMapping",
+    "SubspaceAlignment",
+    "TransferComponentAnalysis",
+    "TransferJointMatching",
+    "TransferSubspaceLearning",
+]
+#: what else skada 0.6 adapts with a classifier inside, and why it is no method here
+LEFT_OUT = {
+    "DASVMClassifier": "two classes alone, and its probabilities are those of the classifier before it adapts",
+    "JDOTRegressor": "it predicts numbers, not classes",
+}
+
+
+@component(
+    "skada",
+    "methods.skada:Skada",
+    cite="Gnassounou et al., SKADA-Bench, arXiv:2407.11676; what `estimator` names has a citation of its own, in skada's documentation",
+    tags=("closed form",),
+    own_losses=True,
+    needs=("skada",),
+    extra="skada",
+)
+class SkadaParams(Declared):
+    """any shallow domain adaptation of skada (extra `skada`), on the utterance vectors of S_l and T_u.
+
+    Parameters of `skada`; all that `params` leaves out has skada's default.
+    """
+
+    estimator: Estimator = param("OTMapping", "the name of one of skada's estimators")
+    params: dict[str, Any] = param({}, "its arguments, without base_estimator")
+    classifier: Literal["logistic", "own"] = param(
+        "logistic",
+        "what classifies the adapted vectors: logistic regression, as in all closed-form methods, or the estimator's own choice, mostly "
+        "a support vector machine with a Gaussian kernel, whose posteriors are the softmax of its decisions",
+    )
+    C: float = param(1.0, "of `logistic`: inverse weight of the squared norm; scikit-learn's default", gt=0, search=("log", 1e-4, 1e2))
+
+    @field_validator("estimator", mode="before")
+    @classmethod
+    def _usable(cls, name: object) -> object:
+        if isinstance(name, str) and name in LEFT_OUT:
+            raise ValueError(f"{name} cannot be used: {LEFT_OUT[name]}")
+        return name
+
+
 LINEAR_OT = LinearOtParams.spec
 SUBSPACE_ALIGNMENT = SubspaceAlignmentParams.spec
+SKADA = SkadaParams.spec
