@@ -151,15 +151,15 @@ class Skada(ResizableBuffers, OwnLosses):
         """C302: these arguments do not suit these vectors."""
         name, sizes = self.params.estimator, f"{len(self.source)} and {len(self.target)} vectors of width {self.source.shape[1]}"
         given = ", ".join(f"{key}={value!r}" for key, value in self.params.params.items()) or "its default arguments"
-        known = {key: about.default for key, about in inspect.signature(factory(name)).parameters.items()}
-        plain = ", ".join(f"{key}={value!r}" for key, value in known.items() if isinstance(value, (int, float, str)))
+        known = {key: about.default for key, about in inspect.signature(factory(name)).parameters.items() if key != "base_estimator"}
+        plain = ", ".join(f"{key}={value!r}" for key, value in known.items() if isinstance(value, (int, float, str, type(None))))
         what = f"skada's {name} with {given:.200} cannot be fitted to {sizes}: {why}"
-        return error("C302", what, f"its defaults are {plain}" if plain else "take another estimator", ARGUMENTS)
+        return error("C302", what, f"its defaults are {plain}", ARGUMENTS)
 
     def _adaptable(self) -> bool:
         """Are there two classes with labels, and do both domains vary?"""
         domains = (_rows(self.source), _rows(self.target))
-        return len(self.labels.unique()) > 1 and all(len(rows) > 1 and varies(rows - rows.mean(axis=0)) for rows in domains)
+        return len(set(self.labels.tolist())) > 1 and all(len(rows) > 1 and varies(rows - rows.mean(axis=0)) for rows in domains)
 
     def _fitted(self, say: bool = False) -> Predictor:
         """What predicts vectors `[B, F]` -> posteriors `[B, C]`, fitted to the rows that are kept."""
