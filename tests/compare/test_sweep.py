@@ -37,7 +37,8 @@ from sere_core.plan import make_plan
 from sere_core.score.records import digest_files
 from sere_core.tables.text import comma
 from sere_plugins.specs.losses import TricBalancedParams, TricPooledParams
-from sere_plugins.specs.methods import LogisticBalancedParams, LogisticParams, SvmParams
+from sere_plugins.specs.methods import LogisticParams, SvmParams
+from sere_plugins.specs.transductive import LogisticBalancedParams
 from sere_registry.errors import SereError
 from tests.compare.tiny import planned
 

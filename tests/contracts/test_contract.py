@@ -46,6 +46,8 @@ COMPANIONS: dict[tuple[str, str, str], Values] = {
     ("method", "estimator", '"EntropicOTMapping"'): {"params": {"max_iter": 50}},
     ("method", "estimator", '"ClassRegularizerOTMapping"'): {"params": {"max_iter": 2, "max_inner_iter": 20}},
 }
+#: of methods that take class shares for those of the target
+SHARES: list[Values] = [{"shares": "estimated"}, {"shares": [0.5, 0.3, 0.2]}]
 #: values that are reached in no other way: several parameters at once, or one between its bounds
 EXTRA: dict[str, list[Values]] = {
     "sere.tric": [{"distance": "euclidean", "squared": False}, {"dual_weight": 0.0, "prototype_weight": 0.0}],
@@ -54,7 +56,11 @@ EXTRA: dict[str, list[Values]] = {
     "sere.joint": [{"ema": 0.9}],
     "sere.mcd": [{"class_balance": 0.01}],
     "sere.prototype_consistency": [{"threshold": 0.01}],
-    "sere.label_propagation": [{"shares": "equal"}, {"shares": "estimated"}, {"shares": [0.5, 0.3, 0.2]}],
+    "sere.label_propagation": [{"shares": "equal"}, *SHARES],
+    "sere.pt_map": SHARES,
+    "sere.tim": SHARES,
+    "sere.em_gaussians_reconstructed": [{"shares": "equal"}, SHARES[1]],
+    "sere.balanced_self_training": SHARES,
     "sere.frame_mask": [{"fill": "mean", "time_share": 0.9, "feature_share": 0.9}],
     "sere.feature_dropout": [{"share": 0.9}],
     "sere.wav2vec2": [{"layer": "mix"}, {"layer": 0}],
@@ -152,6 +158,9 @@ NEEDED: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "sere.datasets": ("root", audiofolder),
 }
 SMALL: dict[str, Values] = {
+    "sere.tim": {"steps": 20},
+    "sere.pt_map": {"rounds": 3},
+    "sere.alpha_tim": {"steps": 20},
     "sere.synthetic": {"speakers": 2, "per_class": 1, "seconds": 0.4, "emotions": ("anger", "neutral")},
     "sere.folder": {"language": "de", "speaker": "(?P<speaker>[ab])-", "emotion": r"-(?P<emotion>\w+)[.]"},
 }

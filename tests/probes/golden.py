@@ -75,3 +75,5 @@ SUPCON = {0.07: 7.776905816252046, 0.1: 5.49071058436223}
 #: p_1, p_2, z_1, z_2 = det(7, 6, 0 / 0.1 / 0.2 / 0.3), by the formulas of the repositories
 SIMSIAM = -0.9740843601697238
 BYOL = 0.1036625593211052
+#: of four heads log_softmax(1.5 det(6, 5, 0.1 k)), temperature 0.5, lambda 1, by THUDM/GRAND
+GRAND_CONSISTENCY = 0.055159156305982615

@@ -9,9 +9,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from sere_plugins.methods.balanced_self_training import LogisticBalanced
 from sere_plugins.methods.logistic import Logistic
-from sere_plugins.methods.logistic_balanced import LogisticBalanced
-from sere_plugins.specs.methods import LogisticBalancedParams, LogisticParams
+from sere_plugins.specs.methods import LogisticParams
+from sere_plugins.specs.transductive import LogisticBalancedParams
 from tests.probes.driver import SIX, TinyBackbone, Toy, context, posteriors, solved
 
 
@@ -65,7 +66,7 @@ def test_each_round_is_the_equations_round(use_source: bool) -> None:
         weights = np.concatenate([np.ones(len(labels)), np.full(len(guesses), 2.0 * len(labels) / len(guesses))])
         model = LogisticRegression(C=0.1, max_iter=1000)
         model.fit(np.concatenate([labelled, *streams]), np.concatenate([labels, guesses]), sample_weight=weights)
-    method, trace = balanced(given, C=0.1, teach_weight=2.0, rounds=3, use_source=use_source)
+    method, trace = balanced(given, C=0.1, teach_weight=2.0, rounds=3, flow="both" if use_source else "target")
     np.testing.assert_allclose(method.weight.numpy(), model.coef_, atol=2e-3)
     assert trace["changed"][0] == 1.0 and len(trace["steps"]) == 1 + sum(share > 0 for share in trace["changed"])
 
@@ -96,7 +97,9 @@ def test_a_class_without_labels_is_never_assigned() -> None:
 
 @pytest.mark.parametrize(("use_source", "sees"), [(True, {"labelled", "target", "source"}), (False, {"labelled", "target"})])
 def test_it_sees_what_it_says(use_source: bool, sees: set[str]) -> None:
-    method = LogisticBalanced(LogisticBalancedParams(use_source=use_source), context(TinyBackbone(4, 6, 6), 4, classes=SIX))
+    method = LogisticBalanced(
+        LogisticBalancedParams(flow="both" if use_source else "target"), context(TinyBackbone(4, 6, 6), 4, classes=SIX)
+    )
     assert method.stages()[0].sees == sees
 
 

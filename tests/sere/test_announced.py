@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sere_plugins.specs import closed_form, dynamics, losses, methods, resonance
+from sere_plugins.specs import closed_form, dynamics, losses, methods, resonance, transductive
 from sere_registry import BuildContext, ComponentSpec
 
 LOSSES = [
@@ -16,7 +16,7 @@ LOSSES = [
     losses.FIXMATCH,
     losses.MEAN_TEACHER,
 ]
-METHODS = [methods.JOINT, methods.MCD, methods.NRC, closed_form.JDAR, methods.LOGISTIC, methods.LOGISTIC_BALANCED, methods.SVM]
+METHODS = [methods.JOINT, methods.MCD, methods.NRC, closed_form.JDAR, methods.LOGISTIC, transductive.LOGISTIC_BALANCED, methods.SVM]
 DYNAMICS = {dynamics.IDFE: 4, dynamics.STATIC: 4, dynamics.DELTA: 4, dynamics.DELTA_DELTA: 8, dynamics.NONE: 0}
 
 

@@ -13,12 +13,12 @@ from sklearn.linear_model import LogisticRegression
 
 from sere_plugins.losses.tric import Tric
 from sere_plugins.losses.tric_pooled import TricPooled
+from sere_plugins.methods.balanced_self_training import self_taught
 from sere_plugins.methods.logistic import Linear
-from sere_plugins.methods.logistic_balanced import self_taught
 from sere_plugins.resonance.irf import Irf
 from sere_plugins.specs.losses import TricParams, TricPooledParams
-from sere_plugins.specs.methods import LogisticBalancedParams
 from sere_plugins.specs.resonance import IrfParams
+from sere_plugins.specs.transductive import LogisticBalancedParams
 from sere_registry import BuildContext, Progress
 from tests.sere.batches import BURSTS, WIDTH, batch, terms, utterances
 
@@ -85,7 +85,7 @@ def by_hand(given: dict[str, Any], epochs: int, temperature: float) -> tuple[np.
     arrays = {name: each.vectors.numpy() for name, each in given.items()}
     labels = given["support"].labels.numpy()
     network = {name: network_of(given[name].logits, temperature) for name in ("target", "source")}
-    alone = self_taught(LogisticBalancedParams(C=C), 3, arrays["support"], labels, [arrays["target"], arrays["source"]]).linear
+    alone = self_taught(LogisticBalancedParams(C=C), 3, arrays["support"], labels, [[arrays["target"], arrays["source"]]]).linear
     linear = {name: alone.logits(torch.as_tensor(arrays[name])).softmax(dim=1).numpy() for name in network}
     for _ in range(epochs):
         shares = {name: in_equal_shares(pool(network[name], linear[name])) for name in network}

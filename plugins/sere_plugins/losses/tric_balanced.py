@@ -23,10 +23,10 @@ from torch.nn import functional
 
 from sere_core.functional import ResizableBuffers, equal_shares, wide
 from sere_plugins.losses.tric import Matched, Members, Tric
+from sere_plugins.methods.balanced_self_training import assigned, self_taught
 from sere_plugins.methods.base import labelled_vectors, stream_vectors
-from sere_plugins.methods.logistic_balanced import self_taught, shares
 from sere_plugins.specs.losses import TricAssignedParams, TricBalancedParams
-from sere_plugins.specs.methods import LogisticBalancedParams
+from sere_plugins.specs.transductive import LogisticBalancedParams
 from sere_registry import BuildContext, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch
 from sere_registry.training import Stream
 
@@ -92,8 +92,8 @@ class TricBalanced(TricAssigned):
             unlabelled = stream_vectors(data, self.streams)
             vectors, labels = labelled_vectors("tric_balanced", data, unlabelled[0].shape[1])
             params = LogisticBalancedParams(C=self.params.teacher_C)
-            linear = self_taught(params, len(self.classes), vectors, labels, unlabelled).linear
-            self.assigned = shares(linear, unlabelled[0]).posteriors.to(self.assigned)
+            linear = self_taught(params, len(self.classes), vectors, labels, [unlabelled]).linear
+            self.assigned = assigned(linear, unlabelled[0]).posteriors.to(self.assigned)
 
     def _shares(self, logits: Tensor) -> Tensor:
         """Q `[n, C]`; without `balance` the posteriors as they are."""

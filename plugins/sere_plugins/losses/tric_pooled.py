@@ -21,11 +21,11 @@ from torch import Tensor
 
 from sere_core.functional import equal_shares
 from sere_plugins.losses.tric_balanced import TricAssigned
+from sere_plugins.methods.balanced_self_training import pooled, self_taught, taught
 from sere_plugins.methods.base import labelled_vectors, stream_vectors
 from sere_plugins.methods.logistic import Linear
-from sere_plugins.methods.logistic_balanced import self_taught, taught
 from sere_plugins.specs.losses import TricPooledParams
-from sere_plugins.specs.methods import LogisticBalancedParams
+from sere_plugins.specs.transductive import LogisticBalancedParams
 from sere_registry import BuildContext, LabelledBatch, Progress, ResonanceField, StageData, UnlabelledBatch
 
 
@@ -63,11 +63,11 @@ class TricPooled(TricAssigned):
         unlabelled = stream_vectors(data, self.streams)
         vectors, labels = labelled_vectors("tric_pooled", data, unlabelled[0].shape[1])
         if not len(self.weight):
-            self._keep(self_taught(self.solving, len(self.classes), vectors, labels, unlabelled).linear)
-        pooled = [self.pooled(data.encoded(stream).logits, data.vectors(stream)) for stream in self.streams]
-        found = [equal_shares(each, self.params.rounds, among=self.seen) for each in pooled]
+            self._keep(self_taught(self.solving, len(self.classes), vectors, labels, [unlabelled]).linear)
+        together = [self.pooled(data.encoded(stream).logits, data.vectors(stream)) for stream in self.streams]
+        found = [equal_shares(each, self.params.rounds, among=self.seen) for each in together]
         guesses = np.concatenate([each.posteriors.argmax(dim=1).cpu().numpy() for each in found])
-        self._keep(taught(self.solving, len(self.classes), vectors, labels, unlabelled, guesses))
+        self._keep(taught(self.solving, len(self.classes), pooled(vectors, labels), np.concatenate(unlabelled), guesses)[0])
         self.assigned, self.offsets = found[0].posteriors.to(self.assigned), found[0].offsets
 
     def _keep(self, linear: Linear) -> None:

@@ -87,26 +87,6 @@ class LogisticParams(Declared):
 
 
 @component(
-    "logistic_balanced",
-    "methods.logistic_balanced:LogisticBalanced",
-    cite="arXiv:1911.05371",
-    evidence="stand-in",
-    tags=("closed form", "self-training"),
-    own_losses=True,
-)
-class LogisticBalancedParams(LogisticParams):
-    """logistic regression that teaches itself on unlabelled vectors, with pseudo-labels in equal shares.
-
-    Developed while its UAR on pairs of EmoDB, EMOVO and RAVDESS was seen; C and `teach_weight` are neutral values, not those.
-    """
-
-    teach_weight: float = param(1.0, "what all unlabelled utterances weigh together, with S_l as 1", ge=0, search=("log", 0.1, 100.0))
-    use_source: bool = param(True, "it teaches itself on S_u too; false: on T_u alone")
-    rounds: int = param(6, "of guessing and fitting, at most", ge=1)
-    correct: bool = param(False, "to b is added in the end what the balancing of T_u adds to each class's logit (v of B1)")
-
-
-@component(
     "svm",
     "methods.svm:Svm",
     cite="Cortes and Vapnik, Support-Vector Networks, Machine Learning 20, 1995; solved by scikit-learn's SVC",
@@ -128,5 +108,4 @@ JOINT = JointParams.spec
 MCD = McdParams.spec
 NRC = NrcParams.spec
 LOGISTIC = LogisticParams.spec
-LOGISTIC_BALANCED = LogisticBalancedParams.spec
 SVM = SvmParams.spec
