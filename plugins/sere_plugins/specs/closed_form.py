@@ -40,6 +40,27 @@ class JdarParams(RegressionParams):
     )
 
 
+@component(
+    "jiasl_reconstructed",
+    "methods.jiasl:Jiasl",
+    cite="Lu et al., Electronics 11(17) 2745, 2022",
+    evidence="reconstructed",
+    tags=("closed form",),
+    own_losses=True,
+)
+class JiaslParams(JdarParams):
+    """JIASL, reconstructed from its abstract: regression to labels in whose outputs target utterances are
+    rebuilt from few source utterances.
+
+    Parameters of `jiasl_reconstructed`; the paper's are unknown, these are ours.
+    """
+
+    alignment: float = param(1.0, "lambda: weight of what is not rebuilt", ge=0, search=("log", 1e-3, 1e3))
+    tau: float = param(0.1, "weight of the l1 norm of W; large: W is 0, and the outputs of T_u shrink", ge=0, search=("log", 1e-3, 1e1))
+    iterations: int = param(30, "turns of W and P in each round, at most", ge=1)
+    tolerance: float = param(1e-5, "relative fall of the objective below which a round has converged", ge=0)
+
+
 class ProjectedParams(Declared):
     """Of every method that classifies in a space common to source and target."""
 
@@ -152,3 +173,4 @@ TCA = TcaParams.spec
 JDA = JdaParams.spec
 BDA = BdaParams.spec
 WBDA = WbdaParams.spec
+JIASL = JiaslParams.spec
