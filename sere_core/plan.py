@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -173,6 +173,11 @@ def make_plan(resolved: Resolved, contents: Contents | None = None) -> Plan:
     given = listed.pop(task.target_labels) if task.target_labels else ()
     seed = derive(resolved.config.seed, "task")
     plan = make_task(task, listed[task.source], listed[task.target], seed, resolved.place, given)
+    if resolved.oracle:
+        if not plan.labelled:
+            what = f"corpus '{task.target}' has no labels, by which '{resolved.components['select'].full_name}' would choose"
+            raise error("C311", what, "use another selector", resolved.place("select"))
+        plan = replace(plan, uses_target_labels=True, protocol=f"{plan.protocol} epochs chosen by target labels")
     _check_languages(resolved, Counter(each.recording.language for side in listed.values() for each in side))
     return Plan(resolved, plan, (*warnings, *plan.warnings), contents, listings, tuple(skipped))
 

@@ -290,6 +290,9 @@ class Training:
         if result.posteriors.shape[1] != len(self.plan.task.classes):
             what = f"predict returns posteriors of {result.posteriors.shape[1]} classes, the task has {len(self.plan.task.classes)}"
             raise error("B403", what, "this is for the author of the method", self.plan.resolved.place("method"))
+        if self.plan.resolved.oracle:
+            epochs = result.epochs or {0: result}  # a closed form has none to choose from
+            result = epochs[self.scorer.choose(fold, {number: each.posteriors.double().numpy() for number, each in epochs.items()})]
         scored = self.plan.task.labelled > 0
         posteriors = result.posteriors.double().numpy()
         ids = [recording.id for recording in fold.test]
@@ -301,7 +304,7 @@ class Training:
             self.scorer.describe(posteriors)
         self.folder.write_json("scores.json", self.scorer.as_json())
         embeddings = self._write_embeddings(fold, result)
-        if fold.index == 0:
+        if fold.index == 0 and not self.plan.resolved.oracle:  # of the chosen epoch there is no network
             self._write_picture(fold, trainer)
         if scored:
             self.bus.call(
@@ -345,6 +348,7 @@ class Training:
             listener=self._listener(fold.index),
             names=material.names,
             manifest=manifest,
+            every_epoch=resolved.oracle,
         )
 
     def _listener(self, fold: int) -> Listener:

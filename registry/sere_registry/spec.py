@@ -13,6 +13,9 @@ from sere_registry.kinds import API, Kind
 from sere_registry.params import NoParams, Params
 from sere_registry.replaced import top
 
+#: the tag of a selector whose choice the scorer makes, by the target's labels, once a fold is trained
+BY_TARGET_LABELS = "by target labels"
+
 Evidence = Literal["confirmed", "reconstructed", "stand-in"]
 
 
@@ -33,7 +36,7 @@ class ComponentSpec:
         needs: distributions it imports beyond those of sere itself, as `distribution` or `distribution:module`.
         extra: the extra of its distribution that installs `needs`, if there is one.
         tags: words for listings.  A sweep reads two: "closed form" (a method without optimizer steps: it has no learning rate to search)
-            and "supervised" (a loss whose weight is the unit of the others).
+            and "supervised" (a loss whose weight is the unit of the others); a run reads `BY_TARGET_LABELS` of a selector.
         diagnostics: name -> one sentence on what a number that it reports of itself says; `gate` for all of `gate/f0`, `gate/rms`.
         own_losses: of a method that brings its own losses: losses in the config are refused (C311).
 

@@ -31,6 +31,7 @@ from sere_registry.catalog import Catalog
 from sere_registry.errors import Place as ConfigPlace
 from sere_registry.errors import Problem, SereError, error, suggest
 from sere_registry.protocols import KEPT
+from sere_registry.spec import BY_TARGET_LABELS
 
 TRIALS, CHOSEN = "trials.json", "chosen.json"
 #: a setting under which training diverges has lost; any other failure says nothing about the setting
@@ -52,7 +53,9 @@ class Rule:
         self._reads = frozenset(inspect.signature(selector.score).parameters)
         kept = KEPT if validated else frozenset({"target"})
         what, hint = "", "name one that scores the posteriors of T_u"
-        if getattr(selector, "keeps_last", False) or self._reads.isdisjoint(KEPT):
+        if BY_TARGET_LABELS in bound.spec.tags:
+            what = "chooses by labels of the target, which no search may read"
+        elif getattr(selector, "keeps_last", False) or self._reads.isdisjoint(KEPT):
             what = "looks at epochs, not at a run's predictions"
         elif lost := sorted(self._reads - kept):
             what = f"reads {', '.join(lost)}, which a finished run does not keep"
@@ -178,6 +181,9 @@ class _SweepPlanner(Planner):
         self._check_params()
         rule, tune = self._rule(), self.tune
         found = [(cell, self._ranges(cell)) for cell in self.cells()]
+        if oracles := sorted({cell.row.name for cell, _ in found if cell.resolved.oracle}):
+            what = f"the epochs of {', '.join(oracles)} are chosen by labels of the target, and a search has no part in that"
+            self.problems.append(Problem("C311", what, "use another selector in `select`", self.request.place("tune")))
         self._check_searched([cell for cell, _ in found], [one.path for _, ranges in found for one in ranges])
         self.stop()
         places: list[Place] = []

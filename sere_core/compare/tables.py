@@ -19,6 +19,7 @@ from sere_core.compare.spaces import space_table
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary, Verdict, summarise
 from sere_core.score.interval import Interval
 from sere_core.score.manifest import EVIDENCE, weakest
+from sere_core.score.records import ORACLE
 from sere_core.score.table import TITLES
 from sere_core.tables import FORMATS
 from sere_core.tables.model import Cell, Column, Line, Mark, Table, number, plain, rank
@@ -27,6 +28,8 @@ from sere_registry.files import write_atomically
 
 #: behind the name of every row that was trained on labels of the target
 CEILING = "†"
+#: behind the name of every row whose epochs were chosen by labels of the target
+CHOSEN = "‡"
 #: the column of the rows' names
 ROW = Column("", ("row",), text=True)
 STANDING = "Best in bold, second underlined, among methods."
@@ -50,16 +53,17 @@ _WANTED = {
 class FullName:
     """A row's full name, by parts for CSV: rows that differ in it are not to be read against each other without saying so.
 
-    `odd`: are its features others than the reference's, for a pair that both have?
+    `odd`: are its features others than the reference's, for a pair that both have?  `oracle`: were its epochs chosen by target labels?
     """
 
     parts: Mapping[str, str]
     odd: bool
+    oracle: bool
 
     @property
     def label(self) -> str:
         parts = self.parts
-        words = [parts["row"], CEILING if parts["role"] == "ceiling" else ""]
+        words = [parts["row"], CEILING if parts["role"] == "ceiling" else "", CHOSEN if self.oracle else ""]
         words.append("" if parts["evidence"] in {"", EVIDENCE[0]} else f"({parts['evidence']})")
         words.append(f"[{parts['features']}]" if self.odd else "")
         return " ".join(filter(None, words))
@@ -78,7 +82,8 @@ def _full_name(row: Row, results: Results, usual: Mapping[str, str]) -> FullName
         "evidence": weakest(run.evidence for run in runs) if runs else "",
         "tuning": row.tuning,
     }
-    return FullName(parts, row.role != "ceiling" and any(usual.get(pair, mine) != mine for pair, mine in features.items()))
+    odd = row.role != "ceiling" and any(usual.get(pair, mine) != mine for pair, mine in features.items())
+    return FullName(parts, odd, any(ORACLE in run.openings for run in runs))
 
 
 def _features(results: Results, row: str) -> dict[str, str]:
@@ -174,6 +179,7 @@ class Source:
         name = self.names[row.row]
         below = [
             {"ceiling": "ceiling: trained on target labels", "floor": "floor"}.get(row.role, ""),
+            "epochs chosen by target labels" if name.oracle else "",
             f"features {name.parts['features']}" if name.odd else "",
             "" if row.complete else "incomplete",
         ]
@@ -191,6 +197,8 @@ class Source:
             if name.parts["role"] == "ceiling":
                 label = name.label.replace(CEILING, "").strip()
                 lines.append(f"{CEILING} {label}: a ceiling, not a method: {name.parts['protocol']}")
+        if any(name.oracle for name in self.names.values()):
+            lines.append(f"{CHOSEN}: epochs chosen by labels of the target: an oracle, for study, not a method")
         lines += [f"{name.label}: other features than the reference's" for name in self.names.values() if name.odd]
         lines += [line for role, line in _WANTED.items() if not any(row.role == role for row in self.plan.rows)]
         if self.results.allowed:

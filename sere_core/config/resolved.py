@@ -20,7 +20,7 @@ from sere_registry.kinds import FIRST_PARTY
 from sere_registry.params import Params
 from sere_registry.replaced import top
 from sere_registry.scan import Unread
-from sere_registry.spec import ComponentSpec
+from sere_registry.spec import BY_TARGET_LABELS, ComponentSpec
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,11 @@ class Resolved:
     def unread(self) -> dict[str, Bound]:
         """The components that are not imported, by path: `file:` before the run starts, and of a record all but sere's own."""
         return {path: bound for path, bound in self.components.items() if bound.unread}
+
+    @property
+    def oracle(self) -> bool:
+        """Does the scorer choose the epochs, by the target's labels?"""
+        return BY_TARGET_LABELS in self.components["select"].spec.tags
 
     def check_trust(self, trust: bool, folder: Path | None = None) -> None:
         """That the files which a run imports when it starts may be imported.

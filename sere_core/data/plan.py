@@ -65,7 +65,7 @@ class TaskPlan:
         source, target: the ids of the corpora.
         seed: of the draws.
         setting: "inductive" or "transductive"; the latter wherever the target has no labels at all.
-        uses_target_labels: True for the in-corpus ceiling, whose S_l is of the target.
+        uses_target_labels: True for the in-corpus ceiling, whose S_l is of the target, and where an oracle chooses epochs.
         labelled, unlabelled: how many utterances of the target have a label, and how many have none; the former are scored, all
             are adapted to and predicted.
     """

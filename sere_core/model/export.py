@@ -22,6 +22,7 @@ from sere_core.model.temperature import Temperature
 from sere_core.plan import Plan, make_plan, recorded
 from sere_core.run import run
 from sere_core.score.records import Record, checkpoint_of
+from sere_core.score.table import LABEL_USE
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.device import choose_device
 from sere_core.train.fold import load_state
@@ -42,7 +43,7 @@ def of_record(record: Record, out: Path, trust: bool, *, quiet: bool = False) ->
     """
     if record.folds["uses_target_labels"]:
         hint = "name the record of a method; `--fold K` exports the network of a fold"
-        raise error("C311", f"{record.path} was trained on labels of the target: a ceiling, not a method", hint)
+        raise error("C311", f"{record.path} is not of a method: {'; '.join(LABEL_USE[use] for use in record.label_use)}", hint)
     whole = record
     thinned = recorded(record.path, trust).config.task.target_shares is not None
     if record.folds["setting"] == "inductive" or thinned:
@@ -67,6 +68,8 @@ def of_fold(record: Record, fold: int, out: Path, speaker: Speaker, trust: bool,
             or X705.
     """
     folder.check_place(out)
+    if "chosen" in record.label_use:
+        raise error("C311", f"{record.path} holds no network of the epochs that its oracle chose", "name the record of another selector")
     if fold not in _networks(record):
         hint = f"folds with a network: {', '.join(str(each + 1) for each in _networks(record)) or 'none'}"
         raise error("T505", f"{record.path} holds no network of fold {fold + 1}", hint)

@@ -72,7 +72,10 @@ class Pair:
 
 
 def trained_folds(folder: Path, resolved: Resolved, plan: Plan, command: Sequence[str]) -> list[int]:
-    """The folds with a final checkpoint; T505 if there is none, C311 without a field."""
+    """The folds with a final checkpoint; T505 if there is none, C311 without a field, and of an oracle's run."""
+    if resolved.oracle:
+        what = "this run holds no network of the epochs that its oracle chose"
+        raise error("C311", what, "look at a run with another selector", resolved.place("select"))
     if resolved.config.resonance is None:
         raise error("C311", "this config has no resonance field", "add `resonance: {use: irf}`", resolved.place("resonance"))
     # a fold's embeddings are written when its training is over

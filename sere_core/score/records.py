@@ -36,6 +36,9 @@ RECORD_FILES = ("config.yaml", "manifest.json", "folds.json", "history.jsonl", "
 FURTHER_FILES = ("embeddings/*.npz", "checkpoints/*.safetensors")
 _ANEW = "run again with --fresh"
 
+#: who opens labels of the target to choose an epoch by them
+ORACLE = "oracle"
+
 Mode = Literal["new", "resume", "fresh"]
 #: what a JSON or YAML file holds
 Data = Mapping[str, Any]
@@ -393,6 +396,13 @@ class Record:
         if found != members or any(len(row.posteriors) != len(classes) or row.prediction not in classes for row in rows):
             raise unusable(path, "it does not hold the utterances and classes of folds.json", _ANEW)
         return rows
+
+    @property
+    def label_use(self) -> tuple[str, ...]:
+        """What labels of the target were used for beside scoring: "trained" of a ceiling, "chosen" of an oracle."""
+        chosen = any(each["opener"] == ORACLE for each in self.scores["openings"])
+        trained = self.folds["uses_target_labels"] and (not chosen or self.folds["source"] == self.folds["target"])
+        return tuple(word for word, used in {"trained": trained, "chosen": chosen}.items() if used)
 
     @cached_property
     def timing(self) -> dict[str, float]:

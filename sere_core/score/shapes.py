@@ -87,7 +87,12 @@ _SCORES = dict.fromkeys(("uar", "war", "f1", "chance", "majority"), Share) | {
 }
 _Speaker = _shape(speaker=str, gender=(str | None, None), confusion=[[Count]])
 _Clusters = _shape(**dict.fromkeys(("silhouette", "knn_purity", "purity_chance"), Number | None), k=Count)
-_More: dict[str, Any] = {"speakers": ([_Speaker], []), "clustering": (_Clusters | None, None), "pseudo_accuracy": (Share | None, None)}
+_More: dict[str, Any] = {
+    "speakers": ([_Speaker], []),
+    "clustering": (_Clusters | None, None),
+    "pseudo_accuracy": (Share | None, None),
+    "oracle": (_shape(epoch=Count, uar=[Share]) | None, None),
+}
 _SELECTORS = dict.fromkeys(("entropy", "information_max", "snd"), Number)
 Scores: TypeAdapter[Any] = TypeAdapter(
     _shape(

@@ -19,6 +19,11 @@ from sere_registry.errors import counted
 _COLUMNS = (Column("", text=True), Column("mean"), Column("by fold", text=True))
 #: the scores of every run
 TITLES = {"uar": "UAR", "war": "WAR", "f1": "macro F1"} | {"ece": "ECE", "brier": "Brier score", "nll": "NLL", "aurc": "AURC"}
+#: what labels of the target were used for, beside scoring
+LABEL_USE = {
+    "trained": "TRAINED ON TARGET LABELS: a ceiling, not a method",
+    "chosen": "EPOCHS CHOSEN BY TARGET LABELS: an oracle, for study, not a method",
+}
 
 
 def print_summary(record: Record, console: Console | None = None) -> None:
@@ -133,8 +138,7 @@ def _remarks(record: Record) -> Iterator[str]:
     times = counted(len(openings), "time")
     if openings:
         yield f"target labels opened {times} by {', '.join(sorted({each['opener'] for each in openings}))}"
-    if record.folds["uses_target_labels"]:
-        yield "TRAINED ON TARGET LABELS: a ceiling, not a method"
+    yield from (LABEL_USE[use] for use in record.label_use)
     if not record.scores["complete"]:
         yield "not all folds are scored"
     more = record.manifest["notes"]

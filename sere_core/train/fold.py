@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -51,6 +52,7 @@ class FoldResult:
         kept_epoch: None where the last one is kept.
         pseudo: `[n]` long, the pseudo-labels of a method that assigns some.
         support: `[n_l, D]`, the embeddings of S_l, for pictures; None where the last stage may not see it.
+        epochs: the same after each epoch of the last stage, where all are kept; the epoch's number -> its result.
     """
 
     posteriors: Tensor
@@ -58,12 +60,22 @@ class FoldResult:
     kept_epoch: int | None
     pseudo: Tensor | None = None
     support: Tensor | None = None
+    epochs: Mapping[int, FoldResult] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, kept: State, position: Position) -> FoldResult:
-        """From the tensors of a finished fold's checkpoint; laid out alike wherever they come from, for scores of the same bits."""
+    def of(cls, kept: State, position: Position, every: State | None = None) -> FoldResult:
+        """From the tensors of a finished fold's checkpoint; laid out alike wherever they come from, for scores of the same bits.
+
+        Args:
+            every: the results of epochs, named `number/name`.
+        """
         kept = {name: value.clone(memory_format=torch.contiguous_format) for name, value in kept.items()}
-        return cls(kept["posteriors"], kept["embeddings"], position.best_epoch, kept.get("pseudo"), kept.get("support"))
+        parts: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for path, value in (every or {}).items():
+            number, _, name = path.partition("/")
+            parts[int(number)][name] = value
+        epochs = {number: cls.of(part, replace(position, best_epoch=number)) for number, part in sorted(parts.items())}
+        return cls(kept["posteriors"], kept["embeddings"], position.best_epoch, kept.get("pseudo"), kept.get("support"), epochs)
 
 
 @dataclass
@@ -75,6 +87,7 @@ class FoldTrainer:
         steps: optimiser steps per epoch.
         path: the checkpoint file of the fold.
         manifest: of the run; checkpoints hold it.
+        every_epoch: keep what each epoch of the last stage predicts, for a choice that is made afterwards.
         names: what an unlabelled item is called -> what messages to the user call it.
     """
 
@@ -89,11 +102,13 @@ class FoldTrainer:
     listener: Listener = field(default_factory=Listener)
     names: Mapping[str, str] = field(default_factory=dict)
     manifest: Mapping[str, object] = field(default_factory=dict)
+    every_epoch: bool = False
+    _epochs: dict[str, Tensor] = field(default_factory=dict, init=False)
 
     def run(self, checkpoint: Checkpoint | None = None) -> FoldResult:
         """Train from the beginning, or from a checkpoint of this fold on, and predict the test stream."""
         if checkpoint is not None and checkpoint.position.finished:
-            return FoldResult.of(checkpoint.under("result"), checkpoint.position)
+            return FoldResult.of(checkpoint.under("result"), checkpoint.position, checkpoint.under("epochs"))
         position = Position(self.index) if checkpoint is None else checkpoint.position
         state = None if checkpoint is None else checkpoint.under("method")
         number = position.stage
@@ -112,15 +127,20 @@ class FoldTrainer:
             position = replace(position, stage=number, epoch=0)
             del method, stages  # the next stage's instance has never seen this one's streams
         result = self._result(method, self._support(stages[-1]))
-        self._save(replace(position, finished=True), {"method": snapshot(method), "result": result})
-        return FoldResult.of(result, position)
+        self._save(replace(position, finished=True), {"method": snapshot(method), "result": result, "epochs": self._epochs})
+        return FoldResult.of(result, position, self._epochs)
 
     def _result(self, method: Method, support: StreamSet | None) -> dict[str, Tensor]:
-        test, device = self.streams["test"], self.builder.device
-        result = predict(method, test, support, device, pseudo=True)
+        result, device = self._scored(method, support), self.builder.device
         names = KEPT if "validation" in self.streams and self._sees_source(method.stages()[-1]) else {"target"}
         if "target" in self.streams:  # what settings may be chosen by, without a label of the target and without T_e
             result |= readings(method, self.streams, support, device, names)
+        return result
+
+    def _scored(self, method: Method, support: StreamSet | None) -> dict[str, Tensor]:
+        """What is scored, now: of T_e, with the embeddings of S_l."""
+        device = self.builder.device
+        result = predict(method, self.streams["test"], support, device, pseudo=True)
         if support is not None:
             result["support"] = encode_whole(support, predicting(method), device).embedding.float().cpu()
         return result
@@ -177,7 +197,7 @@ class FoldTrainer:
         runner = self._runner(method, stage)
         best: State = {}
         if resumed is not None:
-            best = resumed.under("best")
+            best, self._epochs = resumed.under("best"), resumed.under("epochs")
             for name, trained in runner.trained.items():
                 restore_optimizer(name, trained.optimizer, resumed)
         self.listener.stage_start(stage.name, runner.epochs, 1 if stage.solve else self.steps, position.epoch)
@@ -186,12 +206,15 @@ class FoldTrainer:
             if score is not None and (position.best_score is None or score >= position.best_score):
                 best = snapshot(method)
                 position = replace(position, best_score=score, best_epoch=report.epoch)
+            if self.every_epoch and last and stage.solve is None:
+                result = self._scored(method, self._support(stage))
+                self._epochs |= {f"{report.epoch}/{name}": value for name, value in result.items()}
             line = self.listener.epoch_end(stage.name, report, score)
             position = replace(position, epoch=report.epoch + 1, history=position.history + line)
             stop = self.listener.should_stop(stage.name, report.epoch)
             if stage.solve is None and position.epoch % self.train.checkpoint_every == 0 and position.epoch < runner.epochs:
                 optimizers = {name: trained.optimizer for name, trained in runner.trained.items()}
-                self._save(position, {"method": snapshot(method), "best": best}, optimizers)
+                self._save(position, {"method": snapshot(method), "best": best, "epochs": self._epochs}, optimizers)
             if stop is not None:
                 break
         if best:

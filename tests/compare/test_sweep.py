@@ -330,6 +330,7 @@ def test_repeats_take_the_seeds_that_were_listed(home: Path) -> None:
         ("last", "[C311] the selector 'sere.last' looks at epochs"),
         ("entropie", "tune.select: [R201]"),
         ("{use: snd, params: {temperature: -1}}", "[C302]"),
+        ("oracle", "[C311] the selector 'sere.oracle' chooses by labels of the target"),
         ("mixval", "[C311] the selector 'sere.mixval' reads mixture"),
         ("dev", "[C311] the selector 'sere.dev' reads source_embedding"),
         ("null", "[C311] nothing says by which rule settings are chosen"),
@@ -340,6 +341,11 @@ def test_a_rule_that_cannot_choose_is_refused_before_anything_runs(select: str, 
     assert not (home / "runs").exists() and "--trials 0" in problem(trials=0)
     with pytest.raises(SereError, match=r"tune: \[C311\]"):
         planned(TUNED)
+
+
+def test_rows_whose_epochs_an_oracle_chooses_are_not_searched(home: Path) -> None:
+    found = problem(TUNED + "set: {select: {use: oracle}}\n")
+    assert "tune: [C311] the epochs of ceiling, closed, floor, ours, theirs are chosen by labels of the target" in found
 
 
 def test_without_optuna_there_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

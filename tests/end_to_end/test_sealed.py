@@ -53,9 +53,11 @@ def truth(home: Path, request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("truth", ["all labelled", pytest.param("half labelled", marks=pytest.mark.slow)], indirect=True)
-def test_no_object_of_the_process_ties_a_target_utterance_to_an_emotion(truth: dict[str, str], home: Path) -> None:
+@pytest.mark.parametrize("select", ["last", pytest.param("oracle", marks=pytest.mark.slow)])
+def test_no_object_of_the_process_ties_a_target_utterance_to_an_emotion(select: str, truth: dict[str, str], home: Path) -> None:
     parts = {"losses.search": "LOSS", "hooks.search": "HOOK"}
-    told = process("sealed.yaml", *(f"{where}={{use: 'file:./walker.py:{name}'}}" for where, name in parts.items()), cwd=home)
+    words = (f"{where}={{use: 'file:./walker.py:{name}'}}" for where, name in parts.items())
+    told = process("sealed.yaml", f"select.use={select}", *words, cwd=home)
     assert told.returncode == 0, told.stderr
     moments = [line.rpartition(" ") for line in (home / walker.COUNT).read_text().splitlines()]
     assert {moment for moment, _, _ in moments} == {"build of a hook", "build of a loss", "step", "end of an epoch", "after scoring"}
@@ -64,7 +66,9 @@ def test_no_object_of_the_process_ties_a_target_utterance_to_an_emotion(truth: d
     openings = json.loads((record(home / "runs") / "scores.json").read_text())["openings"]
     labelled = sum(map(bool, truth.values()))
     counts = [labelled // 2, labelled // 2, labelled]
-    assert openings == [{"opener": "scorer", "count": count} for count in counts], "each fold, then all once none is left to train"
+    scored = [each for each in openings if each["opener"] != "oracle"]
+    assert len(openings) - len(scored) == (2 if select == "oracle" else 0)
+    assert scored == [{"opener": "scorer", "count": count} for count in counts], "each fold, then all once none is left to train"
     assert {row.id: row.truth for row in Record.read(record(home / "runs")).predictions} == truth
 
 

@@ -32,6 +32,18 @@ def predicted(plan: TaskPlan) -> list[Prediction]:
     return sorted(found, key=lambda row: (row.fold, row.id))
 
 
+def test_the_scorer_chooses_the_best_epoch_and_of_equals_the_last(plan: TaskPlan) -> None:
+    fold, labels = plan.folds[0], {each.recording.key: plan.classes.index(each.emotion) for each in target()}
+    right = np.eye(len(plan.classes))[[labels[each.key] for each in fold.test]]
+    wrong = np.roll(right, 1, axis=1)
+    scorer = Scorer(plan, target)
+    assert scorer.choose(fold, {0: wrong, 1: right, 2: right, 3: wrong}) == 2
+    scorer.score(fold, right)
+    data = scorer.as_json()
+    assert data["openings"] == [{"opener": "oracle", "count": len(fold.test)}, {"opener": "scorer", "count": len(fold.test)}]
+    assert data["folds"][0]["oracle"] == {"epoch": 2, "uar": [0.0, 1.0, 1.0, 0.0]}
+
+
 def test_one_opening_per_fold_is_written_down(plan: TaskPlan) -> None:
     scorer = Scorer(plan, target)
     for fold in plan.folds:

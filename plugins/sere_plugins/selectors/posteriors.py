@@ -27,6 +27,14 @@ class Last(_Selector):
         return float(epoch)
 
 
+class Oracle(Last):
+    """What no selector may do: choose by labels of the target.
+
+    So it chooses nothing.  The engine knows it by its tag, keeps what every epoch predicts, and leaves the choice to the
+    scorer, once the fold is trained and nothing of a plugin runs.
+    """
+
+
 class Entropy(_Selector):
     """The negative mean entropy of the posteriors on T_u (Morerio et al. 2018).
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from sere_plugins.specs import Declared, component
 from sere_registry import param
+from sere_registry.spec import BY_TARGET_LABELS
 
 Risk = Literal["error", "cross_entropy"]
 
@@ -73,6 +74,13 @@ class MixValParams(Declared):
     pairs: Literal["both", "within", "between"] = param("both", "pairs of one predicted class, of two, or the mean over both")
 
 
+@component("oracle", "selectors.posteriors:Oracle", tags=(BY_TARGET_LABELS,))
+class OracleParams(Declared):
+    """for study only: the epoch with the best UAR on the scored utterances, which the scorer finds in their labels after
+    training; a run that uses it is marked, and no sweep takes it.
+    """
+
+
 LAST = LastParams.spec
 ENTROPY = EntropyParams.spec
 INFORMATION_MAX = InformationMaxParams.spec
@@ -81,3 +89,4 @@ SOURCE_VALIDATION = SourceValidationParams.spec
 IMPORTANCE_WEIGHTING = ImportanceWeightingParams.spec
 DEV = DevParams.spec
 MIXVAL = MixValParams.spec
+ORACLE = OracleParams.spec

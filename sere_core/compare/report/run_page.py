@@ -176,8 +176,10 @@ def headline(source: Source) -> Iterator[str]:
     yield f"UAR {100 * mean:.1f} %{over}{ends}. Guessing reaches {100 * chance:.1f} %."
     if interval is not None and interval.low <= chance <= interval.high:
         yield "The interval holds chance: nothing shows that the network does better than guessing."
-    if record.folds["uses_target_labels"]:
+    if "trained" in record.label_use:
         yield "It was trained on labels of the target: a ceiling, not a method."
+    if "chosen" in record.label_use:
+        yield "Its epochs were chosen by labels of the target: an oracle, for study, not a method."
     if record.folds["unlabelled"]:
         known, unknown = record.folds["labelled"], record.folds["unlabelled"]
         yield f"Scores are of the {known} labelled utterances; {unknown} have no label and are not scored."
