@@ -513,8 +513,12 @@ def domain_loss(source: Tensor, target: Tensor, weights: tuple[Tensor, Tensor] |
     return (on_source.mean() + on_target.mean()) / 2
 
 
-class _BatchNorm(nn.BatchNorm1d):
-    """A single row has no batch statistics: it is normalised by the running ones, which it leaves as they are."""
+class BatchNorm(nn.BatchNorm1d):
+    """A single row has no batch statistics: it is normalised by the running ones, which it leaves as they are.
+
+    >>> BatchNorm(2)(torch.ones(1, 2)).shape
+    torch.Size([1, 2])
+    """
 
     def forward(self, rows: Tensor) -> Tensor:
         batched = self.training and len(rows) > 1
@@ -535,7 +539,7 @@ class Discriminator(nn.Module):
         super().__init__()
         parts: list[nn.Module] = []
         for width in (dim, hidden):
-            parts += [nn.Linear(width, hidden, bias=False), _BatchNorm(hidden), nn.ReLU()]
+            parts += [nn.Linear(width, hidden, bias=False), BatchNorm(hidden), nn.ReLU()]
         self.layers = nn.Sequential(*parts, nn.Linear(hidden, outputs))
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -573,17 +577,17 @@ def update_average(average: object, student: object, decay: float, step: int | N
         kept.copy_(now)
 
 
-def mlp(*widths: int) -> nn.Sequential:
-    """Linear layers of these widths, LayerNorm and ReLU between two of them.
+def mlp(*widths: int, norm: Callable[[int], nn.Module] = nn.LayerNorm) -> nn.Sequential:
+    """Linear layers of these widths, `norm` and ReLU between two of them.
 
-    Not BatchNorm: a row's result does not depend on the rows beside it, and a batch may be of one row.
+    With LayerNorm a row's result does not depend on the rows beside it.
 
     >>> [type(layer).__name__ for layer in mlp(2, 4, 3)]
     ['Linear', 'LayerNorm', 'ReLU', 'Linear']
     """
     layers: list[nn.Module] = []
-    for width, wider in pairwise(widths):
-        layers += [nn.Linear(width, wider), nn.LayerNorm(wider), nn.ReLU()]
+    for width, following in pairwise(widths):
+        layers += [nn.Linear(width, following), norm(following), nn.ReLU()]
     return nn.Sequential(*layers[:-2])
 
 

@@ -96,7 +96,9 @@ EXCUSED: dict[str, list[tuple[Values, str, str]]] = {
         )
         for check in ("loss.gradient", "loss.float64")
     ],
-    "sere.simsiam": [(values, "loss.float64", STOPPED) for values in ({}, {"hidden": 16}, {"width": 16}, {"use_source": True})],
+    "sere.simsiam": [
+        (values, "loss.float64", STOPPED) for values in ({}, {"hidden": 16}, {"width": 16}, {"norm": "layer"}, {"use_source": True})
+    ],
     "sere.crop": [({"low": 1.0}, "view.varies", OFF)],
     "sere.feature_dropout": [({"share": 0.0}, "view.varies", OFF)],
     "sere.frame_mask": [({"time_share": 0.0}, "view.varies", OFF)],

@@ -11,20 +11,21 @@ SimSiam's (equation 2 of arXiv:2006.07733, algorithm 1 of arXiv:2011.10566).  Fo
 those of the authors' code; that comparisons of speech emotion recognition take them as "cross-entropy on S_l and
 self-supervision on the target" (`joint`, here) is inferred.  `byol_probe` and `simsiam_probe` are the form in two stages.
 
-Deviations: LayerNorm where the authors have BatchNorm (BYOL works without statistics of a batch, arXiv:2010.10241), so that
-a batch of one is no special case; BYOL's target starts as a copy of the network; widths are ours; the optimizer is the
-config's (theirs: LARS and SGD).  Nothing is assumed of class shares.
+BatchNorm as in the authors' code; a single row is normalised by the running statistics.  `norm: layer` is for the question
+what BatchNorm does here: SimSiam's projections then draw together into one point (`spread` near 0).  Deviations: BYOL's target
+starts as a copy of the network; widths are ours; the optimizer is the config's (theirs: LARS and SGD).  Nothing is assumed
+of class shares.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from sere_core.functional import MovingAverage, frozen_copy, mlp, unit_rows, update_average, wide
+from sere_core.functional import BatchNorm, MovingAverage, frozen_copy, mlp, unit_rows, update_average, wide
 from sere_plugins.specs.consistency import ByolParams, SimSiamParams
 from sere_registry import BuildContext, Encoded, Progress, UnlabelledBatch
 from sere_registry.training import Stream
@@ -56,6 +57,13 @@ def byol(predictions: tuple[Tensor, Tensor], projections: tuple[Tensor, Tensor])
     return 4 + 4 * simsiam(predictions, projections)
 
 
+def norms(name: str, width: int) -> tuple[Callable[[int], nn.Module], nn.Module]:
+    """What normalises between the layers of a head, and, without parameters, the end of SimSiam's projector."""
+    if name == "layer":
+        return nn.LayerNorm, nn.LayerNorm(width, elementwise_affine=False)
+    return BatchNorm, BatchNorm(width, affine=False)
+
+
 class Siamese(nn.Module):
     """Projector and predictor on g, on T_u, and on S_u if `use_source`."""
 
@@ -84,9 +92,9 @@ class SimSiam(Siamese):
     """Both views by one network; only the stopped gradient and the predictor keep it from a constant."""
 
     def __init__(self, params: SimSiamParams, context: BuildContext) -> None:
-        wide_head = mlp(context.embedding_dim, params.hidden, params.hidden, params.width)
-        projector = nn.Sequential(wide_head, nn.LayerNorm(params.width, elementwise_affine=False))
-        super().__init__(params, projector, mlp(params.width, params.width // 4, params.width))
+        norm, last = norms(params.norm, params.width)
+        projector = nn.Sequential(mlp(context.embedding_dim, params.hidden, params.hidden, params.width, norm=norm), last)
+        super().__init__(params, projector, mlp(params.width, params.width // 4, params.width, norm=norm))
 
     def forward(self, target: UnlabelledBatch, source: UnlabelledBatch | None = None) -> Mapping[str, Tensor]:
         _, projections, predictions = self.heads(target, source)
@@ -97,8 +105,9 @@ class Byol(Siamese):
     """The online network predicts what a moving average of it projects from the other view."""
 
     def __init__(self, params: ByolParams, context: BuildContext) -> None:
-        projector, predictor = mlp(context.embedding_dim, params.hidden, params.width), mlp(params.width, params.hidden, params.width)
-        super().__init__(params, projector, predictor)
+        norm, _ = norms(params.norm, params.width)
+        projector = mlp(context.embedding_dim, params.hidden, params.width, norm=norm)
+        super().__init__(params, projector, mlp(params.width, params.hidden, params.width, norm=norm))
         self.tau = params.tau
         self.target = MovingAverage(context.backbone)
         self.target_projector = frozen_copy(projector)

@@ -33,6 +33,7 @@ class SiameseParams(Declared):
 
     hidden: int = param(512, "width of the hidden layers (ours; the authors' 2048 and 4096)", ge=16, search=("choice", [128, 256, 512]))
     width: int = param(128, "width of projections and predictions (ours; the authors' 2048 and 256)", ge=16)
+    norm: Literal["batch", "layer"] = param("batch", "between the layers of projector and predictor: BatchNorm (the authors') or LayerNorm")
     use_source: bool = param(False, "self-supervision on S_u too; false: on T_u alone")
 
 
