@@ -89,7 +89,7 @@ def test_the_terms_are_the_formula_and_only_confident_guesses_teach() -> None:
     assert found["labelled"].item() == pytest.approx(
         ce(loss.scores(unit_rows(given["labelled"].embedding)), given["labelled"].labels).item()
     )
-    assert loss.diagnostics() == {"mask": pytest.approx(kept.double().mean().item())}
+    assert loss.diagnostics() == {"mask": pytest.approx(kept.double().mean().item()), "started": 1.0}
     sum(found.values()).backward()
     assert given["labelled"].embedding.grad.any() and views.strong.embedding.grad.any() and views.weak.embedding.grad is None
     before = loss.prototypes.clone()
@@ -107,7 +107,7 @@ def test_a_class_without_labels_has_no_prototype_and_its_guesses_do_not_teach_pr
     with torch.no_grad():
         loss.teacher.network.classifier.bias.copy_(torch.tensor([0.0, 0.0, 50.0]))  # type: ignore[operator, union-attr]
     found = loss(**given)
-    assert loss.started.tolist() == [True, True, False]
+    assert loss.started.tolist() == [True, True, False] and loss.diagnostics()["started"] == pytest.approx(2 / 3)
     assert found["prototype"].item() == 0 and found["linear"].item() > 0 and found["labelled"].isfinite()
     loss.after_step(START)
     assert not loss.prototypes[2].any()

@@ -115,5 +115,7 @@ class PrototypeConsistency(nn.Module):
         return self.teacher.encode(batch).logits.softmax(dim=1) if self.predicts else None
 
     def diagnostics(self) -> Mapping[str, float]:
-        """`mask`: the share of the last batch that was confident enough to teach."""
-        return {} if self._kept is None else {"mask": self._kept.float().mean().item()}
+        """`mask`: the share of the last batch that was confident enough to teach; `started`: of the classes that have prototypes."""
+        if self._kept is None:
+            return {}
+        return {"mask": self._kept.float().mean().item(), "started": self.started.float().mean().item()}

@@ -116,7 +116,10 @@ class UErmsParams(Declared):
     "losses.prototype_consistency:PrototypeConsistency",
     cite="Xu et al., Semi-supervised Semantic Segmentation with Prototype-based Consistency Regularization, NeurIPS 2022",
     tags=("consistency", "self-training"),
-    diagnostics={"mask": "Share of the last batch that was confident enough to teach; near 0 nothing is learnt from the target."},
+    diagnostics={
+        "mask": "Share of the last batch that was confident enough to teach; near 0 nothing is learnt from the target.",
+        "started": "Share of the classes that have prototypes; below 1 a class had no label in any batch.",
+    },
 )
 class PrototypeConsistencyParams(Declared):
     """a second classifier of several prototypes per class; a teacher's confident guesses on T_u supervise both."""
