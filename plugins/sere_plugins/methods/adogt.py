@@ -25,9 +25,9 @@ from torch.nn import functional
 
 from sere_core.functional import centre_loss, moved_centres
 from sere_plugins.losses.dann import DomainAdversary
-from sere_plugins.methods.base import OwnLosses
+from sere_plugins.methods.base import OwnLosses, check_width
 from sere_plugins.specs.adversarial import AdogtParams
-from sere_registry import Encoded, Group, LabelledBatch, MethodContext, Phase, Progress, Stage, UnlabelledBatch, error
+from sere_registry import Encoded, Group, LabelledBatch, MethodContext, Phase, Progress, Stage, UnlabelledBatch
 from sere_registry.training import Stream
 
 
@@ -90,9 +90,7 @@ class Adogt(OwnLosses):
         """
         if self.fusion is None:
             return batch.embedding
-        if batch.vectors.shape[1] != self.width:
-            what = f"'adogt_reconstructed' fuses with vectors of width {self.width}, and a path has {batch.vectors.shape[1]}"
-            raise error("B402", what, hint="give both paths the same encoder, or set `fusion: false`", place="paths")
+        check_width("adogt_reconstructed", batch.vectors.shape[1], self.width)
         fused: Tensor = self.fusion(batch.embedding, batch.vectors)
         return fused
 

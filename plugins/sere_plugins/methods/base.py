@@ -36,6 +36,17 @@ class OwnLosses(nn.Module):
         return batch.logits.softmax(dim=-1)
 
 
+def check_width(name: str, found: int, width: int) -> None:
+    """That a path's vectors are as wide as those of the path that is predicted on.
+
+    Raises:
+        SereError: B402.
+    """
+    if found != width:
+        widths = f"a path's vectors have width {found}, the target's {width}"
+        raise error("B402", f"'{name}' needs one feature space: {widths}", hint="give both paths the same encoder", place="paths")
+
+
 def labelled_vectors(name: str, data: StageData, width: int) -> tuple[Array, Labels]:
     """The vectors of S_l `[n, F]` in float64, and their labels `[n]`.
 
@@ -48,9 +59,7 @@ def labelled_vectors(name: str, data: StageData, width: int) -> tuple[Array, Lab
         SereError: B402 if the labelled path's vectors have another width.
     """
     (vectors,) = stream_vectors(data, ["labelled"])
-    if vectors.shape[1] != width:
-        widths = f"the labelled vectors have width {vectors.shape[1]}, the target's {width}"
-        raise error("B402", f"'{name}' needs one feature space: {widths}", hint="give both paths the same encoder", place="paths")
+    check_width(name, vectors.shape[1], width)
     return vectors, data.labels().cpu().numpy()
 
 

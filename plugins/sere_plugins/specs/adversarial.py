@@ -11,19 +11,24 @@ _DIAGNOSTICS = {
 }
 
 
-class AdversaryParams(Declared):
-    """Parameters of a discriminator behind a gradient reversal."""
+class DiscriminatorParams(Declared):
+    """Parameters of discriminators."""
 
     hidden: int = param(
-        1024, "width of the discriminator's hidden layers; as in Transfer-Learning-Library", ge=1, search=("choice", [64, 256, 1024])
+        1024, "width of the discriminator's hidden layers; as in Transfer-Learning-Library", ge=4, search=("choice", [64, 256, 1024])
     )
+    learning_rate: float = param(1.0, "learning rate of the discriminator, as a multiple; ours", gt=0, search=("log", 0.1, 10.0))
+
+
+class AdversaryParams(DiscriminatorParams):
+    """Parameters of a discriminator behind a gradient reversal."""
+
     ramp: float = param(
         10.0,
         "a: how early the reversal reaches its full strength, 2 / (1 + exp(-a t)) - 1 at the share t of the stage; the paper's",
         gt=0,
         search=("log", 1.0, 100.0),
     )
-    learning_rate: float = param(1.0, "learning rate of the discriminator, as a multiple; ours", gt=0, search=("log", 0.1, 10.0))
 
 
 @component("dann", "losses.dann:Dann", cite="arXiv:1505.07818", tags=("adversarial",), diagnostics=_DIAGNOSTICS)
@@ -96,7 +101,63 @@ class AdogtParams(AdversaryParams):
     fusion: bool = param(True, "fuse with the frozen vector; false: the network's embedding alone")
 
 
+@component(
+    "ssada_reconstructed",
+    "methods.ssada:Ssada",
+    cite="arXiv:2204.08625",
+    evidence="reconstructed",
+    tags=("adversarial", "several phases"),
+    own_losses=True,
+    diagnostics={
+        "domain_accuracy": _DIAGNOSTICS["domain_accuracy"],
+        "real_accuracy": "Share of real and generated vectors that the second discriminator tells apart, each counting half.",
+    },
+)
+class SsadaParams(DiscriminatorParams):
+    """ADDi and sADDi (SSADA), reconstructed: one discriminator of domains, one of generated utterances, which
+    also train the classifier.
+    """
+
+    pretrain: float = param(
+        0.3,
+        "share of the epochs in which sADDi trains on S_u and T_u without labels; 0: ADDi; ours",
+        ge=0,
+        lt=1,
+        search=("uniform", 0.0, 0.6),
+    )
+    domain_weight: float = param(0.1, "a: weight of confusing the discriminator of domains; ours", ge=0, search=("log", 0.01, 1.0))
+    generation_weight: float = param(0.1, "b: weight of passing for real; ours", ge=0, search=("log", 0.01, 1.0))
+    reconstruction_weight: float = param(1.0, "c: weight of the reconstruction; ours", ge=0, search=("log", 0.1, 10.0))
+    synthetic_weight: float = param(
+        1.0,
+        "weight of cross-entropy on generated utterances beside that on real ones; 1 in the reconstruction",
+        ge=0,
+        search=("uniform", 0.0, 2.0),
+    )
+    noise: int = param(16, "width of the generator's noise; ours", ge=0)
+
+
+@component(
+    "cian_standin",
+    "methods.cian_standin:CianStandin",
+    cite="Zhou et al., CIAN, ICASSP 2025: no more than the title is known",
+    evidence="stand-in",
+    tags=("adversarial",),
+    own_losses=True,
+    diagnostics={"consistent": "Share of the last target batch that both classifiers put into the same class."},
+)
+class CianStandinParams(Declared):
+    """a stand-in for CIAN, of which no more than the title is known: two classifiers agree on T_u, and where
+    they do, class means move together.
+    """
+
+    consistency_weight: float = param(1.0, "a: weight of the classifiers' disagreement on T_u; ours", ge=0, search=("log", 0.1, 10.0))
+    alignment_weight: float = param(0.1, "b: weight of the gaps between class means; ours", ge=0, search=("log", 0.01, 1.0))
+
+
 DANN = DannParams.spec
 CDAN = CdanParams.spec
 LANGUAGE_SUPCON = LanguageSupconParams.spec
 ADOGT = AdogtParams.spec
+SSADA = SsadaParams.spec
+CIAN_STANDIN = CianStandinParams.spec
