@@ -77,6 +77,7 @@ CODES: dict[str, str] = {
     "X707": "the scheduler of a cluster cannot be reached, or has no workers",
     "X708": "the workers of a cluster are not like the machine that asks them",
     "X709": "a hub cannot be reached, or does not let the model in",
+    "X710": "a variable of the environment stops a library",
 }
 
 

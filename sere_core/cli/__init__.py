@@ -16,6 +16,9 @@ import sere_core
 from sere_core.environment import prepare_command
 from sere_registry.errors import SereError, error, reason
 
+#: what the names of variables begin with that libraries read
+_READ_BY_LIBRARIES = {"TORCH", "PYTORCH", "CUDA", "HF", "TRANSFORMERS", "NUMBA", "MPL", "MPLBACKEND", "OMP", "MKL", "KMP", "TRITON", "DASK"}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `sere`; returns its exit code.  Whatever goes wrong is printed as coded lines."""
@@ -110,6 +113,9 @@ def _mistake(problem: Exception) -> SereError:
         files = " and ".join(dict.fromkeys(str(name) for name in (problem.filename, problem.filename2) if name)) or "a file"
         code = "X705" if problem.errno in FULL else "X704"
         return _of(problem, code, f"{files[:500]!r} cannot be used: {problem.strerror}", "make room, or name another place or file")
+    if variable := _variable(str(problem)):
+        what = f"a library stops at ${variable}, which is {os.environ[variable][:60]!r}: {reason(problem)}"
+        return _of(problem, "X710", what, f"unset {variable}, or correct it")
     if isinstance(problem, MemoryError):
         return _of(problem, "X706", f"memory ran out ({reason(problem)})", "smaller batches, fewer --jobs or shorter files need less")
     others = [entry for entry in catalog.entries if entry.distribution != FIRST_PARTY]
@@ -127,6 +133,12 @@ def _mistake(problem: Exception) -> SereError:
         ours = ours or (f"{where}, in {frame.f_code.co_name}" if package.startswith("sere") else "")
     hint = "--traceback shows how it came to that; if the input is right, this is a bug of sere: please report it"
     return _of(problem, "T507", f"unexpected {reason(problem)} at {ours or where}", hint)
+
+
+def _variable(said: str) -> str:
+    """The variable of the environment, of those that libraries read, which an error's message names or quotes; "" for none."""
+    read = [name for name in os.environ if name.partition("_")[0] in _READ_BY_LIBRARIES]
+    return next((name for name in read if name in said or (len(os.environ[name]) > 3 and os.environ[name] in said)), "")
 
 
 def _of(problem: Exception, code: str, message: str, hint: str) -> SereError:
