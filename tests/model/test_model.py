@@ -88,10 +88,11 @@ def test_posteriors_are_those_of_the_record(record: Record, tmp_path: Path, fold
     [
         ["method.use=svm", "losses=null", "dynamics.use=none"],
         ["method={use: logistic}", "losses=null", "dynamics.use=none"],
+        ["method={use: skada}", "losses=null", "dynamics.use=none"],
         ["method={use: logistic}", "losses=null", "dynamics.use=none", "task.shrinkage=4"],
         LOGMEL,
     ],
-    ids=["svm", "logistic", "shrunken statistics", "logmel, another encoder for the source"],
+    ids=["svm", "logistic", "skada", "shrunken statistics", "logmel, another encoder for the source"],
 )
 def test_every_kind_of_method_is_exported(home: Path, tmp_path: Path, sets: list[str]) -> None:
     record = trained(home, str(len(list(home.iterdir()))), *sets)

@@ -67,6 +67,17 @@ def test_a_graph_predicts_as_torch(home: Path, tmp_path: Path, use: str, params:
     [
         ((), "encoder 'acoustic' (sere.acoustic)"),
         (("encoders={e: {use: logmel}}", "paths={labelled: e, unlabelled: e}"), "sere.idfe"),
+        (
+            (
+                "encoders={e: {use: logmel}}",
+                "paths={labelled: e, unlabelled: e}",
+                "dynamics={use: none}",
+                "method={use: skada}",
+                "losses=null",
+                "task.normalise=none",
+            ),
+            "skada's OTMapping",
+        ),
     ],
 )
 def test_what_cannot_be_in_a_graph_is_named(

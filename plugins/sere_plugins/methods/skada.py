@@ -8,7 +8,7 @@ kernel of its similarity to the rows that were fitted (TCA, TJM).  No estimator 
 What is kept are the rows that were fitted, their labels and a seed, since skada's estimators can be stored by pickle alone.  A
 method that takes over this state fits again, which takes what it took, and gives the same bits on the same machine; the posteriors
 of T_u are kept too, and where they come out otherwise (another version of skada or scikit-learn, say) that is T505 and no prediction.
-So a model that is exported holds the vectors of S_l and T_u, and needs skada to predict.
+So a model that is exported holds the vectors of S_l and T_u, needs skada to predict, and cannot be a graph of ONNX.
 
 Steps aside, with a warning, where there is nothing to adapt: with labels of one class, or a domain that does not vary, logistic
 regression is fitted to S_l alone.  What skada raises, and posteriors that are not finite, are C302 at `params`: most estimators
@@ -110,8 +110,10 @@ class Skada(ResizableBuffers, OwnLosses):
         """The estimator's own posteriors, for the target's domain; 0 for a class that it has not seen.
 
         Raises:
-            SereError: T505 if the estimator, fitted again, predicts T_u otherwise than it did.
+            SereError: T505 if the estimator, fitted again, predicts T_u otherwise than it did; T509 in a graph.
         """
+        if torch.jit.is_tracing():
+            raise error("T509", f"skada's {self.params.estimator} is not computed by torch", "export without --onnx")
         if self._predictor is None:
             self._predictor = self._fitted()
             gap = np.abs(self._predictor(_rows(self.target)) - _rows(self.posteriors)).max(initial=0.0)
