@@ -61,6 +61,25 @@ class JiaslParams(JdarParams):
     tolerance: float = param(1e-5, "relative fall of the objective below which a round has converged", ge=0)
 
 
+@component(
+    "lrjda_reconstructed",
+    "methods.lrjda:Lrjda",
+    cite="Li et al., Knowledge-Based Systems 315:113260, 2025",
+    evidence="reconstructed",
+    tags=("closed form",),
+    own_losses=True,
+)
+class LrjdaParams(RegressionParams):
+    """LRJDA, reconstructed from its title: JDAR with a projection of low rank in place of a sparse one.
+
+    Parameters of `lrjda_reconstructed`; the paper's are unknown, these are ours.
+    """
+
+    low_rank: float = param(1.0, "mu: weight of the nuclear norm of the projection; large: all is 0", gt=0, search=("log", 1e-3, 1e3))
+    iterations: int = param(1000, "steps of ADMM in each round, at most", ge=1)
+    tolerance: float = param(1e-6, "relative size of both residuals below which a round has converged", ge=0)
+
+
 class ProjectedParams(Declared):
     """Of every method that classifies in a space common to source and target."""
 
@@ -174,3 +193,4 @@ JDA = JdaParams.spec
 BDA = BdaParams.spec
 WBDA = WbdaParams.spec
 JIASL = JiaslParams.spec
+LRJDA = LrjdaParams.spec
