@@ -11,6 +11,7 @@ from sere_core.functional import neighbour_graph, normalised_graph, unit_rows
 from sere_plugins.methods.graph import Nodes
 from sere_plugins.methods.label_propagation import LabelPropagation, spread
 from sere_plugins.specs.transductive import LabelPropagationParams
+from sere_registry.guard import running
 from tests.probes.driver import Toy, accuracy, posteriors, solved
 from tests.probes.golden import det
 
@@ -38,6 +39,16 @@ def test_a_target_without_an_edge_to_the_source_gets_no_label() -> None:
     labels = torch.zeros(75, 3).double()
     labels[60:] = torch.eye(3).double()[toy.labels]
     assert not spread(graph, labels, 0.9, 1000, 1e-9)[0][:60].any()
+
+
+def test_what_no_label_reaches_gets_equal_posteriors_and_a_warning() -> None:
+    """Every utterance is there twice, and has the other one as its only neighbour."""
+    toy, said = Toy.make(), list[str]()
+    twice = {"labelled": toy.vectors["labelled"][::5].repeat(2, 1), "target": toy.vectors["target"][:6].repeat(2, 1)}
+    with running(said.append):
+        method, trace = made(Toy(twice, torch.arange(3).repeat(2), toy.truth), neighbours=1, use_source=False)
+    torch.testing.assert_close(posteriors(method, twice["target"]), torch.full((12, 3), 1 / 3))
+    assert trace["unreached"] == [1.0] and len(said) == 1 and "12 of 12" in said[0]
 
 
 def test_class_mass_is_scaled_once_to_the_shares() -> None:

@@ -11,6 +11,7 @@ from sere_plugins.methods.label_shift import calibration, held_out, label_shift,
 from sere_plugins.specs.methods import LogisticParams
 from sere_plugins.specs.transductive import SharesParams
 from sere_registry import SereError
+from sere_registry.guard import running
 from tests.probes.driver import Toy
 
 SOURCE, TARGET = torch.tensor([0.25, 0.25, 0.5]).double(), torch.tensor([0.6, 0.3, 0.1]).double()
@@ -85,3 +86,12 @@ def test_listed_shares_are_those_of_classes_with_labels() -> None:
             target_shares(SharesParams(shares=wrong), "x", vectors, labels, vectors, 3)
         assert caught.value.problems[0].code == "C302"
     assert target_shares(SharesParams(), "x", vectors, labels, vectors, 3) is None
+
+
+def test_shares_of_classes_with_a_single_utterance_come_with_a_warning() -> None:
+    toy, said = Toy.make(shots=1), list[str]()
+    labelled, target = (toy.vectors[stream].double().numpy() for stream in ("labelled", "target"))
+    with running(said.append):
+        found = target_shares(SharesParams(shares="estimated"), "x", labelled, toy.labels.numpy(), target, 3)
+    assert found is not None and float(found.sum()) == pytest.approx(1.0)
+    assert len(said) == 1 and said[0].startswith("x: 3 of 3")

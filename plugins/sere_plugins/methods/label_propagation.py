@@ -29,6 +29,7 @@ from sere_plugins.methods.graph import Nodes
 from sere_plugins.methods.label_shift import shares_trace, target_shares
 from sere_plugins.specs.transductive import LabelPropagationParams
 from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
+from sere_registry.guard import warn
 from sere_registry.training import Stream
 
 
@@ -80,7 +81,12 @@ class LabelPropagation(OwnLosses):
         seen = seeds.any(dim=0).to(rows)
         posteriors = torch.where(mass > 0, found / mass.clamp_min(1e-300), seen / seen.sum())
         self.nodes.carried = posteriors.to(self.offsets)
-        trace = {"change": changes, "unreached": [float((mass[:count] == 0).double().mean())]}
+        unreached = mass[:count] == 0
+        if unreached.any():
+            warn(
+                "label_propagation", "unreached", f"label_propagation: no label reaches {int(unreached.sum())} of {count} target utterances"
+            )
+        trace = {"change": changes, "unreached": [float(unreached.double().mean())]}
         if self.params.shares == "none":
             return trace
         shares = target_shares(self.params, "label_propagation", labelled, known, target, self.classes)

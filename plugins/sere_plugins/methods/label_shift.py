@@ -27,6 +27,7 @@ from sere_plugins.methods.logistic import Linear, fitted
 from sere_plugins.specs.methods import LogisticParams
 from sere_plugins.specs.transductive import LabelPropagationParams, SharesParams
 from sere_registry import error
+from sere_registry.guard import warn
 
 PARTS, STEPS = 10, 1000
 
@@ -124,4 +125,7 @@ def target_shares(
     linear: Linear = fitted(params, classes, vectors, labels)
     source = torch.as_tensor(np.bincount(labels, minlength=classes) / len(labels))
     calibrated = calibration(*held_out(params, classes, vectors, labels))
+    if calibrated.number < len(labels):
+        what = f"{len(labels) - calibrated.number} of {len(labels)} labelled utterances are the only ones of their class"
+        warn(name, "calibration", f"{name}: {what}: class shares are estimated from posteriors that are not calibrated for them")
     return label_shift(calibrated.posteriors(linear.logits(torch.as_tensor(target))), source, chosen.damping)
