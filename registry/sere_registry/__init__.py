@@ -5,7 +5,7 @@ from __future__ import annotations
 from sere_registry.batches import Encoded, Frames, Inputs, LabelledBatch, Progress, Resonance, UnlabelledBatch, Views
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.kinds import API, GROUPS, Kind
-from sere_registry.params import NoParams, Params, param
+from sere_registry.params import NoParams, Params, Part, param
 from sere_registry.protocols import BuildContext, Corpus, Dynamics, Encoder, MethodContext, ResonanceField, Selector, View
 from sere_registry.spec import ComponentSpec
 from sere_registry.training import Backbone, Group, Loss, Method, Phase, Schedule, Stage, StageData, WeightedLoss
@@ -32,6 +32,7 @@ __all__ = [
     "MethodContext",
     "NoParams",
     "Params",
+    "Part",
     "Phase",
     "Place",
     "Problem",

@@ -44,6 +44,7 @@ class BuildContext:
         backbone: the network, for losses and methods: to copy it (`sere_core.functional.frozen_copy`) and to encode
             again; None for other kinds.
         cache: a folder for what a component makes once (a rendered corpus); None where nothing may be written.
+        parts: builds the components that a parameter of this name lists, declared with `param(..., parts=KIND)`.
     """
 
     id: str
@@ -55,6 +56,7 @@ class BuildContext:
     speakers: int = 0
     backbone: Backbone = None  # type: ignore[assignment]  # for kinds that get none
     cache: Path | None = None
+    parts: Callable[[str], Sequence[Any]] = lambda name: ()
 
     @property
     def embedding_dim(self) -> int:
@@ -100,7 +102,9 @@ class Encoder(Protocol):
 
     It may have `files`, the paths that its weights are read from: they are part of the cache key by content, a model that is
     exported takes copies of them along, and its parameter `model` then names their folder.  It may have `traced(samples)`, which is
-    `extract` in torch, `[N]` -> `[T, F]`: such an encoder can be exported to ONNX.
+    `extract` in torch, `[N]` -> `[T, F]`: such an encoder can be exported to ONNX.  One that is made of others (`BuildContext.parts`)
+    counts them in its `fingerprint` and `files`, and has `parts`, where each stands below it -> the encoder, e.g.
+    "params.streams.0", so that a model takes along what each of them reads.
     """
 
     input_dim: int

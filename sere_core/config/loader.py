@@ -18,7 +18,7 @@ from sere_core.config.model import Output, RunConfig
 from sere_core.config.nodes import Data, Node, Path, at, block_of, dotted, noted, place_of, plain, tidy
 from sere_core.config.references import References
 from sere_core.config.resolved import Bound, Resolved
-from sere_core.config.validation import allows_null, below, fields, may_be_path, mentions_path, show, validate
+from sere_core.config.validation import allows_null, below, fields, kind_of_parts, may_be_path, mentions_path, show, validate
 from sere_registry.catalog import Catalog
 from sere_registry.entries import WORDS, noun
 from sere_registry.errors import Place, Problem, SereError, error
@@ -93,14 +93,14 @@ def resolve(root: Node, sources: Sources, catalog: Catalog, environ: Mapping[str
     data, components, cause = root.data(), dict[str, Bound](), None
     for path, kind in blocks(root):
         try:
-            bound = _bind(root, path, kind, catalog, disable, sources.folders)
+            whole = _bind(root, path, kind, catalog, disable, sources.folders)
         except SereError as wrong:
             cause = cause or wrong.__cause__
             found.extend(wrong.problems)
             continue
-        if bound is not None:
-            components[dotted(path)] = bound
-            block_of(data, path).update(use=bound.use, params=bound.params.model_dump(mode="json", by_alias=True))
+        for place, bound in whole.items():
+            components[dotted(place)] = bound
+            block_of(data, place).update(use=bound.use, params=bound.params.model_dump(mode="json", by_alias=True))
     cache = at(root, ("features", "cache"))
     if cache is not None and isinstance(cache.value, str):
         data["features"]["cache"] = _absolute(cache, sources.folders)
@@ -174,12 +174,16 @@ def _bind(
     catalog: Catalog,
     disable: tuple[str, ...],
     folders: Mapping[str, FilePath],
-) -> Bound | None:
-    """The component of the block at `path` with its checked parameters; None where the config's model says what is wrong."""
-    node = at(root, path)
+    default: Node | None = None,
+) -> dict[Path, Bound]:
+    """The component of the block at `path` with its checked parameters, and then its parts by their paths.
+
+    Nothing where the config's model says what is wrong.  `default`: the block of a part that is not written.
+    """
+    node = at(root, path) or default
     where = place_of(root, (*path, "use"))
     if node is None:
-        return None
+        return {}
     if not isinstance(node.value, dict):
         hint = f"write {{use: {node.value}}}" if isinstance(node.value, str) else ""
         raise error("C302", f"should be a mapping, not {show(node.data())}", hint, place_of(root, path))
@@ -200,7 +204,7 @@ def _bind(
     if params is None or params.value is None:
         params = Node({}, node.start)
     if not isinstance(params.value, dict):
-        return None
+        return {}
     known = fields(spec.params)
     given = _rooted(params, spec.params, folders)
     names = {name: child for name, child in params.children() if name in known and may_be_path(known[name])}
@@ -218,7 +222,15 @@ def _bind(
     here = replace(node.place, path=dotted(path))
     said = name if entry.local else full_name
     written = {name: str(names[name].value) for name in folder_of}
-    return Bound(spec, full_name, entry.distribution, entry.version, checked, dotted(path), said, here, written)
+    parts, inner = dict[str, list[Bound]](), dict[Path, Bound]()
+    for key, of in ((key, of) for key, about in known.items() if (of := kind_of_parts(about))):
+        parts[key] = []
+        for index, part in enumerate(getattr(checked, key)):
+            spot = (*path, "params", key, str(index))
+            whole = _bind(root, spot, of, catalog, disable, folders, plain(part.model_dump(), node.start))
+            parts[key] += [whole[spot]]
+            inner |= whole
+    return {path: Bound(spec, full_name, entry.distribution, entry.version, checked, dotted(path), said, here, written, parts), **inner}
 
 
 def _rooted(node: Node, annotation: object, folders: Mapping[str, FilePath]) -> Data:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Bound:
         use: what a config says to get it.
         place: where it was written.
         written: parameters that name a local folder, as the config writes them: relative ones are absolute in `params`.
+        parts: of a component that is made of others: by the parameter that lists them.
     """
 
     spec: ComponentSpec
@@ -47,6 +49,7 @@ class Bound:
     use: str = ""
     place: Place = field(default=Place(), compare=False)
     written: Mapping[str, str] = field(default_factory=dict, compare=False)
+    parts: Mapping[str, Sequence[Bound]] = field(default_factory=dict, compare=False)
 
     @property
     def owner(self) -> str:
@@ -74,9 +77,14 @@ class Bound:
             hint = f"repair or update {self.distribution}; --traceback shows where"
             problems = [replace(one, message=f"{who.title}: {one.message}", hint=hint, place=self.place) for one in cause.problems]
             raise SereError(*problems) from (cause.__cause__ or cause)
+        if self.parts:
+            context = replace(context, parts=partial(self._build_parts, context))
         made = guarded(call(who, "build", factory, self.params, context), who)
         check_replaced(who)
         return made
+
+    def _build_parts(self, context: Any, name: str) -> tuple[Any, ...]:
+        return tuple(part.build(replace(context, id=part.path.partition(".")[2])) for part in self.parts[name])
 
     @property
     def watched(self) -> Owner:
@@ -94,7 +102,7 @@ class Resolved:
     Args:
         config: its sections; components under their full names, with all their parameters.
         components: the components by path: "corpora.emodb", "encoders.anchor", "dynamics", "losses.adapt",
-            "views.weak.0", "hooks.progress", ...
+            "views.weak.0", "hooks.progress", ...; a part of another below that: "encoders.fused.params.streams.0".
         warnings: what is odd but no error.
         sources: the files that were read, the one asked for first.
         root: the merged tree, which knows where each value was written, and what a changed `use` dropped.

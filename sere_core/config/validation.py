@@ -6,7 +6,7 @@ import json
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from sere_core.config.nodes import Data, Path, dotted
 from sere_registry.errors import Place, Problem, suggest
+from sere_registry.kinds import Kind
 
 Model = TypeVar("Model", bound=BaseModel)
 PlaceOf = Callable[[Path, bool], Place]
@@ -92,6 +93,12 @@ def without_paths(dumped: Data, annotation: object) -> Data:
 def may_be_path(field: FieldInfo) -> bool:
     """Is it a name that may be a local path instead, such as a model's on a hub?"""
     return isinstance(field.json_schema_extra, dict) and "path" in field.json_schema_extra
+
+
+def kind_of_parts(field: FieldInfo) -> Kind | None:
+    """Of a parameter that lists components: their kind."""
+    extra = field.json_schema_extra
+    return cast("Kind | None", extra.get("parts")) if isinstance(extra, dict) else None
 
 
 def mentions_path(annotation: object) -> bool:

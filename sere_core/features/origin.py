@@ -33,7 +33,7 @@ def engine_origin(contents: Contents) -> list[str]:
 
 
 def encoder_origin(bound: Bound, contents: Contents) -> list[str]:
-    """Of an encoder: its code, and the files that its parameters name."""
+    """Of an encoder: its code, and the files that its parameters name; then of its parts, in their order."""
     files = [(f"{name}/{below}", path) for name, where in files_of(bound).items() for below, path in files_below(where)]
     module = bound.spec.factory.partition(":")[0]
     top = module.partition(".")[0]
@@ -49,7 +49,8 @@ def encoder_origin(bound: Bound, contents: Contents) -> list[str]:
         for below, path in (each for root in folders_of(top) for each in files_below(root)):
             if path in python or top in whole or (path.suffix != ".py" and top != "sere_core"):
                 files.append((f"{top}/{below}", path))
-    return [digest_of(sorted([*files, *own]), contents), *_libraries(others, contents)]
+    inner = [encoder_origin(part, contents) for parts in bound.parts.values() for part in parts]
+    return [digest_of(sorted([*files, *own]), contents), *_libraries(others, contents), *(line for lines in inner for line in lines)]
 
 
 def _imported(files: Iterable[tuple[str, Path]]) -> set[str]:

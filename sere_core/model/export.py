@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from torch import Tensor
 
 from sere_core.config import Resolved
+from sere_core.config.nodes import block_of
 from sere_core.config.validation import without_paths
 from sere_core.console import Speaker
 from sere_core.data.plan import Fold
@@ -28,7 +30,7 @@ from sere_core.train.device import choose_device
 from sere_core.train.fold import load_state
 from sere_core.train.material import Material, gather
 from sere_core.train.streams import StreamSet
-from sere_registry import Problem, Recording, SereError, error
+from sere_registry import Encoder, Problem, Recording, SereError, error
 
 
 def of_record(record: Record, out: Path, trust: bool, *, quiet: bool = False) -> None:
@@ -169,7 +171,7 @@ class Trained:
         if builder.method().needs_support:
             tensors |= _support(self.material.streams(fold)["labelled"])
         with folder.made(out) as place:
-            for name, encoder in self.material.encoders.items():
+            for name, encoder in _unfolded(self.material.encoders):
                 for file in getattr(encoder, "files", ()):
                     (place / "encoders" / name).mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(file, place / "encoders" / name / file.name)
@@ -187,6 +189,13 @@ class Trained:
         return tensors
 
 
+def _unfolded(encoders: Mapping[str, Encoder]) -> Iterator[tuple[str, Encoder]]:
+    """Encoders by id; of one that is made of others these, by where they stand."""
+    for name, encoder in encoders.items():
+        parts: Mapping[str, Encoder] = getattr(encoder, "parts", {})
+        yield from _unfolded({f"{name}.{below}": part for below, part in parts.items()}) if parts else [(name, encoder)]
+
+
 def _support(stream: StreamSet) -> dict[str, Tensor]:
     assert stream.labels is not None
     tensors = {"support/labels": stream.labels, "support/language": torch.tensor([each.language for each in stream.items])}
@@ -199,9 +208,10 @@ def _portable(resolved: Resolved) -> str:
     """The config without hooks and places of this machine: what is left says how the model was made."""
     data = yaml.safe_load(resolved.dump())
     data["hooks"], data["output"], data["features"]["cache"] = {}, {}, None
-    for section in ("corpora", "encoders"):
-        for name, block in data[section].items():
-            bound, given = resolved.components[f"{section}.{name}"], block["params"]
+    for path, bound in resolved.components.items():
+        if path.startswith(("corpora.", "encoders.")):
+            block, name = block_of(data, tuple(path.split("."))), path.split(".")[1]
+            given = block["params"]
             kept = without_paths(given, type(bound.params))
             block["params"] = {key: kept.get(key, value and name) for key, value in given.items()}
             block["params"] |= {key: Path(str(given[key])).name for key in bound.written}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sere_core.config import Resolved, load
+from sere_core.config.nodes import block_of
 from sere_core.data.normalise import Statistics, speaker_statistics, standardise
 from sere_core.features import audio
 from sere_core.features.store import Extractor
@@ -287,15 +288,16 @@ def _resolved(where: Path) -> Resolved:
     try:
         blocks = [*data["encoders"].values(), *data["losses"].values(), data["dynamics"], data["method"], data["resonance"]]
         named = [str(block["use"]) for block in blocks if block]
-        revised = {name for name, block in data["encoders"].items() if "revision" in block["params"]}
+        pretrained = sorted({path.parent for path in where.glob("encoders/*/*")})
+        revised = {each.name for each in pretrained if "revision" in block_of(data, ("encoders", *each.name.split(".")))["params"]}
         corpora = list(data["corpora"])
-    except (LookupError, TypeError, AttributeError) as cause:
+    except (LookupError, TypeError, ValueError, AttributeError) as cause:
         raise unusable(file, f"it is not the config of a model: {cause!r}", folder.ANEW) from cause
     if any(name.startswith("file:") for name in named):
         raise error("T505", f"{file} names a component that is a file", "a model may only name what is installed")
     sets = ["views=null", "select={use: last}"]
     sets += [f"corpora.{name}={{use: sere.manifest, params: {{file: {name}}}}}" for name in corpora]
-    for each in sorted({path.parent for path in where.glob("encoders/*/*")}):
+    for each in pretrained:
         sets += [f"encoders.{each.name}.params.model={json.dumps(str(each.absolute()))}"]
         sets += [f"encoders.{each.name}.params.revision=null"] if each.name in revised else []
     return load(file, sets=sets)

@@ -293,6 +293,8 @@ def reads_params(subject: Subject) -> None:
     """Its code reads every parameter: one that nothing reads promises what it does not do."""
     nodes = [node for code in sources(subject).values() for node in ast.walk(ast.parse(code))]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    built = [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "parts"]
+    read |= {str(name.value) for node in built for name in node.args if isinstance(name, ast.Constant)}  # `context.parts("streams")`
     if read.isdisjoint({"model_dump", "__dict__"}) and not any(isinstance(node, ast.Name) and node.id == "vars" for node in nodes):
         unread = sorted(set(subject.spec.params.model_fields) - read)
         assert not unread, f"its code never reads the parameter '{unread[0]}'" if unread else ""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sere_registry import BuildContext, ComponentSpec
+from sere_core.config.validation import kind_of_parts
+from sere_registry import BuildContext, ComponentSpec, Params
 from sere_registry.catalog import Catalog
 from sere_registry.entries import Entry
 
@@ -79,7 +80,17 @@ class Subject:
         import torch
 
         torch.manual_seed(seed)
-        return self.spec.load()(self.spec.params(**self.params), context or BuildContext("checked", cache=self.folder))
+        context = context or BuildContext("checked", cache=self.folder)
+        params = self.spec.params(**self.params)
+        return self.spec.load()(params, replace(context, parts=functools.partial(self._parts, params, context)))
+
+    def _parts(self, params: Params, context: BuildContext, name: str) -> list[Any]:
+        """What `BuildContext.parts` builds in a run."""
+        kind, found = kind_of_parts(self.spec.params.model_fields[name]), []
+        for index, part in enumerate(getattr(params, name)):
+            spec = self.catalog.find(kind, part.use).spec  # type: ignore[arg-type]  # a parameter without parts names none
+            found += [spec.load()(spec.params(**part.params), replace(context, id=f"{context.id}.params.{name}.{index}"))]
+        return found
 
     def fresh(self, name: str) -> Path:
         """A new empty folder."""
