@@ -146,12 +146,19 @@ def audiofolder(folder: Path) -> Path:
     return folder
 
 
+def streams(folder: Path) -> list[Values]:
+    """The default streams, with a HuBERT that is there."""
+    hubert = {"use": "sere.hubert", "params": {"model": str(tiny_hubert(folder))}}
+    return [hubert, {"use": "sere.logmel"}, {"use": "sere.acoustic"}]
+
+
 #: component -> the parameter that has no default which works without a download or a corpus, and what makes its value in a folder
-NEEDED: dict[str, tuple[str, Callable[[Path], Path]]] = {
+NEEDED: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "sere.wav2vec2": ("model", tiny_wav2vec2),
     "sere.hubert": ("model", tiny_hubert),
     "sere.wavlm": ("model", tiny_wavlm),
     "sere.whisper": ("model", tiny_whisper),
+    "sere.fusion_reconstructed": ("streams", streams),
     "sere.casia": ("root", lambda folder: make_casia(folder, speakers=("liuchanhg", "wangzhe"), texts=("201",))),
     "sere.emodb": ("root", lambda folder: make_emodb(folder, speakers=("03", "08"), texts=("a01",))),
     "sere.emovo": ("root", lambda folder: make_emovo(folder, speakers=("f1", "m1"), texts=("b1",))),
