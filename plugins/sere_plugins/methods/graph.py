@@ -37,7 +37,7 @@ class Nodes(ResizableBuffers):
         self.register_buffer("scale", torch.ones(width))
 
     def fit(self, target: Tensor, *sources: Tensor) -> Tensor:
-        """Take over T_u `[m, F]` and the source's streams, in this order, as nodes; returns their unit rows `[n, F]` in float64."""
+        """Take over T_u `[m, F]` and the source's streams, in this order, as nodes.  Their unit rows `[n, F]`, float64 on the CPU."""
         for buffer, value in zip((self.mean, self.scale), moments(target), strict=True):
             buffer.copy_(value)
         rows = [self.standardised(target)]
@@ -46,7 +46,7 @@ class Nodes(ResizableBuffers):
             mean, scale = moments(together)
             rows.append(((together - mean) / scale).to(self.rows))
         self.rows = torch.cat(rows)
-        return unit_rows(self.rows.double())
+        return unit_rows(self.rows.double()).cpu()
 
     def standardised(self, vectors: Tensor) -> Tensor:
         """`[B, F]` by the moments of T_u, in the precision of the nodes."""

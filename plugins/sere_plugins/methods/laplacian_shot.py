@@ -80,7 +80,7 @@ class LaplacianShot(OwnLosses):
                 getattr(self, name).copy_(value)
         rows = torch.as_tensor(target)
         graph = neighbour_graph(self.nodes.fit(rows), self.params.neighbours)
-        unary = self.unary(rows)
+        unary = self.unary(rows.to(self.weight.device)).cpu()
         found, energies = smoothed(unary, graph, self.params.smoothness, self.params.rounds, self.params.tolerance)
         self.nodes.carried = found.to(self.nodes.rows)
         changed = found.argmax(dim=1) != unary.argmin(dim=1)
