@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -139,11 +140,8 @@ def test_neither_the_order_of_the_target_nor_the_names_of_classes_matter(name: s
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@ROUNDS
-@pytest.mark.parametrize("balance", [None, "estimated", 1.0])
+@pytest.mark.parametrize(("name", "balance"), [("jda", None), *product(["bda", "wbda"], [0.5, "estimated", 1.0])])
 def test_one_target_duplicates_and_more_features_than_utterances(name: str, balance: Any) -> None:
-    if name == "jda" and balance is not None:
-        pytest.skip("jda has no balance")
     toy, params = Toy.make(width=40), {} if balance is None else {"balance": balance}
     one = toy.vectors["target"][:1]
     for target in (one, one.repeat(7, 1), torch.zeros(2, 40)):

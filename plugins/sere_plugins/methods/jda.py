@@ -85,7 +85,7 @@ class Jda(Tca):
         def fit(guesses: Tensor | None) -> tuple[Tensor, dict[str, float]]:
             e, numbers = self.contrast(given, guesses)
             numbers = {**self.project(given, space, e), **numbers}
-            return self.posteriors(given.target).argmax(dim=1), numbers
+            return self.posteriors(given.target).argmax(dim=1).cpu(), numbers
 
         return until_labels_stay(self.params.rounds, given.known, fit)
 
@@ -104,7 +104,7 @@ class Bda(Jda):
     def contrast(self, given: Given, guesses: Tensor | None) -> tuple[Tensor, dict[str, float]]:
         b = 0.0
         if guesses is not None:
-            mapped = [self.embed(vectors.to(self.projection)) for vectors in (given.source, given.target)]
+            mapped = [self.embed(vectors.to(self.projection)).cpu() for vectors in (given.source, given.target)]
             chosen = self.params.balance
             b = estimated_balance(mapped[0], given.labels, mapped[1], guesses) if chosen == "estimated" else chosen
         return weighted_contrasts(given, guesses, 1 - b, b, shares=self.shares), {"balance": b}
