@@ -11,8 +11,10 @@ of T_u are kept too, and where they come out otherwise (another version of skada
 So a model that is exported holds the vectors of S_l and T_u, needs skada to predict, and cannot be a graph of ONNX.
 
 Steps aside, with a warning, where there is nothing to adapt: with labels of one class, or a domain that does not vary, logistic
-regression is fitted to S_l alone.  What skada raises, and posteriors that are not finite, are C302 at `params`: most estimators
-have a scale among their arguments (`gamma`, `reg_e`) whose default suits a few features.
+regression is fitted to S_l alone.  What skada raises, and posteriors that are not finite, are C302 at `params`.  skada's
+defaults suit a few features: with 30 labelled utterances and hundreds of features KLIEPReweight needs a smaller `gamma` (0.001),
+SubspaceAlignment fewer `n_components` than labelled utterances, TransferJointMatching, whose projections are small, a larger `C`;
+and MultiLinearMongeAlignment cannot be fitted (after minutes) without more labelled utterances than features.
 
 Assumptions of class shares are the estimators' own: those that match marginal distributions (CORAL, the mappings, TCA, TJM) assume
 the source's shares, MMDTarSReweight and JCPOTLabelProp estimate the target's.
@@ -112,7 +114,7 @@ class Skada(ResizableBuffers, OwnLosses):
         Raises:
             SereError: T505 if the estimator, fitted again, predicts T_u otherwise than it did; T509 in a graph.
         """
-        if torch.jit.is_tracing():
+        if torch.onnx.is_in_onnx_export():
             raise error("T509", f"skada's {self.params.estimator} is not computed by torch", "export without --onnx")
         if self._predictor is None:
             self._predictor = self._fitted()
@@ -230,7 +232,7 @@ def _seeded(seed: int) -> Iterator[None]:
     before = np.random.get_state()
     try:
         with undisturbed_draws(torch.device("cpu")), torch.enable_grad():
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             np.random.seed(seed)
             yield
     finally:
