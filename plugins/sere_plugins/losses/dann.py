@@ -35,16 +35,16 @@ class DomainAdversary(nn.Module):
         super().__init__()
         self.params = params
         self.discriminator = Discriminator(dim, params.hidden)
-        self._accuracy: Tensor | None = None
+        self._last: tuple[Tensor, Tensor] | None = None
         self._reversal = 0.0
 
     def forward(self, progress: Progress, rows: Tensor, targets: int, weights: Tensor | None = None) -> Tensor:
         """L_dom of rows `[B, D]`, the last `targets` of which are the target's; `weights` `[B]`: what each counts."""
         self._reversal = reversal_ramp(progress.fraction, self.params.ramp)
         logits = self.discriminator(reverse_gradient(rows, self._reversal))
-        count = len(rows) - targets
-        self._accuracy = ((logits[:count] > 0).float().mean() + (logits[count:] < 0).float().mean()).detach() / 2
-        return domain_loss(logits[:count], logits[count:], None if weights is None else (weights[:count], weights[count:]))
+        source, target = logits.split([len(rows) - targets, targets])
+        self._last = source.detach(), target.detach()
+        return domain_loss(source, target, None if weights is None else (weights[:-targets], weights[-targets:]))
 
     def parameters_by_group(self) -> Mapping[str, Group]:
         """The discriminator has an optimizer of its own."""
@@ -52,7 +52,11 @@ class DomainAdversary(nn.Module):
 
     def diagnostics(self) -> Mapping[str, float]:
         """`domain_accuracy` and `reversal` of the last step."""
-        return {} if self._accuracy is None else {"domain_accuracy": float(self._accuracy), "reversal": self._reversal}
+        if self._last is None:
+            return {}
+        source, target = self._last
+        right = (source > 0).float().mean() + (target < 0).float().mean()
+        return {"domain_accuracy": float(right) / 2, "reversal": self._reversal}
 
 
 class Dann(nn.Module):
