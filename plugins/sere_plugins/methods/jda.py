@@ -1,7 +1,7 @@
 """Joint and balanced distribution adaptation: TCA whose components also draw the means of classes together.
 
-    JDA   M = C M_0 + sum_c M_c                    Long et al., ICCV 2013, equations 5 to 7 (C M_0 as in the authors' code)
-    BDA   M = (1 - b) C M_0 + b sum_c M_c          Wang et al., ICDM 2017 (arXiv:1807.00516), equation 7, their mu
+    JDA   M = C M_0 + sum_c M_c                    Long et al., ICCV 2013 (the factor C as in transferlearning's `JDA.m`)
+    BDA   M = (1 - b) C M_0 + b sum_c M_c          Wang et al., ICDM 2017 (arXiv:1807.00516); b is their mu
     WBDA  the same, e_c on T_u times P_t(c) / P_s(c)
 
 M_0 is TCA's M; M_c = e_c e_c^T, e_c = 1/n_{s,c} on S_l's utterances of class c and -1/n_{t,c} on those of T_u with that pseudo-label;
