@@ -41,4 +41,36 @@ class FusionParams(Declared):
         return self
 
 
+@component(
+    "soft_hard_reconstructed",
+    "methods.soft_hard:SoftHard",
+    cite="arXiv:2207.06767",
+    evidence="reconstructed",
+    own_losses=True,
+    tags=("self-training",),
+    diagnostics={
+        "hard": "The share of T_u whose pseudo-label of the last round is above the threshold.",
+        "changed": "The share of T_u whose most likely class the last round changed.",
+        "missing": "How many classes no utterance of T_u had as its most likely one in the last round.",
+    },
+)
+class SoftHardParams(Declared):
+    """soft and hard pseudo-labels on T_u, assigned anew in rounds, after Agarla et al. 2022.
+
+    No class shares are assumed; a class that is never predicted is never taught.
+    """
+
+    labels: Literal["both", "hard", "soft"] = param(
+        "both",
+        "hard above the threshold and soft below; hard above it and nothing below; or soft for all (which of them, ours)",
+        search=("choice", ["both", "hard", "soft"]),
+    )
+    threshold: float = param(0.9, "the least confidence of a hard pseudo-label (ours)", ge=0, le=1, search=("uniform", 0.5, 0.99))
+    rounds: int = param(
+        3, "how often pseudo-labels are assigned, evenly over the stage; before, S_l alone (ours)", ge=1, search=("int", 1, 5)
+    )
+    weight: float = param(1.0, "of the pseudo-labels' term (ours)", ge=0, search=("log", 0.1, 10.0))
+
+
 FUSION = FusionParams.spec
+SOFT_HARD = SoftHardParams.spec
