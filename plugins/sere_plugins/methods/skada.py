@@ -13,7 +13,8 @@ So a model that is exported holds the vectors of S_l and T_u, needs skada to pre
 Steps aside, with a warning, where there is nothing to adapt: with labels of one class, or a domain that does not vary, logistic
 regression is fitted to S_l alone.  What skada raises, and posteriors that are not finite, are C302 at `params`.  skada's
 defaults suit a few features: with 30 labelled utterances and hundreds of features KLIEPReweight needs a smaller `gamma` (0.001),
-SubspaceAlignment fewer `n_components` than labelled utterances, TransferJointMatching, whose projections are small, a larger `C`;
+SubspaceAlignment fewer `n_components` than labelled utterances, JCPOTLabelProp a larger `reg` (100), EntropicOTMapping and
+ClassRegularizerOTMapping a larger `reg_e` (their warnings say so), TransferJointMatching, whose projections are small, a larger `C`;
 and MultiLinearMongeAlignment cannot be fitted (after minutes) without more labelled utterances than features.
 
 Assumptions of class shares are the estimators' own: those that match marginal distributions (CORAL, the mappings, TCA, TJM) assume
