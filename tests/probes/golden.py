@@ -77,3 +77,9 @@ SIMSIAM = -0.9740843601697238
 BYOL = 0.1036625593211052
 #: of four heads log_softmax(1.5 det(6, 5, 0.1 k)), temperature 0.5, lambda 1, by THUDM/GRAND
 GRAND_CONSISTENCY = 0.055159156305982615
+#: AaD of the inputs of NRC, K = 3, alpha = 1, by the repository's executed block, and the formula evaluated
+AAD_GRADIENT_NORM = 0.14504817461628272
+AAD_GRADIENT_ROW_0 = [0.034660461147213106, -0.06916723189245287, 0.02136707874082951, 0.005817135852135157, 0.007322556152275095]
+AAD_VALUE = -0.01538506276139695
+#: pseudo-labels of the same embeddings and logits, by SHOT's `obtain_label`; two differ from the largest logit
+SHOT_LABELS = [1, 0, 0, 4, 4, 3, 3, 2, 2, 1, 0, 0, 4, 4, 3, 3, 2, 1, 1, 0]

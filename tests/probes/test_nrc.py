@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sere_core.functional import nearest, neighbourhood, unit_rows
 from sere_plugins.methods.nrc import Nrc, attraction
-from sere_plugins.specs.methods import NrcParams
+from sere_plugins.specs.source_free import NrcParams
 from tests.probes.driver import Driver, Seen, TinyBackbone, Toy, accuracy, batch, context, copy_of, same
 from tests.probes.golden import (
     NRC_EXPANDED_ROW_0,

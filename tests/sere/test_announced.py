@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sere_plugins.specs import closed_form, dynamics, losses, methods, resonance, transductive
+from sere_plugins.specs import closed_form, dynamics, losses, methods, resonance, source_free, transductive
 from sere_registry import BuildContext, ComponentSpec
 
 LOSSES = [
@@ -16,16 +16,17 @@ LOSSES = [
     losses.FIXMATCH,
     losses.MEAN_TEACHER,
 ]
-METHODS = [methods.JOINT, methods.MCD, methods.NRC, closed_form.JDAR, methods.LOGISTIC, transductive.LOGISTIC_BALANCED, methods.SVM]
+METHODS = [methods.JOINT, methods.MCD, source_free.NRC, closed_form.JDAR, methods.LOGISTIC, transductive.LOGISTIC_BALANCED, methods.SVM]
 METHODS += [closed_form.JIASL, closed_form.LRJDA, closed_form.CORAL_CLASSICAL]
 METHODS += [closed_form.TCA, closed_form.JDA, closed_form.BDA, closed_form.WBDA]
+METHODS += [source_free.SHOT, source_free.AAD, source_free.ECAN]
 DYNAMICS = {dynamics.IDFE: 4, dynamics.STATIC: 4, dynamics.DELTA: 4, dynamics.DELTA_DELTA: 8, dynamics.NONE: 0}
 
 
 def test_what_is_a_reconstruction_or_ours_says_so() -> None:
     found = {spec.name: spec.evidence for spec in [*LOSSES, *METHODS] if spec.evidence != "confirmed"}
     ours = dict.fromkeys(("tric_balanced", "tric_pooled", "logistic_balanced"), "stand-in")
-    named = ("tric", "jdar", "jiasl_reconstructed", "lrjda_reconstructed")
+    named = ("tric", "jdar", "jiasl_reconstructed", "lrjda_reconstructed", "ecan_reconstructed")
     assert found == {**dict.fromkeys(named, "reconstructed"), **ours}
     for spec in (dynamics.IDFE, resonance.IRF, losses.TRIC):
         assert (spec.cite, spec.evidence) == ("arXiv:2604.07417", "reconstructed")

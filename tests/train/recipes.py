@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sere_core.testing.toy import Toy
-from sere_plugins.specs import closed_form, losses, methods, resonance, views
+from sere_plugins.specs import closed_form, losses, methods, resonance, source_free, views
 from sere_registry import BuildContext, ComponentSpec
 
 Factory = Callable[[BuildContext], object]
@@ -33,5 +33,5 @@ RECIPES: dict[str, Toy] = {
     "coral": toy(adapt=coral),
     "tric": toy(adapt=tric, resonance=irf),
     "fixmatch": toy(adapt=fixmatch, recipe=made(methods.JOINT, ema=0.9)),
-    **{spec.name: Toy(made(spec)) for spec in (methods.MCD, methods.NRC, closed_form.JDAR)},
+    **{spec.name: Toy(made(spec)) for spec in (methods.MCD, source_free.NRC, closed_form.JDAR)},
 }

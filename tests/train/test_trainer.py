@@ -16,10 +16,12 @@ from sere_core.testing.toy import CPU, Toy, stream, streams
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.fold import Listener
 from sere_core.train.streams import Sampler
-from sere_plugins.specs import methods
-from sere_registry import Backbone, Group, MethodContext, Phase, Schedule, Selector, SereError, Stage
+from sere_plugins.specs import methods, source_free
+from sere_registry import Backbone, ComponentSpec, Group, MethodContext, Phase, Schedule, Selector, SereError, Stage
 from sere_registry.protocols import completed
 from tests.train.recipes import RECIPES, VIEWS, Factory, coral, fixmatch, irf, toy, tric
+
+SOURCE_FREE = [source_free.NRC, source_free.SHOT, source_free.AAD, source_free.ECAN]
 
 
 def posteriors(folder: Path, name: str) -> Tensor:
@@ -85,11 +87,12 @@ def test_a_loss_without_source_encodes_no_source(tmp_path: Path) -> None:
     assert toy().trainer(tmp_path, streams_=without).run().posteriors.shape == (15, 3)
 
 
-def test_source_free_stage_cannot_reach_the_source(tmp_path: Path) -> None:
-    """NRC's second stage runs on an instance that was built after the source streams were taken away."""
+@pytest.mark.parametrize("spec", SOURCE_FREE, ids=lambda spec: spec.name)
+def test_source_free_stage_cannot_reach_the_source(tmp_path: Path, spec: ComponentSpec) -> None:
+    """The second stage runs on an instance that was built after the source streams were taken away."""
     seen: list[tuple[str, list[str]]] = []
 
-    class Watched(methods.NRC.load()):  # type: ignore[misc]
+    class Watched(spec.load()):  # type: ignore[misc]
         def stages(self) -> list[Stage]:
             found = []
             for stage in super().stages():
@@ -109,7 +112,7 @@ def test_source_free_stage_cannot_reach_the_source(tmp_path: Path) -> None:
                 found.append(replace(stage, begin=begin))
             return found
 
-    Toy(lambda context: Watched(methods.NRC.params(), context)).trainer(tmp_path).run()
+    Toy(lambda context: Watched(spec.params(), context)).trainer(tmp_path).run()
     assert [names for _, names in seen] == [["labelled"], ["target"]]
 
 

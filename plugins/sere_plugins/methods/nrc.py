@@ -19,21 +19,15 @@ drops the first rank.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from sere_core.functional import MemoryBank, Neighbourhood, diversity, entropy, neighbourhood
-from sere_plugins.methods.base import OwnLosses
-from sere_plugins.specs.methods import NrcParams
-from sere_registry import Group, LabelledBatch, MethodContext, Phase, Stage, StageData, UnlabelledBatch
-from sere_registry.training import Schedule
-
-#: keeps the logarithm of a class that no one predicts finite, as in the authors' code
-EPS = 1e-5
+from sere_core.functional import Neighbourhood, diversity, neighbourhood
+from sere_plugins.methods.source_free import EPS, Neighbours
+from sere_plugins.specs.source_free import NrcParams
+from sere_registry import MethodContext, UnlabelledBatch
 
 
 def attraction(posteriors: Tensor, scores: Tensor, around: Neighbourhood, affinity: float, expanded_affinity: float) -> dict[str, Tensor]:
@@ -52,38 +46,14 @@ def attraction(posteriors: Tensor, scores: Tensor, around: Neighbourhood, affini
     return {"neighbours": -(neighbours * posteriors).sum(dim=-1).mean(), "expanded": -(expanded * posteriors).sum(dim=-1).mean()}
 
 
-class Nrc(OwnLosses):
-    """Two stages that share nothing but the network: the second is built anew, without a handle on the source."""
+class Nrc(Neighbours):
+    """The objective above, with a bank of T_u."""
 
     params: NrcParams
 
     def __init__(self, params: NrcParams, context: MethodContext) -> None:
         super().__init__(params, context)
-        self.bank = MemoryBank(context.embedding_dim, len(context.classes))
         self.reciprocal: Tensor | None = None
-
-    def parameters_by_group(self) -> Mapping[str, Group]:
-        schedule = Schedule(use="inverse_decay") if self.params.decay else None
-        features = Group(list(self.backbone.features()), scale=self.params.features_scale, schedule=schedule)
-        return {"features": features, "classifier": Group(list(self.backbone.classifier.parameters()), schedule=schedule)}
-
-    def stages(self) -> Sequence[Stage]:
-        everyone, share = ("features", "classifier"), self.params.source_budget
-        learn, adapt = Phase("source", self.learn, trains=everyone), Phase("adapt", self.adapt, trains=everyone)
-        return [
-            Stage("source", sees=frozenset({"labelled"}), phases=(learn,), budget=share),
-            Stage("adapt", sees=frozenset({"target"}), phases=(adapt,), begin=self.begin, budget=1.0 - share),
-        ]
-
-    def learn(self, labelled: LabelledBatch) -> Mapping[str, Tensor]:
-        """The source stage."""
-        return {"ce": functional.cross_entropy(labelled.logits, labelled.labels, label_smoothing=self.params.smoothing)}
-
-    def begin(self, data: StageData) -> None:
-        """Fill the bank from the source model; a resumed run finds it full and leaves it."""
-        if not len(self.bank):
-            target = data.encoded("target")
-            self.bank.fill(target.embedding, target.logits.softmax(dim=-1))
 
     def adapt(self, target: UnlabelledBatch) -> Mapping[str, Tensor]:
         """The adaptation stage: write the batch into the bank, then look for neighbours."""
@@ -100,14 +70,10 @@ class Nrc(OwnLosses):
         return terms
 
     def diagnostics(self) -> Mapping[str, float]:
-        """`reciprocal`: their share among the last batch's neighbours; `spread`: the entropy of the bank's mean score, over log C.
+        """`reciprocal`: their share among the last batch's neighbours; `spread` as in `Neighbours`.
 
         A spread that falls to 0 is the collapse that `diversity: 0` invites.
         """
-        found: dict[str, float] = {}
-        if self.reciprocal is not None and self.reciprocal.numel():
-            found["reciprocal"] = self.reciprocal.float().mean().item()
-        if len(self.bank):
-            mean = self.bank.posteriors.mean(dim=0)
-            found["spread"] = entropy(mean).item() / math.log(len(mean))
-        return found
+        if self.reciprocal is None or not self.reciprocal.numel():
+            return super().diagnostics()
+        return {"reciprocal": self.reciprocal.float().mean().item(), **super().diagnostics()}

@@ -32,41 +32,6 @@ class McdParams(Declared):
 
 
 @component(
-    "nrc",
-    "methods.nrc:Nrc",
-    cite="arXiv:2110.04202",
-    tags=("source-free", "assumes balanced classes"),
-    own_losses=True,
-    diagnostics={
-        "reciprocal": "Share of reciprocal ones among the last batch's neighbours.",
-        "spread": "How even the predictions of the target are: 1 where all classes are equally likely; a fall to 0 is a collapse.",
-    },
-)
-class NrcParams(Declared):
-    """source-free: T_u agrees with its neighbours, most with reciprocal ones; assumes a balanced T_u.
-
-    Parameters of `nrc`; the defaults are those of the authors' Office-Home script.
-    """
-
-    neighbours: int = param(3, "K: neighbours that an utterance should agree with", ge=1, search=("int", 1, 10))
-    expanded: int = param(2, "M: neighbours of each neighbour", ge=1, search=("int", 1, 10))
-    affinity: float = param(0.1, "r: weight of a neighbour that is not a reciprocal one (those weigh 1)", ge=0, le=1)
-    expanded_affinity: float = param(0.1, "weight of a neighbour's neighbour; r in the paper; 0: they do not count", ge=0, le=1)
-    self_term: bool = param(False, "agree with one's own score in the bank too: in the paper's formula, not in its code")
-    diversity: float = param(1.0, "weight of the term that keeps the mean prediction of a batch spread; 0: predictions may collapse", ge=0)
-    decay: bool = param(False, "the learning rate falls as (1 + 10 t)^-0.75 over each stage, as in the authors' code")
-    smoothing: float = param(0.1, "label smoothing of the source stage", ge=0, lt=1)
-    features_scale: float = param(
-        1.0,
-        "learning rate of everything but the classifier, as a multiple; the authors take 0.1 for a pre-trained trunk and 1 "
-        "for the layer after it",
-        gt=0,
-        search=("log", 1e-2, 1.0),
-    )
-    source_budget: float = param(0.5, "share of the epochs that the source stage gets; the rest adapts", gt=0, lt=1)
-
-
-@component(
     "logistic",
     "methods.logistic:Logistic",
     cite="Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011",
@@ -106,6 +71,5 @@ class SvmParams(Declared):
 
 JOINT = JointParams.spec
 MCD = McdParams.spec
-NRC = NrcParams.spec
 LOGISTIC = LogisticParams.spec
 SVM = SvmParams.spec
