@@ -1,4 +1,4 @@
-"""The shallow domain adaptation of skada (Gnassounou et al., arXiv:2407.11676): any of its classifiers on utterance vectors.
+"""The shallow domain adaptation of skada (Lalou, Gnassounou et al., arXiv:2407.11676): any of its classifiers on vectors.
 
 The estimator is fitted once, to the vectors of S_l with their labels (`sample_domain` 1) and those of T_u (-2) with labels masked
 (-1); it is given nothing else.  A target vector, also one that took no part, is predicted by itself, for the target's domain: by
