@@ -91,7 +91,7 @@ LEFT_OUT = {
 @component(
     "skada",
     "methods.skada:Skada",
-    cite="Lalou, Gnassounou et al., SKADA-Bench, arXiv:2407.11676; what `estimator` names has a citation of its own, in skada's documentation",
+    cite="Lalou, Gnassounou et al., SKADA-Bench, arXiv:2407.11676; each estimator's own source is in skada's documentation",
     tags=("closed form",),
     own_losses=True,
     needs=("skada",),
