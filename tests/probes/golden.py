@@ -83,3 +83,5 @@ AAD_GRADIENT_ROW_0 = [0.034660461147213106, -0.06916723189245287, 0.021367078740
 AAD_VALUE = -0.01538506276139695
 #: pseudo-labels of the same embeddings and logits, by SHOT's `obtain_label`; two differ from the largest logit
 SHOT_LABELS = [1, 0, 0, 4, 4, 3, 3, 2, 2, 1, 0, 0, 4, 4, 3, 3, 2, 1, 1, 0]
+#: MMD of det(8, 6, 0) and det(8, 6, 1) by Transfer-Learning-Library: kernels 2^-3 .. 2^1, its constant 2 / (n - 1) included
+MMD_TLL = -0.2982881887400298

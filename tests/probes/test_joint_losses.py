@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sere_core.functional import gaussian_kernel, mmd
+from sere_core.functional import bandwidths, gaussian_kernel, mmd
 from sere_plugins.losses.center import Center
 from sere_plugins.losses.dan import Dan, mk_mmd
 from sere_plugins.losses.entropy import EntropyMin, InformationMax
-from sere_plugins.losses.mcc import class_confusion
+from sere_plugins.losses.mcc import Mcc, class_confusion
 from sere_plugins.losses.pseudo_label import PseudoLabel
 from sere_plugins.losses.supcon import SupCon
 from sere_plugins.specs.alignment import (
@@ -22,12 +22,14 @@ from sere_plugins.specs.alignment import (
     DanParams,
     EntropyMinParams,
     InformationMaxParams,
+    MccParams,
     PseudoLabelParams,
     SupConParams,
 )
 from sere_registry import BuildContext, Progress
+from sere_registry.guard import running
 from tests.probes.driver import CLASSES, START, batch
-from tests.probes.golden import MMD_GAUSSIAN, det
+from tests.probes.golden import MMD_GAUSSIAN, MMD_TLL, SUPCON, det
 
 S, T = det(8, 6, 0.0), det(8, 6, 1.0)
 CONTEXT = BuildContext("loss", classes=CLASSES, dim=6)
@@ -48,6 +50,12 @@ def total(loss: nn.Module, **given: Any) -> Tensor:
 
 def test_mk_mmd_is_the_public_codes_number() -> None:
     assert mk_mmd(S, T).item() == pytest.approx(MMD_GAUSSIAN, rel=1e-12)
+
+
+def test_transfer_learning_library_has_the_u_statistic_a_constant_and_bandwidths_over_all_pairs() -> None:
+    widths = [width * 15 / 16 for width in bandwidths(torch.cat([S, T]))]
+    found = mmd(*(gaussian_kernel(a, b, widths) for a, b in ((S, S), (T, T), (S, T))), unbiased=True)
+    assert found.item() + 2 / 7 == pytest.approx(MMD_TLL, rel=1e-12)
 
 
 def test_mk_mmd_is_a_distance_of_samples() -> None:
@@ -73,6 +81,14 @@ def test_mk_mmd_of_rows_that_do_not_differ_is_0(rows: Tensor) -> None:
     rows = rows.clone().requires_grad_()
     mk_mmd(rows, torch.ones(1, 2)).backward()
     assert rows.grad is not None and not rows.grad.any()
+
+
+def test_where_an_unbiased_estimate_lacks_a_second_row_the_record_says_so() -> None:
+    said: list[str] = []
+    loss = Dan(DanParams(estimate="unbiased", use_source=False), CONTEXT)
+    with running(said.append):
+        assert total(loss, labelled=labelled(S[:1], torch.tensor([0])), target=unlabelled(LOGITS)) == 0
+    assert [line.partition(":")[0] for line in said] == ["dan"]
 
 
 def test_dan_aligns_s_l_and_s_u_with_t_u_and_the_logits_if_asked() -> None:
@@ -102,6 +118,25 @@ def test_class_confusion_is_0_for_sure_predictions_of_all_classes_and_largest_fo
         rows = rows.clone().requires_grad_()
         class_confusion(rows, 1.0).backward()
         assert rows.grad is not None and rows.grad.isfinite().all()
+
+
+def test_a_class_that_nobody_predicts_costs_its_share_also_where_its_probability_is_0() -> None:
+    for scale in (1e2, 1e3, 1e5):
+        assert class_confusion(scale * torch.eye(5)[[0, 0, 1]].double(), 2.5).item() == pytest.approx(3 / 5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e2, 1e4])
+@pytest.mark.parametrize("rows", [[0], [0, 0, 0], list(range(8))], ids=["one", "equal", "eight"])
+def test_losses_on_predictions_are_finite_where_a_probability_is_0(scale: float, rows: list[int]) -> None:
+    for loss in (
+        EntropyMin(EntropyMinParams(), CONTEXT),
+        InformationMax(InformationMaxParams(), CONTEXT),
+        Mcc(MccParams(), CONTEXT),
+    ):
+        logits = (scale * LOGITS[rows]).float().requires_grad_()
+        found = total(loss, target=unlabelled(logits))
+        found.backward()  # type: ignore[no-untyped-call]
+        assert found.isfinite() and logits.grad is not None and logits.grad.isfinite().all()
 
 
 def test_information_is_that_of_shot_and_least_for_sure_and_even_predictions() -> None:
@@ -137,6 +172,14 @@ def test_no_pseudo_label_is_above_1_and_the_ramp_begins_at_0() -> None:
     assert total(PseudoLabel(PseudoLabelParams(threshold=1.1), CONTEXT), progress=Progress(9, 9, 0.9), **given) == 0
     early = PseudoLabel(PseudoLabelParams(threshold=0.0), CONTEXT)
     assert [early.ramp(t) for t in (0.0, 0.2, 0.4, 0.9)] == [0.0, pytest.approx(0.5), 1.0, 1.0]
+
+
+@pytest.mark.parametrize("tau", SUPCON)
+def test_supcon_is_the_authors_number(tau: float) -> None:
+    params = SupConParams(temperature=tau, base_temperature=tau, projection=0)
+    loss = SupCon(params, BuildContext("loss", classes=CLASSES, dim=5))
+    found = total(loss, labelled=labelled(det(6, 5, 0.3), torch.tensor([0, 0, 1, 1, 2, 0])))
+    assert found.item() == pytest.approx(SUPCON[tau], rel=1e-12)
 
 
 def test_supcon_needs_two_of_a_class_and_knows_no_length() -> None:

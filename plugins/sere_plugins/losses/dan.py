@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sere_core.functional import bandwidths, gaussian_kernel, mmd, wide
 from sere_plugins.specs.alignment import DanParams
 from sere_registry import BuildContext, LabelledBatch, UnlabelledBatch
+from sere_registry.guard import warn
 
 
 def mk_mmd(source: Tensor, target: Tensor, kernels: int = 5, factor: float = 2.0, unbiased: bool = False) -> Tensor:
@@ -51,6 +52,9 @@ class Dan(nn.Module):
         def gap(name: str) -> Tensor:
             rows = [wide(getattr(each, name)) for each in (labelled, source) if each is not None]
             params = self.params
-            return mk_mmd(torch.cat(rows), wide(getattr(target, name)), params.kernels, params.factor, params.estimate == "unbiased")
+            return mk_mmd(torch.cat(rows), wide(getattr(target, name)), params.kernels, params.factor, unbiased)
 
+        unbiased = self.params.estimate == "unbiased"
+        if unbiased and min(len(labelled) + (0 if source is None else len(source)), len(target)) < 2:
+            warn("dan", "rows", "dan: a batch with one row on a side has no unbiased estimate, and counts as 0")
         return {name: gap(name) for name in ("embedding", *(["logits"] if self.params.layers == "both" else []))}

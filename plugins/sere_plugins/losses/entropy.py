@@ -41,7 +41,8 @@ class EntropyMin(nn.Module):
         self.reads = frozenset({"target", *(["source"] if params.use_source else [])})
 
     def forward(self, target: UnlabelledBatch, source: UnlabelledBatch | None = None) -> Mapping[str, Tensor]:
-        return {"entropy": entropy(self.posteriors(target, source)).mean()}
+        posteriors = self.posteriors(target, source)
+        return {"entropy": entropy(posteriors.clamp(min=torch.finfo(posteriors.dtype).tiny)).mean()}  # at 0 its gradient is infinite
 
     def posteriors(self, *batches: UnlabelledBatch | None) -> Tensor:
         """Of all that there are, `[B, C]`."""

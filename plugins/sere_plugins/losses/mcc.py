@@ -4,8 +4,9 @@
     K = Y^T diag(W) Y,  its rows divided by their sums                                                    (eq. 6, 7)
     L = 1/C sum_{c != c'} K_cc'                                                                           (eq. 8)
 
-Gradients reach both sides of K and the weights do not carry any, as in the authors' code.  A class that nobody predicts has a row of
-next to nothing, which is still divided by its sum.  Rows are compared within classes, so that no equal shares are assumed.
+Gradients reach both sides of K and the weights do not carry any, as in the authors' code.  Rows are
+compared within classes, so that no equal shares are assumed, but that each class is there: one that nobody predicts has a row of next
+to nothing, which is still divided by its sum, and costs 1/C, as in the limit of probability 0.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ def class_confusion(logits: Tensor, temperature: float) -> Tensor:
     weights = 1 + (-entropy(posteriors.detach())).exp()
     weights = len(weights) * weights / weights.sum()
     confusion = (posteriors * weights[:, None]).T @ posteriors
-    confusion = confusion / confusion.sum(dim=1, keepdim=True)
-    return (confusion.sum() - confusion.trace()) / len(confusion)
+    sums = confusion.sum(dim=1, keepdim=True)
+    absent = sums < 1e-30
+    confusion = (confusion / sums.masked_fill(absent, 1.0)).masked_fill(absent, 0.0)
+    return (confusion.sum() - confusion.trace() + absent.sum()) / len(confusion)
 
 
 class Mcc(nn.Module):
