@@ -11,8 +11,8 @@ f are embeddings at length 1, N_i the K nearest of i in the bank, S its posterio
 overwritten before the search.  Known from a summary of the paper are the idea and L.  Reconstructed are the terms: the
 negatives (the whole bank), the rule of pseudo-labels, K, tau, lambda and beta.  Optimizer and source stage are NRC's.
 
-L_div takes T_u to be balanced over the classes.  The classifier learns from L_div alone, as in the objective no other term holds p
-with its gradient: features move under it.
+L_div takes T_u to be balanced over the classes.  It alone holds p with its gradient, so that nothing of L makes predictions certain
+or ties classes to the clusters that the contrasts make: the objective has that weakness, whatever the reconstruction adds to it.
 """
 
 from __future__ import annotations
