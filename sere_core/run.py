@@ -165,13 +165,14 @@ def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speake
         with clock.timed("import torch"):
             import torch
 
-            from sere_core.train.device import choose_device, peak_memory
+            from sere_core.train.device import choose_device, forget_peak_memory, peak_memory
             from sere_core.train.material import gather
             from sere_core.train.stage import try_optimizer
         settle()
         try_optimizer(config.train, resolved.place)
         metrics.build()
         device = choose_device(config.train.device, resolved.place("train.device"))
+        forget_peak_memory(device)
         checkpoints = _begin(plan, folder, speaker)
         with clock.timed("features"):
             material = gather(plan, device, speaker)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
+from pathlib import Path
 
 import torch
 
 from sere_registry import Place, error
+
+#: what Linux tells of this process
+_PROCESS = Path("/proc/self")
 
 
 def choose_device(wanted: str, place: Place = Place()) -> torch.device:  # noqa: B008  (immutable)
@@ -40,10 +45,21 @@ def describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory` count from now on, where the system can (Linux): a process of a comparison makes many runs."""
+    with contextlib.suppress(OSError):
+        _PROCESS.joinpath("clear_refs").write_text("5")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """The most memory that this process held so far, in MiB; on a GPU also the most of the GPU's."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = {"peak_mib": most / (2**20 if sys.platform == "darwin" else 2**10)}
+    """The most memory that this process held since `forget_peak_memory`, in MiB; on a GPU also the most of the GPU's."""
+    try:
+        (most,) = (int(line.split()[1]) for line in _PROCESS.joinpath("status").read_text().splitlines() if line.startswith("VmHWM"))
+    except (OSError, ValueError):  # no Linux: since the process began
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**10 if sys.platform == "darwin" else 1)
+    found = {"peak_mib": most / 2**10}
     if device.type == "cuda":
         found["peak_gpu_mib"] = torch.cuda.max_memory_allocated(device) / 2**20
     return found
