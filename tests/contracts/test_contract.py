@@ -289,6 +289,8 @@ def test_a_loss_draws_nothing_and_moves_the_field_that_it_reads(case: Case) -> N
     """A loss that drew would change the draws of others; IRF's alpha is reached where S itself enters a loss (`mix: resonance`)."""
     subject = Subject(case.entry, CATALOG, case.values)
     module = LOSSES.build(subject)
+    if not case.values:
+        assert bool(getattr(module, "views", ())) == ("two views" in case.entry.spec.tags), "the page shows views for what needs them"
     given = dict(LOSSES.given(module))
     if "field" in given:
         (irf,) = (entry for entry in ENTRIES if entry.full_name == "sere.irf")

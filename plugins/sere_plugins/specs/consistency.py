@@ -12,7 +12,7 @@ from sere_registry import param
     "pi_model",
     "losses.mean_teacher:PiModel",
     cite="arXiv:1610.02242",
-    tags=("consistency",),
+    tags=("consistency", "two views"),
     diagnostics={"agreement": "Share of the last batch that is put into the same class on both views."},
 )
 class PiModelParams(Declared):
@@ -37,12 +37,12 @@ class SiameseParams(Declared):
     use_source: bool = param(False, "self-supervision on S_u too; false: on T_u alone")
 
 
-@component("simsiam", "losses.siamese:SimSiam", cite="arXiv:2011.10566", tags=("self-supervised",), diagnostics=_SPREAD)
+@component("simsiam", "losses.siamese:SimSiam", cite="arXiv:2011.10566", tags=("self-supervised", "two views"), diagnostics=_SPREAD)
 class SimSiamParams(SiameseParams):
     """SimSiam beside cross-entropy: each view of T_u predicts the projection of the other."""
 
 
-@component("byol", "losses.siamese:Byol", cite="arXiv:2006.07733", tags=("self-supervised",), diagnostics=_SPREAD)
+@component("byol", "losses.siamese:Byol", cite="arXiv:2006.07733", tags=("self-supervised", "two views"), diagnostics=_SPREAD)
 class ByolParams(SiameseParams):
     """BYOL beside cross-entropy: each view of T_u predicts what a moving average projects from the other."""
 
@@ -55,7 +55,14 @@ class ByolParams(SiameseParams):
     )
 
 
-@component("simsiam_probe", "methods.probe:Probe", cite="arXiv:2011.10566", tags=("self-supervised",), own_losses=True, diagnostics=_SPREAD)
+@component(
+    "simsiam_probe",
+    "methods.probe:Probe",
+    cite="arXiv:2011.10566",
+    tags=("self-supervised", "two views"),
+    own_losses=True,
+    diagnostics=_SPREAD,
+)
 class SimSiamProbeParams(SimSiamParams):
     """SimSiam on unlabelled utterances alone, then a linear classifier on S_l."""
 
@@ -63,7 +70,14 @@ class SimSiamProbeParams(SimSiamParams):
     represent: float = param(0.5, "share of the epochs that the representation gets; the classifier gets the rest (ours)", gt=0, lt=1)
 
 
-@component("byol_probe", "methods.probe:Probe", cite="arXiv:2006.07733", tags=("self-supervised",), own_losses=True, diagnostics=_SPREAD)
+@component(
+    "byol_probe",
+    "methods.probe:Probe",
+    cite="arXiv:2006.07733",
+    tags=("self-supervised", "two views"),
+    own_losses=True,
+    diagnostics=_SPREAD,
+)
 class ByolProbeParams(ByolParams):
     """BYOL on unlabelled utterances alone, then a linear classifier on S_l."""
 
@@ -75,7 +89,7 @@ class ByolProbeParams(ByolParams):
     "mixmatch",
     "losses.mixmatch:MixMatch",
     cite="arXiv:1905.02249",
-    tags=("consistency", "self-training"),
+    tags=("consistency", "self-training", "two views"),
     diagnostics={"confidence": "Mean largest share in the sharpened guesses of the last batch; 1 where none is in doubt."},
 )
 class MixMatchParams(Declared):
@@ -115,7 +129,7 @@ class UErmsParams(Declared):
     "prototype_consistency",
     "losses.prototype_consistency:PrototypeConsistency",
     cite="Xu et al., Semi-supervised Semantic Segmentation with Prototype-based Consistency Regularization, NeurIPS 2022",
-    tags=("consistency", "self-training"),
+    tags=("consistency", "self-training", "two views"),
     diagnostics={
         "mask": "Share of the last batch that was confident enough to teach; near 0 nothing is learnt from the target.",
         "started": "Share of the classes that have prototypes; below 1 a class had no label in any batch.",
