@@ -26,6 +26,7 @@ from sere_core.train.stage import EpochReport, StageRunner
 from sere_core.train.streams import BatchMaker, StreamSet, ViewChains
 from sere_core.train.whole import VisibleData, encode_whole, predict, predict_mixtures, readings
 from sere_registry import Method, Selector, Stage, error
+from sere_registry.guard import warn
 from sere_registry.protocols import KEPT
 
 State = Mapping[str, Tensor]
@@ -180,6 +181,9 @@ class FoldTrainer:
         if missing:
             what = f"stage '{stage.name}' needs the stream {', '.join(sorted(missing))}, which is empty in fold {self.index + 1}"
             raise error("C311", what, hint="with `shots: all` there is no unlabelled source")
+        if any(phase.views for phase in stage.phases) and not any(self.views.values()):
+            what = f"stage '{stage.name}' compares two views of an utterance, and the config has no `views`: both are the utterance itself"
+            warn("views", stage.name, what)
         device = self.builder.device
         return StageRunner(
             stage,
