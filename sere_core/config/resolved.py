@@ -183,7 +183,8 @@ class Resolved:
         for section in ("name", "plugins", "output", "hooks"):
             del data[section]
         del data["features"]["cache"]
-        for keys, name in ((data, "metrics"), (data["task"], "target_labels"), (data["task"], "target_shares")):
+        task = data["task"]
+        for keys, name in ((data, "metrics"), (task, "target_labels"), (task, "target_shares"), (task, "validation")):
             if not keys[name]:  # as before there was such a key, so that jobs keep their names
                 del keys[name]
         for key in ("device", "threads", "checkpoint_every"):

@@ -1,7 +1,8 @@
 """What made the arrays that are cached: code, weights and libraries, by content; no number that somebody must remember to raise.
 
-The engine's part is all of this folder.  Of an encoder's package it is what its module imports there, at any depth, and all
-that is no Python: tables, weights, extension modules.  A loss beside it may change, and the features are still good.
+The engine's part is all of this folder, and of `sere_core.functional` the files that an encoder imports.  Of an encoder's package
+it is what its module imports there, at any depth, and all that is no Python: tables, weights, extension modules.  A loss beside it
+may change, and the features are still good.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sere_registry.scan import installed_entries
 
 #: imported by encoders, and without numbers of their own; the engine's are in `engine_origin`
 _NO_NUMBERS = {"sere_core", "sere_registry", "pydantic", "safetensors", "huggingface_hub", *sys.stdlib_module_names}
+_FUNCTIONAL = "sere_core.functional"
 #: folders of installed packages, whose versions say what they are
 _INSTALLED = {"site-packages", "dist-packages"}
 
@@ -43,7 +45,8 @@ def encoder_origin(bound: Bound, contents: Contents) -> list[str]:
         own, packages = [], {*packages_of(bound.distribution, top)}
     packages = packages - _NO_NUMBERS
     modules, others = reached({module, *_imported(own)}, packages | _of_plugins())
-    python = {module_file(name) for name in {*modules, "sere_core.functional"}}
+    python = {module_file(name) for name in modules}
+    python |= _of_functional(_imported([*((name, path) for name in modules if (path := module_file(name))), *own]))
     whole = {name.partition(".")[0] for name in modules if runs_unseen_code(name)}
     for top in sorted(packages | {name.partition(".")[0] for name in modules} | {"sere_core"}):
         for below, path in (each for root in folders_of(top) for each in files_below(root)):
@@ -60,6 +63,19 @@ def _imported(files: Iterable[tuple[str, Path]]) -> set[str]:
         if path.suffix == ".py":
             with contextlib.suppress(OSError):
                 found |= _imported_by(path.read_bytes())
+    return found
+
+
+def _of_functional(names: Iterable[str]) -> set[Path | None]:
+    """The files of the engine's functions behind these imports: all, where names come from the package as a whole."""
+    waiting, found = {name for name in names if name.partition(".")[0] == "sere_core"}, set[Path | None]()
+    if _FUNCTIONAL in waiting:
+        return {path for root in folders_of("sere_core") for path in (root / "functional").glob("*.py")}
+    while waiting:
+        path = module_file(waiting.pop())
+        if path is not None and path.parent.name == "functional" and path not in found:
+            found.add(path)
+            waiting |= {name for name in _imported([("", path)]) if name.startswith(f"{_FUNCTIONAL}.")}
     return found
 
 

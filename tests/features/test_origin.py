@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sere_core.config import Bound
+from sere_core.config import Bound, source_code
 from sere_core.config.source_code import reached
 from sere_core.content import Contents
 from sere_core.features.origin import encoder_origin, engine_origin
 from sere_registry import ComponentSpec, NoParams, Params
+from sere_registry.catalog import Catalog
 
 FILES = {
     "__init__.py": "",
@@ -131,3 +132,37 @@ def test_the_engines_part_follows_its_code_and_libraries(monkeypatch: pytest.Mon
     digest = Contents.digest
     monkeypatch.setattr(Contents, "digest", lambda self, path: "edited" if path.name == "spectra.py" else digest(self, path))
     assert engine_origin(Contents())[0] != before[0] and engine_origin(Contents())[1:] == before[1:]
+
+
+def test_of_the_engines_functions_an_encoder_counts_the_files_that_it_imports(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss's helper may change, and the features are still good; who imports from the package as a whole counts all of it."""
+    counted: dict[str, set[str]] = {}
+    for line in (
+        "",
+        "from sere_core.functional.frames import wide",
+        "from sere_core.functional.rows import mmd",
+        "from sere_core.functional import mmd",
+    ):
+        (package / "near.py").write_text(line)
+        monkeypatch.setattr(
+            "sere_core.features.origin.digest_of", lambda files, contents, line=line: counted.update({line: {name for name, _ in files}})
+        )
+        encoder_origin(bound(f"{package.name}.encoders:It"), Contents())
+        source_code._tree.cache_clear()
+    used = [{Path(name).name for name in names if "functional/" in name} for names in counted.values()]
+    assert used[:3] == [set(), {"frames.py"}, {"frames.py", "rows.py"}]
+    assert {"__init__.py", "adversaries.py", "modules.py"} < used[3]
+
+
+@pytest.mark.parametrize("encoder", ["acoustic", "logmel", "whisper"])
+def test_no_encoder_of_sere_counts_what_losses_use(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: set[str] = set()
+    monkeypatch.setattr("sere_core.features.origin.digest_of", lambda files, contents: names.update(name for name, _ in files))
+    entry = Catalog(environ={}).find("encoder", encoder)
+    spec = entry.spec
+    encoder_origin(
+        Bound(spec, entry.full_name, entry.distribution, entry.version, spec.params(), "encoders.it", entry.full_name), Contents()
+    )
+    assert not {name for name in names if "functional/" in name} - {"sere_core/functional/frames.py"} and not {
+        each for each in names if "losses/" in each
+    }

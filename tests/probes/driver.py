@@ -185,3 +185,10 @@ def copy_of(parameters: Any) -> list[Tensor]:
 def same(before: list[Tensor], parameters: Any) -> bool:
     """Bit for bit."""
     return all(torch.equal(old, new) for old, new in zip(before, parameters, strict=True))
+
+
+def rearranged(toy: Toy) -> list[tuple[Toy, list[int]]]:
+    """The same with T_u in another order, and with other numbers for the three classes; with which is now which."""
+    names, order = torch.tensor([2, 0, 1]), torch.randperm(len(toy.vectors["target"]), generator=torch.Generator().manual_seed(0))
+    shuffled = Toy({**toy.vectors, "target": toy.vectors["target"][order]}, toy.labels, toy.truth[order])
+    return [(shuffled, [0, 1, 2]), (Toy(toy.vectors, names[toy.labels], names[toy.truth]), names.tolist())]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-
 import pytest
 import torch
 from torch import Tensor
@@ -32,12 +29,6 @@ from sere_core.functional import (
 from tests.probes.golden import MMD_GAUSSIAN, MMD_LINEAR, SUPCON, det
 
 S, T = det(8, 6, 0.0), det(8, 6, 1.0)
-
-
-@pytest.mark.parametrize("module", ["sere_core.functional", "sere_plugins.losses.tric"])
-def test_the_examples_run(module: str) -> None:
-    found = doctest.testmod(importlib.import_module(module))
-    assert found.attempted and not found.failed
 
 
 # -- kernels -------------------------------------------------------------------------------------------------

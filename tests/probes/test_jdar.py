@@ -14,7 +14,7 @@ from sere_plugins.methods.base import class_gaps
 from sere_plugins.methods.jdar import Jdar, Problem
 from sere_plugins.methods.regression import with_constant
 from sere_plugins.specs.closed_form import JdarParams
-from tests.probes.driver import CLASSES, Toy, accuracy, posteriors, solved
+from tests.probes.driver import CLASSES, Toy, accuracy, posteriors, rearranged, solved
 
 Axis = Literal["rows", "columns"]
 
@@ -134,11 +134,8 @@ def test_rounds_may_run_out_and_vectors_may_be_wider_than_utterances_are_many() 
 
 
 def test_neither_the_order_of_the_target_nor_the_names_of_classes_matter() -> None:
-    toy, names = Toy.make(), torch.tensor([2, 0, 1])
-    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
-    shuffled = Toy({**toy.vectors, "target": toy.vectors["target"][order]}, toy.labels, toy.truth[order])
-    renamed = Toy(toy.vectors, names[toy.labels], names[toy.truth])
-    for other, columns in ((shuffled, [0, 1, 2]), (renamed, names.tolist())):
+    toy = Toy.make()
+    for other, columns in rearranged(toy):
         found = made(other)[0].projection[:, columns]
         torch.testing.assert_close(found, made(toy)[0].projection, rtol=1e-5, atol=1e-6)
 

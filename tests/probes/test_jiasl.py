@@ -14,7 +14,7 @@ from sere_plugins.methods.jdar import Jdar
 from sere_plugins.methods.jiasl import Jiasl, Rebuilding
 from sere_plugins.methods.regression import with_constant
 from sere_plugins.specs.closed_form import JdarParams, JiaslParams
-from tests.probes.driver import CLASSES, Toy, accuracy, context, posteriors, solved
+from tests.probes.driver import CLASSES, Toy, accuracy, context, posteriors, rearranged, solved
 
 
 def made(toy: Toy, classes: tuple[str, ...] = CLASSES, **params: Any) -> tuple[Jiasl, dict[str, list[float]]]:
@@ -98,11 +98,8 @@ def test_solves_a_toy_and_settles() -> None:
 
 
 def test_neither_the_order_of_the_target_nor_the_names_of_classes_matter() -> None:
-    toy, names = Toy.make(), torch.tensor([2, 0, 1])
-    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
-    shuffled = Toy({**toy.vectors, "target": toy.vectors["target"][order]}, toy.labels, toy.truth[order])
-    renamed = Toy(toy.vectors, names[toy.labels], names[toy.truth])
-    for other, chosen in ((shuffled, [0, 1, 2]), (renamed, names.tolist())):
+    toy = Toy.make()
+    for other, chosen in rearranged(toy):
         torch.testing.assert_close(made(other)[0].projection[:, chosen], made(toy)[0].projection, rtol=1e-4, atol=1e-5)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sere_core.functional import power_spectra
+from sere_core.functional.frames import power_spectra
 from sere_core.public import SAMPLE_RATE, centred, decibels, mel_filters, power
 from sere_plugins.specs.encoders import LogMelParams
 from sere_registry import BuildContext, Frames

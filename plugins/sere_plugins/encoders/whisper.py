@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, pad
 from torch.nn.utils.rnn import pad_sequence
 
-from sere_core.functional import power_spectra
+from sere_core.functional.frames import power_spectra
 from sere_plugins.encoders.pretrained import OffTree, PretrainedEncoder
 from sere_plugins.specs.encoders import WhisperParams
 from sere_registry import BuildContext, Frames, error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -113,13 +114,13 @@ class Projected(OwnLosses):
         labels = torch.cat([torch.as_tensor(known), *unknown])
         return self.fit(Given(torch.cat([torch.as_tensor(labelled), *source]), labels, target))
 
+    @abstractmethod
     def fit(self, given: Given) -> Mapping[str, Sequence[float]]:
         """Fit the map and the classifier; returns the trace."""
-        raise NotImplementedError
 
+    @abstractmethod
     def embed(self, vectors: Tensor) -> Tensor:
         """Target vectors `[B, F]` in the common space, `[B, m]`, one by one."""
-        raise NotImplementedError
 
     def posteriors(self, vectors: Tensor) -> Tensor:
         """Of vectors `[B, F]`, as `predict`."""

@@ -8,6 +8,7 @@ intercept.  Pseudo-labels of T_u and P take turns until the labels stay; the fir
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -43,6 +44,7 @@ class LabelRegression(OwnLosses):
     def stages(self) -> Sequence[Stage]:
         return [Stage(self.name, sees=frozenset({"labelled", "target"}), solve=self.solve)]
 
+    @abstractmethod
     def fit(self, source: Tensor, labels: Tensor, target: Tensor, guesses: Tensor | None) -> tuple[Tensor, dict[str, float]]:
         """P `[F + 1, C]` for fixed pseudo-labels, and numbers of the round (`objective` among them).
 
@@ -52,7 +54,6 @@ class LabelRegression(OwnLosses):
             target: T_u likewise, `[F + 1, n_t]`.
             guesses: pseudo-labels `[n_t]`; None in the first round.
         """
-        raise NotImplementedError
 
     def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
         """Alternate pseudo-labels and `fit`, in float64.

@@ -9,6 +9,7 @@ Between them the engine builds the method anew: the second instance has no handl
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
@@ -50,14 +51,14 @@ class SourceFree(OwnLosses):
         """The source stage."""
         return {"ce": functional.cross_entropy(labelled.logits, labelled.labels, label_smoothing=self.params.smoothing)}
 
+    @abstractmethod
     def begin(self, data: StageData) -> None:
         """Before the first step of the second stage, and after a resume."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def adapt(self) -> Callable[..., Mapping[str, Tensor]]:
         """The terms of a step of the second stage."""
-        raise NotImplementedError
 
 
 class Neighbours(SourceFree):
