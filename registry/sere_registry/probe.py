@@ -6,7 +6,6 @@ import faulthandler
 import json
 import os
 import re
-import select
 import signal
 import sysconfig
 import tempfile
@@ -35,28 +34,29 @@ class _Child(Generic[T]):
 
     entries: Sequence[T]
     pid: int
-    pipe: int
+    results: IO[bytes]
     faults: IO[bytes]
-    said: bytes = b""
     until: float = field(default_factory=lambda: time.monotonic() + LIMIT)
 
     def wait(self) -> str:
-        """Until it has said something of every entry; why it has not."""
-        why = ""
-        while self.said.count(b"\n") < len(self.entries) and not why:
-            ready = select.select([self.pipe], [], [], max(0.0, self.until - time.monotonic()))[0]
-            more = os.read(self.pipe, 1 << 16) if ready else b""
-            self.said += more
-            why = "" if more else "ends the process" if ready else f"takes longer than {LIMIT:.0f} s"
-        if why.startswith("ends"):
-            time.sleep(0.05)  # it may still be about to
+        """Until it ends, or its time is over; how it ended."""
+        ended, status = os.waitpid(self.pid, os.WNOHANG)
+        while not ended and time.monotonic() < self.until:
+            time.sleep(0.01)
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        os.close(self.pipe)
-        if why.startswith("ends"):
-            why += f" ({signal.Signals(-code).name})" if code < 0 else f" (exit code {code})"
-        return why
+        if not ended:
+            os.waitpid(self.pid, 0)
+            return f"takes longer than {LIMIT:.0f} s"
+        code = os.waitstatus_to_exitcode(status)
+        return f"ends the process ({signal.Signals(-code).name})" if code < 0 else f"ends the process (exit code {code})"
+
+    def found(self) -> list[tuple[str, str]]:
+        """For each entry that it came to the end of: what went wrong, and the traceback; both empty where nothing did."""
+        self.results.seek(0)
+        lines = [line for line in self.results.read().splitlines(keepends=True) if line.endswith(b"\n")]
+        return [(message, text) for message, text in map(json.loads, lines)]
 
     def spot(self) -> str:
         """` (file:line)`, where it hung or crashed."""
@@ -78,26 +78,25 @@ def failures(groups: Iterable[Sequence[T]], load: Callable[[T], object]) -> Iter
     children = [_start(list(group), load) for group in groups] if hasattr(os, "fork") else []
     for child in children:
         why = child.wait()
-        found = [json.loads(line) for line in child.said.splitlines()[: len(child.entries)] if line.startswith(b"[")]
+        found = child.found()
         for entry, (message, text) in zip(child.entries, found, strict=False):
             if message:
                 yield entry, message, text
         for entry in child.entries[len(found) :]:
             yield entry, f"its import {why}{child.spot()}", ""
         child.faults.close()
+        child.results.close()
 
 
 def _start(entries: list[T], load: Callable[[T], object]) -> _Child[T]:
-    read, write = os.pipe()
-    faults = tempfile.TemporaryFile()  # noqa: SIM115  # the child keeps it
+    results, faults = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  # the child keeps them
     pid = os.fork()
     if not pid:
-        _load(entries, load, write, faults)
-    os.close(write)
-    return _Child(entries, pid, read, faults)
+        _load(entries, load, results, faults)
+    return _Child(entries, pid, results, faults)
 
 
-def _load(entries: list[T], load: Callable[[T], object], write: int, faults: IO[bytes]) -> NoReturn:
+def _load(entries: list[T], load: Callable[[T], object], results: IO[bytes], faults: IO[bytes]) -> NoReturn:
     """In the child: one line for each entry, `["", ""]` or what went wrong."""
     me, leave = os.getpid(), os._exit
     try:
@@ -122,6 +121,6 @@ def _load(entries: list[T], load: Callable[[T], object], write: int, faults: IO[
                     leave(0)
                 if not message and (forked or os.fstat(1).st_size):  # what is printed by Python goes to stderr
                     message = "its import starts processes" if forked else "its import writes to the descriptor of stdout"
-                os.write(write, json.dumps([message, text[-100_000:]]).encode() + b"\n")
+                os.write(results.fileno(), json.dumps([message, text[-100_000:]]).encode() + b"\n")
     finally:
         leave(0)
