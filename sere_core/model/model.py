@@ -17,7 +17,7 @@ from sere_core.config import Resolved, load
 from sere_core.config.nodes import block_of
 from sere_core.data.normalise import Statistics, speaker_statistics, standardise
 from sere_core.features import audio
-from sere_core.features.store import Extractor
+from sere_core.features.extract import Extractor
 from sere_core.model import folder
 from sere_core.model.folder import About
 from sere_core.model.temperature import tempered
