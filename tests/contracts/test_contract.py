@@ -66,7 +66,7 @@ EXTRA: dict[str, list[Values]] = {
     "sere.wav2vec2": [{"layer": "mix"}, {"layer": 0}],
     "sere.hubert": [{"layer": "mix"}],
     "sere.wavlm": [{"layer": "mix"}],
-    "sere.whisper": [{"layer": "mix"}, {"context": "real", "train": "all"}],
+    "sere.whisper": [{"layer": "mix"}, {"window": "full", "train": "all"}],
 }
 OFF = "this value switches it off, or leaves it one choice"
 ADDS = "a sum of the cosine and a synchrony of up to 1 is no cosine"
@@ -80,7 +80,7 @@ EXCUSED: dict[str, list[tuple[Values, str, str]]] = {
     "sere.wav2vec2": [({"train": "all"}, "encoder.float64", SAMPLES)],
     "sere.hubert": [({"train": "all"}, "encoder.float64", SAMPLES)],
     "sere.wavlm": [({"train": "all"}, "encoder.float64", SAMPLES)],
-    "sere.whisper": [(values, "encoder.float64", SAMPLES) for values in ({"train": "all"}, {"context": "real", "train": "all"})],
+    "sere.whisper": [(values, "encoder.float64", SAMPLES) for values in ({"train": "all"}, {"window": "full", "train": "all"})],
     "sere.irf": [(values, "resonance.bounded", ADDS) for values in ({"combine": "sum"}, {"sync": "exp_square", "combine": "sum"})],
     "sere.irf_adaptive": [({"combine": "sum"}, "resonance.bounded", ADDS)],
     "sere.tric": [({"dual_weight": 0.0, "prototype_weight": 0.0}, "loss.gradient", "both terms are switched off")],

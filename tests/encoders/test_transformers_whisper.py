@@ -21,7 +21,8 @@ RNG = np.random.default_rng(0)
 SHORT = RNG.normal(0, 0.1, 7001).astype(np.float32)
 LONG = RNG.normal(0, 0.1, 2 * WINDOW + 5000).astype(np.float32)
 FULL = RNG.normal(0, 0.1, WINDOW).astype(np.float32)
-TRAINED = [{"train": "top", "top_layers": k} for k in (1, LAYERS)] + [{"train": "all"}]
+TRAINED: list[dict[str, Any]] = [{"train": "top", "top_layers": k} for k in (1, LAYERS)] + [{"train": "all"}]
+WAVEFORMS = (SHORT, LONG, FULL, SHORT[:5])
 
 
 @pytest.fixture(scope="module")
@@ -51,25 +52,57 @@ def theirs(folder: Path, waveform: np.ndarray) -> tuple[Tensor, list[Tensor]]:
     return out.last_hidden_state.flatten(0, 1)[:real], [state.flatten(0, 1)[:real] for state in out.hidden_states]
 
 
+def short(folder: Path, waveform: np.ndarray) -> list[Tensor]:
+    """What transformers' layers make of the real frames alone, of up to one window: all hidden states."""
+    from transformers import WhisperModel
+
+    model: Any = WhisperModel.from_pretrained(folder).encoder.eval()
+    states = [theirs(folder, waveform)[1][0]]
+    with torch.no_grad():
+        for layer in model.layers:
+            out = layer(states[-1][None], attention_mask=None)
+            states.append((out[0] if isinstance(out, tuple) else out).reshape(-1, HIDDEN))
+        return [*states[:-1], model.layer_norm(states[-1])]
+
+
 @pytest.mark.parametrize("waveform", [SHORT, FULL, LONG], ids=["short", "one window", "three windows"])
-def test_frozen_layers_are_those_of_transformers(folder: Path, waveform: np.ndarray) -> None:
+def test_full_windows_are_those_of_transformers(folder: Path, waveform: np.ndarray) -> None:
     last, states = theirs(folder, waveform)
-    frames = build(folder).extract(waveform, {}, 0.02)
+    frames = build(folder, window="full").extract(waveform, {}, 0.02)
     assert frames.shape == (-(-len(waveform) // 320), HIDDEN) and frames.dtype == np.float32
     assert np.abs(frames - last.numpy()).max() < 1e-5
     for layer in range(LAYERS):
-        assert np.abs(build(folder, layer=layer).extract(waveform, {}, 0.02) - states[layer].numpy()).max() < 1e-5
+        assert np.abs(build(folder, layer=layer, window="full").extract(waveform, {}, 0.02) - states[layer].numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("waveform", [SHORT, SHORT[:6720], FULL, SHORT[:5]], ids=["short", "whole frames", "one window", "one frame"])
+def test_a_window_as_long_as_the_utterance_is_their_layers_on_real_frames(folder: Path, waveform: np.ndarray) -> None:
+    """What enters the first layer is as in the window that silence fills; a full window is exactly Whisper."""
+    wanted = short(folder, waveform)
+    assert np.abs(build(folder).extract(waveform, {}, 0.02) - wanted[-1].numpy()).max() < 1e-5
+    for layer in range(LAYERS):
+        assert np.abs(build(folder, layer=layer).extract(waveform, {}, 0.02) - wanted[layer].numpy()).max() < 1e-5
+    assert (wanted[-1] - theirs(folder, waveform)[0]).abs().max() < 1e-5 or len(waveform) < WINDOW
+
+
+def test_a_long_utterance_becomes_windows_of_equal_length(folder: Path) -> None:
+    """136 frames: 46, 46 and 44."""
+    parts = np.split(LONG, [46 * 320, 92 * 320])
+    wanted = np.concatenate([build(folder).extract(part, {}, 0.02) for part in parts])
+    assert wanted.shape == (136, HIDDEN) and np.abs(build(folder).extract(LONG, {}, 0.02) - wanted).max() < 1e-5
 
 
 @pytest.mark.parametrize("params", TRAINED)
-def test_trained_in_part_equals_the_whole_network(folder: Path, params: dict[str, Any]) -> None:
-    encoder = build(folder, **params)
+@pytest.mark.parametrize("window", ["full", "utterance"])
+def test_trained_in_part_equals_the_whole_network(folder: Path, params: dict[str, Any], window: str) -> None:
+    """In a batch of other lengths, too."""
+    encoder = build(folder, window=window, **params)
     assert not encoder.normalise
-    waveforms = (SHORT, LONG, FULL, SHORT[:5])
-    values, mask = encode(encoder, *waveforms)
-    assert mask.sum(dim=1).tolist() == [-(-len(waveform) // 320) for waveform in waveforms]
-    for row, waveform in enumerate(waveforms):
-        assert (values[row][mask[row]] - theirs(folder, waveform)[0]).abs().max() < 1e-5
+    values, mask = encode(encoder, *WAVEFORMS)
+    assert mask.sum(dim=1).tolist() == [-(-len(waveform) // 320) for waveform in WAVEFORMS]
+    frozen = build(folder, window=window)
+    for row, waveform in enumerate(WAVEFORMS):
+        assert np.abs(values[row][mask[row]].detach().numpy() - frozen.extract(waveform, {}, 0.02)).max() < 1e-5
 
 
 @pytest.mark.parametrize("params", TRAINED)
@@ -85,18 +118,8 @@ def test_gradients_reach_exactly_the_trained_parameters(folder: Path, params: di
     assert not build(folder).state_dict()
 
 
-def test_context_real_attends_to_real_frames_alone(folder: Path) -> None:
-    """A batch changes nothing; a full window is exactly Whisper; a short utterance is not, since Whisper attends to padding."""
-    encoder = build(folder, train="top", top_layers=2, context="real")
-    assert encoder.extract(SHORT, {}, 0.02).shape == (22, HIDDEN)
-    values, mask = encode(encoder, SHORT, FULL)
-    assert (values[0][mask[0]] - encode(encoder, SHORT)[0][0]).abs().max() < 1e-5
-    assert (values[1] - theirs(folder, FULL)[0]).abs().max() < 1e-5
-    assert (values[0][mask[0]] - theirs(folder, SHORT)[0]).abs().max() > 1e-3
-
-
 def test_mix_is_a_learned_sum_of_all_layers(folder: Path) -> None:
-    encoder = build(folder, layer="mix")
+    encoder = build(folder, layer="mix", window="full")
     values, _ = encode(encoder, LONG)
     last, states = theirs(folder, LONG)
     assert (values[0] - torch.stack([*states[:LAYERS], last]).mean(dim=0)).abs().max() < 1e-5
@@ -131,15 +154,16 @@ def test_the_decoder_is_not_needed(folder: Path, tmp_path: Path) -> None:
 
 def test_fingerprint_tells_the_modes_apart(folder: Path) -> None:
     top: dict[str, Any] = {"train": "top", "top_layers": 1}
-    prints = [
-        build(folder, **p).fingerprint() for p in ({}, {"layer": 1}, {"layer": "mix"}, top, {**top, "context": "real"}, {"train": "all"})
-    ]
+    full: dict[str, Any] = {"window": "full"}
+    made: list[dict[str, Any]] = [{}, {"layer": 1}, {"layer": "mix"}, top, full, {**full, **top}, {"train": "all"}]
+    prints = [build(folder, **params).fingerprint() for params in made]
     assert all(a != b for i, a in enumerate(prints) for b in prints[:i])
-    assert build(folder, **top).fingerprint() == prints[3]
+    assert build(folder, layer=LAYERS - 1).fingerprint() == prints[3]
+    assert build(folder, train="all", window="full").fingerprint() == prints[6]
 
 
 def test_windows_that_a_view_has_cut_are_refused(folder: Path) -> None:
-    encoder = build(folder, train="top", top_layers=1)
+    encoder = build(folder, train="top", top_layers=1, window="full")
     rows = torch.from_numpy(encoder.extract(SHORT, {}, 0.02))[None, :40]
     with pytest.raises(SereError, match=r"encoders.german: \[B402\]"):
         encoder(Frames(rows, torch.ones(1, 40, dtype=torch.bool), 50.0))

@@ -41,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("logmel", "dim: 8", ("method={use: logistic}", "losses=null", "task.normalise=corpus")),
         ("logmel", "dim: 8", ("method={use: svm}", "losses=null", "task.normalise=none")),
         ("whisper", "layer: mix, train: frozen", ()),
-        ("whisper", "train: top, top_layers: 1, context: real", ()),
+        ("whisper", "train: top, top_layers: 1", ()),
         ("wav2vec2", "train: frozen", ()),
         ("hubert", "train: top, top_layers: 1", ()),
         ("wavlm", "train: frozen", ()),

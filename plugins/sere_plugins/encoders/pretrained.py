@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class OffTree:
+M = TypeVar("M", bound=nn.Module)
+
+
+class OffTree(Generic[M]):
     """A frozen module beside the module tree: in no `parameters()`, no `state_dict()`, no optimizer and no checkpoint.
 
     It is not an `nn.Module`, so its owner does not register it.  It is built at its first use (a run whose features are
@@ -38,13 +41,13 @@ class OffTree:
     (0, False)
     """
 
-    def __init__(self, build: Callable[[], nn.Module]) -> None:
+    def __init__(self, build: Callable[[], M]) -> None:
         self._build = build
-        self._module: nn.Module | None = None
+        self._module: M | None = None
         self._failure: SereError | None = None
         self._lock = threading.Lock()  # features are extracted by several threads
 
-    def on(self, device: torch.device) -> nn.Module:
+    def on(self, device: torch.device) -> M:
         """The module, on this device."""
         with self._lock, torch.inference_mode(False):  # or its weights could never be used outside of inference mode again
             if self._failure is not None:
@@ -62,10 +65,10 @@ class OffTree:
         with torch.no_grad():
             return self.on(values.device)(values)
 
-    def __deepcopy__(self, memo: dict[int, object]) -> OffTree:
+    def __deepcopy__(self, memo: dict[int, object]) -> OffTree[M]:
         return self
 
-    def __reduce__(self) -> tuple[type[OffTree], tuple[Callable[[], nn.Module]]]:
+    def __reduce__(self) -> tuple[type[OffTree[M]], tuple[Callable[[], M]]]:
         return type(self), (self._build,)
 
 
@@ -202,12 +205,12 @@ class PretrainedEncoder(nn.Module, ABC):
         """The convolutions of a model."""
 
     @abstractmethod
-    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
+    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree[nn.Module]) -> nn.Module:
         """The front of a model: samples `[B, N]` and a mask `[B, T]` or None -> `[B, T, H]`."""
 
     @abstractmethod
-    def batched(self, samples: Tensor) -> Tensor:
-        """One utterance `[N]` -> what the trunk reads, `[B, N']`."""
+    def embedded(self, front: nn.Module, samples: Sequence[Tensor]) -> Frames:
+        """Utterances, each `[N]` -> what enters the first layer, `[W, T, H]`: a row for each, or for each of its windows."""
 
     def build_stack(self, model: PreTrainedModel, cut: int, depth: int) -> Stack:
         """The layers of a model from `cut` (counted from 0) up to `depth`, and the norm that stands after the last."""
@@ -237,9 +240,13 @@ class PretrainedEncoder(nn.Module, ABC):
         self.checkpoint.fill(model, names, self.prefixes)
         return model
 
-    def kept(self, rows: Tensor, samples: int) -> Tensor:
-        """What is cached of the trunk's output for so many samples, `[B * T, F]` -> `[T', F]`."""
-        return rows
+    def attended(self, mask: Tensor) -> Tensor | None:
+        """The frames that layers attend to, `[W, T]`, of which the mask's are real; None for all."""
+        return None if bool(mask.all()) else mask
+
+    def kept(self, rows: Tensor, mask: Tensor, samples: Sequence[Tensor]) -> Sequence[Tensor]:
+        """What is cached of the trunk's output `[W, T, F]`: of each utterance `[T', F]`."""
+        return [row[real] for row, real in zip(rows, mask, strict=True)]
 
     def samples(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """The waveform as the network expects it: zero mean and unit variance, if its checkpoint says so."""
@@ -261,9 +268,14 @@ class PretrainedEncoder(nn.Module, ABC):
         if self.train_mode == "all":
             return values[:, None]
         with torch.inference_mode():
-            states = self._trunk(self.batched(torch.from_numpy(values).to(self.where.device)))
-            out = torch.cat(states, dim=-1) if self.mixing else states[-1]
-            return self.kept(out.flatten(0, 1), len(values)).cpu().numpy()  # type: ignore[no-any-return]
+            samples = [torch.from_numpy(values).to(self.where.device)]
+            front, stack = self._trunk.on(self.where.device)
+            frames = self.embedded(front, samples)
+            out = self._output(stack(frames.values, self.attended(frames.mask)))
+            return self.kept(out, frames.mask, samples)[0].cpu().numpy()
+
+    def _output(self, states: list[Tensor]) -> Tensor:
+        return torch.cat(states, dim=-1) if self.mixing else states[-1]
 
     def traced(self, samples: Tensor) -> Tensor:
         """What `extract` returns, in torch.
@@ -275,16 +287,14 @@ class PretrainedEncoder(nn.Module, ABC):
             raise error("T509", f"{self.kind} with train: all encodes utterances one by one", place=f"{self.place}.params.train")
         if self.standardises:
             samples = (samples - samples.mean()) / (samples.var(correction=0) + 1e-7).sqrt()
-        states = self._trunk(self.window(samples))
-        return self.real((torch.cat(states, dim=-1) if self.mixing else states[-1]).flatten(0, 1), samples)
+        front, stack = self._trunk.on(samples.device)
+        with torch.no_grad():
+            return self._output(self.trace(front, stack, samples)).flatten(0, 1)
 
-    def window(self, samples: Tensor) -> Tensor:
-        """`batched`, in operations that can be traced."""
-        return self.batched(samples)
-
-    def real(self, rows: Tensor, samples: Tensor) -> Tensor:
-        """`kept`, in operations that can be traced."""
-        return rows
+    def trace(self, front: nn.Module, stack: nn.Module, samples: Tensor) -> list[Tensor]:
+        """All hidden states of one utterance, in operations that can be traced."""
+        states: list[Tensor] = stack(front(samples[None]))
+        return states
 
     def forward(self, frames: Frames) -> Frames:
         """`[B, T, F]` -> `[B, T, dim]`, where `extract` returned frames."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +32,7 @@ class SpeechFront(nn.Module):
         norm: the norm before the first layer, which only some networks have.
     """
 
-    def __init__(self, cnn: nn.Module | OffTree, model: PreTrainedModel, norm: nn.Module | None) -> None:
+    def __init__(self, cnn: nn.Module | OffTree[nn.Module], model: PreTrainedModel, norm: nn.Module | None) -> None:
         super().__init__()
         self.cnn = cnn
         self.projection = model.feature_projection
@@ -122,7 +122,7 @@ class SpeechEncoder(PretrainedEncoder):
     def build_cnn(self, model: PreTrainedModel) -> nn.Module:
         return model.feature_extractor  # type: ignore[no-any-return]
 
-    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
+    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree[nn.Module]) -> nn.Module:
         return SpeechFront(cnn, model, None if self.norm_is_last else model.encoder.layer_norm)
 
     def samples(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -130,32 +130,31 @@ class SpeechEncoder(PretrainedEncoder):
         values = super().samples(waveform)
         return np.pad(values, (0, max(0, self.field - len(values))))
 
-    def batched(self, samples: Tensor) -> Tensor:
-        return samples[None]
-
     def lengths(self, lengths: Tensor) -> Tensor:
         """Rows of `extract` -> frames: the same, or for `train: all` what the convolutions leave of so many samples."""
-        if self.train_mode != "all":
-            return lengths
-        lengths = lengths.clamp(min=self.field)
+        return self._frames(lengths.clamp(min=self.field)) if self.train_mode == "all" else lengths
+
+    def _frames(self, lengths: Tensor) -> Tensor:
+        """What the convolutions leave of so many samples."""
         for kernel, stride in self._convolutions:
             lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
         return lengths
 
     def forward(self, frames: Frames) -> Frames:
         """`[B, T, F]` -> `[B, T', dim]`."""
-        return super().forward(frames if self.front is None else self._embedded(self.front, frames))
+        if self.front is None:
+            return super().forward(frames)
+        samples = [one[real, 0] for one, real in zip(frames.values, frames.mask, strict=True)]
+        return super().forward(self.embedded(self.front, samples))
 
-    def _embedded(self, front: nn.Module, frames: Frames) -> Frames:
-        """Samples `[B, N, 1]` -> what enters the first layer `[B, T, H]`."""
-        samples = frames.values[..., 0].masked_fill(~frames.mask, 0.0)
-        samples = pad(samples, (0, max(0, self.field - samples.shape[1])))
-        rows = frames.mask.sum(dim=1).clamp(min=self.field)
-        counts = self.lengths(rows)
-        mask = torch.arange(int(counts.max()), device=samples.device) < counts[:, None]
+    def embedded(self, front: nn.Module, samples: Sequence[Tensor]) -> Frames:
+        """Samples, each `[N]` -> what enters the first layer `[B, T, H]`."""
+        samples = [pad(one, (0, max(0, self.field - len(one)))) for one in samples]
+        counts = self._frames(torch.tensor([len(one) for one in samples], device=samples[0].device))
+        mask = torch.arange(int(counts.max()), device=counts.device) < counts[:, None]
         if self._batchable:
-            return Frames(front(samples, mask), mask, self.rate)
-        alone = [front(one[None, :n])[0] for one, n in zip(samples, rows.tolist(), strict=True)]
+            return Frames(front(pad_sequence(samples, batch_first=True), mask), mask, self.rate)
+        alone = [front(one[None])[0] for one in samples]
         return Frames(pad_sequence(alone, batch_first=True), mask, self.rate)
 
 

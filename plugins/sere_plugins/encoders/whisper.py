@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,14 +42,20 @@ class WhisperFront(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, extractor: WhisperFeatureExtractor, cnn: nn.Module | OffTree, positions: Tensor, rate: float) -> None:
+    def __init__(self, extractor: WhisperFeatureExtractor, cnn: nn.Module | OffTree[nn.Module], positions: Tensor, rate: float) -> None:
         super().__init__()
         self.extractor, self.cnn, self.rate = extractor, cnn, rate
         self.register_buffer("positions", positions, persistent=False)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """`[W, N]` -> `[W, P, H]`."""
-        return dropout(self.cnn(self.mel(windows)) + self.positions, self.rate, self.training)
+        """Samples of at most P frames, `[W, T, step]` -> `[W, T, H]`.
+
+        Behind them is silence, as in a longer window, of which the last frame's convolutions see one frame.
+        """
+        count = windows.shape[1]
+        heard = pad(windows, (0, 0, 0, 1))[:, : len(self.positions)].flatten(1)
+        values = self.cnn(self.mel(heard))[:, :count] + self.positions[:count]
+        return dropout(values, self.rate, self.training)
 
     def mel(self, windows: Tensor) -> Tensor:
         """`[W, N]` -> `[W, bands, 2 P]`, without gradient, in float32 whatever the autocast."""
@@ -71,17 +77,24 @@ def log_mel(windows: Tensor, extractor: WhisperFeatureExtractor) -> Tensor:
     return (torch.maximum(bands, bands.amax(dim=(1, 2), keepdim=True) - 8.0) + 4.0) / 4.0
 
 
+def framed(samples: Tensor, step: int) -> Tensor:
+    """`[N]` -> `[ceil(N / step), step]`, the last filled up with silence; in operations that ONNX has."""
+    number = (samples.shape[0] + step - 1) // step
+    return torch.cat([samples, samples.new_zeros(step)])[: number * step].reshape(number, step)
+
+
 class Whisper(PretrainedEncoder):
     """The encoder half of Whisper (arXiv:2212.04356).
 
-    Whisper reads windows of fixed length, 30 s in the published checkpoints: an utterance is padded with silence to a whole
-    number of them, each is encoded by itself, and only the frames that begin within the utterance are kept.  Frames stand
-    every 20 ms, the first at 0 s.  A window attends to its padding too, as it did when Whisper was trained.
+    Frames stand every 20 ms, the first at 0 s.  Whisper was trained on windows of P frames (1500 in the published checkpoints:
+    30 s), which an utterance is padded to with silence.  With `window: utterance` a window is as long as the utterance, and
+    all real frames, and these alone, are attended to: layer 0 is the same as Whisper's, the layers above nearly so.  What is
+    longer than P frames becomes windows of equal length, each encoded by itself.
 
-    With `train: top` and `context: window` the top layers go on attending to the padding, so `extract` returns whole windows
-    (of P frames each) and then one row of zeros for each real frame: the number of rows tells how many frames are real.
-    That is exact, but 1500 rows of cache for a short utterance; and a view must not change the number of rows.  With
-    `context: real`, `extract` returns the real frames and the top layers attend to these alone.
+    With `window: full` an utterance is padded to a whole number of P frames, the padding is attended to, and only real frames are
+    kept.  With `train: top` the top layers go on attending to the padding, so `extract` returns whole windows and then one
+    row of zeros for each real frame: the number of rows tells how many are real.  That is 1500 rows of cache for a short
+    utterance; and a view must not change the number of rows.
     """
 
     kind = "whisper"
@@ -98,7 +111,8 @@ class Whisper(PretrainedEncoder):
         self.step = 2 * int(self.checkpoint.preprocessor.get("hop_length", 160))  # a frame takes two of the spectrogram
         self.rate = 16000 / self.step
         self.positions = int(self.config.max_source_positions)
-        self.whole = params.train == "top" and params.context == "window"
+        self.full = params.window == "full"
+        self.whole = self.full and params.train == "top"
 
     def model(self) -> PreTrainedModel:
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -108,7 +122,7 @@ class Whisper(PretrainedEncoder):
     def build_cnn(self, model: PreTrainedModel) -> nn.Module:
         return Convolutions(model)
 
-    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree) -> nn.Module:
+    def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree[nn.Module]) -> nn.Module:
         from transformers import WhisperFeatureExtractor
 
         given = {name: value for name, value in self.checkpoint.preprocessor.items() if name in ("hop_length", "n_fft")}
@@ -116,16 +130,38 @@ class Whisper(PretrainedEncoder):
         return WhisperFront(extractor, cnn, model.embed_positions.weight.detach(), model.config.dropout)
 
     def fingerprint(self) -> Mapping[str, object]:
-        return {**super().fingerprint(), "whole": self.whole}
+        window = "whole" if self.whole else "full" if self.full else "utterance"
+        return {**super().fingerprint(), **({} if self.train_mode == "all" else {"window": window})}
 
-    def batched(self, samples: Tensor) -> Tensor:
-        """`[N]` -> `[W, P * step]`, the last window padded with silence."""
-        size = self.positions * self.step
-        return pad(samples, (0, -len(samples) % size)).reshape(-1, size)
+    def embedded(self, front: nn.Module, samples: Sequence[Tensor]) -> Frames:
+        values, mask = self.windows([framed(one, self.step) for one in samples])
+        return Frames(front(values), mask, self.rate)
 
-    def kept(self, rows: Tensor, samples: int) -> Tensor:
-        real = -(-samples // self.step)
-        return pad(rows, (0, 0, 0, real)) if self.whole else rows[:real]
+    def windows(self, utterances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Rows of utterances, each `[T, F]` -> windows one after another `[W, S, F]`, and which of their rows are real `[W, S]`."""
+        folded = [self.folded(rows) for rows in utterances]
+        width = max(real.shape[1] for _, real in folded)
+        values = torch.cat([pad(each, (0, 0, 0, width - each.shape[1])) for each, _ in folded])
+        return values, torch.cat([pad(real, (0, width - real.shape[1])) for _, real in folded])
+
+    def folded(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """One utterance's windows, in operations that ONNX has; the last is filled up with zeros."""
+        number = rows.shape[0]
+        count = (number + self.positions - 1) // self.positions
+        size = self.positions if self.full else (number + count - 1) // count
+        filled = torch.cat([rows, rows.new_zeros(self.positions, rows.shape[1])])[: count * size]
+        real = torch.arange(count * size, device=rows.device) < number
+        return filled.reshape(-1, size, rows.shape[1]), real.reshape(-1, size)
+
+    def attended(self, mask: Tensor) -> Tensor | None:
+        return None if self.full else super().attended(mask)
+
+    def kept(self, rows: Tensor, mask: Tensor, samples: Sequence[Tensor]) -> Sequence[Tensor]:
+        counts = [-(-len(one) // self.step) for one in samples]
+        if not self.whole:
+            return torch.split(rows[mask], counts)
+        own = torch.split(rows, [-(-count // self.positions) for count in counts])
+        return [pad(each.flatten(0, 1), (0, 0, 0, count)) for each, count in zip(own, counts, strict=True)]
 
     def traced(self, samples: Tensor) -> Tensor:
         """What `extract` returns, in torch.
@@ -134,17 +170,15 @@ class Whisper(PretrainedEncoder):
             SereError: T509.
         """
         if self.whole:
-            what = "whisper with context: window encodes its windows one by one"
-            raise error("T509", what, "train with context: real", f"{self.place}.params.context")
-        return super().traced(samples)
+            what = "whisper with window: full encodes its windows one by one"
+            raise error("T509", what, "train with window: utterance", f"{self.place}.params.window")
+        rows = super().traced(samples)
+        return rows[: (samples.shape[0] + self.step - 1) // self.step]
 
-    def window(self, samples: Tensor) -> Tensor:
-        size = self.positions * self.step
-        count = torch.div(samples.shape[0] + size - 1, size, rounding_mode="floor")
-        return torch.cat([samples, samples.new_zeros(size)])[: count * size].reshape(-1, size)
-
-    def real(self, rows: Tensor, samples: Tensor) -> Tensor:
-        return rows[: torch.div(samples.shape[0] + self.step - 1, self.step, rounding_mode="floor")]
+    def trace(self, front: nn.Module, stack: nn.Module, samples: Tensor) -> list[Tensor]:
+        values, mask = self.folded(framed(samples, self.step))
+        states: list[Tensor] = stack(front(values), None if self.full else mask)
+        return states
 
     def lengths(self, lengths: Tensor) -> Tensor:
         """Rows of `extract` -> frames."""
@@ -154,20 +188,22 @@ class Whisper(PretrainedEncoder):
 
     def forward(self, frames: Frames) -> Frames:
         """`[B, T, F]` -> `[B, T', dim]`."""
-        if self.top is None or not (self.whole or self.front):
+        if self.top is None:
             return super().forward(frames)
-        rows = frames.mask.sum(dim=1)
+        if torch.onnx.is_in_onnx_export():  # of one utterance
+            values, mask = self.folded(frames.values[0])
+            rows = self.top(values, mask)[-1].flatten(0, 1)[None, : frames.values.shape[1]]
+            return Frames(rows, frames.mask, self.rate)
+        rows, counts = frames.mask.sum(dim=1), self.lengths(frames.mask.sum(dim=1))
+        read = self._windows(rows) * self.positions if self.whole else rows
+        given = [one[:n] for one, n in zip(frames.values, read.tolist(), strict=True)]
         if self.front is not None:
-            parts = [self.batched(one[:n, 0]) for one, n in zip(frames.values, rows.tolist(), strict=True)]
-        else:
-            sizes = (self._windows(rows) * self.positions).tolist()
-            parts = [one[:n].reshape(-1, self.positions, one.shape[-1]) for one, n in zip(frames.values, sizes, strict=True)]
-        windows = torch.cat(parts)
-        encoded = self.top(windows if self.front is None else self.front(windows))[-1]
-        kept = self.lengths(rows)
-        pieces = encoded.split([len(part) for part in parts])
-        values = pad_sequence([piece.flatten(0, 1)[:n] for piece, n in zip(pieces, kept.tolist(), strict=True)], batch_first=True)
-        return Frames(values, torch.arange(values.shape[1], device=values.device) < kept[:, None], self.rate)
+            given = [framed(one[:, 0], self.step) for one in given]
+        values, mask = self.windows(given)
+        encoded = self.top(values if self.front is None else self.front(values), self.attended(mask))[-1]
+        pieces = torch.split(encoded[mask], [len(one) for one in given])
+        joined = pad_sequence([piece[:n] for piece, n in zip(pieces, counts.tolist(), strict=True)], batch_first=True)
+        return Frames(joined, torch.arange(joined.shape[1], device=joined.device) < counts[:, None], self.rate)
 
     def _windows(self, rows: Tensor) -> Tensor:
         """How many windows there are in so many rows: W P of windows and then between (W - 1) P + 1 and W P of zeros.
@@ -177,6 +213,6 @@ class Whisper(PretrainedEncoder):
         """
         counts = torch.div(rows + 2 * self.positions - 1, 2 * self.positions, rounding_mode="floor")
         if bool((rows <= (2 * counts - 1) * self.positions).any()):
-            hint = "use context: real, or leave out the views that cut utterances"
-            raise error("B402", "whisper with context: window got an utterance without some of its rows", hint, self.place)
+            hint = "use window: utterance, or leave out the views that cut utterances"
+            raise error("B402", "whisper with window: full got an utterance without some of its rows", hint, self.place)
         return counts

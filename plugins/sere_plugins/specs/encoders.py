@@ -81,10 +81,10 @@ class WhisperParams(PretrainedParams):
     """the encoder half of Whisper: frozen, a mix of layers, or trained in part."""
 
     model: str = param("openai/whisper-base", _MODEL, path=True, min_length=1)
-    context: Literal["window", "real"] = param(
-        "window",
-        "what the layers of `train: top` attend to: the whole padded window, as in Whisper itself, or the real frames only, "
-        "which makes the cache and the step smaller by the share of padding",
+    window: Literal["utterance", "full"] = param(
+        "utterance",
+        "what is encoded at once and attended to: the utterance, or Whisper's own window (30 s), padded with silence, which takes "
+        "many times as long and, with `train: top`, 1500 rows of cache for each utterance",
     )
 
 
