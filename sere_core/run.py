@@ -59,7 +59,8 @@ def dry_run(resolved: Resolved) -> int:
     if plan.task.unlabelled:
         print(f"target: {plan.task.labelled} utterances have a label and are scored, {plan.task.unlabelled} have none")
     for path, bound in resolved.components.items():
-        print(f"{path}: {bound.full_name} ({bound.distribution} {bound.version})")
+        open_ = "; its layer is chosen when features are there" if path.partition(".")[2] in resolved.open_layers else ""
+        print(f"{path}: {bound.full_name} ({bound.distribution} {bound.version}){open_}")
     print(f"record: {resolved.config.output.dir if resolved.unread else folder_of(plan)}")
     return 0
 
@@ -267,6 +268,7 @@ class Training:
             "notes": {
                 "leakage": leakage,
                 "normalisation": material.statements,
+                **({"layers": [str(choice) for choice in material.layers]} if material.layers else {}),
                 "warnings": [*odd, *plan.warnings, *plan.skipped, *material.warnings],
                 "trimmed": material.features.report.trimmed,
                 "cut": material.features.report.cut,

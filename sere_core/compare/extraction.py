@@ -12,6 +12,7 @@ from sere_core.features.origin import encoder_origin
 from sere_core.features.store import extract_all
 from sere_core.plan import Plan, build_corpus, make_plan
 from sere_core.train.device import choose_device
+from sere_core.train.layer_choice import choose_layers
 from sere_registry import BuildContext, Recording
 from sere_registry.errors import Problem, SereError
 
@@ -22,13 +23,22 @@ _OF_RECORDINGS = {"corpora", "task", "paths"}
 
 
 def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
-    """Fill the cache for these jobs; raises the problems of all files together."""
+    """Fill the cache for these jobs; raises the problems of all files together.
+
+    Where an encoder's layer is left to the run, it is chosen now, by the shots of each job.
+    """
 
     def key(resolved: Resolved, sections: set[str]) -> str:
         return json.dumps(resolved.config.model_dump(mode="json", include=sections), sort_keys=True)
 
     groups: dict[str, dict[str, Plan]] = {}
+    layers: dict[str, dict[str, int]] = {}
     for resolved in jobs:
+        if resolved.open_layers:
+            name = f"{key(resolved, {'encoders', 'features'} | _OF_RECORDINGS)} {resolved.config.seed}"
+            if name not in layers:
+                layers[name] = _layers(make_plan(resolved), speaker)
+            resolved = resolved.with_layers(layers[name])
         config = resolved.config
         every = config.task.normalise != "none" and config.task.target_shares is None  # all are needed then, whoever is drawn
         seed = 0 if every else config.seed
@@ -44,16 +54,27 @@ def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
         raise SereError(*dict.fromkeys(problems))
 
 
+def _layers(plan: Plan, speaker: Speaker) -> dict[str, int]:
+    _prepare([plan], speaker)
+    device = choose_device(plan.resolved.config.train.device, plan.resolved.place("train.device"))
+    return {choice.encoder: choice.layer for choice in choose_layers(plan, device, speaker)}
+
+
+def _prepare(plans: Sequence[Plan], speaker: Speaker) -> None:
+    """The audio of corpora that are made, each once."""
+    corpora = {
+        (name, plan.resolved.components[f"corpora.{name}"].params.model_dump_json()): plan for plan in plans for name in plan.corpora
+    }
+    for (name, _), plan in corpora.items():
+        with speaker.bar(f"corpus {name}") as tell:
+            build_corpus(plan.resolved, name).prepare(tell)
+
+
 def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
     resolved = plans[0].resolved
     config = resolved.config
     device = choose_device(config.train.device, resolved.place("train.device"))
-    corpora = {
-        (name, plan.resolved.components[f"corpora.{name}"].params.model_dump_json()): plan for plan in plans for name in plan.corpora
-    }
-    for (name, _), plan in corpora.items():  # the audio of corpora that are made, each once
-        with speaker.bar(f"corpus {name}") as tell:
-            build_corpus(plan.resolved, name).prepare(tell)
+    _prepare(plans, speaker)
     bounds = {name: resolved.components[f"encoders.{name}"] for name in sorted({one for plan in plans for one in plan.paths})}
     contents = plans[0].contents
     encoders = {

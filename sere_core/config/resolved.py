@@ -170,6 +170,21 @@ class Resolved:
         hint = suggest(language, chosen, "languages that have one") + "; or write one encoder for all: `unlabelled: ID`"
         raise error("C311", f"no encoder for the language '{language}'", hint, self.place("paths.unlabelled"))
 
+    @property
+    def open_layers(self) -> list[str]:
+        """The ids of encoders with `layer: auto`, whose layer a run chooses (`sere_core.train.layer_choice`)."""
+        found = {path.partition(".")[2]: bound.params for path, bound in self.components.items() if path.startswith("encoders.")}
+        return [name for name, params in found.items() if getattr(params, "layer", None) == "auto"]
+
+    def with_layers(self, layers: Mapping[str, int]) -> Resolved:
+        """The config with the layers of these encoders, by id, written into it."""
+        blocks, components = dict(self.config.encoders), dict(self.components)
+        for name, layer in layers.items():
+            bound = components[f"encoders.{name}"]
+            components[f"encoders.{name}"] = replace(bound, params=bound.params.model_copy(update={"layer": layer}))
+            blocks[name] = blocks[name].model_copy(update={"params": blocks[name].params | {"layer": layer}})
+        return replace(self, config=self.config.model_copy(update={"encoders": blocks}), components=components)
+
     def dump(self) -> str:
         """The config as YAML with every default written out; loading it gives the same config."""
         return write(self.config.model_dump(mode="json"))

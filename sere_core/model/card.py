@@ -111,6 +111,8 @@ def _body(about: About, record: Record) -> Iterator[str]:
     yield f"* languages of the target: {', '.join(about.paths)}"
     for statement in notes.get("normalisation", []):
         yield f"* normalisation: {statement}"
+    for choice in notes.get("layers", []):
+        yield f"* encoder {choice}"
     yield "\n## Method\n"
     for each in record.manifest["components"]:
         if each["kind"] in ("encoder", "dynamics", "resonance", "loss", "method"):

@@ -122,7 +122,8 @@ class Trained:
             raise SereError(*problems)
         check_unchanged(identify(plan), record.manifest, record.path)
         device = choose_device(plan.resolved.config.train.device)
-        return cls(record, plan, gather(plan, device, speaker), device)
+        material = gather(plan, device, speaker)
+        return cls(record, material.plan, material, device)
 
     def _fold(self, number: int) -> Fold:
         return self.plan.task.folds[number]

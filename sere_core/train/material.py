@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from sere_core.features.origin import encoder_origin
 from sere_core.features.store import FeatureSet, extract_all
 from sere_core.plan import Plan, build_corpus
 from sere_core.train.build import Builder
+from sere_core.train.layer_choice import Choice, choose_layers
 from sere_core.train.streams import Item, StreamSet, fold_seed
 from sere_registry import BuildContext, Dynamics, Encoder, Recording
 
@@ -33,10 +35,11 @@ class Material:
     """The features of a run, the streams of its folds, and what builds their methods.
 
     Args:
-        plan: of the run.
+        plan: of the run, with every layer chosen.
         features: of every recording of the task.
         encoders: by id, for their frame grids; nothing is trained here.
         dynamics: prepares contours.
+        layers: of encoders that left theirs to the run.
 
     Attributes:
         digests: recording -> digest of its samples.
@@ -45,7 +48,15 @@ class Material:
         names: what an unlabelled item is called -> the recording, for messages to the user.
     """
 
-    def __init__(self, plan: Plan, features: FeatureSet, encoders: Mapping[str, Encoder], dynamics: Dynamics) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        features: FeatureSet,
+        encoders: Mapping[str, Encoder],
+        dynamics: Dynamics,
+        layers: Sequence[Choice] = (),
+    ) -> None:
+        self.layers = layers
         self.plan, self.features, self.encoders, self.dynamics = plan, features, encoders, dynamics
         self.digests = {key: features.audio_digest(recording) for key, (recording, _) in plan.recordings().items()}
         self.warnings = (*audio_warnings(plan.task.folds, self.digests), *features.warnings)
@@ -185,10 +196,14 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
     Raises:
         SereError: the problems of all files together, or a cache that cannot be written.
     """
-    resolved, config = plan.resolved, plan.resolved.config
     for name in plan.corpora:
         with speaker.bar(f"corpus {name}") as tell:
-            build_corpus(resolved, name).prepare(tell)
+            build_corpus(plan.resolved, name).prepare(tell)
+    layers = choose_layers(plan, device, speaker)
+    for choice in layers:
+        speaker.say(f"encoders.{choice}")
+    resolved = plan.resolved.with_layers({choice.encoder: choice.layer for choice in layers})
+    config = resolved.config
     bounds = {name: resolved.components[f"encoders.{name}"] for name in plan.paths}
     encoders = {name: bound.build(BuildContext(id=name)).to(device) for name, bound in bounds.items()}
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
@@ -206,7 +221,7 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
     counted = f"{report.recordings} utterances, {report.seconds / 60:.1f} minutes"
     counted += f"; {report.extracted} extracted, {report.cached} from the cache"
     speaker.say(f"features: {counted}; {report.trimmed} trimmed, {report.cut} cut at {config.features.max_seconds:g} s")
-    return Material(plan, features, encoders, dynamics)
+    return Material(replace(plan, resolved=resolved), features, encoders, dynamics, layers)
 
 
 def _speakers(fold: Fold) -> dict[tuple[str, str], int]:

@@ -66,7 +66,7 @@ class Fusion(nn.Module):
     layers.  The encoders stand beside the module tree, so that only the fusion is trained and saved.
 
     Raises:
-        SereError: C302 for a stream that is to be trained (`train: top` or `all`).
+        SereError: C302 for a stream that is to be trained (`train: top` or `all`), or whose layer is left to the run.
     """
 
     normalise = True
@@ -76,6 +76,8 @@ class Fusion(nn.Module):
         self._streams: tuple[Encoder, ...] = tuple(context.parts("streams"))
         place = f"encoders.{context.id}.params.streams"
         for index, stream in enumerate(self._streams):
+            if getattr(stream, "depths", ()):
+                raise error("C302", "a run chooses no layer for a stream", "write the layer's number", place=f"{place}.{index}")
             if not stream.normalise:
                 raise error("C302", "a stream is frozen, and its encoder here is trained", "use `train: frozen`", place=f"{place}.{index}")
         self.widths = [stream.input_dim for stream in self._streams]

@@ -137,6 +137,7 @@ class PretrainedEncoder(nn.Module, ABC):
     ==========  ======================================  ==========================================
     frozen      the hidden states of `layer`, `[T, H]`  nothing
     frozen mix  all hidden states, `[T, (L + 1) H]`     their learned sum
+    layer auto  means of `depths`, `[1, len(depths) H]` never: the run chooses one of them, and builds the encoder anew
     top         what enters the top layers, `[T, H]`    the top layers and the final norm
     all         the normalised samples, `[N, 1]`        everything; the convolutions frozen or not
     ==========  ======================================  ==========================================
@@ -178,11 +179,16 @@ class PretrainedEncoder(nn.Module, ABC):
         self.config = self.checkpoint.configuration(add_adapter=False)  # an adapter on top would change the frame rate
         self.config._attn_implementation = self.attention
         self.layers = int(self.config.num_hidden_layers)
+        choosing, least = params.layer == "auto", params.top_layers or 1
+        if choosing:  # whatever is trained later
+            params = params.model_copy(update={"train": "frozen", "top_layers": None})
+        self.depths = tuple(range(least, self.layers + 1)) if choosing else ()
         self.train_mode, self.mixing = params.train, params.layer == "mix"
+        self.first = least if choosing else 0 if self.mixing else -1  # of the hidden states that `extract` returns
         self.depth, self.cut = _split(params, self.layers, f"{self.place}.params")
         self.standardises = bool(self.checkpoint.preprocessor.get("do_normalize", self.usually_standardises))
         self.dim = int(self.config.hidden_size)
-        self.input_dim = 1 if params.train == "all" else self.dim * (self.layers + 1 if self.mixing else 1)
+        self.input_dim = 1 if params.train == "all" else self.dim * (self.layers + 1 if self.mixing else len(self.depths) or 1)
         self.normalise = params.train == "frozen"
         self.register_buffer("where", torch.empty(0), persistent=False)
         self.mix = LayerMix(self.layers + 1) if self.mixing else None
@@ -260,6 +266,8 @@ class PretrainedEncoder(nn.Module, ABC):
         common = {"encoder": self.kind, "standardise": self.standardises}
         if self.train_mode == "all":
             return {**common, "output": "samples"}
+        if self.depths:
+            return {**common, "output": "means", "layers": list(self.depths)}
         return {**common, "output": "mix" if self.mixing else "layer", "layer": self.cut}
 
     def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
@@ -272,10 +280,11 @@ class PretrainedEncoder(nn.Module, ABC):
             front, stack = self._trunk.on(self.where.device)
             frames = self.embedded(front, samples)
             out = self._output(stack(frames.values, self.attended(frames.mask)))
-            return self.kept(out, frames.mask, samples)[0].cpu().numpy()
+            rows = self.kept(out, frames.mask, samples)[0]
+            return (rows.mean(dim=0, keepdim=True) if self.depths else rows).cpu().numpy()
 
     def _output(self, states: list[Tensor]) -> Tensor:
-        return torch.cat(states, dim=-1) if self.mixing else states[-1]
+        return torch.cat(states[self.first :], dim=-1)
 
     def traced(self, samples: Tensor) -> Tensor:
         """What `extract` returns, in torch.

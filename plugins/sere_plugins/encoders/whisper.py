@@ -112,7 +112,7 @@ class Whisper(PretrainedEncoder):
         self.rate = 16000 / self.step
         self.positions = int(self.config.max_source_positions)
         self.full = params.window == "full"
-        self.whole = self.full and params.train == "top"
+        self.whole = self.full and self.train_mode == "top"
 
     def model(self) -> PreTrainedModel:
         from transformers.models.whisper.modeling_whisper import WhisperEncoder

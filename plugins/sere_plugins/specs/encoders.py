@@ -35,8 +35,10 @@ class PretrainedParams(Declared):
 
     model: str = param(..., _MODEL, path=True, min_length=1)
     revision: str | None = param(None, "branch, tag or commit of a hub name; a local folder has none")
-    layer: Literal["last", "mix"] | Annotated[int, Field(strict=True, ge=0)] = param(
-        "last", "whose output: a layer from 1 (0: what enters the first), `last` (with the final norm), or `mix`: a learned sum of all"
+    layer: Literal["last", "mix", "auto"] | Annotated[int, Field(strict=True, ge=0)] = param(
+        "last",
+        "whose output: a layer from 1 (0: what enters the first), `last` (with the final norm), `mix`: a learned sum of all, "
+        "or `auto`: the layer that the source's labelled utterances speak for",
     )
     train: Literal["frozen", "top", "all"] = param("frozen", "what is trained: nothing, the top layers, or all layers")
     top_layers: int | None = param(None, "how many layers `train: top` trains", ge=1, search=("int", 1, 6))
