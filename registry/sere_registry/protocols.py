@@ -104,7 +104,8 @@ class Encoder(Protocol):
     exported takes copies of them along, and its parameter `model` then names their folder.  It may have `traced(samples)`, which is
     `extract` in torch, `[N]` -> `[T, F]`: such an encoder can be exported to ONNX.  One that is made of others (`BuildContext.parts`)
     counts them in its `fingerprint` and `files`, and has `parts`, where each stands below it -> the encoder, e.g.
-    "params.streams.0", so that a model takes along what each of them reads.
+    "params.streams.0", so that a model takes along what each of them reads.  One whose parameter `layer` may be "auto" has `depths`
+    then, layers whose outputs' means over frames `extract` returns side by side, as one row; a run chooses one and builds it anew.
     """
 
     input_dim: int

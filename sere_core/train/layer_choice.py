@@ -1,7 +1,7 @@
 """`layer: auto`: the layer of a pretrained encoder that a run reads, chosen before training on labels of the source alone.
 
 The means over frames of every layer's output, standardised as the task standardises the source, are classified by
-... ; the layer with the best evidence is taken.
+a ridge regression on the classes, each utterance by the others of S_l; the layer with the smallest error is taken.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Choice:
 
     def __str__(self) -> str:
         rest = ", ".join(f"{layer}: {value:.3f}" for layer, value in self.evidence.items())
-        return f"{self.encoder}: layer {self.layer} of {max(self.evidence)}, by ... ({rest})"
+        return f"{self.encoder}: layer {self.layer} of {max(self.evidence)}, by the labelled source utterances, each left out ({rest})"
 
 
 def choose_layers(plan: Plan, device: torch.device, speaker: Speaker) -> tuple[Choice, ...]:
@@ -79,6 +79,8 @@ def choose_layers(plan: Plan, device: torch.device, speaker: Speaker) -> tuple[C
 
 
 def evidence(values: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """How well utterances `[n, H]` are classified by the others: minus the mean squared error of a ridge regression on one-hot
+    classes, leaving one out (in closed form, as in Golub et al. 1979; the penalty is H, the trace of standardised data by n)."""
     centred = values - values.mean(axis=0)
     gram, truth = centred @ centred.T, np.eye(int(labels.max()) + 1)[labels]
     hat = gram @ np.linalg.inv(gram + values.shape[1] * np.eye(len(gram))) + 1 / len(gram)
