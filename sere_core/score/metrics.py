@@ -7,7 +7,6 @@ comparison take their UAR from here, too.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -26,6 +25,8 @@ MEASURES = ("uar", "war", "f1")
 NEIGHBOURS = 5
 #: decimals of what is summed over distances: beyond them it may differ with the number of threads, and records must not
 DIGITS = 9
+#: distances that are held at a time
+_CELLS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -192,19 +193,31 @@ def clustering(embeddings: NDArray[np.floating], labels: Sequence[int], k: int =
     >>> clustering(np.array([[0.0], [0.1], [5.0], [5.1]]), [0, 0, 1, 1], k=1)
     {'silhouette': 0.979998, 'knn_purity': 1.0, 'purity_chance': 0.333333333, 'k': 1}
     """
-    from sklearn.metrics import silhouette_score
-    from sklearn.neighbors import NearestNeighbors
-
-    points, given = np.asarray(embeddings, dtype=np.float64), np.asarray(labels)
+    points = np.asarray(embeddings, dtype=np.float64)
+    classes, given, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     n, k = len(given), min(k, len(given) - 1)
     if k < 1 or not np.isfinite(points).all():
         return {"silhouette": None, "knn_purity": None, "purity_chance": None, "k": 0}
-    near = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
-    counts = Counter(given.tolist())
-    apart = float(silhouette_score(points, given)) if 1 < len(counts) < n else None
+    points = points - points.mean(axis=0)  # distances are differences of squares: the smaller these, the more digits are left
+    members, squares = np.eye(len(classes))[given], np.einsum("nd,nd->n", points, points)
+    sums, pure, step = np.empty((n, len(classes))), 0, max(1, _CELLS // n)
+    for first in range(0, n, step):
+        rows = np.arange(first, min(first + step, n))
+        apart = np.sqrt(np.maximum(squares[rows, None] + squares - 2 * points[rows] @ points.T, 0.0))
+        apart[rows - first, rows] = 0.0
+        sums[rows] = apart @ members
+        apart[rows - first, rows] = np.inf
+        near = np.argpartition(apart, k - 1)[:, :k]
+        pure += int((given[near] == given[rows, None]).sum())
+    silhouette = None
+    if 1 < len(classes) < n:
+        own = sums[np.arange(n), given] / np.maximum(sizes[given] - 1, 1)
+        other = np.where(members > 0, np.inf, sums / sizes).min(axis=1)
+        widths = np.divide(other - own, np.maximum(own, other), out=np.zeros(n), where=np.maximum(own, other) > 0)
+        silhouette = round(float(np.where(sizes[given] > 1, widths, 0.0).mean()), DIGITS)
     return {
-        "silhouette": None if apart is None else round(apart, DIGITS),
-        "knn_purity": round(float((given[near] == given[:, None]).mean()), DIGITS),
-        "purity_chance": round(sum(count * (count - 1) for count in counts.values()) / (n * (n - 1)), DIGITS),
+        "silhouette": silhouette,
+        "knn_purity": round(pure / (n * k), DIGITS),
+        "purity_chance": round(float((sizes * (sizes - 1)).sum()) / (n * (n - 1)), DIGITS),
         "k": k,
     }

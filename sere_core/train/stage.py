@@ -312,10 +312,22 @@ def make_optimizer(group: Group, train: Train, place: Placed) -> Trained | None:
                 raise TypeError(f"{name} should be {known[name].annotation}")
         if "lr" in arguments:
             arguments["lr"] = float(arguments["lr"]) * group.scale  # type: ignore[arg-type]
-        made = chosen(parameters, **arguments)
+        made = _without_compiler(chosen, arguments)(parameters, **arguments)
     except Exception as cause:  # each class looks at its arguments in its own way
         raise _refused(chosen, {**train.optimizer.params, **group.options}, cause, place) from cause
     return Trained(made, group.schedule or train.schedule)
+
+
+#: what torch's optimizers do apart from steps, each through a wrapper that imports torch's compiler
+_UNCOMPILED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+
+
+def _without_compiler(chosen: type[torch.optim.Optimizer], arguments: Mapping[str, object]) -> type[torch.optim.Optimizer]:
+    """The same optimizer without the wrappers that keep torch's compiler out of it: importing that takes as long as torch itself."""
+    if arguments.get("differentiable"):  # a step that is not outside of the graph
+        return chosen
+    own = {name: inspect.unwrap(getattr(chosen, name)) for name in _UNCOMPILED}
+    return type(chosen.__name__, (chosen,), {**own, "step": torch.no_grad()(inspect.unwrap(chosen.step))})
 
 
 def try_optimizer(train: Train, place: Placed) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sere_plugins.specs.hooks import TensorBoardParams
 from sere_registry import BuildContext
 from sere_registry.hookspecs import RunInfo, hookimpl
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
 
@@ -48,10 +50,8 @@ class TensorBoardHook:
         with _open(run, f"fold{fold}", 0) as writer:
             for name, value in scores.items():
                 writer.add_scalar(f"score/{name}", value, fold)
-            writer.add_figure("confusion", draw_confusion(confusion, run.classes), fold)
+            writer.add_image("confusion", draw_confusion(confusion, run.classes), fold, dataformats="HWC")
             if self._embeddings and embeddings is not None:
-                import numpy as np
-
                 with np.load(embeddings, allow_pickle=False) as held:
                     names = [run.classes[int(position)] for position in held["predicted"]]
                     points = held["embedding"].astype(np.float32)
@@ -69,7 +69,8 @@ class TensorBoardHook:
             path = run.folder / "scores.json"
             if path.exists():
                 confusion = json.loads(path.read_bytes())["pooled"]["confusion"]
-                writer.add_figure("confusion, summed over folds", draw_confusion(confusion, run.classes), 0)
+                drawn = draw_confusion(confusion, run.classes)
+                writer.add_image("confusion, summed over folds", drawn, 0, dataformats="HWC")
 
     def _close(self) -> None:
         if self._writer is not None:
@@ -83,20 +84,23 @@ def _open(run: RunInfo, name: str, first: int) -> SummaryWriter:
     return SummaryWriter(str(run.folder / "tensorboard" / name), purge_step=first)
 
 
-def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
-    """A matplotlib figure: rows true, columns predicted; colours are shares of the row, numbers are counts."""
-    from matplotlib.figure import Figure
+def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> NDArray[np.uint8]:
+    """Pixels `[H, W, 3]`: rows true, columns predicted; the darker, the larger the share of the row; numbers are counts."""
+    from PIL import Image, ImageDraw, ImageFont
 
-    size = 2.0 + 0.5 * len(classes)
-    figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.subplots()
-    shares = [[count / max(sum(row), 1) for count in row] for row in confusion]
-    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    axes.set_xticks(range(len(classes)), classes, rotation=90)
-    axes.set_yticks(range(len(classes)), classes)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    for y, row in enumerate(confusion):
+    cell, font = 48, ImageFont.load_default(13)
+    margin = 20 + int(max(font.getlength(name) for name in classes))
+    size = margin + cell * len(classes)
+    picture = Image.new("RGB", (size, size), "white")
+    draw = ImageDraw.Draw(picture)
+    for y, (name, row) in enumerate(zip(classes, confusion, strict=True)):
+        upright = Image.new("RGB", (margin - 10, cell), "white")
+        ImageDraw.Draw(upright).text((0, cell // 2), name, "black", font, "lm")
+        picture.paste(upright.rotate(90, expand=True), (margin + cell * y, 0))
+        draw.text((margin - 10, margin + cell * y + cell // 2), name, "black", font, "rm")
         for x, count in enumerate(row):
-            axes.text(x, y, str(count), ha="center", va="center", color="white" if shares[y][x] > 0.6 else "black")
-    return figure
+            share, left, top = count / max(sum(row), 1), margin + cell * x, margin + cell * y
+            shade = tuple(round(255 - share * (255 - darkest)) for darkest in (8, 48, 107))
+            draw.rectangle((left, top, left + cell - 1, top + cell - 1), shade)
+            draw.text((left + cell // 2, top + cell // 2), str(count), "white" if share > 0.6 else "black", font, "mm")
+    return np.asarray(picture)
