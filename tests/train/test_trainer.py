@@ -11,13 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sere_core.config.model import Optimizer, Train
 from sere_core.functional import frozen_copy
 from sere_core.testing.toy import CPU, Toy, stream, streams
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.fold import Listener
+from sere_core.train.stage import make_optimizer
 from sere_core.train.streams import Sampler
 from sere_plugins.specs import methods, source_free
-from sere_registry import Backbone, ComponentSpec, Group, MethodContext, Phase, Schedule, Selector, SereError, Stage
+from sere_registry import Backbone, ComponentSpec, Group, MethodContext, Phase, Place, Schedule, Selector, SereError, Stage
 from sere_registry.protocols import completed
 from tests.train.recipes import RECIPES, VIEWS, Factory, coral, fixmatch, irf, toy, tric
 
@@ -259,6 +261,26 @@ class _Grouped(nn.Module):
 
     def predict(self, batch: Any) -> Tensor:
         return cast(Tensor, batch.logits).softmax(dim=1)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "RMSprop", "NAdam", "LBFGS", "Adafactor"])
+def test_optimizers_are_those_of_torch_bit_for_bit(name: str) -> None:
+    made: list[tuple[torch.optim.Optimizer, torch.nn.Parameter]] = []
+    for ours in (True, False):
+        parameter = torch.nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4))
+        train = Train(optimizer=Optimizer(use=name.lower(), params={"lr": 0.1}))
+        trained = make_optimizer(Group([parameter]), train, lambda path: Place(path=path))
+        assert trained is not None
+        fused = {"fused": True} if trained.optimizer.defaults.get("fused") else {}
+        made.append((trained.optimizer if ours else getattr(torch.optim, name)([parameter], lr=0.1, **fused), parameter))
+    for step in range(4):
+        for optimizer, parameter in made:
+            parameter.grad = torch.sin(parameter.detach() + step)
+            optimizer.step(*([lambda: 1.0] if name == "LBFGS" else []))
+            optimizer.load_state_dict(optimizer.state_dict())
+            optimizer.zero_grad()
+    (optimizer, mine), (_, theirs) = made
+    assert isinstance(optimizer, getattr(torch.optim, name)) and torch.equal(mine, theirs)
 
 
 def test_options_and_schedules_of_groups_reach_their_optimizers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
