@@ -1,4 +1,4 @@
-"""What the environment lacks: folders for the caches of libraries, a working directory, places to print to."""
+"""What the environment lacks: folders for the caches of libraries, a working directory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from sere_core.streams import open_streams
 from sere_registry.errors import SereError, error
 from sere_registry.files import cache_folder, expanded
 
@@ -63,12 +64,7 @@ def prepare_command() -> None:
     """
     # pydantic would look through all distributions for plugins of its own, and stop at one that cannot be read
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # closed, as by `>&-`
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (as long as the process)
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text, and a terminal know few letters
+    open_streams()
     try:
         Path.cwd()
     except OSError as cause:

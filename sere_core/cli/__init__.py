@@ -1,20 +1,47 @@
-"""The commands `sere` and `sere-run`.  Their modules import torch, numpy and what needs them only inside a command."""
+"""The commands `sere` and `sere-run`.
+
+`sere --help` imports none of their modules, and a command only its own; these import torch, numpy and what needs them only
+inside a command.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
+import importlib
 import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from traceback import print_exception, walk_tb
-from typing import TextIO
+from typing import TYPE_CHECKING
 
 import sere_core
-from sere_core.environment import prepare_command
-from sere_registry.errors import SereError, error, reason
+from sere_core.streams import is_stuck, open_streams, silence
+
+if TYPE_CHECKING:
+    from sere_registry.errors import SereError
+
+#: command -> the module that has its parser and does its work, and what help says of it
+COMMANDS = {
+    "init": ("init", "look at two corpora and write a config for them"),
+    "run": ("run", "run a config (the same as sere-run)"),
+    "train": ("train", "train a model that predicts on new audio"),
+    "export": ("train", "make a model of a finished run"),
+    "push": ("train", "put a model on the Hugging Face hub"),
+    "predict": ("predict", "predict emotions with a trained model"),
+    "annotate": ("annotate", "label the few utterances that would help a model most"),
+    "config": ("config", "show, check, explain and compare configs"),
+    "compare": ("compare", "run rows x pairs x seeds under one harness, prove them equal but for what is varied, and test"),
+    "sweep": ("compare", "search settings for all rows of a comparison, without target labels"),
+    "table": ("compare", "print a table of a comparison or sweep"),
+    "report": ("compare", "write the report of a run, a comparison or a sweep into its folder: report.html"),
+    "corpora": ("corpora", "check a corpus folder"),
+    "plugins": ("plugins", "list the components of this environment; begin a new plugin"),
+    "resonance": ("pictures", "draw what a trained run's field sees between two utterances"),
+    "embeddings": ("pictures", "draw where runs put the scored utterances, side by side"),
+    "doctor": ("doctor", "is this environment fit for a run?"),
+    "explain": ("explain", "explain an error code"),
+}
 
 #: what the names of variables begin with that libraries read
 _READ_BY_LIBRARIES = {"TORCH", "PYTORCH", "CUDA", "HF", "TRANSFORMERS", "NUMBA", "MPL", "MPLBACKEND", "OMP", "MKL", "KMP", "TRITON", "DASK"}
@@ -25,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         try:
-            prepare_command()
+            open_streams()
             return _run(words)
         finally:
             sys.stdout.flush()
@@ -33,39 +60,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `sere plugins | head`
-        _silence(sys.stdout)
+        silence(sys.stdout)
         return 0
     except Exception as problem:
-        if isinstance(problem, OSError) and _stuck(sys.stdout):  # a full disk, or a terminal that is gone
-            _silence(sys.stdout)
+        if isinstance(problem, OSError) and is_stuck(sys.stdout):  # a full disk, or a terminal that is gone
+            silence(sys.stdout)
         mistake = _mistake(problem)
         with contextlib.suppress(OSError):  # of stderr; the exit code is left to say it
             if "--traceback" in words:
+                from traceback import print_exception
+
                 print_exception(mistake)
                 print(file=sys.stderr)
             print(mistake, file=sys.stderr)
         return mistake.exit_code
     finally:
-        if _stuck(sys.stderr):
-            _silence(sys.stderr)
-
-
-def _stuck(stream: TextIO) -> bool:
-    try:
-        stream.flush()
-    except OSError:
-        return True
-    return False
-
-
-def _silence(stream: TextIO) -> None:
-    """What is left to print goes nowhere, so that Python does not stumble over it again when it ends."""
-    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())
+        if is_stuck(sys.stderr):
+            silence(sys.stderr)
 
 
 def _run(words: list[str]) -> int:
-    made = parser()
+    if words and words[0] in COMMANDS:
+        from sere_core.environment import prepare_command
+
+        prepare_command()
+    made = parser(words[0] if words else "")
     arguments = made.parse_args(words, Namespace(words=["sere", *words]))
     if "run" not in arguments:
         made.print_help(sys.stderr)
@@ -78,26 +97,32 @@ def run_main(argv: Sequence[str] | None = None) -> int:
     return main(["run", *(sys.argv[1:] if argv is None else argv)])
 
 
-def parser() -> ArgumentParser:
-    """The parser of `sere` and all its commands.
+def parser(command: str = "") -> ArgumentParser:
+    """The parser of `sere`, with the arguments of one command.
 
-    A command is a module with `add_parser(subparsers)`: it calls `add_command` with the function that does the work, from
-    the parsed arguments to the exit code, and adds the arguments.
+    A command's module has `add_parser(subparsers)`: it calls `add_command` with the function that does the work, from the
+    parsed arguments to the exit code, and adds the arguments.
     """
-    from sere_core.cli import annotate, compare, config, corpora, doctor, explain, init, pictures, plugins, predict, run, train
-
     summary = "Semi-supervised and domain-adaptive cross-lingual speech emotion recognition, made of swappable parts."
     made = ArgumentParser("sere", description=summary, allow_abbrev=False)
     made.add_argument("--version", action="version", version=f"sere {sere_core.__version__}")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for module in (init, run, train, predict, annotate, config, compare, corpora, plugins, pictures, doctor, explain):
-        module.add_parser(commands)
+    chosen = COMMANDS[command][0] if command in COMMANDS else ""
+    for name, (module, help) in COMMANDS.items():
+        if module != chosen:
+            commands.add_parser(name, help=help)
+        elif name not in commands.choices:
+            importlib.import_module(f"sere_core.cli.{module}").add_parser(commands)
     return made
 
 
 def _mistake(problem: Exception) -> SereError:
     """The coded mistake that an exception is or comes from; of what nobody expected, T507 with the line of code that raised it."""
+    import importlib.metadata
+    from traceback import walk_tb
+
     from sere_registry.catalog import Catalog
+    from sere_registry.errors import SereError, reason
     from sere_registry.files import FULL
     from sere_registry.kinds import FIRST_PARTY
 
@@ -142,6 +167,8 @@ def _variable(said: str) -> str:
 
 
 def _of(problem: Exception, code: str, message: str, hint: str) -> SereError:
+    from sere_registry.errors import error
+
     coded = error(code, message, hint)
     coded.__cause__ = problem
     return coded

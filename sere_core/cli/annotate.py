@@ -21,7 +21,7 @@ Chosen without any label: clusters of what the model hears, weighted by how unsu
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "annotate", "label the few utterances that would help a model most", run, _EXAMPLES)
+    parser = add_command(subparsers, "annotate", run, _EXAMPLES)
     parser.add_argument("model", metavar="MODEL", help="the folder of a model (sere train, sere export)")
     parser.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders, patterns or tables, as for `sere predict`")
     parser.add_argument("-k", type=int, default=20, metavar="K", help="how many labels there are to be (default: %(default)s)")

@@ -8,6 +8,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
+from sere_core.cli import COMMANDS
 from sere_core.config import Resolved, load
 from sere_core.config.nodes import Data
 from sere_core.config.yaml_text import read
@@ -20,18 +21,20 @@ Run = Callable[[Namespace], int]
 
 
 def add_command(
-    subparsers: Subparsers, name: str, summary: str, run: Run, examples: str = "", *, json: bool = False, absent: object = False
+    subparsers: Subparsers, name: str, run: Run, examples: str, *, verb: str = "", json: bool = False, absent: object = False
 ) -> ArgumentParser:
     """Add a command, with --traceback.
 
     Args:
         subparsers: of `sere`, or of a group of commands.
-        name, summary: what is called, and what `--help` says of it.
+        name: what is called.
         run: what it does.
         examples: what stands below its help.
+        verb: of a command of a group, what help says of it; of the others that stands in `COMMANDS`.
         json: has it a flag --json?
         absent: the value of these flags where they are not given.
     """
+    summary = verb or COMMANDS[name][1]
     parser = subparsers.add_parser(
         name,
         help=summary,

@@ -59,8 +59,7 @@ The page is one file with all that it shows in it.  Of a comparison, figures/ an
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    summary = "run rows x pairs x seeds under one harness, prove them equal but for what is varied, and test"
-    parser = add_command(subparsers, "compare", summary, run_compare, _COMPARE)
+    parser = add_command(subparsers, "compare", run_compare, _COMPARE)
     help = "a comparison (YAML with `compare: NAME`), or a config to vary; or the name of one that comes with sere"
     parser.add_argument("config", metavar="FILE", help=help)
     add_repeated(parser, "--vary", "A.B=V,V", "rows: a path and its values; several axes are crossed")
@@ -72,8 +71,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_repeated(parser, "--allow", "NAME", "a difference between runs that the table may have, e.g. versions.torch")
     _add_arguments(parser, "the comparison's folder; default: runs/NAME")
 
-    summary = "search settings for all rows of a comparison, without target labels"
-    parser = add_command(subparsers, "sweep", summary, run_sweep, _SWEEP)
+    parser = add_command(subparsers, "sweep", run_sweep, _SWEEP)
     parser.add_argument("config", metavar="FILE", help="a comparison, with or without a `tune` section, or a config")
     parser.add_argument("--trials", type=int, metavar="N", help="settings for each row, pair and repeat; default: 20")
     help = "how often the whole search is done, with a seed each; default: 3"
@@ -83,7 +81,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_repeated(parser, "--params", "A.B", "what is searched; default: losses, method and train.optimizer")
     _add_arguments(parser, "the sweep's folder; default: runs/NAME-tuned")
 
-    parser = add_command(subparsers, "table", "print a table of a comparison or sweep", run_table, _TABLE)
+    parser = add_command(subparsers, "table", run_table, _TABLE)
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
     shapes = ["main", "ablation", "encoders", "classes", "measures", "gender", "cost", "space"]
     parser.add_argument("--shape", choices=shapes, default="main", help="what stands in it; default: %(default)s")
@@ -91,8 +89,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--format", choices=["terminal", "markdown", "csv", "latex"], help=help)
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write it to FILE")
 
-    summary = "write the report of a run, a comparison or a sweep into its folder: report.html"
-    parser = add_command(subparsers, "report", summary, run_report, _REPORT)
+    parser = add_command(subparsers, "report", run_report, _REPORT)
     help = "the folder of a finished run (runs/NAME/JOB, or runs/NAME with one run in it), of a comparison or of a sweep"
     parser.add_argument("folder", metavar="FOLDER", type=Path, help=help)
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="of a run: write the page there")

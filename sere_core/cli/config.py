@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
+from sere_core.cli import COMMANDS
 from sere_core.cli.arguments import Subparsers, add_command, add_config_arguments, print_json, read_config
 from sere_core.cli.json_schema import schema as json_schema
 from sere_core.cli.parameters import parameters
@@ -51,14 +52,14 @@ examples:
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("config", help="show, check, explain and compare configs", allow_abbrev=False)
+    parser = subparsers.add_parser("config", help=COMMANDS["config"][1], allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    show_ = add_command(verbs, "show", "print the resolved config as YAML", show, _SHOW, json=True)
-    fill_ = add_command(verbs, "fill", "write a complete config from a partial one", fill, _FILL, json=True)
-    explain_ = add_command(verbs, "explain", "what each key means, its value, and who set it", explain, _EXPLAIN, json=True)
-    check_ = add_command(verbs, "check", "report every mistake, and run nothing", check, _CHECK, json=True)
-    diff_ = add_command(verbs, "diff", "the resolved values in which two configs differ", diff, _DIFF, json=True)
-    schema_ = add_command(verbs, "schema", "print the JSON Schema of configs, for editors", schema, _SCHEMA, json=True)
+    show_ = add_command(verbs, "show", show, _SHOW, json=True, verb="print the resolved config as YAML")
+    fill_ = add_command(verbs, "fill", fill, _FILL, json=True, verb="write a complete config from a partial one")
+    explain_ = add_command(verbs, "explain", explain, _EXPLAIN, json=True, verb="what each key means, its value, and who set it")
+    check_ = add_command(verbs, "check", check, _CHECK, json=True, verb="report every mistake, and run nothing")
+    diff_ = add_command(verbs, "diff", diff, _DIFF, json=True, verb="the resolved values in which two configs differ")
+    schema_ = add_command(verbs, "schema", schema, _SCHEMA, json=True, verb="print the JSON Schema of configs, for editors")
     for verb in (show_, fill_, explain_, check_):
         add_config_arguments(verb)
     help = "beside each value the file:line:column or --set that set it"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from sere_core.cli import COMMANDS
 from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json, read_values
 from sere_core.console import Speaker
 from sere_core.plan import open_corpus
@@ -30,9 +31,9 @@ SHOWN = 20
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("corpora", help="check a corpus folder", allow_abbrev=False)
+    parser = subparsers.add_parser("corpora", help=COMMANDS["corpora"][1], allow_abbrev=False)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    check = add_command(actions, "check", "count what is there, and read every file", run, _EXAMPLES, json=True)
+    check = add_command(actions, "check", run, _EXAMPLES, json=True, verb="count what is there, and read every file")
     help = "the corpus, as a config names it: emodb, ravdess, manifest, ..."
     check.add_argument("name", metavar="NAME", help=help)
     help = "its folder; for a manifest its file; for synthetic nothing"

@@ -57,7 +57,7 @@ examples:
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "doctor", "is this environment fit for a run?", run, _EXAMPLES, json=True)
+    parser = add_command(subparsers, "doctor", run, _EXAMPLES, json=True)
     parser.add_argument("--deep", action="store_true", help="also read in full all files whose digests are remembered, and all features")
 
 

@@ -37,7 +37,7 @@ examples:
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "explain", "explain an error code", run, _EXAMPLES, json=True)
+    parser = add_command(subparsers, "explain", run, _EXAMPLES, json=True)
     parser.add_argument("code", metavar="CODE", nargs="?", help="e.g. C302; without it, all codes are listed")
 
 

@@ -85,7 +85,7 @@ output: {{dir: "runs/${{name}}"}}   # of the record
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "init", "look at two corpora and write a config for them", run, _EXAMPLES)
+    parser = add_command(subparsers, "init", run, _EXAMPLES)
     parser.add_argument("source", metavar="SOURCE", nargs="?", help="the labelled corpus: a folder or a manifest")
     parser.add_argument("target", metavar="TARGET", nargs="?", help="the speech in the other language, labelled or not")
     parser.add_argument("-o", "--output", metavar="FILE", default="my.yaml", help="the config (default: %(default)s)")

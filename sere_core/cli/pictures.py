@@ -34,8 +34,7 @@ Colours are the runs' predictions: the true emotions of the target are not opene
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    summary = "draw what a trained run's field sees between two utterances"
-    parser = add_command(subparsers, "resonance", summary, draw_resonance, _RESONANCE)
+    parser = add_command(subparsers, "resonance", draw_resonance, _RESONANCE)
     add_config_arguments(parser)
     add_trust(parser, OUTSIDE)
     parser.add_argument("a", metavar="ID_A", help="utterance a, whose frames are aligned with those of b")
@@ -46,8 +45,7 @@ def add_parser(subparsers: Subparsers) -> None:
     help = "lines between the N most resonant frames (default: %(default)s)"
     parser.add_argument("--lines", type=int, default=40, metavar="N", help=help)
 
-    summary = "draw where runs put the scored utterances, side by side"
-    parser = add_command(subparsers, "embeddings", summary, draw_embeddings, _EMBEDDINGS)
+    parser = add_command(subparsers, "embeddings", draw_embeddings, _EMBEDDINGS)
     help = "the folder of a finished run, with a title of its panel"
     parser.add_argument("records", metavar="[TITLE=]RECORD", nargs="+", help=help)
     _add_output(parser, "embeddings.png")

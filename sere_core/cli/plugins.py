@@ -55,22 +55,21 @@ examples:
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    summary = "list the components of this environment; begin a new plugin"
-    parser = add_command(subparsers, "plugins", summary, show_all, _LIST, json=True)
+    parser = add_command(subparsers, "plugins", show_all, _LIST, json=True)
     parser.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"only these: {', '.join(KINDS)}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     # absent after the verb does not mean False: they may have stood before it
-    info = add_command(verbs, "info", "all about one component", show_info, _INFO, json=True, absent=SUPPRESS)
+    info = add_command(verbs, "info", show_info, _INFO, json=True, absent=SUPPRESS, verb="all about one component")
     info.add_argument("name", metavar="NAME", help="its short or full name, or file:PATH:ATTRIBUTE")
     info.add_argument("--kind", choices=KINDS, metavar="KIND", help="where several kinds have that name")
-    summary = "what is wrong with the plugins of this environment"
-    add_command(verbs, "doctor", summary, show_problems, _DOCTOR, json=True, absent=SUPPRESS)
-    summary = "does a plugin keep what its kind promises? run the conformance kit"
-    check = add_command(verbs, "check", summary, run_checks, _CHECK, json=True, absent=SUPPRESS)
+    verb = "what is wrong with the plugins of this environment"
+    add_command(verbs, "doctor", show_problems, _DOCTOR, json=True, absent=SUPPRESS, verb=verb)
+    verb = "does a plugin keep what its kind promises? run the conformance kit"
+    check = add_command(verbs, "check", run_checks, _CHECK, json=True, absent=SUPPRESS, verb=verb)
     help = "a distribution, a component, or KIND=file:PATH:ATTRIBUTE"
     check.add_argument("names", nargs="+", metavar="DIST|NAME", help=help)
     add_repeated(check, "--set", "NAME=VALUE", "a parameter of all components that have it", "sets")
-    new = add_command(verbs, "new", "write the package of a new plugin", new_plugin.run, _NEW, json=True, absent=SUPPRESS)
+    new = add_command(verbs, "new", new_plugin.run, _NEW, json=True, absent=SUPPRESS, verb="write the package of a new plugin")
     help = "sere-plugin-xyz, or NAMESPACE.COMPONENT such as xyz.focal"
     new.add_argument("name", metavar="NAME", help=help)
     new.add_argument("--kind", choices=KINDS, required=True, metavar="KIND", help=f"one of {', '.join(KINDS)}")

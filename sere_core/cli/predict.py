@@ -39,7 +39,7 @@ class _Intermixed(ArgumentParser):
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "predict", "predict emotions with a trained model", run, _EXAMPLES)
+    parser = add_command(subparsers, "predict", run, _EXAMPLES)
     parser.__class__ = _Intermixed
     parser.add_argument("model", metavar="MODEL", help="the folder of a model (sere train, sere export)")
     help = "a file, a folder, a pattern, a table with a column `path` (.csv, .tsv), @LIST, or - for paths on standard input"

@@ -29,7 +29,7 @@ exit codes: 0 done, 1 the run failed, 2 config or usage, 3 a plugin, 4 the envir
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "run", "run a config (the same as sere-run)", run, _EXAMPLES)
+    parser = add_command(subparsers, "run", run, _EXAMPLES)
     parser.add_argument("--version", action="version", version=f"sere {sere_core.__version__}")
     add_config_arguments(parser)
     help = "check the config and the data, and say what the run would do"

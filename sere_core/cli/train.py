@@ -32,18 +32,18 @@ The token is that of `hf auth login`, or HF_TOKEN."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "train", "train a model that predicts on new audio", train, _TRAIN)
+    parser = add_command(subparsers, "train", train, _TRAIN)
     add_config_arguments(parser)
     _add_output(parser)
     add_trust(parser, OUTSIDE)
-    parser = add_command(subparsers, "export", "make a model of a finished run", export, _EXPORT)
+    parser = add_command(subparsers, "export", export, _EXPORT)
     parser.add_argument("record", metavar="RECORD", help="the folder of a finished run")
     add_fold(parser, "the network of this fold, not trained anew")
     help = "write model.onnx too, and hold it against torch on utterances of the target"
     parser.add_argument("--onnx", action="store_true", help=help)
     _add_output(parser)
     add_trust(parser, NAMED)
-    parser = add_command(subparsers, "push", "put a model on the Hugging Face hub", push, _PUSH)
+    parser = add_command(subparsers, "push", push, _PUSH)
     parser.add_argument("model", metavar="MODEL", help="the folder of a model")
     parser.add_argument("repository", metavar="NAME/MODEL", help="the repository; it is made if it is not there")
     parser.add_argument("--private", action="store_true", help="make it a private one")

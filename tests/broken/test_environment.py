@@ -91,7 +91,7 @@ ENVIRONMENTS: list[tuple[dict[str, str | None], str]] = [
     ({"HF_HOME": "{here}/closed"}, ""),
     ({"HF_HOME": "/dev/null", "TRANSFORMERS_CACHE": "/dev/null"}, ""),
     ({"CUDA_VISIBLE_DEVICES": "x"}, ""),
-    ({"TORCH_DEVICE_BACKEND_AUTOLOAD": "x", "TORCH_LOGS": "nonsense"}, ""),
+    ({"TORCH_DEVICE_BACKEND_AUTOLOAD": "x", "TORCH_LOGS": "nonsense"}, "TORCH_LOGS"),
     ({"PATH": ""}, ""),
     ({"PATH": None, "USER": None, "LOGNAME": None, "SHELL": None}, ""),
     ({"SOURCE_DATE_EPOCH": "x", "TZ": "Nowhere/Land"}, ""),
