@@ -40,7 +40,7 @@ def test_a_run_with_auto_is_the_run_of_the_layer_that_it_chose(sere: Sere, home:
     assert yaml.safe_load((chosen / "config.yaml").read_text())["encoders"]["small"]["params"]["layer"] == "auto"
     (line,) = json.loads((chosen / "manifest.json").read_text())["notes"]["layers"]
     layer = int(line.removeprefix("small: layer ").partition(" ")[0])
-    assert f"of {LAYERS}, by" in line and layer >= trained.get("top_layers", 1)  # type: ignore[operator]
+    assert f"of {LAYERS}, nearest" in line and layer >= trained.get("top_layers", 1)  # type: ignore[operator]
     again = sere("tiny.yaml", encoder(model, layer=layer, **trained), *words[:2], "output.dir=fixed")
     assert again.code == 0
     assert (chosen / "predictions.csv").read_bytes() == (record(home / "fixed") / "predictions.csv").read_bytes()
@@ -51,7 +51,7 @@ def test_the_choice_reads_no_label_of_the_target_and_none_of_the_source_but_the_
     plan = make_plan(load(home / "tiny.yaml", sets=[encoder(model, layer="auto"), "task.shots=3"]))
 
     def choice(plan: object) -> dict[int, float]:
-        return choose_layers(plan, torch.device("cpu"), Speaker(quiet=True))[0].evidence  # type: ignore[arg-type]
+        return choose_layers(plan, torch.device("cpu"), Speaker(quiet=True))[0].errors  # type: ignore[arg-type]
 
     from sere_core.plan import build_corpus
 
