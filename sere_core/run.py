@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -89,13 +89,20 @@ def run(resolved: Resolved, *, resume: bool = False, fresh: bool = False, quiet:
 
 
 def obtain(
-    resolved: Resolved, speaker: Speaker, *, resume: bool = False, fresh: bool = False, job: str | None = None
+    resolved: Resolved,
+    speaker: Speaker,
+    *,
+    resume: bool = False,
+    fresh: bool = False,
+    job: str | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> tuple[Record, bool]:
     """The record of a config, and whether it had to be trained for it.
 
     Args:
         fresh: throw away what the config has left in its folder, read every file in full, and train again.
         job: what the run was called when it was planned.
+        begin: called when the run has its folder for itself; what it raises ends the run.
 
     Raises:
         SereError: whatever is wrong, in coded lines; T505 if the run is not `job`, or an interrupted run that is to go on was made
@@ -124,6 +131,9 @@ def obtain(
         Speaker(quiet=False).warn((line,))
 
     with folder.claim("fresh" if fresh else "resume" if resume else "new"), running(note):
+        if folder.done and not fresh:  # by another process, since it was looked for
+            return Record.read(folder.path), False
+        begin()
         carry_out(plan, identity, folder, speaker, clock, noted)
     return Record.read(folder.path), True
 

@@ -6,7 +6,19 @@ from sere_registry.batches import Encoded, Frames, Inputs, LabelledBatch, Progre
 from sere_registry.errors import Place, Problem, SereError, error, suggest
 from sere_registry.kinds import API, GROUPS, Kind
 from sere_registry.params import NoParams, Params, Part, param
-from sere_registry.protocols import BuildContext, Corpus, Dynamics, Encoder, MethodContext, ResonanceField, Selector, View
+from sere_registry.protocols import (
+    BuildContext,
+    Corpus,
+    Crew,
+    Dynamics,
+    Encoder,
+    Executor,
+    MethodContext,
+    ResonanceField,
+    Selector,
+    View,
+    WorkOrder,
+)
 from sere_registry.spec import ComponentSpec
 from sere_registry.training import Backbone, Group, Loss, Method, Phase, Schedule, Stage, StageData, WeightedLoss
 from sere_registry.utterances import Finding, Recording, Utterance
@@ -18,9 +30,11 @@ __all__ = [
     "BuildContext",
     "ComponentSpec",
     "Corpus",
+    "Crew",
     "Dynamics",
     "Encoded",
     "Encoder",
+    "Executor",
     "Finding",
     "Frames",
     "Group",
@@ -50,6 +64,7 @@ __all__ = [
     "View",
     "Views",
     "WeightedLoss",
+    "WorkOrder",
     "error",
     "param",
     "suggest",

@@ -28,6 +28,7 @@ WORDS: dict[Kind, str] = {
     "view": "a view",
     "selector": "a selector",
     "hook": "a hook",
+    "executor": "an executor",
 }
 
 _STATES: dict[str, State] = {"P103": "incompatible", "P105": "incompatible", "P107": "disabled", "P108": "incomplete"}

@@ -8,6 +8,8 @@ import fcntl
 import os
 import secrets
 import stat
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,32 +163,78 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 class FolderLock:
-    """One process at a time in a folder.  The system drops the lock when its holder ends, however it ends.
+    """One process at a time in a folder, on all machines that share it.
+
+    The lock is the system's (`flock`), which drops it when its holder ends, however it ends; a network file system does so when the
+    lease of a machine that is gone has run out.  The file says who holds it, is touched at each beat, and is emptied by a holder that
+    lets go.  Hence whoever takes over from a process of another machine first looks for two beats whether that one still lives: then
+    locks do not reach from there to here, and nobody may work.  A holder that finds another's name in the file (its machine slept,
+    and lost the lock) ends at once.
 
     Raises:
-        SereError: T504 if another process (or another lock of this one) holds it, X704 if there can be no lock.
+        SereError: T504 if another process (or another lock of this one) holds it, X704 if there can be no lock, X708 if locks do not
+            reach the machine that held it last.
     """
 
+    BEAT = 10.0  # seconds
+
     def __init__(self, folder: Path) -> None:
-        path = folder / ".lock"
-        with writing(path):
+        self._path = folder / ".lock"
+        with writing(self._path):
             folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._check_lost()
+                self._note = f"{os.uname().nodename} {os.getpid()}\n".encode()
                 os.ftruncate(self._descriptor, 0)
-                write_all(self._descriptor, f"{os.getpid()}\n".encode())
+                os.pwrite(self._descriptor, self._note, 0)
             except BlockingIOError as cause:
-                holder = os.pread(self._descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+                host, _, process = (self._holder() or "unknown unknown").partition(" ")
                 os.close(self._descriptor)
-                raise error("T504", f"process {holder} works in {folder}", "wait for it, or give this run another `name`") from cause
+                where = "" if host in (os.uname().nodename, "unknown") else f" of {host}"
+                hint = "wait for it, or give this run another `name`"
+                raise error("T504", f"process {process}{where} works in {folder}", hint) from cause
             except BaseException:
                 os.close(self._descriptor)
                 raise
+        self._released, self._turn = threading.Event(), threading.Lock()
+        threading.Thread(target=self._live, daemon=True).start()
 
     def release(self) -> None:
         """Let the next one in; the lock's file stays, since removing it would let two in."""
-        os.close(self._descriptor)
+        with self._turn:
+            self._released.set()
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+
+    def _holder(self) -> str:
+        return os.pread(self._descriptor, 300, 0).decode(errors="replace").strip()
+
+    def _check_lost(self) -> None:
+        """X708 where the last holder was another machine's, did not let go, and lives."""
+        host = self._holder().partition(" ")[0]
+        if host in ("", os.uname().nodename):
+            return
+        before, until = os.stat(self._path).st_mtime_ns, time.monotonic() + 2 * self.BEAT
+        while time.monotonic() < until:
+            time.sleep(min(1.0, self.BEAT))
+            with open(self._path, "rb") as file:  # opening it asks the server
+                changed = os.fstat(file.fileno()).st_mtime_ns != before
+            if changed:
+                hint = "mount the file system with locks (for Lustre: -o flock)"
+                raise error("X708", f"locks in {self._path.parent} do not reach here from {host}", hint)
+
+    def _live(self) -> None:
+        while not self._released.wait(self.BEAT):
+            with self._turn, contextlib.suppress(OSError):
+                if self._released.is_set():
+                    return
+                if os.pread(self._descriptor, 300, 0) != self._note:
+                    os.write(2, f"[T504] {self._path.parent} was taken over: this process slept too long\n".encode())
+                    os._exit(1)
+                os.utime(self._descriptor)
 
 
 def _sync(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["corpus", "encoder", "dynamics", "resonance", "loss", "method", "view", "selector", "hook"]
+Kind = Literal["corpus", "encoder", "dynamics", "resonance", "loss", "method", "view", "selector", "hook", "executor"]
 
 #: kind -> the entry-point group that announces its components
 GROUPS: dict[Kind, str] = {
@@ -17,6 +17,7 @@ GROUPS: dict[Kind, str] = {
     "view": "sere.views",
     "selector": "sere.selectors",
     "hook": "sere.hooks",
+    "executor": "sere.executors",
 }
 
 #: the version of the contract between the engine and its components

@@ -254,6 +254,64 @@ class Selector(Protocol):
     keeps_last: bool = False
 
 
+@dataclass(frozen=True)
+class WorkOrder:
+    """What an executor starts workers for.
+
+    Args:
+        name: of the comparison.
+        folder: of the comparison, absolute, on a file system that all machines see.
+        words: what stands behind `python` to begin a worker: it takes open jobs from the folder, by their locks, and ends when there is
+            none.  It asks nothing; the exit codes 0 and 1 (a job failed) are good.  `--losses N` may be added: how many processes in
+            a row a job may cost.
+        jobs: how many are open: more workers find nothing to do.
+    """
+
+    name: str
+    folder: Path
+    words: tuple[str, ...]
+    jobs: int
+
+
+class Crew(Protocol):
+    """Workers that were started, and end with the process that started them."""
+
+    def running(self) -> int:
+        """How many still run, or wait for a place."""
+
+    def problem(self) -> str:
+        """How one ended that could not work, as part of a sentence ("ended with 4"); "" if none did."""
+
+    def stop(self) -> None:
+        """End them all; they have a few seconds to do it themselves."""
+
+
+class Executor(Protocol):
+    """Starts the workers of a comparison, here or elsewhere.
+
+    Attributes:
+        detached: optional; if set, the workers go on by themselves and `start` returns at once.  Else they end with this process, and
+            the features of all jobs are extracted before they start.
+    """
+
+    detached: bool = False
+
+    @property
+    def workers(self) -> int:
+        """How many work at a time.
+
+        Raises:
+            SereError: X707 where the scheduler of a cluster cannot be reached.
+        """
+
+    def start(self, order: WorkOrder) -> Crew | str:
+        """Begin at most `order.jobs` workers; for a detached executor, a line that says where they are.
+
+        Raises:
+            SereError: X707.
+        """
+
+
 #: protocol -> the members that a component may leave out
 OPTIONAL: Mapping[type, tuple[str, ...]] = {
     Dynamics: ("diagnostics",),
@@ -261,6 +319,7 @@ OPTIONAL: Mapping[type, tuple[str, ...]] = {
     Loss: ("views", "predicts", "parameters_by_group", "after_step", "after_epoch", "predict", "pseudo_labels", "diagnostics"),
     Method: ("field", "needs_support", "prediction_backbone", "pseudo_labels", "diagnostics"),
     Selector: ("keeps_last",),
+    Executor: ("detached",),
 }
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from sere_core.api.record import Record, as_flags
 from sere_core.tables import Table
+from sere_registry import BuildContext
 from sere_registry.errors import error
+from sere_registry.protocols import Executor, completed
 
 if TYPE_CHECKING:
     from sere_core.compare.reading import Results
@@ -87,6 +89,7 @@ def compare(
     seeds: int | Sequence[int] | None = None,
     out: str | Path | None = None,
     jobs: int | None = None,
+    executor: str | Mapping[str, object] | None = None,
     trust: bool = False,
     quiet: bool = False,
 ) -> Comparison:
@@ -99,7 +102,8 @@ def compare(
         pairs: "de>it,it>de", or "all".
         seeds: how many, from 0, or which.
         out: its folder; default: runs/NAME.
-        jobs: how many runs at a time; default: as many as there are cores.
+        jobs: how many runs at a time on this machine; default: as many as there are cores.
+        executor: who runs them, "dask" or `{"use": "dask", "params": {"address": "tcp://host:8786"}}`; default: the comparison's.
         trust: import `file:` components of outside the comparison's folder, too.
         quiet: print nothing and show no progress.
 
@@ -107,7 +111,6 @@ def compare(
         SereError: every mistake in the comparison and its configs.  A run that fails is a line of `failures`.
     """
     from sere_core.compare.grammar import Flags
-    from sere_core.compare.jobs import LocalProcesses
     from sere_core.compare.planning import plan_comparison
     from sere_core.compare.progress import JobProgress, run_missing
     from sere_core.config.yaml_text import flow
@@ -123,13 +126,16 @@ def compare(
         pairs=pairs,
         seeds=None if listed is None else str(listed),
         out=None if out is None else str(out),
+        executor=None if executor is None else flow(executor),
+        jobs=jobs,
     )
     planned, speaker = plan_comparison(str(file), flags, trust=trust), Speaker(quiet)
     planned.write()
     speaker.warn(planned.warnings)
-    missing, executor = planned.plan.missing_jobs(planned.folder), LocalProcesses(jobs)
+    missing = planned.plan.missing_jobs(planned.folder)
     if missing:
-        run_missing(planned, executor, JobProgress(planned.plan, planned.folder, missing, executor.workers, speaker), missing, speaker)
+        started = completed(planned.executor.build(BuildContext("executor")), Executor)
+        run_missing(planned, started, JobProgress(planned.plan, planned.folder, missing, started.workers, speaker), missing, speaker)
     found = read_comparison(planned.folder)
     speaker.warn(tuple(found.failures))
     return found

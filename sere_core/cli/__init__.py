@@ -32,6 +32,7 @@ COMMANDS = {
     "annotate": ("annotate", "label the few utterances that would help a model most"),
     "config": ("config", "show, check, explain and compare configs"),
     "compare": ("compare", "run rows x pairs x seeds under one harness, prove them equal but for what is varied, and test"),
+    "work": ("work", "run the open jobs of a comparison or sweep, beside other workers"),
     "sweep": ("compare", "search settings for all rows of a comparison, without target labels"),
     "table": ("compare", "print a table of a comparison or sweep"),
     "report": ("compare", "write the report of a run, a comparison or a sweep into its folder: report.html"),

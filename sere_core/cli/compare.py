@@ -13,12 +13,13 @@ from rich.console import Console
 
 from sere_core.cli.arguments import NAMED, OUTSIDE, Subparsers, add_command, add_repeated, add_trust
 from sere_core.console import Speaker
+from sere_registry import BuildContext
 from sere_registry.errors import Place, error
 from sere_registry.files import write_atomically
 
 if TYPE_CHECKING:
-    from sere_core.compare.jobs import Executor
     from sere_core.compare.planning import Planned
+    from sere_registry import Executor
 
 _CODES = """\
 exit codes: 0 done, 1 some runs failed or they are not comparable, 2 config or usage, 3 a plugin, 4 the environment,
@@ -108,10 +109,15 @@ def _add_arguments(parser: ArgumentParser, out: str) -> None:
     add_repeated(parser, "--set", "A.B=VALUE", "change the config of every run", "sets")
     add_repeated(parser, "--unset", "A.B", "put back to its default in every run", "unsets")
     parser.add_argument("--out", metavar="DIR", help=out)
-    parser.add_argument("--jobs", type=int, metavar="N", help="how many runs at a time; default: as many as there are cores")
-    help = "run on a Dask cluster, e.g. tcp://host:8786; see docs/cluster.md"
-    parser.add_argument("--scheduler", metavar="ADDRESS", help=help)
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="how many runs at a time on this machine; default: as many as there are cores"
+    )
+    help = "who runs them: local, dask, submitit, or {use: NAME, params: {...}}; see docs/cluster.md"
+    parser.add_argument("--executor", metavar="NAME", help=help)
     parser.add_argument("--dry-run", action="store_true", help="check every config, say what would run, and stop")
+    help = "with --dry-run: leave the jobs in the folder, for `sere work`"
+    parser.add_argument("--write-jobs", action="store_true", help=help)
+    parser.add_argument("--collect", action="store_true", help="run nothing: read what workers have done, and print the table")
     parser.add_argument("--yes", action="store_true", help="do not ask before starting")
     add_trust(parser, OUTSIDE)
     parser.add_argument("--quiet", action="store_true", help="print the table and errors only")
@@ -123,10 +129,10 @@ def run_compare(arguments: Namespace) -> int:
     from sere_core.compare.planning import plan_comparison
     from sere_core.compare.progress import finish
 
-    _check_executor(arguments)
+    start = _starts(arguments)
     speaker = Speaker(arguments.quiet)
-    planned = plan_comparison(arguments.config, Flags.of(arguments), start=not arguments.dry_run, trust=arguments.trust)
-    if not arguments.dry_run:
+    planned = plan_comparison(arguments.config, Flags.of(arguments), start=start, trust=arguments.trust)
+    if start:
         planned.write()
     code = _run_missing(arguments, planned, speaker)
     return finish(planned.folder, speaker.console) if code is None else code
@@ -139,10 +145,10 @@ def run_sweep(arguments: Namespace) -> int:
     from sere_core.compare.reading import read_results
     from sere_core.compare.sweep import choose, plan_of_choices, plan_sweep, show_choices, write_choices
 
-    _check_executor(arguments)
+    start = _starts(arguments)
     speaker = Speaker(arguments.quiet)
-    sweep = plan_sweep(arguments.config, Flags.of(arguments), start=not arguments.dry_run, trust=arguments.trust)
-    if not arguments.dry_run:
+    sweep = plan_sweep(arguments.config, Flags.of(arguments), start=start, trust=arguments.trust)
+    if start:
         sweep.write()
     code = _run_missing(arguments, sweep.planned, speaker, sweep.tune.trials)
     if code is not None:
@@ -218,28 +224,24 @@ def run_report(arguments: Namespace) -> int:
     return 0
 
 
-def _check_executor(arguments: Namespace) -> None:
-    """C305 where --jobs and --scheduler do not say who runs the jobs."""
-    if arguments.jobs is not None and arguments.scheduler is not None:
-        hint = "the workers' slots say how many run at a time"
-        raise error("C305", "--jobs is of this machine, --scheduler of others", hint, Place("--jobs"))
-    if arguments.jobs is not None and arguments.jobs < 1:
-        raise error("C305", f"--jobs {arguments.jobs} would run nothing", "give at least 1", Place("--jobs"))
+def _starts(arguments: Namespace) -> bool:
+    """Will this call run jobs, or leave them for `sere work`?"""
+    if arguments.write_jobs and not arguments.dry_run:
+        raise error("C305", "--write-jobs runs nothing", "say --dry-run --write-jobs", Place("--write-jobs"))
+    if arguments.collect and arguments.dry_run:
+        raise error("C305", "--collect reads what was run, --dry-run what would be", "leave one out", Place("--collect"))
+    return bool(arguments.write_jobs or not (arguments.dry_run or arguments.collect))
 
 
-def executor_of(arguments: Namespace, planned: Planned) -> Executor:
+def executor_of(planned: Planned) -> Executor:
     """Who runs the jobs of a comparison."""
-    if arguments.scheduler is not None:
-        from sere_core.compare.dask_cluster import DaskCluster
+    from sere_registry.protocols import Executor, completed
 
-        return DaskCluster(arguments.scheduler, planned.folder, planned.needs)
-    from sere_core.compare.jobs import LocalProcesses
-
-    return LocalProcesses(arguments.jobs)
+    return completed(planned.executor.build(BuildContext("executor")), Executor)
 
 
 def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trials: int | None = None) -> int | None:
-    """Show the plan; then, unless it is a dry run, extract the features of all missing jobs and run these.
+    """Show the plan; then, unless it is a dry run, run all missing jobs.
 
     Args:
         arguments: of the command line.
@@ -256,16 +258,23 @@ def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trial
     if not missing and not arguments.dry_run:
         speaker.say(f"all {len({job.job for job in plan.jobs})} runs were done before; records: {folder / 'records'}")
         return None
+    if arguments.collect:
+        print(f"{len(missing)} of {len({job.job for job in plan.jobs})} runs are not done", file=sys.stderr)
+        return None if trials is None else 1  # of a search only all trials tell which is best
     speaker.warn(planned.warnings)
-    executor = executor_of(arguments, planned)
+    executor = executor_of(planned)
     progress = JobProgress(plan, folder, missing, executor.workers, speaker)
     progress.show(trials)
+    if arguments.write_jobs:
+        speaker.say(f"to run them, here and on other machines: sere work {shlex.quote(str(folder))}")
     ask = not arguments.yes and speaker.interactive and sys.stdin.isatty()
     if arguments.dry_run or (ask and input(f"start {len(missing)} runs? [Y/n] ").strip().lower() not in ("", "y", "yes")):
         return 0
     try:
-        run_missing(planned, executor, progress, missing, speaker)
+        if run_missing(planned, executor, progress, missing, speaker):
+            return None
+        speaker.say(f"when they are done: {shlex.join([*arguments.words, '--collect'])}")
+        return 0
     except KeyboardInterrupt:
         print(f"\ninterrupted; what is done is kept; to go on: {shlex.join(arguments.words)}", file=sys.stderr)
         return 130
-    return None

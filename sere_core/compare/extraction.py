@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Sequence
 
 from sere_core.config import Resolved
@@ -83,6 +84,8 @@ def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
     }
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
     parts = _parts(plans)
+    turn = secrets.randbelow(len(parts))  # several processes that do the same share it: each begins elsewhere
+    parts = parts[turn:] + parts[:turn]
     total = sum(map(len, parts))
     extracted = before = 0
     problems: list[Problem] = []

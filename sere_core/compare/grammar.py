@@ -13,7 +13,7 @@ from pydantic import Field
 from sere_core.compare.spaces import Wanted
 from sere_core.config.files import Sources, find, shown, text_of
 from sere_core.config.model import Block, Section
-from sere_core.config.nodes import Node, at, place_of, tidy
+from sere_core.config.nodes import Node, at, place_of, plain, tidy
 from sere_core.config.validation import validate
 from sere_core.config.yaml_text import read, write
 from sere_registry.errors import Place, Problem, SereError, error, suggest
@@ -70,6 +70,7 @@ class Comparison(Section):
     margin: float = Field(default=2.0, gt=0, le=100, description="points of UAR within which a row is equivalent to the reference")
     allow: list[str] = Field(default_factory=list, description="differences between records that are allowed, by name")
     output: str | None = Field(default=None, description="the comparison's folder; default: runs/NAME")
+    executor: str | Block | None = Field(default=None, description="who runs the jobs; default: processes of this machine, `local`")
     tune: Tune | None = Field(default=None, description="how `sere sweep` chooses the settings of the rows")
 
 
@@ -87,6 +88,8 @@ class Flags:
     reference: str | None = None
     allow: Sequence[str] = ()
     out: str | None = None
+    executor: str | None = None
+    jobs: int | None = None
     trials: int | None = None
     repeats: int | None = None
     select: str | None = None
@@ -189,6 +192,13 @@ def _with_flags(root: Node, flags: Flags, problems: list[Problem]) -> Node:
         if text is not None:
             single = "," not in text and (key == "seeds" or text == "all")
             found[key,] = _flag(f"--{key}", text, text if single else f"[{text}]", problems)
+    if flags.executor is not None:
+        found["executor",] = _flag("--executor", flags.executor, flags.executor, problems)
+    if flags.jobs is not None:
+        if flags.executor is not None:
+            hint = "write it as a parameter of the executor"
+            problems.append(Problem("C305", "--jobs is of processes of this machine", hint, Place("--jobs")))
+        found["executor",] = plain({"use": "local", "params": {"workers": flags.jobs}}, Place(f"--jobs {flags.jobs}"))
     for text in flags.vary:
         axis, equals, values = text.partition("=")
         if not equals or not values.strip():

@@ -5,6 +5,8 @@ runs/NAME/plan.json          this
 runs/NAME/jobs/JOB.yaml      the complete config of a job; `sere-run` runs it by itself
 runs/NAME/records/JOB/       its record
 runs/NAME/failures/JOB.json  {"code": ..., "line": ...} of a job that failed the last time
+runs/NAME/lost/JOB           the processes that began it and did not end by themselves
+runs/NAME/work.json          what workers read
 runs/NAME/report.html        and tables/, figures/
 """
 
@@ -81,8 +83,11 @@ class ComparePlan:
 
     def missing_jobs(self, folder: Path) -> list[str]:
         """The jobs without a finished record, the first seed of all rows and pairs first."""
-        jobs = sorted(self.jobs, key=lambda job: self.seeds.index(job.seed))
-        return [job for job in dict.fromkeys(job.job for job in jobs) if not is_done(folder, job)]
+        return [job for job in self.in_order() if not is_done(folder, job)]
+
+    def in_order(self) -> list[str]:
+        """All jobs, in the order in which they are run."""
+        return list(dict.fromkeys(job.job for job in sorted(self.jobs, key=lambda job: self.seeds.index(job.seed))))
 
     def write(self, folder: Path) -> None:
         write_json(folder / "plan.json", asdict(self))
@@ -115,6 +120,10 @@ def is_done(folder: Path, job: str) -> bool:
 
 def failure_file(folder: Path, job: str) -> Path:
     return folder / "failures" / f"{job}.json"
+
+
+def lost_file(folder: Path, job: str) -> Path:
+    return folder / "lost" / job
 
 
 def read_failure(folder: Path, job: str) -> tuple[str, str] | None:

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sere_core.compare.jobs import Executor, Outcome, run_all
+from sere_core.compare.crew import run_jobs
+from sere_core.compare.jobs import Outcome
 from sere_core.compare.label_free import tables
 from sere_core.compare.plan import ComparePlan, record_of, run_seconds
 from sere_core.compare.planning import Planned
@@ -21,6 +22,7 @@ from sere_core.compare.spaces import space_table
 from sere_core.console import Speaker
 from sere_core.score.records import Record
 from sere_core.tables import print_tables
+from sere_registry import Executor
 from sere_registry.errors import SereError, counted
 
 
@@ -85,7 +87,7 @@ class JobProgress:
     def ended(self, outcome: Outcome) -> int:
         """Say how a job ended; returns how many have."""
         self._missing.pop(outcome.job, None)
-        if outcome.state == "done":
+        if not outcome.code:
             seconds = self._note(outcome.job)
             ending = f": {self._score(outcome.job)}{'' if seconds is None else f' ({duration(seconds)})'}"
         else:
@@ -117,14 +119,18 @@ class JobProgress:
         return "done" if uar is None else f"UAR {100 * uar:.1f} %"
 
 
-def run_missing(planned: Planned, executor: Executor, progress: JobProgress, missing: Sequence[str], speaker: Speaker) -> None:
-    """Extract the features of all missing jobs, then run these."""
-    from sere_core.compare.extraction import extract_features  # it imports torch
+def run_missing(planned: Planned, executor: Executor, progress: JobProgress, missing: Sequence[str], speaker: Speaker) -> bool:
+    """Extract the features of all missing jobs and run these; False where the workers go on by themselves, and extract them."""
+    if not executor.detached:
+        from sere_core.compare.extraction import extract_features  # it imports torch
 
-    extract_features((planned.resolved[job] for job in missing), speaker)
+        extract_features((planned.resolved[job] for job in missing), speaker)
+    ended = 0
     with speaker.bar("runs") as tell:
-        for outcome in run_all(executor, planned.folder, missing, speaker.say):
-            tell(progress.ended(outcome), len(missing))
+        for outcome in run_jobs(executor, planned.folder, missing, speaker.say):
+            ended = progress.ended(outcome)
+            tell(ended, len(missing))
+    return ended == len(missing)
 
 
 def finish(folder: Path, console: Console) -> int:

@@ -15,10 +15,11 @@ from rich.text import Text
 
 from sere_core.compare.grammar import Flags, Request, Tune, read_request
 from sere_core.compare.plan import ComparePlan, Job, Row, is_done, read_failure, record_of, write_json
-from sere_core.compare.planning import Cell, Overlay, Planned, Planner, Value, laid, shortest
+from sere_core.compare.planning import Cell, Planned, Planner
 from sere_core.compare.progress import grid
 from sere_core.compare.proof import is_below
 from sere_core.compare.reading import Results
+from sere_core.compare.rows import Overlay, Value, laid, shortest
 from sere_core.compare.spaces import BUDGET, MACHINE, SECTIONS, Range, Setting, annotation_of, decider, draw, ranges_of
 from sere_core.compare.stats.summary import spread
 from sere_core.config.model import RunConfig

@@ -93,7 +93,7 @@ def resolve(root: Node, sources: Sources, catalog: Catalog, environ: Mapping[str
     data, components, cause = root.data(), dict[str, Bound](), None
     for path, kind in blocks(root):
         try:
-            whole = _bind(root, path, kind, catalog, disable, sources.folders)
+            whole = bind(root, path, kind, catalog, disable, sources.folders)
         except SereError as wrong:
             cause = cause or wrong.__cause__
             found.extend(wrong.problems)
@@ -167,7 +167,7 @@ def _check_plugins(root: Node, catalog: Catalog, problems: list[Problem]) -> tup
     return tuple(names["disable"].values())
 
 
-def _bind(
+def bind(
     root: Node,
     path: Path,
     kind: Kind,
@@ -227,7 +227,7 @@ def _bind(
         parts[key] = []
         for index, part in enumerate(getattr(checked, key)):
             spot = (*path, "params", key, str(index))
-            whole = _bind(root, spot, of, catalog, disable, folders, plain(part.model_dump(), node.start))
+            whole = bind(root, spot, of, catalog, disable, folders, plain(part.model_dump(), node.start))
             parts[key] += [whole[spot]]
             inner |= whole
     return {path: Bound(spec, full_name, entry.distribution, entry.version, checked, dotted(path), said, here, written, parts), **inner}

@@ -22,7 +22,8 @@ from sere_registry.scan import local_entry
 
 AFTER = "not run after "
 #: kind -> where its checks stand: a file, and the name of the list in it
-KINDS = {kind: ("trained_kinds", kind.upper()) for kind in ("loss", "resonance", "encoder", "dynamics")} | {"method": ("methods", "CHECKS")}
+KINDS = {kind: ("trained_kinds", kind.upper()) for kind in ("loss", "resonance", "encoder", "dynamics")}
+KINDS |= {"method": ("methods", "CHECKS"), "executor": ("executors", "CHECKS")}
 
 
 def checks(kind: str) -> tuple[Check, ...]:
@@ -33,7 +34,9 @@ def checks(kind: str) -> tuple[Check, ...]:
     """
     if kind not in get_args(Kind):
         raise error("R201", f"there is no kind '{kind}'", suggest(kind, get_args(Kind), "kinds"))
-    places = ("declared", "CHECKS"), (*KINDS.get(kind, ("untrained_kinds", kind.upper())),), ("integration", "CHECKS")
+    places = [("declared", "CHECKS"), KINDS.get(kind, ("untrained_kinds", kind.upper()))]
+    if kind != "executor":  # which no run knows
+        places.append(("integration", "CHECKS"))
     lists = [getattr(importlib.import_module(f"sere_core.testing.{file}"), name) for file, name in places]
     return tuple(check for each in lists for check in each)
 

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sere_core.cli import main, run_main
-from sere_core.compare import jobs
-from sere_core.compare.jobs import run_job
+from sere_core.cli import compare, main, run_main
 from tests.broken import children
-from tests.compare.tiny import BASE
+from tests.compare.tiny import BASE, Here
 from tests.end_to_end.conftest import TINY
 
 RUN = ["tiny.yaml", "--set", "train.epochs=3", "--set", "hooks={}"]
@@ -23,24 +21,12 @@ COMPARISON = (
 )
 
 
-class InThisProcess:
-    """Runs the jobs of a comparison one after the other, where they can be killed."""
-
-    workers = 1
-
-    def __init__(self, *given: object) -> None: ...
-
-    def run(self, folder: Path, names: list[str]):  # type: ignore[no-untyped-def]
-        for job in names:
-            yield run_job(folder, job)
-
-
 def one(*more: str) -> Callable[[], int]:
     return lambda: run_main([*RUN, *more])
 
 
 def several() -> int:
-    jobs.LocalProcesses = InThisProcess  # type: ignore[misc,assignment]
+    compare.executor_of = lambda planned: Here()  # type: ignore[assignment]  # where it can be killed
     return main(["compare", "compare.yaml"])
 
 

@@ -30,6 +30,6 @@ def home(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, where the commands run their jobs in this process and print on wide lines."""
-    monkeypatch.setattr(command, "executor_of", lambda arguments, planned: Here())
+    monkeypatch.setattr(command, "executor_of", lambda planned: Here())
     monkeypatch.setenv("COLUMNS", "160")
     return home

@@ -13,10 +13,9 @@ import pytest
 
 PARENT = """
 import os, sys
-from pathlib import Path
-from sere_core.compare.jobs import _Process
+from sere_registry.processes import Child
 os.environ["HANG"] = sys.argv[1]
-worker = _Process(Path("."), None)
+worker = Child(["-P", "-c", "import time; time.sleep(60)"])
 print(worker.process.pid, flush=True)
 sys.stdin.read()
 """
@@ -38,7 +37,7 @@ def runs(process: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("how", ["in C, with the interpreter's lock", "in an import", "waiting for a job"])
+@pytest.mark.parametrize("how", ["in C, with the interpreter's lock", "in an import", "waiting"])
 def test_a_worker_ends_with_its_parent(how: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(HANG)
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}

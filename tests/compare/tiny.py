@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from sere_core.compare.grammar import Flags
-from sere_core.compare.jobs import Outcome, run_job
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.planning import Planned, plan_comparison
+from sere_core.compare.work import pull, read_work
+from sere_registry import WorkOrder
+from sere_registry.processes import Children
 
 BASE = """\
 sere: 1
@@ -85,15 +86,14 @@ SLOW = ComponentSpec(kind="hook", name="slow", factory=f"{__name__}:Sleeper", su
 class Here:
     """An executor that runs jobs in this process, one after the other."""
 
-    workers = 1
+    workers, detached = 1, False
 
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def run(self, folder: Path, jobs: Sequence[str]) -> Generator[Outcome, None, None]:
-        for job in jobs:
-            self.seen.append(job)
-            yield run_job(folder, job)
+    def start(self, order: WorkOrder) -> Children:
+        self.seen += [outcome.job for outcome in pull(order.folder, read_work(order.folder).jobs, 1)]
+        return Children([])
 
 
 def planned(text: str = COMPARISON, **flags: object) -> Planned:

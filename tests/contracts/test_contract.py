@@ -73,6 +73,7 @@ ADDS = "a sum of the cosine and a synchrony of up to 1 is no cosine"
 SAMPLES = "its frozen layers compute in float32 whatever they are given"
 UNSURE = "no guess of a teacher that nothing has trained is confident enough to teach; `EXTRA` has one that is"
 STOPPED = "on purpose no gradient passes through the projections that are predicted, which the same parameters make"
+NO_CLUSTER = "no scheduler is there: tests/compare/test_cluster.py brings one"
 DAN: list[Values] = [{}, {"kernels": 1}, {"estimate": "unbiased"}, {"layers": "both"}, {"use_source": False}]
 #: component -> the values with which it fails a check, the check, and why
 EXCUSED: dict[str, list[tuple[Values, str, str]]] = {
@@ -102,6 +103,10 @@ EXCUSED: dict[str, list[tuple[Values, str, str]]] = {
     ],
     "sere.dan": [(values, "loss.float64", "bandwidths follow the batch without gradient") for values in DAN],
     "sere.mcc": [({}, "loss.float64", "weights of utterances follow the batch without gradient")],
+    "sere.dask": [(values, "executor.workers", NO_CLUSTER) for values in ({}, {"losses": 1})],
+    "sere.submitit": [
+        (values, "executor.starts", NO_CLUSTER) for values in ({}, {"workers": 1}, {"minutes": 1}, {"requeues": 0}, {"losses": 1})
+    ],
     "sere.crop": [({"low": 1.0}, "view.varies", OFF)],
     "sere.feature_dropout": [({"share": 0.0}, "view.varies", OFF)],
     "sere.frame_mask": [({"time_share": 0.0}, "view.varies", OFF)],

@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SERE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SERE_GUIDE_EPOCHS", "2")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(compare, "executor_of", lambda arguments, planned: Here())
+    monkeypatch.setattr(compare, "executor_of", lambda planned: Here())
     monkeypatch.setattr(fingerprint, "known", {})  # that is ours, and of no plugin
     yield tmp_path
     for name in set(sys.modules) - before:

@@ -31,10 +31,12 @@ from sere_registry import (
     Stage,
     UnlabelledBatch,
     Utterance,
+    WorkOrder,
     error,
 )
 from sere_registry.batches import FrameMap
 from sere_registry.hookspecs import hookimpl
+from sere_registry.processes import Child, Children
 
 
 class Plain(nn.Module):
@@ -216,6 +218,30 @@ class GoodSelector:
 
     def score(self, target: Tensor) -> float:
         return float(target.amax(dim=1).mean())
+
+
+class GoodExecutor:
+    workers = 2
+    crew = Children
+
+    def __init__(self, params: Any, context: BuildContext) -> None:
+        pass
+
+    def start(self, order: WorkOrder) -> Children:
+        return self.crew([Child(order.words) for _ in range(self.count(order))])
+
+    def count(self, order: WorkOrder) -> int:
+        return min(self.workers, order.jobs)
+
+
+class Content(Children):
+    def problem(self) -> str:
+        return ""
+
+
+class Deaf(Children):
+    def stop(self) -> None:
+        pass
 
 
 class GoodDynamics(Plain):
@@ -483,6 +509,10 @@ FAULTS: dict[str, tuple[str, type, type | dict[str, Any]]] = {
     "NoModule": ("build.defaults", GoodSelector, {}),
     "CallsHomeWhenBuilt": ("build.defaults", GoodLoss, CallsHome),
     "CallsHomeAtEachStep": ("loss.scalar", GoodLoss, {"touch": calls_home}),
+    "WorksNot": ("executor.workers", GoodExecutor, {"workers": 0}),
+    "StartsTooMany": ("executor.starts", GoodExecutor, {"count": lambda self, order: order.jobs + 1}),
+    "SeesNoProblem": ("executor.problem", GoodExecutor, {"crew": Content}),
+    "StopsNothing": ("executor.stops", GoodExecutor, {"crew": Deaf}),
     "Unbounded": ("resonance.bounded", GoodResonance, {"unit": lambda self, batch: batch.embedding}),
     "NotSymmetric": (
         "resonance.symmetry",

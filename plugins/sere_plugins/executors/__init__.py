@@ -1,0 +1,1 @@
+"""Executors: who starts the workers of a comparison."""
