@@ -237,7 +237,8 @@ def executor_of(planned: Planned) -> Executor:
     """Who runs the jobs of a comparison."""
     from sere_registry.protocols import Executor, completed
 
-    return completed(planned.executor.build(BuildContext("executor")), Executor)
+    made: Executor = completed(planned.executor.build(BuildContext("executor")), Executor)
+    return made
 
 
 def _run_missing(arguments: Namespace, planned: Planned, speaker: Speaker, trials: int | None = None) -> int | None:

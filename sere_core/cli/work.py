@@ -43,7 +43,8 @@ def run(arguments: Namespace) -> int:
     from sere_core.config import load
     from sere_registry.catalog import Catalog
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler sends: let go of the job, and end
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background processes lack
+    signal.signal(signal.SIGTERM, _end)
     folder, speaker = arguments.folder.absolute(), Speaker(arguments.quiet)
     jobs = read_work(folder).jobs
     if arguments.features:
@@ -57,3 +58,9 @@ def run(arguments: Namespace) -> int:
         speaker.say(f"{outcome.job} {f'FAILED: {outcome.line}' if outcome.code else 'done'}")
         failed += bool(outcome.code)
     return 1 if failed else 0
+
+
+def _end(number: int, frame: object) -> None:
+    """What a scheduler sends counts as Ctrl-C: the worker lets go of its job and ends."""
+    signal.signal(number, signal.SIG_IGN)
+    signal.raise_signal(signal.SIGINT)

@@ -42,7 +42,8 @@ def run_jobs(
     Raises:
         SereError: X706 if no worker can do anything; what the executor says.
     """
-    left, crew, fruitless, said = dict.fromkeys(jobs), None, 0, False
+    left, fruitless, said = dict.fromkeys(jobs), 0, False
+    crew: Crew | None = None
     try:
         while left:
             ended = [outcome for job in left if (outcome := outcome_of(folder, job))]
@@ -53,18 +54,19 @@ def run_jobs(
             if left and (crew is None or not crew.running()):
                 open_jobs = [job for job in left if not (at_work(record_of(folder, job)) or outcome_of(folder, job))]
                 if open_jobs:
-                    crew = _started(executor, folder, open_jobs, crew, fruitless)
+                    started = _started(executor, folder, open_jobs, crew, fruitless)
                     fruitless += 1
-                    if isinstance(crew, str):
-                        tell(crew)
+                    if isinstance(started, str):
+                        tell(started)
                         return
+                    crew = started
                     continue
                 if not said:
                     said = True
                     tell(f"waiting for {len(left)} run(s) that another process works on")
             sleep(0.2)
     finally:
-        if crew is not None and not isinstance(crew, str):
+        if crew is not None:
             crew.stop()
 
 

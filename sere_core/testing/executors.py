@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -30,7 +31,8 @@ def started(subject: Subject, then: str, jobs: int = 2) -> tuple[Path, Crew | st
 
 
 def built(subject: Subject) -> Executor:
-    return completed(subject.build(), Executor)
+    made: Executor = completed(subject.build(), Executor)
+    return made
 
 
 def _nowhere(problem: SereError) -> Exception:
@@ -56,6 +58,10 @@ def _runs(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def _ended(noted: Path, crew: Crew) -> bool:
+    return any(noted.iterdir()) and not crew.running()
 
 
 @CHECKS("executor.workers", "build.defaults")
@@ -92,7 +98,7 @@ def problem(subject: Subject) -> None:
         noted, crew = started(subject, f"sys.exit({code})", 1)
         if isinstance(crew, str):
             return
-        wait_for(lambda noted=noted, crew=crew: list(noted.iterdir()) and not crew.running(), "its worker has not ended")
+        wait_for(functools.partial(_ended, noted, crew), "its worker has not ended")
         said = crew.problem()
         crew.stop()
         assert bool(said) == (code > 1), f"of a worker that ended with {code} its crew says {said!r}"

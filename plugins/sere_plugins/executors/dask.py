@@ -31,7 +31,7 @@ class DaskCluster:
         try:
             with contextlib.suppress(TimeoutError):
                 client.wait_for_workers(1, timeout=self.params.patience)
-            slots = sum(client.nthreads().values())
+            slots: int = sum(client.nthreads().values())
         finally:
             client.close(timeout=_CONNECT)
         if not slots:
