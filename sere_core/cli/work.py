@@ -22,8 +22,7 @@ exit codes: 0 no job is open, 1 one that this worker ran failed, 2 usage, 4 this
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    summary = "run the open jobs of a comparison or sweep, beside other workers"
-    parser = add_command(subparsers, "work", summary, run, _EXAMPLES)
+    parser = add_command(subparsers, "work", run, _EXAMPLES)
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="the comparison's folder, runs/NAME")
     help = "extract the features of all open jobs before the first one, sharing the work with other workers, or do no more than that; "
     parser.add_argument("--features", choices=["first", "only"], help=f"{help}else each job extracts what it needs")
