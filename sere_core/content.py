@@ -61,12 +61,11 @@ class Contents:
         return known[1]
 
     def recall(self, paths: Iterable[Path]) -> None:
-        """Make the digests of many files, those that are remembered at once; files that cannot be read are passed over."""
-        names = list(dict.fromkeys(map(os.path.abspath, paths)))
+        """Make the digests of files that are not known yet, those that are remembered at once; what cannot be read is passed over."""
+        unknown = [name for name in dict.fromkeys(map(os.path.abspath, paths)) if name not in self._known]
         if not self._fresh:
-            unknown = [name for name in names if name not in self._known]
             self._known |= self._recall(unknown)
-        sizes = {name: size for name in names if (size := self._missing(name)) is not None}
+        sizes = {name: size for name in unknown if (size := self._missing(name)) is not None}
         done, total = 0, sum(sizes.values())
         for name, size in sizes.items():
             with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -95,9 +96,9 @@ def data_parts(plan: Plan, listings: Mapping[str, Mapping[str, str]]) -> dict[st
     Args:
         listings: what each says of its utterances, see `listing_digests`.
     """
-    made = corpora_folder(plan.resolved.config.features.cache)
+    made = f"{corpora_folder(plan.resolved.config.features.cache)}{os.sep}"
     used = sorted((recording for recording, _ in plan.recordings().values()), key=lambda each: each.key)
-    plan.contents.recall(each.path for each in used if not each.path.is_relative_to(made))
+    plan.contents.recall(each.path for each in used if not str(each.path).startswith(made))
     parts = {f"corpora.{name}.{what}": digest for name, listing in listings.items() for what, digest in listing.items()}
     for name in listings:
         parts[f"corpora.{name}.audio"] = _audio([each for each in used if each.corpus == name], plan.contents, made)
@@ -275,12 +276,13 @@ def _paths(value: object, name: str) -> Iterator[tuple[str, Path]]:
         yield from _paths(part, f"{name}.{key}" if name else str(key))
 
 
-def _audio(recordings: Iterable[Recording], contents: Contents, made: Path) -> str:
+def _audio(recordings: Iterable[Recording], contents: Contents, made: str) -> str:
     """Of the stretches of files that are used; one that the corpus makes counts by its place, which follows from what it is made of."""
 
     def content(each: Recording) -> str:
+        path = str(each.path)
         try:
-            return str(each.path.relative_to(made)) if each.path.is_relative_to(made) else contents.digest(each.path)
+            return path.removeprefix(made) if path.startswith(made) else contents.digest(each.path)
         except (OSError, ValueError) as cause:  # whoever reads the audio says so
             return type(cause).__name__
 

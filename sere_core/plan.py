@@ -141,20 +141,26 @@ def list_corpus(resolved: Resolved, name: str) -> Sequence[Utterance]:
     return _without_damaged(resolved, name, corpus, corpus.utterances(), contents, [], [])
 
 
-def make_plan(resolved: Resolved, contents: Contents | None = None) -> Plan:
-    """List the corpora and make the task; nothing is trained, and nothing decoded but where damaged files are to be skipped.
+def make_plan(resolved: Resolved) -> Plan:
+    """As `make_plans`, of the config's seed."""
+    (plan,) = make_plans(resolved, Contents(cache_folder(resolved.config.features.cache)), (resolved.config.seed,))
+    return plan
+
+
+def make_plans(resolved: Resolved, contents: Contents, seeds: Sequence[int]) -> list[Plan]:
+    """List the corpora and make the task of each seed; nothing is trained, and nothing decoded but where damaged files are to be skipped.
 
     The one place of a run that reads the target's labels before there are predictions.  They die with its frame.
 
     Args:
-        contents: digests of files, where several plans share them.
+        contents: digests of files.
+        seeds: instead of the config's.
 
     Raises:
         SereError: everything that is wrong with the folders, the pair of corpora, or the folds.
     """
     task = resolved.config.task
     _check_selection(resolved)
-    contents = contents or Contents(cache_folder(resolved.config.features.cache))
     listed: dict[str, Sequence[Utterance]] = {}
     problems: list[Problem] = []
     warnings: list[str] = []
@@ -171,15 +177,18 @@ def make_plan(resolved: Resolved, contents: Contents | None = None) -> Plan:
         raise SereError(*problems)
     listings = {name: listing_digests(side) for name, side in listed.items()}
     given = listed.pop(task.target_labels) if task.target_labels else ()
-    seed = derive(resolved.config.seed, "task")
-    plan = make_task(task, listed[task.source], listed[task.target], seed, resolved.place, given)
-    if resolved.oracle:
-        if not plan.labelled:
-            what = f"corpus '{task.target}' has no labels, by which '{resolved.components['select'].full_name}' would choose"
-            raise error("C311", what, "use another selector", resolved.place("select"))
-        plan = replace(plan, uses_target_labels=True, protocol=f"{plan.protocol} epochs chosen by target labels")
     _check_languages(resolved, Counter(each.recording.language for side in listed.values() for each in side))
-    return Plan(resolved, plan, (*warnings, *plan.warnings), contents, listings, tuple(skipped))
+    plans = []
+    for seed in seeds:
+        plan = make_task(task, listed[task.source], listed[task.target], derive(seed, "task"), resolved.place, given)
+        if resolved.oracle:
+            if not plan.labelled:
+                what = f"corpus '{task.target}' has no labels, by which '{resolved.components['select'].full_name}' would choose"
+                raise error("C311", what, "use another selector", resolved.place("select"))
+            plan = replace(plan, uses_target_labels=True, protocol=f"{plan.protocol} epochs chosen by target labels")
+        one = replace(resolved, config=resolved.config.model_copy(update={"seed": seed}))
+        plans.append(Plan(one, plan, (*warnings, *plan.warnings), contents, listings, tuple(skipped)))
+    return plans
 
 
 def _without_damaged(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from sere_core.config import Resolved
 from sere_core.content import Contents
 from sere_core.identity import Identity, changed_since, identify
-from sere_core.plan import Plan, list_corpus, make_plan
+from sere_core.plan import Plan, list_corpus, make_plan, make_plans
 from sere_registry import BuildContext, Problem, SereError, error
 from sere_registry.files import cache_folder
 from sere_registry.guard import blamed, check_replaced, running
@@ -113,7 +113,8 @@ def obtain(
 
     clock, output = Clock(), Path(resolved.config.output.dir)
     with clock.timed("plan"), speaker.bar("digests of files") as tell:
-        plan = make_plan(resolved, Contents(cache_folder(resolved.config.features.cache), fresh, tell))
+        contents = Contents(cache_folder(resolved.config.features.cache), fresh, tell)
+        (plan,) = make_plans(resolved, contents, (resolved.config.seed,))
         identity = identify(plan)
     folder = RunFolder(output, identity.name)
     if job is not None and folder.path.name != job:

@@ -28,7 +28,7 @@ from sere_core.config.source_code import check_factories
 from sere_core.config.yaml_text import write
 from sere_core.content import Contents
 from sere_core.identity import Identity, identify, others
-from sere_core.plan import Plan, importing, make_plan
+from sere_core.plan import Plan, importing, make_plans
 from sere_registry.catalog import Catalog
 from sere_registry.errors import Place, Problem, SereError, counted, error
 from sere_registry.files import cache_folder, expanded, write_atomically
@@ -106,7 +106,7 @@ class Planner:
         self.configs: dict[str, str] = {}
         self.unread: list[Resolved] = []
         self.identities: dict[str, Identity] = {}
-        self._tasks: dict[str, Plan | None] = {}
+        self._tasks: dict[tuple[str, int], Plan | None] = {}
         self._digests: dict[Path, Contents] = {}
         self._cells: list[Cell] | None = None
         self.tree = self._common()
@@ -229,14 +229,15 @@ class Planner:
 
     def _task(self, resolved: Resolved) -> Plan | None:
         """Corpora and folds, made once for all configs that share them."""
-        data = resolved.config.model_dump(mode="json", include={"task", "corpora", "paths", "seed"})
-        key = json.dumps(data, sort_keys=True)
-        if key not in self._tasks:
-            self._tasks[key] = None
+        data = resolved.config.model_dump(mode="json", include={"task", "corpora", "paths"})
+        seeds, key = list(dict.fromkeys((*self.request.seeds, resolved.config.seed))), json.dumps(data, sort_keys=True)
+        if (key, resolved.config.seed) not in self._tasks:
+            self._tasks |= {(key, seed): None for seed in seeds}
             with noted(self.problems):
-                self._tasks[key] = made = make_plan(resolved, self._contents(resolved))
-                self.warnings |= dict.fromkeys(made.warnings)
-        return self._tasks[key]
+                plans = make_plans(resolved, self._contents(resolved), seeds)
+                self._tasks |= {(key, seed): plan for seed, plan in zip(seeds, plans, strict=True)}
+                self.warnings |= dict.fromkeys(warning for plan in plans for warning in plan.warnings)
+        return self._tasks[key, resolved.config.seed]
 
     def _contents(self, resolved: Resolved) -> Contents:
         folder = cache_folder(resolved.config.features.cache)

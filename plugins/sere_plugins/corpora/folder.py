@@ -128,6 +128,7 @@ class FolderCorpus:
     def __init__(self, params: FolderParams, context: BuildContext) -> None:
         self.root = expanded(params.root)
         self.corpus = context.id
+        self._last: tuple[list[Utterance], dict[str, list[str]]] | None = None
         self.languages: tuple[str, ...] = (params.language or self.layout.language,)
 
     def wanted(self, names: tuple[str, ...]) -> bool:
@@ -150,11 +151,12 @@ class FolderCorpus:
         Raises:
             SereError: D601 (no such folder), D602 (nothing of the layout in it).
         """
-        return self._scan()[0]
+        self._last = self._scan()
+        return self._last[0]
 
     def findings(self) -> Sequence[Finding]:
-        """What is missing from the official layout, or stands beside it."""
-        utterances, left_out = self._scan()
+        """What is missing from the official layout, or stands beside it, where the utterances were last listed."""
+        utterances, left_out = self._last or self._scan()
         found = list(self.differences(utterances))
         for reason, names in left_out.items():
             found.append(Finding("surplus", f"{counted(len(names), 'file')} left out, {reason}: {few(names)}"))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Array = NDArray[np.float64]
 
@@ -21,6 +20,8 @@ def sign_flip(values: Array) -> float:
     kept = np.where(np.abs(values) <= EPSILON, 0.0, values)
     if len(kept) < 2 or not kept.any():
         return 1.0
+    from scipy import stats  # as long to import as torch, and a plan needs none
+
     found = stats.permutation_test((kept,), np.mean, permutation_type="samples", n_resamples=FLIPS, rng=np.random.default_rng(0))
     return float(found.pvalue)
 
@@ -38,5 +39,7 @@ def holm(values: Sequence[float]) -> tuple[float, ...]:
 
 def average_ranks(scores: Array) -> Array:
     """Ranks of k rows within each of N pairs, 1 the best, averaged: `[k]` from `[k, N]`."""
+    from scipy import stats
+
     found: Array = stats.rankdata(-np.round(scores, 12), axis=0).mean(axis=1)
     return found
