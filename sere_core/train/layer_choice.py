@@ -2,7 +2,7 @@
 
 The means over frames of every layer's output, standardised as the task standardises the source, are classified by a ridge
 regression on one-hot classes, the utterances of each speaker of S_l by those of the others.  Thirty utterances rank layers badly,
-and what classifies best within a language lies lower than what carries emotion to another (docs/encoders.md has the figures): so
+and what classifies best within a language lies lower than what carries emotion to another (docs/layers.md has the figures): so
 of the layers whose error is not shown to be larger than the smallest, the one nearest to the middle of the network is taken.
 """
 
