@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import multiprocessing
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.ratios import Ratio
 from sere_plugins.resonance.irf import Irf
 from sere_plugins.specs.resonance import IrfParams
 from sere_registry import BuildContext, Frames, UnlabelledBatch
@@ -23,6 +27,7 @@ from sere_registry import BuildContext, Frames, UnlabelledBatch
 K, TAU, ROUNDS = 4, 0.5, 7
 #: utterances of a, of b, frames, width
 Size = tuple[int, int, int, int]
+SIZES: list[Size] = [(25, 16, 200, 772), (25, 16, 200, 260)]
 
 
 def batch(utterances: int, frames: int, width: int) -> UnlabelledBatch:
@@ -80,16 +85,28 @@ def high_water() -> float:
     return float(line.split()[1]) / 1024
 
 
+def medians(size: Size, rounds: int) -> dict[str, float]:
+    """Seconds of each; a first round warms up."""
+    turns = [{which: train(which, size)[0] for which in STEPS} for _ in range(rounds + 1)][1:]
+    return {which: statistics.median(turn[which] for turn in turns) for which in STEPS}
+
+
+def ratios(short: bool) -> list[Ratio]:
+    found = {size: medians(size, 3 if short else ROUNDS) for size in SIZES[: 1 if short else None]}
+    what, reference = "step of the resonance field, width {}", "full matrices under autograd, wall"
+    return [Ratio(what.format(size[3]), each["field"], reference, each["plain"]) for size, each in found.items()]
+
+
 def main() -> None:
-    for size in ((25, 16, 200, 772), (25, 16, 200, 260)):
-        turns = [{which: train(which, size)[0] for which in STEPS} for _ in range(ROUNDS + 1)][1:]
+    for size in SIZES:
+        seconds = medians(size, ROUNDS)
         with torch.no_grad():
             off = max(float((x - y).abs().max()) for x, y in zip(*(step(*made(size)) for step in STEPS.values()), strict=True))
         print(f"{size[0]} x {size[1]} pairs, T = {size[2]}, D = {size[3]}; largest difference {off:.1e}")
         for which in STEPS:
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 memory = pool.apply(train, (which, size))[1]
-            print(f"    {which:8}{1e3 * statistics.median(turn[which] for turn in turns):8.0f} ms {memory:8.0f} MiB")
+            print(f"    {which:8}{1e3 * seconds[which]:8.0f} ms {memory:8.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,26 +1,48 @@
-"""How long commands take to start, alone and beside ten made-up plugins: `python benchmarks/startup.py [ROUNDS]`.
+"""What starting costs: help, listings, a dry run, and the default run with features cached and without.
 
-Printed are medians of wall and of processor seconds; `import pydantic` is the floor of every listing.
+    python benchmarks/startup.py [--rounds 5] [--cold]
+
+Printed are medians of processor seconds of whole processes beside those of `import torch`, which take turns, with ten made-up
+plugins too; then where those of the cached run go, by exclusive clocks.  Extraction (`--cold`) takes most of a minute a round.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.ratios import Ratio, of_process, show
+from sere_core.cli import main as command
 
 CALL = "import sys; from sere_core.cli import main; sys.exit(main(sys.argv[1:]))"
-COMMANDS = {
-    "python -c pass": ["pass"],
-    "import pydantic": ["from pydantic import BaseModel"],
-    "--help": [CALL, "--help"],
-    "plugins": [CALL, "plugins"],
-    "config check": [CALL, "config", "check", "sere_default"],
+TORCH = ["-c", "import torch"]
+LISTINGS = {
+    "--help": ["--help"],
+    "plugins": ["plugins"],
+    "config check": ["config", "check", "sere_default"],
+    "dry run": ["run", "sere_default", "--dry-run"],
+}
+#: part of a run -> the functions whose time is its own
+PARTS = {
+    "imports": ["builtins:__import__", "importlib:import_module"],
+    "planning": ["sere_core.run:make_plans", "sere_core.run:identify"],
+    "features": ["sere_core.train.material:gather"],
+    "training": ["sere_core.train.fold:FoldTrainer.run"],
+    "scoring": ["sere_core.score.scorer:Scorer.score", "sere_core.score.scorer:Scorer.pool"],
+    "writing": ["sere_registry.files:write_all", "sere_registry.files:_sync", "safetensors.torch:save_file"],
+    "hooks": ["sere_core.hookbus:HookBus.call"],
 }
 SPEC = """\
 from sere_registry import ComponentSpec, Params, param
@@ -48,28 +70,93 @@ def plugins(folder: Path) -> None:
             (folder / name).write_text(content)
 
 
-def cost(words: list[str], environ: Mapping[str, str]) -> tuple[float, float]:
-    """Wall and processor seconds of one process."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", *words], env=environ, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{words} ended with {process.returncode}")
-    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime
+def run(folder: Path) -> list[str]:
+    """The words of the default run, which trains anew and writes below a folder."""
+    return ["run", "sere_default", "--fresh", "--quiet", "--set", f"output.dir={folder}/runs"]
 
 
-def main(rounds: int) -> None:
+def measure(rounds: int, cold: bool) -> list[Ratio]:
     with tempfile.TemporaryDirectory() as name:
-        plugins(Path(name))
-        environs = {"0": dict(os.environ), str(PLUGINS): {**os.environ, "PYTHONPATH": name}}
-        jobs = [(title, count) for title in COMMANDS for count in environs]
-        times = {job: [cost(COMMANDS[job[0]], environs[job[1]]) for _ in range(rounds)] for job in jobs}
-    print(f"{'':18}{'plugins':>8}{'wall s':>9}{'cpu s':>9}")
-    for (title, count), found in times.items():
-        wall, processor = (statistics.median(column) for column in zip(*found, strict=True))
-        print(f"{title:18}{count:>8}{wall:9.3f}{processor:9.3f}")
+        folder = Path(name)
+        plugins(folder / "plugins")
+        plain = {**os.environ, "SERE_CACHE": f"{folder}/cache"}
+        beside = {**plain, "PYTHONPATH": f"{folder}/plugins"}
+        jobs = {title: (["-c", CALL, *words], plain) for title, words in LISTINGS.items()}
+        jobs |= {f"{title}, {PLUGINS} plugins more": (words, beside) for title, (words, _) in jobs.items() if title != "--help"}
+        jobs["default run, features cached"] = (["-c", CALL, *run(folder)], plain)
+        times: dict[str, list[float]] = defaultdict(list)
+        of_process(*jobs["default run, features cached"])  # fills the cache
+        for number in range(rounds):
+            times["torch"].append(of_process(TORCH)[1])
+            for title, job in jobs.items():
+                times[title].append(of_process(*job)[1])
+            if cold:
+                times["default run, nothing cached"].append(
+                    of_process(["-c", CALL, *run(folder)], {**plain, "SERE_CACHE": f"{folder}/cold{number}"})[1]
+                )
+        torch = statistics.median(times.pop("torch"))
+        return [Ratio(title, statistics.median(found), "import torch", torch) for title, found in times.items()]
+
+
+def ratios(short: bool) -> list[Ratio]:
+    return measure(1 if short else 5, cold=not short)
+
+
+def clocked(words: list[str]) -> None:
+    """Run a command in this process, print where its processor seconds go; a part's clock stands still while a part within it runs."""
+    seconds: dict[str, float] = defaultdict(float)
+    running, since = ["imports"], 0.0
+
+    def charge() -> None:
+        nonlocal since
+        now = time.process_time()
+        seconds[running[-1]] += now - since
+        since = now
+
+    def watched(inner: Callable[..., Any], part: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            charge()
+            running.append(part)
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                charge()
+                running.pop()
+
+        return call
+
+    modules = {name: importlib.import_module(name.partition(":")[0]) for names in PARTS.values() for name in names}
+    for part, names in PARTS.items():
+        for name in names:
+            *path, last = name.partition(":")[2].split(".")
+            owner: Any = modules[name]
+            for step in path:
+                owner = getattr(owner, step)
+            setattr(owner, last, watched(getattr(owner, last), part))
+    charge()
+    running[0] = "rest"
+    command(words)
+    charge()
+    for part, each in sorted(seconds.items(), key=lambda entry: -entry[1]):
+        print(f"    {part:12}{each:8.2f} s {100 * each / sum(seconds.values()):6.1f} %")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cold", action="store_true", help="also the default run with nothing cached")
+    parser.add_argument("--parts-of-run-in", type=Path, metavar="FOLDER", help="only that, of one run in this process")
+    options = parser.parse_args()
+    if options.parts_of_run_in:
+        clocked(run(options.parts_of_run_in))
+        return
+    show(measure(options.rounds, options.cold))
+    with tempfile.TemporaryDirectory() as name:
+        environ = {**os.environ, "SERE_CACHE": f"{name}/cache"}
+        of_process(["-c", CALL, *run(Path(name))], environ)
+        print("the default run, features cached:", flush=True)
+        subprocess.run([sys.executable, __file__, "--parts-of-run-in", name], env=environ, check=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 11)
+    main()

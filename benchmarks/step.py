@@ -24,6 +24,9 @@ from typing import Any, cast
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.ratios import Ratio
 from sere_core.config import load
 from sere_core.score.records import RunFolder, json_line
 from sere_core.train.build import Builder
@@ -166,17 +169,29 @@ def bare(parts: Builder, made: dict[str, StreamSet], count: int) -> None:
     predict(method, made["test"], None, CPU)
 
 
-def show_overhead(rate: int, count: int, rounds: int = 5) -> bool:
-    """Print what the engine adds to a bare loop; is it little enough?"""
+def turns(rate: int, count: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of the engine and of a bare loop in turn; a first round warms up."""
     made = {name: stream(name, rate) for name in SIZES}
     made["test"] = StreamSet("test", "acoustic", made["target"].items[:80], float(rate))
     parts = builder("train.epochs=6")
+    found: dict[str, list[float]] = {"engine": [], "bare": []}
     with tempfile.TemporaryDirectory() as folder:
-        turns = [
-            cpu(lambda: engine(parts, made, count, Path(folder))) / cpu(lambda: bare(parts, made, count))
-            for _ in range(rounds + 1)  # the first warms up
-        ]
-    share = statistics.median(turns[1:]) - 1
+        for _ in range(rounds + 1):
+            found["engine"].append(cpu(lambda: engine(parts, made, count, Path(folder))))
+            found["bare"].append(cpu(lambda: bare(parts, made, count)))
+    return {name: each[1:] for name, each in found.items()}
+
+
+def ratios(short: bool) -> list[Ratio]:
+    torch.set_num_threads(1)
+    seconds = {name: statistics.median(each) for name, each in turns(10, 10 if short else 40, 2 if short else 5).items()}
+    return [Ratio("fold as the engine trains it", seconds["engine"], "the same steps in a bare loop", seconds["bare"])]
+
+
+def show_overhead(rate: int, count: int) -> bool:
+    """Print what the engine adds to a bare loop; is it little enough?"""
+    found = turns(rate, count, 5)
+    share = statistics.median(ours / bare for ours, bare in zip(*found.values(), strict=True)) - 1
     print(f"the engine beside a bare loop: {100 * share:+.1f} % (at most {100 * OVERHEAD:.0f} %)")
     return share <= OVERHEAD
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.ratios import Ratio, in_turn
 from sere_core.compare.reading import read_results
 from sere_core.compare.stats.summary import summarise
 from sere_core.compare.tables import build
@@ -40,6 +41,18 @@ def load_all(folder: Path) -> None:
     """`json.loads` of every JSON file of every record: no reader can be faster."""
     for path in (folder / "records").glob("*/*.json"):
         json.loads(path.read_bytes())
+
+
+def ratios(short: bool) -> list[Ratio]:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, count = Path(temporary), 600 if short else 5000
+        make_comparison(folder, max(2, count // (PAIRS * SEEDS)), PAIRS, SEEDS)
+        works: dict[str, Callable[[], object]] = {
+            "ours": lambda: build(results := read_results(folder), "main", summarise(results)),
+            "json": lambda: load_all(folder),
+        }
+        seconds = in_turn(works, 1)
+    return [Ratio(f"main table of {count} records", seconds["ours"], "json.loads of their files", seconds["json"])]
 
 
 def main(records: int) -> None:

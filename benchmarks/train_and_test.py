@@ -25,6 +25,9 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.ratios import Ratio
 from sere_plugins.specs.corpora import EMODB, EMOVO
 from sere_registry import BuildContext
 
@@ -99,23 +102,39 @@ def commands(data: Path, out: Path, nkululeko: Path | None) -> dict[str, tuple[l
     return {**made, "nkululeko": (words, "Reusing extracted.*Reusing extracted")}
 
 
+def alternate(nkululeko: Path | None, runs: int) -> tuple[list[dict[str, tuple[float, float, str]]], float]:
+    """Each tool's times and words, run by run; and sere's UAR."""
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"), MPLBACKEND="Agg")
+    if "SERE_DATA" not in os.environ:
+        raise SystemExit("SERE_DATA names no folder of corpora")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        tools = commands(Path(os.environ["SERE_DATA"]).resolve(), out, nkululeko)
+        for words, _ in tools.values():
+            experiment(words, "")
+        rounds = [{name: experiment(*tool) for name, tool in tools.items()} for _ in range(runs)]
+        (scores,) = (out / "sere").glob("*/scores.json")
+        return rounds, 100 * float(json.loads(scores.read_text())["mean"]["uar"])
+
+
+def ratios(short: bool) -> list[Ratio]:
+    """With `NKULULEKO`, the python of an environment that has it."""
+    if "NKULULEKO" not in os.environ:
+        raise SystemExit("NKULULEKO names no python of an environment that has nkululeko")
+    rounds, _ = alternate(Path(os.environ["NKULULEKO"]), 3 if short else 10)
+    seconds = {name: 10 * statistics.median(turn[name][1] for turn in rounds) for name in rounds[0]}
+    return [Ratio("ten experiments, train and test", seconds["sere"], "nkululeko", seconds["nkululeko"])]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nkululeko", type=Path, help="the python of an environment that has nkululeko 1.14.1")
     parser.add_argument("--runs", type=int, default=7, help="of each tool, alternating")
     options = parser.parse_args()
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"), MPLBACKEND="Agg")
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        tools = commands(Path(os.environ["SERE_DATA"]).resolve(), out, options.nkululeko)
-        for words, _ in tools.values():
-            experiment(words, "")
-        rounds = [{name: experiment(*tool) for name, tool in tools.items()} for _ in range(options.runs)]
-        (scores,) = (out / "sere").glob("*/scores.json")
-        uar = {"sere": 100 * json.loads(scores.read_text())["mean"]["uar"]}
-    for name in tools:
+    rounds, uar = alternate(options.nkululeko, options.runs)
+    for name in rounds[0]:
         wall, processor = (statistics.median(turn[name][which] for turn in rounds) for which in (0, 1))
-        score = uar.get(name) or float(re.findall(r"UAR: ([\d.]+)", rounds[-1][name][2])[-1]) * 100
+        score = uar if name == "sere" else float(re.findall(r"UAR: ([\d.]+)", rounds[-1][name][2])[-1]) * 100
         print(f"{name:12}{wall:8.2f} s wall {processor:8.2f} s processor   UAR {score:.1f} %")
 
 
