@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
-import re
 import shlex
 import subprocess
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sere_core.cli import compare
+from sere_core.cli import parser
+from sere_plugins.specs.executors import SubmititParams
 from tests.docs.pages import DOCS, Block, blocks, fences
 
 PAGE = "cluster.md"
@@ -23,61 +22,49 @@ FILES = {block.about: block for block in blocks(PAGE) if block.role == "file"}
 
 
 def parsed(words: list[str]) -> Namespace:
-    """The words of `sere compare ...` as the command reads them; a wrong one ends the test."""
-    parser = ArgumentParser()
-    compare.add_parser(parser.add_subparsers(dest="command"))
-    return parser.parse_args(words[1:])
+    """The words of a command as `sere` reads them; a wrong one ends the test."""
+    return parser(words[1]).parse_args(words[1:])
 
 
 def test_every_block_is_closed_and_looked_at() -> None:
     found = list(blocks(PAGE))
     assert fences(PAGE) == 2 * len(found)
-    assert {block.language for block in found} <= {"sh", "python", "yaml", "dockerfile"}
-    assert not [block.line for block in found if block.language in ("python", "yaml", "dockerfile") and not block.role]
+    assert {block.language for block in found} <= {"sh", "yaml"}
+    assert not [block.line for block in found if block.language == "yaml" and not block.role]
 
 
 @pytest.mark.parametrize("block", [block for block in blocks(PAGE) if block.language == "sh"], ids=lambda block: f"line {block.line}")
 def test_shell_is_shell_and_calls_sere_rightly(block: Block) -> None:
     assert subprocess.run(["bash", "-n"], input=block.text.encode(), check=False).returncode == 0
     for line in block.text.splitlines():
-        if line.startswith("sere "):
-            assert parsed(shlex.split(line)).command == "compare"
+        if "sere " in line and not line.startswith(("#", "pip ")):
+            words = shlex.split(line[line.index("sere ") :], comments=True)
+            assert parsed(words).command in ("compare", "work")
 
 
-def test_the_script_for_slurm_calls_sere_rightly() -> None:
-    tree = ast.parse(FILES["slurm_compare.py"].text)
-    (command,) = (each.value for each in ast.walk(tree) if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "command")
-    assert isinstance(command, ast.List)
-    words = [each.value if isinstance(each, ast.Constant) else "comparison.yaml" for each in command.elts]
-    assert words[:2] == ["sere", "compare"] and parsed([str(word) for word in words]).scheduler
+def test_the_job_for_kubernetes_is_a_worker_of_each_index() -> None:
+    job = yaml.safe_load(FILES["work.yaml"].text)["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    assert job["completionMode"] == "Indexed" and job["template"]["spec"]["restartPolicy"] == "Never", "else no index is tried again"
+    mounts = [each["mountPath"] for each in container["volumeMounts"]]
+    assert any(str(parsed(container["args"]).folder).startswith(f"{mount}/") for mount in mounts), "the folder is shared"
 
 
-def test_the_files_for_kubernetes_fit_together() -> None:
-    cluster, job = (yaml.safe_load(FILES[name].text) for name in ("cluster.yaml", "compare.yaml"))
-    workers, scheduler = cluster["spec"]["worker"]["spec"], cluster["spec"]["scheduler"]
-    asking = job["spec"]["template"]["spec"]
-    containers = [spec["containers"][0] for spec in (workers, scheduler["spec"], asking)]
-    assert len({each["image"] for each in containers}) == 1, "the very same software"
-    assert workers["volumes"] == asking["volumes"] and containers[0]["volumeMounts"] == containers[2]["volumeMounts"]
-    assert containers[0]["env"] == containers[2]["env"], "one cache"
-    words = parsed(containers[2]["args"])
-    assert words.scheduler == f"tcp://{cluster['metadata']['name']}-scheduler:{scheduler['service']['ports'][0]['port']}" and words.yes
-    assert scheduler["service"]["selector"]["dask.org/cluster-name"] == cluster["metadata"]["name"]
-    mounts = [each["mountPath"] for each in containers[0]["volumeMounts"]]
-    assert any(words.out.startswith(f"{mount}/") for mount in mounts), "the folder is shared"
+def test_the_executor_that_is_shown_makes_the_script_that_is_meant() -> None:
+    pytest.importorskip("submitit", reason="the extra `sere[slurm]` is not installed")
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    params = SubmititParams(**yaml.safe_load(FILES["executor.yaml"].text)["executor"]["params"])
+    assert "#SBATCH --partition=cpu" in _make_sbatch_string("true", "logs", **params.slurm)
 
 
-def test_dask_knows_the_options_and_settings_that_are_shown() -> None:
+def test_dask_knows_the_options_that_are_shown() -> None:
     pytest.importorskip("distributed", reason="the extra `sere[distributed]` is not installed")
-    from dask import config
-    from distributed.cli import dask_scheduler, dask_worker
+    from distributed.cli import dask_worker
 
-    known = {option for part in (dask_scheduler, dask_worker) for each in part.main.params for option in (*each.opts, *each.secondary_opts)}
-    container: Any = yaml.safe_load(FILES["cluster.yaml"].text)["spec"]["worker"]["spec"]["containers"][0]
-    lines = [line for line in FILES["compare.sbatch"].text.splitlines() if re.match(r"(srun )?dask ", line)]
-    shown = {word for line in (*lines, " ".join(container["args"])) for word in line.split() if word.startswith("--")}
-    assert len(lines) == 2 and shown <= known
-    assert config.get("distributed.scheduler.allowed-failures") == 3, "the page says so"
+    known = {option for each in dask_worker.main.params for option in (*each.opts, *each.secondary_opts)}
+    lines = [line for line in (DOCS / PAGE).read_text().splitlines() if line.startswith("dask worker")]
+    assert lines and {word for line in lines for word in line.split() if word.startswith("--")} <= known
 
 
 def grid_cost() -> Any:
