@@ -125,8 +125,7 @@ class LayerMix(nn.Module):
     def forward(self, stacked: Tensor) -> Tensor:
         """`[B, T, states * hidden]`, state after state -> `[B, T, hidden]`."""
         parts = stacked.reshape(*stacked.shape[:-1], len(self.weights), -1)
-        mixed: Tensor = torch.einsum("btsh,s->bth", parts, self.weights.softmax(dim=0))
-        return mixed
+        return self.weights.softmax(dim=0) @ parts  # an einsum would copy all states
 
 
 class PretrainedEncoder(nn.Module, ABC):
