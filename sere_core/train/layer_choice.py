@@ -74,14 +74,14 @@ def choose_layers(plan: Plan, device: torch.device, speaker: Speaker) -> tuple[C
             progress=tell,
         )
     options, choices = resolved.config.task, []
-    shown = [recording for recording in source if recording in labels]
-    truth = np.array([labels[recording] for recording in shown])
-    speakers = np.array([recording.speaker for recording in shown])
+    known = [recording for recording in source if recording in labels]
+    truth = np.array([labels[recording] for recording in known])
+    speakers = np.array([recording.speaker for recording in known])
     for name, encoder in encoders.items():
         means = {recording: features.frames(recording, name)[0] for recording in source}
         normaliser = Normaliser.fit(options.normalise, list(means.items()), shrinkage=options.shrinkage)
-        known = np.concatenate([normaliser.apply(recording, means[recording][None]) for recording in shown])
-        parts = np.split(known.astype(np.float64), len(encoder.depths), axis=1)
+        values = np.concatenate([normaliser.apply(recording, means[recording][None]) for recording in known])
+        parts = np.split(values.astype(np.float64), len(encoder.depths), axis=1)
         errors = {depth: left_out_errors(part, truth, speakers) for depth, part in zip(encoder.depths, parts, strict=True)}
         found = {depth: float(each.mean()) for depth, each in errors.items()}
         choices.append(Choice(name, best_layer(errors), found))
@@ -108,7 +108,7 @@ def left_out_errors(values: NDArray[np.float64], labels: NDArray[np.int64], spea
 
 
 def best_layer(errors: Mapping[int, NDArray[np.float64]]) -> int:
-    """Nearest to the middle of those whose errors `[n]` are not shown to be larger than those of the best.
+    """Nearest to the middle of those whose errors `[n]` are not known to be larger than those of the best.
 
     >>> best_layer({1: np.array([0.1, 0.1, 0.1]), 2: np.array([0.3, 0.2, 0.3]), 3: np.array([0.0, 0.1, 0.3]), 4: np.array([0.9, 0.8, 0.9])})
     3

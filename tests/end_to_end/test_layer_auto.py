@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from sere_core.cli import main
 from sere_core.config import load
 from sere_core.console import Speaker
 from sere_core.model import Model
-from sere_core.plan import build_corpus, list_corpus, make_plan
+from sere_core.plan import Plan, build_corpus, list_corpus, make_plan
 from sere_core.score.records import Record
 from sere_core.train.layer_choice import choose_layers
 from tests.encoders.checkpoints import LAYERS, tiny_wav2vec2
@@ -59,8 +60,8 @@ def test_the_choice_reads_no_label_of_the_target_and_none_of_the_source_but_the_
     """Whoever is silent in the fold's labels is silent in the choice: other labels of the rest change nothing, the shots' do."""
     plan = make_plan(load(home / "tiny.yaml", sets=[encoder(model, layer="auto"), "task.shots=3"]))
 
-    def choice(plan: object) -> dict[int, float]:
-        return choose_layers(plan, torch.device("cpu"), Speaker(quiet=True))[0].errors  # type: ignore[arg-type]
+    def choice(plan: Plan) -> Mapping[int, float]:
+        return choose_layers(plan, torch.device("cpu"), Speaker(quiet=True))[0].errors
 
     for name in plan.corpora:
         build_corpus(plan.resolved, name).prepare(lambda done, total: None)

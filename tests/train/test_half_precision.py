@@ -49,7 +49,7 @@ def test_a_learned_sum_of_layers_gets_its_gradient_from_half_precision() -> None
         mix(values).square().sum().backward()
         assert mix.weights.grad is not None
         gradients.append(mix.weights.grad.double())
-    assert torch.allclose(*gradients, rtol=1e-2, atol=1e-2)
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-2, atol=1e-2)
 
 
 def test_what_the_cache_holds_in_half_precision_is_kept_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
