@@ -11,11 +11,10 @@ from sere_core.console import Speaker
 
 _EXAMPLES = """\
 examples:
-  sere compare comparison.yaml --dry-run --write-jobs     # leaves the jobs
-  sere work runs/small                                    # in as many terminals and on as many machines as there are
-  seq 8 | xargs -P 8 -I{} env OMP_NUM_THREADS=1 sere work runs/small
-  sere compare comparison.yaml --collect                  # the table of what is done
+  sere work runs/small                     # in as many terminals and on as many machines as there are
+  sere work runs/small --features first --wait
 
+`sere compare FILE --dry-run --write-jobs` leaves the jobs there, and `sere compare FILE --collect` prints the table of what is done.
 Jobs are taken by lock: what a worker leaves behind that is killed, another one takes over.  docs/cluster.md is about clusters.
 exit codes: 0 no job is open, 1 one that this worker ran failed, 2 usage, 4 this machine is not like the one that planned the jobs,
 130 interrupted; of a job that failed no worker tries again before `sere compare` is called"""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sere_core import __version__
-from sere_core.cli import main, parser, run_main
+from sere_core.cli import COMMANDS, main, parser, run_main
 from sere_registry import error
 from sere_registry.errors import CODES
 
@@ -188,11 +188,16 @@ def commands(made: ArgumentParser) -> Iterator[ArgumentParser]:
                 yield from commands(below)
 
 
-@pytest.mark.parametrize("command", list(commands(parser())), ids=lambda command: str(command.prog))
+@pytest.mark.parametrize(
+    "command",
+    [each for name in COMMANDS for each in commands(parser(name)) if each.prog.split()[1] == name],
+    ids=lambda command: str(command.prog),
+)
 def test_every_command_shows_examples_that_it_understands(command: ArgumentParser) -> None:
     lines = re.findall(r"^  (?:.*\| )?(sere(?:-run)? .*)$", command.epilog or "", re.MULTILINE)
     assert lines, f"{command.prog} shows no example"
     for line in lines:
         program, *words = shlex.split(line.partition(" | ")[0], comments=True)
-        found = parser().parse_args(["run", *words] if program == "sere-run" else words)
+        words = ["run", *words] if program == "sere-run" else words
+        found = parser(words[0]).parse_args(words)
         assert found.run == command.get_default("run"), line

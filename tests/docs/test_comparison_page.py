@@ -39,7 +39,7 @@ def test_a_command_is_one_of_sere_and_a_comparison_can_be_planned(
     monkeypatch.chdir(tmp_path)
     program, *words = shlex.split(line)
     assert program == "sere"
-    parser().parse_args(words)
+    parser(words[0]).parse_args(words)
     if words[0] == "compare" and words[1] != "compare/small":  # which is planned below
         assert main([*words, "--dry-run"]) == 0, capsys.readouterr().err
     assert not list(tmp_path.iterdir()), "a dry run writes nothing"

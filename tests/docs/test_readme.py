@@ -34,7 +34,8 @@ def test_it_is_short_and_its_links_lead_somewhere() -> None:
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("sere")])
 def test_a_command_is_one_of_sere(line: str) -> None:
-    parser().parse_args(words_of(line))
+    words = words_of(line)
+    parser(words[0]).parse_args(words)
 
 
 @pytest.fixture
