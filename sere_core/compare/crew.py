@@ -64,7 +64,7 @@ def run_jobs(
                 if not said:
                     said = True
                     tell(f"waiting for {len(left)} run(s) that another process works on")
-            sleep(0.2)
+            sleep(0.2 + 0.005 * len(left))  # each look asks the file system for every job
     finally:
         if crew is not None:
             crew.stop()

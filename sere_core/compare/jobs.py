@@ -28,7 +28,7 @@ def outcome_of(folder: Path, job: str) -> Outcome | None:
     """How a job ended, wherever it ran; None of one that is open."""
     if is_done(folder, job):
         return Outcome(job)
-    failure = read_failure(folder, job)
+    failure = read_failure(folder, job) if failure_file(folder, job).exists() else None
     return None if failure is None else Outcome(job, *failure)
 
 
