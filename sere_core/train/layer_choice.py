@@ -54,19 +54,19 @@ def choose_layers(plan: Plan, device: torch.device, speaker: Speaker) -> tuple[C
     once, by the labels of all folds, which the row may see.
     """
     resolved, task = plan.resolved, plan.task
-    names = [name for name in resolved.open_layers if name in plan.paths]
-    if not names:
+    bounds = {name: resolved.components[f"encoders.{name}"] for name in resolved.open_layers if name in plan.paths}
+    built = {name: bound.build(BuildContext(id=name)).to(device) for name, bound in bounds.items()}
+    encoders = {name: encoder for name, encoder in built.items() if getattr(encoder, "depths", ())}  # or `auto` says something else
+    if not encoders:
         return ()
     labels: dict[Recording, int] = {}
     for fold in task.folds:
         shown = (*zip(fold.labelled, fold.labels, strict=True), *zip(fold.validation, fold.validation_labels, strict=True))
         labels |= {recording: label for recording, label in shown if recording.corpus == task.source}
     source = dict.fromkeys((*labels, *(recording for fold in task.folds for recording in fold.source)))
-    bounds = {name: resolved.components[f"encoders.{name}"] for name in names}
-    encoders = {name: bound.build(BuildContext(id=name)).to(device) for name, bound in bounds.items()}
     with speaker.bar("all layers of the source") as tell:
         features = extract_all(
-            [(recording, tuple(names)) for recording in source],
+            [(recording, tuple(encoders)) for recording in source],
             {name: (encoder, bounds[name].full_name, encoder_origin(bounds[name], plan.contents)) for name, encoder in encoders.items()},
             frozenset(),
             resolved.config.features,
