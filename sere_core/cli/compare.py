@@ -199,6 +199,7 @@ def run_report(arguments: Namespace) -> int:
         raise error("C305", f"{arguments.folder} is a comparison: -o is for the report of a run", hint, Place("-o"))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # the work is small: on a busy machine threads would wait ten times as long
+    from sere_core.compare.plan import ComparePlan
     from sere_core.compare.report import write_report
     from sere_core.compare.report.resonance import draw_resonance
 
@@ -221,6 +222,9 @@ def run_report(arguments: Namespace) -> int:
         path = write_report(arguments.folder, tell)
     if not arguments.quiet:
         print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); beside it: figures/, tables/")
+    plan = ComparePlan.read(arguments.folder)
+    if len(plan.missing_jobs(arguments.folder)) == len(plan.in_order()):
+        raise error("T505", f"no run of {arguments.folder} is finished; its report says what is missing", "`sere compare` makes them")
     return 0
 
 

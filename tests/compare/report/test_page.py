@@ -117,6 +117,11 @@ def test_the_command_writes_it_and_refuses_rows_that_share_no_table(tmp_path: Pa
     assert "report.html" in told.out and told.err == ""
     assert main(["report", str(tmp_path)]) == 1
     assert "[T505]" in capsys.readouterr().err
+    places = [(row, "aa>bb", 0) for row in ("source-only", "ours")]
+    make_comparison(tmp_path / "none", ("source-only", "ours"), ("aa>bb",), (0,), missing=places)
+    assert main(["report", str(tmp_path / "none"), "--resonance", "0"]) == 1
+    told = capsys.readouterr()
+    assert "[T505]" in told.err and str(tmp_path / "none") in told.err and (tmp_path / "none" / "report.html").exists()
     make_comparison(tmp_path / "mixed", ("source-only", "ours"), ("aa>bb",), (0,), selection={"ours": "entropy"})
     assert main(["report", str(tmp_path / "mixed"), "--resonance", "0"]) == 1
     assert re.search(r"T50[68]", capsys.readouterr().err) and not (tmp_path / "mixed" / "report.html").exists()
