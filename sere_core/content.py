@@ -97,6 +97,8 @@ class Contents:
         Returns:
             how many; and those whose bytes are not the ones that were remembered.
         """
+        if self._path is None:
+            return 0, []
         wrong, old, same = list[str](), list[str](), list[str]()
         for name, (state, _) in (remembered := self._recall()).items():
             with contextlib.suppress(OSError, ValueError):

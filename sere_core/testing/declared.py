@@ -218,7 +218,7 @@ try:
     if value.startswith("file:"):
         sere_registry.catalog.Catalog([], imports="files").find(kind, value)
     else:
-        importlib.import_module(value.partition(":")[0])
+        importlib.import_module(value)
 except BaseException as cause:
     problem = f"{type(cause).__name__}: {cause}"
 sys.stdout.flush()
@@ -236,7 +236,7 @@ def imported(kind: str, value: str, path: tuple[str, ...]) -> dict[str, Any]:
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     printed, found, report = done.stdout.rpartition("\n@@")
     if not found:
-        return {"heavy": [], "opened": [], "printed": "", "problem": f"importing {value} ended the process with {done.returncode}"}
+        return {"heavy": [], "opened": [], "printed": "", "problem": f"the import ended the process with {done.returncode}"}
     return {**json.loads(report), "printed": (printed + done.stderr).strip()}
 
 
@@ -246,7 +246,8 @@ def import_report(subject: Subject) -> dict[str, Any]:
         return {"heavy": [], "opened": [], "printed": "", "problem": ""}
     if subject.entry.problem is not None and subject.entry.loaded is None:
         raise NotRun(subject.entry.problem.message)
-    report = imported(subject.entry.kind, value, tuple(sys.path))
+    kind, name = (subject.entry.kind, value) if value.startswith("file:") else ("", value.partition(":")[0])  # one import for each module
+    report = imported(kind, name, tuple(sys.path))
     if report["problem"] and not report["opened"]:
         raise NotRun(f"{value} failed to import: {report['problem']}")
     return report

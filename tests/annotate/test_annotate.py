@@ -31,8 +31,7 @@ SETS = {
 
 def ran(home: Path, **sets: object) -> Record:
     words = [f"--set={key}={value}" for key, value in {**SETS, **sets}.items()]
-    places = [f"--set=output.dir={home / 'runs'}", f"--set=features.cache={home / 'cache'}"]
-    assert main(["run", "sere_default", "--quiet", *words, *places]) == 0
+    assert main(["run", "sere_default", "--quiet", *words, f"--set=output.dir={home / 'runs'}"]) == 0
     newest = max((home / "runs").glob("*/done"), key=lambda path: path.stat().st_mtime)
     return Record.read(newest.parent)
 

@@ -21,7 +21,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def config(home: Path) -> dict[str, object]:
-    return {**yaml.safe_load(BASE), "features": {"cache": str(home / "cache")}, "output": {"dir": str(home / "runs")}}
+    return {**yaml.safe_load(BASE), "output": {"dir": str(home / "runs")}}
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sere_core.cli import run_main
+from tests.forked import forked
 from tests.small import SMALL
 
 ADAPT = 'losses: {classify: {use: cross_entropy}, adapt: {use: "file:loss.py:SPEC"}}'
@@ -27,11 +29,9 @@ SPEC = ComponentSpec(kind="loss", name="thing", factory=f"{__name__}:Thing", sum
 """
 
 
-def run(folder: Path, *more: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path) -> subprocess.CompletedProcess[str]:
     (folder / "small.yaml").write_text(CONFIG)
-    given = {**os.environ, "OMP_NUM_THREADS": "1", "SERE_CACHE": str(folder.parent / "cache"), **environ}
-    words = [sys.executable, "-c", "import sys; from sere_core.cli import run_main; sys.exit(run_main())", "small.yaml", "--quiet", *more]
-    return subprocess.run(words, cwd=folder, env=given, capture_output=True, text=True, timeout=120, check=False)
+    return forked(lambda: run_main(["small.yaml", "--quiet"]), folder)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,15 @@ def test_damaged_metadata_on_which_torch_stumbles_is_one_line(tmp_path: Path) ->
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zzz-damaged\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[sere.losses]\nthis line has no equals sign\n")
-    (tmp_path / "loss.py").write_text(LOSS % '    def forward(self, labelled): return {"a": labelled.embedding.sum()}')
-    done = run(tmp_path, "--set", "losses.adapt=null", PYTHONPATH=str(info.parent))
+    (tmp_path / "small.yaml").write_text(SMALL)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        code = "import sys; from sere_core.cli import run_main; sys.exit(run_main())"
+        environ = {**os.environ, "PYTHONPATH": str(info.parent)}
+        given = [sys.executable, "-c", code, "small.yaml", "--quiet", *words]
+        return subprocess.run(given, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False)
+
+    done = run()
     assert done.returncode == 4 and done.stderr.startswith("[X701]") and str(info) in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
-    assert run(tmp_path, "--dry-run", "--set", "losses.adapt=null", PYTHONPATH=str(info.parent)).returncode == 0, "which needs no torch"
+    assert run("--dry-run").returncode == 0, "which needs no torch"

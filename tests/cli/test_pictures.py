@@ -32,7 +32,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "tiny.yaml").write_text(TINY)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("SERE_CACHE", str(folder / "cache"))
         assert run_main(["tiny.yaml", "--quiet"]) == 0
         yield folder
 

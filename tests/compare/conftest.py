@@ -1,4 +1,4 @@
-"""A working directory with a tiny base config, and one cache for all comparisons of a test process."""
+"""A working directory with a tiny base config."""
 
 from __future__ import annotations
 
@@ -10,17 +10,9 @@ from sere_core.cli import compare as command
 from tests.compare.tiny import BASE, PARTS, Here
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made-up speech is rendered and extracted once."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def home(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory that holds `base.yaml` and `parts.py`."""
-    monkeypatch.setenv("SERE_CACHE", str(shared_cache))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     (tmp_path / "base.yaml").write_text(BASE)
     (tmp_path / "parts.py").write_text(PARTS)
     monkeypatch.chdir(tmp_path)

@@ -30,12 +30,10 @@ PAGES = ("confidence.md", "config.md", "plugins.md", "predict.md", "sweeps.md")
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder to work in, with a cache of its own; modules that a guide installs are forgotten afterwards."""
+    """An empty folder to work in; modules that a guide installs are forgotten afterwards."""
     before = set(sys.modules)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SERE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SERE_GUIDE_EPOCHS", "2")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(compare, "executor_of", lambda planned: Here())
     monkeypatch.setattr(fingerprint, "known", {})  # that is ours, and of no plugin
     yield tmp_path

@@ -214,7 +214,7 @@ def test_a_model_takes_the_checkpoints_of_its_streams_along(tmp_path: Path) -> N
     fused = {"use": "fusion_reconstructed", "params": {"streams": streams, "dim": 8, "rate": 50}}
     made = yaml.safe_load(SMALL) | {"encoders": {"mel": fused}, "output": {"dir": str(tmp_path / "runs")}}
     made["task"] |= {"setting": "transductive", "normalise": "corpus"}
-    made |= {"resonance": None, "dynamics": {"use": "none"}, "features": {"cache": str(tmp_path / "cache")}}
+    made |= {"resonance": None, "dynamics": {"use": "none"}}
     (tmp_path / "fused.yaml").write_text(json.dumps(made))
     assert main(["run", str(tmp_path / "fused.yaml"), "--quiet"]) == 0
     record = Record.read(next((tmp_path / "runs").glob("*/done")).parent)

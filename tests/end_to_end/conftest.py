@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,16 +47,6 @@ class Told:
 
 
 Sere = Callable[..., Told]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One cache of rendered audio and features for all tests of a process, and one thread."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SERE_CACHE", str(folder))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield folder
 
 
 @pytest.fixture

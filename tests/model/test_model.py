@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def flags(home: Path, name: str, *sets: str) -> list[str]:
-    words = [*SMALL, f"features.cache={home / 'cache'}", f"output.dir={home / name}", *sets]
+    words = [*SMALL, f"output.dir={home / name}", *sets]
     return ["sere_default", "--quiet", *(part for word in words for part in ("--set", word))]
 
 

@@ -50,7 +50,7 @@ class Trained:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     home = tmp_path_factory.mktemp("predict")
-    sets = [*WORDS, f"features.cache={home / 'cache'}", f"output.dir={home / 'runs'}"]
+    sets = [*WORDS, f"output.dir={home / 'runs'}"]
     assert main(["run", "sere_default", "--quiet", *(part for word in sets for part in ("--set", word))]) == 0
     record = Record.read(next((home / "runs").glob("*/done")).parent)
     assert main(["export", str(record.path), "-o", str(home / "model"), "--quiet", "--fold", "1"]) == 0

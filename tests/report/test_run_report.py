@@ -54,8 +54,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     (folder / "calls.csv").write_text("\n".join(["path,emotion", *rows]) + "\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("SERE_CACHE", str(folder / "cache"))
-        patch.setenv("OMP_NUM_THREADS", "1")
         found = {}
         for name, changes in KINDS.items():
             words = [word for change in (*changes, f"output.dir=runs/{name}") for word in ("--set", change)]

@@ -28,8 +28,6 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        patch.setenv("SERE_CACHE", str(home / "cache"))
-        patch.setenv("OMP_NUM_THREADS", "1")
         for name, more in words.items():
             assert run_main(["tiny.yaml", "--set", f"output.dir={name}", "--quiet", *more]) == 0
     return {name: next(path.parent for path in (home / name).rglob("done")) for name in words}
