@@ -108,10 +108,10 @@ def left_out_errors(values: NDArray[np.float64], labels: NDArray[np.int64], spea
 
 
 def best_layer(errors: Mapping[int, NDArray[np.float64]]) -> int:
-    """Nearest to the middle of those whose errors `[n]` are not known to be larger than those of the best.
+    """Nearest to the middle of those whose errors `[n]` are not known to be larger than those of the best; of two, the better.
 
     >>> best_layer({1: np.array([0.1, 0.1, 0.1]), 2: np.array([0.3, 0.2, 0.3]), 3: np.array([0.0, 0.1, 0.3]), 4: np.array([0.9, 0.8, 0.9])})
-    3
+    1
     """
     best = min(errors, key=lambda layer: float(errors[layer].mean()))
 
