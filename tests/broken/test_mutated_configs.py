@@ -172,7 +172,9 @@ def honoured(path: tuple[Any, ...], value: str, text: str) -> bool:
         return wanted in shown.values()
     if isinstance(shown, float):
         return isinstance(wanted, (int, float)) and shown == float(wanted)
-    return shown == wanted or (isinstance(shown, str) and (os.path.isabs(shown) or str(wanted).removeprefix("./") in shown))
+    if isinstance(shown, str) and os.path.isabs(shown.removeprefix("file:")):
+        return True  # a path, shown whole
+    return shown == wanted or (isinstance(shown, str) and str(wanted).removeprefix("./") in shown)
 
 
 def tried(words: list[str], folder: Path, out: Path) -> tuple[str, str]:
