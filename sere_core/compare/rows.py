@@ -145,6 +145,10 @@ def _axes(request: Request, problems: list[Problem]) -> dict[str, list[Value]]:
         axes[path] = []
         for item in node.value or ():
             if isinstance(item.value, dict) and set(item.value) == {"name", "set"}:
+                if not isinstance(item.value["set"].value, dict):
+                    hint = "write the keys that it changes: set: {losses: {adapt: null}}"
+                    problems.append(Problem("C302", "the set of a value is no mapping", hint, request.place("vary", path)))
+                    continue
                 axes[path].append(Value(str(item.value["name"].value), item.value["set"], None))
             else:
                 words = item.value if isinstance(item.value, str) else flow(item.data())

@@ -153,6 +153,7 @@ def lines(text: str, **flags: object) -> list[str]:
         ("pairs: [xa>xb, xa]", "11:16: pairs: [C302]"),
         ("pairs: [xa>xb, xa>xb]", "11:16: pairs: [C302]"),
         ("pairs: [xa>xa]", "11:9: pairs: [C302]"),
+        ("vary: {size: [{name: x, set: 3}]}", "11:8: vary.size: [C302]"),
         ("pairs: [xa>xd]", "11:9: task.target: [C308]"),
         ("seeds: 0", "11:8: seeds: [C302]"),
         ("budget: {epochs: 0}", "11:18: budget.epochs: [C302]"),
