@@ -114,7 +114,7 @@ class Material:
             if key not in known:
                 frames = self.features.frames(recording, path)
                 values = _tensor(normalisers[path].apply(recording, frames) if path in normalisers else frames)
-                known[key] = values.half() if frames.dtype == np.float16 else values, values.mean(dim=0)
+                known[key] = values, values.mean(dim=0)
             name = recording.key if stream in labels else self._opaque(recording)
             speaker = -1 if stream == "test" else speakers.get((recording.corpus, recording.speaker), -1)
             values, mean = known[key]

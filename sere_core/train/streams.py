@@ -29,7 +29,7 @@ class Item:
 
     Args:
         name: what messages to the user call it.
-        frames: the encoder's frozen output, standardised, `[T, F]`; in half precision where the cache holds it so: batches are float32.
+        frames: the encoder's frozen output, standardised, `[T, F]`.
         static: the contours as the dynamics prepared them, on the encoder's output grid, `[T', S]`.
         vector: the mean of `frames`, `[F]`.
         language, speaker, domain: see `Encoded`.
@@ -115,11 +115,11 @@ class StreamSet:
 
 
 def pad(sequences: Sequence[Tensor], rate: float, device: torch.device) -> Frames:
-    """Sequences `[T_i, F]` as one padded batch of float32 with its mask."""
+    """Sequences `[T_i, F]` as one padded batch with its mask."""
     lengths = torch.tensor([sequence.shape[0] for sequence in sequences])
     mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
     values = padded(torch.cat(list(sequences)), mask.flatten()).view(*mask.shape, -1)
-    return Frames(values.to(device).float(), mask.to(device), rate)
+    return Frames(values.to(device), mask.to(device), rate)
 
 
 class Sampler:

@@ -131,7 +131,7 @@ def predict_mixtures(
         return share * one + (1.0 - share) * other[torch.arange(len(one)) % len(other)]
 
     def item(one: Item, other: Item) -> Item:
-        frames = mixed(one.frames.float(), other.frames.float())
+        frames = mixed(one.frames, other.frames)
         return replace(one, frames=frames, static=mixed(one.static, other.static), vector=frames.mean(dim=0))
 
     pairs, found = list(zip(first.tolist(), second.tolist(), strict=True)), []
