@@ -6,7 +6,7 @@ import signal
 from argparse import Namespace
 from pathlib import Path
 
-from sere_core.cli.arguments import Subparsers, add_command
+from sere_core.cli.arguments import Subparsers, add_command, add_trust
 from sere_core.console import Speaker
 
 _EXAMPLES = """\
@@ -30,29 +30,26 @@ def add_parser(subparsers: Subparsers) -> None:
     help = "stay until the last job is done, to take over what other workers lose"
     parser.add_argument("--wait", action="store_true", help=help)
     parser.add_argument("--quiet", action="store_true", help="print errors only")
+    add_trust(parser, "the `file:` components that the jobs name")
 
 
 def run(arguments: Namespace) -> int:
     """Run jobs until none is open; 1 if one of them failed."""
     from sere_core.compare.extraction import extract_features
-    from sere_core.compare.jobs import outcome_of
-    from sere_core.compare.plan import job_file
+    from sere_core.compare.jobs import outcome_of, read_job
     from sere_core.compare.work import pull, read_work
-    from sere_core.config import load
-    from sere_registry.catalog import Catalog
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background processes lack
     signal.signal(signal.SIGTERM, _end)
     folder, speaker = arguments.folder.absolute(), Speaker(arguments.quiet)
     jobs = read_work(folder).jobs
     if arguments.features:
-        catalog = Catalog(imports="files")
-        missing = [load(job_file(folder, job), catalog=catalog) for job in jobs if not outcome_of(folder, job)]
+        missing = [read_job(folder, job, arguments.trust) for job in jobs if not outcome_of(folder, job)]
         extract_features(missing, speaker)
         if arguments.features == "only":
             return 0
     failed = 0
-    for outcome in pull(folder, jobs, arguments.losses, arguments.wait):
+    for outcome in pull(folder, jobs, arguments.losses, arguments.wait, arguments.trust):
         speaker.say(f"{outcome.job} {f'FAILED: {outcome.line}' if outcome.code else 'done'}")
         failed += bool(outcome.code)
     return 1 if failed else 0

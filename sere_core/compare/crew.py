@@ -76,5 +76,5 @@ def _started(executor: Executor, folder: Path, jobs: Sequence[str], before: Crew
         before.stop()
     if fruitless >= _FRUITLESS or (fruitless and problem):
         raise error("X706", f"the workers ended before their jobs: {problem or 'none is left'}", "the same command goes on")
-    words = ("-P", "-m", "sere_core.cli", "work", str(folder), "--quiet")
+    words = ("-P", "-m", "sere_core.cli", "work", str(folder), "--quiet", "--trust")  # whoever planned the jobs has asked
     return executor.start(WorkOrder(folder.name, folder, words, len(jobs)))

@@ -9,10 +9,14 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sere_core.compare.plan import failure_file, is_done, job_file, lost_file, read_failure, record_of, write_json
 from sere_registry.errors import Problem, SereError, error
 from sere_registry.files import append, write_atomically
+
+if TYPE_CHECKING:
+    from sere_core.config import Resolved
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,34 @@ def outcome_of(folder: Path, job: str) -> Outcome | None:
     return None if failure is None else Outcome(job, *failure)
 
 
-def run_job(folder: Path, job: str, losses: int = 4) -> Outcome | None:
+def read_job(folder: Path, job: str, trust: bool) -> Resolved:
+    """The config of a job, which may be a stranger's: `file:` components are imported with `trust` alone.
+
+    Raises:
+        SereError: P109 for each file without it; as `load`.
+    """
+    from sere_core.config import load
+    from sere_registry.catalog import Catalog
+
+    if trust:
+        return load(job_file(folder, job), catalog=Catalog(imports="files"))
+    resolved = load(job_file(folder, job))
+    if resolved.unread:
+        hint = "look at it; --trust imports it"
+        files = [(f"{path}.use", bound.distribution) for path, bound in resolved.unread.items()]
+        raise SereError(*(Problem("P109", f"{file} is code that the job names", hint, resolved.place(path)) for path, file in files))
+    return resolved
+
+
+def run_job(folder: Path, job: str, losses: int = 4, trust: bool = False) -> Outcome | None:
     """Run a job, or resume it; an error is an outcome too.  None where another process works on it.
 
     Args:
         losses: so many processes in a row may be lost in it (X706 of the one after).
+        trust: see `read_job`.
+
+    Raises:
+        SereError: P109 and X708, which say that this worker cannot run it: others may.
     """
     if not is_done(folder, job) and at_work(record_of(folder, job)):
         return None
@@ -53,12 +80,12 @@ def run_job(folder: Path, job: str, losses: int = 4) -> Outcome | None:
 
     try:
         if not is_done(folder, job):
-            _run(folder, job, begin)
+            _run(read_job(folder, job, trust), job, begin)
     except SereError as cause:
         first, count = cause.problems[0], len(cause.problems)
         if first.code == "T504":
             return None
-        if first.code == "X708":
+        if first.code in ("P109", "X708"):
             raise
         problem = replace(first, message=first.message + (f" (and {count - 1} more)" if count > 1 else ""))
         return _failed(folder, job, problem, cause if count > 1 or cause.__cause__ else None)
@@ -73,13 +100,10 @@ def run_job(folder: Path, job: str, losses: int = 4) -> Outcome | None:
     return Outcome(job)
 
 
-def _run(folder: Path, job: str, begin: Callable[[], None]) -> None:
-    from sere_core.config import load
+def _run(resolved: Resolved, job: str, begin: Callable[[], None]) -> None:
     from sere_core.console import Speaker
     from sere_core.run import obtain
-    from sere_registry.catalog import Catalog
 
-    resolved = load(job_file(folder, job), catalog=Catalog(imports="files"))  # whoever planned the job has asked
     obtain(resolved, Speaker(quiet=True), resume=True, job=job, begin=begin)
 
 

@@ -72,11 +72,11 @@ def read_work(folder: Path) -> Work:
     return work
 
 
-def pull(folder: Path, jobs: Sequence[str], losses: int, wait: bool = False) -> Iterator[Outcome]:
+def pull(folder: Path, jobs: Sequence[str], losses: int, wait: bool = False, trust: bool = False) -> Iterator[Outcome]:
     """Run open jobs one after the other, until all are done, have failed, or are at work elsewhere.
 
     Args:
-        losses: see `run_job`.
+        losses, trust: see `run_job`.
         wait: stay until they are done or have failed, to take over what is lost.
     """
     threads = None
@@ -89,7 +89,7 @@ def pull(folder: Path, jobs: Sequence[str], losses: int, wait: bool = False) -> 
             import torch
 
             threads = threads or torch.get_num_threads()
-            if outcome := run_job(folder, job, losses):
+            if outcome := run_job(folder, job, losses, trust):
                 idle = False
                 yield outcome
             torch.set_num_threads(threads)  # the job may have left another number

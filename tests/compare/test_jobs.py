@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sere_core.cli import main
 from sere_core.compare.crew import run_jobs
-from sere_core.compare.jobs import Outcome, run_job
+from sere_core.compare.jobs import Outcome, outcome_of, read_job, run_job
 from sere_core.compare.plan import lost_file
 from sere_core.compare.work import pull, read_work
 from sere_core.score.records import Record, RunFolder
@@ -17,7 +18,7 @@ from sere_plugins.specs.executors import LocalParams
 from sere_registry import BuildContext, SereError, WorkOrder
 from sere_registry.files import FolderLock
 from sere_registry.processes import Children
-from tests.compare.tiny import COMPARISON, Here, made
+from tests.compare.tiny import COMPARISON, PARTS, Here, made
 
 #: three rows: one with a bug, one whose process is killed once, one that is sound
 TROUBLE = """\
@@ -49,13 +50,13 @@ def test_a_job_leaves_a_record_and_is_not_done_twice(home: Path) -> None:
 def test_a_bug_is_a_line_and_a_traceback_and_is_forgotten_when_the_job_is_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, folder = made(TROUBLE)
     job = plan.jobs[1].job
-    outcome = run_job(folder, job)
+    outcome = run_job(folder, job, trust=True)
     assert outcome is not None and outcome.code == "B404"
     assert "[B404]" in outcome.line and "parts.py:" in outcome.line and "RuntimeError: a bug of the plugin" in outcome.line
     assert json.loads((folder / "failures" / f"{job}.json").read_bytes()) == {"code": "B404", "line": outcome.line}
     assert 'raise RuntimeError("a bug of the plugin")' in (folder / "failures" / f"{job}.txt").read_text()
     monkeypatch.setattr("sere_core.compare.jobs._run", lambda folder, job, begin: None)
-    assert run_job(folder, job) == Outcome(job)
+    assert run_job(folder, job, trust=True) == Outcome(job)
     assert not list((folder / "failures").iterdir())
 
 
@@ -67,7 +68,7 @@ def test_a_job_of_another_process_is_left_to_it_and_one_whose_config_was_changed
     assert not (folder / "failures").exists()
     file = folder / "jobs" / f"{job}.yaml"
     file.write_text(file.read_text().replace("epochs: 1", "epochs: 2"))
-    outcome = run_job(folder, job)
+    outcome = run_job(folder, job, trust=True)
     assert outcome is not None and outcome.code == "T505"
 
 
@@ -110,7 +111,7 @@ def test_workers_survive_bugs_and_kills_and_a_second_call_goes_on(home: Path) ->
     outcomes = {rows[one.job]: one for one in run_jobs(local(2), folder, plan.missing_jobs(folder), print)}
     assert {row: one.code for row, one in outcomes.items()} == {"sound": "", "buggy": "B404", "killed": "X706"}
     assert plan.missing_jobs(folder) == [plan.jobs[1].job, plan.jobs[2].job]
-    assert run_job(folder, plan.jobs[2].job) == Outcome(plan.jobs[2].job), "the killed one goes on"
+    assert run_job(folder, plan.jobs[2].job, trust=True) == Outcome(plan.jobs[2].job), "the killed one goes on"
     assert not (folder / "failures" / f"{plan.jobs[2].job}.json").exists()
 
 
@@ -149,10 +150,26 @@ def test_workers_pass_over_what_has_failed_and_what_others_do(home: Path) -> Non
     sound, buggy, killed = (job.job for job in plan.jobs)
     (home / "killed").touch()
     lock = FolderLock(folder / "records" / killed)
-    assert [one.job for one in pull(folder, [sound, buggy, killed], 1)] == [sound, buggy]
-    assert list(pull(folder, [sound, buggy, killed], 1)) == []
+    assert [one.job for one in pull(folder, [sound, buggy, killed], 1, trust=True)] == [sound, buggy]
+    assert list(pull(folder, [sound, buggy, killed], 1, trust=True)) == []
     lock.release()
-    assert list(pull(folder, [sound, buggy, killed], 1)) == [Outcome(killed)]
+    assert list(pull(folder, [sound, buggy, killed], 1, trust=True)) == [Outcome(killed)]
+
+
+def test_a_worker_imports_no_file_that_it_is_not_told_to_trust(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "parts.py").write_text(f"open({str(home / 'imported')!r}, 'w').close()\n" + PARTS)
+    plan, folder = made(TROUBLE)
+    sound, buggy, _ = (job.job for job in plan.jobs)
+    (home / "imported").unlink()
+    for words in (["work", str(folder)], ["work", str(folder), "--features", "only"]):
+        assert main(words) == 3
+        said = capsys.readouterr().err
+        assert "[P109]" in said and f"{home / 'parts.py'}" in said and f"{buggy}.yaml" in said
+    assert not (home / "imported").exists(), "which the import writes"
+    assert outcome_of(folder, sound) == Outcome(sound) and outcome_of(folder, buggy) is None, "others may run it"
+    with pytest.raises(SereError):
+        read_job(folder, buggy, trust=False)
+    assert "losses.adapt" in read_job(folder, buggy, trust=True).components
 
 
 def test_a_detached_executor_starts_workers_and_is_not_waited_for(home: Path) -> None:

@@ -92,7 +92,7 @@ class Here:
         self.seen: list[str] = []
 
     def start(self, order: WorkOrder) -> Children:
-        self.seen += [outcome.job for outcome in pull(order.folder, read_work(order.folder).jobs, 1)]
+        self.seen += [outcome.job for outcome in pull(order.folder, read_work(order.folder).jobs, 1, trust=True)]
         return Children([])
 
 
