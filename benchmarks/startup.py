@@ -15,15 +15,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.ratios import Ratio, of_process, show
+from benchmarks.ratios import PartClock, Ratio, of_process, show
 from sere_core.cli import main as command
 
 CALL = "import sys; from sere_core.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -103,28 +101,8 @@ def ratios(short: bool) -> list[Ratio]:
 
 
 def clocked(words: list[str]) -> None:
-    """Run a command in this process, print where its processor seconds go; a part's clock stands still while a part within it runs."""
-    seconds: dict[str, float] = defaultdict(float)
-    running, since = ["imports"], 0.0
-
-    def charge() -> None:
-        nonlocal since
-        now = time.process_time()
-        seconds[running[-1]] += now - since
-        since = now
-
-    def watched(inner: Callable[..., Any], part: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            charge()
-            running.append(part)
-            try:
-                return inner(*args, **kwargs)
-            finally:
-                charge()
-                running.pop()
-
-        return call
-
+    """Run a command in this process, print where its processor seconds go."""
+    clock = PartClock("imports")
     modules = {name: importlib.import_module(name.partition(":")[0]) for names in PARTS.values() for name in names}
     for part, names in PARTS.items():
         for name in names:
@@ -132,13 +110,13 @@ def clocked(words: list[str]) -> None:
             owner: Any = modules[name]
             for step in path:
                 owner = getattr(owner, step)
-            setattr(owner, last, watched(getattr(owner, last), part))
-    charge()
-    running[0] = "rest"
+            clock.watch(owner, last, part)
+    clock.charge()
+    clock.running[0] = "rest"
     command(words)
-    charge()
-    for part, each in sorted(seconds.items(), key=lambda entry: -entry[1]):
-        print(f"    {part:12}{each:8.2f} s {100 * each / sum(seconds.values()):6.1f} %")
+    clock.charge()
+    for part, each in sorted(clock.seconds.items(), key=lambda entry: -entry[1]):
+        print(f"    {part:12}{each:8.2f} s {100 * each / sum(clock.seconds.values()):6.1f} %")
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.ratios import Ratio
+from benchmarks.ratios import PartClock, Ratio
 from sere_core.config import load
 from sere_core.score.records import RunFolder, json_line
 from sere_core.train.build import Builder
@@ -88,49 +88,26 @@ def cpu(work: Callable[[], object]) -> float:
 
 
 def show_parts(rate: int, count: int) -> None:
-    """Print a step's parts: a part's clock stands still while a part within it runs."""
+    """Print a step's parts."""
     run, step = steps(rate)
     plain = statistics.median(cpu(lambda: step(3)) for _ in range(count))
-    seconds: dict[str, float] = defaultdict(float)
-    running: list[str] = []
-    since = 0.0
-
-    def charge() -> None:
-        nonlocal since
-        now = time.process_time()
-        if running:
-            seconds[running[-1]] += now - since
-        since = now
-
-    def watch(owner: object, method: str, part: str) -> None:
-        inner = getattr(owner, method)
-
-        def timed(*args: object, **kwargs: object) -> object:
-            charge()
-            running.append(part)
-            try:
-                return inner(*args, **kwargs)
-            finally:
-                charge()
-                running.pop()
-
-        setattr(owner, method, timed)
-
-    watch(run, "_step", "what is left")
-    watch(run.batches, "draw", "draw and pad")
-    watch(run.batches, "encode", "encode (forward)")
-    watch(torch.Tensor, "backward", "backward")
-    watch(run.method.field, "similarity", "field: similarity")
-    watch(run.method.field, "aligned", "field: aligned")
+    clock = PartClock("between steps")
+    clock.watch(run, "_step", "what is left")
+    clock.watch(run.batches, "draw", "draw and pad")
+    clock.watch(run.batches, "encode", "encode (forward)")
+    clock.watch(torch.Tensor, "backward", "backward")
+    clock.watch(run.method.field, "similarity", "field: similarity")
+    clock.watch(run.method.field, "aligned", "field: aligned")
     for loss in cast(Any, run.method).losses.values():
-        watch(loss, "forward", "losses (forward)")
+        clock.watch(loss, "forward", "losses (forward)")
     for trained in run.trained.values():
-        watch(trained.optimizer, "step", "optimizer")
+        clock.watch(trained.optimizer, "step", "optimizer")
     for number in range(count):
         step(number)
     print(f"{rate} frames a second: {1e3 * plain:.2f} ms a step")
-    for part, each in sorted(seconds.items(), key=lambda entry: -entry[1]):
-        print(f"    {part:22} {100 * each / sum(seconds.values()):7.1f} %")
+    clock.charge()
+    for part, each in sorted(clock.seconds.items(), key=lambda entry: -entry[1]):
+        print(f"    {part:22} {100 * each / sum(clock.seconds.values()):7.1f} %")
 
 
 def engine(parts: Builder, made: dict[str, StreamSet], count: int, folder: Path) -> None:

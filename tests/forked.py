@@ -16,7 +16,7 @@ def forked(call: Callable[[], int | None], cwd: Path, seconds: int = 300, **envi
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
         if child == 0:
-            _child(call, cwd, seconds, environ, out.fileno(), err.fileno())
+            end_as(call, cwd, seconds, environ, out.fileno(), err.fileno())
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         for file in (out, err):
             file.seek(0)
@@ -24,7 +24,8 @@ def forked(call: Callable[[], int | None], cwd: Path, seconds: int = 300, **envi
     return subprocess.CompletedProcess([], code, said, told)
 
 
-def _child(call: Callable[[], int | None], cwd: Path, seconds: int, environ: dict[str, str], out: int, err: int) -> None:
+def end_as(call: Callable[[], int | None], cwd: Path, seconds: int, environ: dict[str, str], out: int, err: int) -> None:
+    """In a child: do the call, and end the process as it ends."""
     code: int | None = 70
     try:
         signal.alarm(seconds)

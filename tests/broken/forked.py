@@ -1,4 +1,4 @@
-"""Runs one config after the other, each in a forked child of a process that has imported everything: `python forked.py FOLDER...`
+"""Runs configs one after the other, each in a forked child of one process: `python -m tests.broken.forked FOLDER...`
 
 Every FOLDER holds `run.yaml`; its output goes to `out` and `err` there, and the exit status (or "hangs") to `code`.
 """
@@ -10,26 +10,16 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.forked import end_as
+
 LIMIT = 90
 
 
 def child(folder: Path, words: list[str]) -> None:
-    os.chdir(folder)
-    for name, number in (("out", 1), ("err", 2)):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
     from sere_core.cli import run_main
 
-    code = 70
-    try:
-        code = run_main(["run.yaml", *words])
-    except SystemExit as left:
-        code = left.code if isinstance(left.code, int) else 71
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    out, err = (os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644) for name in ("out", "err"))
+    end_as(lambda: run_main(["run.yaml", *words]), folder, LIMIT, {}, out, err)
 
 
 def main(folders: list[str]) -> None:
@@ -49,7 +39,6 @@ def main(folders: list[str]) -> None:
         if each is not None:
             pid = os.fork()
             if pid == 0:
-                signal.alarm(LIMIT)
                 child(Path(each), ["--quiet"])
             waiting[pid] = Path(each)
 

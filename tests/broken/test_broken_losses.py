@@ -168,9 +168,9 @@ def write(folder: Path, parts: dict[str, str]) -> Path:
 def outcomes(names: list[str], folder: Path) -> dict[str, tuple[str, str, Path]]:
     """How each run ended: its exit code, its stderr and its folder; "" is the honest one."""
     folders = {name: write(folder / str(number), CASES[name][0] if name else HONEST) for number, name in enumerate(["", *names])}
-    script = Path(__file__).with_name("forked.py")
     environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, str(script), *map(str, folders.values())], env=environ, check=True, timeout=900)
+    words = [sys.executable, "-m", "tests.broken.forked", *map(str, folders.values())]
+    subprocess.run(words, env=environ, cwd=Path(__file__).parents[2], check=True, timeout=900)
     return {name: ((each / "code").read_text(), (each / "err").read_text(), each) for name, each in folders.items()}
 
 
