@@ -18,7 +18,7 @@ from sere_registry.errors import Problem
 Conditions = Mapping[str, str]
 
 _BUDGET = ("train.epochs", "train.steps_per_epoch")  # itself never explained, see below
-_SOURCE = ("task.source", "task.classes", "task.shots", "corpora")
+_SOURCE = ("task.source", "task.classes", "task.shots", "task.shots_from", "corpora")
 _FRAMES = ("encoders", "dynamics", "features", "paths", "task.normalise", "task.shrinkage", "task.target")
 
 #: what is compared -> the config paths, or what lies below or above them, that explain a difference in it

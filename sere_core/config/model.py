@@ -59,6 +59,9 @@ class Task(Section):
     )
     classes: Literal["shared"] | list[str] = Field(default="shared", description="the shared classes of the pair, or a list of emotions")
     shots: AtLeastOne | Literal["all"] = Field(default=5, description="labelled utterances per class of the source, or `all`")
+    shots_from: Literal["any", "speakers"] = Field(
+        default="any", description="the shots: of all utterances of a class at random, or of the same speakers for every class"
+    )
     validation: int = Field(
         default=0, ge=0, description="labelled utterances per class of the source that are held out, for selectors that read such"
     )

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sere_core.config.model import Task
 from sere_core.data.plan import Fold
+from sere_registry.errors import counted
 from sere_registry.spelling import language_tag, spelling_key
 from sere_registry.utterances import Recording, Utterance
 
@@ -45,7 +46,7 @@ def task_warnings(
 def task_notes(
     config: Task, source: Sequence[Utterance], target: Sequence[Utterance], folds: Sequence[Fold], classes: Sequence[str]
 ) -> tuple[str, ...]:
-    """Facts about the data that belong to a row: classes dropped, sentences that T_u and T_e share."""
+    """Facts about the data that belong to a row: classes dropped, speakers of the shots, sentences that T_u and T_e share."""
     notes = []
     for name, side in {config.source: source, config.target: target}.items():
         dropped = Counter(each.emotion for each in side if each.emotion not in classes and each.emotion)
@@ -53,6 +54,12 @@ def task_notes(
             listing = ", ".join(f"{emotion} {count}" for emotion, count in sorted(dropped.items()))
             notes.append(f"{name}: {dropped.total()} of {len(side)} utterances are of other classes and are left out: {listing}")
     notes += _unlabelled(config, source, target)
+    if config.shots_from == "speakers" and config.shots != "all":
+        emotions = {each.recording.key: each.emotion for each in source}
+        of_class = [{one.speaker for one in folds[0].labelled if emotions.get(one.key) == name} for name in classes]
+        every, common = len(set.union(*of_class)), len(set.intersection(*of_class))
+        same = f"the same {counted(every, 'speaker')} for every class"
+        notes.append(f"{config.source}: shots of {same if every == common else f'{every} speakers, {common} of them in every class'}")
     shared, total = _overlap(folds, ("target",), _text)
     if shared:
         share = f"{shared / total:.0%} of a test fold's sentences are also spoken in T_u"

@@ -13,6 +13,7 @@ from sere_core.data.labels import label_digest
 from sere_core.data.leakage import confounded_speakers, few_utterances, task_notes, task_warnings
 from sere_core.data.plan import Fold, TaskPlan
 from sere_core.data.shares import TargetShares
+from sere_core.data.shots import breadths, shots_in_order
 from sere_registry.emotions import EMOTIONS
 from sere_registry.errors import Place, Problem, SereError, error
 from sere_registry.spelling import spelling_key
@@ -33,8 +34,9 @@ def make_task(
 ) -> TaskPlan:
     """Plan a task.  What is returned holds recordings without emotions, the labels of S_l, and a digest of the target's labels.
 
-    * The k shots of a class are drawn uniformly at random from all of the source's utterances of that class, once per
-      seed: the same for every fold and method, and the first k of any larger draw.  Those that are held out for selection
+    * The k shots of a class are drawn uniformly at random from all of the source's utterances of that class, or from the same
+      speakers for every class (`shots_from`, see `sere_core.data.shots`), once per seed: the same for every fold and method, and
+      the first k of any larger draw.  Those that are held out for selection
       (`validation`) are the next ones, and are taken out of S_u; of `shots: all` out of S_l.
     * Inductive: T_e is one fold of the target, T_u the others.  Transductive: T_u = T_e = the whole target, one training.
     * Unlabelled utterances of the target are in T_u and T_e as the others are, and only the labelled ones of T_e are scored;
@@ -139,12 +141,8 @@ def _planned(
         if shares:
             train, test = shares.kept(train, index), shares.kept(test, index)
         pool = train if ceiling else near
-        labelled = _draw(pool, classes, config.shots, seed)
-        drawn = {each.id for each in labelled}
-        spare = labelled if config.shots == "all" else [each for each in pool if each.id not in drawn]
-        held = _draw(spare, classes, config.validation, seed)
-        drawn |= {each.id for each in held}
-        labelled = [each for each in labelled if each not in held]
+        labelled, held = _draw(config, pool, classes, seed, place)
+        drawn = {each.id for each in (*labelled, *held)}
         labelled += [each for each in taught.values() if each.speaker not in heard]
         folds.append(
             Fold(
@@ -268,14 +266,26 @@ def _shuffled(side: Sequence[Utterance]) -> list[Utterance]:
     return sorted(side, key=lambda each: rank("order", 0, each.id))
 
 
-def _draw(pool: Sequence[Utterance], classes: Sequence[str], shots: int | str, seed: int) -> list[Utterance]:
-    if shots == "all":
-        return [each for each in pool if each.emotion]
-    drawn = []
-    for name in classes:
-        candidates = sorted((each for each in pool if each.emotion == name), key=lambda each: rank("shots", seed, each.id))
-        drawn += candidates[: int(shots)]
-    return _shuffled(drawn)
+def _draw(
+    config: Task, pool: Sequence[Utterance], classes: Sequence[str], seed: int, place: Placed
+) -> tuple[list[Utterance], list[Utterance]]:
+    """S_l, and what is held out for selection.
+
+    Raises:
+        SereError: C311 where no speaker has two classes, so that none can be the same for both.
+    """
+    few = config.shots != "all"
+    named = [number for speaker, number in breadths(pool, classes).items() if speaker]
+    if pool and few and config.shots_from == "speakers" and max(named, default=0) < 2:
+        what = f"corpus '{config.source}' names no speaker who has two of the classes, and could be the same for both"
+        raise error("C311", what, "use `shots_from: any`; a manifest's column `speaker` names them", place("task.shots_from"))
+    start = 0 if config.shots == "all" else config.shots
+    order = shots_in_order(pool, classes, seed, config.shots_from)
+    first, held = [], []
+    for members in order.values():
+        first += members[:start]
+        held += members[start : start + config.validation]
+    return _shuffled(first) if few else [each for each in pool if each.emotion and each not in held], _shuffled(held)
 
 
 def _short_classes(config: Task, pool: Sequence[Utterance], classes: Sequence[str], fold: int | None, place: Placed) -> list[Problem]:
@@ -345,7 +355,9 @@ def _protocol(config: Task, folds: Sequence[Fold], how: str, target: tuple[int, 
     regime = "full" if config.shots == "all" else f"{config.shots}-shot"
     if config.shots != "all" and config.target_shares and config.source == config.target:
         regime = f"up to {regime}"  # a rare class of T_u may have fewer
-    words = [f"{config.source}>{config.target}", regime, "inductive" if how else "transductive"]
+    words = [f"{config.source}>{config.target}", regime]
+    words += ["from the same speakers"] if config.shots_from == "speakers" and config.shots != "all" else []
+    words.append("inductive" if how else "transductive")
     if how:
         words.append(f"{len(folds)} folds {how}")
     words.append(f"norm={config.normalise}" + (f" shrunk by {config.shrinkage:g}" if config.shrinkage else ""))
