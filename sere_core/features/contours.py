@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.config.model import Features
-from sere_core.features import pitch
+from sere_core.features import crepe, pitch
 from sere_core.features.audio import SAMPLE_RATE
 from sere_registry.protocols import ContourName
 
@@ -27,7 +27,7 @@ WINDOW = 512
 
 def weights(group: str, options: Features) -> tuple[Path, ...]:
     """The files that a group's contours depend on beside the audio and the code."""
-    return (pitch.weights(options.crepe),) if group == "pitch" else ()
+    return (crepe.weights(options.crepe),) if group == "pitch" else ()
 
 
 def compute(group: str, samples: NDArray[np.float32], options: Features) -> dict[str, NDArray[np.float32]]:

