@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -66,22 +66,31 @@ class Plan:
     def recordings(self) -> dict[str, tuple[Recording, tuple[str, ...]]]:
         """Every recording that the task uses, by key, with the encoder ids that it needs.
 
-        Where features are standardised, the labelled path's encoder also reads the unlabelled source: the statistics of
-        a few labelled utterances alone would be noise.
+        With `paths.supervise: all` every encoder reads the source: S_l is classified through each, and standardised there by the
+        statistics of S_l and S_u.  Else, where features are standardised, the labelled path's also reads the unlabelled source: the
+        statistics of a few labelled utterances alone would be noise.
         """
-        config = self.resolved.config
+        config, every = self.resolved.config, self._every_path
         also = {config.paths.labelled} if config.task.normalise != "none" else set()
         wanted: dict[str, tuple[Recording, set[str]]] = {}
         for fold in self.task.folds:
             for recording in fold.labelled:
-                wanted.setdefault(recording.key, (recording, set()))[1].add(config.paths.labelled)
+                wanted.setdefault(recording.key, (recording, set()))[1].update(every or {config.paths.labelled})
             for recording in fold.source:
-                wanted.setdefault(recording.key, (recording, set()))[1].update(also)
+                wanted.setdefault(recording.key, (recording, set()))[1].update(every or also)
             for recording in (*fold.source, *fold.target, *fold.test):
                 wanted.setdefault(recording.key, (recording, set()))[1].add(self.resolved.encoder_of(recording.language))
             for recording in fold.validation:
-                wanted.setdefault(recording.key, (recording, set()))[1].add(self.path_of_validation(fold))
+                wanted.setdefault(recording.key, (recording, set()))[1].update({self.path_of_validation(fold), *every})
         return {key: (recording, tuple(sorted(encoders))) for key, (recording, encoders) in wanted.items()}
+
+    @property
+    def _every_path(self) -> set[str]:
+        """The encoder ids of all streams, where S_l is classified through each; else none."""
+        if self.resolved.config.paths.supervise == "labelled":
+            return set()
+        spoken = {recording.language for fold in self.task.folds for recording in (*fold.source, *fold.target, *fold.test)}
+        return {self.resolved.config.paths.labelled, *map(self.resolved.encoder_of, spoken)}
 
     def path_of_validation(self, fold: Fold) -> str:
         """The encoder id of what is held out of the source: that of S_u, or of S_l where there is no S_u."""
@@ -178,6 +187,7 @@ def make_plans(resolved: Resolved, contents: Contents, seeds: Sequence[int]) -> 
     listings = {name: listing_digests(side) for name, side in listed.items()}
     given = listed.pop(task.target_labels) if task.target_labels else ()
     _check_languages(resolved, Counter(each.recording.language for side in listed.values() for each in side))
+    warnings += _untaught(resolved, {each.recording.language for side in listed.values() for each in side})
     plans = []
     for seed in seeds:
         plan = make_task(task, listed[task.source], listed[task.target], derive(seed, "task"), resolved.place, given)
@@ -272,6 +282,16 @@ def _check_selection(resolved: Resolved) -> None:
     if any(name.partition("_")[0] == "validation" for name in asked):
         what = f"'{bound.full_name}' reads labelled utterances of the source that are held out, and none are"
         raise error("C311", what, "set `task.validation`, to 5 of each class, say", resolved.place("select"))
+
+
+def _untaught(resolved: Resolved, languages: Iterable[str]) -> list[str]:
+    """A warning for every path that no label teaches."""
+    paths = resolved.config.paths
+    if paths.supervise == "all":
+        return []
+    untaught = {name for name in map(resolved.encoder_of, languages) if name != paths.labelled}
+    what = "no labelled utterance passes it, so nothing but losses without labels teaches its projection (`paths.supervise: labelled`)"
+    return [f"encoder {name}: {what}" for name in sorted(untaught)]
 
 
 def _check_languages(resolved: Resolved, spoken: Mapping[str, int]) -> None:

@@ -69,8 +69,8 @@ class Encoded:
         bursts: the gated dynamic features d_t^k, `[B, T, K]` (equation 1); K may be 0.
         embedding: g, the mean of z over real frames, `[B, D]`.
         logits: of the classifier on g, `[B, C]`.
-        vectors: the mean over frames of the encoder's frozen output after normalisation, before any trained layer,
-            `[B, F]`: what closed-form methods work on.
+        vectors: the mean over frames of the frozen output, after normalisation and before any trained layer, of the encoder that
+            the target takes, `[B, F]`: what closed-form methods work on.  With `paths.supervise: labelled`, of the stream's own.
         index: `[B]` long, the position of each utterance in its stream (for memory banks).
         ids: names for messages; those of unlabelled utterances are opaque, since file names tell the emotion.
         domain: `[B]` long, 0 for the source corpus, 1 for the target.
@@ -78,6 +78,8 @@ class Encoded:
         speaker: `[B]` long, an opaque index below `BuildContext.speakers`; -1 where unknown, and always -1 for utterances
             that are scored.
         inputs: what was encoded, to be encoded again (`Backbone.encode`); None for whole streams (`StageData.encoded`).
+        others: the same utterances through other encoders: of S_l all that the paths use (`paths.supervise: all`), of S_u the
+            target's where the field compares within one encoder (`paths.field_path: own`); none where one encoder reads everything.
     """
 
     frames: Frames
@@ -91,6 +93,7 @@ class Encoded:
     language: Tensor = field(default=None, kw_only=True)  # type: ignore[assignment]
     speaker: Tensor = field(default=None, kw_only=True)  # type: ignore[assignment]
     inputs: Inputs | None = field(default=None, kw_only=True)
+    others: tuple[Encoded, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         """A batch made by hand is of one domain and one language, and of unknown speakers."""
@@ -100,6 +103,20 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def path(self) -> str:
+        """The id of the encoder that read them; "" of what there is nothing to encode of."""
+        return "" if self.inputs is None else self.inputs.path
+
+    def every_path(self: Self) -> tuple[Self, ...]:
+        """The same utterances through each encoder that there is of them, this batch first; each knows the others."""
+        every: tuple[Self, ...] = (self, *self.others)  # type: ignore[arg-type]  # all of one kind
+        return tuple(replace(one, others=(*every[:n], *every[n + 1 :])) for n, one in enumerate(every)) if self.others else every
+
+    def through(self: Self, path: str) -> Self:
+        """The same utterances as the encoder of this id read them; as they are where it read none of them."""
+        return next((each for each in self.every_path() if each.path == path), self)
 
     def take(self: Self, rows: Tensor | Iterable[int]) -> Self:
         """The utterances at `rows`, in that order (repeats allowed); gradients flow back."""
@@ -111,6 +128,8 @@ class Encoded:
                 continue
             if isinstance(value, (Frames, Inputs, Views)):
                 changes[each.name] = value.take(picks)
+            elif each.name == "others":
+                changes[each.name] = tuple(other.take(picks) for other in value)
             else:
                 changes[each.name] = tuple(value[row] for row in picks) if each.name == "ids" else value[picks]
         return replace(self, **changes)

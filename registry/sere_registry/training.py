@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from sere_registry.batches import Encoded, Frames, LabelledBatch, Progress, UnlabelledBatch
 from sere_registry.errors import Place
@@ -57,6 +57,21 @@ def not_terms(found: object) -> str:
         if not getattr(dtype, "is_floating_point", True):
             return f"a tensor of {dtype}, which carries no gradient, as '{name}'"
     return ""
+
+
+def over_paths(loss: Callable[..., Mapping[str, Tensor]], **given: Any) -> Mapping[str, Tensor]:
+    """The terms of a loss that may read `labelled`: their mean over the encoders that S_l passes (`Encoded.others`), each called alone.
+
+    So the labels teach every encoder that the config's paths use [R]: SERE's cross-entropy (equation 10) is the mean over them.
+    """
+    labelled = given.get("labelled")
+    if labelled is None or not labelled.others:
+        return loss(**given)
+    found = [loss(**{**given, "labelled": each}) for each in labelled.every_path()]
+    if wrong := [terms for terms in found if not_terms(terms)]:
+        return wrong[0]
+    names = dict.fromkeys(name for terms in found for name in terms)
+    return {name: sum(terms[name] for terms in found if name in terms) / len(found) for name in names}  # type: ignore[misc]
 
 
 def streams_of(names: frozenset[str]) -> frozenset[Stream]:
@@ -150,6 +165,8 @@ class Phase:
         repeats: how many times in a row, on the same batches.
         views: the streams whose batches carry two views.
         reads: what `loss` is given; None: what its signature names.
+        each_path: is `loss` called for each encoder that S_l passes, and the mean of its terms taken (`over_paths`)?  False where
+            it sees to that itself.
     """
 
     name: str
@@ -158,6 +175,7 @@ class Phase:
     repeats: int = 1
     views: frozenset[str] = frozenset()
     reads: frozenset[str] | None = None
+    each_path: bool = True
 
 
 class StageData(Protocol):

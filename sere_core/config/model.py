@@ -143,6 +143,13 @@ class Paths(Section):
 
     labelled: Identifier = Field(description="the encoder of S_l")
     unlabelled: Identifier | dict[str, Identifier] = Field(description="the encoder of S_u, T_u and T_e: one id, or one by language")
+    supervise: Literal["all", "labelled"] = Field(
+        default="all", description="the encoders that S_l is classified through: all that the paths use, or that of `labelled` alone"
+    )
+    field_path: Literal["cross", "own"] = Field(
+        default="cross",
+        description="whose frames a resonance field compares: each utterance's by its stream's encoder, or both by the reader's own",
+    )
 
 
 class Metric(Section):

@@ -171,6 +171,12 @@ class Resolved:
         raise error("C311", f"no encoder for the language '{language}'", hint, self.place("paths.unlabelled"))
 
     @property
+    def several_paths(self) -> bool:
+        """Does the config name more than one encoder?"""
+        chosen = self.config.paths.unlabelled
+        return len({self.config.paths.labelled, *([chosen] if isinstance(chosen, str) else chosen.values())}) > 1
+
+    @property
     def open_layers(self) -> list[str]:
         """The ids of encoders with `layer: auto`, whose layer a run chooses (`sere_core.train.layer_choice`)."""
         found = {path.partition(".")[2]: bound.params for path, bound in self.components.items() if path.startswith("encoders.")}
@@ -202,6 +208,8 @@ class Resolved:
         for keys, name in ((data, "metrics"), (task, "target_labels"), (task, "target_shares"), (task, "validation")):
             if not keys[name]:  # as before there was such a key, so that jobs keep their names
                 del keys[name]
+        if not self.several_paths:  # where they say nothing
+            del data["paths"]["supervise"], data["paths"]["field_path"]
         for key in ("device", "threads", "checkpoint_every"):
             del data["train"][key]
         data["train"]["optimizer"]["use"] = data["train"]["optimizer"]["use"].lower()

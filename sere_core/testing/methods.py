@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from sere_core.testing.data import all_same, same
 from sere_core.testing.frame import check_members
 from sere_core.testing.subject import Checks, Subject
-from sere_core.testing.toy import Align, Classify, Toy, streams
+from sere_core.testing.toy import Align, Classify, Toy, on_three_paths, streams
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.fold import FoldTrainer, Listener, load_state
 from sere_core.train.whole import predict
@@ -70,6 +71,18 @@ def sees(subject: Subject) -> None:
     if not same(made.trainer(subject.fresh("fold"), epochs=1, streams_=some).run().posteriors, whole):
         repeats = same(fold(subject, made, epochs=1)[0], whole)  # where it does not, that is method.deterministic's to say
         assert not repeats, "streams that no stage declares change what it predicts"
+
+
+@CHECKS("method.paths", "method.sees")
+def paths(subject: Subject) -> None:
+    """It trains where S_l, S_u and T_u take three encoders of other widths, and what reads labels is taught on each of them."""
+    made = replace(toy(subject), paths=True)
+    taught, _ = fold(subject, made, epochs=1)
+    if any("labelled" in reads(phase) for stage in made.method().stages() for phase in stage.phases):
+        given = on_three_paths()
+        given["labelled"] = replace(given["labelled"], others=given["labelled"].others[1:])
+        fewer = made.trainer(subject.fresh("fold"), epochs=1, streams_=given).run().posteriors
+        assert not same(fewer, taught), "S_l through the encoder of S_u changes nothing: see Encoded.others"
 
 
 @CHECKS("method.groups", "method.sees")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -39,6 +39,8 @@ T = TypeVar("T")
 Array = NDArray[np.float32]
 CLASSES = ("anger", "fear", "sadness")
 WIDTH, DIM, CONTOURS, TESTED = 6, 8, 2, 15
+#: two more encoders, with the widths of their frames: where there are three paths, S_l takes "toy", S_u "second", T_u and T_e "third"
+MORE = {"second": 5, "third": 7}
 CPU = torch.device("cpu")
 
 
@@ -65,11 +67,25 @@ class Gated(nn.Module):
         return {}
 
 
-def toy_network(width: int, dim: int, contours: int, classes: Sequence[str], *, dropout: float = 0.0, seed: int = 5) -> Backbone:
-    """The engine's network, which encodes `inputs` of the path "toy": frames `[B, T, width]`, static contours `[B, T, contours]`."""
+def toy_network(
+    width: int,
+    dim: int,
+    contours: int,
+    classes: Sequence[str],
+    *,
+    dropout: float = 0.0,
+    seed: int = 5,
+    more: Mapping[str, int] | None = None,
+) -> Backbone:
+    """The engine's network, which encodes `inputs` of the path "toy": frames `[B, T, width]`, static contours `[B, T, contours]`.
+
+    Args:
+        more: other paths, with the widths of their frames.
+    """
+    widths = {"toy": width, **(more or {})}
     return Backbone(
-        {"toy": Identity()},
-        {"toy": seeded(seed, "projection", lambda: Projection(width, dim, dropout))},
+        {path: Identity() for path in widths},
+        {path: seeded(seed, "projection", lambda w=w: Projection(w, dim, dropout)) for path, w in widths.items()},  # type: ignore[misc]
         cast(nn.Module, seeded(seed, "dynamics", lambda: Gated(dim, contours))),  # type: ignore[arg-type]
         seeded(seed, "classifier", lambda: nn.Linear(dim + contours, len(classes))),
     )
@@ -173,6 +189,22 @@ def streams() -> dict[str, StreamSet]:
     return {name: stream(name, size, shift) for name, (size, shift) in sizes.items()}
 
 
+def on_three_paths() -> dict[str, StreamSet]:
+    """The same, as three encoders read them: S_l through each, S_u also through the target's, whose means are all `vectors`."""
+    maps = {path: torch.randn(WIDTH, width, generator=torch.Generator().manual_seed(width)) for path, width in MORE.items()}
+
+    def through(made: StreamSet, path: str) -> StreamSet:
+        known = [(item, item.frames.mean(dim=0) @ maps["third"]) for item in made.items]
+        items = [replace(item, frames=item.frames @ maps[path] if path in maps else item.frames, vector=mean) for item, mean in known]
+        return replace(made, path=path, items=tuple(items))
+
+    own = {"labelled": "toy", "source": "second", "target": "third", "test": "third"}
+    found = {name: through(made, own[name]) for name, made in streams().items()}
+    given = streams()
+    labelled = replace(found["labelled"], others=tuple(through(given["labelled"], path) for path in MORE))
+    return {**found, "labelled": labelled, "source": replace(found["source"], others=(through(given["source"], "third"),))}
+
+
 class _Resolved:
     def place(self, path: str) -> Place:
         return Place(path=path)
@@ -187,19 +219,22 @@ class Toy:
         losses: id -> (a loss's factory, given its parameters, and its weight).
         resonance: a field's.
         seed: of the fold.
+        paths: does it know the encoders of `on_three_paths`?
     """
 
     recipe: Callable[[MethodContext], object]
     losses: Mapping[str, tuple[Callable[[BuildContext], object], float]] = field(default_factory=dict)
     resonance: Callable[[BuildContext], object] | None = None
     seed: int = 5
+    paths: bool = False
     device: torch.device = CPU
     resolved: Resolved = field(default_factory=lambda: cast(Resolved, _Resolved()))
 
     def method(self) -> Method:
         """A new method with a new network, losses and field."""
-        network = toy_network(WIDTH, DIM, CONTOURS, CLASSES, dropout=0.1, seed=self.seed)
-        context = BuildContext(id="", classes=CLASSES, dim=DIM, dynamics_dim=CONTOURS, input_dim=WIDTH, backbone=network)  # type: ignore[arg-type]
+        network = toy_network(WIDTH, DIM, CONTOURS, CLASSES, dropout=0.1, seed=self.seed, more=MORE if self.paths else {})
+        width = MORE["third"] if self.paths else WIDTH
+        context = BuildContext(id="", classes=CLASSES, dim=DIM, dynamics_dim=CONTOURS, input_dim=width, backbone=network)  # type: ignore[arg-type]
         losses = {
             name: WeightedLoss(completed(cast(Loss, seeded(self.seed, name, lambda build=build: build(context))), Loss), weight, weight)  # type: ignore[misc]
             for name, (build, weight) in self.losses.items()
@@ -227,7 +262,7 @@ class Toy:
         return FoldTrainer(
             index=0,
             builder=cast(Builder, self),
-            streams=streams() if streams_ is None else streams_,
+            streams=streams_ or (on_three_paths() if self.paths else streams()),
             train=made,
             steps=made.steps_per_epoch or 3,
             selector=completed(cast(Selector, selector or Last()), Selector),

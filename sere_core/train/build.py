@@ -18,7 +18,7 @@ from torch.nn.parameter import UninitializedParameter
 from sere_core.config import Resolved
 from sere_core.config.model import LossBlock, Ramp
 from sere_core.rng import reseed
-from sere_core.train.network import Backbone, Projection
+from sere_core.train.network import Backbone, OwnPath, Projection
 from sere_core.train.streams import ViewChains, pad
 from sere_registry import (
     BuildContext,
@@ -85,6 +85,8 @@ class Builder:
         if config.resonance is not None:
             component = self._component("resonance", "resonance", replace(context, id="resonance"))
             resonance = completed(cast(ResonanceField, component), ResonanceField)
+            if config.paths.field_path == "own" and len(self.paths) > 1:
+                resonance = completed(cast(ResonanceField, OwnPath(resonance)), ResonanceField)
         losses = {name: self._loss(name, block, replace(context, id=name)) for name, block in config.losses.items()}
         full = MethodContext(**vars(replace(context, id="method")), field=resonance, losses=losses)
         return completed(cast(Method, self._component("method", "method", full).to(self.device)), Method)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -93,7 +93,7 @@ class Material:
         context = BuildContext(
             id="",
             classes=plan.task.classes,
-            input_dim=self.encoders[plan.resolved.encoder_of(fold.test[0].language)].input_dim,
+            input_dim=self.encoders[self._predicted(fold)].input_dim,
             languages=plan.languages,
             speakers=len(_speakers(fold)),
         )
@@ -105,7 +105,7 @@ class Material:
         Only `labelled` and `validation` have labels, which are the source's.
         """
         languages, speakers, members, task = self.plan.languages, _speakers(fold), self._members(fold), self.plan.task
-        normalisers = self.normalisers(fold)
+        normalisers, predicted = self.normalisers(fold), self._predicted(fold)
         labels = {"labelled": fold.labels, "validation": fold.validation_labels}
         known: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}  # streams share recordings: each is normalised once
 
@@ -118,19 +118,38 @@ class Material:
             name = recording.key if stream in labels else self._opaque(recording)
             speaker = -1 if stream == "test" else speakers.get((recording.corpus, recording.speaker), -1)
             values, mean = known[key]
+            if path != predicted and self._supervised:
+                mean = vector(recording)
             domain = int(stream in ("target", "test") or task.source != recording.corpus == task.target)
             return Item(name, values, self._contours(recording, path), mean, languages.index(recording.language), speaker, domain)
 
-        return {
-            name: StreamSet(
+        def vector(recording: Recording) -> Tensor:
+            """Of the encoder that the target takes."""
+            rows = self._mean(recording, predicted)[None]
+            return _tensor(normalisers[predicted].apply(recording, rows) if predicted in normalisers else rows)[0]
+
+        def stream(name: str, path: str, others: Iterable[str] = ()) -> StreamSet:
+            return StreamSet(
                 name,
                 path,
-                tuple(item(name, recording, path) for recording in recordings),
+                tuple(item(name, recording, path) for recording in members[name][1]),
                 self.encoders[path].rate,
                 torch.tensor(labels[name], dtype=torch.long) if name in labels else None,
+                tuple(stream(name, other) for other in others if other != path),
             )
-            for name, (path, recordings) in members.items()
-        }
+
+        through = {"labelled": self.plan.paths} if self._supervised else {}
+        through |= {"source": (predicted,)} if self.plan.resolved.config.paths.field_path == "own" else {}
+        return {name: stream(name, path, through.get(name, ())) for name, (path, _) in members.items()}
+
+    @property
+    def _supervised(self) -> bool:
+        """Do labels teach every path?"""
+        return self.plan.resolved.config.paths.supervise == "all"
+
+    def _predicted(self, fold: Fold) -> str:
+        """The encoder id of T_u and T_e."""
+        return self.plan.resolved.encoder_of(fold.test[0].language)
 
     def _members(self, fold: Fold) -> Members:
         resolved = self.plan.resolved
@@ -145,17 +164,21 @@ class Material:
     def normalisers(self, fold: Fold) -> dict[str, Normaliser]:
         """By path: what standardises the frames of the fold; none for a path that reads samples."""
         members = self._members(fold)
-        paths = dict.fromkeys(path for path, _ in members.values())
-        return {path: self._fit(path, members) for path in paths if self.encoders[path].normalise}
+        paths = [*(path for path, _ in members.values()), *(self.plan.paths if self._supervised else ())]
+        return {path: self._fit(path, members) for path in dict.fromkeys(paths) if self.encoders[path].normalise}
 
     def _fit(self, path: str, members: Members) -> Normaliser:
-        """The statistics of a path; S_u lends the labelled path its own even where it takes another itself."""
+        """The statistics of a path; S_u lends the labelled path its own even where it takes another itself.
+
+        Where labels teach every path, S_l and S_u lend theirs to each.
+        """
         config = self.plan.resolved.config
-        mode, lends = config.task.normalise, path == config.paths.labelled and config.task.normalise != "none"
+        mode, lends = config.task.normalise, {"source"} if path == config.paths.labelled else set()
+        lends = set() if mode == "none" else {"labelled", "source"} if self._supervised else lends
 
         def means(name: str) -> list[tuple[Recording, Array]]:
             here, recordings = members.get(name, ("", ()))
-            return [(each, self._mean(each, path)) for each in recordings if here == path or (lends and name == "source")]
+            return [(each, self._mean(each, path)) for each in recordings if here == path or name in lends]
 
         task, labelled = self.plan.task, means("labelled")
         source = [*(each for each in labelled if each[0].corpus == task.source), *means("source")]

@@ -12,14 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from sere_core.functional import on_real_frames
 from sere_core.train.streams import Raw
-from sere_registry import Dynamics, Frames, Inputs, LabelledBatch, Method, UnlabelledBatch
+from sere_registry import Dynamics, Encoded, Frames, Inputs, LabelledBatch, Method, Resonance, ResonanceField, UnlabelledBatch
+from sere_registry.batches import FrameMap
 
 
 class Projection(nn.Module):
@@ -72,9 +73,34 @@ class Backbone(nn.Module):
         enhanced, bursts = self.enhance(inputs)
         embedding = _mean(enhanced)
         logits: Tensor = self.classifier(embedding)
-        if isinstance(batch, Raw):
-            return batch.encoded(enhanced, bursts, embedding, logits)
-        return replace(batch, inputs=inputs, frames=enhanced, bursts=bursts, embedding=embedding, logits=logits, views=None)
+        others = tuple(self.encode(cast(Raw, other)) for other in batch.others) if frames is None else ()
+        made: dict[str, Any] = {"frames": enhanced, "bursts": bursts, "embedding": embedding, "logits": logits, "others": others}
+        return batch.encoded(**made) if isinstance(batch, Raw) else replace(batch, inputs=inputs, **made, views=None)
+
+
+class OwnPath(nn.Module):
+    """A resonance field within one encoder: the reader a tells with b as the encoder of a reads it (`field_path: own`) [R]."""
+
+    def __init__(self, field: ResonanceField) -> None:
+        super().__init__()
+        self.field = field
+        self.directed = True  # S(b, a) is of the encoder of b
+
+    def similarity(self, a: Encoded, b: Encoded) -> Tensor:
+        """S of every pair, `[A, B]`."""
+        return self.field.similarity(a, b.through(a.path))
+
+    def aligned(self, a: Encoded, b: Encoded, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
+        """As the field's."""
+        return self.field.aligned(a, b.through(a.path), picks, both=both)
+
+    def frame_map(self, a: Encoded, b: Encoded) -> FrameMap | None:
+        """As the field's."""
+        return self.field.frame_map(a, b.through(a.path))
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """The field's."""
+        return self.field.diagnostics()
 
 
 def network(backbone: object) -> Backbone:

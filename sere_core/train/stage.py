@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
 import torch
@@ -24,7 +25,7 @@ from sere_registry import Group, Method, Phase, Place, Progress, SereError, Stag
 from sere_registry.errors import reason
 from sere_registry.guard import Owner, call, of_user, owner_of, spot, warn, watch_network
 from sere_registry.replaced import defined
-from sere_registry.training import READABLE, Schedule, not_terms, reads, streams_of
+from sere_registry.training import READABLE, Schedule, not_terms, over_paths, reads, streams_of
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -207,7 +208,8 @@ class StageRunner:
             batches = self.batches.encode(network(self.method.backbone), raws, phase.views, progress.step)
             given = {**batches, "field": self.method.field, "progress": progress}
             reseed(self.batches.seed, "phase", phase.name, progress.step, repeat)
-            terms = self._call(f"phase '{phase.name}'", phase.loss, **{name: given[name] for name in self.reads[phase]})
+            loss, read = partial(self._call, f"phase '{phase.name}'", phase.loss), {name: given[name] for name in self.reads[phase]}
+            terms = over_paths(loss, **read) if phase.each_path else loss(**read)
         values = self._checked(phase, terms, raws, progress)
         total = sum(terms.values(), start=torch.zeros((), device=self.batches.device))
         if total.requires_grad:

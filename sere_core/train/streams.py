@@ -6,7 +6,7 @@ import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -57,11 +57,11 @@ class Raw:
     speaker: Tensor
     labels: Tensor | None = None
     views: Views | None = None
+    others: tuple[Raw, ...] = ()
 
-    def encoded(self, frames: Frames, bursts: Tensor, embedding: Tensor, logits: Tensor) -> LabelledBatch | UnlabelledBatch:
-        """The batch with what the network makes of it: labelled where there are labels."""
-        parts = {name: value for name, value in vars(self).items() if name != "labels"}
-        parts |= {"frames": frames, "bursts": bursts, "embedding": embedding, "logits": logits}
+    def encoded(self, **made: Any) -> LabelledBatch | UnlabelledBatch:
+        """The batch with what the network makes of it (frames, bursts, embedding, logits, others): labelled where there are labels."""
+        parts = {name: value for name, value in vars(self).items() if name != "labels"} | made
         return UnlabelledBatch(**parts) if self.labels is None else LabelledBatch(**parts, labels=self.labels)
 
 
@@ -69,7 +69,7 @@ class Raw:
 class StreamSet:
     """The utterances of one stream, and which encoder path they take.
 
-    `labels` is there for the labelled stream only.
+    `labels` is there for the labelled stream only.  `others` are the same utterances on other paths.
     """
 
     name: str
@@ -77,13 +77,15 @@ class StreamSet:
     items: tuple[Item, ...]
     rate: float
     labels: Tensor | None = None
+    others: tuple[StreamSet, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
 
     def first(self, count: int) -> StreamSet:
         """The first utterances of the stream; since it is in random order they are a random sample."""
-        return replace(self, items=self.items[:count], labels=None if self.labels is None else self.labels[:count])
+        labels = None if self.labels is None else self.labels[:count]
+        return replace(self, items=self.items[:count], labels=labels, others=tuple(other.first(count) for other in self.others))
 
     def names(self, index: Sequence[int]) -> tuple[str, ...]:
         """What a batch calls these utterances: opaque where there is no label, because file names tell the emotion."""
@@ -111,6 +113,7 @@ class StreamSet:
             language=numbers([item.language for item in items]),
             speaker=numbers([item.speaker for item in items]),
             labels=None if self.labels is None else self.labels[list(index)].to(device),
+            others=tuple(other.collate(index, device) for other in self.others),
         )
 
 
@@ -212,11 +215,15 @@ class BatchMaker:
                 batches["support"] = batches["labelled"]
                 continue
             if name in views:
-                weak, strong = (self._view(network, kind, name, raw, step) for kind in ("weak", "strong"))
-                raw = replace(raw, views=Views(weak, strong))
+                others = tuple(self._viewed(network, name, other, step) for other in raw.others)
+                raw = replace(self._viewed(network, name, raw, step), others=others)
             reseed(self.seed, "dropout", name, step)
             batches[name] = network.encode(raw)
         return batches
+
+    def _viewed(self, network: Backbone, name: str, raw: Raw, step: int) -> Raw:
+        weak, strong = (self._view(network, kind, name, raw, step) for kind in ("weak", "strong"))
+        return replace(raw, views=Views(weak, strong))
 
     def _view(self, network: Backbone, kind: str, name: str, raw: Raw, step: int) -> LabelledBatch | UnlabelledBatch:
         generator = torch.Generator().manual_seed(derive(self.seed, "views", name, kind, step))
@@ -224,7 +231,7 @@ class BatchMaker:
         for view in self.views.get(kind, ()):
             frames = view(frames, generator)
         reseed(self.seed, "dropout", name, kind, step)
-        return network.encode(replace(raw, inputs=replace(raw.inputs, frames=frames), vectors=frames.mean()))
+        return network.encode(replace(raw, inputs=replace(raw.inputs, frames=frames), vectors=frames.mean(), others=()))
 
 
 def fold_seed(seed: int, fold: int) -> int:

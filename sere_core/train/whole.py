@@ -37,6 +37,7 @@ def evaluating(module: object) -> Iterator[None]:
 
 def chunks(stream: StreamSet, backbone: Backbone, device: torch.device) -> Iterator[LabelledBatch | UnlabelledBatch]:
     """The stream in batches of similar length (less padding); `index` says which utterances they hold."""
+    stream = replace(stream, others=())
     order = sorted(range(len(stream)), key=lambda i: len(stream.items[i].frames))
     for first in range(0, len(order), CHUNK):
         with evaluating(backbone):

@@ -541,6 +541,7 @@ FAULTS: dict[str, tuple[str, type, type | dict[str, Any]]] = {
     ),
     "WrongWidth": ("encoder.shapes", GoodEncoder, {"touch": lambda self, values: values.repeat(1, 1, 2)}),
     "ReadsUndeclared": ("method.sees", GoodMethod, UNDECLARED),
+    "TeachesOnePath": ("method.paths", GoodMethod, {"phase": lambda self: replace(GoodMethod.phase(self), each_path=False)}),
     "MethodForgets": ("method.state", GoodMethod, Forgets),
     "DoesNotResume": ("method.resumes", GoodMethod, {"terms": counts_steps}),
     "IgnoresWeights": ("method.zero_weight", GoodMethod, {"share": lambda self, name: 1.0}),

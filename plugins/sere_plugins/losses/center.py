@@ -27,15 +27,16 @@ class Center(nn.Module):
         super().__init__()
         self.rate = params.rate
         self.register_buffer("centres", torch.zeros(len(context.classes), context.embedding_dim))
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._last: list[tuple[Tensor, Tensor]] = []  # one for each encoder that S_l passes
 
     def forward(self, labelled: LabelledBatch) -> Mapping[str, Tensor]:
         rows = wide(labelled.embedding)
-        self._last = rows.detach(), labelled.labels
+        self._last.append((rows.detach(), labelled.labels))
         return {"center": centre_loss(rows, labelled.labels, self.centres.to(rows.dtype))}
 
     def after_step(self, progress: Progress) -> None:
         """The centres follow the last batch."""
-        if self._last is not None:
-            self.centres.copy_(moved_centres(self.centres, *self._last, self.rate))
-            self._last = None
+        if self._last:
+            rows, labels = (torch.cat(parts) for parts in zip(*self._last, strict=True))
+            self.centres.copy_(moved_centres(self.centres, rows, labels, self.rate))
+            self._last = []

@@ -5,6 +5,8 @@
 Source-only is this recipe with cross-entropy alone; SERE is cross-entropy and TRIC (equation 10); a joint adaptation
 loss (CORAL, DAN, FixMatch, ...) takes TRIC's place.  With `ema` above 0, an exponential moving average of everything
 trained predicts, as FixMatch and Mean Teacher ask for.
+
+Where S_l passes several encoders (`paths.supervise: all`), a loss that reads `labelled` is the mean over them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from sere_core.functional import frozen_copy, update_average
 from sere_plugins.specs.methods import JointParams
 from sere_registry import Backbone, Group, LabelledBatch, Loss, MethodContext, Phase, Progress, Stage, StageData, UnlabelledBatch, error
-from sere_registry.training import not_terms, reads, streams_of
+from sere_registry.training import not_terms, over_paths, reads, streams_of
 
 
 class Joint(nn.Module):
@@ -45,7 +47,8 @@ class Joint(nn.Module):
     def stages(self) -> Sequence[Stage]:
         names = frozenset().union(*self.reads.values())
         views: frozenset[str] = frozenset().union(*(loss.views for loss in self.losses.values()))
-        phase = Phase("joint", self.loss, trains=tuple(self.parameters_by_group()), views=views, reads=names | {"progress"})
+        trains = tuple(self.parameters_by_group())
+        phase = Phase("joint", self.loss, trains, views=views, reads=names | {"progress"}, each_path=False)
         return [Stage("joint", streams_of(names), (phase,), after_step=self._after_step, after_epoch=self._after_epoch)]
 
     def loss(self, *, progress: Progress, **batches: Any) -> Mapping[str, Tensor]:
@@ -53,7 +56,8 @@ class Joint(nn.Module):
         terms: dict[str, Tensor] = {}
         for name, loss in self.losses.items():
             weighted = self.weights[name]
-            found = loss(**{key: progress if key == "progress" else batches[key] for key in self.reads[name]})  # type: ignore[operator]
+            given = {key: progress if key == "progress" else batches[key] for key in self.reads[name]}
+            found = over_paths(loss, **given)  # type: ignore[arg-type]  # a module
             wrong = not_terms(found)
             if wrong:
                 raise error("B403", f"{weighted.title}: its forward returns {wrong}", 'return {"name": term}', weighted.place)

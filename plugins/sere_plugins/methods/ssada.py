@@ -90,7 +90,8 @@ class Ssada(OwnLosses):
             "reconstruct": p.reconstruction_weight * (self.generated(rows, still=True) - vectors).abs().mean(),
         }
         if labelled is not None:
-            again = self.backbone.encode(labelled, self.moved(labelled, generated[: len(labelled)]))
+            moved = labelled.through(target.path)  # where generated vectors are those of its frames
+            again = self.backbone.encode(moved, self.moved(moved, generated[: len(labelled)]))
             terms["ce"] = functional.cross_entropy(labelled.logits, labelled.labels)
             terms["ce_generated"] = p.synthetic_weight * functional.cross_entropy(again.logits, labelled.labels)
         return terms
@@ -117,6 +118,7 @@ class Ssada(OwnLosses):
         """The frozen frames of a batch, moved so that their means are `means` `[B, F]`."""
         assert batch.inputs is not None  # a batch of a step
         frames = batch.inputs.frames
+        check_width("ssada_reconstructed", frames.values.shape[2], self.width)
         return replace(frames, values=frames.values + (means - batch.vectors).unsqueeze(1))
 
     def judged(self, name: str, discriminator: Discriminator, rows: Tensor, last: int) -> tuple[Tensor, Tensor]:
