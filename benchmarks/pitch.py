@@ -56,13 +56,13 @@ def voiced_cents(activations: NDArray[np.float32], f0: NDArray[np.float32], peri
 
 def compared(capacity: str, sounds: list[NDArray[np.float32]]) -> Ratio:
     """CREPE of this size on these utterances, file by file."""
-    pitch.track(sounds[0], STEP, capacity)
+    pitch.track(sounds[0], STEP, f"crepe_{capacity}")
     torchcrepe_track(sounds[0], capacity)
     ours = theirs = 0.0
     apart = []
     for samples in sounds:
         begin = time.process_time()
-        f0, periodicity = pitch.track(samples, STEP, capacity)
+        f0, periodicity = pitch.track(samples, STEP, f"crepe_{capacity}")
         between = time.process_time()
         activations = torchcrepe_track(samples, capacity)
         ours, theirs = ours + between - begin, theirs + time.process_time() - between
@@ -73,9 +73,30 @@ def compared(capacity: str, sounds: list[NDArray[np.float32]]) -> Ratio:
     return Ratio(what, ours, "torchcrepe.predict", theirs)
 
 
+def swift(sounds: list[NDArray[np.float32]], theirs: float) -> Ratio:
+    """SwiftF0 on these utterances, beside the seconds of torchcrepe."""
+    pitch.track(sounds[0], STEP, "swift")
+    begin = time.process_time()
+    tracks = [pitch.track(samples, STEP, "swift") for samples in sounds]
+    ours = time.process_time() - begin
+    apart, agreed = [], []
+    for samples, (f0, confidence) in zip(sounds, tracks, strict=True):
+        crepe, periodicity = pitch.track(samples, STEP, "crepe_tiny")
+        both = (periodicity > VOICED) & (confidence > VOICED)
+        apart.append(1200 * np.abs(np.log2(f0[both] / crepe[both])))
+        agreed.append((periodicity > VOICED) == (confidence > VOICED))
+    near, same = 100 * float((np.concatenate(apart) <= 50).mean()), 100 * float(np.concatenate(agreed).mean())
+    seconds = sum(map(len, sounds)) / 16000
+    agreement = f"voiced as by CREPE tiny in {same:.0f} % of frames, f0 within 50 cents in {near:.1f} %"
+    what = f"SwiftF0, {seconds:.0f} s, {seconds / ours:.0f}x real time; {agreement}"
+    return Ratio(what, ours, "torchcrepe.predict, tiny", theirs)
+
+
 def ratios(short: bool) -> list[Ratio]:
     sounds = utterances(120)
-    return [compared("tiny", sounds[::4] if short else sounds), compared("full", sounds[::20] if short else sounds)]
+    small = sounds[::4] if short else sounds
+    tiny = compared("tiny", small)
+    return [tiny, compared("full", sounds[::20] if short else sounds), swift(small, tiny.theirs)]
 
 
 if __name__ == "__main__":

@@ -86,7 +86,9 @@ class Task(Section):
 class Features(Section):
     """How audio becomes waveforms and contours."""
 
-    crepe: Literal["tiny", "full"] = Field(default="tiny", description="the size of CREPE, which finds f0")
+    pitch: Literal["crepe_tiny", "crepe_full", "swift"] = Field(
+        default="crepe_tiny", description="what finds f0: CREPE, small or large, or SwiftF0 (extra `swift`)"
+    )
     hop: float = Field(default=0.02, gt=0, le=0.1, description="seconds between two values of a contour")
     max_seconds: float = Field(default=20.0, gt=0, description="longer utterances are cut; how many is counted")
     trim: bool = Field(default=True, description="cut leading and trailing digital silence")

@@ -1,4 +1,4 @@
-"""Static contours of an utterance on the grid k * hop: f0 and periodicity (CREPE), rms, mfcc2 and centroid (librosa).
+"""Static contours of an utterance on the grid k * hop: f0 and periodicity (CREPE or SwiftF0), rms, mfcc2 and centroid (librosa).
 
 The four contours of IDFE, arXiv 2604.07417 section 3 [P], and the periodicity that tells voiced from unvoiced.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.config.model import Features
-from sere_core.features import crepe, pitch
+from sere_core.features import pitch
 from sere_core.features.audio import SAMPLE_RATE
 from sere_registry.protocols import ContourName
 
@@ -27,13 +27,13 @@ WINDOW = 512
 
 def weights(group: str, options: Features) -> tuple[Path, ...]:
     """The files that a group's contours depend on beside the audio and the code."""
-    return (crepe.weights(options.crepe),) if group == "pitch" else ()
+    return pitch.weights(options.pitch) if group == "pitch" else ()
 
 
 def compute(group: str, samples: NDArray[np.float32], options: Features) -> dict[str, NDArray[np.float32]]:
     """The contours of a group, each `[Tc]`, value k at k * hop seconds; `Tc = 1 + N // hop`."""
     step = max(1, round(options.hop * SAMPLE_RATE))
-    array = np.stack(pitch.track(samples, step, options.crepe)) if group == "pitch" else _spectral(samples, step)
+    array = np.stack(pitch.track(samples, step, options.pitch)) if group == "pitch" else _spectral(samples, step)
     if step != options.hop * SAMPLE_RATE:  # a hop that is no whole number of samples
         count = 1 + int(len(samples) / (options.hop * SAMPLE_RATE))
         array = np.stack([on_grid(row, step / SAMPLE_RATE, 1.0 / options.hop, 0.0, count) for row in array])

@@ -22,7 +22,8 @@ from sere_core.identity import beside, files_of, folders_of, packages_of
 from sere_registry.scan import installed_entries
 
 #: imported by encoders, and without numbers of their own; the engine's are in `engine_origin`
-_NO_NUMBERS = {"sere_core", "sere_registry", "pydantic", "safetensors", "huggingface_hub", *sys.stdlib_module_names}
+#: SwiftF0 counts in the keys of what it finds (`swift.files`)
+_NO_NUMBERS = {"swift_f0", "sere_core", "sere_registry", "pydantic", "safetensors", "huggingface_hub", *sys.stdlib_module_names}
 _FUNCTIONAL = "sere_core.functional"
 #: folders of installed packages, whose versions say what they are
 _INSTALLED = {"site-packages", "dist-packages"}

