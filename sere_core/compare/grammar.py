@@ -50,6 +50,13 @@ class Tune(Section):
         return self.params if isinstance(self.params, dict) else dict.fromkeys(self.params, True)
 
 
+class Gap(Section):
+    """Between which rows a gap is to be closed; with axes, those of a row's own values."""
+
+    start: str = Field(alias="from", description="the row, or rows, that a gap is measured from: few labels, and no adaptation")
+    goal: str = Field(alias="to", description="the row, or rows, where it ends, e.g. all labels of the source")
+
+
 class Comparison(Section):
     """A whole comparison."""
 
@@ -65,8 +72,10 @@ class Comparison(Section):
     seeds: Annotated[int, Field(ge=1, le=10_000)] | list[Seed] = Field(default=1, description="how many, counted from 0, or a list")
     budget: Budget = Field(default_factory=Budget, description="epochs and steps of every run")
     floor: Names = Field(default_factory=list, description="the row, or rows, that adapt to nothing")
+    topline: Names = Field(default_factory=list, description="the row, or rows, that learn from more labels of the source than the others")
     ceiling: Names = Field(default_factory=list, description="the row, or rows, that learn from labels of the target's other folds")
     reference: str | None = Field(default=None, description="the row that all others are tested against; default: the first method")
+    gap: Gap | None = Field(default=None, description="the rows of whose difference the table says how much the others close")
     margin: float = Field(default=2.0, gt=0, le=100, description="points of UAR within which a row is equivalent to the reference")
     allow: list[str] = Field(default_factory=list, description="differences between records that are allowed, by name")
     output: str | None = Field(default=None, description="the comparison's folder; default: runs/NAME")

@@ -12,6 +12,7 @@ runs/NAME/report.html        and tables/, figures/
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,7 +26,7 @@ from sere_core.untrusted import checked, json_of, read_stored, unusable
 from sere_registry.errors import SereError, error
 from sere_registry.files import write_atomically
 
-Role = Literal["method", "floor", "ceiling"]
+Role = Literal["method", "floor", "topline", "ceiling"]
 _FAILURE = TypeAdapter(dict[Literal["code", "line"], str])
 
 
@@ -34,7 +35,8 @@ class Row:
     """One row of the table.
 
     Args:
-        role: a ceiling is trained on labels of the target's other folds; a floor adapts to nothing.
+        role: a ceiling is trained on labels of the target's other folds, a topline on more labels of the source than the others;
+            a floor adapts to nothing.
         varied: the dotted config paths in which it may differ from the other rows.
         tuning: "none", or how its parameters were chosen.
         space: of `varied`, the paths whose values were chosen for each pair and seed by itself, with their ranges in words.
@@ -69,6 +71,7 @@ class ComparePlan:
 
     Args:
         margin: points of UAR up to which a row may differ from the reference and be called equivalent.
+        gap: row -> the rows between which it closes a gap.
     """
 
     name: str
@@ -80,6 +83,7 @@ class ComparePlan:
     allow: tuple[str, ...]
     budget: Mapping[str, int | None]
     margin: float = 2.0
+    gap: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def missing_jobs(self, folder: Path) -> list[str]:
         """The jobs without a finished record, the first seed of all rows and pairs first."""
@@ -101,7 +105,8 @@ class ComparePlan:
         plan = checked(json_of(read_stored(path, again), path, again), path, again, TypeAdapter(cls))
         rows = [row.name for row in plan.rows]
         known = all(job.row in rows and job.pair in plan.pairs and job.seed in plan.seeds for job in plan.jobs)
-        if not known or plan.reference not in rows or not plan.pairs or not plan.seeds:
+        known = known and {*plan.gap, *itertools.chain(*plan.gap.values()), plan.reference} <= set(rows)
+        if not known or not plan.pairs or not plan.seeds:
             raise unusable(path, "its jobs or its reference are not of its rows, pairs and seeds", again)
         return plan
 

@@ -17,7 +17,7 @@ from sere_core.compare.grammar import Flags, Request, read_request
 from sere_core.compare.jobs import forget_failure
 from sere_core.compare.plan import ComparePlan, Job, Row, job_file
 from sere_core.compare.proof import is_below
-from sere_core.compare.rows import Overlay, Pair, laid, pairs_of, rows_of
+from sere_core.compare.rows import Overlay, Pair, gaps_of, laid, pairs_of, rows_of
 from sere_core.compare.work import Needs, write_work
 from sere_core.config import Resolved
 from sere_core.config.loader import resolve
@@ -141,6 +141,7 @@ class Planner:
             allow=tuple(comparison.allow),
             budget={"epochs": train.epochs, "steps_per_epoch": train.steps_per_epoch},
             margin=comparison.margin,
+            gap=gaps_of(request, self.rows),
         )
         texts = request.text(), tuple(self.warnings)
         return Planned(plan, request.output, self.resolved, self.configs, *texts, self._needs(), self.executor)

@@ -89,8 +89,8 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
             varied = [path for part in (layer, *(value.node for value in values if value.path is None)) for path in _paths(part)]
             varied += [_block(tuple(value.path.split("."))) for value in values if value.path is not None]
             called = {*words, full}
-            role: Role = "floor" if called & set(_names(comparison.floor)) else "method"
-            role = "ceiling" if called & set(_names(comparison.ceiling)) else role
+            roles: list[Role] = [role for role in ("ceiling", "topline", "floor") if called & set(_names(getattr(comparison, role)))]
+            role = [*roles, "method"][0]
             varied += ["task.source", "task.classes"] if role == "ceiling" else []
             found.append(Overlay(full, role, name, layer, values, shortest(varied)))
     for path in axes:
@@ -101,6 +101,19 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
     if not problems:
         problems += _name_problems(request, list(layers), found)
     return found
+
+
+def gaps_of(request: Request, rows: Sequence[Overlay]) -> dict[str, tuple[str, str]]:
+    """Row -> the two rows between which it closes a gap: of several that are called so, those of its own values of the axes."""
+    wanted = request.comparison.gap
+
+    def own(row: Overlay, called: str) -> str | None:
+        named = [each for each in rows if called in (each.name, *each.called)]
+        mine = [each for each in named if {value.word for value in each.values} <= {value.word for value in row.values}]
+        return next((each.name for each in (named if len(named) == 1 else mine)), None) if len(named) == 1 or len(mine) == 1 else None
+
+    found = {} if wanted is None else {row.name: (own(row, wanted.start), own(row, wanted.goal)) for row in rows}
+    return {row: (start, goal) for row, (start, goal) in found.items() if start is not None and goal is not None and start != goal}
 
 
 def pairs_of(request: Request, tree: Node, problems: list[Problem]) -> list[Pair]:
@@ -214,7 +227,7 @@ def _name_problems(request: Request, bases: Sequence[str], rows: Sequence[Overla
         seen[row.name] = row
     known = list(dict.fromkeys((*seen, *(name for name in bases if name), *(value.word for row in rows for value in row.values))))
     both = set(_names(request.comparison.floor)) & set(_names(request.comparison.ceiling))
-    for key in ("floor", "ceiling", "reference"):
+    for key in ("floor", "topline", "ceiling", "reference"):
         chosen = getattr(request.comparison, key)
         for index, name in enumerate(_names(chosen) if chosen is not None else ()):
             place = request.place(key) if isinstance(chosen, str) else request.place(key, str(index))
@@ -222,3 +235,11 @@ def _name_problems(request: Request, bases: Sequence[str], rows: Sequence[Overla
                 yield Problem("C308", f"there is no row '{name}'", suggest(name, known, "rows and values"), place)
             elif name in both and key == "ceiling":
                 yield Problem("C311", f"'{name}' is both floor and ceiling", "a ceiling learns from the target's labels", place)
+    if (gap := request.comparison.gap) is not None:
+        ends = {"from": gap.start, "to": gap.goal}
+        strange = {key: name for key, name in ends.items() if name not in known}
+        for key, name in strange.items():
+            yield Problem("C308", f"there is no row '{name}'", suggest(name, known, "rows and values"), request.place("gap", key))
+        if not strange and not gaps_of(request, rows):
+            hint = "name two rows that are there for the same values of the axes"
+            yield Problem("C311", f"no row lies between '{gap.start}' and '{gap.goal}'", hint, request.place("gap"))

@@ -16,7 +16,7 @@ from statistics import fmean
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results
 from sere_core.compare.spaces import space_table
-from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary, Verdict, summarise
+from sere_core.compare.stats.summary import GapClosed, PairSummary, RowSummary, Summary, Verdict, summarise
 from sere_core.score.interval import Interval
 from sere_core.score.manifest import EVIDENCE, weakest
 from sere_core.score.records import ORACLE
@@ -28,19 +28,25 @@ from sere_registry.files import write_atomically
 
 #: behind the name of every row that was trained on labels of the target
 CEILING = "†"
+#: behind the name of every row that was trained on labels of the source which the others lack
+TOPLINE = "§"
 #: behind the name of every row whose epochs were chosen by labels of the target
 CHOSEN = "‡"
+MARKS = {"ceiling": CEILING, "topline": TOPLINE}
 #: the column of the rows' names
 ROW = Column("", ("row",), text=True)
 STANDING = "Best in bold, second underlined, among methods."
 
 ON, OFF = "✓", "–"
 _PART = re.compile(r"(?:^|\s)(?:([+-])|(?:without|w/o)\s+)(\w[^\s+]*)")
+#: of a protocol, how many labels teach and whose they are: what a topline may differ in
+_SHOTS = re.compile(r" (?:full|(?:up to )?\d+-shot)(?: from the same speakers)? (?=inductive|transductive)")
 _COMBINED = re.compile(r"^([^\s>/]+)[>/]([^\s>/]+)$")
 
 _MEAN = Column("mean", ("mean",), "overall", ranked=True)
 _COUNT = Column("n", ("n", "planned"), "overall")
 _ENDS = ("interval low", "interval high")
+_GAP = (Column("gap closed, %", ("gap closed",), "gap"), Column("interval of it", ("gap closed low", "gap closed high"), "gap"))
 
 #: why there should be one, for the note where there is none
 _WANTED = {
@@ -63,7 +69,7 @@ class FullName:
     @property
     def label(self) -> str:
         parts = self.parts
-        words = [parts["row"], CEILING if parts["role"] == "ceiling" else "", CHOSEN if self.oracle else ""]
+        words = [parts["row"], MARKS.get(parts["role"], ""), CHOSEN if self.oracle else ""]
         words.append("" if parts["evidence"] in {"", EVIDENCE[0]} else f"({parts['evidence']})")
         words.append(f"[{parts['features']}]" if self.odd else "")
         return " ".join(filter(None, words))
@@ -115,9 +121,12 @@ def refuse_mixed(results: Results) -> None:
             problems.append(Problem("T508", f"{place}rows of other {what} share no table: {listed}", hint))
 
     ceilings = [row.name for row in plan.rows if row.role == "ceiling"]
+    toplines = [row.name for row in plan.rows if row.role == "topline"]
     for pair in plan.pairs:
         runs = [(row, run) for (row, where, _), run in results.runs.items() if where == pair]
-        look("protocols", pair, ((row, run.protocol) for row, run in runs if row not in ceilings))
+        look("protocols", pair, ((row, run.protocol) for row, run in runs if row not in (*ceilings, *toplines)))
+        if toplines:
+            look("protocols", pair, ((row, _SHOTS.sub(" ", run.protocol)) for row, run in runs if row not in ceilings))
         for ceiling in ceilings:
             look("protocols", pair, ((row, run.protocol) for row, run in runs if row == ceiling))
         look("classes", pair, ((row, " ".join(run.classes)) for row, run in runs))
@@ -141,7 +150,7 @@ class Source:
     @property
     def common(self) -> str:
         """What the rows have in common, for the caption; ceilings speak for themselves."""
-        rows = [name for name in self.names.values() if name.parts["role"] != "ceiling" and name.parts["protocol"]]
+        rows = [name for name in self.names.values() if name.parts["role"] not in MARKS and name.parts["protocol"]]
         protocols = sorted({words for name in rows for words in name.parts["protocol"].split("; ")})
         said = [" / ".join(protocols) or "no run yet"]
         for what in ("selection", "features", "tuning", "evidence"):
@@ -164,11 +173,11 @@ class Source:
     def sections(
         self, columns: Sequence[Column], make: Callable[[RowSummary], tuple[Cell, ...]], blanks: bool = True
     ) -> tuple[tuple[Line, ...], ...]:
-        """Floors, methods, ceilings; with `blanks` a missing floor or ceiling has a line that says so."""
+        """Floors, methods, toplines, ceilings; with `blanks` a missing floor or ceiling has a line that says so."""
         found = []
-        for role in ("floor", "method", "ceiling"):
+        for role in ("floor", "method", "topline", "ceiling"):
             lines = [self.line(row, make(row)) for row in self.summary.rows if row.role == role]
-            if not lines and role != "method" and blanks:
+            if not lines and role in _WANTED and blanks:
                 nothing = [Cell("-", data=(None,) * len(column.fields)) for column in columns[1:]]
                 lines = [Line((Cell(f"no {role}"), *nothing), {"row": f"no {role}", "role": role})]
             found += [rank(lines, columns)] if lines else []
@@ -178,7 +187,7 @@ class Source:
         """A row's cells behind its label."""
         name = self.names[row.row]
         below = [
-            {"ceiling": "ceiling: trained on target labels", "floor": "floor"}.get(row.role, ""),
+            {"ceiling": "ceiling: trained on target labels", "topline": "topline: more source labels", "floor": "floor"}.get(row.role, ""),
             "epochs chosen by target labels" if name.oracle else "",
             f"features {name.parts['features']}" if name.odd else "",
             "" if row.complete else "incomplete",
@@ -194,9 +203,9 @@ class Source:
     def remarks(self) -> tuple[str, ...]:
         lines = []
         for name in self.names.values():
-            if name.parts["role"] == "ceiling":
-                label = name.label.replace(CEILING, "").strip()
-                lines.append(f"{CEILING} {label}: a ceiling, not a method: {name.parts['protocol']}")
+            if mark := MARKS.get(role := name.parts["role"]):
+                label = name.label.replace(mark, "").strip()
+                lines.append(f"{mark} {label}: a {role}, not a method: {name.parts['protocol']}")
         if any(name.oracle for name in self.names.values()):
             lines.append(f"{CHOSEN}: epochs chosen by labels of the target: an oracle, for study, not a method")
         lines += [f"{name.label}: other features than the reference's" for name in self.names.values() if name.odd]
@@ -256,6 +265,12 @@ def interval_cell(interval: Interval | None, signed: bool = False) -> Cell:
         return Cell("-", data=(None, None))
     ends = (interval.low, interval.high)
     return Cell("..".join(points(end).text if signed else number(end) for end in ends), data=tuple(map(_exact, ends)))
+
+
+def gap_cells(gap: GapClosed | None) -> tuple[Cell, Cell]:
+    if gap is None:
+        return percent(None), interval_cell(None)
+    return Cell("undefined", data=(None,)) if gap.share is None else percent(gap.share), interval_cell(gap.interval)
 
 
 def verdict_cells(verdict: Verdict | None, margin: float) -> tuple[Cell, ...]:
@@ -323,11 +338,13 @@ def write_tables(source: Source, folder: Path) -> list[Path]:
 def main(source: Source) -> Table:
     """UAR by pair; means, intervals, ranks and tests against the reference."""
     interval = Column("interval, 95 %", _ENDS, "overall")
-    columns = (*_pairs(source), _MEAN, interval, _COUNT, Column("rank", ("average rank",), "overall"))
+    gap = _GAP if source.plan.gap else ()
+    columns = (*_pairs(source), _MEAN, interval, _COUNT, Column("rank", ("average rank",), "overall"), *gap)
 
     def cells(row: RowSummary) -> tuple[Cell, ...]:
         pairs, mean, n = _uars(source, row)
-        return (*pairs, mean, interval_cell(row.interval), n, Cell(number(row.rank, percent=False, digits=2), data=(row.rank,)))
+        rank = Cell(number(row.rank, percent=False, digits=2), data=(row.rank,))
+        return (*pairs, mean, interval_cell(row.interval), n, rank, *(gap_cells(row.gap) if gap else ()))
 
     return _tested(source, "main", "UAR in %", columns, cells)
 

@@ -77,7 +77,7 @@ def make_comparison(
             line = {"code": "T501", "line": f"[T501] {(failures or {})[place]}"}
             _write(folder / "failures" / f"{job}.json", line)
         elif place not in missing:
-            usual = {"floor": 0.5, "method": 0.6, "ceiling": 0.8}[row.role]
+            usual = {"floor": 0.5, "method": 0.6, "topline": 0.7, "ceiling": 0.8}[row.role]
             share = accuracy(*place) if callable(accuracy) else (accuracy or {}).get(row.name, usual)
             about = {
                 "name": name,

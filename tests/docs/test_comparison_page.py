@@ -62,6 +62,8 @@ def test_the_files_are_planned_as_the_page_says(tmp_path: Path, monkeypatch: pyt
     assert (len(weights.rows), len(weights.jobs), weights.reference) == (10, 80, "sere weight=1 hard")
     assert [row.name for row in weights.rows][:3] == ["source-only hard", "source-only soft", "sere weight=0.1 hard"]
     assert [row.role for row in weights.rows][:3] == ["floor", "floor", "method"]
+    labels = planned(FILES["labels.yaml"], tmp_path / "labels.yaml").plan
+    assert [row.role for row in labels.rows] == ["floor", "method", "topline"] and labels.gap["sere"] == ("source-only", "all labels")
 
 
 def test_every_key_shape_and_rule_is_told() -> None:

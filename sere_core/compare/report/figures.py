@@ -58,7 +58,8 @@ def draw_bars(studio: Studio, summary: Summary, pair: str) -> Picture | None:
         axes.axvline(chance, color=INK, linewidth=1, linestyle=":")
         where: dict[str, object] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom"}
         axes.annotate("chance", (chance, 1), (3, 2), fontsize=8, **where)  # type: ignore[arg-type]
-        axes.set_yticks(range(len(found)), [short(row.row) + {"ceiling": " *", "floor": " °"}.get(row.role, "") for row, _ in found])
+        marks = {"ceiling": " *", "topline": " §", "floor": " °"}
+        axes.set_yticks(range(len(found)), [short(row.row) + marks.get(row.role, "") for row, _ in found])
         axes.tick_params(left=False)
         axes.invert_yaxis()
         ends = [value for _, cell in found for value in (*cell.by_seed.values(), cell.interval.high if cell.interval else 0.0)]

@@ -119,7 +119,7 @@ def cluster_table(source: Source) -> Table | None:
 
 def draw_album(studio: Studio, results: Results, summary: Summary) -> dict[str, object]:
     plan, reference = results.plan, summary.reference
-    others = [row for row in summary.rows if row.row != reference and row.role != "ceiling" and row.mean is not None]
+    others = [row for row in summary.rows if row.row != reference and row.role not in ("topline", "ceiling") and row.mean is not None]
     others.sort(key=lambda row: -(row.mean.mean if row.mean else 0.0))
     shown = [reference, *(row.row for row in others[:BEST])]
     matrices = {row.row: drawn for row in summary.rows if (drawn := draw_confusion(studio, results, row.row))}

@@ -106,7 +106,7 @@ def frequencies(runs: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
 
 def digests(results: Results) -> Table:
     plan, runs = results.plan, results.runs
-    fair = {row.name for row in plan.rows if row.role != "ceiling"}
+    fair = {row.name for row in plan.rows if row.role not in ("topline", "ceiling")}
     lines = []
     for name in sorted({name for facts in runs.values() for name in facts.digests}):
         held = {place: facts.digests[name] for place, facts in runs.items() if name in facts.digests}
@@ -121,7 +121,7 @@ def digests(results: Results) -> Table:
         lines.append(line(name, str(len(held)), str(len(set(held.values()))), f"{sum(agree)} of {len(agree)}", rows))
     heads = ("runs that hold it", "different values", "pairs and seeds where all agree")
     columns = (Column("digest of"), *map(Column, heads), Column("rows that differ", text=True))
-    return Table("digests", "Digests in the records. “All” are the rows that are no ceilings.", columns, (tuple(lines),))
+    return Table("digests", "Digests in the records. “All” are the rows that are no toplines or ceilings.", columns, (tuple(lines),))
 
 
 def varied(results: Results) -> Table:

@@ -21,19 +21,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ncfdtrinc, stdtr, stdtrit
 
 from sere_core.compare.reading import Results, RunFacts
-from sere_core.score.interval import NOTHING, Array, How, Interval, by_speaker, by_utterance, t_interval, variance
+from sere_core.score.interval import ALPHA, NOTHING, Array, How, Interval, by_speaker, by_utterance, t_interval, variance
 
 #: the larger of two estimates is too large on average, and too small where it matters; both by `benchmarks/verdicts.py`
 SHRINK, LOST = 0.9, 1.5
 #: the fewest pairs that are a sample of pairs
 SAMPLE = 3
+#: a share of a gap that is more is none
+_FURTHEST = 100.0
 #: pair -> seeds
 Places = Mapping[str, Sequence[int]]
 
@@ -108,18 +110,39 @@ class Errors:
 
     def row(self, row: str, places: Places) -> Estimate | None:
         """Of the mean over these pairs of the mean over seeds; with one seed, of speakers alone."""
-        return self._estimate(row, None, places)
+        return self._estimate({row: 1.0}, places)
 
     def difference(self, row: str, reference: str, places: Places) -> Estimate | None:
         """Over pairs as a sample, where there are `SAMPLE`; None with one seed."""
-        return self._estimate(row, reference, places)
+        return self._estimate({row: 1.0, reference: -1.0}, places)
 
-    def _estimate(self, row: str, reference: str | None, places: Places) -> Estimate | None:
-        """None for a single speaker, and where nothing varies."""
+    def closed(self, row: str, start: str, goal: str, places: Places) -> Interval | None:
+        """Of the share of the gap between the means of `start` and `goal` that `row` closes, (row - start) / (goal - start).
+
+        All shares x that a test of  row - (1 - x) start - x goal = 0  with the error of a difference does not reject (E. C. Fieller,
+        Journal of the Royal Statistical Society B 16, 1954): 0 lies outside just where row and start differ, 1 just where row and goal
+        do.  None where these are no interval, since start and goal are not shown to differ, and where no error is known.
+        """
+        gap = self.difference(goal, start, places)
+        if gap is None or gap.p >= ALPHA:
+            return None
+
+        def of(share: float) -> Estimate | None:
+            return self._estimate({row: 1.0, start: share - 1, goal: -share}, places)
+
+        def holds(share: float) -> bool:
+            return (found := of(share)) is None or found.p >= ALPHA
+
+        found = of(0.0)
+        low, high = (None if found is None else _edge(holds, found.mean / gap.mean, side) for side in (-1, 1))
+        return None if low is None or high is None else Interval(low, high, gap.how, gap.n)
+
+    def _estimate(self, weights: Mapping[str, float], places: Places) -> Estimate | None:
+        """Of a weighted sum of rows; None for a single speaker, and where nothing varies."""
         pairs, count = list(places), len(places)
         targets = [self._target[pair] for pair in pairs]
-        uars = [self._uars(row, reference, pair, places[pair]) for pair in pairs]
-        influences = [self._of_pair(row, reference, pair, places[pair]) for pair in pairs]
+        uars = [self._uars(weights, pair, places[pair]) for pair in pairs]
+        influences = [self._of_pair(weights, pair, places[pair]) for pair in pairs]
         centres, means = [each.mean(axis=0) for each in influences], np.array([each.mean() for each in uars])
         of_target = {target: np.sum([c for c, t in zip(centres, targets, strict=True) if t == target], axis=0) for target in targets}
         by_target = [(variance(centre) / count**2, len(centre) - 1) for centre in of_target.values()]
@@ -131,9 +154,9 @@ class Errors:
             share = sum(1 / len(each) for each in uars) / count**2 / repeats
             alone = share * sum(float(((each - each.mean()) ** 2).sum()) for each in uars)
             both = share * sum(variance(each - centre) for many, centre in zip(influences, centres, strict=True) for each in many)
-            of_draws = self._shared_draws(row, places, uars)
+            of_draws = self._shared_draws(next(iter(weights)), places, uars)
             draws, shared = alone + of_draws, shared + of_draws
-        elif reference is not None:
+        elif len(weights) > 1:
             return None
         fixed = max(speakers + draws - both, max(speakers, draws) / 2)
         if not fixed > NOTHING:
@@ -141,7 +164,7 @@ class Errors:
         parts = [*by_target, *([(alone, repeats)] if repeats else [])]
         least = min(freedom for _, freedom in parts)  # a difference of variances may fall below it, a sum never does
         found, freedom = fixed, max(fixed**2 / sum(error**2 / freedom for error, freedom in parts), least)
-        if reference is not None and count >= SAMPLE:
+        if len(weights) > 1 and count >= SAMPLE:
             between = float(means.var(ddof=1)) / count
             found = max(fixed, SHRINK * (between + max(shared * count / (count - 1), -between / 2)))
             between = min(between, found)
@@ -164,18 +187,27 @@ class Errors:
             weight += 2 * len(common) / (len(mine) * len(theirs))
         return products / freedom * weight / len(places) ** 2 if freedom else 0.0
 
-    def _uars(self, row: str, reference: str | None, pair: str, seeds: Sequence[int]) -> Array:
+    def _uars(self, weights: Mapping[str, float], pair: str, seeds: Sequence[int]) -> Array:
         runs = self._results.runs
-        other = [0.0 if reference is None else runs[reference, pair, seed].uar for seed in seeds]
-        return np.array([runs[row, pair, seed].uar for seed in seeds]) - other
+        return np.array([sum(weight * runs[row, pair, seed].uar for row, weight in weights.items()) for seed in seeds])
 
-    def _of_pair(self, row: str, reference: str | None, pair: str, seeds: Sequence[int]) -> Array:
-        """Influences `[seeds, speakers]`; utterances of two rows stand beside each other."""
-        mine = np.stack([self._influence[row, pair, seed] for seed in seeds])
-        if reference is None:
-            return mine
-        theirs = np.stack([self._influence[reference, pair, seed] for seed in seeds])
-        return mine - theirs if self._known[self._target[pair]] else np.hstack([mine, -theirs])
+    def _of_pair(self, weights: Mapping[str, float], pair: str, seeds: Sequence[int]) -> Array:
+        """Influences `[seeds, speakers]`; utterances of several rows stand beside each other."""
+        rows = [weight * np.stack([self._influence[row, pair, seed] for seed in seeds]) for row, weight in weights.items()]
+        return sum(rows[1:], rows[0]) if self._known[self._target[pair]] else np.hstack(rows)
+
+
+def _edge(holds: Callable[[float], bool], inside: float, side: int) -> float | None:
+    """Where a share that holds ends, to a hundredth of a per cent; None where it holds as far as is looked."""
+    step = 0.25
+    while holds(inside + side * step):
+        inside, step = inside + side * step, 2 * step
+        if step > _FURTHEST:
+            return None
+    while step > 1e-4:
+        step /= 2
+        inside += side * step if holds(inside + side * step) else 0.0
+    return inside
 
 
 def _all_known(run: RunFacts) -> bool:

@@ -55,6 +55,23 @@ class PairSummary:
 
 
 @dataclass(frozen=True)
+class GapClosed:
+    """What a row's mean has more than the mean of `start`, as a share of what that of `goal` has more, over the runs of all three.
+
+    Args:
+        width: what `goal` has more than `start`.
+        share: None where that is no more than the margin, or is not shown to be more than nothing.
+        interval: by the error of a difference; see `sere_core.compare.stats.error.Errors.closed`.
+    """
+
+    start: str
+    goal: str
+    width: float
+    share: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
 class RowSummary:
     """One row: mean and interval of means over seeds, costs as medians over runs, the average rank over pairs."""
 
@@ -72,6 +89,7 @@ class RowSummary:
     parameters: float | None
     missing: tuple[tuple[str, int], ...] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
+    gap: GapClosed | None = None
 
     @property
     def complete(self) -> bool:
@@ -188,7 +206,27 @@ def _row(results: Results, row: Row, errors: Errors, rank: float | None) -> RowS
         peak_mib=_median(run.peak_mib for run in every),
         parameters=_median(run.parameters for run in every),
         missing=lacking(results, row.name),
+        gap=_gap(results, row.name, errors),
     )
+
+
+def _gap(results: Results, row: str, errors: Errors) -> GapClosed | None:
+    """None where the row lies between no two rows, or shares no run with them."""
+    ends = results.plan.gap.get(row)
+    common = shared(results, row, *ends) if ends is not None else {}
+    if ends is None or not common:
+        return None
+    start, goal = ends
+
+    def mean(name: str) -> float:
+        return fmean(fmean(results.runs[name, pair, seed].uar for seed in seeds) for pair, seeds in common.items())
+
+    width = mean(goal) - mean(start)
+    error = errors.difference(goal, start, common)
+    if width <= results.plan.margin / 100 or (error is not None and error.p >= ALPHA):
+        return GapClosed(start, goal, width, None, None)
+    share = (mean(row) - mean(start)) / width
+    return GapClosed(start, goal, width, share, None if row in ends else errors.closed(row, start, goal, common))
 
 
 def _recall(run: RunFacts) -> dict[str, float]:
@@ -227,7 +265,7 @@ def _interval(errors: Errors, row: str, places: Places) -> Interval | None:
 
 def _ranks(results: Results) -> dict[str, float]:
     """Average ranks over the pairs; rows are compared within a pair over the seeds that all of them have."""
-    rows = [row.name for row in results.plan.rows if row.role != "ceiling" and shared(results, row.name)]
+    rows = [row.name for row in results.plan.rows if row.role not in ("topline", "ceiling") and shared(results, row.name)]
     blocks = shared(results, *rows)
     if len(rows) < 2 or not blocks:
         return {}
@@ -304,10 +342,25 @@ def notes(summary: Summary) -> tuple[str, ...]:
         )
     if summary.verdicts:
         lines += _on_verdicts(summary)
+    lines += _on_gaps(summary)
     incomplete = [row.row for row in summary.rows if not row.complete]
     if incomplete:
         lines.append(f"Runs are missing, so these means are not comparable with the others': {', '.join(incomplete)}.")
     return tuple(lines)
+
+
+def _on_gaps(summary: Summary) -> Iterator[str]:
+    """What the closed share of a gap is."""
+    found = {(row.gap.start, row.gap.goal): row.gap for row in summary.rows if row.gap is not None}
+    if not found:
+        return
+    ends = "; ".join(f"from {start} to {goal}: {100 * gap.width:.1f} points" for (start, goal), gap in found.items())
+    yield (
+        f"Gap closed: what a row's mean has more than that of its start, in per cent of what its goal has more ({ends}). Its "
+        "interval is all shares that a test with the error of a difference does not reject (Fieller): it leaves out 0 just where "
+        "row and start differ, without correction. Undefined: the gap is no larger than "
+        f"{summary.margin:g} points, or not shown to be one."
+    )
 
 
 def _on_verdicts(summary: Summary) -> Iterator[str]:
