@@ -28,6 +28,8 @@ from sere_registry.scan import canonical
 
 _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 _TORCHCREPE = "0.0.22"
+#: below the cache's folder, one file for each array, before there were shards
+_OLD_CACHE = "features"
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,9 @@ def cache() -> Finding:
     state = f"{counted(len(sizes), 'file')}, {decimal(sum(sizes))}" if folder.exists() else "not made yet"
     full = free < 1 << 30
     problem = Problem("X705", f"only {decimal(free)} are free where the cache is", hint) if full else None
-    return Finding("cache", f"{folder} ({state}, {decimal(free)} free)", problem, note=full)
+    old = folder / _OLD_CACHE
+    left = f"; {old} is of an older version and read by nothing: delete it" if old.exists() else ""
+    return Finding("cache", f"{folder} ({state}, {decimal(free)} free){left}", problem, note=full or bool(left))
 
 
 def examine_cache() -> Iterator[Finding]:
@@ -208,7 +212,7 @@ def examine_cache() -> Iterator[Finding]:
         keys = held.keys()
         damaged = 0
         for number, key in enumerate(keys, start=1):
-            damaged += held.load(key) is None
+            damaged += held.sound(key) is None
             tell(number, len(keys))
     yield Finding("features", f"{len(keys)} in the cache, {damaged} damaged, which are made again when wanted", note=damaged > 0)
 

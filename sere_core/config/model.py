@@ -93,6 +93,9 @@ class Features(Section):
     max_seconds: float = Field(default=20.0, gt=0, description="longer utterances are cut; how many is counted")
     trim: bool = Field(default=True, description="cut leading and trailing digital silence")
     channel: Literal["mix", "left", "right"] = Field(default="mix", description="of files with two: both mixed, or one of them")
+    precision: Literal["float32", "float16"] = Field(
+        default="float32", description="of the frames that are stored: float16 takes half the room, ends at 65504, and has three digits"
+    )
     cache: str | None = Field(default=None, description="the folder of extracted features; default: SERE_CACHE or ~/.cache/sere")
 
 

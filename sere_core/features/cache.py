@@ -1,7 +1,6 @@
-"""Extracted arrays on disk, each in a safetensors file under the digest of all it depends on.
+"""Extracted arrays on disk, in packed shards under the digest of all that they depend on.
 
-Safe for two processes: files appear whole (written aside and renamed), two writers of one key write the same content, and
-every file carries a checksum over its key and content, so that a damaged or foreign file counts as absent.
+Safe for any number of processes, and for a kill at any moment; `shards.py` says how, and when bytes are checked.
 """
 
 from __future__ import annotations
@@ -9,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from sere_core.features.audio import Facts
-from sere_registry.files import write_atomically
+from sere_core.features.shards import Damaged, Row, Shards, shards
+
+#: below the folder of the cache; another layout gets another name, and finds nothing of this one
+FOLDER = "features-2"
 
 
 def key(**parts: object) -> str:
@@ -30,55 +30,72 @@ def key(**parts: object) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """Arrays of float32 by name, and the facts of the waveform that they were made from."""
+    """Arrays of float32 or float16 by name, and the facts of the waveform that they were made from."""
 
-    arrays: Mapping[str, NDArray[np.float32]]
+    arrays: Mapping[str, NDArray[Any]]
     facts: Facts
 
-    @cached_property
-    def digest(self) -> str:
-        """Of the arrays: their names, shapes and values."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name, array in sorted(self.arrays.items()):
-            digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-        return digest.hexdigest()
 
-    def checksum(self, key: str) -> str:
-        """Of all that is stored, and under which key."""
-        text = f"{json.dumps(asdict(self.facts))} {self.digest}"
-        return hashlib.blake2b(text.encode(), digest_size=16, key=key.encode()).hexdigest()
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An entry of the cache.  Its arrays are read, and checked, when they are asked for, and cannot be written to."""
+
+    _shards: Shards
+    _row: Row
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(**self._row.about | {"remarks": tuple(self._row.about["remarks"])})
+
+    @property
+    def digest(self) -> str:
+        """Of the arrays: their names, types, shapes and values; none is read for it."""
+        arrays = sorted((name, each.dtype, list(each.shape), each.digest) for name, each in self._row.arrays.items())
+        return hashlib.blake2b(json.dumps(arrays).encode(), digest_size=16).hexdigest()
+
+    def length(self, name: str) -> int:
+        """How many rows an array has; it is not read."""
+        return self._row.arrays[name].shape[0]
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Raises `Damaged`, and then the entry is no longer in the cache."""
+        return self._shards.read(self._row, name)
+
+    def whole(self) -> Entry:
+        """With all arrays; raises `Damaged`."""
+        return Entry({name: self.array(name) for name in self._row.arrays}, self.facts)
 
 
 class Cache:
     """Entries by key, below one folder."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root / "features"
+        self._shards = shards((root / FOLDER).absolute())
 
-    def path(self, key: str) -> Path:
-        return self._root / key[:2] / f"{key[2:]}.safetensors"
+    def refresh(self) -> None:
+        """See at once what other processes have written, which else takes a second."""
+        self._shards.refresh()
 
     def keys(self) -> list[str]:
         """Of all entries, damaged ones too."""
-        return sorted(path.parent.name + path.stem for path in self._root.glob("??/*.safetensors"))
+        return self._shards.keys()
 
-    def load(self, key: str) -> Entry | None:
-        """The entry of a key, or None if it is absent or its file is damaged."""
-        try:
-            with safe_open(self.path(key), framework="numpy") as file:
-                about = file.metadata()
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-            facts = json.loads(about["facts"])
-            entry = Entry(arrays, Facts(**facts | {"remarks": tuple(facts["remarks"])}))
-            return entry if about["checksum"] == entry.checksum(key) else None
-        except (OSError, ValueError, TypeError, KeyError, SafetensorError):
-            return None
+    def load(self, key: str) -> Held | None:
+        """The newest entry of a key; nothing of its arrays is read, and they may be damaged."""
+        row = self._shards.find(key)
+        return None if row is None else Held(self._shards, row)
 
-    def store(self, key: str, entry: Entry) -> None:
+    def sound(self, key: str) -> Entry | None:
+        """The newest entry of a key that is not damaged."""
+        while (found := self.load(key)) is not None:
+            with suppress(Damaged):
+                return found.whole()
+        return None
+
+    def store(self, key: str, entry: Entry) -> Held:
         """Write an entry, at once or not at all.
 
         Raises:
             SereError: X704 (the folder cannot be written), X705 (the disk is full).
         """
-        about = {"facts": json.dumps(asdict(entry.facts)), "checksum": entry.checksum(key)}
-        write_atomically(self.path(key), save(dict(entry.arrays), about), sync=False)
+        return Held(self._shards, self._shards.append(key, asdict(entry.facts), entry.arrays))

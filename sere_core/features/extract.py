@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import BoundedSemaphore, Event
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +18,10 @@ from numpy.typing import NDArray
 from sere_core.config.model import Features
 from sere_core.content import Contents, digest_of
 from sere_core.features import audio, contours
-from sere_core.features.cache import Cache, Entry, key
+from sere_core.features.cache import Cache, Entry, Held, key
 from sere_core.features.decoding import decoding
 from sere_core.features.origin import engine_origin
+from sere_core.features.shards import Damaged
 from sere_registry import Encoder, Recording, SereError, error
 from sere_registry.files import cache_folder
 from sere_registry.protocols import ContourName
@@ -37,12 +40,15 @@ class Extractor:
         self.cache = Cache(cache_folder(options.cache))
         self.groups = _groups_of(contour_names)
 
-    def contours(self, entries: Mapping[str, Entry], id: str) -> Arrays:
-        """The wanted contours at the frame times of an encoder's output, each `[T']`."""
-        encoder, hop = self.encoders[id][0], self.options.hop
-        count = int(encoder.lengths(torch.tensor([len(entries[f"encoder {id}"].arrays["frames"])]))[0])
-        found = _rows(entries, self.contour_names)
-        return {name: contours.on_grid(each, hop, encoder.rate, encoder.offset, count) for name, each in found.items()}
+    def count(self, frames: int, id: str) -> int:
+        """How many frames an encoder puts out for so many extracted ones."""
+        return int(self.encoders[id][0].lengths(torch.tensor([frames]))[0])
+
+    def on_grid(self, rows: Mapping[str, NDArray[np.float32]], frames: int, id: str) -> Arrays:
+        """The wanted contours at the frame times of an encoder's output, each `[T']`, where it extracted so many frames."""
+        encoder, hop, count = self.encoders[id][0], self.options.hop, self.count(frames, id)
+        wanted = {name: row for name, row in rows.items() if name in self.contour_names}
+        return {name: contours.on_grid(row, hop, encoder.rate, encoder.offset, count) for name, row in wanted.items()}
 
     def extract(self, waveform: audio.Waveform, ids: Sequence[str], place: str = "") -> dict[str, Entry]:
         """All parts of one waveform: contour groups and `encoder <id>`; the cache is neither read nor written.
@@ -71,7 +77,14 @@ class Extractor:
             raise error("D612", f"{waveform.facts.seconds:.3f} s are too short for the {who}", place=place)
         if not np.isfinite(frames).all():
             raise error("B403", f"{who} extracted values that are not finite", place=place)
-        return Entry({"frames": np.ascontiguousarray(frames, dtype=np.float32)}, waveform.facts)
+        kept = np.ascontiguousarray(frames, dtype=np.float32)
+        if self.options.precision == "float16":
+            with np.errstate(over="ignore"):
+                kept = kept.astype(np.float16)
+            if not np.isfinite(kept).all():
+                what = f"the {who} extracted {np.abs(frames).max():.4g}, and float16 ends at 65504"
+                raise error("C311", what, "set `features.precision: float32`", place)
+        return Entry({"frames": kept, "mean": kept.mean(axis=0, dtype=np.float64).astype(np.float32)}, waveform.facts)
 
 
 class Keys:
@@ -83,19 +96,20 @@ class Keys:
 
     def __init__(self, encoders: Mapping[str, NamedEncoder], options: Features, contents: Contents) -> None:
         self._contents = contents
-        self._reading = [engine_origin(contents), options.trim, options.max_seconds, options.channel]
-        #: what each part depends on beside the samples
-        self._made: dict[str, object] = {}
+        self._reading = key(made_by=engine_origin(contents), options=[options.trim, options.max_seconds, options.channel])
+        #: a digest of what each part depends on beside the samples
+        self._made: dict[str, str] = {}
         for group in contours.GROUPS:
-            self._made[group] = [group, options.hop, self._files(contours.weights(group, options))]
+            self._made[group] = key(group=group, hop=options.hop, files=self._files(contours.weights(group, options)))
         for id, (encoder, name, code) in encoders.items():
-            self._made[f"encoder {id}"] = {
-                "encoder": name,
-                "code": code,
-                "fingerprint": dict(encoder.fingerprint()),
-                "files": self._files(getattr(encoder, "files", ())),
-                "contours": [self._made[group] for group in _groups_of(encoder.contours)],
-            }
+            self._made[f"encoder {id}"] = key(
+                encoder=name,
+                code=code,
+                fingerprint=dict(encoder.fingerprint()),
+                files=self._files(getattr(encoder, "files", ())),
+                contours=[self._made[group] for group in _groups_of(encoder.contours)],
+                precision=options.precision,
+            )
 
     def __call__(self, recording: Recording, audio: str, part: str) -> str:
         """The key of one part of a recording whose file has this digest."""
@@ -115,70 +129,107 @@ class Keys:
 
 
 class Extracted:
-    """One recording's features: what the cache has, and what is made from the audio and stored.
+    """One recording's features: what the cache has, and what is made from the audio and stored.  It keeps no array.
 
     Attributes:
         recording: whose.
-        entries: by part: a contour group, or `encoder <id>`.
-        complete: has the cache all of it?
+        complete: does the cache have all of it?
         made: was anything not in the cache?
+        facts: of the waveform, once all of it is there.
 
     Raises:
         SereError: D603 (no such file), X704, X705.
     """
 
+    __slots__ = ("_audio", "_digests", "_from", "_keys", "_wanted", "complete", "facts", "made", "recording")
+    facts: audio.Facts
+
     def __init__(self, extractor: Extractor, keys: Keys, recording: Recording, ids: Sequence[str]) -> None:
         self._from, self._keys, self.recording = extractor, keys, recording
         self._audio = keys.audio(recording)
-        self.entries: dict[str, Entry] = {}
         self._wanted = (*extractor.groups, *(f"encoder {id}" for id in ids))
-        for part in self._wanted:
-            if (found := extractor.cache.load(self._key(part))) is not None:
-                self.entries[part] = found
-        self.complete = len(self.entries) == len(self._wanted) > 0
+        found = [extractor.cache.load(self._key(part)) for part in self._wanted]
+        self.complete = self.made = False
+        self._take([each for each in found if each is not None])
         self.made = not self.complete
-        self._facts = self.entries[self._wanted[0]].facts if self.complete else None
+
+    def _take(self, found: Sequence[Held]) -> None:
+        self.complete = len(found) == len(self._wanted) > 0
+        if self.complete:
+            self._digests, self.facts = tuple(each.digest for each in found), found[0].facts
 
     @property
     def digests(self) -> list[str]:
         """Of those that are wanted, each with the name of its part."""
-        return [f"{part}={self.entries[part].digest}" for part in self._wanted]
-
-    @property
-    def facts(self) -> audio.Facts:
-        """Of the waveform."""
-        assert self._facts is not None, "it was not made"
-        return self._facts
+        return [f"{part}={digest}" for part, digest in zip(self._wanted, self._digests, strict=True)]
 
     def make(self, waveform: audio.Waveform) -> None:
         """All that is missing.
 
         Raises:
             SereError: D603 (the file was changed meanwhile), D612 (too short for an encoder), B403 (an encoder breaks its
-                contract), X704, X705.
+                contract), C311 (values beyond half precision), X704, X705.
         """
         if self._keys.audio(self.recording) != self._audio:
             raise error("D603", "the file was changed while features were extracted", "run again", str(self.recording.path))
-        for part in self._wanted:
-            self._entry(part, waveform)
-        self._facts = waveform.facts
+        given: dict[str, Entry] = {}
+        self._take([self._held(part, waveform, given) for part in self._wanted])
+
+    def length(self, part: str, name: str) -> int:
+        """How many rows an array of a part has."""
+        return self._entry(part).length(name)
+
+    def array(self, part: str, name: str) -> NDArray[Any]:
+        """An array of a part; not to be written to.  One that is damaged is made again.
+
+        Raises:
+            SereError: D603 (made again, it is another one), and what extraction raises.
+        """
+        while True:  # each turn has a record less, and in the end what was made again
+            with suppress(Damaged):
+                return self._entry(part).array(name)
+
+    def rows(self) -> Arrays:
+        """All contours of the wanted groups, by name, each `[Tc]`."""
+        groups = [part for part in self._wanted if part in contours.GROUPS]
+        return {name: self.array(part, name) for part in groups for name in contours.GROUPS[part]}
+
+    def _entry(self, part: str) -> Held:
+        found = self._from.cache.load(self._key(part))
+        if found is None:
+            ((_, waveform),) = audio.read_parts([self.recording], self._from.options)
+            if isinstance(waveform, SereError):
+                raise waveform
+            found = self._held(part, waveform, {})
+        if found.digest != self._digests[self._wanted.index(part)]:
+            what = "its cached features were damaged, and are not the same when made again"
+            raise error("D603", what, "run again", str(self.recording.path))
+        return found
 
     def _key(self, part: str) -> str:
         return self._keys(self.recording, self._audio, part)
 
-    def _entry(self, part: str, waveform: audio.Waveform) -> Entry:
-        """From the cache, or made: at most once for all encoders that want a group of contours."""
-        if part not in self.entries:
-            name = self._key(part)
-            found = self._from.cache.load(name)
-            if found is None:
-                encoder = None if part in contours.GROUPS else self._from.encoders[part.removeprefix("encoder ")][0]
-                reads = () if encoder is None else _groups_of(encoder.contours)
-                given = {group: self._entry(group, waveform) for group in reads}
-                found = self._from.made(part, waveform, given, str(self.recording.path))
-                self._from.cache.store(name, found)
-            self.entries[part] = found
-        return self.entries[part]
+    def _held(self, part: str, waveform: audio.Waveform, given: dict[str, Entry]) -> Held:
+        """From the cache, or made and stored: at most once for all encoders that want a group of contours.
+
+        Args:
+            given: groups of contours that were read, or made.
+        """
+        found = self._from.cache.load(self._key(part))
+        if found is not None:
+            return found
+        reads = () if part in contours.GROUPS else _groups_of(self._from.encoders[part.removeprefix("encoder ")][0].contours)
+        for group in reads:
+            if group not in given:
+                given[group] = self._from.cache.sound(self._key(group)) or self._make(group, waveform, {})[0]
+        made, held = self._make(part, waveform, {group: given[group] for group in reads})
+        if part in contours.GROUPS:
+            given[part] = made
+        return held
+
+    def _make(self, part: str, waveform: audio.Waveform, given: Mapping[str, Entry]) -> tuple[Entry, Held]:
+        made = self._from.made(part, waveform, given, str(self.recording.path))
+        return made, self._from.cache.store(self._key(part), made)
 
 
 def _groups_of(names: Iterable[str]) -> list[str]:
@@ -199,10 +250,24 @@ def work(extractor: Extractor, keys: Keys, wanted: Sequence[Wanted]) -> Iterator
     once, share the encoders' weights, and cannot be orphaned by a killed run.  A file is decoded once, by one of them, which
     lets the others extract its parts, and extracts one itself where too many wait: memory does not grow with their number.
     """
+    files: dict[Path, dict[str, Extracted]] = {}
+    for recording, ids in wanted:
+        try:
+            one = Extracted(extractor, keys, recording, ids)
+        except SereError as problem:
+            yield recording, problem
+            continue
+        if one.complete:
+            yield recording, one
+        else:
+            files.setdefault(recording.path, {})[recording.key] = one
+    if files:
+        yield from _made(extractor.options, files)
+
+
+def _made(options: Features, files: Mapping[Path, Mapping[str, Extracted]]) -> Iterator[tuple[Recording, Extracted | SereError]]:
+    """What is made of each file's recordings."""
     threads, count = torch.get_num_threads(), os.cpu_count() or 1
-    files: dict[Path, list[Wanted]] = {}
-    for each in wanted:
-        files.setdefault(each[0].path, []).append(each)
     pool = ThreadPoolExecutor(count, "extract", initializer=torch.set_num_threads, initargs=(1,))
     room, stopped = BoundedSemaphore(2 * count), Event()
     results: SimpleQueue[tuple[Recording, Extracted | BaseException]] = SimpleQueue()
@@ -218,36 +283,22 @@ def work(extractor: Extractor, keys: Keys, wanted: Sequence[Wanted]) -> Iterator
         finally:
             release()
 
-    def file(own: list[Wanted]) -> None:
+    def file(missing: Mapping[str, Extracted]) -> None:
         try:
-            parts(own)
+            for recording, waveform in audio.read_parts([one.recording for one in missing.values()], options):
+                if stopped.is_set():
+                    return
+                if len(missing) > 1 and room.acquire(blocking=False):
+                    pool.submit(finish, missing[recording.key], waveform, room.release)
+                else:
+                    finish(missing[recording.key], waveform)
         except BaseException as problem:
-            results.put((own[0][0], problem))
-
-    def parts(own: list[Wanted]) -> None:
-        missing: dict[str, Extracted] = {}
-        for recording, ids in own:
-            try:
-                one = Extracted(extractor, keys, recording, ids)
-            except SereError as problem:
-                results.put((recording, problem))
-                continue
-            if one.complete:
-                results.put((recording, one))
-            else:
-                missing[recording.key] = one
-        for recording, waveform in audio.read_parts([one.recording for one in missing.values()], extractor.options):
-            if stopped.is_set():
-                return
-            if len(missing) > 1 and room.acquire(blocking=False):
-                pool.submit(finish, missing[recording.key], waveform, room.release)
-            else:
-                finish(missing[recording.key], waveform)
+            results.put((next(iter(missing.values())).recording, problem))
 
     try:
         for own in files.values():
             pool.submit(file, own)
-        for _ in wanted:
+        for _ in range(sum(map(len, files.values()))):
             recording, result = results.get()
             if not isinstance(result, (Extracted, SereError)):
                 raise result

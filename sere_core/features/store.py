@@ -1,4 +1,4 @@
-"""Features of whole corpora: read from the cache, extracted where they are missing, kept in memory for training."""
+"""Features of whole corpora: found in the cache, extracted where they are missing, and read from there when they are asked for."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Report:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Frames and contours of recordings, in memory.
+    """Frames, their means and contours of recordings, in the cache: each is read when it is asked for.
 
     Args:
         digest: of all arrays used, by recording.
@@ -48,9 +48,18 @@ class FeatureSet:
     _found: Mapping[str, Extracted] = field(repr=False)
     _extractor: Extractor = field(repr=False)
 
-    def frames(self, recording: Recording, encoder: str) -> NDArray[np.float32]:
+    def frames(self, recording: Recording, encoder: str) -> NDArray[np.float32] | NDArray[np.float16]:
         """What the encoder of this id extracted, `[T, F]`; not to be written to."""
-        return self._found[recording.key].entries[f"encoder {encoder}"].arrays["frames"]
+        return self._found[recording.key].array(f"encoder {encoder}", "frames")
+
+    def mean(self, recording: Recording, encoder: str) -> NDArray[np.float32]:
+        """Of `frames`, `[F]`, without reading them."""
+        return self._found[recording.key].array(f"encoder {encoder}", "mean")
+
+    def lengths(self, recording: Recording, encoder: str) -> tuple[int, int]:
+        """How many frames the encoder extracted, and how many it puts out of them."""
+        frames = self._found[recording.key].length(f"encoder {encoder}", "frames")
+        return frames, self._extractor.count(frames, encoder)
 
     def audio_digest(self, recording: Recording) -> str:
         """Of the recording's samples: equal for identical audio."""
@@ -72,7 +81,8 @@ class FeatureSet:
 
     def contours(self, recording: Recording, encoder: str) -> Arrays:
         """The contours at the frame times of the encoder's output, each `[T']`."""
-        return self._extractor.contours(self._found[recording.key].entries, encoder)
+        found = self._found[recording.key]
+        return self._extractor.on_grid(found.rows(), found.length(f"encoder {encoder}", "frames"), encoder)
 
 
 def extract_all(
@@ -96,6 +106,7 @@ def extract_all(
         SereError: the problems of all files together (D603 to D606, D612, P108, B403); X704 or X705 at once.
     """
     extractor, keys = Extractor(encoders, contour_names, options), Keys(encoders, options, contents)
+    extractor.cache.refresh()
     found: dict[str, Extracted] = {}
     problems: list[Problem] = []
     for recording, result in work(extractor, keys, wanted):

@@ -29,7 +29,7 @@ from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.device import choose_device
 from sere_core.train.fold import load_state
 from sere_core.train.material import Material, gather
-from sere_core.train.streams import StreamSet
+from sere_core.train.streams import StreamSet, read
 from sere_registry import Encoder, Problem, Recording, SereError, error
 
 
@@ -201,7 +201,7 @@ def _support(stream: StreamSet) -> dict[str, Tensor]:
     assert stream.labels is not None
     tensors = {"support/labels": stream.labels, "support/language": torch.tensor([each.language for each in stream.items])}
     for number, each in enumerate(stream.items):
-        tensors |= {f"support/{number}/frames": each.frames, f"support/{number}/static": each.static}
+        tensors |= {f"support/{number}/frames": read(each.frames).float(), f"support/{number}/static": read(each.static)}
     return tensors
 
 

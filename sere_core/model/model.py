@@ -16,7 +16,7 @@ from torch import Tensor
 from sere_core.config import Resolved, load
 from sere_core.config.nodes import block_of
 from sere_core.data.normalise import Statistics, speaker_statistics, standardise
-from sere_core.features import audio
+from sere_core.features import audio, contours
 from sere_core.features.extract import Extractor
 from sere_core.model import folder
 from sere_core.model.folder import About
@@ -191,7 +191,8 @@ class Model:
         frames = entries[f"encoder {path}"].arrays["frames"]
         static = np.zeros((len(frames), 0), np.float32)
         if self._dynamics.contours:
-            static = np.ascontiguousarray(self._dynamics.prepare(self._extractor.contours(entries, path)), dtype=np.float32)
+            rows = {name: row for part, entry in entries.items() if part in contours.GROUPS for name, row in entry.arrays.items()}
+            static = np.ascontiguousarray(self._dynamics.prepare(self._extractor.on_grid(rows, len(frames), path)), dtype=np.float32)
         return Clip(path, frames, static, waveform.facts.seconds, waveform.facts.remarks)
 
     def statistics(self, clips: Iterable[Clip]) -> Statistics | None:
@@ -225,11 +226,11 @@ class Model:
 
     def standardised(self, clip: Clip, statistics: Statistics | None = None) -> Item:
         """A clip as the network reads it; by the target corpus's statistics where none are given."""
-        frames, corpus = clip.frames, self.corpus(clip.path)
+        frames, vector, corpus = clip.frames, clip.mean, self.corpus(clip.path)
         if corpus is not None:
-            frames = standardise(frames, statistics or corpus)
-        values = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
-        return Item("", values, torch.from_numpy(clip.static), values.mean(dim=0), domain=1)
+            frames, vector = (standardise(each, statistics or corpus) for each in (frames, vector))
+        values, mean = (torch.from_numpy(np.ascontiguousarray(each, dtype=np.float32)) for each in (frames, vector))
+        return Item("", values, torch.from_numpy(clip.static), mean, domain=1)
 
     def apply(self, clips: Sequence[Clip], statistics: Sequence[Statistics | None] = ()) -> dict[str, NDArray[np.float64]]:
         """`posteriors` `[n, C]` and `embeddings` `[n, D]` of clips.

@@ -17,7 +17,7 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from sere_core.rng import derive
-from sere_core.train.streams import Item, StreamSet
+from sere_core.train.streams import Item, StreamSet, read
 from sere_core.train.whole import predict
 from sere_registry import Method
 
@@ -96,5 +96,5 @@ def _mixed(one: Item, other: Item) -> Item:
     def mix(a: Tensor, b: Tensor) -> Tensor:
         return SHARE * a + (1 - SHARE) * b[torch.arange(len(a)) % len(b)]
 
-    frames = mix(one.frames, other.frames)
-    return replace(one, frames=frames, static=mix(one.static, other.static), vector=frames.mean(dim=0))
+    frames = mix(read(one.frames), read(other.frames))
+    return replace(one, frames=frames, static=mix(read(one.static), read(other.static)), vector=frames.mean(dim=0))

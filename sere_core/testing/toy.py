@@ -18,7 +18,7 @@ from sere_core.rng import derive
 from sere_core.train.build import Builder
 from sere_core.train.fold import FoldTrainer, Listener
 from sere_core.train.network import Backbone, Projection
-from sere_core.train.streams import Item, StreamSet, ViewChains
+from sere_core.train.streams import Item, StreamSet, ViewChains, read
 from sere_registry import (
     BuildContext,
     Frames,
@@ -194,8 +194,9 @@ def on_three_paths() -> dict[str, StreamSet]:
     maps = {path: torch.randn(WIDTH, width, generator=torch.Generator().manual_seed(width)) for path, width in MORE.items()}
 
     def through(made: StreamSet, path: str) -> StreamSet:
-        known = [(item, item.frames.mean(dim=0) @ maps["third"]) for item in made.items]
-        items = [replace(item, frames=item.frames @ maps[path] if path in maps else item.frames, vector=mean) for item, mean in known]
+        known = [(item, read(item.frames)) for item in made.items]
+        linear = maps.get(path, torch.eye(WIDTH))
+        items = [replace(item, frames=frames @ linear, vector=frames.mean(dim=0) @ maps["third"]) for item, frames in known]
         return replace(made, path=path, items=tuple(items))
 
     own = {"labelled": "toy", "source": "second", "target": "third", "test": "third"}

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -23,10 +24,12 @@ from sere_core.features.store import FeatureSet, extract_all
 from sere_core.plan import Plan, build_corpus
 from sere_core.train.build import Builder
 from sere_core.train.layer_choice import Choice, choose_layers
-from sere_core.train.streams import Item, StreamSet, fold_seed
+from sere_core.train.streams import Item, Room, StreamSet, Unread, fold_seed
 from sere_registry import BuildContext, Dynamics, Encoder, Recording
 
 Array = NDArray[np.float32]
+#: bytes of a fold's standardised frames that are kept: 45 minutes of 512 float32 at 50 a second; others are read for each batch
+_KEPT = 1 << 29
 #: stream -> the encoder id of its path, and who is in it
 Members = Mapping[str, tuple[str, Sequence[Recording]]]
 
@@ -63,8 +66,8 @@ class Material:
         self.statements: list[str] = []
         self.names: dict[str, str] = {}
         self._salt = secrets.token_bytes(16)  # of this process: no plugin can tell a name by hashing a corpus's names
-        self._means: dict[tuple[str, str], Array] = {}
-        self._static: dict[tuple[str, str], Tensor] = {}
+        self._static: dict[tuple[str, str], Unread] = {}
+        self._room = Room(_KEPT // 4)
 
     @property
     def trains_encoder(self) -> bool:
@@ -107,26 +110,22 @@ class Material:
         languages, speakers, members, task = self.plan.languages, _speakers(fold), self._members(fold), self.plan.task
         normalisers, predicted = self.normalisers(fold), self._predicted(fold)
         labels = {"labelled": fold.labels, "validation": fold.validation_labels}
-        known: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}  # streams share recordings: each is normalised once
+        frames: dict[tuple[str, str], Unread] = {}  # streams share recordings: each is standardised once
+        vectors: dict[tuple[str, str], Tensor] = {}
+        room = Room(_KEPT)
 
         def item(stream: str, recording: Recording, path: str) -> Item:
-            key = (recording.key, path)
-            if key not in known:
-                frames = self.features.frames(recording, path)
-                values = _tensor(normalisers[path].apply(recording, frames) if path in normalisers else frames)
-                known[key] = values, values.mean(dim=0)
+            key, pooled = (recording.key, path), predicted if self._supervised else path
+            if key not in frames:
+                source = partial(self._frames, recording, path, normalisers.get(path))
+                frames[key] = Unread(self.features.lengths(recording, path)[0], source, room)
+            if (recording.key, pooled) not in vectors:
+                vectors[recording.key, pooled] = self._vector(recording, pooled, normalisers.get(pooled))
             name = recording.key if stream in labels else self._opaque(recording)
             speaker = -1 if stream == "test" else speakers.get((recording.corpus, recording.speaker), -1)
-            values, mean = known[key]
-            if path != predicted and self._supervised:
-                mean = vector(recording)
             domain = int(stream in ("target", "test") or task.source != recording.corpus == task.target)
-            return Item(name, values, self._contours(recording, path), mean, languages.index(recording.language), speaker, domain)
-
-        def vector(recording: Recording) -> Tensor:
-            """Of the encoder that the target takes."""
-            rows = self._mean(recording, predicted)[None]
-            return _tensor(normalisers[predicted].apply(recording, rows) if predicted in normalisers else rows)[0]
+            vector, language = vectors[recording.key, pooled], languages.index(recording.language)
+            return Item(name, frames[key], self._contours(recording, path), vector, language, speaker, domain)
 
         def stream(name: str, path: str, others: Iterable[str] = ()) -> StreamSet:
             return StreamSet(
@@ -178,7 +177,7 @@ class Material:
 
         def means(name: str) -> list[tuple[Recording, Array]]:
             here, recordings = members.get(name, ("", ()))
-            return [(each, self._mean(each, path)) for each in recordings if here == path or name in lends]
+            return [(each, self.features.mean(each, path)) for each in recordings if here == path or name in lends]
 
         task, labelled = self.plan.task, means("labelled")
         source = [*(each for each in labelled if each[0].corpus == task.source), *means("source")]
@@ -189,21 +188,29 @@ class Material:
             self.statements.append(statement)
         return normaliser
 
-    def _mean(self, recording: Recording, path: str) -> Array:
-        key = (recording.key, path)
-        if key not in self._means:
-            self._means[key] = self.features.frames(recording, path).mean(axis=0, dtype=np.float64).astype(np.float32)
-        return self._means[key]
+    def _frames(self, recording: Recording, path: str, normaliser: Normaliser | None) -> Tensor:
+        """Standardised, `[T, F]`; in half precision where the cache holds them so."""
+        frames = self.features.frames(recording, path)
+        values = _tensor(frames if normaliser is None else normaliser.apply(recording, frames))
+        return values.half() if frames.dtype == np.float16 else values
 
-    def _contours(self, recording: Recording, path: str) -> Tensor:
+    def _vector(self, recording: Recording, path: str, normaliser: Normaliser | None) -> Tensor:
+        """The mean of the same, `[F]`: no frame is read for it."""
+        mean = self.features.mean(recording, path)
+        return _tensor(mean if normaliser is None else normaliser.apply(recording, mean[None])[0])
+
+    def _contours(self, recording: Recording, path: str) -> Unread:
         """As the dynamics prepare them, `[T', S]`."""
         key = (recording.key, path)
         if key not in self._static:
-            if self.dynamics.contours:
-                static = self.dynamics.prepare(self.features.contours(recording, path))
-            else:
-                static = np.zeros((len(self.features.frames(recording, path)), 0), np.float32)
-            self._static[key] = _tensor(static)
+            count = self.features.lengths(recording, path)[1]
+
+            def static() -> Tensor:
+                if self.dynamics.contours:
+                    return _tensor(self.dynamics.prepare(self.features.contours(recording, path)))
+                return torch.zeros(count, 0)
+
+            self._static[key] = Unread(count, static, self._room)
         return self._static[key]
 
     def _opaque(self, recording: Recording) -> str:
@@ -255,4 +262,4 @@ def _speakers(fold: Fold) -> dict[tuple[str, str], int]:
 
 
 def _tensor(values: NDArray[np.floating]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,21 +23,54 @@ if TYPE_CHECKING:
     from sere_core.train.network import Backbone
 
 
-@dataclass(frozen=True)
+class Room:
+    """Bytes that tensors may take which could be read again."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+class Unread:
+    """A tensor that is read when a batch is collated, and kept from then on where there is room."""
+
+    __slots__ = ("_kept", "_length", "_read", "_room")
+
+    def __init__(self, length: int, read: Callable[[], Tensor], room: Room) -> None:
+        self._length, self._read, self._room = length, read, room
+        self._kept: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self) -> Tensor:
+        if self._kept is not None:
+            return self._kept
+        found = self._read()
+        if found.nbytes <= self._room.left:
+            self._kept, self._room.left = found, self._room.left - found.nbytes
+        return found
+
+
+def read(values: Tensor | Unread) -> Tensor:
+    """The tensor, wherever it is."""
+    return values if isinstance(values, Tensor) else values.read()
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One utterance, ready for the network.
 
     Args:
         name: what messages to the user call it.
-        frames: the encoder's frozen output, standardised, `[T, F]`.
+        frames: the encoder's frozen output, standardised, `[T, F]`; in half precision where the cache holds it so: batches are float32.
         static: the contours as the dynamics prepared them, on the encoder's output grid, `[T', S]`.
         vector: the mean of `frames`, `[F]`.
         language, speaker, domain: see `Encoded`.
     """
 
     name: str
-    frames: Tensor
-    static: Tensor
+    frames: Tensor | Unread
+    static: Tensor | Unread
     vector: Tensor
     language: int = 0
     speaker: int = -1
@@ -103,8 +136,8 @@ class StreamSet:
         return Raw(
             inputs=Inputs(
                 self.path,
-                frames=pad([item.frames for item in items], self.rate, device),
-                static=pad([item.static for item in items], self.rate, device),
+                frames=pad([read(item.frames) for item in items], self.rate, device),
+                static=pad([read(item.static) for item in items], self.rate, device),
             ),
             vectors=torch.stack([item.vector for item in items]).to(device),
             index=numbers(index),
@@ -118,11 +151,11 @@ class StreamSet:
 
 
 def pad(sequences: Sequence[Tensor], rate: float, device: torch.device) -> Frames:
-    """Sequences `[T_i, F]` as one padded batch with its mask."""
+    """Sequences `[T_i, F]` as one padded batch of float32 with its mask."""
     lengths = torch.tensor([sequence.shape[0] for sequence in sequences])
     mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
     values = padded(torch.cat(list(sequences)), mask.flatten()).view(*mask.shape, -1)
-    return Frames(values.to(device), mask.to(device), rate)
+    return Frames(values.to(device).float(), mask.to(device), rate)
 
 
 class Sampler:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sere_core.train.network import Backbone, predicting
-from sere_core.train.streams import Item, StreamSet
+from sere_core.train.streams import Item, StreamSet, read
 from sere_registry import Frames, LabelledBatch, Method, UnlabelledBatch, error
 from sere_registry.protocols import JUDGED
 from sere_registry.training import Stream
@@ -132,8 +132,8 @@ def predict_mixtures(
         return share * one + (1.0 - share) * other[torch.arange(len(one)) % len(other)]
 
     def item(one: Item, other: Item) -> Item:
-        frames = mixed(one.frames, other.frames)
-        return replace(one, frames=frames, static=mixed(one.static, other.static), vector=frames.mean(dim=0))
+        frames = mixed(read(one.frames).float(), read(other.frames).float())
+        return replace(one, frames=frames, static=mixed(read(one.static), read(other.static)), vector=frames.mean(dim=0))
 
     pairs, found = list(zip(first.tolist(), second.tolist(), strict=True)), []
     for start in range(0, len(pairs), CHUNK):  # not all at once: frames take too much memory

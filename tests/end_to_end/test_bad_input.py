@@ -147,15 +147,13 @@ def test_a_folder_that_cannot_be_written(word: str, sere: Sere) -> None:
 
 
 def test_no_room_for_the_cache(sere: Sere, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sere_core.features import cache
-    from sere_registry.files import writing
+    from sere_core.features import shards
 
-    def full(path: Path, *given: object, **more: object) -> None:
-        with writing(path):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     file = manifest(home)
-    monkeypatch.setattr(cache, "write_atomically", full)
+    monkeypatch.setattr(shards, "write_all", full)
     words = (own(file), own(file).replace("corpora.xb", "corpora.xa"), f"features.cache={home / 'full'}")
     expect(sere("tiny.yaml", *words), "X705", 4, "SERE_CACHE")
 
@@ -163,7 +161,7 @@ def test_no_room_for_the_cache(sere: Sere, home: Path, monkeypatch: pytest.Monke
 def test_an_unknown_optimizer_is_found_before_anything_is_extracted(sere: Sere, home: Path) -> None:
     told = sere("tiny.yaml", "train.optimizer.use=adamm", f"features.cache={home / 'mine'}")
     expect(told, "C302", 2, "did you mean 'adam'")
-    assert not list((home / "mine").rglob("*.safetensors")) and not list((home / "runs").glob("*/config.yaml"))
+    assert not list((home / "mine").rglob("*.index")) and not list((home / "runs").glob("*/config.yaml"))
 
 
 def test_a_loss_that_grows_over_all_bounds_is_named_with_its_utterances(sere: Sere, home: Path) -> None:

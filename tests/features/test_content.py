@@ -12,11 +12,14 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sere_core import content
 from sere_core.cli import doctor
 from sere_core.content import Contents, digest_of, files_below
+from sere_core.features.audio import Facts
+from sere_core.features.cache import Cache, Entry
 from sere_registry.catalog import Catalog
 
 
@@ -134,8 +137,9 @@ def test_doctor_reads_in_full_what_seems_unchanged(
     filled(tmp_path, paths)
     paths[0].write_bytes(b"1" * 100)
     paths[1].write_bytes(b"longer")
-    (tmp_path / "features" / "ab").mkdir(parents=True)
-    (tmp_path / "features" / "ab" / "cd.safetensors").write_bytes(b"damaged")
+    Cache(tmp_path).store("ab" * 20, Entry({"frames": np.arange(6, dtype=np.float32)}, Facts("0", 1.0, 0.1, 0.0)))
+    (shard,) = tmp_path.rglob("*.data")
+    shard.write_bytes(bytes(24))
 
     def findings() -> dict[str, dict[str, str]]:
         doctor.run(Namespace(json=True, deep=True), Catalog([], environ={}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import torch
 from sere_core import content
 from sere_core.config.model import Features
 from sere_core.content import Contents
-from sere_core.features import audio, cache, store
+from sere_core.features import audio, cache, shards, store
 from sere_core.features.cache import Cache, Entry
 from sere_registry import Recording, SereError
 from sere_registry.files import cache_folder
@@ -117,14 +118,59 @@ def test_the_second_time_nothing_is_decoded_unless_an_entry_is_damaged(
         second = extract(recordings, encoder)
     assert (second.report.extracted, second.report.cached, second.report.seconds) == (0, 4, pytest.approx(2.0))
     assert encoder.calls == 4 and torch.get_num_threads() == before
-    for path in (tmp_path / "cache").rglob("*.safetensors"):
-        path.write_bytes(path.read_bytes()[:-1] + b"!")
+    for path in (tmp_path / "cache").rglob("*.index"):
+        path.write_bytes(path.read_bytes().replace(b'"seconds"', b'"minutes"'))
+    shards.shards.cache_clear()
     third = extract(recordings)
     assert third.report.extracted == 4 and extract(recordings).report.cached == 4
     for again in (second, third):
         assert again.digest == first.digest
         for recording in recordings:
             np.testing.assert_array_equal(first.frames(recording, "blocks"), again.frames(recording, "blocks"))
+
+
+def test_an_array_that_is_damaged_is_made_again_when_it_is_read(tmp_path: Path, extract: Extract, monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings, encoder = corpus(tmp_path), Blocks()
+    first = extract(recordings, encoder)
+    expected = {each.key: np.array(first.frames(each, "blocks")) for each in recordings}
+    contours = {each.key: first.contours(each, "blocks") for each in recordings}
+    (shard,) = (tmp_path / "cache").rglob("*.data")
+    shard.write_bytes(bytes(each ^ 255 for each in shard.read_bytes()))
+    shards.shards.cache_clear()
+    second = extract(recordings, encoder)
+    assert second.report.cached == 4 and second.digest == first.digest and encoder.calls == 4, "no array is read yet"
+    for turn in range(2):
+        for each in recordings:
+            np.testing.assert_array_equal(second.frames(each, "blocks"), expected[each.key])
+            np.testing.assert_array_equal(second.mean(each, "blocks"), expected[each.key].mean(axis=0, dtype=np.float64).astype(np.float32))
+            for name, row in second.contours(each, "blocks").items():
+                np.testing.assert_array_equal(row, contours[each.key][name])
+        assert encoder.calls == 8, turn
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "opened", lambda *_: pytest.fail("made again twice"))
+        shards.shards.cache_clear()
+        np.testing.assert_array_equal(extract(recordings).frames(recordings[0], "blocks"), expected[recordings[0].key])
+    for shard in (tmp_path / "cache").rglob("*.data"):
+        shard.unlink()
+    shards.shards.cache_clear()
+    third = extract(recordings, encoder)
+    louder = Blocks()
+    louder.extract = lambda *given: Blocks().extract(*given) * np.float32(1.000001)  # type: ignore[method-assign]
+    third._extractor.encoders["blocks"] = (louder, "test.blocks", [""])  # type: ignore[index]
+    with pytest.raises(SereError, match=r"D603.*not the same when made again"):
+        third.frames(recordings[0], "blocks")
+
+
+def test_frames_in_half_precision(tmp_path: Path, extract: Extract) -> None:
+    recordings, encoder = corpus(tmp_path, count=1), Blocks()
+    single, half = (extract(recordings, encoder, precision=each) for each in ("float32", "float16"))
+    assert encoder.calls == 2 and half.frames(recordings[0], "blocks").dtype == np.float16
+    assert half.mean(recordings[0], "blocks").dtype == np.float32
+    np.testing.assert_allclose(half.frames(recordings[0], "blocks"), single.frames(recordings[0], "blocks"), rtol=1e-3)
+    assert half.digest != single.digest
+    encoder.extract = lambda *given: Blocks().extract(*given) * np.float32(1e7)  # type: ignore[method-assign]
+    with pytest.raises(SereError, match=r"C311.*float16 ends at 65504"):
+        extract(recordings, encoder, code="another", precision="float16")
 
 
 def test_a_changed_file_is_noticed_whatever_its_time(tmp_path: Path, extract: Extract) -> None:
@@ -222,8 +268,7 @@ def test_the_digest_is_of_arrays_and_not_of_what_made_them(tmp_path: Path, extra
     assert extract(recordings[::-1], Blocks(version=2)).digest == first.digest, "another version, the same numbers"
     louder = Blocks()
     louder.extract = lambda *given: Blocks().extract(*given) * np.float32(1.000001)  # type: ignore[method-assign]
-    for path in (tmp_path / "cache").rglob("*.safetensors"):
-        path.unlink()
+    shutil.rmtree(tmp_path / "cache")
     assert extract(recordings, louder).digest != first.digest, "the same version, other numbers"
     assert extract(recordings[:1]).digest != first.digest
 
@@ -282,34 +327,46 @@ def test_trimmed_and_cut_files_are_counted(tmp_path: Path, extract: Extract) -> 
     assert (report.recordings, report.trimmed, report.cut) == (3, 1, 1)
 
 
+def fresh(folder: Path) -> Cache:
+    """The cache as another process would find it."""
+    shards.shards.cache_clear()
+    return Cache(folder)
+
+
 def test_what_is_stored_comes_back(tmp_path: Path) -> None:
-    arrays = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.zeros((0, 5), np.float32), "c": np.float32([[[1.5]]])}
+    arrays = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.zeros((0, 5), np.float32), "c": np.float16([[[1.5]]])}
     Cache(tmp_path).store(KEY, Entry(arrays, FACTS))
-    back = Cache(tmp_path).load(KEY)
-    assert back is not None and back.facts == FACTS and back.arrays.keys() == arrays.keys()
-    for name, array in back.arrays.items():
-        assert array.dtype == np.float32 and array.flags.writeable
-        np.testing.assert_array_equal(array, arrays[name])
+    for held in (Cache(tmp_path), fresh(tmp_path)):
+        back = held.sound(KEY)
+        assert back is not None and back.facts == FACTS and back.arrays.keys() == arrays.keys()
+        for name, array in back.arrays.items():
+            assert array.dtype == arrays[name].dtype and not (array.size and array.flags.writeable)
+            np.testing.assert_array_equal(array, arrays[name])
     assert Cache(tmp_path).load(cache.key(file="1", extractor="x")) is None
     assert cache.key(a={"x": 1, "y": 2}, b=1) == cache.key(b=1, a={"y": 2, "x": 1}) != cache.key(b=2, a={"y": 2, "x": 1})
 
 
 def test_no_damaged_byte_of_an_entry_goes_unnoticed(tmp_path: Path) -> None:
-    held, entry = Cache(tmp_path), Entry({"frames": np.arange(6, dtype=np.float32)}, FACTS)
-    held.store(KEY, entry)
-    path = held.path(KEY)
-    sound = path.read_bytes()
-    for at in range(len(sound)):
-        path.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
-        found = held.load(KEY)
-        assert found is None or (found.facts == FACTS and (found.arrays["frames"] == entry.arrays["frames"]).all()), at
-    for broken in (b"", sound[:-4], sound + b"\0\0\0\0"):
-        path.write_bytes(broken)
-        assert held.load(KEY) is None
-    other = cache.key(file="other")
-    held.store(other, entry)
-    path.write_bytes(held.path(other).read_bytes())  # a sound entry under the name of another
-    assert held.load(KEY) is None and held.load(other) is not None
+    entry = Entry({"frames": np.arange(6, dtype=np.float32)}, FACTS)
+    Cache(tmp_path).store(KEY, entry)
+    files = sorted(tmp_path.rglob("*.*"))
+    assert [path.suffix for path in files] == [".data", ".index"]
+    for path in files:
+        sound = path.read_bytes()
+        lost, changed = 0, [sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :] for at in range(len(sound))]
+        for broken in (*changed, b"", sound[:-4], sound[:-1]):
+            path.write_bytes(broken)
+            found = fresh(tmp_path).sound(KEY)
+            assert found is None or (found.facts == FACTS and (found.arrays["frames"] == entry.arrays["frames"]).all())
+            lost += found is None
+        assert lost >= len(sound) + 2
+        path.write_bytes(sound + b"\0\0\0\0")
+        assert fresh(tmp_path).sound(KEY) is not None
+        path.write_bytes(sound)
+    lines = files[1].read_bytes()
+    other = lines[:9] + cache.key(file="other").encode() + lines[49:]  # a sound entry under the name of another
+    files[1].write_bytes(other)
+    assert fresh(tmp_path).keys() == []
 
 
 def test_the_folder_is_the_configs_or_the_environments_or_the_homes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,15 +387,15 @@ store = Cache(Path(sys.argv[1]))
 for turn in range(50):
     for number in range(20):
         name = key(file=number)
-        found = store.load(name)
+        found = store.sound(name)
         assert found is None or (found.arrays["x"] == number).all()
         store.store(name, Entry({"x": np.full(5000, number, np.float32)}, Facts("", 0.0, 0.0, 0.0)))
 """
     running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(3)]
-    while not list(tmp_path.rglob("*.safetensors")):
+    while not list(tmp_path.rglob("*.index")):
         time.sleep(0.01)
     running[0].kill()
     assert [process.wait() for process in running] == [-signal.SIGKILL, 0, 0]
     for number in range(20):
-        found = Cache(tmp_path).load(cache.key(file=number))
+        found = Cache(tmp_path).sound(cache.key(file=number))
         assert found is not None and (found.arrays["x"] == number).all()
