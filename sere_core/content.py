@@ -183,7 +183,8 @@ def files_below(path: Path) -> list[tuple[str, Path]]:
 
 def digest_of(files: Iterable[tuple[str, Path]], contents: Contents) -> str:
     """A digest of files by name and content, 16 hex digits; one that cannot be read counts as such."""
-    whole = hashlib.sha256()
+    files, whole = list(files), hashlib.sha256()
+    contents.recall(path for _, path in files)
     for name, path in files:
         try:
             content = contents.digest(path)

@@ -1,4 +1,4 @@
-"""Of all tests: one cache of made-up speech and features for all processes, and garbage collection that leaves imports alone."""
+"""Of all tests: one cache for all processes, no waiting for disks, and garbage collection that leaves imports alone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERE_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cut() -> Iterator[None]:
+    """Processes are killed in tests, machines are not: what is written need not reach the disk, which takes milliseconds a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 def pytest_collection_finish() -> None:

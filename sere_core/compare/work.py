@@ -8,6 +8,7 @@ holder ends, however it ends, and the next one goes on from the last checkpoint.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import time
@@ -31,6 +32,8 @@ _HINTS = {
     "file": "put it on the shared file system: jobs name it by its whole path",
     "data": "mount the corpora under the same path on all machines",
 }
+#: read once: it looks at every file of every distribution
+_owners = functools.cache(packages_distributions)
 _POLL = 1.0  # seconds between two looks at what others do
 
 
@@ -102,7 +105,7 @@ def pull(folder: Path, jobs: Sequence[str], losses: int, wait: bool = False, tru
 
 def facts(needs: Needs) -> dict[str, str]:
     """What this machine has of `needs`, by name."""
-    owners, contents = packages_distributions(), Contents()
+    owners, contents = _owners(), Contents()
     distributions = {name for package in needs.packages for name in owners.get(package, ())}
     found = {f"the version of {name}": version for name, version in versions(distributions).items()}
     found |= {f"the code of {package}": code_digest("", package, contents) or "missing" for package in needs.packages}

@@ -179,14 +179,15 @@ def compare(subject: Subject, made: Config, checked: Mapping[str, object] | None
     asked = {"sere": 1, "compare": "checked", "base": "base.yaml", "rows": rows, "reference": "reference", "output": str(folder / "made")}
     planned = Planner(read_request(str(written(asked, folder / "comparison.yaml")), Flags()), catalog).comparison()
     planned.write()
-    for job in planned.plan.jobs:
-        kept, record = shared_folder("references") / job.job, record_of(planned.folder, job.job)
-        shared = job.row == "reference" and subject.entry.kind in REFERENCES
-        if shared and kept.exists():  # the record of the same reference that an earlier check of this process made
-            shutil.copytree(kept, record)
-            continue
-        _run(job_file(planned.folder, job.job), catalog)
-        if shared:
+    references = {job.job for job in planned.plan.jobs if job.row == "reference" and subject.entry.kind in REFERENCES}
+    for job in planned.plan.in_order():
+        kept, record = shared_folder("references") / job, record_of(planned.folder, job)
+        shared = [kept] if job in references else []  # with all checks of this process, whose references are the same
+        if made_before := [path for path in (*subject.folder.glob(f"run-*/runs/{job}"), *shared) if path.exists()]:
+            shutil.copytree(made_before[0], record)
+        else:
+            _run(job_file(planned.folder, job), catalog)
+        if shared and not kept.exists():
             shutil.copytree(record, kept)
     printed = io.StringIO()
     if finish(planned.folder, Console(file=printed, width=120)) != 0:

@@ -59,12 +59,14 @@ class Subject:
         catalog: where it was found.
         params: values for its parameters, beyond their defaults.
         folder: an empty folder that checks may write to.
+        kept: what a check has made that later ones look at too.
     """
 
     entry: Entry
     catalog: Catalog
     params: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(dir=_scratch().name)))
+    kept: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def spec(self) -> ComponentSpec:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sere_core.config import Resolved
 from sere_core.config.model import Train
-from sere_core.rng import derive
+from sere_core.rng import derive, reseed
 from sere_core.train.build import Builder
 from sere_core.train.fold import FoldTrainer, Listener
 from sere_core.train.network import Backbone, Projection
@@ -121,7 +121,7 @@ class Raw(nn.Module):
 
 def seeded(seed: int, name: str, build: Callable[[], T]) -> T:
     """What `build` makes, its first weights drawn under a seed of its own."""
-    torch.manual_seed(derive(seed, "init", name))
+    reseed(seed, "init", name)
     return build()
 
 
