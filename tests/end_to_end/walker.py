@@ -12,9 +12,11 @@ import gc
 import json
 import re
 import sys
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,20 @@ def search(moment: str) -> None:
         while frame is not None:
             things += [*frame.f_locals.values(), frame.f_globals]
             frame = frame.f_back  # type: ignore[assignment]
-    fresh = {id(thing): thing for thing in things}
+    fresh = dict(zip(map(id, things), things, strict=True))
     seen = dict(fresh)
     while fresh:
-        referred = {id(thing): thing for thing in gc.get_referents(*fresh.values())}
+        found = gc.get_referents(*fresh.values())
+        referred = dict(zip(map(id, found), found, strict=True))
         fresh = {key: referred[key] for key in referred.keys() - seen.keys()}
         seen |= fresh
     truth: dict[str, str] = json.loads(Path(TRUTH).read_text())
     orders = [sorted(truth), *folds(seen.values())]
-    told = [thing for thing in seen.values() if can_tell(type(thing))]
+    kinds: dict[type, list[Any]] = {}
+    for thing in seen.values():
+        if (kind := type(thing)) in kinds or can_tell(kind):
+            kinds.setdefault(kind, []).append(thing)
+    told = [thing for kind, those in kinds.items() for thing in (named(those) if kind is str else those)]
     lines = {f"{moment}: {leak}" for thing in told if (leak := leaks(thing, truth, orders))}
     for path in Path().glob("runs/**/predictions.csv"):
         lines |= {f"{moment}: the truth of {row['id']} in the record" for row in csv.DictReader(path.open()) if row["truth"]}
@@ -58,6 +65,13 @@ def search(moment: str) -> None:
         file.writelines(f"{line}\n" for line in sorted(lines))
     with open(COUNT, "a") as file:
         file.write(f"{moment} {len(seen)}\n")
+
+
+def named(texts: list[str]) -> list[str]:
+    """Those that name an utterance, and some more: the search of all as one text takes a tenth of the time of one by one."""
+    starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
+    hits = {bisect_right(starts, hit.start()) - 1 for hit in NAME.finditer("\0".join(texts))}
+    return [texts[number] for number in hits]
 
 
 @cache
@@ -82,9 +96,9 @@ def leaks(thing: Any, truth: Mapping[str, str], orders: Sequence[Sequence[str]])
         lines = [line for line in thing.splitlines() if NAME.search(line) and any(word in line for word in EMOTIONS)]
         return f"a text, {lines[0]}" if lines else ""
     if issubclass(type(thing), dict) and len(thing) > 3:
-        named = {name: value for key, value in list(thing.items()) if (name := identity(key)) in truth}
-        if len(named) > 3 and same_partition([plain(value) for value in named.values()], [truth[name] for name in named]):
-            return f"a dict with the keys {list(named)[:3]}"
+        mine = {name: value for key, value in list(thing.items()) if (name := identity(key)) in truth}
+        if len(mine) > 3 and same_partition([plain(value) for value in mine.values()], [truth[name] for name in mine]):
+            return f"a dict with the keys {list(thing)[:3]}"
         return values(list(thing.values()), truth, orders, "a dict's values")
     if issubclass(type(thing), (list, tuple)) and len(thing) in map(len, orders):
         return values(thing, truth, orders, f"a {type(thing).__name__}")
