@@ -174,11 +174,12 @@ def files_below(path: Path) -> list[tuple[str, Path]]:
     """The files of a folder by their name below it, sorted, compiled Python left out; a file by its own name."""
     if not path.is_dir():
         return [(path.name, path)] if path.exists() else []
-    found = []
-    for folder, folders, names in os.walk(path, followlinks=False):
+    root, found = os.fspath(path), []
+    for folder, folders, names in os.walk(root, followlinks=False):
         folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.endswith(".egg-info"))
-        found += [Path(folder, name) for name in names if not name.endswith((".pyc", ".pyo"))]
-    return sorted((each.relative_to(path).as_posix(), each) for each in found)
+        below = folder[len(root) :].lstrip(os.sep)
+        found += [(os.path.join(below, name), Path(folder, name)) for name in names if not name.endswith((".pyc", ".pyo"))]
+    return sorted(found)
 
 
 def digest_of(files: Iterable[tuple[str, Path]], contents: Contents) -> str:

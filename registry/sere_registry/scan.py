@@ -45,7 +45,8 @@ def installed_entries(notes: list[str]) -> list[Entry]:
     found: dict[str, list[Entry]] = {}
     for distribution in importlib.metadata.distributions():
         try:
-            points = [point for point in distribution.entry_points if point.group in KINDS]
+            told = distribution.read_text("entry_points.txt") or ""
+            points = [point for point in distribution.entry_points if point.group in KINDS] if "sere." in told else []
             name = str(distribution.name or "a distribution without a name") if points else ""
             if points and canonical(name) not in found:  # the first on the path counts
                 about = name, str(distribution.version or ""), tuple(distribution.requires or ())

@@ -121,13 +121,24 @@ def imports(tree: ast.AST, package: str = "") -> Iterator[str]:
             yield from (f"{base}.{name}" for name in (exported(base) if names == ["*"] else names))
 
 
+@functools.cache
+def _imports(tree: ast.Module, package: str) -> frozenset[str]:
+    return frozenset(imports(tree, package))
+
+
 def runs_unseen_code(module: str) -> bool:
     """May a module run code that `imports` does not find?"""
+    tree = _tree(module)
+    return tree is not None and _unseen(tree)
+
+
+@functools.cache
+def _unseen(tree: ast.Module) -> bool:
     return any(
         (isinstance(node, ast.Name) and node.id in _BUILT_IN | _UNSEEN)
         or (isinstance(node, ast.Attribute) and node.attr in _UNSEEN)
         or (isinstance(node, ast.alias) and node.name in _UNSEEN)
-        for node in ast.walk(_tree(module) or ast.Module([], []))
+        for node in ast.walk(tree)
     )
 
 
@@ -142,7 +153,7 @@ def reached(roots: Iterable[str], packages: Collection[str]) -> tuple[set[str], 
         elif name not in inside and (tree := _tree(name)) is not None:
             inside.add(name)
             is_package = getattr(module_file(name), "name", "") == "__init__.py"
-            waiting += imports(tree, name if is_package else name.rpartition(".")[0])
+            waiting += _imports(tree, name if is_package else name.rpartition(".")[0])
         if below and (above := name.rpartition(".")[0]) not in inside:
             waiting.append(above)
     return inside, others

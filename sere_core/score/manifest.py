@@ -13,6 +13,7 @@ It holds no wall-clock, no user names and no paths of the machine:
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -62,12 +63,16 @@ def weakest(labels: Iterable[str]) -> str:
     return max(labels, key=EVIDENCE.index, default=EVIDENCE[0])
 
 
+#: what a process has imported stays as it was when this was first asked
+_version = functools.cache(version)
+
+
 def versions(distributions: Iterable[str] = ()) -> dict[str, str]:
     """Versions of Python, sere, the libraries that change numbers, and the plugins' distributions; what is not installed is left out."""
     found = {"python": platform.python_version()}
     for name in ("sere", *LIBRARIES, *sorted(set(distributions))):
         try:
-            found.setdefault(name, version(name))
+            found.setdefault(name, _version(name))
         except PackageNotFoundError:
             continue
     return found
