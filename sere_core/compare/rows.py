@@ -110,7 +110,8 @@ def gaps_of(request: Request, rows: Sequence[Overlay]) -> dict[str, tuple[str, s
     def own(row: Overlay, called: str) -> str | None:
         named = [each for each in rows if called in (each.name, *each.called)]
         mine = [each for each in named if {value.word for value in each.values} <= {value.word for value in row.values}]
-        return next((each.name for each in (named if len(named) == 1 else mine)), None) if len(named) == 1 or len(mine) == 1 else None
+        chosen = named if len(named) == 1 else mine
+        return chosen[0].name if len(chosen) == 1 else None
 
     found = {} if wanted is None else {row.name: (own(row, wanted.start), own(row, wanted.goal)) for row in rows}
     return {row: (start, goal) for row, (start, goal) in found.items() if start is not None and goal is not None and start != goal}
