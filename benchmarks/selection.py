@@ -1,19 +1,23 @@
 """How much does each rule of selection lose against the best epoch, and against the last one?
 
     SERE_DATA=/data/speech python benchmarks/selection.py configs/real/emodb_to_emovo.yaml [--seeds 3] [--held-out 5] [--set PATH=VALUE]
+    SERE_DATA=/data/speech python benchmarks/selection.py configs/real/gap.yaml --pairs 'emodb>emovo,emovo>emodb' \\
+        --row source-only losses.adapt=null --row mcc 'losses.adapt={use: sere.mcc}'
 
-One training per seed and fold, in which every selector scores every epoch; each then keeps its own, and the scored utterances'
-labels, read afterwards, say what that was worth.  `--held-out` is `task.validation`: the labelled source utterances per class
-that some selectors read, and that no row has for training.  UAR in %, mean over folds and seeds; regret: what the best epoch
-of each fold, the oracle's, has more; its spread is over seeds.
+One training per method, pair, seed and fold, in which every selector scores every epoch; each then keeps its own, and the scored
+utterances' labels, read afterwards, say what that was worth.  `--held-out` is `task.validation`: the labelled source utterances per
+class that some selectors read, and that no row has for training.  UAR in %, mean over folds, seeds and pairs; regret: what the best
+epoch of each fold, the oracle's, has more; its spread is over pairs and seeds.  The end says which rules lose at most one point on
+average over the methods.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import itertools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
@@ -35,6 +39,8 @@ from sere_registry.errors import Place
 from sere_registry.protocols import completed
 
 CPU = torch.device("cpu")
+#: points of regret that are called small
+SMALL = 1.0
 RULES = ("entropy", "information_max", "snd", "source_validation", "importance_weighting", "dev", "mixval")
 
 
@@ -104,26 +110,60 @@ def of_seed(resolved: Resolved, folder: Path) -> dict[str, list[float]]:
     return found
 
 
+def lines(uars: Mapping[str, Mapping[str, Sequence[float]]]) -> Iterator[str]:
+    """A table of rules, from rule -> pair -> UAR in % by seed."""
+    yield f"{'rule':22}{'UAR':>7}{'against last':>14}{'regret':>9}{'worst pair':>12}"
+    for name, by_pair in uars.items():
+        lost, last = losses(uars, name), fmean(fmean(values) for values in uars["last"].values())
+        mean = fmean(fmean(values) for values in by_pair.values())
+        spread = f" ± {stdev(every):.1f}" if len(every := [one for values in lost.values() for one in values]) > 1 else ""
+        worst = max(map(fmean, lost.values()))
+        yield f"{name:22}{mean:7.1f}{mean - last:+14.1f}{regret(lost):9.1f}{worst:12.1f}{spread}"
+
+
+def losses(uars: Mapping[str, Mapping[str, Sequence[float]]], name: str) -> dict[str, list[float]]:
+    """Pair -> what a rule's choice loses against the oracle's, by seed."""
+    return {pair: [best - value for best, value in zip(uars["oracle"][pair], values, strict=True)] for pair, values in uars[name].items()}
+
+
+def regret(lost: Mapping[str, Sequence[float]]) -> float:
+    return fmean(map(fmean, lost.values()))
+
+
+def verdict(found: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> str:
+    """Which rules lose at most `SMALL` points on average over all methods; from method -> rule -> pair -> UAR by seed."""
+    rules = [name for name in next(iter(found.values())) if name != "oracle"]
+    means = {name: fmean(regret(losses(uars, name)) for uars in found.values()) for name in rules}
+    told = ", ".join(f"{name} {mean:.1f}" for name, mean in sorted(means.items(), key=lambda item: item[1]))
+    good = [name for name, mean in means.items() if mean <= SMALL]
+    return f"mean regret over methods: {told}\nat most {SMALL:g} point: {', '.join(good) or 'none'}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--held-out", type=int, default=5)
+    parser.add_argument("--pairs", help="SOURCE>TARGET,...: the config's own where there are none")
+    parser.add_argument("--row", nargs="+", action="append", default=[], metavar="WORD", help="NAME PATH=VALUE ...: another method")
     parser.add_argument("--set", action="append", default=[], dest="sets")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    sets = [*asked.sets, "hooks=null", "select={use: sere.last}", f"task.validation={asked.held_out}"]
-    uars: dict[str, list[float]] = defaultdict(list)
-    for seed in range(asked.seeds):
-        with TemporaryDirectory() as folder:
-            for name, values in of_seed(load(asked.config, sets=sets, seed=seed), Path(folder)).items():
-                uars[name].append(100 * fmean(values))
-    best = uars["oracle"]
-    print(f"{'rule':22}{'UAR':>7}{'against last':>14}{'regret':>9}")
-    for name, values in uars.items():
-        regret = [one - other for one, other in zip(best, values, strict=True)]
-        spread = f" ± {stdev(regret):.1f}" if len(regret) > 1 else ""
-        print(f"{name:22}{fmean(values):7.1f}{fmean(values) - fmean(uars['last']):+14.1f}{fmean(regret):9.1f}{spread}")
+    shared = [*asked.sets, "hooks=null", "select={use: sere.last}", f"task.validation={asked.held_out}"]
+    named = asked.pairs.split(",") if asked.pairs else [""]
+    pairs = {
+        pair: [f"task.{end}={name}" for end, name in zip(("source", "target"), pair.split(">"), strict=False) if name] for pair in named
+    }
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row, *sets in asked.row or [["the config's method"]]:
+        uars: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for (pair, ends), seed in itertools.product(pairs.items(), range(asked.seeds)):
+            with TemporaryDirectory() as folder:
+                for name, values in of_seed(load(asked.config, sets=[*shared, *ends, *sets], seed=seed), Path(folder)).items():
+                    uars[name][pair].append(100 * fmean(values))
+        found[row] = uars
+        print(f"\n{row}: {len(pairs)} pair(s), {asked.seeds} seed(s)", *lines(uars), sep="\n", flush=True)
+    print(f"\n{verdict(found)}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import selection
 from sere_core.testing.toy import CPU, stream, streams
 from sere_core.train.whole import predict, predict_mixtures
 from sere_plugins.selectors.mixval import between, within
@@ -203,3 +204,24 @@ def test_after_a_source_free_stage_the_source_is_not_asked(tmp_path: Path) -> No
     done = RECIPES["nrc"].trainer(tmp_path, selector=build(MIXVAL), streams_=held)
     assert done.run().kept_epoch is not None
     assert KEPT & set(Checkpoint.load(done.path).under("result")) == {"target"}
+
+
+def test_the_benchmark_tells_regrets_by_pair_and_which_rule_loses_little() -> None:
+    good = {"last": {"p": [50.0, 52.0], "q": [40.0, 40.0]}, "entropy": {"p": [52.0, 52.0], "q": [41.0, 40.0]}}
+    good |= {"oracle": {"p": [52.0, 54.0], "q": [41.0, 41.0]}}
+    poor = {"last": {"p": [30.0]}, "entropy": {"p": [36.0]}, "oracle": {"p": [36.0]}}
+    rule, last, entropy, oracle = selection.lines(good)
+    assert rule.split()[-2:] == ["worst", "pair"]
+    assert last.split() == ["last", "45.5", "+0.0", "1.5", "2.0", "±", "0.6"]
+    assert entropy.split()[:5] == ["entropy", "46.2", "+0.8", "0.8", "1.0"] and oracle.split()[:5] == [
+        "oracle",
+        "47.0",
+        "+1.5",
+        "0.0",
+        "0.0",
+    ]
+    assert selection.verdict({"a": good, "b": poor}).splitlines() == [
+        "mean regret over methods: entropy 0.4, last 3.8",
+        "at most 1 point: entropy",
+    ]
+    assert selection.verdict({"b": {name: poor[name] for name in ("last", "oracle")}}).endswith("at most 1 point: none")
