@@ -317,7 +317,7 @@ OPTIONAL: Mapping[type, tuple[str, ...]] = {
     Dynamics: ("diagnostics",),
     ResonanceField: ("frame_map", "diagnostics"),
     Loss: ("views", "predicts", "parameters_by_group", "after_step", "after_epoch", "predict", "pseudo_labels", "diagnostics"),
-    Method: ("field", "needs_support", "prediction_backbone", "pseudo_labels", "diagnostics"),
+    Method: ("field", "needs_support", "vectors_only", "prediction_backbone", "pseudo_labels", "diagnostics"),
     Selector: ("keeps_last",),
     Executor: ("detached",),
 }

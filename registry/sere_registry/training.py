@@ -311,11 +311,14 @@ class Method(Protocol):
         field: optional; the resonance field that phases read.
         needs_support: optional; is `predict` also given `support`, the whole of S_l, encoded?  Never for a method whose
             last stage may not see it.
+        vectors_only: optional; are `vectors` all that its stages and `predict` read?  Then no frame is read and nothing encoded:
+            the batches of `predict` have no frames, bursts and logits, and their `embedding` is `vectors`.
     """
 
     backbone: Backbone
     field: ResonanceField | None = None
     needs_support: bool = False
+    vectors_only: bool = False
 
     def stages(self) -> Sequence[Stage]:
         """What happens, in order."""

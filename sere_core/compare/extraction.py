@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Iterable, Sequence
 
+from sere_core.compare.claims import shared
 from sere_core.config import Resolved
 from sere_core.config.nodes import noted
 from sere_core.console import Speaker
@@ -16,11 +17,14 @@ from sere_core.train.device import choose_device
 from sere_core.train.layer_choice import choose_layers
 from sere_registry import BuildContext, Recording
 from sere_registry.errors import Problem, SereError
+from sere_registry.files import cache_folder
 
-_AT_A_TIME = 256  # recordings whose features are in memory together
+_AT_A_TIME = 128  # recordings that a process claims at a time, where several extract the same
 #: what of a config decides which arrays are extracted, and of which recordings
 _OF_ARRAYS = {"encoders", "features", "dynamics", "network"}
 _OF_RECORDINGS = {"corpora", "task", "paths"}
+
+Part = list[tuple[Recording, tuple[str, ...]]]
 
 
 def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
@@ -28,23 +32,19 @@ def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
 
     Where an encoder's layer is left to the run, it is chosen now, by the shots of each job.
     """
-
-    def key(resolved: Resolved, sections: set[str]) -> str:
-        return json.dumps(resolved.config.model_dump(mode="json", include=sections), sort_keys=True)
-
     groups: dict[str, dict[str, Plan]] = {}
     layers: dict[str, dict[str, int]] = {}
     for resolved in jobs:
         if resolved.open_layers:
-            name = f"{key(resolved, {'encoders', 'features'} | _OF_RECORDINGS)} {resolved.config.seed}"
+            name = f"{_key(resolved, {'encoders', 'features'} | _OF_RECORDINGS)} {resolved.config.seed}"
             if name not in layers:
                 layers[name] = _layers(make_plan(resolved), speaker)
             resolved = resolved.with_layers(layers[name])
         config = resolved.config
         every = config.task.normalise != "none" and config.task.target_shares is None  # all are needed then, whoever is drawn
         seed = 0 if every else config.seed
-        recordings = f"{key(resolved, _OF_RECORDINGS)} {config.train.device} {seed}"
-        group = groups.setdefault(key(resolved, _OF_ARRAYS), {})
+        recordings = f"{_key(resolved, _OF_RECORDINGS)} {config.train.device} {seed}"
+        group = groups.setdefault(_key(resolved, _OF_ARRAYS), {})
         if recordings not in group:
             group[recordings] = make_plan(resolved)
     problems: list[Problem] = []
@@ -53,6 +53,10 @@ def extract_features(jobs: Iterable[Resolved], speaker: Speaker) -> None:
             _extract(list(plans.values()), speaker)
     if problems:
         raise SereError(*dict.fromkeys(problems))
+
+
+def _key(resolved: Resolved, sections: set[str]) -> str:
+    return json.dumps(resolved.config.model_dump(mode="json", include=sections), sort_keys=True)
 
 
 def _layers(plan: Plan, speaker: Speaker) -> dict[str, int]:
@@ -84,13 +88,17 @@ def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
     }
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
     parts = _parts(plans)
-    turn = secrets.randbelow(len(parts))  # several processes that do the same share it: each begins elsewhere
-    parts = parts[turn:] + parts[:turn]
+    turn = secrets.randbelow(len(parts))  # several processes share it: each begins elsewhere, and what others have in hand comes last
     total = sum(map(len, parts))
+    made_by = _key(resolved, _OF_ARRAYS)
+
+    def name(part: Part) -> str:
+        return "\n".join([made_by, *(f"{each.path} {each.start} {each.end} {ids}" for each, ids in part)])
+
     extracted = before = 0
     problems: list[Problem] = []
     with speaker.bar("features") as tell:
-        for part in parts:
+        for part in shared(cache_folder(config.features.cache) / "claims", parts[turn:] + parts[:turn], name):
             try:
                 found = extract_all(
                     part,
@@ -111,8 +119,8 @@ def _extract(plans: Sequence[Plan], speaker: Speaker) -> None:
     speaker.say(f"features: {total} utterances; {extracted} extracted, {total - extracted} from the cache")
 
 
-def _parts(plans: Sequence[Plan]) -> list[list[tuple[Recording, tuple[str, ...]]]]:
-    """All recordings with their encoders, in parts that fit into memory, each without a key twice."""
+def _parts(plans: Sequence[Plan]) -> list[Part]:
+    """All recordings with their encoders, in parts, each without a key twice."""
     wanted: dict[Recording, set[str]] = {}
     for plan in plans:
         for recording, ids in plan.recordings().values():

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from sere_core.config.model import Train
 from sere_core.train.build import Builder
 from sere_core.train.checkpoint import Checkpoint, Position, optimizer_tensors, restore_optimizer
-from sere_core.train.network import network, predicting
+from sere_core.train.network import network
 from sere_core.train.stage import EpochReport, StageRunner
 from sere_core.train.streams import BatchMaker, StreamSet, ViewChains
-from sere_core.train.whole import VisibleData, encode_whole, predict, predict_mixtures, readings
+from sere_core.train.whole import VisibleData, embeddings, predict, predict_mixtures, readings
 from sere_registry import Method, Selector, Stage, error
 from sere_registry.guard import warn
 from sere_registry.protocols import KEPT
@@ -143,7 +143,7 @@ class FoldTrainer:
         device = self.builder.device
         result = predict(method, self.streams["test"], support, device, pseudo=True)
         if support is not None:
-            result["support"] = encode_whole(support, predicting(method), device).embedding.float().cpu()
+            result["support"] = embeddings(method, support, device)
         return result
 
     def _support(self, stage: Stage) -> StreamSet | None:

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from sere_core.data.plan import Fold
 from sere_core.train.build import Builder
-from sere_core.train.network import network
 from sere_core.train.streams import StreamSet
-from sere_core.train.whole import encode_whole, predict
+from sere_core.train.whole import embeddings, predict
 
 #: utterances of each stream that are taken
 TAKEN = {"labelled": 80, "source": 100, "test": 140}
@@ -32,7 +31,7 @@ def take_picture(
     """The arrays of `picture.npz`, given the trained method's state.  No label of the target is needed, and nothing is random."""
     method = replace(builder, built=lambda kind, id, name: None).method()
     device, shown = builder.device, {name: streams[name].first(count) for name, count in TAKEN.items() if name in streams}
-    initial = [encode_whole(stream, network(method.backbone), device).embedding for stream in shown.values()]
+    initial = [embeddings(method, stream, device) for stream in shown.values()]
     cast(nn.Module, method).load_state_dict(dict(state))
     support = streams["labelled"] if "labelled" in method.stages()[-1].sees else None
     trained, emotions = [], []

@@ -81,7 +81,7 @@ class Item:
 class Raw:
     """A padded batch before the network; its members are those of `Encoded`."""
 
-    inputs: Inputs
+    inputs: Inputs | None
     vectors: Tensor
     index: Tensor
     ids: tuple[str, ...]
@@ -126,19 +126,19 @@ class StreamSet:
             return tuple(self.items[i].name for i in index)
         return tuple(hashlib.blake2b(self.items[i].name.encode(), digest_size=6).hexdigest() for i in index)
 
-    def collate(self, index: Sequence[int], device: torch.device) -> Raw:
-        """The utterances at `index`, padded with zeros to the longest of them."""
+    def collate(self, index: Sequence[int], device: torch.device, vectors_only: bool = False) -> Raw:
+        """The utterances at `index`, padded with zeros to the longest of them; or without inputs, for which nothing is read."""
         items = [self.items[i] for i in index]
 
         def numbers(values: Sequence[int]) -> Tensor:
             return torch.tensor(list(values), dtype=torch.long, device=device)
 
+        inputs = None
+        if not vectors_only:
+            frames, static = [[read(item.frames) for item in items], [read(item.static) for item in items]]
+            inputs = Inputs(self.path, pad(frames, self.rate, device), pad(static, self.rate, device))
         return Raw(
-            inputs=Inputs(
-                self.path,
-                frames=pad([read(item.frames) for item in items], self.rate, device),
-                static=pad([read(item.static) for item in items], self.rate, device),
-            ),
+            inputs=inputs,
             vectors=torch.stack([item.vector for item in items]).to(device),
             index=numbers(index),
             ids=self.names(index),
@@ -260,6 +260,7 @@ class BatchMaker:
 
     def _view(self, network: Backbone, kind: str, name: str, raw: Raw, step: int) -> LabelledBatch | UnlabelledBatch:
         generator = torch.Generator().manual_seed(derive(self.seed, "views", name, kind, step))
+        assert raw.inputs is not None, "the batch holds nothing to alter"
         frames = raw.inputs.frames
         for view in self.views.get(kind, ()):
             frames = view(frames, generator)

@@ -35,14 +35,23 @@ def evaluating(module: object) -> Iterator[None]:
         network.train(training)
 
 
-def chunks(stream: StreamSet, backbone: Backbone, device: torch.device) -> Iterator[LabelledBatch | UnlabelledBatch]:
-    """The stream in batches of similar length (less padding); `index` says which utterances they hold."""
+def chunks(stream: StreamSet, backbone: Backbone | None, device: torch.device) -> Iterator[LabelledBatch | UnlabelledBatch]:
+    """The stream in batches of similar length (less padding); `index` says which utterances they hold.
+
+    Without a backbone no frame is read, and vectors stand for what is encoded.
+    """
     stream = replace(stream, others=())
     order = sorted(range(len(stream)), key=lambda i: len(stream.items[i].frames))
     for first in range(0, len(order), CHUNK):
-        with evaluating(backbone):
-            batch = backbone.encode(stream.collate(order[first : first + CHUNK], device))
-        yield batch
+        raw = stream.collate(order[first : first + CHUNK], device, vectors_only=backbone is None)
+        if backbone is None:
+            nothing = raw.vectors.new_zeros(len(raw.ids), 0, 0)
+            frames = Frames(nothing, torch.zeros(len(raw.ids), 0, dtype=torch.bool, device=device), stream.rate)
+            yield raw.encoded(frames=frames, bursts=nothing, embedding=raw.vectors, logits=nothing.flatten(1))
+        else:
+            with evaluating(backbone):
+                batch = backbone.encode(raw)
+            yield batch
 
 
 def _in_order(pieces: list[Tensor], index: list[Tensor]) -> Tensor:
@@ -50,7 +59,7 @@ def _in_order(pieces: list[Tensor], index: list[Tensor]) -> Tensor:
     return torch.cat(pieces)[torch.cat(index).argsort().to(pieces[0].device)]
 
 
-def encode_whole(stream: StreamSet, backbone: Backbone, device: torch.device) -> LabelledBatch | UnlabelledBatch:
+def encode_whole(stream: StreamSet, backbone: Backbone | None, device: torch.device) -> LabelledBatch | UnlabelledBatch:
     """The whole stream as one batch in stream order, with zero frames and nothing to encode: all frames take too much memory."""
     names = ["embedding", "logits", "vectors", "index", "domain", "language", "speaker"]
     names += [] if stream.labels is None else ["labels"]
@@ -63,6 +72,12 @@ def encode_whole(stream: StreamSet, backbone: Backbone, device: torch.device) ->
     frames = Frames(values.new_zeros(n, 0, values.shape[2]), batch.frames.mask.new_zeros(n, 0), stream.rate)
     bursts = bursts.new_zeros(n, 0, bursts.shape[2])
     return replace(batch, frames=frames, bursts=bursts, inputs=None, ids=stream.names(range(n)), **joined)
+
+
+def embeddings(method: Method, stream: StreamSet, device: torch.device) -> Tensor:
+    """Of a whole stream, in its order, on the CPU: g, or the vectors of a method that reads nothing else."""
+    found = encode_whole(stream, None if method.vectors_only else predicting(method), device)
+    return found.embedding.float().cpu()
 
 
 def encode_support(stream: StreamSet, backbone: Backbone, device: torch.device) -> LabelledBatch:
@@ -80,8 +95,9 @@ def predict(
 
     With `pseudo` also the `pseudo`-labels `[n]` of a method that assigns some; they need the support set.
     """
-    backbone, extra = predicting(method), {}
-    labelled = encode_support(support, backbone, device) if support is not None and (pseudo or method.needs_support) else None
+    backbone, extra, labelled = None if method.vectors_only else predicting(method), {}, None
+    if support is not None and backbone is not None and (pseudo or method.needs_support):
+        labelled = encode_support(support, backbone, device)
     if method.needs_support:
         assert labelled is not None, "a stage without the source cannot need the support set"
         extra["support"] = labelled

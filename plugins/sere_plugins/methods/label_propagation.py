@@ -48,6 +48,7 @@ def spread(graph: Tensor, labels: Tensor, alpha: float, rounds: int, tolerance: 
 class LabelPropagation(OwnLosses):
     """One stage; its state are the nodes with their p `[n, C]`, and `offsets` `[C]`, the logarithms of the scaling."""
 
+    vectors_only = True
     params: LabelPropagationParams
     offsets: Tensor
 

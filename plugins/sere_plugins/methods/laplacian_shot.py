@@ -48,6 +48,7 @@ def smoothed(unary: Tensor, graph: Tensor, weight: float, rounds: int, tolerance
 class LaplacianShot(OwnLosses):
     """One stage; its state are T_u's nodes with their y `[n, C]`, and the means `weight` `[C, F]` of the classes `seen` `[C]`."""
 
+    vectors_only = True
     name = "laplacian_shot"
     params: LaplacianParams
     weight: Tensor

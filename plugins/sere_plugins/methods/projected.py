@@ -87,6 +87,7 @@ class Given(NamedTuple):
 class Projected(OwnLosses):
     """One stage that fits a map into a space of width m, and a classifier there; the backbone stays as it is."""
 
+    vectors_only = True
     name: str
     params: ProjectedParams
 

@@ -39,6 +39,7 @@ def transformed(vectors: Tensor, power: float) -> Tensor:
 class PtMap(OwnLosses):
     """One stage; its state are mu `[C, F]`, v `[C]`, which classes were `seen` `[C]`, and the `centre` `[F]` of T_u."""
 
+    vectors_only = True
     params: PtMapParams
     means: Tensor
     offsets: Tensor

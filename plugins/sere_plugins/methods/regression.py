@@ -33,6 +33,7 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 class LabelRegression(OwnLosses):
     """One stage that solves for the projection P `[F + 1, C]`; the backbone stays as it is."""
 
+    vectors_only = True
     name: str
     params: RegressionParams
     projection: Tensor

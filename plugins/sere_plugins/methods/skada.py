@@ -68,6 +68,7 @@ class Skada(ResizableBuffers, OwnLosses):
     Buffers: `source` `[n, F]`, `labels` `[n]`, `target` `[m, F]`, their `posteriors` `[m, C]`, and the `seed` of all draws.
     """
 
+    vectors_only = True
     resizable: Mapping[str, int] = {"source": 0, "labels": 0, "target": 0, "posteriors": 0}
     params: SkadaParams
     source: Tensor

@@ -32,6 +32,7 @@ class Svm(ResizableBuffers, OwnLosses):
     `sides` `[P, C]`, +1 for the first class of a pair and -1 for the second; zeros where one of them has no labels.
     """
 
+    vectors_only = True
     params: SvmParams
     support: Tensor
     weight: Tensor

@@ -44,6 +44,7 @@ def alpha_entropy(posteriors: Tensor, alpha: float, relative: Tensor | None = No
 class Tim(OwnLosses):
     """One stage; its state are the prototypes `weight` `[C, F]` and which classes were `seen` `[C]`."""
 
+    vectors_only = True
     name = "tim"
     params: TimParams
     weight: Tensor

@@ -1,0 +1,199 @@
+"""The feature store: loading 2,500 utterances beside one file for each array; and the memory of a run over many.
+
+    python benchmarks/store.py [--utterances 100000] [--minutes 20]
+
+The run is `sere-run` on two made-up languages of one-second utterances (parts of long files), with `logmel` at 8 bands: extraction of
+all, then training and prediction.  Its memory is sampled each second: `anonymous` is what the process holds, `mapped` are pages of
+files, which the system takes back when it needs them.  With `--minutes` the process is ended when they are over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from safetensors.numpy import load_file, save_file
+
+from sere_core.features import shards
+from sere_core.features.audio import Facts
+from sere_core.features.cache import Cache, Entry, key
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.ratios import Ratio, in_turn
+
+UTTERANCES = 2500
+#: parts of an utterance: seconds of speech as `acoustic` and `whisper-base` (three seconds) see them
+PARTS = {"pitch": {"f0": (151,), "periodicity": (151,)}, "frames": {"frames": (150, 512), "mean": (512,)}}
+RATE, PER_FILE, CLASSES = 16_000, 500, ("anger", "happiness", "neutral", "sadness")
+
+
+def fill(folder: Path, dtype: str) -> list[str]:
+    """The same arrays in both stores; their names."""
+    generator, cache, names = np.random.default_rng(0), Cache(folder / "packed"), []
+    facts = Facts("0" * 40, 3.0, 0.0, 0.0)
+    (folder / "files").mkdir()
+    for number in range(UTTERANCES):
+        for part, shapes in PARTS.items():
+            kinds = {name: dtype if name == "frames" else "float32" for name in shapes}
+            arrays = {name: generator.normal(size=shape).astype(kinds[name]) for name, shape in shapes.items()}
+            names.append(key(number=number, part=part))
+            cache.store(names[-1], Entry(arrays, facts))
+            save_file(arrays, folder / "files" / f"{names[-1]}.safetensors", {"facts": str(asdict(facts))})
+    return names
+
+
+def packed(folder: Path, names: list[str], wanted: tuple[str, ...], checked: bool) -> None:
+    """As a process that has just begun: index, lookup, arrays, and where they are read for the first time their digests."""
+    shards.shards.cache_clear()
+    cache = Cache(folder / "packed")
+    cache.refresh()
+    for name in names:
+        found = cache.load(name)
+        assert found is not None
+        for array in wanted:
+            if checked and array in found._row.arrays:
+                found.array(array)
+
+
+def single(folder: Path, names: list[str], digest: bool) -> None:
+    for name in names:
+        for array in load_file(folder / "files" / f"{name}.safetensors").values():
+            if digest:
+                hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def ratios(short: bool) -> list[Ratio]:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        names = fill(folder, "float16")
+        every = tuple(name for shapes in PARTS.values() for name in shapes)
+        seconds = in_turn(
+            {
+                "files": functools.partial(single, folder, names, digest=True),
+                "all": functools.partial(packed, folder, names, every, checked=True),
+                "means": functools.partial(packed, folder, names, ("mean",), checked=True),
+                "known": functools.partial(packed, folder, names, (), checked=False),
+            },
+            1 if short else 5,
+            time.perf_counter,
+        )
+    one = "one safetensors file each, with digests"
+    return [
+        Ratio(f"{UTTERANCES} utterances found, nothing read", seconds["known"], one, seconds["files"]),
+        Ratio(f"{UTTERANCES} utterances, pooled vectors read", seconds["means"], one, seconds["files"]),
+        Ratio(f"{UTTERANCES} utterances, all arrays read and checked", seconds["all"], one, seconds["files"]),
+    ]
+
+
+def corpus(folder: Path, language: str, count: int) -> Path:
+    """A manifest of one-second utterances of tones in noise, in files of 500."""
+    generator, times = np.random.default_rng(len(language)), np.arange(RATE * PER_FILE) / RATE
+    manifest = folder / f"{language}.csv"
+    with open(manifest, "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "id", "start", "end", "speaker", "emotion"])
+        for first in range(0, count, PER_FILE):
+            path = folder / f"{language}-{first}.wav"
+            emotions = generator.integers(len(CLASSES), size=PER_FILE)
+            tones = 0.1 * np.sin(2 * np.pi * np.repeat(200.0 + 150 * emotions, RATE) * times)
+            soundfile.write(path, tones + generator.normal(0, 0.02, len(tones)), RATE)
+            for number in range(min(PER_FILE, count - first)):
+                name = f"{first + number}"
+                rows.writerow([path.name, name, number, number + 1, f"s{first // PER_FILE}", CLASSES[emotions[number]]])
+    return manifest
+
+
+def config(folder: Path, utterances: int) -> Path:
+    target = utterances * 4 // 5
+    source, target_file = corpus(folder, "de", utterances - target), corpus(folder, "it", target)
+    path = folder / "many.yaml"
+    path.write_text(f"""\
+sere: 1
+name: many
+corpora:
+  de: {{use: manifest, params: {{file: {source}, language: de}}}}
+  it: {{use: manifest, params: {{file: {target_file}, language: it}}}}
+task: {{source: de, target: it, shots: 5, setting: inductive, folds: 2, normalise: speaker}}
+encoders: {{small: {{use: logmel, params: {{bands: 8, dim: 16, layers: 1}}}}}}
+paths: {{labelled: small, unlabelled: small}}
+features: {{trim: false, cache: {folder / "cache"}}}
+network: {{dim: 16}}
+dynamics: {{use: none}}
+resonance: null
+losses: {{classify: {{use: cross_entropy}}, adapt: {{use: coral, weight: 0.1}}}}
+train: {{epochs: 2, steps_per_epoch: 200, batch: {{source: 64, target: 64}}, device: cpu, threads: 1}}
+hooks: null
+output: {{dir: {folder / "runs"}}}
+""")
+    return path
+
+
+def memory(process: int) -> tuple[float, float]:
+    """MB of a process: anonymous, and mapped from files."""
+    text = Path(f"/proc/{process}/status").read_text()
+    found = [int((re.search(rf"{name}:\s+(\d+)", text) or [0, 0])[1]) / 1000 for name in ("RssAnon", "RssFile")]
+    return found[0], found[1]
+
+
+def watched(command: list[str], minutes: float) -> None:
+    """Run, and print memory: each tenth of a minute at first, then each minute, and what was said meanwhile."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
+    begin, printed, most, mapped = time.perf_counter(), -1.0, 0.0, 0.0
+    while process.poll() is None:
+        time.sleep(1)
+        elapsed = time.perf_counter() - begin
+        try:
+            anonymous, files = memory(process.pid)
+        except OSError:
+            break
+        most, mapped = max(most, anonymous), max(mapped, files)
+        said = (process.stdout.read() or "").strip()
+        if said or elapsed - printed > min(60, max(6, elapsed / 10)):
+            print(f"{elapsed:8.0f} s {anonymous:7.0f} MB {files:7.0f} MB mapped  {said}", flush=True)
+            printed = elapsed
+        if elapsed > 60 * minutes:
+            process.kill()
+            print(f"ended after {minutes:g} minutes")
+    print((process.stdout.read() or "").strip())
+    print(f"exit code {process.wait()}; at most {most:.0f} MB, and {mapped:.0f} MB mapped", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--utterances", type=int, default=100_000)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--folder", type=Path, help="where everything is made, and left; default: a temporary folder")
+    asked = parser.parse_args()
+    folder = asked.folder or Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        begin = time.perf_counter()
+        path = folder / "many.yaml"
+        if not path.exists():
+            path = config(folder, asked.utterances)
+        print(f"{asked.utterances} utterances made in {time.perf_counter() - begin:.0f} s", flush=True)
+        watched([sys.executable, "-c", "from sere_core.cli import run_main; raise SystemExit(run_main())", str(path)], asked.minutes)
+        stored = sum(each.stat().st_size for each in (folder / "cache").rglob("*.*") if each.suffix in (".data", ".index"))
+        print(f"{stored / 1e6:.0f} MB stored", flush=True)
+    finally:
+        if asked.folder is None:
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
