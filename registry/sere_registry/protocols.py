@@ -106,6 +106,7 @@ class Encoder(Protocol):
     counts them in its `fingerprint` and `files`, and has `parts`, where each stands below it -> the encoder, e.g.
     "params.streams.0", so that a model takes along what each of them reads.  One whose parameter `layer` may be "auto" has `depths`
     then, layers whose outputs' means over frames `extract` returns side by side, as one row; a run chooses one and builds it anew.
+    One whose `extract` returns hidden states side by side, of equal width and in the order of depth, may say how many: `states`.
     """
 
     input_dim: int
@@ -196,10 +197,17 @@ class ResonanceField(Protocol):
 
 @dataclass(frozen=True)
 class MethodContext(BuildContext):
-    """What a method gets when it is built: all of `BuildContext`, the resonance field and the losses of the config."""
+    """What a method gets when it is built: all of `BuildContext`, and more.
+
+    Args:
+        field: the resonance field of the config.
+        losses: those of the config, by id.
+        states: how many hidden states of a network stand side by side in the vectors, in the order of depth: `states` of the encoder.
+    """
 
     field: ResonanceField | None = None
     losses: Mapping[str, WeightedLoss] = _field(default_factory=dict)
+    states: int = 1
 
 
 @runtime_checkable

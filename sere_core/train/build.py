@@ -88,7 +88,8 @@ class Builder:
             if config.paths.field_path == "own" and len(self.paths) > 1:
                 resonance = completed(cast(ResonanceField, OwnPath(resonance)), ResonanceField)
         losses = {name: self._loss(name, block, replace(context, id=name)) for name, block in config.losses.items()}
-        full = MethodContext(**vars(replace(context, id="method")), field=resonance, losses=losses)
+        states = next((getattr(each, "states", 1) for each in encoders.values() if cast(Any, each).input_dim == context.input_dim), 1)
+        full = MethodContext(**vars(replace(context, id="method")), field=resonance, losses=losses, states=states)
         return completed(cast(Method, self._component("method", "method", full).to(self.device)), Method)
 
     def _loss(self, name: str, block: LossBlock, context: BuildContext) -> WeightedLoss:

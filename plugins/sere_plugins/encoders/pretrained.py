@@ -136,6 +136,7 @@ class PretrainedEncoder(nn.Module, ABC):
     ==========  ======================================  ==========================================
     frozen      the hidden states of `layer`, `[T, H]`  nothing
     frozen mix  all hidden states, `[T, (L + 1) H]`     their learned sum
+    pooled      means over time of all, `[1, (L+1) H]`  nothing
     layer auto  means of `depths`, `[1, len(depths) H]` never: the run chooses one of them, and builds the encoder anew
     top         what enters the top layers, `[T, H]`    the top layers and the final norm
     all         the normalised samples, `[N, 1]`        everything; the convolutions frozen or not
@@ -182,12 +183,14 @@ class PretrainedEncoder(nn.Module, ABC):
         if choosing:  # whatever is trained later
             params = params.model_copy(update={"train": "frozen", "top_layers": None})
         self.depths = tuple(range(least, self.layers + 1)) if choosing else ()
-        self.train_mode, self.mixing = params.train, params.layer == "mix"
-        self.first = least if choosing else 0 if self.mixing else -1  # of the hidden states that `extract` returns
+        self.train_mode, self.mixing, self.pooling = params.train, params.layer == "mix", params.layer == "pooled"
+        self.states = self.layers + 1 if self.mixing or self.pooling else 1
+        self.first = least if choosing else -1 if self.states == 1 else 0  # of the hidden states that `extract` returns
         self.depth, self.cut = _split(params, self.layers, f"{self.place}.params")
         self.standardises = bool(self.checkpoint.preprocessor.get("do_normalize", self.usually_standardises))
-        self.dim = int(self.config.hidden_size)
-        self.input_dim = 1 if params.train == "all" else self.dim * (self.layers + 1 if self.mixing else len(self.depths) or 1)
+        width = int(self.config.hidden_size)
+        self.input_dim = 1 if params.train == "all" else width * (len(self.depths) or self.states)
+        self.dim = self.input_dim if self.pooling else width
         self.normalise = params.train == "frozen"
         self.register_buffer("where", torch.empty(0), persistent=False)
         self.mix = LayerMix(self.layers + 1) if self.mixing else None
@@ -265,8 +268,8 @@ class PretrainedEncoder(nn.Module, ABC):
         common = {"encoder": self.kind, "standardise": self.standardises}
         if self.train_mode == "all":
             return {**common, "output": "samples"}
-        if self.depths:
-            return {**common, "output": "means", "layers": list(self.depths)}
+        if self.depths or self.pooling:
+            return {**common, "output": "means", "layers": list(self.depths or range(self.states))}
         return {**common, "output": "mix" if self.mixing else "layer", "layer": self.cut}
 
     def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
@@ -280,7 +283,7 @@ class PretrainedEncoder(nn.Module, ABC):
             frames = self.embedded(front, samples)
             out = self._output(stack(frames.values, self.attended(frames.mask)))
             rows = self.kept(out, frames.mask, samples)[0]
-            return (rows.mean(dim=0, keepdim=True) if self.depths else rows).cpu().numpy()
+            return (rows.mean(dim=0, keepdim=True) if self.depths or self.pooling else rows).cpu().numpy()
 
     def _output(self, states: list[Tensor]) -> Tensor:
         return torch.cat(states[self.first :], dim=-1)
@@ -297,7 +300,8 @@ class PretrainedEncoder(nn.Module, ABC):
             samples = (samples - samples.mean()) / (samples.var(correction=0) + 1e-7).sqrt()
         front, stack = self._trunk.on(samples.device)
         with torch.no_grad():
-            return self._output(self.trace(front, stack, samples)).flatten(0, 1)
+            rows = self._output(self.trace(front, stack, samples)).flatten(0, 1)
+            return rows.mean(dim=0, keepdim=True) if self.pooling else rows
 
     def trace(self, front: nn.Module, stack: nn.Module, samples: Tensor) -> list[Tensor]:
         """All hidden states of one utterance, in operations that can be traced."""

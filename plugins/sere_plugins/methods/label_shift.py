@@ -25,7 +25,7 @@ from torch import Tensor
 from sere_plugins.methods.base import Array, Labels
 from sere_plugins.methods.logistic import Linear, fitted
 from sere_plugins.specs.methods import LogisticParams
-from sere_plugins.specs.transductive import LabelPropagationParams, SharesParams
+from sere_plugins.specs.transductive import LabelPropagationParams, SerePlusParams, SharesParams
 from sere_registry import error
 from sere_registry.guard import warn
 
@@ -99,7 +99,7 @@ def shares_trace(shares: Tensor | None) -> dict[str, list[float]]:
 
 
 def target_shares(
-    chosen: SharesParams | LabelPropagationParams, name: str, vectors: Array, labels: Labels, target: Array, classes: int
+    chosen: SharesParams | LabelPropagationParams | SerePlusParams, name: str, vectors: Array, labels: Labels, target: Array, classes: int
 ) -> Tensor | None:
     """k `[C]` in float64 as `shares` says, with sum 1 over the classes that have labels; None for equal ones.
 

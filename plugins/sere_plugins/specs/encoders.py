@@ -35,10 +35,11 @@ class PretrainedParams(Declared):
 
     model: str = param(..., _MODEL, path=True, min_length=1)
     revision: str | None = param(None, "branch, tag or commit of a hub name; a local folder has none")
-    layer: Literal["last", "mix", "auto"] | Annotated[int, Field(strict=True, ge=0)] = param(
+    layer: Literal["last", "mix", "pooled", "auto"] | Annotated[int, Field(strict=True, ge=0)] = param(
         "last",
         "whose output: a layer from 1 (0: what enters the first), `last` (with the final norm), `mix`: a learned sum of all, "
-        "or `auto`: the layer that the source's labelled utterances speak for",
+        "`pooled`: means over time of all, side by side, one row for each utterance, for methods that are fitted to vectors, or "
+        "`auto`: the layer that the source's labelled utterances speak for",
     )
     train: Literal["frozen", "top", "all"] = param("frozen", "what is trained: nothing, the top layers, or all layers")
     top_layers: int | None = param(None, "how many layers `train: top` trains", ge=1, search=("int", 1, 6))
@@ -52,8 +53,8 @@ class PretrainedParams(Declared):
             raise ValueError(f"top_layers is only for train: top, not for train: {self.train}")
         if self.train_cnn and self.train != "all":
             raise ValueError(f"train_cnn is only for train: all, not for train: {self.train}")
-        if self.layer == "mix" and self.train != "frozen":
-            raise ValueError(f"layer: mix is a sum of frozen layers, and needs train: frozen, not train: {self.train}")
+        if self.layer in ("mix", "pooled") and self.train != "frozen":
+            raise ValueError(f"layer: {self.layer} is made of frozen layers, and needs train: frozen, not train: {self.train}")
         return self
 
 

@@ -1,0 +1,173 @@
+"""Labels flow within the source first, by low layers, and then to the target, by the middle ones (ours).
+
+x^l is the mean over time of the network's layer l, standardised by the engine; L layers, of which
+
+    low   1 .. L/2           tell emotions apart within a language
+    mid   L/2, L/2 + 1       carry them to another one
+    wide  L/2 - 1 .. L/2 + 1
+
+p_A(c | x) is the normalised geometric mean over the layers l of A of softmax(W^l x^l + b^l), and
+
+    W^l = min_W  a sum_{i in S_l} -log p(y_i | x_i) + sum_{j in S_u} q_j -log p(c_j | x_j) + g sum_{k in T_u} t_k -log p(c_k | x_k)
+                 + 1/(2C) ||W||_F^2
+
+where c is the argmax, and q and t the maximum, of the posteriors Q of S_u and T_u in class shares ((B1) of
+`sere_core.functional.equal_shares`), and g makes T_u weigh `target_weight` times as much as S_l and S_u together.
+
+    1.  low  from S_l alone                          -> Q of S_u
+    2.  low  from S_l and S_u      `source_rounds` times -> Q of S_u
+    3.  mid  from S_l and S_u                        -> Q of T_u
+    4.  wide from S_l, S_u, T_u    `target_rounds` times -> Q of T_u
+
+The prediction is p of the last fit with the offsets of (B1) on T_u added to its log, so it needs no batch of test utterances.
+
+With an encoder of one layer's output (`states` 1) low, mid and wide are that one, and the order of the flow is what remains.
+That labels are to flow within the source first is the chain of SERE (arXiv:2604.07417); hard pseudo-labels in equal shares are
+SeLa's (arXiv:1911.05371).  Which layers do what was seen for Whisper on EmoDB, EMOVO and RAVDESS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sere_core.functional import Shares, equal_shares
+from sere_plugins.methods.base import Array, Labels, OwnLosses, labelled_vectors, stream_vectors, training_error
+from sere_plugins.methods.label_shift import shares_trace, target_shares
+from sere_plugins.methods.logistic import Linear, fitted
+from sere_plugins.specs.transductive import SerePlusParams
+from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
+
+SCALINGS = 50
+
+
+def layer_groups(states: int, chain: bool = True) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """low, mid and wide, as indices into hidden states of which the first is what enters layer 1; without `chain`, wide in all steps.
+
+    >>> layer_groups(7)
+    ((1, 2, 3), (3, 4), (2, 3, 4))
+    >>> layer_groups(5)
+    ((1, 2), (2, 3), (1, 2, 3))
+    >>> layer_groups(1)
+    ((0,), (0,), (0,))
+    """
+    middle, top = (states - 1) // 2, states - 1
+    if middle < 1:
+        return ((top,),) * 3
+    wide = tuple(range(max(1, middle - 1), min(top, middle + 1) + 1))
+    return (tuple(range(1, middle + 1)), tuple(range(middle, min(top, middle + 1) + 1)), wide) if chain else (wide,) * 3
+
+
+class Pseudo(NamedTuple):
+    """Vectors `[n, states H]`, their labels or pseudo-labels `[n]`, and what each weighs `[n]`."""
+
+    vectors: Array
+    labels: Labels
+    weights: Array
+
+
+def changed(before: Pseudo, after: Pseudo) -> float:
+    """The share of pseudo-labels that are others than before."""
+    return float(np.mean(before.labels != after.labels))
+
+
+def geometric_mean(logits: Tensor) -> Tensor:
+    """The log of the geometric mean of M posteriors, up to a constant: logits `[M, n, C]` -> `[n, C]`."""
+    return logits.log_softmax(dim=-1).mean(dim=0)
+
+
+class SerePlus(OwnLosses):
+    """One stage that fits W `[M, C, H]` and b `[M, C]` of M layers to S_l and to pseudo-labels of S_u and T_u."""
+
+    name = "sere_plus"
+    params: SerePlusParams
+    weight: Tensor
+    bias: Tensor
+    offsets: Tensor
+    seen: Tensor
+
+    def __init__(self, params: SerePlusParams, context: MethodContext) -> None:
+        super().__init__(params, context)
+        self.states, self.width = context.states, context.input_dim // context.states
+        self.low, self.mid, self.wide = layer_groups(self.states, params.layers == "chain")
+        self.last = self.wide if params.target_rounds else self.mid
+        self.register_buffer("weight", torch.zeros(len(self.last), self.classes, self.width))
+        self.register_buffer("bias", torch.zeros(len(self.last), self.classes))
+        self.register_buffer("offsets", torch.zeros(self.classes))
+        self.register_buffer("seen", torch.ones(self.classes, dtype=torch.bool))
+
+    def stages(self) -> Sequence[Stage]:
+        return [Stage(self.name, sees=frozenset({"labelled", "source", "target"}), solve=self.solve)]
+
+    def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
+        """Steps 1 to 4, in float64; a class without labels is never predicted.
+
+        Returns:
+            `error` (the share of S_l predicted wrongly), `source_changed` and `target_changed` (by step, the share of pseudo-labels
+            that are others than before; 1 for the first), and T_u's shares, where they are not equal.
+
+        Raises:
+            SereError: B402 if the two paths' vectors differ in width, C302 if a list of shares does not fit the classes.
+        """
+        vectors, labels = labelled_vectors(self.name, data, self.states * self.width)
+        source, target = stream_vectors(data, ("source", "target"))
+        shares = None if self.params.shares == "none" else target_shares(self.params, self.name, vectors, labels, target, self.classes)
+        known, source_changed, target_changed = Pseudo(vectors, labels, np.ones(len(labels))), [1.0], [1.0]
+
+        fits = self._fits(self.low, known)
+        taught = self._labelled(fits, self.low, source)
+        known = known._replace(weights=np.full(len(labels), self.params.labelled_weight))
+        for _ in range(self.params.source_rounds if len(source) else 0):
+            fits = self._fits(self.low, known, taught)
+            before, taught = taught, self._labelled(fits, self.low, source)
+            source_changed.append(changed(before, taught))
+
+        fits = self._fits(self.mid, known, taught)
+        guessed = self._labelled(fits, self.mid, target, shares)
+        for _ in range(self.params.target_rounds):
+            weight = self.params.target_weight * (known.weights.sum() + taught.weights.sum()) / max(guessed.weights.sum(), 1e-12)
+            fits = self._fits(self.wide, known, taught, guessed._replace(weights=weight * guessed.weights))
+            before, guessed = guessed, self._labelled(fits, self.wide, target, shares)
+            target_changed.append(changed(before, guessed))
+
+        for number, linear in enumerate(fits):
+            self.weight[number], self.bias[number] = linear.weight, linear.bias
+        self.seen.copy_(fits[0].seen)
+        self.offsets.copy_(self._in_shares(fits, self.last, target, shares).offsets)
+        trace = {"source_changed": source_changed, "target_changed": target_changed, **shares_trace(shares)}
+        return {"error": [training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)], **trace}
+
+    def _fits(self, group: Sequence[int], *known: Pseudo) -> list[Linear]:
+        """W and b of each layer of the group, from all that is known."""
+        vectors, labels, weights = (np.concatenate(parts) for parts in zip(*known, strict=True))
+        params = self.params if len(known) == 1 else self.params.model_copy(update={"C": self.params.taught_C})
+        return [fitted(params, self.classes, self._layer(vectors, layer), labels, weights) for layer in group]
+
+    def _labelled(self, fits: Sequence[Linear], group: Sequence[int], vectors: Array, shares: Tensor | None = None) -> Pseudo:
+        """Vectors `[n, states H]` with their pseudo-labels."""
+        sure, labels = self._in_shares(fits, group, vectors, shares).posteriors.max(dim=1)
+        return Pseudo(vectors, labels.numpy(), sure.numpy())
+
+    def _in_shares(self, fits: Sequence[Linear], group: Sequence[int], vectors: Array, shares: Tensor | None) -> Shares:
+        """Q `[n, C]` of (B1) and its offsets; of no vectors, or with `shares: none`, p and no offsets."""
+        logits = [fit.logits(torch.as_tensor(self._layer(vectors, layer))) for fit, layer in zip(fits, group, strict=True)]
+        mean = geometric_mean(torch.stack(logits))
+        if self.params.shares == "none" or not len(vectors):
+            return Shares(mean.softmax(dim=1), mean.new_zeros(self.classes))
+        return equal_shares(mean, SCALINGS, among=fits[0].seen, given=shares)
+
+    def _layer(self, vectors: Array, layer: int) -> Array:
+        return vectors[:, layer * self.width : (layer + 1) * self.width]
+
+    def predict(self, batch: UnlabelledBatch) -> Tensor:
+        """p(. | x) with the offsets of T_u; calibrated on pseudo-labels at best."""
+        return self._posteriors(batch.vectors.to(self.weight.dtype))
+
+    def _posteriors(self, vectors: Tensor) -> Tensor:
+        layers = vectors.reshape(len(vectors), self.states, self.width)[:, self.last].transpose(0, 1)
+        logits = layers @ self.weight.transpose(1, 2) + self.bias.unsqueeze(1)
+        return (geometric_mean(logits.masked_fill(~self.seen, -torch.inf)) + self.offsets).softmax(dim=1)
