@@ -63,7 +63,7 @@ EXTRA: dict[str, list[Values]] = {
     "sere.balanced_self_training": SHARES,
     "sere.frame_mask": [{"fill": "mean", "time_share": 0.9, "feature_share": 0.9}],
     "sere.feature_dropout": [{"share": 0.9}],
-    "sere.wav2vec2": [{"layer": "mix"}, {"layer": 0}],
+    "sere.wav2vec2": [{"layer": "mix", "pool": True}, {"layer": [0, 1]}],
     "sere.hubert": [{"layer": "mix"}],
     "sere.wavlm": [{"layer": "mix"}],
     "sere.whisper": [{"layer": "mix"}, {"window": "full", "train": "all"}],

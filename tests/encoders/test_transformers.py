@@ -130,6 +130,21 @@ def test_mix_is_a_learned_sum_of_all_layers(folders: dict[Any, Path]) -> None:
         assert (encode(encoder, LONG)[0][0] - states[1]).abs().max() < 1e-5
 
 
+def test_listed_layers_stand_side_by_side_and_pooling_is_their_mean_over_time(folders: dict[Any, Path]) -> None:
+    for which in KINDS:
+        last, states = theirs(folders[which], LONG)
+        encoder = build(folders[which], layer=[1, 2, LAYERS])
+        assert encoder.input_dim == encoder.dim == 3 * HIDDEN and encoder.states == 3
+        expected = torch.cat([states[1], states[2], last], dim=-1)
+        assert (encode(encoder, LONG)[0][0] - expected).abs().max() < 1e-5
+        pooled = build(folders[which], layer=[1, 2, LAYERS], pool=True)
+        values, _ = encode(pooled, LONG)
+        assert values.shape == (1, 1, 3 * HIDDEN) and (values[0, 0] - expected.mean(dim=0)).abs().max() < 1e-5
+        mixed = build(folders[which], layer="mix", pool=True)
+        assert mixed.states == LAYERS + 1 and encode(mixed, LONG)[0].shape == (1, 1, HIDDEN)
+        assert np.allclose(mixed.extract(LONG, {}, 0.01)[0, HIDDEN : 2 * HIDDEN], states[1].mean(dim=0), atol=1e-5)
+
+
 def test_times_of_frames(folders: dict[Any, Path]) -> None:
     """Frame i shows what happens near `offset + i / rate`: a click moves the frames around it most."""
     encoder = build(folders["wav2vec2", False], layer=0, train="frozen")
@@ -189,7 +204,10 @@ def test_a_copy_is_trained_by_itself_and_shares_what_is_frozen(folders: dict[Any
 
 def test_fingerprint_follows_settings_and_layer(folders: dict[Any, Path], tmp_path: Path) -> None:
     folder = tiny_wav2vec2(tmp_path / "model")
-    prints = [build(folder, **params).fingerprint() for params in ({}, {"layer": 1}, {"layer": "mix"}, {"train": "all"})]
+    prints = [
+        build(folder, **params).fingerprint()
+        for params in ({}, {"layer": 1}, {"layer": "mix"}, {"train": "all"}, {"pool": True}, {"layer": [1, 2]})
+    ]
     json.dumps(prints)
     assert all(a != b for i, a in enumerate(prints) for b in prints[:i])
     assert build(folder, train="top", top_layers=2).fingerprint() == build(folder, layer=1).fingerprint()  # the same array
@@ -222,6 +240,11 @@ def test_layers_that_are_not_there(folders: dict[Any, Path], params: dict[str, A
         {"top_layers": 1},
         {"train_cnn": True},
         {"layer": "mix", "train": "all"},
+        {"pool": True, "train": "top", "top_layers": 1},
+        {"layer": [1, 2], "train": "all"},
+        {"layer": [2, 1]},
+        {"layer": [1, 1]},
+        {"layer": []},
         {"layer": -1},
         {"layer": True},
         {"model": ""},

@@ -136,11 +136,13 @@ class PretrainedEncoder(nn.Module, ABC):
     ==========  ======================================  ==========================================
     frozen      the hidden states of `layer`, `[T, H]`  nothing
     frozen mix  all hidden states, `[T, (L + 1) H]`     their learned sum
-    pooled      means over time of all, `[1, (L+1) H]`  nothing
+    layers      their hidden states, `[T, n H]`         nothing
     layer auto  means of `depths`, `[1, len(depths) H]` never: the run chooses one of them, and builds the encoder anew
     top         what enters the top layers, `[T, H]`    the top layers and the final norm
     all         the normalised samples, `[N, 1]`        everything; the convolutions frozen or not
     ==========  ======================================  ==========================================
+
+    With `pool` the frozen ones return means over time, `[1, F]`.
 
     Only trained parameters are in `parameters()` and `state_dict()`.  `extract` runs on the device that the encoder was
     moved to.  The network is taken apart into the convolutions, the front (which holds them, and all else before the first
@@ -183,14 +185,15 @@ class PretrainedEncoder(nn.Module, ABC):
         if choosing:  # whatever is trained later
             params = params.model_copy(update={"train": "frozen", "top_layers": None})
         self.depths = tuple(range(least, self.layers + 1)) if choosing else ()
-        self.train_mode, self.mixing, self.pooling = params.train, params.layer == "mix", params.layer == "pooled"
-        self.states = self.layers + 1 if self.mixing or self.pooling else 1
-        self.first = least if choosing else -1 if self.states == 1 else 0  # of the hidden states that `extract` returns
+        self.train_mode, self.mixing, self.pooling = params.train, params.layer == "mix", params.pool or choosing
         self.depth, self.cut = _split(params, self.layers, f"{self.place}.params")
+        listed = params.layer if isinstance(params.layer, tuple) else (self.cut,)
+        self.chosen = self.depths or (tuple(range(self.layers + 1)) if self.mixing else listed)  # what `extract` returns of all states
+        self.states = len(self.chosen)
         self.standardises = bool(self.checkpoint.preprocessor.get("do_normalize", self.usually_standardises))
         width = int(self.config.hidden_size)
-        self.input_dim = 1 if params.train == "all" else width * (len(self.depths) or self.states)
-        self.dim = self.input_dim if self.pooling else width
+        self.input_dim = 1 if params.train == "all" else width * self.states
+        self.dim = width if self.mixing or params.train == "all" else self.input_dim
         self.normalise = params.train == "frozen"
         self.register_buffer("where", torch.empty(0), persistent=False)
         self.mix = LayerMix(self.layers + 1) if self.mixing else None
@@ -268,8 +271,10 @@ class PretrainedEncoder(nn.Module, ABC):
         common = {"encoder": self.kind, "standardise": self.standardises}
         if self.train_mode == "all":
             return {**common, "output": "samples"}
-        if self.depths or self.pooling:
-            return {**common, "output": "means", "layers": list(self.depths or range(self.states))}
+        if self.pooling:
+            return {**common, "output": "means", "layers": list(self.chosen)}
+        if self.states > 1 and not self.mixing:
+            return {**common, "output": "layers", "layers": list(self.chosen)}
         return {**common, "output": "mix" if self.mixing else "layer", "layer": self.cut}
 
     def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
@@ -283,10 +288,10 @@ class PretrainedEncoder(nn.Module, ABC):
             frames = self.embedded(front, samples)
             out = self._output(stack(frames.values, self.attended(frames.mask)))
             rows = self.kept(out, frames.mask, samples)[0]
-            return (rows.mean(dim=0, keepdim=True) if self.depths or self.pooling else rows).cpu().numpy()
+            return (rows.mean(dim=0, keepdim=True) if self.pooling else rows).cpu().numpy()
 
     def _output(self, states: list[Tensor]) -> Tensor:
-        return torch.cat(states[self.first :], dim=-1)
+        return torch.cat([states[each] for each in self.chosen], dim=-1)
 
     def traced(self, samples: Tensor) -> Tensor:
         """What `extract` returns, in torch.
@@ -321,7 +326,7 @@ def _split(params: PretrainedParams, layers: int, place: str) -> tuple[int, int]
     Raises:
         SereError: C302 if the network has no such layer.
     """
-    depth = params.layer if isinstance(params.layer, int) else layers
+    depth = max(params.layer) if isinstance(params.layer, tuple) else params.layer if isinstance(params.layer, int) else layers
     if depth > layers:
         raise error("C302", f"there is no layer {depth}", f"{params.model!r} has {layers} layers", f"{place}.layer")
     if params.train == "frozen":

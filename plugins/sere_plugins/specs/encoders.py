@@ -30,17 +30,20 @@ class LogMelParams(Declared):
     dropout: float = param(0.1, "dropout of channels after each convolution", ge=0, lt=1, search=("uniform", 0.0, 0.5))
 
 
+Layer = Annotated[int, Field(strict=True, ge=0)]
+
+
 class PretrainedParams(Declared):
     """Which checkpoint, which of its layers, and how much of it is trained."""
 
     model: str = param(..., _MODEL, path=True, min_length=1)
     revision: str | None = param(None, "branch, tag or commit of a hub name; a local folder has none")
-    layer: Literal["last", "mix", "pooled", "auto"] | Annotated[int, Field(strict=True, ge=0)] = param(
+    layer: Literal["last", "mix", "auto"] | Layer | Annotated[tuple[Layer, ...], Field(min_length=1)] = param(
         "last",
-        "whose output: a layer from 1 (0: what enters the first), `last` (with the final norm), `mix`: a learned sum of all, "
-        "`pooled`: means over time of all, side by side, one row for each utterance, for methods that are fitted to vectors, or "
-        "`auto`: the layer that the source's labelled utterances speak for",
+        "whose output: a layer from 1 (0: what enters the first), a list of them, side by side, `last` (with the final norm), "
+        "`mix`: a learned sum of all, or `auto`: the layer that the source's labelled utterances speak for",
     )
+    pool: bool = param(False, "is the mean over time kept, one row for each utterance? for methods that are fitted to vectors")
     train: Literal["frozen", "top", "all"] = param("frozen", "what is trained: nothing, the top layers, or all layers")
     top_layers: int | None = param(None, "how many layers `train: top` trains", ge=1, search=("int", 1, 6))
     train_cnn: bool = param(False, "with `train: all`: is the convolutional front trained too?")
@@ -53,8 +56,11 @@ class PretrainedParams(Declared):
             raise ValueError(f"top_layers is only for train: top, not for train: {self.train}")
         if self.train_cnn and self.train != "all":
             raise ValueError(f"train_cnn is only for train: all, not for train: {self.train}")
-        if self.layer in ("mix", "pooled") and self.train != "frozen":
-            raise ValueError(f"layer: {self.layer} is made of frozen layers, and needs train: frozen, not train: {self.train}")
+        for key, made in (("layer: mix", self.layer == "mix"), ("a list of layers", isinstance(self.layer, tuple)), ("pool", self.pool)):
+            if made and self.train != "frozen":
+                raise ValueError(f"{key} is made of frozen layers, and needs train: frozen, not train: {self.train}")
+        if isinstance(self.layer, tuple) and sorted({*self.layer}) != list(self.layer):
+            raise ValueError("a list of layers goes from the lowest to the highest, each once")
         return self
 
 

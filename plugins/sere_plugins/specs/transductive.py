@@ -245,7 +245,7 @@ class LogisticBalancedParams(BalancedSelfTrainingParams):
 class SerePlusParams(LogisticParams, EstimateParams):
     """labels flow within the source first, by a network's low layers, and then to the target, by its middle ones.
 
-    For `layer: pooled` (or `mix`) of a pretrained encoder; with the output of one layer the order of the flow is what remains.
+    For `layer: mix, pool: true` of a pretrained encoder; with the output of one layer the order of the flow is what remains.
     """
 
     C: float = param(0.02, "inverse strength of the penalty on W where S_l alone is fitted", gt=0, search=("log", 1e-3, 1.0))

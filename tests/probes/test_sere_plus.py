@@ -1,0 +1,128 @@
+"""`sere_plus`: what its four steps say, in plain loops over scikit-learn; and that each of its parts does what it is for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from sere_plugins.methods.sere_plus import SerePlus, layer_groups
+from sere_plugins.specs.transductive import SerePlusParams
+from tests.probes.driver import SIX, Toy, context, posteriors, solved
+from tests.probes.test_logistic_balanced import in_equal_shares, moved, plain, recall
+
+STATES, WIDTH = 5, 8
+
+
+def layered(seed: int = 0) -> Toy:
+    """Five hidden states: what enters layer 1 is noise, layers 1 and 2 know the class within a language, 2 and 3 in both, 4 in neither."""
+    generator = torch.Generator().manual_seed(seed)
+    given = moved(seed=seed, shift=1.0, count=180)
+
+    def states(name: str, values: torch.Tensor) -> torch.Tensor:
+        noise = torch.randn(STATES, *values.shape, generator=generator)
+        foreign = name == "target"
+        clean = (0.0, 0.0 if foreign else 1.0, 1.0, 1.0 if foreign else 0.5, 0.0)
+        return torch.cat([share * values + 1.5 * each for share, each in zip(clean, noise, strict=True)], dim=1)
+
+    return replace(given, vectors={name: states(name, values) for name, values in given.vectors.items()})
+
+
+def made(given: Toy, states: int = STATES, **params: Any) -> tuple[Any, dict[str, list[float]]]:
+    def build(given: Any) -> SerePlus:
+        return SerePlus(SerePlusParams(**params), replace(given, states=states))
+
+    return solved(build, given, SIX)
+
+
+def by_hand(given: Toy) -> np.ndarray:
+    """Steps 1 to 4 with the defaults: the posteriors of T_u, `[n, C]`."""
+    source, target, known = (given.vectors[name].double().numpy() for name in ("source", "target", "labelled"))
+    labels = given.labels.numpy()
+
+    def of(layer: int, values: np.ndarray) -> np.ndarray:
+        return values[:, WIDTH * layer : WIDTH * (layer + 1)]
+
+    def fit(layers: tuple[int, ...], C: float, *parts: tuple[np.ndarray, np.ndarray, np.ndarray]) -> list[Any]:
+        vectors, classes, weights = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return [LogisticRegression(C=C, max_iter=1000).fit(of(layer, vectors), classes, weights) for layer in layers]
+
+    def pseudo(fits: list[Any], layers: tuple[int, ...], vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        mean = np.exp(np.mean([np.log(fit.predict_proba(of(layer, vectors))) for fit, layer in zip(fits, layers, strict=True)], axis=0))
+        shares = in_equal_shares(mean / mean.sum(axis=1, keepdims=True))
+        return vectors, shares.argmax(axis=1), shares.max(axis=1)
+
+    one, five = (known, labels, np.ones(len(labels))), (known, labels, np.full(len(labels), 5.0))
+    taught = pseudo(fit((1, 2), 0.02, one), (1, 2), source)
+    for _ in range(2):
+        taught = pseudo(fit((1, 2), 0.002, five, taught), (1, 2), source)
+    guessed = pseudo(fit((2, 3), 0.002, five, taught), (2, 3), target)
+    for _ in range(2):
+        weight = 2.0 * (five[2].sum() + taught[2].sum()) / guessed[2].sum()
+        fits = fit((1, 2, 3), 0.002, five, taught, (guessed[0], guessed[1], weight * guessed[2]))
+        guessed = pseudo(fits, (1, 2, 3), target)
+    mean = np.exp(np.mean([np.log(each.predict_proba(of(layer, target))) for each, layer in zip(fits, (1, 2, 3), strict=True)], axis=0))
+    return in_equal_shares(mean / mean.sum(axis=1, keepdims=True))
+
+
+def test_the_steps_are_the_equations() -> None:
+    given = layered()
+    method, trace = made(given)
+    np.testing.assert_allclose(posteriors(method, given.vectors["target"]).numpy(), by_hand(given), atol=2e-3)
+    assert len(trace["source_changed"]) == 3 and len(trace["target_changed"]) == 3 and "largest_share" not in trace
+    torch.testing.assert_close(posteriors(method, given.vectors["target"][:1]), posteriors(method, given.vectors["target"])[:1])
+
+
+@pytest.mark.parametrize(
+    ("states", "groups"), [(1, ((0,), (0,), (0,))), (2, ((1,), (1,), (1,))), (13, ((1, 2, 3, 4, 5, 6), (6, 7), (5, 6, 7)))]
+)
+def test_layers_by_their_number(states: int, groups: Any) -> None:
+    assert layer_groups(states) == groups and layer_groups(states, chain=False) == (groups[2],) * 3
+
+
+def test_each_part_is_worth_its_place_on_speech_as_it_is_made_for() -> None:
+    scores: dict[str, list[float]] = {}
+    for seed in range(6):
+        given = layered(seed)
+        variants: dict[str, dict[str, Any]] = {
+            "whole": {},
+            "unbalanced": {"shares": "none"},
+            "no source rounds": {"source_rounds": 0},
+            "no target rounds": {"target_rounds": 0},
+        }
+        for name, params in variants.items():
+            scores.setdefault(name, []).append(recall(made(given, **params)[0], given))
+        scores.setdefault("logistic", []).append(recall(plain(given), given))
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    assert means["whole"] > means["logistic"] + 0.05
+    assert means["whole"] > means["unbalanced"] and means["whole"] > means["no target rounds"]
+
+
+def test_without_unlabelled_source_or_layers_the_flow_remains() -> None:
+    given = moved(shift=1.0)
+    method, trace = made(given, states=1)
+    assert recall(method, given) > recall(plain(given), given)
+    everything = replace(given, vectors={**given.vectors, "source": given.vectors["source"][:0]})
+    method, trace = made(everything, states=1)
+    assert torch.isfinite(method.weight).all() and trace["source_changed"] == [1.0]
+
+
+def test_a_class_without_labels_is_never_predicted() -> None:
+    given = layered()
+    kept = given.labels != 2
+    partial = replace(given, vectors={**given.vectors, "labelled": given.vectors["labelled"][kept]}, labels=given.labels[kept])
+    found = posteriors(made(partial)[0], given.vectors["target"])
+    assert torch.equal(found[:, 2], torch.zeros(len(found), dtype=found.dtype)) and torch.isfinite(found).all()
+
+
+def test_it_sees_what_it_says_and_shares_can_be_listed() -> None:
+    method = SerePlus(SerePlusParams(), context(classes=SIX))
+    assert method.stages()[0].sees == {"labelled", "source", "target"}
+    given = layered()
+    skewed = made(given, shares=(5, 1, 1, 1, 1, 1))
+    assert skewed[1]["largest_share"] == [0.5]
+    assert float(posteriors(skewed[0], given.vectors["target"]).mean(dim=0)[0]) == pytest.approx(0.5, abs=0.01)
