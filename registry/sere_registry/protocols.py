@@ -107,6 +107,7 @@ class Encoder(Protocol):
     "params.streams.0", so that a model takes along what each of them reads.  One whose parameter `layer` may be "auto" has `depths`
     then, layers whose outputs' means over frames `extract` returns side by side, as one row; a run chooses one and builds it anew.
     One whose `extract` returns hidden states side by side, of equal width and in the order of depth, may say how many: `states`.
+    One whose `extract` returns a single row for each utterance, whatever its rate, has `pooled` True.
     """
 
     input_dim: int

@@ -22,7 +22,7 @@ from sere_registry.files import expanded, write_atomically
 _EXAMPLES = """\
 examples:
   sere init /data/emodb recordings/ --target-language ur -o my.yaml
-  sere init mine.csv calls.csv -o my.yaml --method sere
+  sere init mine.csv calls.csv -o my.yaml --method sere_plus
   sere init -o my.yaml                          # without folders: two made-up languages, to try things out
 
 A corpus is a folder in an official layout (EmoDB, EMOVO, RAVDESS, CASIA, eNTERFACE'05), a manifest (.csv, .tsv, .jsonl) or a
@@ -41,6 +41,11 @@ method: {use: sere.logistic}
 # 39.5 for `logistic` (docs/results.md), but wrong where some emotions are rare in the target.
 method: {use: sere.logistic_balanced}
 """,
+    "sere_plus": """\
+# Logistic regressions on the layers of the encoder: labels flow within the source first, then to the target (docs/sere_plus.md).
+# It takes all emotions for about equally frequent in the target; shares: none assumes nothing, and gains less.
+method: {use: sere.sere_plus, params: {shares: equal}}
+""",
     "sere": """\
 # SERE (arXiv 2604.07417): dynamic features, a resonance field, and two losses that align the languages.
 dynamics: {use: sere.idfe}
@@ -52,6 +57,21 @@ losses:
 train: {epochs: 10, steps_per_epoch: 8, batch: {labelled: 32}}
 """,
 }
+
+_ACOUSTIC = """\
+# Acoustic descriptors at ten frames a second; nothing is downloaded.  Pretrained ones: wav2vec2, hubert, wavlm, whisper
+# (docs/components.md), such as {use: sere.wavlm, params: {model: PATH_OR_NAME_ON_THE_HUB}}.
+encoders:
+  acoustic: {use: sere.acoustic, params: {rate: 10}}
+paths: {labelled: acoustic, unlabelled: acoustic}
+"""
+_WHISPER = """\
+# The means over time of all layers of Whisper's encoder: `model` is a folder, or a name on the hub, which is downloaded once.
+encoders:
+  whisper: {use: sere.whisper, params: {model: openai/whisper-base, layer: mix, pool: true}}
+paths: {labelled: whisper, unlabelled: whisper}
+dynamics: {use: sere.none}
+"""
 
 _CONFIG = """\
 # Written by `sere init`.  sere-run {file} --dry-run checks it, sere-run {file} runs and scores it,
@@ -70,12 +90,7 @@ task:
   classes: {classes}
   shots: all                      # labelled utterances per emotion that teach; a number, such as 5, for few-shot experiments
 {protocol}
-# Acoustic descriptors at ten frames a second; nothing is downloaded.  Pretrained ones: wav2vec2, hubert, wavlm, whisper
-# (docs/components.md), such as {{use: sere.wavlm, params: {{model: PATH_OR_NAME_ON_THE_HUB}}}}.
-encoders:
-  acoustic: {{use: sere.acoustic, params: {{rate: 10}}}}
-paths: {{labelled: acoustic, unlabelled: acoustic}}
-
+{encoders}
 {method}
 hooks:
   progress: {{use: sere.progress}}
@@ -159,6 +174,7 @@ def config_text(source: Found, target: Found, out: Path, method: str) -> str:
         classes=flow(shared),
         classes_why=why,
         protocol=_protocol(source, target),
+        encoders=_WHISPER if method == "sere_plus" else _ACOUSTIC,
         method=METHODS[method],
     )
 

@@ -291,7 +291,10 @@ class Encoders(Kind[Frames]):
         return padded([extract(cast(Encoder, module), wave).to(kind) for wave in chosen], padding, extra)
 
     def results(self, module: nn.Module, given: Frames) -> dict[str, Tensor]:
-        return _by_utterance(module(given))
+        found = module(given)
+        if getattr(module, "pooled", False):  # all of one length: only whole batches can be compared
+            return {"a batch": found.values[found.mask]} if len(found.values) > 1 else {}
+        return _by_utterance(found)
 
     def hard(self, subject: Subject) -> Iterator[tuple[str, nn.Module, Frames]]:
         module = self.build(subject)
@@ -344,9 +347,11 @@ def encoder_shapes(subject: Subject) -> None:
     assert min(counts) >= 1, "an utterance has no frame"
     assert (torch.arange(found.mask.shape[1]) < torch.tensor(counts)[:, None]).equal(found.mask), "real frames do not come first"
     assert found.values.requires_grad == bool(trained(module)), "a frozen encoder has no graph, a trained one has"
+    pooled = getattr(encoder, "pooled", False)
+    assert not pooled or set(counts) == {1}, "it is pooled over time, and returns more than one row"
     for wave, count in zip(waves(), counts, strict=True):
         seconds = len(wave) / 16000
-        assert abs(count - seconds * encoder.rate) <= 1.5, f"{count} frames in {seconds:.2f} s, and its rate is {encoder.rate}"
+        assert pooled or abs(count - seconds * encoder.rate) <= 1.5, f"{count} frames in {seconds:.2f} s, and its rate is {encoder.rate}"
     prints = [json.dumps(dict(each.fingerprint()), sort_keys=True, allow_nan=False) for each in (encoder, subject.build(seed=2))]
     assert prints[0] == prints[1], "two instances have other fingerprints"
 

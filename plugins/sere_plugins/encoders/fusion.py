@@ -78,7 +78,7 @@ class Fusion(nn.Module):
         for index, stream in enumerate(self._streams):
             if getattr(stream, "depths", ()):
                 raise error("C302", "a run chooses no layer for a stream", "write the layer's number", place=f"{place}.{index}")
-            if getattr(stream, "pooling", False):
+            if getattr(stream, "pooled", False):
                 raise error("C302", "a stream has frames, and this one is pooled over time", "write a layer", place=f"{place}.{index}")
             if not stream.normalise:
                 raise error("C302", "a stream is frozen, and its encoder here is trained", "use `train: frozen`", place=f"{place}.{index}")

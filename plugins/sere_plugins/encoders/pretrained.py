@@ -185,7 +185,7 @@ class PretrainedEncoder(nn.Module, ABC):
         if choosing:  # whatever is trained later
             params = params.model_copy(update={"train": "frozen", "top_layers": None})
         self.depths = tuple(range(least, self.layers + 1)) if choosing else ()
-        self.train_mode, self.mixing, self.pooling = params.train, params.layer == "mix", params.pool or choosing
+        self.train_mode, self.mixing, self.pooled = params.train, params.layer == "mix", params.pool or choosing
         self.depth, self.cut = _split(params, self.layers, f"{self.place}.params")
         listed = params.layer if isinstance(params.layer, tuple) else (self.cut,)
         self.chosen = self.depths or (tuple(range(self.layers + 1)) if self.mixing else listed)  # what `extract` returns of all states
@@ -271,7 +271,7 @@ class PretrainedEncoder(nn.Module, ABC):
         common = {"encoder": self.kind, "standardise": self.standardises}
         if self.train_mode == "all":
             return {**common, "output": "samples"}
-        if self.pooling:
+        if self.pooled:
             return {**common, "output": "means", "layers": list(self.chosen)}
         if self.states > 1 and not self.mixing:
             return {**common, "output": "layers", "layers": list(self.chosen)}
@@ -288,7 +288,7 @@ class PretrainedEncoder(nn.Module, ABC):
             frames = self.embedded(front, samples)
             out = self._output(stack(frames.values, self.attended(frames.mask)))
             rows = self.kept(out, frames.mask, samples)[0]
-            return (rows.mean(dim=0, keepdim=True) if self.pooling else rows).cpu().numpy()
+            return (rows.mean(dim=0, keepdim=True) if self.pooled else rows).cpu().numpy()
 
     def _output(self, states: list[Tensor]) -> Tensor:
         return torch.cat([states[each] for each in self.chosen], dim=-1)
@@ -306,7 +306,7 @@ class PretrainedEncoder(nn.Module, ABC):
         front, stack = self._trunk.on(samples.device)
         with torch.no_grad():
             rows = self._output(self.trace(front, stack, samples)).flatten(0, 1)
-            return rows.mean(dim=0, keepdim=True) if self.pooling else rows
+            return rows.mean(dim=0, keepdim=True) if self.pooled else rows
 
     def trace(self, front: nn.Module, stack: nn.Module, samples: Tensor) -> list[Tensor]:
         """All hidden states of one utterance, in operations that can be traced."""
