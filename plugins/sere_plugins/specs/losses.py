@@ -75,12 +75,17 @@ class TricParams(Declared):
     """SERE's triple-resonance interaction chain: prototype, intra-source and cross-lingual resonance."""
 
     prototype_weight: float = param(
-        0.01,
+        0.001,
         "lambda_PR of equation 10; 0: no prototype term; large values draw all classes into one point",
         ge=0,
         search=("log", 1e-4, 1.0),
     )
-    dual_weight: float = param(1.0, "lambda_DR of equation 10; 0: no dual term", ge=0, search=("log", 1e-2, 10.0))
+    dual_weight: float = param(
+        0.1,
+        "lambda_DR of equation 10; 0: no dual term; large values cost a pretrained encoder's frames what tells emotions apart",
+        ge=0,
+        search=("log", 1e-2, 10.0),
+    )
     anchors_from: Literal["target", "chain", "relay"] = param(
         "target",
         "[R] U of equation 7: `target`: T_u; `chain`: S_u and then T_u, both anchored in S_l; `relay`: the same, T_u anchored in S_u, "
