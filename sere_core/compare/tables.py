@@ -70,7 +70,8 @@ class FullName:
     def label(self) -> str:
         parts = self.parts
         words = [parts["row"], MARKS.get(parts["role"], ""), CHOSEN if self.oracle else ""]
-        words.append("" if parts["evidence"] in {"", EVIDENCE[0]} else f"({parts['evidence']})")
+        said = parts["evidence"] in {"", EVIDENCE[0]} or parts["evidence"] in parts["row"]  # a name may say it by itself
+        words.append("" if said else f"({parts['evidence']})")
         words.append(f"[{parts['features']}]" if self.odd else "")
         return " ".join(filter(None, words))
 

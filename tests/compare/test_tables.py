@@ -17,7 +17,7 @@ from sere_core.cli import main
 from sere_core.compare.plan import Row
 from sere_core.compare.reading import Results, read_results
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Shown, Spread, Summary, Verdict
-from sere_core.compare.tables import SHAPES, Source, build, write_tables
+from sere_core.compare.tables import SHAPES, FullName, Source, build, write_tables
 from sere_core.score.interval import Interval
 from sere_core.tables import Table, print_tables, render
 from sere_registry.errors import SereError
@@ -170,6 +170,13 @@ def test_the_main_table_in_csv(small: tuple[Results, Summary]) -> None:
     assert best["regime"] == "5-shot" and best["features"] == "94126b3f" and best["tuning"] == "none" and best["shown"] == "better"
     assert table[2]["evidence"] == "reconstructed" and "target-supervised" in ceiling["protocol"] and ceiling["average rank"] == ""
     assert table[3]["bb>aa std"] == "" and (table[3]["n"], table[3]["planned"]) == ("3", "4")
+
+
+def test_a_row_says_its_evidence_once() -> None:
+    parts = {"role": "method", "features": "", "evidence": "reconstructed"}
+    for name, label in {"lrjda": "lrjda (reconstructed)", "lrjda (reconstructed)": "", "lrjda_reconstructed": ""}.items():
+        assert FullName({**parts, "row": name}, False, False).label == (label or name)
+    assert FullName({**parts, "row": "lrjda (reconstructed)", "evidence": "stand-in"}, False, False).label.endswith("(stand-in)")
 
 
 def test_the_main_table_without_a_terminal(small: tuple[Results, Summary]) -> None:
