@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sere_plugins.encoders import pretrained
 from sere_plugins.encoders.speech import SpeechEncoder
 from sere_plugins.specs import encoders as specs
 from sere_registry import BuildContext, SereError
@@ -61,6 +62,40 @@ def test_frozen_layers_are_those_of_transformers(folders: dict[Any, Path], which
         got = build(folders[which], layer=layer).extract(LONG, {}, 0.02)
         assert np.abs(got - states[layer].numpy()).max() < 1e-5
     assert np.array_equal(build(folders[which], layer=LAYERS).extract(LONG, {}, 0.02), frames)
+
+
+@pytest.mark.parametrize("which", KINDS)
+@pytest.mark.parametrize("params", [{}, {"layer": "mix"}, {"layer": "auto"}, {"train": "top", "top_layers": 1}], ids=str)
+def test_bfloat16_changes_the_precision_and_nothing_else(
+    folders: dict[Any, Path], which: tuple[str, bool], params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """These networks are so narrow that their norms multiply what rounding does to them; a wide one keeps a cosine of 0.9999."""
+    monkeypatch.setattr(pretrained, "multiplies_bfloat16", lambda: True)  # without instructions for it, it is only slow
+    exact, near = build(folders[which], **params), build(folders[which], precision="bfloat16", **params)
+    for waveform in (LONG, SHORT, SHORT[:5]):
+        wanted, found = (each.extract(waveform, {}, 0.02) for each in (exact, near))
+        assert found.dtype == np.float32 and found.shape == wanted.shape and not np.array_equal(found, wanted)
+        one, other = wanted.mean(axis=0), found.mean(axis=0)
+        assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.9
+    assert exact.fingerprint() != near.fingerprint()
+    assert all(each.dtype == torch.float32 for each in near.parameters())
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.nn.Module, "bfloat16", lambda self: self)
+        same = build(folders[which], precision="bfloat16", **params)
+        np.testing.assert_allclose(same.extract(LONG, {}, 0.02), exact.extract(LONG, {}, 0.02), atol=1e-5)
+
+
+def test_bfloat16_is_refused_where_the_processor_does_not_multiply_it(folders: dict[Any, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = build(folders["hubert", True], precision="bfloat16")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, "amx_bf16": False}, raising=False)
+    with pytest.raises(SereError) as raised:
+        encoder.extract(LONG, {}, 0.02)
+    problem = raised.value.problems[0]
+    assert problem.code == "X702" and problem.place == "encoders.anchor.params.precision"
+    with pytest.raises(SereError, match="bfloat16"):
+        encoder.traced(torch.from_numpy(LONG))
+    with pytest.raises(ValueError, match="precision is of the frozen part"):
+        build(folders["hubert", True], precision="bfloat16", train="all")
 
 
 @pytest.mark.parametrize("which", KINDS)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sere_plugins.encoders import pretrained
 from sere_plugins.encoders.whisper import Whisper
 from sere_plugins.specs.encoders import WHISPER
 from sere_registry import BuildContext, Frames, SereError
@@ -83,6 +84,18 @@ def test_a_window_as_long_as_the_utterance_is_their_layers_on_real_frames(folder
     for layer in range(LAYERS):
         assert np.abs(build(folder, layer=layer).extract(waveform, {}, 0.02) - wanted[layer].numpy()).max() < 1e-5
     assert (wanted[-1] - theirs(folder, waveform)[0]).abs().max() < 1e-5 or len(waveform) < WINDOW
+
+
+@pytest.mark.parametrize("window", ["full", "utterance"])
+def test_in_bfloat16_frames_are_nearly_the_same(folder: Path, window: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "multiplies_bfloat16", lambda: True)
+    exact, near = (build(folder, window=window, precision=precision) for precision in ("float32", "bfloat16"))
+    for waveform in (SHORT, LONG):
+        wanted, found = (each.extract(waveform, {}, 0.02) for each in (exact, near))
+        assert found.dtype == np.float32 and found.shape == wanted.shape and not np.array_equal(found, wanted)
+        one, other = wanted.mean(axis=0), found.mean(axis=0)
+        assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.999
+    assert exact.fingerprint() != near.fingerprint()
 
 
 def test_a_long_utterance_becomes_windows_of_equal_length(folder: Path) -> None:

@@ -142,7 +142,8 @@ class PretrainedEncoder(nn.Module, ABC):
     all         the normalised samples, `[N, 1]`        everything; the convolutions frozen or not
     ==========  ======================================  ==========================================
 
-    With `pool` the frozen ones return means over time, `[1, F]`.
+    With `pool` the frozen ones return means over time, `[1, F]`.  With `precision: bfloat16` the frozen part is computed in it, and its
+    output is float32 all the same.
 
     Only trained parameters are in `parameters()` and `state_dict()`.  `extract` runs on the device that the encoder was
     moved to.  The network is taken apart into the convolutions, the front (which holds them, and all else before the first
@@ -195,6 +196,7 @@ class PretrainedEncoder(nn.Module, ABC):
         self.input_dim = 1 if params.train == "all" else width * self.states
         self.dim = width if self.mixing or params.train == "all" else self.input_dim
         self.normalise = params.train == "frozen"
+        self.lowered = params.precision == "bfloat16"
         self.register_buffer("where", torch.empty(0), persistent=False)
         self.mix = LayerMix(self.layers + 1) if self.mixing else None
         top = self.stack_names(self.cut, self.depth)
@@ -236,7 +238,12 @@ class PretrainedEncoder(nn.Module, ABC):
     def _build_trunk(self) -> nn.Sequential:
         """Everything below the cut, to be frozen: samples `[B, N]` -> all hidden states, each `[B, T, H]`."""
         model = self._read(*self.cnn_names, *self.front_names, *self.stack_names(0, self.cut))
-        return nn.Sequential(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, self.cut))
+        trunk = nn.Sequential(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, self.cut))
+        return self.in_bfloat16(trunk) if self.lowered else trunk
+
+    def in_bfloat16(self, trunk: nn.Sequential) -> nn.Sequential:
+        """The frozen part in bfloat16; what it reads stays float32."""
+        return trunk.bfloat16()
 
     def _build_front(self, train_cnn: bool) -> nn.Module:
         """What stands before the layers, to be trained; the convolutions only with `train_cnn`."""
@@ -271,6 +278,7 @@ class PretrainedEncoder(nn.Module, ABC):
         common = {"encoder": self.kind, "standardise": self.standardises}
         if self.train_mode == "all":
             return {**common, "output": "samples"}
+        common |= {"precision": "bfloat16"} if self.lowered else {}
         if self.pooled:
             return {**common, "output": "means", "layers": list(self.chosen)}
         if self.states > 1 and not self.mixing:
@@ -278,15 +286,22 @@ class PretrainedEncoder(nn.Module, ABC):
         return {**common, "output": "mix" if self.mixing else "layer", "layer": self.cut}
 
     def extract(self, waveform: NDArray[np.float32], contours: Mapping[str, NDArray[np.float32]], hop: float) -> NDArray[np.float32]:
-        """16 kHz mono samples `[N]` -> what the frozen part makes of them, `[T, F]` (`[N, 1]` for `train: all`)."""
+        """16 kHz mono samples `[N]` -> what the frozen part makes of them, `[T, F]` (`[N, 1]` for `train: all`).
+
+        Raises:
+            SereError: X702 (bfloat16 on a processor that does not multiply it).
+        """
         values = self.samples(waveform)
         if self.train_mode == "all":
             return values[:, None]
+        if self.lowered and self.where.device.type == "cpu" and not multiplies_bfloat16():
+            what = "this processor does not multiply bfloat16, which would take longer than float32"
+            raise error("X702", what, "leave precision at float32, or extract on another machine", f"{self.place}.params.precision")
         with torch.inference_mode():
             samples = [torch.from_numpy(values).to(self.where.device)]
             front, stack = self._trunk.on(self.where.device)
             frames = self.embedded(front, samples)
-            out = self._output(stack(frames.values, self.attended(frames.mask)))
+            out = self._output(stack(frames.values, self.attended(frames.mask))).float()
             rows = self.kept(out, frames.mask, samples)[0]
             return (rows.mean(dim=0, keepdim=True) if self.pooled else rows).cpu().numpy()
 
@@ -301,6 +316,9 @@ class PretrainedEncoder(nn.Module, ABC):
         """
         if self.train_mode == "all":
             raise error("T509", f"{self.kind} with train: all encodes utterances one by one", place=f"{self.place}.params.train")
+        if self.lowered:
+            hint = "train and export with precision: float32"
+            raise error("T509", f"{self.kind} in bfloat16 cannot be exported", hint, f"{self.place}.params.precision")
         if self.standardises:
             samples = (samples - samples.mean()) / (samples.var(correction=0) + 1e-7).sqrt()
         front, stack = self._trunk.on(samples.device)
@@ -318,6 +336,12 @@ class PretrainedEncoder(nn.Module, ABC):
         if self.top is not None:
             return Frames(self.top(frames.values, frames.mask)[-1], frames.mask, self.rate)
         return frames if self.mix is None else Frames(self.mix(frames.values), frames.mask, self.rate)
+
+
+def multiplies_bfloat16() -> bool:
+    """Has the processor instructions for products of bfloat16 (AVX512_BF16, AMX, or Arm's)?"""
+    found: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not say
+    return any("bf16" in name and value is True for name, value in found.items())
 
 
 def _split(params: PretrainedParams, layers: int, place: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 from torch.nn.utils.rnn import pad_sequence
 
 from sere_plugins.encoders.pretrained import OffTree, PretrainedEncoder, Stack
@@ -79,6 +79,29 @@ class WavLMStack(Stack):
             yield values
 
 
+class ConvolutionAsProduct(nn.Module):
+    """A convolution over time as one matrix product: in bfloat16 several times as fast as the processor's convolution.
+
+    >>> given = nn.Conv1d(4, 6, kernel_size=3, stride=2)
+    >>> samples = torch.randn(2, 4, 10)
+    >>> torch.allclose(ConvolutionAsProduct(given)(samples), given(samples), atol=1e-5)
+    True
+    """
+
+    def __init__(self, given: nn.Conv1d) -> None:
+        super().__init__()
+        self.size, self.step = given.kernel_size[0], given.stride[0]
+        self.weight = nn.Parameter(given.weight.detach().transpose(1, 2).flatten(1).contiguous(), requires_grad=False)
+        self.bias = given.bias
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[B, C, T]` -> `[B, O, T']`, laid out as `[B, T', O]`."""
+        count = (values.shape[2] - self.size) // self.step + 1
+        rows = torch.stack([each.t().contiguous() for each in values.to(self.weight.dtype)])
+        taps = [rows[:, tap : tap + (count - 1) * self.step + 1 : self.step] for tap in range(self.size)]
+        return linear(torch.cat(taps, dim=2), self.weight, self.bias).transpose(1, 2)
+
+
 class SpeechEncoder(PretrainedEncoder):
     """What wav2vec 2.0, HuBERT and WavLM share.
 
@@ -124,6 +147,16 @@ class SpeechEncoder(PretrainedEncoder):
 
     def build_front(self, model: PreTrainedModel, cnn: nn.Module | OffTree[nn.Module]) -> nn.Module:
         return SpeechFront(cnn, model, None if self.norm_is_last else model.encoder.layer_norm)
+
+    def in_bfloat16(self, trunk: nn.Sequential) -> nn.Sequential:
+        """The first convolution, of one channel, stays in float32: it takes no longer."""
+        first, *others = trunk.bfloat16().get_submodule("0.cnn.conv_layers").children()
+        first.float()
+        for layer in others:
+            given = layer.get_submodule("conv")
+            assert isinstance(given, nn.Conv1d)
+            layer.conv = ConvolutionAsProduct(given)
+        return trunk
 
     def samples(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """The waveform as the network expects it, of at least one frame."""

@@ -27,7 +27,7 @@ class Convolutions(nn.Module):
         self.conv1, self.conv2 = model.conv1, model.conv2
 
     def forward(self, mel: Tensor) -> Tensor:
-        return gelu(self.conv2(gelu(self.conv1(mel)))).transpose(1, 2)
+        return gelu(self.conv2(gelu(self.conv1(mel.to(self.conv1.weight.dtype))))).transpose(1, 2)
 
 
 class WhisperFront(nn.Module):

@@ -47,6 +47,11 @@ class PretrainedParams(Declared):
     train: Literal["frozen", "top", "all"] = param("frozen", "what is trained: nothing, the top layers, or all layers")
     top_layers: int | None = param(None, "how many layers `train: top` trains", ge=1, search=("int", 1, 6))
     train_cnn: bool = param(False, "with `train: all`: is the convolutional front trained too?")
+    precision: Literal["float32", "bfloat16"] = param(
+        "float32",
+        "of the frozen part; in `bfloat16` two to three times as fast on a processor that multiplies it, pooled frames nearly the same, "
+        "and refused on others",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> PretrainedParams:
@@ -61,6 +66,8 @@ class PretrainedParams(Declared):
                 raise ValueError(f"{key} is made of frozen layers, and needs train: frozen, not train: {self.train}")
         if isinstance(self.layer, tuple) and sorted({*self.layer}) != list(self.layer):
             raise ValueError("a list of layers goes from the lowest to the highest, each once")
+        if self.precision != "float32" and self.train == "all":
+            raise ValueError("precision is of the frozen part, and train: all has none")
         return self
 
 
