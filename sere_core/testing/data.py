@@ -190,20 +190,23 @@ class SoftField(nn.Module):
     def similarity(self, a: Encoded, b: Encoded) -> Tensor:
         """S of every pair, `[A, B]`."""
         with torch.no_grad():
-            return torch.stack([torch.stack([self._pair(a, i, b, j)[0] for j in range(len(b))]) for i in range(len(a))])
+            rows, partners = torch.arange(len(a)).repeat_interleave(len(b)), torch.arange(len(b)).repeat(len(a))
+            return self._pairs(a, rows, b, partners)[0].view(len(a), len(b))
 
     def aligned(self, a: Encoded, b: Encoded, picks: Tensor | None = None, *, both: bool = False) -> Resonance:
         """Row i of a with row `picks[i]` of b."""
-        partners = range(len(b)) if picks is None else picks.tolist()
-        pairs = [self._pair(a, i, b, j) for i, j in zip(range(len(a)), partners, strict=True)]
-        similarity, aligned = (torch.stack(parts) for parts in zip(*pairs, strict=True))
-        reverse = torch.stack([self._pair(b, j, a, i)[1] for i, j in enumerate(partners)]) if both else None
-        return Resonance(similarity, aligned, reverse)
+        rows = torch.arange(len(a))
+        partners = rows if picks is None else picks
+        return Resonance(*self._pairs(a, rows, b, partners), self._pairs(b, partners, a, rows)[1] if both else None)
 
-    def _pair(self, a: Encoded, i: int, b: Encoded, j: int) -> tuple[Tensor, Tensor]:
-        left, right = (side.frames.values[row][side.frames.mask[row]] for side, row in ((a, i), (b, j)))
-        attended = (self.sharpness * left @ right.T).softmax(dim=1) @ right
-        return torch.cosine_similarity(left, attended, dim=1).mean(), attended.mean(dim=0)
+    def _pairs(self, a: Encoded, rows: Tensor, b: Encoded, partners: Tensor) -> tuple[Tensor, Tensor]:
+        """S of P pairs, `[P]`, and what the first of each attends to, its mean over frames, `[P, F]`."""
+        inside, there = a.frames.mask[rows], b.frames.mask[partners]
+        left = a.frames.values[rows].masked_fill(~inside.unsqueeze(2), 0.0)
+        right = b.frames.values[partners].masked_fill(~there.unsqueeze(2), 0.0)
+        attended = (self.sharpness * left @ right.mT).masked_fill(~there.unsqueeze(1), -torch.inf).softmax(dim=2) @ right
+        share = inside.to(left) / inside.sum(dim=1, keepdim=True)
+        return (share * torch.cosine_similarity(left, attended, dim=2)).sum(dim=1), (share.unsqueeze(2) * attended).sum(dim=1)
 
 
 # -- sounds, contours and padded frames ---------------------------------------------------------------------------------
