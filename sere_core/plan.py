@@ -80,6 +80,8 @@ class Plan:
                 wanted.setdefault(recording.key, (recording, set()))[1].update(every or also)
             for recording in (*fold.source, *fold.target, *fold.test):
                 wanted.setdefault(recording.key, (recording, set()))[1].add(self.resolved.encoder_of(recording.language))
+            for recording in (*fold.target, *fold.test) if config.paths.predict == "mean" else ():
+                wanted[recording.key][1].update(every)
             for recording in fold.validation:
                 wanted.setdefault(recording.key, (recording, set()))[1].update({self.path_of_validation(fold), *every})
         return {key: (recording, tuple(sorted(encoders))) for key, (recording, encoders) in wanted.items()}

@@ -30,9 +30,11 @@ class Checks:
         yield from self._ids()
         yield from self._task()
         yield from self._metrics()
-        if self._get("paths", "field_path") == "own" and self._get("paths", "supervise") == "labelled":
-            message = "`field_path: own` compares S_l as every path's encoder reads it, and `supervise: labelled` has it read by one"
-            yield self._at(("paths", "field_path"), "C311", message, "remove `supervise`, or write `field_path: cross`")
+        needs = {"field_path": ("own", "compares S_l as every path's encoder reads it"), "predict": ("mean", "asks every path's encoder")}
+        for key, (value, what) in needs.items():
+            if self._get("paths", key) == value and self._get("paths", "supervise") == "labelled":
+                message = f"`{key}: {value}` {what}, and with `supervise: labelled` one alone is taught by labels"
+                yield self._at(("paths", key), "C311", message, f"remove `supervise`, or `{key}`")
         method, losses = self.components.get("method"), self._get("losses")
         if method is not None and method.full_name == "sere.joint" and not losses and not isinstance(losses, str):
             message = "the method `joint` trains on losses, and there are none"

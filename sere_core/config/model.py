@@ -155,6 +155,11 @@ class Paths(Section):
         default="cross",
         description="whose frames a resonance field compares: each utterance's by its stream's encoder, or both by the reader's own",
     )
+    predict: Literal["own", "mean"] = Field(
+        default="own",
+        description="the prediction of T_e: through its own encoder, or the mean of the posteriors through every one that the paths use "
+        "(methods that work on vectors know the target's alone)",
+    )
 
 
 class Metric(Section):

@@ -209,7 +209,7 @@ class Resolved:
             if not keys[name]:  # as before there was such a key, so that jobs keep their names
                 del keys[name]
         if not self.several_paths:  # where they say nothing
-            del data["paths"]["supervise"], data["paths"]["field_path"]
+            del data["paths"]["supervise"], data["paths"]["field_path"], data["paths"]["predict"]
         for key in ("device", "threads", "checkpoint_every"):
             del data["train"][key]
         data["train"]["optimizer"]["use"] = data["train"]["optimizer"]["use"].lower()

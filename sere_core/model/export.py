@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -118,6 +118,9 @@ class Trained:
             for path, bound in plan.resolved.components.items()
             if bound.use.startswith("file:") and path.partition(".")[0] in NETWORK
         ]
+        if plan.resolved.config.paths.predict == "mean" and len(plan.paths) > 1:
+            what = "a model reads an utterance by one encoder, and `predict: mean` asks several"
+            problems.append(Problem("C311", what, "train with `predict: own`", plan.resolved.place("paths.predict")))
         if problems:
             raise SereError(*problems)
         check_unchanged(identify(plan), record.manifest, record.path)
@@ -170,7 +173,9 @@ class Trained:
         )
         tensors = {f"method/{name}": value for name, value in self._state(number).items()} | self._statistics(fold)
         if builder.method().needs_support:
-            tensors |= _support(self.material.streams(fold)["labelled"])
+            support = self.material.streams(fold)["labelled"]
+            within = resolved.config.paths.field_path == "own"  # else S_l is compared as its own path's encoder reads it
+            tensors |= _support(support if within else replace(support, others=()))
         with folder.made(out) as place:
             for name, encoder in _unfolded(self.material.encoders):
                 for file in getattr(encoder, "files", ()):
@@ -197,11 +202,14 @@ def _unfolded(encoders: Mapping[str, Encoder]) -> Iterator[tuple[str, Encoder]]:
         yield from _unfolded({f"{name}.{below}": part for below, part in parts.items()}) if parts else [(name, encoder)]
 
 
-def _support(stream: StreamSet) -> dict[str, Tensor]:
+def _support(stream: StreamSet, place: str = "support") -> dict[str, Tensor]:
+    """S_l as each path reads it; the others below `through/ID`."""
     assert stream.labels is not None
-    tensors = {"support/labels": stream.labels, "support/language": torch.tensor([each.language for each in stream.items])}
+    tensors = {f"{place}/labels": stream.labels, f"{place}/language": torch.tensor([each.language for each in stream.items])}
     for number, each in enumerate(stream.items):
-        tensors |= {f"support/{number}/frames": read(each.frames).float(), f"support/{number}/static": read(each.static)}
+        tensors |= {f"{place}/{number}/frames": read(each.frames).float(), f"{place}/{number}/static": read(each.static)}
+    for other in stream.others:
+        tensors |= _support(other, f"{place}/through/{other.path}")
     return tensors
 
 

@@ -3,7 +3,7 @@
     config.yaml          the resolved config, without places of the machine that trained it
     model.json           what `About` holds
     weights.safetensors  method/...      the trained method's state
-                         support/...     the labelled utterances' frames, for methods that compare with them
+                         support/...     the labelled utterances' frames, for methods that compare with them; through/ID: by other encoders
                          statistics/...  mean and divisor of the target corpus and of its speakers
     encoders/ID/         the pretrained checkpoint that the encoder ID reads
     README.md            the model card

@@ -105,7 +105,7 @@ class Model:
         )
         self._corpus = _statistics(tensors, "corpus")
         self._speakers = _statistics(tensors, "speaker")
-        self.support = self._read_support(_under(tensors, "support"))
+        self.support = self._read_support(_under(tensors, "support"), resolved.config.paths.labelled)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Model:
@@ -266,16 +266,17 @@ class Model:
         best = int(row.argmax())
         return Prediction(self.classes[best], float(row[best]), dict(zip(self.classes, row.tolist(), strict=True)))
 
-    def _read_support(self, tensors: Mapping[str, Tensor]) -> StreamSet | None:
+    def _read_support(self, tensors: Mapping[str, Tensor], path: str) -> StreamSet | None:
         if not tensors:
             return None
-        path, labels = self.resolved.config.paths.labelled, tensors["labels"]
+        labels, through = tensors["labels"], sorted({name.split("/")[1] for name in tensors if name.startswith("through/")})
+        others = (self._read_support(_under(tensors, f"through/{other}"), other) for other in through)
         items = []
         for number in range(len(labels)):
             values = tensors[f"{number}/frames"]
             item = Item(str(number), values, tensors[f"{number}/static"], values.mean(dim=0), int(tensors["language"][number]))
             items.append(item)
-        return StreamSet("labelled", path, tuple(items), self._encoders[path].rate, labels)
+        return StreamSet("labelled", path, tuple(items), self._encoders[path].rate, labels, tuple(filter(None, others)))
 
 
 def _resolved(where: Path) -> Resolved:

@@ -177,6 +177,8 @@ class FoldTrainer:
             SereError: C311 if one of them is empty.
         """
         visible: dict[str, StreamSet] = {name: self.streams[name] for name in sorted(stage.sees) if name in self.streams}
+        if "target" in visible:  # which is predicted through others, and trains its own
+            visible["target"] = replace(visible["target"], others=())
         missing = set(stage.sees) - set(visible)
         if missing:
             what = f"stage '{stage.name}' needs the stream {', '.join(sorted(missing))}, which is empty in fold {self.index + 1}"

@@ -138,7 +138,9 @@ class Material:
             )
 
         through = {"labelled": self.plan.paths} if self._supervised else {}
-        through |= {"source": (predicted,)} if self.plan.resolved.config.paths.field_path == "own" else {}
+        config = self.plan.resolved.config.paths
+        through |= {"source": (predicted,)} if config.field_path == "own" else {}
+        through |= dict.fromkeys(("target", "test"), self.plan.paths) if config.predict == "mean" else {}
         return {name: stream(name, path, through.get(name, ())) for name, (path, _) in members.items()}
 
     @property
@@ -174,6 +176,7 @@ class Material:
         config = self.plan.resolved.config
         mode, lends = config.task.normalise, {"source"} if path == config.paths.labelled else set()
         lends = set() if mode == "none" else {"labelled", "source"} if self._supervised else lends
+        lends |= {"target", "test"} if config.paths.predict == "mean" else set()
 
         def means(name: str) -> list[tuple[Recording, Array]]:
             here, recordings = members.get(name, ("", ()))

@@ -93,6 +93,7 @@ def predict(
 ) -> dict[str, Tensor]:
     """Of a stream, in its order, on the CPU: `posteriors` `[n, C]` and `embeddings` `[n, D]`.
 
+    Where the same utterances are read by others (`paths.predict: mean`), the posteriors are the mean over all.
     With `pseudo` also the `pseudo`-labels `[n]` of a method that assigns some; they need the support set.
     """
     backbone, extra, labelled = None if method.vectors_only else predicting(method), {}, None
@@ -113,7 +114,11 @@ def predict(
             for name, value in (made if assigned is None else {**made, "pseudo": assigned}).items():
                 parts[name].append(value.cpu())
     index = parts.pop("index")
-    return {name: _in_order(pieces, index) for name, pieces in parts.items()}
+    found = {name: _in_order(pieces, index) for name, pieces in parts.items()}
+    if stream.others and stream.name in ("target", "test"):
+        every = [found["posteriors"], *(predict(method, other, support, device)["posteriors"] for other in stream.others)]
+        found["posteriors"] = torch.stack(every).mean(dim=0)
+    return found
 
 
 def readings(
@@ -151,10 +156,13 @@ def predict_mixtures(
         frames = mixed(read(one.frames).float(), read(other.frames).float())
         return replace(one, frames=frames, static=mixed(read(one.static), read(other.static)), vector=frames.mean(dim=0))
 
+    def mixture(one: StreamSet, pairs: list[tuple[int, int]]) -> StreamSet:
+        items = tuple(item(one.items[i], one.items[j]) for i, j in pairs)
+        return replace(one, items=items, others=tuple(mixture(other, pairs) for other in one.others))
+
     pairs, found = list(zip(first.tolist(), second.tolist(), strict=True)), []
     for start in range(0, len(pairs), CHUNK):  # not all at once: frames take too much memory
-        items = tuple(item(stream.items[i], stream.items[j]) for i, j in pairs[start : start + CHUNK])
-        found.append(predict(method, replace(stream, items=items), support, device)["posteriors"])
+        found.append(predict(method, mixture(stream, pairs[start : start + CHUNK]), support, device)["posteriors"])
     return torch.cat(found) if found else torch.zeros(0, 0)
 
 

@@ -163,6 +163,7 @@ NEEDED: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "sere.hubert": ("model", tiny_hubert),
     "sere.wavlm": ("model", tiny_wavlm),
     "sere.whisper": ("model", tiny_whisper),
+    "sere.concatenation": ("streams", streams),
     "sere.fusion_reconstructed": ("streams", streams),
     "sere.casia": ("root", lambda folder: make_casia(folder, speakers=("liuchanhg", "wangzhe"), texts=("201",))),
     "sere.emodb": ("root", lambda folder: make_emodb(folder, speakers=("03", "08"), texts=("a01",))),

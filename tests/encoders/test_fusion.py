@@ -41,6 +41,17 @@ def built(**params: Any) -> Fusion:
     return made
 
 
+def test_a_concatenation_is_the_streams_frames_side_by_side() -> None:
+    joined = {"mel": {"use": "concatenation", "params": {"streams": STREAMS}}}
+    made = load({**yaml.safe_load(SMALL), "encoders": joined}).components["encoders.mel"].build(BuildContext("mel"))
+    rows = extract(made, waves()[0])
+    assert np.array_equal(rows, extract(built(), waves()[0])) and made.dim == made.input_dim == rows.shape[1]
+    assert torch.equal(
+        made(Frames(torch.ones(1, 3, made.dim), torch.ones(1, 3, dtype=torch.bool), 25.0)).values, torch.ones(1, 3, made.dim)
+    )
+    assert not list(made.parameters())
+
+
 @pytest.fixture
 def block() -> CrossAttention:
     torch.manual_seed(0)

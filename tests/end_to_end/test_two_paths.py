@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
+from sere_core.cli import main
 from tests.end_to_end.conftest import Sere, record
 
 TWO = (
@@ -36,6 +38,22 @@ def test_each_path_has_statistics_of_the_source_and_a_path_without_labels_is_war
     told = sere("tiny.yaml", *TWO, "paths.supervise=labelled", "output.dir=labelled")
     assert told.code == 0 and "encoder other: no labelled utterance passes it" in told.out + told.err
     assert record(home / "all").name != record(home / "labelled").name
+
+
+def test_posteriors_are_the_mean_over_encoders(sere: Sere, home: Path) -> None:
+    """One network is trained; T_e asks it through the encoder of each path."""
+    made = {}
+    for predict, path in (("own", "other"), ("mean", "other"), ("own", "small")):
+        source_only = ("losses.adapt=null", "resonance=null", "dynamics=null", f"paths.predict={predict}", f"output.dir={predict}-{path}")
+        told = sere("tiny.yaml", *TWO, *source_only, f"paths.unlabelled={{xa: {'small' if path == 'other' else 'other'}, xb: {path}}}")
+        assert (told.code, told.problems) == (0, []), told.err
+        rows = csv.DictReader((record(home / f"{predict}-{path}") / "predictions.csv").open())
+        made[predict, path] = {row["id"]: float(row["anger"]) for row in rows}
+    for id, found in made["mean", "other"].items():
+        assert abs(found - (made["own", "other"][id] + made["own", "small"][id]) / 2) < 1e-5
+    assert main(["export", str(record(home / "mean-other")), "--fold", "1", "-o", str(home / "model"), "--quiet"]) == 2
+    told = sere("tiny.yaml", *TWO, "paths.predict=mean", "paths.supervise=labelled")
+    assert told.code == 2 and "paths.predict: [C311]" in told.err
 
 
 def test_the_field_within_one_encoder_needs_labels_on_every_path(sere: Sere, home: Path) -> None:

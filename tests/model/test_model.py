@@ -91,8 +91,14 @@ def test_posteriors_are_those_of_the_record(record: Record, tmp_path: Path, fold
         ["method={use: skada}", "losses=null", "dynamics.use=none"],
         ["method={use: logistic}", "losses=null", "dynamics.use=none", "task.shrinkage=4"],
         LOGMEL,
+        [
+            *LOGMEL,
+            "paths={labelled: other, field_path: own}",
+            "resonance={use: cosine}",
+            "losses.adapt={use: tric, params: {predict: resonance}}",
+        ],
     ],
-    ids=["svm", "logistic", "skada", "shrunken statistics", "logmel, another encoder for the source"],
+    ids=["svm", "logistic", "skada", "shrunken statistics", "logmel, another encoder for the source", "S_l compared through another"],
 )
 def test_every_kind_of_method_is_exported(home: Path, tmp_path: Path, sets: list[str]) -> None:
     record = trained(home, str(len(list(home.iterdir()))), *sets)

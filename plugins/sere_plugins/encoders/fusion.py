@@ -1,4 +1,6 @@
-"""Several streams fused by cross-attention, after HuMP-CAT (Zhao et al. 2025, arXiv 2501.10408): reconstructed.
+"""Several encoders' frames side by side (`Concatenation`), or fused by cross-attention after HuMP-CAT (`Fusion`).
+
+That is reconstructed from Zhao et al. 2025, arXiv 2501.10408:
 
 For streams A (the query) and B, projected to h^A, h^B `[T, d]` on one grid of frames:
 
@@ -27,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sere_core.public import SAMPLE_RATE
-from sere_plugins.specs.fusion import FusionParams
+from sere_plugins.specs.fusion import ConcatenationParams, FusionParams
 from sere_registry import BuildContext, Encoder, Frames, error
 from sere_registry.protocols import ContourName
 
@@ -59,11 +61,11 @@ class CrossAttention(nn.Module):
         return fused
 
 
-class Fusion(nn.Module):
-    """The frozen parts of several encoders on one grid, side by side; trained: a projection of each, and cross-attention.
+class Streams(nn.Module):
+    """The frozen parts of several encoders on one grid, side by side: an utterance through all of them.
 
-    What an encoder trains by itself takes no part: of `logmel` the bands enter the projection, of a mix of layers all
-    layers.  The encoders stand beside the module tree, so that only the fusion is trained and saved.
+    What an encoder trains by itself takes no part: of `logmel` the bands are read, of a mix of layers all layers.  The
+    encoders stand beside the module tree, so that only what is built on them is trained and saved.
 
     Raises:
         SereError: C302 for a stream that is to be trained (`train: top` or `all`), or whose layer is left to the run.
@@ -71,7 +73,7 @@ class Fusion(nn.Module):
 
     normalise = True
 
-    def __init__(self, params: FusionParams, context: BuildContext) -> None:
+    def __init__(self, params: FusionParams | ConcatenationParams, context: BuildContext) -> None:
         super().__init__()
         self._streams: tuple[Encoder, ...] = tuple(context.parts("streams"))
         place = f"encoders.{context.id}.params.streams"
@@ -86,11 +88,7 @@ class Fusion(nn.Module):
         wanted = {name for stream in self._streams for name in stream.contours}
         self.contours: tuple[ContourName, ...] = tuple(sorted(wanted))
         self.rate, self.offset = float(params.rate), 0.5 / params.rate
-        self.inputs = nn.ModuleList(nn.Linear(width, params.dim) for width in self.widths)
-        count = len(self.widths)
-        self.pairs = list(permutations(range(count), 2)) if params.queries == "each" else [(0, other) for other in range(1, count)]
-        self.blocks = nn.ModuleList(CrossAttention(params.dim, params.heads, params.hidden, params.dropout) for _ in self.pairs)
-        self.input_dim, self.dim = sum(self.widths), len(self.pairs) * params.dim
+        self.input_dim = sum(self.widths)
 
     @property
     def parts(self) -> Mapping[str, Encoder]:
@@ -121,19 +119,43 @@ class Fusion(nn.Module):
         """The same."""
         return lengths
 
-    def forward(self, frames: Frames) -> Frames:
-        """`[B, T, F_1 + F_2 + ...]` -> `[B, T, pairs * d]`."""
-        values = torch.where(frames.mask.unsqueeze(-1), frames.values, torch.zeros_like(frames.values))
-        projected = [layer(part) for layer, part in zip(self.inputs, torch.split(values, self.widths, dim=-1), strict=True)]
-        fused = [block(projected[a], projected[b], frames.mask) for block, (a, b) in zip(self.blocks, self.pairs, strict=True)]
-        return Frames(torch.cat(fused, dim=-1), frames.mask, self.rate)
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Also moves the streams: they extract on the device of the fusion."""
         for stream in self._streams:
             if isinstance(stream, nn.Module):
                 stream._apply(fn)  # type: ignore[no-untyped-call]
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+
+class Concatenation(Streams):
+    """Early fusion: nothing but the frozen frames side by side; the engine's projection mixes them."""
+
+    def __init__(self, params: ConcatenationParams, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.dim = self.input_dim
+
+    def forward(self, frames: Frames) -> Frames:
+        """The same."""
+        return frames
+
+
+class Fusion(Streams):
+    """Trained on the streams: a projection of each, and cross-attention."""
+
+    def __init__(self, params: FusionParams, context: BuildContext) -> None:
+        super().__init__(params, context)
+        self.inputs = nn.ModuleList(nn.Linear(width, params.dim) for width in self.widths)
+        count = len(self.widths)
+        self.pairs = list(permutations(range(count), 2)) if params.queries == "each" else [(0, other) for other in range(1, count)]
+        self.blocks = nn.ModuleList(CrossAttention(params.dim, params.heads, params.hidden, params.dropout) for _ in self.pairs)
+        self.dim = len(self.pairs) * params.dim
+
+    def forward(self, frames: Frames) -> Frames:
+        """`[B, T, F_1 + F_2 + ...]` -> `[B, T, pairs * d]`."""
+        values = torch.where(frames.mask.unsqueeze(-1), frames.values, torch.zeros_like(frames.values))
+        projected = [layer(part) for layer, part in zip(self.inputs, torch.split(values, self.widths, dim=-1), strict=True)]
+        fused = [block(projected[a], projected[b], frames.mask) for block, (a, b) in zip(self.blocks, self.pairs, strict=True)]
+        return Frames(torch.cat(fused, dim=-1), frames.mask, self.rate)
 
 
 def row_rate(encoder: Encoder) -> float:

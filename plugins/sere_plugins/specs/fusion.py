@@ -1,4 +1,4 @@
-"""Fusion: an encoder of several streams, and the semi-supervised cross-lingual method of soft and hard pseudo-labels."""
+"""Fusion: encoders of several streams, and the semi-supervised cross-lingual method of soft and hard pseudo-labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ from sere_registry import Part, param
 
 #: HuBERT + MFCC + prosody in the paper; the nearest there is of them
 _STREAMS = (Part(use="sere.hubert"), Part(use="sere.logmel"), Part(use="sere.acoustic"))
+
+
+@component("concatenation", "encoders.fusion:Concatenation")
+class ConcatenationParams(Declared):
+    """the frozen frames of several encoders side by side: early fusion, of one utterance through all of them."""
+
+    streams: tuple[Part, ...] = param(_STREAMS, "encoders as {use, params}; of each its frozen part", parts="encoder")
+    rate: Literal[10, 20, 25, 50, 100] = param(25, "frames per second of the grid that all streams are brought to")
+
+    @model_validator(mode="after")
+    def _fits(self) -> ConcatenationParams:
+        if len(self.streams) < 2:
+            raise ValueError("streams: a concatenation needs at least two")
+        return self
 
 
 @component("fusion_reconstructed", "encoders.fusion:Fusion", cite="arXiv:2501.10408", evidence="reconstructed")
@@ -72,5 +86,6 @@ class SoftHardParams(Declared):
     weight: float = param(1.0, "of the pseudo-labels' term (ours)", ge=0, search=("log", 0.1, 10.0))
 
 
+CONCATENATION = ConcatenationParams.spec
 FUSION = FusionParams.spec
 SOFT_HARD = SoftHardParams.spec
