@@ -165,7 +165,11 @@ def audio_warnings(folds: Sequence[Fold], digests: Mapping[str, str]) -> tuple[s
         streams = {"S_l": fold.labelled, "S_u": fold.source, "T_u": other_target, "what is held out of the source": fold.validation}
         for stream, recordings in streams.items():
             both = _values(recordings, audio) & _values(fold.test, audio)
-            alike = (sorted({each.key for each in (*recordings, *fold.test) if audio(each) == digest}) for digest in both)
+            keys_of: dict[str | None, set[str]] = defaultdict(set)
+            for each in (*recordings, *fold.test):
+                if (digest := audio(each)) in both:
+                    keys_of[digest].add(each.key)
+            alike = map(sorted, keys_of.values())
             warnings += [f"fold {fold.index + 1}: identical audio in {stream} and T_e: {', '.join(keys[:4])}" for keys in sorted(alike)]
     return tuple(warnings)
 

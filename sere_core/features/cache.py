@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +53,10 @@ class Held:
         arrays = sorted((name, each.dtype, list(each.shape), each.digest) for name, each in self._row.arrays.items())
         return hashlib.blake2b(json.dumps(arrays).encode(), digest_size=16).hexdigest()
 
+    @property
+    def names(self) -> Collection[str]:
+        return self._row.arrays.keys()
+
     def length(self, name: str) -> int:
         """How many rows an array has; it is not read."""
         return self._row.arrays[name].shape[0]
@@ -63,7 +67,7 @@ class Held:
 
     def whole(self) -> Entry:
         """With all arrays; raises `Damaged`."""
-        return Entry({name: self.array(name) for name in self._row.arrays}, self.facts)
+        return Entry({name: self.array(name) for name in self.names}, self.facts)
 
 
 class Cache:
