@@ -80,7 +80,7 @@ def test_kills_at_random_moments_lose_nothing_and_nothing_is_served_wrong(kills:
     longest, there, left = time.monotonic() - begin, set[str](), Counter[str]()
     folder, killed = tmp_path / "cache", 0
     while killed < kills:
-        moments = sorted((draw.uniform(0, longest), writer(folder, recordings)) for _ in range(2))
+        moments = sorted((draw.uniform(0, longest / 2), writer(folder, recordings)) for _ in range(2))
         began = time.monotonic()
         for moment, child in moments:
             time.sleep(max(0.0, began + moment - time.monotonic()))
