@@ -208,6 +208,7 @@ class Stage:
     Args:
         name: for records.
         sees: the streams it may see.
+        optional: those of them that it can do without: where there are none, `size` is 0 and `vectors` are `[0, F]`.
         phases: what happens at each step, in order.
         solve: the closed form, instead of phases; called once without gradient.
         begin: called with the stage's data before the first step (banks, pseudo-labels); also after a resume, so it
@@ -225,6 +226,7 @@ class Stage:
     after_step: Callable[[Progress], None] | None = None
     after_epoch: Callable[[Progress, StageData], None] | None = None
     budget: float = 1.0
+    optional: frozenset[Stream] = frozenset()
 
 
 class Loss(Protocol):

@@ -179,7 +179,7 @@ class FoldTrainer:
         visible: dict[str, StreamSet] = {name: self.streams[name] for name in sorted(stage.sees) if name in self.streams}
         if "target" in visible:  # which is predicted through others, and trains its own
             visible["target"] = replace(visible["target"], others=())
-        missing = set(stage.sees) - set(visible)
+        missing = set(stage.sees) - set(visible) - stage.optional
         if missing:
             what = f"stage '{stage.name}' needs the stream {', '.join(sorted(missing))}, which is empty in fold {self.index + 1}"
             raise error("C311", what, hint="with `shots: all` there is no unlabelled source")
@@ -191,7 +191,7 @@ class FoldTrainer:
             stage,
             method,
             BatchMaker(visible, self.train, self.builder.seed, device, self.views),
-            VisibleData(visible, lambda: network(method.backbone), device),
+            VisibleData(visible, lambda: network(method.backbone), device, stage.optional),
             self.train,
             self.steps,
             step_end=lambda epoch, step, terms: self.listener.step_end(stage.name, epoch, step, terms),

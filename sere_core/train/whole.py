@@ -190,8 +190,15 @@ def _what(found: object) -> str:
 class VisibleData:
     """`StageData`: the streams a stage may see.  It is built without the others, so they cannot be reached from it."""
 
-    def __init__(self, streams: Mapping[str, StreamSet], backbone: Callable[[], Backbone], device: torch.device) -> None:
+    def __init__(
+        self,
+        streams: Mapping[str, StreamSet],
+        backbone: Callable[[], Backbone],
+        device: torch.device,
+        optional: frozenset[str] = frozenset(),
+    ) -> None:
         self._streams, self._backbone, self._device = dict(streams), backbone, device
+        self._empty = optional - set(streams)
 
     def _stream(self, name: str) -> StreamSet:
         if name not in self._streams:
@@ -200,12 +207,15 @@ class VisibleData:
         return self._streams[name]
 
     def size(self, stream: Stream) -> int:
-        return len(self._stream(stream))
+        return 0 if stream in self._empty else len(self._stream(stream))
 
     def encoded(self, stream: Stream) -> LabelledBatch | UnlabelledBatch:
         return encode_whole(self._stream(stream), self._backbone(), self._device)
 
     def vectors(self, stream: Stream) -> Tensor:
+        if stream in self._empty:
+            some = next(iter(self._streams.values())).items[0].vector
+            return some.new_zeros(0, len(some)).to(self._device)
         return torch.stack([item.vector for item in self._stream(stream).items]).to(self._device)
 
     def labels(self) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,19 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from sere_core.testing.toy import Toy as TrainedToy
+from sere_core.testing.toy import streams
 from sere_plugins.methods.sere_plus import SerePlus, layer_groups
-from sere_plugins.specs.transductive import SerePlusParams
+from sere_plugins.specs.transductive import LOGISTIC_BALANCED, SERE_PLUS, SerePlusParams
+from sere_registry import ComponentSpec, SereError
 from tests.probes.driver import SIX, Toy, context, posteriors, solved
 from tests.probes.test_logistic_balanced import in_equal_shares, moved, plain, recall
 
 STATES, WIDTH = 5, 8
+
+
+def made_toy(spec: ComponentSpec) -> TrainedToy:
+    return TrainedToy(lambda context: spec.load()(spec.params(), context))
 
 
 def layered(seed: int = 0) -> Toy:
@@ -109,6 +117,15 @@ def test_without_unlabelled_source_or_layers_the_flow_remains() -> None:
     everything = replace(given, vectors={**given.vectors, "source": given.vectors["source"][:0]})
     method, trace = made(everything, states=1)
     assert torch.isfinite(method.weight).all() and trace["source_changed"] == [1.0]
+
+
+def test_the_engine_asks_for_no_unlabelled_source(tmp_path: Path) -> None:
+    """With `shots: all` there is none; a method that says nothing of the kind is refused."""
+    without = {name: stream for name, stream in streams().items() if name != "source"}
+    found = made_toy(SERE_PLUS).trainer(tmp_path / "plus", streams_=without).run()
+    assert torch.isfinite(found.posteriors).all()
+    with pytest.raises(SereError, match="C311"):
+        made_toy(LOGISTIC_BALANCED).trainer(tmp_path / "balanced", streams_=without).run()
 
 
 def test_a_class_without_labels_is_never_predicted() -> None:

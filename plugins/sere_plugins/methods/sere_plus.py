@@ -41,6 +41,7 @@ from sere_plugins.methods.label_shift import shares_trace, target_shares
 from sere_plugins.methods.logistic import Linear, fitted
 from sere_plugins.specs.transductive import SerePlusParams
 from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
+from sere_registry.training import Stream
 
 SCALINGS = 50
 
@@ -101,7 +102,8 @@ class SerePlus(OwnLosses):
         self.register_buffer("seen", torch.ones(self.classes, dtype=torch.bool))
 
     def stages(self) -> Sequence[Stage]:
-        return [Stage(self.name, sees=frozenset({"labelled", "source", "target"}), solve=self.solve)]
+        sees: frozenset[Stream] = frozenset({"labelled", "source", "target"})
+        return [Stage(self.name, sees=sees, solve=self.solve, optional=frozenset({"source"}))]
 
     def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
         """Steps 1 to 4, in float64; a class without labels is never predicted.
