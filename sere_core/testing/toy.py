@@ -190,13 +190,16 @@ def streams() -> dict[str, StreamSet]:
 
 
 def on_three_paths() -> dict[str, StreamSet]:
-    """The same, as three encoders read them: S_l through each, S_u also through the target's, whose means are all `vectors`."""
+    """The same, as three encoders read them: S_l through each, S_u also through the target's, whose means make all `vectors`.
+
+    A linear map to more dimensions alone would leave their covariance singular.
+    """
     maps = {path: torch.randn(WIDTH, width, generator=torch.Generator().manual_seed(width)) for path, width in MORE.items()}
 
     def through(made: StreamSet, path: str) -> StreamSet:
         known = [(item, read(item.frames)) for item in made.items]
         linear = maps.get(path, torch.eye(WIDTH))
-        items = [replace(item, frames=frames @ linear, vector=frames.mean(dim=0) @ maps["third"]) for item, frames in known]
+        items = [replace(item, frames=frames @ linear, vector=(frames.mean(dim=0) @ maps["third"]).asinh()) for item, frames in known]
         return replace(made, path=path, items=tuple(items))
 
     own = {"labelled": "toy", "source": "second", "target": "third", "test": "third"}

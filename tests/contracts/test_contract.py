@@ -81,7 +81,6 @@ EXCUSED: dict[str, list[tuple[Values, str, str]]] = {
     "sere.wav2vec2": [({"train": "all"}, "encoder.float64", SAMPLES)],
     "sere.hubert": [({"train": "all"}, "encoder.float64", SAMPLES)],
     "sere.wavlm": [({"train": "all"}, "encoder.float64", SAMPLES)],
-    "sere.whisper": [(values, "encoder.float64", SAMPLES) for values in ({"train": "all"}, {"window": "full", "train": "all"})],
     "sere.irf": [(values, "resonance.bounded", ADDS) for values in ({"combine": "sum"}, {"sync": "exp_square", "combine": "sum"})],
     "sere.irf_adaptive": [({"combine": "sum"}, "resonance.bounded", ADDS)],
     "sere.tric": [({"dual_weight": 0.0, "prototype_weight": 0.0}, "loss.gradient", "both terms are switched off")],

@@ -99,7 +99,6 @@ def test_each_part_is_worth_its_place_on_speech_as_it_is_made_for() -> None:
         variants: dict[str, dict[str, Any]] = {
             "whole": {},
             "unbalanced": {"shares": "none"},
-            "no source rounds": {"source_rounds": 0},
             "no target rounds": {"target_rounds": 0},
         }
         for name, params in variants.items():

@@ -21,7 +21,8 @@ where c is the argmax, and q and t the maximum, of the posteriors Q of S_u and T
 
 The prediction is p of the last fit with the offsets of (B1) on T_u added to its log, so it needs no batch of test utterances.
 
-With an encoder of one layer's output (`states` 1) low, mid and wide are that one, and the order of the flow is what remains.
+The vectors are those of `layer: mix, pool: true`, whose first part is what enters layer 1.  With the output of one layer (`states` 1) low,
+mid and wide are that one, and the order of the flow is what remains.
 That labels are to flow within the source first is the chain of SERE (arXiv:2604.07417); hard pseudo-labels in equal shares are
 SeLa's (arXiv:1911.05371).  Which layers do what was seen for Whisper on EmoDB, EMOVO and RAVDESS.
 """
@@ -36,14 +37,13 @@ import torch
 from torch import Tensor
 
 from sere_core.functional import Shares, equal_shares
+from sere_plugins.methods.balanced_self_training import SCALINGS
 from sere_plugins.methods.base import Array, Labels, OwnLosses, labelled_vectors, stream_vectors, training_error
 from sere_plugins.methods.label_shift import shares_trace, target_shares
 from sere_plugins.methods.logistic import Linear, fitted
 from sere_plugins.specs.transductive import SerePlusParams
 from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
 from sere_registry.training import Stream
-
-SCALINGS = 50
 
 
 def layer_groups(states: int, chain: bool = True) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -85,6 +85,7 @@ class SerePlus(OwnLosses):
     """One stage that fits W `[M, C, H]` and b `[M, C]` of M layers to S_l and to pseudo-labels of S_u and T_u."""
 
     name = "sere_plus"
+    vectors_only = True
     params: SerePlusParams
     weight: Tensor
     bias: Tensor
