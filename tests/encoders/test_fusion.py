@@ -52,6 +52,16 @@ def test_a_concatenation_is_the_streams_frames_side_by_side() -> None:
     assert not list(made.parameters())
 
 
+def test_a_concatenation_of_one_is_its_means_at_another_rate() -> None:
+    found = {}
+    for rate in (50, 10):
+        alone = {"mel": {"use": "concatenation", "params": {"streams": STREAMS[:1], "rate": rate}}}
+        made = load({**yaml.safe_load(SMALL), "encoders": alone}).components["encoders.mel"].build(BuildContext("mel"))
+        found[rate] = extract(made, waves()[0])
+    whole = len(found[50]) // 5
+    assert whole and np.allclose(found[10][:whole], found[50][: 5 * whole].reshape(whole, 5, -1).mean(axis=1), atol=1e-5)
+
+
 @pytest.fixture
 def block() -> CrossAttention:
     torch.manual_seed(0)

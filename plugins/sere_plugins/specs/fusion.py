@@ -15,16 +15,10 @@ _STREAMS = (Part(use="sere.hubert"), Part(use="sere.logmel"), Part(use="sere.aco
 
 @component("concatenation", "encoders.fusion:Concatenation")
 class ConcatenationParams(Declared):
-    """the frozen frames of several encoders side by side: early fusion, of one utterance through all of them."""
+    """the frozen frames of several encoders side by side (early fusion), or those of one at another frame rate."""
 
-    streams: tuple[Part, ...] = param(_STREAMS, "encoders as {use, params}; of each its frozen part", parts="encoder")
+    streams: tuple[Part, ...] = param(_STREAMS, "encoders as {use, params}; of each its frozen part", parts="encoder", min_length=1)
     rate: Literal[10, 20, 25, 50, 100] = param(25, "frames per second of the grid that all streams are brought to")
-
-    @model_validator(mode="after")
-    def _fits(self) -> ConcatenationParams:
-        if len(self.streams) < 2:
-            raise ValueError("streams: a concatenation needs at least two")
-        return self
 
 
 @component("fusion_reconstructed", "encoders.fusion:Fusion", cite="arXiv:2501.10408", evidence="reconstructed")
