@@ -101,7 +101,7 @@ def draw_risk_coverage(studio: Studio, found: RiskCoverage) -> Picture:
         axes.plot(100 * found.coverage, 100 * found.risk, color=COLOURS[0], linewidth=1.8, label="most confident first")
         axes.axhline(100 * found.risk[-1], color=INK, linewidth=1, linestyle=":", label="in any order")
         axes.set(xlim=(0, 100), xlabel="kept, in % of the utterances", ylabel="wrong, in %")
-        axes.set_ylim(0, max(5.0, 1.25 * 100 * float(found.risk.max())))
+        axes.set_ylim(0, min(102.0, max(5.0, 125 * float(found.risk.max()))))
         axes.legend(loc="lower right", fontsize=8)
         axes.grid()
 
