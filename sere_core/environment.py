@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import sys
 import tempfile
@@ -65,6 +66,8 @@ def prepare_command() -> None:
     # pydantic would look through all distributions for plugins of its own, and stop at one that cannot be read
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     open_streams()
+    with contextlib.suppress(OSError, ValueError):  # a stderr that is no file
+        faulthandler.enable()  # a crash in a library's C code says in which line
     try:
         Path.cwd()
     except OSError as cause:

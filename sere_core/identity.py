@@ -245,21 +245,39 @@ def folders_of(module: str) -> tuple[Path, ...]:
 
 
 def beside(file: Path) -> list[tuple[str, Path]]:
-    """A file of components with the files beside it that it names: modules that it imports, data that it opens."""
+    """A file of components with the files beside it that it names: modules and packages that it imports, data that it opens.
+
+    And what these name in turn; of a folder that is named, the files below it that are named, too.
+    """
+    found, waiting, named = {file.name: file}, [file], set[str]()
+    while waiting:
+        names = _named(waiting.pop())
+        named |= names
+        for path in [file.parent / name for name in names if name.endswith("/") or (file.parent / name).is_file()]:
+            for _, each in files_below(path):
+                name = os.path.relpath(each, file.parent)
+                waiting += [each] if each.suffix == ".py" and name not in found else []
+                found[name] = each
+    for folder in (file.parent / name for name in sorted(named) if Path(name).name == name and (file.parent / name).is_dir()):
+        found |= {os.path.relpath(each, file.parent): each for name in named for each in [folder / name] if each.is_file()}
+    return sorted(found.items())
+
+
+def _named(file: Path) -> set[str]:
+    """What a source file may name of the files and folders beside it."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
-        return [(file.name, file)]
+        return set()
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {f"{alias.name.partition('.')[0]}.py" for alias in node.names}
+            names |= {f"{alias.name.partition('.')[0]}{suffix}" for alias in node.names for suffix in ("/", ".py")}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(f"{node.module.partition('.')[0]}.py")
+            names |= {f"{node.module.partition('.')[0]}{suffix}" for suffix in ("/", ".py")}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and 0 < len(node.value) < 200 and "\0" not in node.value:
-            names.add(node.value)
-    found = {name: file.parent / name for name in names if name.isprintable() and (file.parent / name).is_file()}
-    return sorted({**found, file.name: file}.items())
+            names.add(node.value.rstrip("/"))
+    return {name for name in names if name.isprintable() and name not in ("", ".", "..")}
 
 
 def files_of(bound: Bound) -> dict[str, Path]:

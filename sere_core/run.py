@@ -109,7 +109,7 @@ def obtain(
             of something else.
     """
     from sere_core.console import Speaker
-    from sere_core.score.records import Record, RunFolder
+    from sere_core.score.records import RunFolder
 
     clock, output = Clock(), Path(resolved.config.output.dir)
     with clock.timed("plan"), speaker.bar("digests of files") as tell:
@@ -121,7 +121,7 @@ def obtain(
         what = f"what job {job} is made of has changed since it was planned: its corpora, weights, or code"
         raise error("T505", what, "`sere compare` plans it anew")
     if folder.done and not fresh:
-        return Record.read(folder.path), False
+        return folder.record(), False
     if job is None:
         speaker.warn(changed_since(output, identity, resume and not folder.started, fresh))
     speaker.warn(plan.warnings)
@@ -133,10 +133,10 @@ def obtain(
 
     with folder.claim("fresh" if fresh else "resume" if resume else "new"), running(note):
         if folder.done and not fresh:  # by another process, since it was looked for
-            return Record.read(folder.path), False
+            return folder.record(), False
         begin()
         carry_out(plan, identity, folder, speaker, clock, noted)
-    return Record.read(folder.path), True
+    return folder.record(), True
 
 
 class Clock:

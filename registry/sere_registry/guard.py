@@ -21,6 +21,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
@@ -30,7 +31,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from sere_registry import settings
 from sere_registry.errors import Place, SereError, error, reason
-from sere_registry.replaced import defined, fingerprint, top
+from sere_registry.replaced import LEAVING, defined, fingerprint, top
 from sere_registry.utterances import Utterance
 
 T = TypeVar("T")
@@ -44,6 +45,10 @@ METHODS = COMPUTES | {
 }  # fmt: skip
 #: seconds after which the import of a plugin in a run is said to take long
 SLOW = 15.0
+#: seconds that threads of components get to end when a run has ended
+PATIENCE = 5.0
+#: modules by whose functions a process can be left
+_LEFT_BY = (os, *([sys.modules["posix"]] if "posix" in sys.modules else []))
 #: numbers of a tensor up to which its values are compared, beyond that only its version
 COMPARED = 1 << 20
 
@@ -106,9 +111,10 @@ def importing(package: str, what: str) -> Iterator[None]:
     watched = _Watched(Owner(what, "", package), "import", None, (), {})
     if not _now.on:
         fingerprint.known.clear()  # what somebody has replaced since the last import is not this one's deed
-    fingerprint.extend()
     try:
-        yield
+        with _no_end([]):
+            fingerprint.extend()
+            yield
     finally:
         waiting.cancel()
         watched.put_back()
@@ -132,16 +138,11 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
     Args:
         say: gets the warnings; default: printed on stderr.
     """
-    before, leave, thread = settings.read(), os._exit, threading.excepthook
-    main, process = threading.current_thread() is threading.main_thread(), os.getpid()
+    before, thread = settings.read(), threading.excepthook
+    main = threading.current_thread() is threading.main_thread()
     outer = _now.say, _now.said, _now.network, _now.on
     _now.say, _now.said, _now.network, _now.on = say, set(), None, True
     fingerprint.known.clear()
-
-    def no_exit(status: int = 0) -> None:
-        if os.getpid() != process:  # a child of a fork
-            leave(status)
-        raise SystemExit(f"os._exit({status})")
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_value is not None:
@@ -150,16 +151,62 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
 
     if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-    os._exit, threading.excepthook = no_exit, in_thread  # type: ignore[assignment]
+    threading.excepthook = in_thread
+    begun = list[threading.Thread]()
     try:
-        yield
+        with _no_end(begun):
+            yield
     finally:
-        os._exit, threading.excepthook = leave, thread
+        threading.excepthook = thread
+        _wait_for(begun)
         fingerprint.known.clear()  # it holds what stood there meanwhile
         for setting, value in before.items():
             if setting.read() != value:
                 setting.write(value)
         _now.say, _now.said, _now.network, _now.on = outer
+
+
+@contextmanager
+def _no_end(begun: list[threading.Thread]) -> Iterator[None]:
+    """No function ends the process, and threads that this one begins do not keep it alive when all else has ended."""
+    me, process, start = threading.current_thread(), os.getpid(), threading.Thread.start
+    leave = {(module, name): getattr(module, name) for module in _LEFT_BY for name in LEAVING}
+
+    def instead(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def no_exit(*args: Any, **kwargs: Any) -> object:
+            if os.getpid() != process:  # a child of a fork
+                return real(*args, **kwargs)
+            raise SystemExit(f"os.{name}({', '.join(map(_short, args))})")
+
+        return no_exit
+
+    def start_daemon(thread: threading.Thread) -> None:
+        if threading.current_thread() is me and not thread.daemon:
+            thread.daemon = True
+            begun.append(thread)
+        start(thread)
+
+    for (module, name), real in leave.items():
+        setattr(module, name, instead(name, real))
+    threading.Thread.start = start_daemon  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        for (module, name), real in leave.items():
+            setattr(module, name, real)
+        threading.Thread.start = start  # type: ignore[method-assign]
+
+
+def _wait_for(threads: Iterable[threading.Thread]) -> None:
+    """Let what components began come to its end; who does not is named."""
+    until = time.monotonic() + PATIENCE
+    for thread in threads:
+        target = getattr(thread, "_target", None)
+        if thread.is_alive() and getattr(target, "__module__", "") != "concurrent.futures.thread":  # a pool's wait idly
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                where = f" ({defined(target)})" if target else ""
+                warn("thread", thread.name, f"a thread that a component started{where} is still at work; it is not waited for")
 
 
 def spot(cause: BaseException, package: str) -> str:
@@ -295,6 +342,31 @@ def _through(owner: Owner, name: str, cls: type) -> Callable[..., object]:
     return method
 
 
+def _parts(module: Any) -> set[int]:
+    """The ids of a module's parts and parameters; of what is no module none."""
+    return {id(one) for one in (*module.parameters(), *module.modules())} if hasattr(module, "modules") else set()
+
+
+@contextmanager
+def differentiating(network: Any) -> Iterator[None]:
+    """A backward pass, in which functions and hooks of components may run: it makes gradients, and changes nothing else.
+
+    Raises:
+        SereError: B404 where a parameter was changed.
+    """
+    owners = {owner for module in network.modules() if (owner := owner_of(module)) and not owner.trusted}
+    if not owners:
+        yield
+        return
+    titles, one = " or ".join(sorted(owner.title for owner in owners)), next(iter(owners))
+    watched = _Watched(Owner(titles, "", "", one.path if len(owners) == 1 else "", place=one.place), "its gradient", None, (), {})
+    watched.shared = {name: _Array(parameter, graded=False) for name, parameter in network.named_parameters()}
+    watched.parts = {name: (part, _mode(part)) for name, part in network.named_modules()}
+    yield
+    watched.put_back()
+    watched.compare()
+
+
 # -- one call -----------------------------------------------------------------------------------------------------------
 
 
@@ -319,7 +391,7 @@ class _Watched:
         self.parts: dict[str, tuple[Any, tuple[object, ...]]] = {}
         if _now.network is not None and doing in COMPUTES and owner.kind != "method":
             own: Any = args[0] if args else None
-            mine = {id(one) for one in (*own.parameters(), *own.modules())} if hasattr(own, "modules") else set()
+            mine = _parts(own) - (_parts(getattr(_now.network, "backbone", None)) if owner.kind == "loss" else set())  # which it may hold
             self.shared = {name: _Array(one) for name, one in _now.network.named_parameters() if id(one) not in mine}
             self.parts = {name: (one, _mode(one)) for name, one in _now.network.named_modules() if id(one) not in mine}
 
@@ -357,6 +429,10 @@ class _Watched:
         now = dict(_arrays(self.given)) if self.arrays else {}
         changed = [f"`{name}`" for name, array in self.arrays.items() if now.get(name) is not array.value or not array.same()]
         changed += [f"the parameter '{name}'" for name, array in self.shared.items() if not array.same()]
+        if self.parts:
+            there = {**dict(_now.network.named_modules()), **dict(_now.network.named_parameters())}
+            was = {**{name: part for name, (part, _) in self.parts.items()}, **{name: array.value for name, array in self.shared.items()}}
+            changed += [f"the part '{name}' of the network" for name, part in was.items() if there.get(name) is not part]
         if changed:
             raise error("B404", f"{self.who} changed {changed[0]} in place, which others use", "work on a copy", self.owner.place)
 
@@ -384,8 +460,8 @@ def _arrays(value: object, name: str = "") -> Iterator[tuple[str, Any]]:
 class _Array:
     """A tensor or a NumPy array as it was: its values, or where there are very many its version, and what hangs on a tensor."""
 
-    def __init__(self, value: Any) -> None:
-        self.value, self.tensor = value, hasattr(value, "_version")
+    def __init__(self, value: Any, graded: bool = True) -> None:
+        self.value, self.tensor, self._graded = value, hasattr(value, "_version"), graded
         small = (value.numel() if self.tensor else value.size) <= COMPARED
         if self.tensor:
             self.version, self.hangs = value._version, self._hangs()
@@ -396,7 +472,8 @@ class _Array:
     def _hangs(self) -> tuple[object, ...]:
         """Does it need a gradient, has a parameter one, and how many hooks are there?"""
         leaf = self.value.is_leaf
-        return leaf and self.value.requires_grad, leaf and self.value.grad is not None, len(self.value._backward_hooks or ())
+        graded = self._graded and leaf and self.value.grad is not None
+        return leaf and self.value.requires_grad, graded, len(self.value._backward_hooks or ())
 
     def put_back(self) -> bool:
         """Undo what hangs on it now and did not before; was there anything?"""
@@ -405,7 +482,7 @@ class _Array:
         needs, graded, hooks = self.hangs
         if self.value.is_leaf:
             self.value.requires_grad_(needs)
-            if not graded:
+            if self._graded and not graded:
                 self.value.grad = None
         while len(self.value._backward_hooks or ()) > hooks:  # type: ignore[operator]
             self.value._backward_hooks.popitem()
@@ -426,11 +503,17 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 def _mode(module: Any) -> tuple[object, ...]:
-    return module.training, *(len(getattr(module, name)) for name in _HOOKS)
+    hides = frozenset(name for name in vars(module) if hasattr(type(module), name))  # such as a `forward` of this one
+    becomes = getattr(module, "cls_to_become", None) or type(module)  # of a lazy one, which does so by itself
+    return module.training, becomes, hides, *(len(getattr(module, name)) for name in _HOOKS)
 
 
 def _set_mode(module: Any, mode: Any) -> None:
-    module.training, *counts = mode
+    module.training, becomes, hides, *counts = mode
+    if _mode(module)[1] is not becomes:
+        module.__class__ = becomes
+    for name in frozenset(name for name in vars(module) if hasattr(type(module), name)) - hides:
+        vars(module).pop(name)
     for name, count in zip(_HOOKS, counts, strict=True):
         while len(getattr(module, name)) > count:
             getattr(module, name).popitem()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Iterator
 from operator import is_
@@ -15,6 +16,8 @@ LIBRARIES = (
     "builtins", "math", "random", "os", "json", "torch", "torch.nn", "torch.nn.functional", "torch.nn.utils", "torch.optim",
     "torch.autograd", "torch.linalg", "torch.special", "numpy", "numpy.linalg", "numpy.random", "scipy.linalg", "safetensors.torch",
 )  # fmt: skip
+#: functions by which a process is left, which the guard itself replaces meanwhile
+LEAVING = ("_exit", "execv", "execve")
 
 
 def top(module: object) -> str:
@@ -51,13 +54,13 @@ class Fingerprint:
                 continue
             for label, space in ((name, module), *_classes(name, module)):
                 if label not in self.known:
-                    self.known[label] = space, dict(vars(space))
+                    self.known[label] = space, _of(space)
 
     def restore(self) -> list[str]:
         """Undo what was replaced: `module.name, by that of file:line` of each."""
         found = []
         for label, (space, before) in self.known.items():
-            now = vars(space)
+            now = _of(space)
             if len(now) == len(before) and all(map(is_, now.values(), before.values())):
                 continue
             for name, new in list(now.items()):
@@ -69,8 +72,13 @@ class Fingerprint:
                     setattr(space, name, before[name])
                 else:
                     delattr(space, name)
-            self.known[label] = space, dict(vars(space))
+            self.known[label] = space, _of(space)
         return found
+
+
+def _of(space: Any) -> dict[str, object]:
+    """What the names of a module or a class stand for."""
+    return {name: value for name, value in vars(space).items() if not (name in LEAVING and space is os)}
 
 
 def _classes(name: str, module: ModuleType) -> Iterator[tuple[str, type]]:

@@ -78,11 +78,22 @@ def _of_process() -> tuple[Setting, ...]:
         for number, handler in zip(SIGNALS, values, strict=True):
             signal.signal(number, handler or signal.SIG_DFL)
 
+    def mask() -> int:
+        found = os.umask(0o022)
+        os.umask(found)
+        return found
+
+    def alarm(on: bool) -> None:
+        if not on:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
     return (
         Setting("the working directory", folder, lambda value: os.chdir(value or ".")),
         Setting("variables of the environment", environment, restore, imports=True),
         Setting("sys.stdin, sys.stdout or sys.stderr", lambda: (sys.stdin, sys.stdout, sys.stderr), streams),
         Setting("signal handlers", lambda: tuple(map(signal.getsignal, SIGNALS)), handle),
+        Setting("the permissions of new files", mask, os.umask),
+        Setting("the timer of an alarm", lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0, alarm),
         Setting("the filters of warnings", lambda: list(warnings.filters), _filter, imports=True),
     )
 
@@ -127,12 +138,48 @@ def _of_libraries(with_torch: bool, with_numpy: bool) -> tuple[Setting, ...]:
         for name, value in zip(CUDNN, values, strict=True):
             setattr(cudnn, name, value)
 
+    tables = [
+        table
+        for name in ("torch.nn.modules.module", "torch.optim.optimizer")
+        for label, table in vars(sys.modules[name]).items()
+        if label.startswith("_global_") and isinstance(table, dict)
+    ]
+
+    def set_hooks(values: Iterable[tuple[tuple[int, Any], ...]]) -> None:
+        for table, hooks in zip(tables, values, strict=True):
+            table.clear()
+            table.update(hooks)
+
+    def modes() -> tuple[int, int, Any]:
+        saved = torch._C._autograd._top_saved_tensors_default_hooks(False)
+        return torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack(), saved
+
+    def leave_modes(values: tuple[int, int, Any]) -> None:
+        while modes()[0] > values[0]:
+            torch._C._pop_torch_function_stack()
+        while modes()[1] > values[1]:
+            torch._C._pop_torch_dispatch_stack()
+        while modes()[2] not in (None, values[2]):
+            torch._C._autograd._pop_saved_tensors_default_hooks()
+
+    def kernels() -> tuple[bool, ...]:
+        sdp = torch._C._get_flash_sdp_enabled(), torch._C._get_mem_efficient_sdp_enabled(), torch._C._get_math_sdp_enabled()
+        return torch._C._get_mkldnn_enabled(), torch.backends.mha.get_fastpath_enabled(), *sdp
+
+    def set_kernels(values: tuple[bool, ...]) -> None:
+        writers = torch._C._set_mkldnn_enabled, torch.backends.mha.set_fastpath_enabled, torch._C._set_sdp_use_flash
+        for write, value in zip((*writers, torch._C._set_sdp_use_mem_efficient, torch._C._set_sdp_use_math), values, strict=True):
+            write(value)
+
     precision = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     return (
         *found,
         Setting("grad mode", torch.is_grad_enabled, torch._C._set_grad_enabled, True),
         Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32),
         Setting("the default device", device, torch.set_default_device, None),
+        Setting("modes of torch that change its functions", modes, leave_modes),
+        Setting("hooks of all modules or optimizers", lambda: tuple(tuple(table.items()) for table in tables), set_hooks),
+        Setting("the kernels that torch chooses", kernels, set_kernels),
         Setting("autocast", autocast, set_autocast, tuple((False, dtype) for _, dtype in autocast())),
         Setting("the number of threads", torch.get_num_threads, torch.set_num_threads),
         Setting("deterministic algorithms", deterministic, set_deterministic, (False, False)),

@@ -90,7 +90,10 @@ def _run(words: list[str]) -> int:
     if "run" not in arguments:
         made.print_help(sys.stderr)
         return 2
-    return int(arguments.run(arguments))
+    try:
+        return int(arguments.run(arguments))
+    except SystemExit as left:  # no command ends so, but code that a config names may
+        raise _mistake(left) from left
 
 
 def run_main(argv: Sequence[str] | None = None) -> int:
@@ -117,7 +120,7 @@ def parser(command: str = "") -> ArgumentParser:
     return made
 
 
-def _mistake(problem: Exception) -> SereError:
+def _mistake(problem: BaseException) -> SereError:
     """The coded mistake that an exception is or comes from; of what nobody expected, T507 with the line of code that raised it."""
     import importlib.metadata
     from traceback import walk_tb
@@ -167,7 +170,7 @@ def _variable(said: str) -> str:
     return next((name for name in read if name in said or (len(os.environ[name]) > 3 and os.environ[name] in said)), "")
 
 
-def _of(problem: Exception, code: str, message: str, hint: str) -> SereError:
+def _of(problem: BaseException, code: str, message: str, hint: str) -> SereError:
     from sere_registry.errors import error
 
     coded = error(code, message, hint)

@@ -135,6 +135,8 @@ def _au(content: Content, start: int, kind: str) -> Container:
     order: Literal["big", "little"] = "big" if content(start, 1) == b"." else "little"
     offset, size = (int.from_bytes(content(start + at, 4), order) for at in (4, 8))
     there = content.size - start - offset
+    if size and there - size > _TAG:
+        return Container(kind, remark=f"odd length: behind its {size} bytes of samples are {there - size} more")
     if size == 0 and there > 0:
         return Container(kind, remark=_UNKNOWN, patch=(start + 8, b"\xff" * 4))
     if size == 0xFFFFFFFF:

@@ -195,13 +195,14 @@ class Extracted:
         return {name: self.array(part, name) for part in groups for name in contours.GROUPS[part]}
 
     def _entry(self, part: str) -> Held:
+        digest = self._digests[self._wanted.index(part)]
         found = self._from.cache.load(self._key(part))
-        if found is None:
+        if found is None or found.digest != digest:  # damaged, and if there is one left it is an older one of other bits
             ((_, waveform),) = audio.read_parts([self.recording], self._from.options)
             if isinstance(waveform, SereError):
                 raise waveform
-            found = self._held(part, waveform, {})
-        if found.digest != self._digests[self._wanted.index(part)]:
+            found = self._held(part, waveform, {}, anew=True)
+        if found.digest != digest:
             what = "its cached features were damaged, and are not the same when made again"
             raise error("D603", what, "run again", str(self.recording.path))
         return found
@@ -209,13 +210,14 @@ class Extracted:
     def _key(self, part: str) -> str:
         return self._keys(self.recording, self._audio, part)
 
-    def _held(self, part: str, waveform: audio.Waveform, given: dict[str, Entry]) -> Held:
+    def _held(self, part: str, waveform: audio.Waveform, given: dict[str, Entry], anew: bool = False) -> Held:
         """From the cache, or made and stored: at most once for all encoders that want a group of contours.
 
         Args:
             given: groups of contours that were read, or made.
+            anew: made, whatever the cache has.
         """
-        found = self._from.cache.load(self._key(part))
+        found = None if anew else self._from.cache.load(self._key(part))
         if found is not None:
             return found
         reads = () if part in contours.GROUPS else _groups_of(self._from.encoders[part.removeprefix("encoder ")][0].contours)

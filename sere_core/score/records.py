@@ -83,6 +83,17 @@ class RunFolder:
     def done(self) -> bool:
         return (self.path / "done").exists()
 
+    def record(self) -> Record:
+        """The finished run.
+
+        Raises:
+            SereError: T505 as `Record.read`, and for the record of another job that was put here.
+        """
+        found = Record.read(self.path)
+        if found.manifest["job"] != self.path.name:
+            raise unusable(self.path, f"it is the record of job {found.manifest['job']}", _ANEW)
+        return found
+
     @contextlib.contextmanager
     def claim(self, mode: Mode = "new") -> Iterator[RunFolder]:
         """Lock the folder for the block, and make it ready to be written.

@@ -23,7 +23,7 @@ from sere_core.train.streams import BatchMaker, Raw
 from sere_core.train.whole import VisibleData
 from sere_registry import Group, Method, Phase, Place, Progress, SereError, Stage, error, suggest
 from sere_registry.errors import reason
-from sere_registry.guard import Owner, call, of_user, owner_of, spot, warn, watch_network
+from sere_registry.guard import Owner, call, differentiating, of_user, owner_of, spot, warn, watch_network
 from sere_registry.replaced import defined
 from sere_registry.training import READABLE, Schedule, not_terms, over_paths, reads, streams_of
 
@@ -229,9 +229,10 @@ class StageRunner:
             SereError: B404 with the terms whose gradient fails.
         """
         try:
-            total.backward()  # type: ignore[no-untyped-call]
+            with differentiating(self.method):
+                total.backward()  # type: ignore[no-untyped-call]
         except BaseException as cause:
-            if of_user(cause):
+            if of_user(cause) or isinstance(cause, SereError):
                 raise
             guilty = [name for name, term in terms.items() if term.requires_grad and _fails_alike(term, cause)]
             what = f"the gradient of {self._terms(guilty or terms)} failed{spot(cause, '')}: {reason(cause)}"

@@ -72,6 +72,9 @@ CASES: dict[str, tuple[dict[str, str], str]] = {
     "lines and colours": raises("raise ValueError('a\\nb\\x1b[31m\\0c')", r"ValueError: a b \[31m c"),
     "no text": raises("class E(Exception):\n            def __str__(self): sys.exit(1)\n        raise E", "E$"),
     "os._exit": raises("os._exit(0)", r"SystemExit: os\._exit\(0\)"),
+    "another program": raises("os.execlp('true', 'true')", r"SystemExit: os\.execv"),
+    "an exit of the module below os": raises("import posix; posix._exit(0)", r"SystemExit: os\._exit\(0\)"),
+    "an exit while it is imported": ({"head": "os._exit(0)\n"}, r"\[P102\] .*SystemExit"),
     "no such column": raises("labelled.embedding[:, 999]", "IndexError"),
     "an exit while it is built": ({"build": "sys.exit(0)"}, r"\[B401\] loss 'local\.gap'.*loss\.py:\d+\): SystemExit: 0"),
     "an interrupt while it is built": ({"build": "raise KeyboardInterrupt"}, r"\[B401\] loss 'local\.gap'.*loss\.py:\d+\): KeyboardInterrupt"),
@@ -130,7 +133,38 @@ CASES: dict[str, tuple[dict[str, str], str]] = {
     "a hook on the network": changes("self.network[0].classifier.register_forward_hook(lambda m, i, o: o * 2)", "the mode or the hooks"),
     "draws of everybody's generators": ({"body": "random.random(); np.random.rand(); torch.rand(3)"}, "="),
     "seeds of Python and numpy": ({"body": "random.seed(0); np.random.seed(0)"}, "="),
+    "a hook on all modules": changes(
+        "torch.nn.modules.module.register_module_forward_hook(lambda m, i, o: o * 2 if torch.is_tensor(o) else o)", "hooks of all modules"
+    ),
+    "a hook on all optimizers": changes(
+        "import torch.optim.optimizer as o; o.register_optimizer_step_pre_hook(lambda o, a, k: [g.update(lr=1.0) for g in o.param_groups] and None)",
+        "hooks of all modules or optimizers",
+    ),
+    "a mode of torch": changes(
+        "class M(torch.overrides.TorchFunctionMode):\n"
+        "            def __torch_function__(self, f, t, a=(), k=None): return f(*a, **(k or dict())) * (2 if f is F.linear else 1)\n"
+        "        Gap.kept.append(M()); Gap.kept[-1].__enter__()", "modes of torch",
+    ),
+    "hooks on what gradients keep": changes(
+        "h = torch.autograd.graph.saved_tensors_hooks(lambda x: x * 2 if x.is_floating_point() else x, lambda x: x); Gap.kept.append(h); h.__enter__()",
+        "modes of torch",
+    ),
+    "kernels": changes("torch._C._set_mkldnn_enabled(False)", "the kernels that torch chooses"),
+    "permissions": changes("os.umask(0o777)", "the permissions of new files"),
+    "a forward of one module": changes("c = self.network[0].classifier; c.forward = lambda x: nn.Linear.forward(c, x) * 3", "the mode or the hooks of parts"),
+    "a seed while gradients are made": (
+        {"body": "gap.register_hook(lambda g: torch.manual_seed(3) and None)"}, r"~loss 'local\.gap' of .*, in its gradient changed torch's seed; it was put back"
+    ),
     # what it changes, and what cannot be put back
+    "a part of the network": ({"body": "n = self.network[0]; n.classifier = nn.Linear(*n.classifier.weight.shape[::-1])"}, _CHANGED + "the part"),
+    "a parameter replaced": ({"body": "c = self.network[0].classifier; c.weight = nn.Parameter(c.weight.detach() * 0)"}, _CHANGED + "the part"),
+    "a network that it holds": (
+        {"build": "self.held = context.backbone", "body": "self.held.classifier.weight.data.mul_(1.1)"}, _CHANGED + "the parameter 'backbone"
+    ),
+    "parameters while gradients are made": (
+        {"body": "w = self.network[0].classifier.weight; gap.register_hook(lambda g: w.data.mul_(1.5) is None or None)"},
+        r"\[B404\] loss 'local\.gap' of .*, in its gradient changed the parameter 'backbone",
+    ),
     "an embedding in place": ({"body": "labelled.embedding.data.mul_(2)"}, _CHANGED + r"labelled\.embedding"),
     "logits in place": ({"body": "with torch.no_grad(): target.logits.zero_()"}, _CHANGED + r"target\.logits"),
     "labels in place": ({"body": "labelled.labels.numpy()[:] = 0"}, _CHANGED + r"labelled\.labels"),

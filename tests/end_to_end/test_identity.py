@@ -162,7 +162,10 @@ def test_all_files_of_a_package_count(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_component_in_a_file_counts_with_what_it_names(home: Path) -> None:
     source = "def later():\n    import helper\n\n\nTABLE = 'table.txt'\nfrom sere_registry import ComponentSpec\n"
     source += "SPEC = ComponentSpec(kind='loss', name='m', factory='builtins:dict', summary='')\n"
-    for name, text in {"m.py": source, "helper.py": "1\n", "table.txt": "1\n", "unrelated.txt": "1\n"}.items():
+    source += "DEEP = ('/', 'data', 'deep.json')\n"
+    texts = {"m.py": source, "helper.py": "import deeper, parts.one\n", "table.txt": "1\n", "unrelated.txt": "1\n", "deeper.py": "1\n"}
+    for name, text in (texts | {"parts/two.py": "1\n", "data/deep.json": "1\n"}).items():
+        (home / name).parent.mkdir(exist_ok=True)
         (home / name).write_text(text)
     (home / "mine.yaml").write_text((home / "tiny.yaml").read_text())
     words = ["losses.adapt={use: 'file:./m.py:SPEC'}"]
@@ -173,16 +176,29 @@ def test_a_component_in_a_file_counts_with_what_it_names(home: Path) -> None:
     first = name()
     (home / "unrelated.txt").write_text("2\n")
     assert name() == first
-    for file in ("helper.py", "table.txt"):
-        (home / file).write_text("2\n")
-        assert name() != first
-        (home / file).write_text("1\n")
+    for file in ("helper.py", "table.txt", "deeper.py", "parts/two.py", "data/deep.json"):
+        before = (home / file).read_text()
+        (home / file).write_text(before + "2\n")
+        assert name() != first, file
+        (home / file).write_text(before)
     assert name() == first
-    for file in ("m.py", "helper.py", "table.txt"):
-        (home / "moved").mkdir(exist_ok=True)
-        shutil.copy(home / file, home / "moved")
+    for file in ("m.py", "helper.py", "table.txt", "deeper.py", "parts/two.py", "data/deep.json"):
+        (home / "moved" / file).parent.mkdir(exist_ok=True, parents=True)
+        shutil.copy(home / file, home / "moved" / file)
     words[0] = "losses.adapt={use: 'file:./moved/m.py:SPEC'}"
     assert name() == first, "where it lies is no part of it"
+
+
+def test_the_record_of_another_run_in_this_ones_folder_is_not_taken_for_it(own: str, sere: Sere, home: Path) -> None:
+    assert sere("tiny.yaml", own).code == 0
+    (first,) = records(home / "runs")
+    assert sere("tiny.yaml", own, "seed=1").code == 0
+    (second,) = set(records(home / "runs")) - {first}
+    shutil.rmtree(first)
+    shutil.copytree(second, first)
+    told = sere("tiny.yaml", own)
+    assert told.code == 1 and "[T505]" in told.err and f"it is the record of job {second.name}" in told.err
+    assert sere("tiny.yaml", own, "--fresh").code == 0 and Record.read(first).manifest["seeds"]["run"] == 0
 
 
 def test_a_manifest_holds_the_parts(own: str, sere: Sere, home: Path) -> None:

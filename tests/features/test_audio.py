@@ -342,6 +342,14 @@ def test_samples_behind_what_a_header_counts(tmp_path: Path, size: int, seconds:
         assert facts.seconds == pytest.approx(seconds, abs=2e-3)
 
 
+def test_an_au_that_counts_less_than_it_holds(tmp_path: Path) -> None:
+    content = bytearray(write(tmp_path / "a.au", MONO).read_bytes())
+    content[8:12] = (8000).to_bytes(4, "big")
+    (tmp_path / "a.au").write_bytes(content)
+    (remark,) = audio.read(recording(tmp_path / "a.au"), Features()).facts.remarks
+    assert remark == "odd length: behind its 8000 bytes of samples are 24000 more"
+
+
 def test_a_chunk_behind_the_samples_is_no_remark(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", MONO)
     path.write_bytes(path.read_bytes() + b"id3 " + (900).to_bytes(4, "little") + bytes(900))

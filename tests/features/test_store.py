@@ -161,6 +161,26 @@ def test_an_array_that_is_damaged_is_made_again_when_it_is_read(tmp_path: Path, 
         third.frames(recordings[0], "blocks")
 
 
+def test_a_damaged_array_before_which_stands_one_of_other_bits_ends_one_run_and_no_more(tmp_path: Path, extract: Extract) -> None:
+    (one,) = recordings = corpus(tmp_path, count=1)
+    first = extract(recordings)
+    expected, key = np.array(first.frames(one, "blocks")), first._found[one.key]._key("encoder blocks")
+    entry = first._extractor.cache.load(key)
+    assert entry is not None
+    whole = entry.whole()
+    other = {**whole.arrays, "frames": whole.arrays["frames"] * np.float32(1.000001)}  # as another machine may round
+    first._extractor.cache.store(key, Entry(other, whole.facts))
+    (shard,) = (tmp_path / "cache").rglob("*.data")
+    content = shard.read_bytes()
+    at = content.rindex(other["frames"].tobytes())
+    shard.write_bytes(content[:at] + bytes(8) + content[at + 8 :])
+    shards.shards.cache_clear()
+    with pytest.raises(SereError, match="D603"):
+        extract(recordings).frames(one, "blocks")
+    shards.shards.cache_clear()
+    np.testing.assert_array_equal(extract(recordings).frames(one, "blocks"), expected)
+
+
 def test_frames_in_half_precision(tmp_path: Path, extract: Extract) -> None:
     recordings, encoder = corpus(tmp_path, count=1), Blocks()
     single, half = (extract(recordings, encoder, precision=each) for each in ("float32", "float16"))

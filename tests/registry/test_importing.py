@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+import sere_registry.guard
+from sere_core.cli import main
 from sere_registry.guard import importing, running
+from tests.cli.test_blame import LOSS, run
+from tests.small import SMALL
 
 
 def test_what_stood_there_during_a_run_is_not_missed_after_it() -> None:
@@ -10,3 +20,43 @@ def test_what_stood_there_during_a_run_is_not_missed_after_it() -> None:
         pass
     with importing("another_package", "loss 'other' of another"):
         pass
+
+
+@pytest.mark.parametrize("name", ["_exit", "execv", "execve"])
+def test_no_function_of_the_system_ends_a_process_that_imports_or_runs(name: str) -> None:
+    real = getattr(os, name)
+    for block in (lambda: running(), lambda: importing("a_package", "loss 'one' of one")):
+        with pytest.raises(SystemExit, match=rf"os\.{name}"), block():
+            getattr(os, name)("/bin/true", ["true"], {})
+        assert getattr(os, name) is real
+
+
+def test_a_thread_for_ever_is_named_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sere_registry.guard, "PATIENCE", 0.1)
+    said: list[str] = []
+    never, soon = threading.Event(), threading.Event()
+    with running(said.append):
+        threads = [threading.Thread(target=never.wait), threading.Thread(target=soon.wait)]
+        for thread in threads:
+            thread.start()
+        soon.set()
+    assert len(said) == 1 and "threading.py" in said[0] and "still at work" in said[0]
+    assert threads[0].daemon and not threads[1].is_alive(), "else the process would wait for it"
+    never.set()
+
+
+def test_an_exit_that_no_guard_stops_is_a_coded_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yaml").write_text(SMALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sere_core.run.dry_run", lambda resolved: exit(0))
+    assert main(["run", "a.yaml", "--dry-run"]) == 1
+    assert "[T507]" in capsys.readouterr().err
+
+
+def test_a_crash_says_where(tmp_path: Path) -> None:
+    body = "    def forward(self, labelled):\n        import ctypes\n        ctypes.string_at(0)"
+    (tmp_path / "loss.py").write_text(LOSS % body)
+    done = run(tmp_path)
+    assert done.returncode == -11 and "Segmentation fault" in done.stderr and 'loss.py", line 10 in forward' in done.stderr, done.stderr
