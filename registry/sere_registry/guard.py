@@ -32,7 +32,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from sere_registry import settings
 from sere_registry.errors import Place, SereError, error, reason
 from sere_registry.replaced import LEAVING, defined, fingerprint, top
-from sere_registry.utterances import Utterance
+from sere_registry.utterances import Finding, Utterance
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -138,7 +138,7 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
     Args:
         say: gets the warnings; default: printed on stderr.
     """
-    before, thread = settings.read(), threading.excepthook
+    before, ignored = settings.read(), (threading.excepthook, sys.unraisablehook)
     main = threading.current_thread() is threading.main_thread()
     outer = _now.say, _now.said, _now.network, _now.on
     _now.say, _now.said, _now.network, _now.on = say, set(), None, True
@@ -149,15 +149,20 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
             line = f"{spot(args.exc_value, '')}: {reason(args.exc_value)}"
             warn("thread", line, f"a thread that a component started ended early{line}")
 
+    def in_removal(args: sys.UnraisableHookArgs) -> None:
+        if args.exc_value is not None:
+            line = f"{spot(args.exc_value, '')}: {reason(args.exc_value)}"
+            warn("removal", line, f"an object failed when it was removed{line}")
+
     if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-    threading.excepthook = in_thread
+    threading.excepthook, sys.unraisablehook = in_thread, in_removal
     begun = list[threading.Thread]()
     try:
         with _no_end(begun):
             yield
     finally:
-        threading.excepthook = thread
+        threading.excepthook, sys.unraisablehook = ignored
         _wait_for(begun)
         fingerprint.known.clear()  # it holds what stood there meanwhile
         for setting, value in before.items():
@@ -263,14 +268,27 @@ def call(owner: Owner, doing: str, function: Callable[P, T], *args: P.args, **kw
 def _wrong(owner: Owner, doing: str, result: object) -> str:
     """What a corpus or a field returns that would go on in silence, or be called somebody else's mistake."""
     if doing == "utterances":
-        fine = isinstance(result, Sequence) and all(isinstance(each, Utterance) for each in result)
-        return "" if fine else f"{_short(result)}, which is no list of utterances"
+        if not (isinstance(result, Sequence) and all(isinstance(each, Utterance) for each in result)):
+            return f"{_short(result)}, which is no list of utterances"
+        name = owner.path.removeprefix("corpora.") if owner.path.startswith("corpora.") else None
+        wrong = next((each for each in result if not _sound(each) or name not in (None, each.recording.corpus)), None)
+        return "" if wrong is None else f"{_short(wrong)}, whose values are not of their types, or which is of another corpus"
+    if doing == "findings":
+        fine = isinstance(result, Sequence) and all(isinstance(each, Finding) for each in result)
+        return "" if fine else f"{_short(result)}, which is no list of findings"
     if owner.kind == "resonance" and doing in ("similarity", "aligned"):
         tensors = dict(_arrays(result)).values()
         if not tensors:
             return f"{_short(result)}, which is no tensor"
         return "" if all(bool(each.isfinite().all()) for each in tensors) else "values that are not finite"
     return ""
+
+
+def _sound(each: Utterance) -> bool:
+    """Is what an utterance says of itself text, where it must be?"""
+    one = each.recording
+    texts = (one.id, one.corpus, one.language, one.speaker, each.emotion, one.gender or "", one.text or "")
+    return all(isinstance(text, str) for text in texts) and isinstance(one.path, os.PathLike)
 
 
 def blamed(cause: BaseException, owners: Iterable[Owner]) -> BaseException:

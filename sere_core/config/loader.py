@@ -21,7 +21,8 @@ from sere_core.config.resolved import Bound, Resolved
 from sere_core.config.validation import allows_null, below, fields, kind_of_parts, may_be_path, mentions_path, show, validate
 from sere_registry.catalog import Catalog
 from sere_registry.entries import WORDS, noun
-from sere_registry.errors import Place, Problem, SereError, error
+from sere_registry.errors import Place, Problem, SereError, error, reason
+from sere_registry.guard import of_user
 from sere_registry.kinds import Kind
 
 GRAMMAR = 1
@@ -213,10 +214,12 @@ def bind(
     given = {key: value for key, value in given.items() if value is not None or key not in known or allows_null(known[key])}
     try:
         checked, problems = validate(spec.params, given, lambda below, key: place_of(root, (*path, "params", *below), key), full_name)
-    except Exception as cause:  # a validator of the plugin is broken
+    except BaseException as cause:  # a validator of the plugin is broken, or ends the process
+        if of_user(cause):
+            raise
         what = f"{spec.kind} '{full_name}' of {entry.owner} could not check its parameters"
         place = place_of(root, (*path, "params"))
-        raise error("B401", f"{what}: {type(cause).__name__}: {cause}", "--traceback shows where", place) from cause
+        raise error("B401", f"{what}: {reason(cause)}", "--traceback shows where", place) from cause
     if checked is None:
         raise SereError(*problems)
     here = replace(node.place, path=dotted(path))

@@ -56,6 +56,69 @@ def test_what_a_plugin_raises_is_one_line_with_its_own(tmp_path: Path) -> None:
     assert f"{tmp_path / 'loss.py'}:8" in done.stderr and "small.yaml:12:" in done.stderr
 
 
+CORPUS = """\
+import sys
+from pathlib import Path
+import numpy as np, soundfile
+from sere_registry import ComponentSpec
+from sere_registry.utterances import Recording, Utterance
+
+class Four:
+    def __init__(self, params, context):
+        self.corpus, self.languages = context.id, ("xb",)
+    def utterances(self):
+        made = []
+        for number in range(4):
+            path = Path(f"{number}.wav").absolute()
+            soundfile.write(path, 0.3 * np.sin(np.arange(6400) * (0.05 + 0.01 * number)), 16000)
+            about = dict(id=str(number), path=path, corpus=self.corpus, language="xb", speaker=f"s{number // 2}")
+            made.append(Utterance(Recording(**{**about, CHANGED}), ("anger", "sadness")[number % 2]))
+        return made
+    def findings(self):
+        return FINDINGS
+    def prepare(self, progress=None): ...
+    def __del__(self):
+        LAST
+
+SPEC = ComponentSpec(kind="corpus", name="four", factory=f"{__name__}:Four", summary="four utterances")
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "findings", "last", "says"),
+    [
+        ('"id": number', "()", "pass", "[B403] corpus 'local.four' of "),
+        ('"language": None', "()", "pass", "[B403] corpus 'local.four' of "),
+        ('"corpus": "xa"', "()", "pass", "or which is of another corpus"),
+        ("", "None", "pass", "in findings"),
+        ("", "['odd']", "pass", "which is no list of findings"),
+        ("", "()", "sys.exit(0)", "warning: an object failed when it was removed"),
+    ],
+)
+def test_a_corpus_that_says_what_nobody_can_use(changed: str, findings: str, last: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "four.py").write_text(CORPUS.replace("CHANGED", changed).replace("FINDINGS", findings).replace("LAST", last))
+    before, _, after = SMALL.partition("  xb: {use: synthetic")
+    config = before + '  xb: {use: "file:four.py:SPEC"}' + after[after.index("\n") :]
+    (tmp_path / "small.yaml").write_text(config)
+    done = forked(lambda: run_main(["small.yaml", "--quiet"]), tmp_path)
+    assert says in done.stderr and "four.py" in done.stderr and "Traceback" not in done.stderr and "[T507]" not in done.stderr, done.stderr
+    assert done.returncode == (0 if last != "pass" else 3)
+
+
+def test_a_validator_that_ends_the_process_is_one_line(tmp_path: Path) -> None:
+    head = "from pydantic import field_validator\nfrom sere_registry import Params, param\n\nclass P(Params):\n    a: int = param(1, 'a')\n"
+    head += "    @field_validator('a')\n    def check(cls, value): sys.exit(0)\n\n"
+    text = (
+        (LOSS % "    def forward(self, labelled): return {}")
+        .replace("class Thing", head + "class Thing")
+        .replace('summary="a loss"', "summary='', params=P")
+    )
+    (tmp_path / "loss.py").write_text(text)
+    (tmp_path / "small.yaml").write_text(CONFIG.replace('SPEC"', 'SPEC", params: {a: 2}'))
+    done = forked(lambda: run_main(["small.yaml", "--quiet"]), tmp_path)
+    assert done.returncode == 3 and "[B401] loss 'local.thing'" in done.stderr and "SystemExit: 0" in done.stderr, done.stderr
+
+
 def test_damaged_metadata_on_which_torch_stumbles_is_one_line(tmp_path: Path) -> None:
     info = tmp_path / "site" / "zzz_damaged-1.0.dist-info"
     info.mkdir(parents=True)
