@@ -47,6 +47,13 @@ def made(given: Toy, states: int = STATES, **params: Any) -> tuple[Any, dict[str
     return solved(build, given, SIX)
 
 
+def thinned(given: Toy, shares: torch.Tensor) -> Toy:
+    """The target in these shares: as many as they leave, n = min_c N_c / k_c."""
+    counts = (shares * (given.truth.bincount() / shares).min()).round().int().tolist()
+    kept = torch.cat([(given.truth == label).nonzero().flatten()[:count] for label, count in enumerate(counts)])
+    return replace(given, vectors={**given.vectors, "target": given.vectors["target"][kept]}, truth=given.truth[kept])
+
+
 def by_hand(given: Toy) -> np.ndarray:
     """Steps 1 to 4 with the defaults: the posteriors of T_u, `[n, C]`."""
     source, target, known = (given.vectors[name].double().numpy() for name in ("source", "target", "labelled"))
@@ -138,7 +145,24 @@ def test_a_class_without_labels_is_never_predicted() -> None:
 def test_it_sees_what_it_says_and_shares_can_be_listed() -> None:
     method = SerePlus(SerePlusParams(), context(classes=SIX))
     assert method.stages()[0].sees == {"labelled", "source", "target"}
-    given = layered()
-    skewed = made(given, shares=(5, 1, 1, 1, 1, 1))
+    skewed = made(layered(), shares=(5, 1, 1, 1, 1, 1))
     assert skewed[1]["largest_share"] == [0.5]
-    assert float(posteriors(skewed[0], given.vectors["target"]).mean(dim=0)[0]) == pytest.approx(0.5, abs=0.01)
+    without = posteriors(made(layered(), shares=(0, 1, 1, 1, 1, 1))[0], layered().vectors["target"])
+    assert torch.equal(without[:, 0], torch.zeros_like(without[:, 0])) and torch.isfinite(without).all()
+
+
+def test_in_shares_of_its_own_the_target_is_answered_as_uar_counts() -> None:
+    """Pseudo-labels follow the shares k; the prediction is divided by k, and is Q itself once it is multiplied by k again."""
+    shares = torch.tensor([0.4, 0.3, 0.1, 0.1, 0.05, 0.05], dtype=torch.float64)
+    scores: dict[str, list[float]] = {}
+    for seed in range(6):
+        given = thinned(layered(seed), shares)
+        method = made(given, shares=tuple(shares.tolist()))[0]
+        found = posteriors(method, given.vectors["target"]).double()
+        inside = found * shares / (found * shares).sum(dim=1, keepdim=True)
+        torch.testing.assert_close(inside.mean(dim=0), shares, atol=1e-3, rtol=0)
+        scores.setdefault("listed", []).append(recall(method, given))
+        guesses = inside.argmax(dim=1)
+        scores.setdefault("not divided", []).append(float(np.mean([(guesses[given.truth == c] == c).double().mean() for c in range(6)])))
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    assert means["listed"] > means["not divided"] + 0.1, means

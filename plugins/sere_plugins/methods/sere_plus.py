@@ -19,7 +19,8 @@ where c is the argmax, and q and t the maximum, of the posteriors Q of S_u and T
     3.  mid  from S_l and S_u                        -> Q of T_u
     4.  wide from S_l, S_u, T_u    `target_rounds` times -> Q of T_u
 
-The prediction is p of the last fit with the offsets of (B1) on T_u added to its log, so it needs no batch of test utterances.
+The prediction is p of the last fit with the offsets of (B1) on T_u added to its log, so it needs no batch of test utterances.  Where
+the shares k of T_u are not equal, pseudo-labels follow them, and the prediction is divided by k: every class counts the same in UAR.
 
 The vectors are those of `layer: mix, pool: true`, whose first part is what enters layer 1.  With the output of one layer (`states` 1) low,
 mid and wide are that one, and the order of the flow is what remains.
@@ -107,7 +108,7 @@ class SerePlus(OwnLosses):
         return [Stage(self.name, sees=sees, solve=self.solve, optional=frozenset({"source"}))]
 
     def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
-        """Steps 1 to 4, in float64; a class without labels is never predicted.
+        """Steps 1 to 4, in float64; a class without labels, or of share 0, is never predicted.
 
         Returns:
             `error` (the share of S_l predicted wrongly), `source_changed` and `target_changed` (by step, the share of pseudo-labels
@@ -141,6 +142,9 @@ class SerePlus(OwnLosses):
             self.weight[number], self.bias[number] = linear.weight, linear.bias
         self.seen.copy_(fits[0].seen)
         self.offsets.copy_(self._in_shares(fits, self.last, target, shares).offsets)
+        if shares is not None:
+            self.seen &= shares > 0
+            self.offsets[self.seen] -= shares[self.seen].log()
         trace = {"source_changed": source_changed, "target_changed": target_changed, **shares_trace(shares)}
         return {"error": [training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)], **trace}
 

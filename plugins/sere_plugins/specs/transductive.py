@@ -259,7 +259,9 @@ class SerePlusParams(LogisticParams, EstimateParams):
     )
     shares: Literal["none", "equal", "estimated"] | Given = param(
         "equal",
-        "class shares of pseudo-labels: none are assumed, equal ones, or, of T_u, those estimated by EM (label_shift), " + _LISTED,
+        "class shares of pseudo-labels: none are assumed, equal ones, or, of T_u, those estimated by EM (label_shift), "
+        + _LISTED
+        + "; the prediction is for equal ones",
         search=("choice", ["none", "equal"]),
     )
 
