@@ -45,6 +45,8 @@ METHODS = COMPUTES | {
 }  # fmt: skip
 #: seconds after which the import of a plugin in a run is said to take long
 SLOW = 15.0
+#: seconds after which a call of a component is said to take long
+LONG = 60.0
 #: seconds that threads of components get to end when a run has ended
 PATIENCE = 5.0
 #: modules by whose functions a process can be left
@@ -82,6 +84,7 @@ class _Now:
     said: set[tuple[str, str]] = field(default_factory=set)
     on: bool = False
     network: Any = None
+    busy: dict[int, tuple[Owner, str, float]] = field(default_factory=dict)  # by thread: who is at work, in what, since when
 
 
 _now = _Now()
@@ -112,7 +115,7 @@ def importing(package: str, what: str) -> Iterator[None]:
     if not _now.on:
         fingerprint.known.clear()  # what somebody has replaced since the last import is not this one's deed
     try:
-        with _no_end([]):
+        with staying([]):
             fingerprint.extend()
             yield
     finally:
@@ -157,11 +160,14 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
     if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     threading.excepthook, sys.unraisablehook = in_thread, in_removal
+    ended = threading.Event()
+    threading.Thread(target=_say_who_takes_long, args=(ended,), daemon=True).start()
     begun = list[threading.Thread]()
     try:
-        with _no_end(begun):
+        with staying(begun):
             yield
     finally:
+        ended.set()
         threading.excepthook, sys.unraisablehook = ignored
         _wait_for(begun)
         fingerprint.known.clear()  # it holds what stood there meanwhile
@@ -172,7 +178,7 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def _no_end(begun: list[threading.Thread]) -> Iterator[None]:
+def staying(begun: list[threading.Thread]) -> Iterator[None]:
     """No function ends the process, and threads that this one begins do not keep it alive when all else has ended."""
     me, process, start = threading.current_thread(), os.getpid(), threading.Thread.start
     leave = {(module, name): getattr(module, name) for module in _LEFT_BY for name in LEAVING}
@@ -200,6 +206,22 @@ def _no_end(begun: list[threading.Thread]) -> Iterator[None]:
         for (module, name), real in leave.items():
             setattr(module, name, real)
         threading.Thread.start = start  # type: ignore[method-assign]
+
+
+def _say_who_takes_long(ended: threading.Event) -> None:
+    """Each call of a component that does not come to its end, once, on stderr; no record holds how long something took."""
+    said = set[tuple[Owner, str, float]]()
+    while not ended.wait(LONG / 4):
+        for thread, call in list(_now.busy.items()):
+            owner, doing, since = call
+            if time.monotonic() - since > LONG and call not in said:
+                said.add(call)
+                frame = sys._current_frames().get(thread)
+                while frame is not None and top(frame.f_globals.get("__name__")) != owner.package:
+                    frame = frame.f_back
+                where = f" ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else ""
+                line = f"{owner.title} has been at work in {doing}{where} for {LONG:.0f} s; Ctrl-C ends it"
+                print(line, file=sys.__stderr__, flush=True)
 
 
 def _wait_for(threads: Iterable[threading.Thread]) -> None:
@@ -246,6 +268,9 @@ def call(owner: Owner, doing: str, function: Callable[P, T], *args: P.args, **kw
             it was given.
     """
     watched = None if owner.trusted else _Watched(owner, doing, function, args, kwargs)
+    me, outer = threading.get_ident(), _now.busy.get(threading.get_ident())
+    if watched is not None:
+        _now.busy[me] = owner, doing, time.monotonic()
     try:
         result = function(*args, **kwargs)
         if watched is not None and isinstance(result, GeneratorType):
@@ -257,6 +282,11 @@ def call(owner: Owner, doing: str, function: Callable[P, T], *args: P.args, **kw
             raise
         made = failure(owner, doing, cause, function)
         raise made from made.__cause__
+    finally:
+        if outer is not None:
+            _now.busy[me] = outer
+        else:
+            _now.busy.pop(me, None)
     if watched is not None:
         watched.put_back()
         watched.compare()

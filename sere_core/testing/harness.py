@@ -7,9 +7,13 @@ import gc
 import importlib
 import random
 import re
+import signal
 import sys
+import threading
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, get_args
 
 from sere_core.testing.subject import EVERYTHING, Check, Noted, NotRun, Result, Subject
@@ -17,10 +21,12 @@ from sere_registry import Kind, SereError, error, suggest
 from sere_registry.catalog import Catalog
 from sere_registry.entries import Entry, noun
 from sere_registry.errors import Place
-from sere_registry.guard import of_user
+from sere_registry.guard import of_user, staying
 from sere_registry.scan import local_entry
 
 AFTER = "not run after "
+#: seconds that a check may take
+LIMIT = 120.0
 #: kind -> where its checks stand: a file, and the name of the list in it
 KINDS = {kind: ("trained_kinds", kind.upper()) for kind in ("loss", "resonance", "encoder", "dynamics")}
 KINDS |= {"method": ("methods", "CHECKS"), "executor": ("executors", "CHECKS")}
@@ -142,7 +148,7 @@ def entry_of(kind: str, name: str, catalog: Catalog) -> Entry:
 
 def _run(check: Check, subject: Subject) -> Result:
     """One check.  Whatever else comes of it, a component that opens a connection has failed it."""
-    with _quietly(), blocked() as tried:
+    with _quietly(), blocked() as tried, staying([]), _in_time():
         result = _tried(check, subject)
     if not tried or check.id.startswith("static."):  # what importing its spec opens is for hygiene.no_network to say
         return result
@@ -165,6 +171,26 @@ def _tried(check: Check, subject: Subject) -> Result:
             raise
         return Result(check.id, False, f"{type(wrong).__name__}: {_line(wrong)}")
     return Result(check.id, True)
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """What does not end raises `TimeoutError` where it is; a timer of the caller goes on afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"it is not done after {LIMIT:.0f} s")
+
+    began, before = time.monotonic(), signal.signal(signal.SIGALRM, late)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, LIMIT, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, max(0.1, left - time.monotonic() + began) if left else 0)
 
 
 def _line(wrong: BaseException) -> str:

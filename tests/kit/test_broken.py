@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import sys
 from dataclasses import replace
@@ -14,12 +16,12 @@ from pydantic import field_validator
 
 from sere_core.cli import run_main
 from sere_core.cli.plugins import check
-from sere_core.testing import check_component, checks, run_checks
+from sere_core.testing import check_component, checks, harness, run_checks
 from sere_core.testing.harness import blocked
 from sere_core.testing.integration import BASE
 from sere_registry import API, GROUPS, ComponentSpec, NoParams, Params, param
 from sere_registry.catalog import Catalog, Entry
-from tests.kit.broken import FAULTS
+from tests.kit.broken import FAULTS, GoodLoss
 
 GOOD = {kind: f"Good{kind.title()}" for kind in GROUPS}
 
@@ -267,3 +269,27 @@ def test_ids_are_unique_and_say_something(kind: str) -> None:
     found = checks(kind)
     assert len({check.id for check in found}) == len(found)
     assert all(check.claim.endswith(".") and "\n" not in check.claim for check in found)
+
+
+class Endless(GoodLoss):
+    def forward(self, labelled: Any) -> Any:
+        while True:
+            pass
+
+
+class Leaving(GoodLoss):
+    def forward(self, labelled: Any) -> Any:
+        os.execv("/bin/true", ["true"])
+
+
+@pytest.mark.parametrize(("factory", "says"), [("Endless", "TimeoutError: it is not done after 5 s"), ("Leaving", "SystemExit: os.execv")])
+def test_what_does_not_end_and_what_leaves_the_process_fail_a_check(factory: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "LIMIT", 5.0)
+    signal.setitimer(signal.ITIMER_REAL, 1000)
+    try:
+        one = replace(spec("loss", "GoodLoss"), factory=f"tests.kit.test_broken:{factory}")
+        results = {result.id: result for result in run_checks("loss", "xyz.thing", catalog=catalog(one))}
+        assert results["loss.scalar"].passed is False and says in results["loss.scalar"].message, results
+        assert 900 < signal.getitimer(signal.ITIMER_REAL)[0] < 1000, "the caller's timer goes on"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

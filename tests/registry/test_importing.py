@@ -60,3 +60,12 @@ def test_a_crash_says_where(tmp_path: Path) -> None:
     (tmp_path / "loss.py").write_text(LOSS % body)
     done = run(tmp_path)
     assert done.returncode == -11 and "Segmentation fault" in done.stderr and 'loss.py", line 10 in forward' in done.stderr, done.stderr
+
+
+def test_a_call_that_does_not_end_is_named_while_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sere_registry.guard, "LONG", 0.2)
+    body = "    def forward(self, labelled):\n        import time; time.sleep(2)\n        return {'a': labelled.embedding.sum()}"
+    (tmp_path / "loss.py").write_text(LOSS % body)
+    done = run(tmp_path)
+    said = [line for line in done.stderr.splitlines() if "has been at work in forward" in line]
+    assert done.returncode == 0 and said and f"({tmp_path / 'loss.py'}:9)" in said[0] and "loss 'local.thing'" in said[0], done.stderr
