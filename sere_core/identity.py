@@ -19,6 +19,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,10 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sere_core.config.validation import may_be_path
 from sere_core.content import Contents, digest_of, files_below
 from sere_core.untrusted import json_of, read_stored
 from sere_registry import Problem, SereError, error
-from sere_registry.files import FolderLock, corpora_folder, expanded, writing
+from sere_registry.files import FolderLock, corpora_folder, expanded, read_file, writing
 from sere_registry.utterances import Recording, Utterance
 
 if TYPE_CHECKING:
@@ -278,6 +280,24 @@ def _named(file: Path) -> set[str]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and 0 < len(node.value) < 200 and "\0" not in node.value:
             names.add(node.value.rstrip("/"))
     return {name for name in names if name.isprintable() and name not in ("", ".", "..")}
+
+
+def hub_commits(resolved: Resolved) -> dict[str, str]:
+    """Of models that a config names on the Hugging Face hub: their parameter -> the commit that the cache of this machine holds.
+
+    Which one that is nobody knows before the first run has fetched it, so it is no part of a run's name, and stands in its record.
+    """
+    home = os.environ.get("HF_HUB_CACHE") or os.path.join(os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub")
+    found = {}
+    for path, bound in resolved.components.items():
+        for name, field in type(bound.params).model_fields.items():
+            model = getattr(bound.params, name)
+            if may_be_path(field) and isinstance(model, str) and name not in bound.written and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
+                revision = str(getattr(bound.params, "revision", None) or "main")
+                with contextlib.suppress(OSError, ValueError):
+                    commit = read_file(expanded(home) / f"models--{model.replace('/', '--')}" / "refs" / revision, 100)
+                    found[f"{path}.params.{name}"] = commit.decode("ascii").strip()
+    return found
 
 
 def files_of(bound: Bound) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.forked import end_as
 
-LIMIT = 90
+LIMIT = 300
 
 
 def child(folder: Path, words: list[str]) -> None:

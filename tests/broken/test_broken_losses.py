@@ -204,7 +204,7 @@ def outcomes(names: list[str], folder: Path) -> dict[str, tuple[str, str, Path]]
     folders = {name: write(folder / str(number), CASES[name][0] if name else HONEST) for number, name in enumerate(["", *names])}
     environ = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "tests.broken.forked", *map(str, folders.values())]
-    subprocess.run(words, env=environ, cwd=Path(__file__).parents[2], check=True, timeout=900)
+    subprocess.run(words, env=environ, cwd=Path(__file__).parents[2], check=True, timeout=3600)
     return {name: ((each / "code").read_text(), (each / "err").read_text(), each) for name, each in folders.items()}
 
 

@@ -101,3 +101,21 @@ def test_a_dry_run_of_the_paper_imports_no_torch(home: Path, world: list[str]) -
     done = subprocess.run([sys.executable, "-c", script], cwd=home, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert not loaded & {"torch", "transformers", "torchcrepe", "librosa", "numpy", "sklearn"}
+
+
+def test_a_model_whose_commit_on_the_hub_has_moved_is_said(sere: Sere, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a cache as the hub's client lays it out."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    model = home / "hub" / "models--made-up--tiny"
+    for commit in ("a" * 40, "b" * 40):
+        tiny_wav2vec2(model / "snapshots" / commit)
+        (model / "refs").mkdir(exist_ok=True)
+        (model / "refs" / "main").write_text(commit)
+        words = ("encoders.small={use: wav2vec2, params: {model: made-up/tiny}}", "resonance.params={}", "train.epochs=1")
+        told = sere("tiny.yaml", *words)
+        assert told.code == 0, told.err
+        assert ("is at " + "b" * 40 in told.err) is (commit[0] == "b") and "Traceback" not in told.err
+    manifest = json.loads((record(home / "runs") / "manifest.json").read_text())
+    assert manifest["digests"]["hub"] == {"encoders.small.params.model": "a" * 40}
