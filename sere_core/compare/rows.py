@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -92,7 +93,8 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
             roles: list[Role] = [role for role in ("ceiling", "topline", "floor") if called & set(_names(getattr(comparison, role)))]
             role = [*roles, "method"][0]
             varied += ["task.source", "task.classes"] if role == "ceiling" else []
-            found.append(Overlay(full, role, name, layer, values, shortest(varied)))
+            row = Overlay(full, role, name, layer, values, ())
+            found.append(replace(row, varied=shortest(_read_through(row.lay(tree), varied))))
     for path in axes:
         if path not in applied and found:
             known = [f"{section}.{name}" for section in _NAMED for name, _ in (tree.child(section) or Node({}, here)).children()]
@@ -202,6 +204,28 @@ def _paths(layer: Node, above: Keys = ()) -> Iterator[str]:
         return
     for name, child in layer.value.items():
         yield from _paths(child, (*above, name))
+
+
+def _read_through(tree: Node, varied: Sequence[str]) -> list[str]:
+    """Also the paths that read a varied variable, by themselves or through another one."""
+    found = list(varied)
+    for name in found:
+        if name.startswith("vars."):
+            reads = re.compile(rf"\$\{{{re.escape(name)}[.}}]")
+            found += [path for path, text in _texts(tree) if path not in found and reads.search(text)]
+    return found
+
+
+def _texts(node: Node, above: Keys = ()) -> Iterator[tuple[str, str]]:
+    """Every text, with the path of the mapping's key that holds it."""
+    if isinstance(node.value, dict):
+        for name, child in node.value.items():
+            yield from _texts(child, (*above, name))
+    elif isinstance(node.value, (list, tuple)):
+        for child in node.value:
+            yield from ((_block(above), text) for _, text in _texts(child, above))
+    elif isinstance(node.value, str):
+        yield _block(above), node.value
 
 
 def _block(path: Keys) -> str:

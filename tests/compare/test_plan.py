@@ -112,6 +112,16 @@ def test_pairs_set_the_ends_and_the_variables_and_leave_other_corpora_out(home: 
     assert made(COMPARISON + "pairs: all\n")[0].pairs == ("xa>xb", "xa>xc", "xb>xa", "xb>xc", "xc>xa", "xc>xb")
 
 
+def test_a_row_that_varies_a_variable_varies_all_that_reads_it(home: Path) -> None:
+    """Else what it makes differ (weights, features) would be refused as unlike the other rows'."""
+    text = (home / "base.yaml").read_text() + "select: {use: '${vars.rule}'}\nvars: {rule: last, other: '${vars.more}', more: 3}\n"
+    (home / "base.yaml").write_text(text)
+    rows = "rows: {plain: {}, chosen: {vars: {rule: entropy}}, deep: {vars: {more: 4}, network: {dim: '${vars.other}'}}}\n"
+    plan, folder = made("sere: 1\ncompare: little\nbase: base.yaml\npairs: [xa>xb]\n" + rows)
+    assert [row.varied for row in plan.rows] == [(), ("vars.rule", "select"), ("vars.more", "network.dim", "vars.other")]
+    assert config_of(plan, folder, "deep", "xa>xb").network.dim == 4
+
+
 def test_pairs_may_be_overlays(home: Path) -> None:
     plan, folder = made(COMPARISON + "pairs: {there: {task: {target: xc}}, three folds: {task: {target: xc, folds: 3}}}\n")
     assert plan.pairs == ("there", "three folds")
