@@ -61,9 +61,9 @@ class _Child(Generic[T]):
     def spot(self) -> str:
         """` (file:line)`, where it hung or crashed."""
         self.faults.seek(0)
-        library = sysconfig.get_path("stdlib")
+        library, own = sysconfig.get_path("stdlib"), os.path.dirname(__file__) + os.sep  # whose threads wait, too
         for file, line in re.findall(r'File "(.*?)", line (\d+)', self.faults.read().decode(errors="replace")):
-            if not file.startswith(("<", library + os.sep)) or "site-packages" in file:
+            if not file.startswith(("<", own)) and ("site-packages" in file or not file.startswith(library + os.sep)):
                 return f" ({file}:{line})"
         return ""
 

@@ -58,13 +58,13 @@ def encoder_origin(bound: Bound, contents: Contents) -> list[str]:
 
 
 def _imported(files: Iterable[tuple[str, Path]]) -> set[str]:
-    """What those of the files import that are Python."""
+    """What those of the files import that are Python; relative imports stay among them."""
     found = set[str]()
     for _, path in files:
         if path.suffix == ".py":
             with contextlib.suppress(OSError):
                 found |= _imported_by(path.read_bytes())
-    return found
+    return {name for name in found if name.partition(".")[0]}
 
 
 def _of_functional(names: Iterable[str]) -> set[Path | None]:
