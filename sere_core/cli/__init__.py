@@ -92,7 +92,9 @@ def _run(words: list[str]) -> int:
         return 2
     try:
         return int(arguments.run(arguments))
-    except SystemExit as left:  # no command ends so, but code that a config names may
+    except SystemExit as left:  # no command ends so, but code that a config names may, and rich, where nobody reads on
+        if isinstance(left.__context__, BrokenPipeError):
+            raise left.__context__ from None
         raise _mistake(left) from left
 
 

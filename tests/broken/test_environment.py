@@ -186,6 +186,8 @@ def test_output_that_nobody_reads(house: House) -> None:
     assert "[X705]" in text, text
     code, text = house.call(["plugins"], shell="set -o pipefail;", after="| head -1")
     assert (code, text.count("\n")) == (0, 1), text
+    check = "corpora check synthetic --set language=xb --set speakers=1 --set per_class=1 --set seconds=0.4"
+    assert house.call(check.split(), shell="set -o pipefail;", after="| true") == (0, "")
 
 
 @pytest.mark.counts
