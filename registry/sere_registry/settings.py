@@ -112,7 +112,7 @@ def _of_libraries(with_torch: bool, with_numpy: bool) -> tuple[Setting, ...]:
     if not with_torch:
         return tuple(found)
     torch: Any = sys.modules["torch"]
-    cudnn = torch.backends.cudnn
+    cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
 
     def autocast() -> tuple[tuple[bool, Any], ...]:
         return tuple((torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in DEVICES)
@@ -150,9 +150,10 @@ def _of_libraries(with_torch: bool, with_numpy: bool) -> tuple[Setting, ...]:
             table.clear()
             table.update(hooks)
 
+    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # torch 2.6 has none
+
     def modes() -> tuple[int, int, Any]:
-        saved = torch._C._autograd._top_saved_tensors_default_hooks(False)
-        return torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack(), saved
+        return torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack(), top(False) if top else None
 
     def leave_modes(values: tuple[int, int, Any]) -> None:
         while modes()[0] > values[0]:
@@ -163,12 +164,13 @@ def _of_libraries(with_torch: bool, with_numpy: bool) -> tuple[Setting, ...]:
             torch._C._autograd._pop_saved_tensors_default_hooks()
 
     def kernels() -> tuple[bool, ...]:
-        sdp = torch._C._get_flash_sdp_enabled(), torch._C._get_mem_efficient_sdp_enabled(), torch._C._get_math_sdp_enabled()
-        return torch._C._get_mkldnn_enabled(), torch.backends.mha.get_fastpath_enabled(), *sdp
+        attention = cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled()
+        return torch._C._get_mkldnn_enabled(), torch.backends.mha.get_fastpath_enabled(), *attention
 
-    def set_kernels(values: tuple[bool, ...]) -> None:
-        writers = torch._C._set_mkldnn_enabled, torch.backends.mha.set_fastpath_enabled, torch._C._set_sdp_use_flash
-        for write, value in zip((*writers, torch._C._set_sdp_use_mem_efficient, torch._C._set_sdp_use_math), values, strict=True):
+    def set_kernels(values: Iterable[bool]) -> None:
+        attention = cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_math_sdp
+        writers = torch._C._set_mkldnn_enabled, torch.backends.mha.set_fastpath_enabled, *attention
+        for write, value in zip(writers, values, strict=True):
             write(value)
 
     precision = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
