@@ -2,7 +2,7 @@
 
     config            every value that results depend on, with its defaults; neither paths nor names
     corpora.ID        audio: the bytes behind each utterance that is used; labels, speakers, texts: of all that are listed
-    files.PATH        what stands there in the config and is on this machine: a checkpoint's folder, a file of components
+    files.PATH        what stands there in the config: a checkpoint's folder, a file of components; of a model on a hub, the commit
     code.PACKAGE      all files of a package that provides a component: modules, helpers, data; the engine's own are sere's
 
 A run's folder, and in a comparison its job, is called by a digest of all of these.  What is made differently is another run;
@@ -88,6 +88,7 @@ def identify(plan: Plan, resolved: Resolved | None = None) -> Identity:
         if not path.startswith("corpora."):
             named = {name: value for name, value in files_of(bound).items() if value.exists()}
             parts |= {f"files.{path}.params.{name}": digest_of(files_below(value), plan.contents) for name, value in named.items()}
+            parts |= {f"files.{path}.params.{name}": commit for name, commit in hub_commits(bound).items()}
     plan.contents.save()
     return Identity(parts)
 
@@ -282,22 +283,42 @@ def _named(file: Path) -> set[str]:
     return {name for name in names if name.isprintable() and name not in ("", ".", "..")}
 
 
-def hub_commits(resolved: Resolved) -> dict[str, str]:
-    """Of models that a config names on the Hugging Face hub: their parameter -> the commit that the cache of this machine holds.
+def hub_commits(bound: Bound) -> dict[str, str]:
+    """Of a component's models that are names on the Hugging Face hub, at a `revision`: their parameter -> the commit.
 
-    Which one that is nobody knows before the first run has fetched it, so it is no part of a run's name, and stands in its record.
+    It is the commit that this machine's cache holds, whose files a run takes, or else the one that the hub would send now; where there is
+    no hub to ask, and so no model either, it is left out.
     """
-    home = os.environ.get("HF_HUB_CACHE") or os.path.join(os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub")
-    found = {}
-    for path, bound in resolved.components.items():
-        for name, field in type(bound.params).model_fields.items():
-            model = getattr(bound.params, name)
-            if may_be_path(field) and isinstance(model, str) and name not in bound.written and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
-                revision = str(getattr(bound.params, "revision", None) or "main")
-                with contextlib.suppress(OSError, ValueError):
-                    commit = read_file(expanded(home) / f"models--{model.replace('/', '--')}" / "refs" / revision, 100)
-                    found[f"{path}.params.{name}"] = commit.decode("ascii").strip()
-    return found
+    fields = type(bound.params).model_fields
+    if "revision" not in fields:
+        return {}
+    values = bound.params.model_dump()
+    revision = str(values["revision"] or "main")
+    models = {name: values[name] for name, field in fields.items() if may_be_path(field) and name not in bound.written}
+    named = {name: model for name, model in models.items() if isinstance(model, str) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model)}
+    return {name: commit for name, model in named.items() if (commit := _cached_commit(model, revision) or _hub_commit(model, revision))}
+
+
+def _cached_commit(model: str, revision: str) -> str:
+    """Of the revision of a model, as this machine's cache of the hub has it; "" where it has none."""
+    home = expanded(os.environ.get("HF_HUB_CACHE") or os.path.join(os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub"))
+    folder = home / f"models--{model.replace('/', '--')}"
+    if (folder / "snapshots" / revision).is_dir():
+        return revision
+    with contextlib.suppress(OSError, ValueError):
+        return read_file(folder / "refs" / revision, 100).decode("ascii").strip()
+    return ""
+
+
+@functools.cache
+def _hub_commit(model: str, revision: str) -> str:
+    """Of the revision of a model, as the hub has it now; "" where it cannot be asked, or has none."""
+    from huggingface_hub import HfApi
+
+    try:
+        return HfApi().model_info(model, revision=revision, timeout=5).sha or ""
+    except Exception:  # whatever the client or the network raises; whoever fetches the model says what is wrong
+        return ""
 
 
 def files_of(bound: Bound) -> dict[str, Path]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from sere_core.config import Resolved
 from sere_core.content import Contents
-from sere_core.identity import Identity, changed_since, hub_commits, identify
+from sere_core.identity import Identity, changed_since, identify
 from sere_core.plan import Plan, list_corpus, make_plan, make_plans
 from sere_registry import BuildContext, Problem, SereError, error
 from sere_registry.files import cache_folder
@@ -121,9 +121,7 @@ def obtain(
         what = f"what job {job} is made of has changed since it was planned: its corpora, weights, or code"
         raise error("T505", what, "`sere compare` plans it anew")
     if folder.done and not fresh:
-        record = folder.record()
-        speaker.warn(_moved(record, hub_commits(resolved)))
-        return record, False
+        return folder.record(), False
     if job is None:
         speaker.warn(changed_since(output, identity, resume and not folder.started, fresh))
     speaker.warn(plan.warnings)
@@ -139,17 +137,6 @@ def obtain(
         begin()
         carry_out(plan, identity, folder, speaker, clock, noted)
     return folder.record(), True
-
-
-def _moved(record: Record, now: Mapping[str, str]) -> tuple[str, ...]:
-    """A warning for each model of a hub that was at another commit when the record was made."""
-    then = record.manifest["digests"].get("hub", {})
-    hint = "--fresh trains with what is there now; `revision` names a commit that stays"
-    return tuple(
-        f"{name} was at commit {then[name]} when this run was done, and is at {commit}: {hint}"
-        for name, commit in now.items()
-        if then.get(name, commit) != commit
-    )
 
 
 class Clock:
@@ -284,7 +271,6 @@ class Training:
                 "folds": plan.task.digest,
                 "features": {"all": material.features.digest},
                 "streams": order_digests(folds, config.train, config.seed),
-                **({"hub": commits} if (commits := hub_commits(resolved)) else {}),
             },
             "corpora": material.corpora(),
             "parameters": count_parameters(material.builder(folds[0], self.device).method()),

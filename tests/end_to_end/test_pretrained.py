@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from sere_core.config import load
+from sere_core.identity import identify
+from sere_core.plan import make_plan
 from tests.corpora.layouts import make_casia, make_emodb, make_emovo, make_enterface
 from tests.encoders.checkpoints import tiny_hubert, tiny_wav2vec2, tiny_wavlm, tiny_whisper
 from tests.end_to_end.conftest import Sere, record
@@ -103,19 +106,34 @@ def test_a_dry_run_of_the_paper_imports_no_torch(home: Path, world: list[str]) -
     assert not loaded & {"torch", "transformers", "torchcrepe", "librosa", "numpy", "sklearn"}
 
 
-def test_a_model_whose_commit_on_the_hub_has_moved_is_said(sere: Sere, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_whose_commit_on_the_hub_has_moved_is_another_run(sere: Sere, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a cache as the hub's client lays it out."""
     monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    model = home / "hub" / "models--made-up--tiny"
-    for commit in ("a" * 40, "b" * 40):
+    model, known = home / "hub" / "models--made-up--tiny", set[Path]()
+    for commit, changed in (("a" * 40, False), ("b" * 40, True), ("b" * 40, False)):
         tiny_wav2vec2(model / "snapshots" / commit)
         (model / "refs").mkdir(exist_ok=True)
         (model / "refs" / "main").write_text(commit)
         words = ("encoders.small={use: wav2vec2, params: {model: made-up/tiny}}", "resonance.params={}", "train.epochs=1")
         told = sere("tiny.yaml", *words)
         assert told.code == 0, told.err
-        assert ("is at " + "b" * 40 in told.err) is (commit[0] == "b") and "Traceback" not in told.err
-    manifest = json.loads((record(home / "runs") / "manifest.json").read_text())
-    assert manifest["digests"]["hub"] == {"encoders.small.params.model": "a" * 40}
+        assert ("the content of encoders.small.params.model" in told.err) is changed
+        made = {path.parent for path in (home / "runs").glob("*/manifest.json")} - known
+        known |= made
+        for folder in made:
+            parts = json.loads((folder / "manifest.json").read_text())["made_of"]
+            assert parts["files.encoders.small.params.model"] == commit
+    assert len(known) == 2
+
+
+def test_the_hub_is_asked_for_a_commit_that_the_cache_lacks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "nothing"))
+    asked = lambda self, model, revision, timeout: SimpleNamespace(sha=f"{model} at {revision}")  # noqa: E731
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", asked)
+    words = ("encoders.small={use: wav2vec2, params: {model: made-up/asked, revision: v2}}", "resonance.params={}")
+    parts = identify(make_plan(load("tiny.yaml", sets=words))).parts
+    assert parts["files.encoders.small.params.model"] == "made-up/asked at v2"
