@@ -100,7 +100,7 @@ def data_parts(plan: Plan, listings: Mapping[str, Mapping[str, str]]) -> dict[st
         listings: what each says of its utterances, see `listing_digests`.
     """
     made = f"{corpora_folder(plan.resolved.config.features.cache)}{os.sep}"
-    used = sorted((recording for recording, _ in plan.recordings().values()), key=lambda each: each.key)
+    used = sorted((recording for recording, _ in plan.recordings.values()), key=lambda each: each.key)
     plan.contents.recall(each.path for each in used if not str(each.path).startswith(made))
     parts = {f"corpora.{name}.{what}": digest for name, listing in listings.items() for what, digest in listing.items()}
     for name in listings:

@@ -58,12 +58,13 @@ class Plan:
         """The ids of the corpora, source first; one where a corpus is its own source."""
         return tuple(dict.fromkeys((self.task.source, self.task.target)))
 
-    @property
+    @cached_property
     def languages(self) -> tuple[str, ...]:
         """All that are spoken, sorted."""
-        return tuple(sorted({recording.language for recording, _ in self.recordings().values()}))
+        return tuple(sorted({recording.language for recording, _ in self.recordings.values()}))
 
-    def recordings(self) -> dict[str, tuple[Recording, tuple[str, ...]]]:
+    @cached_property
+    def recordings(self) -> Mapping[str, tuple[Recording, tuple[str, ...]]]:
         """Every recording that the task uses, by key, with the encoder ids that it needs.
 
         With `paths.supervise: all` every encoder reads the source: S_l is classified through each, and standardised there by the
@@ -98,10 +99,10 @@ class Plan:
         """The encoder id of what is held out of the source: that of S_u, or of S_l where there is no S_u."""
         return self.resolved.encoder_of(fold.source[0].language) if fold.source else self.resolved.config.paths.labelled
 
-    @property
+    @cached_property
     def paths(self) -> tuple[str, ...]:
         """The encoder ids that the task uses."""
-        return tuple(sorted({encoder for _, encoders in self.recordings().values() for encoder in encoders}))
+        return tuple(sorted({encoder for _, encoders in self.recordings.values() for encoder in encoders}))
 
 
 def build_corpus(resolved: Resolved, name: str) -> Corpus:

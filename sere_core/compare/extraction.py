@@ -123,7 +123,7 @@ def _parts(plans: Sequence[Plan]) -> list[Part]:
     """All recordings with their encoders, in parts, each without a key twice."""
     wanted: dict[Recording, set[str]] = {}
     for plan in plans:
-        for recording, ids in plan.recordings().values():
+        for recording, ids in plan.recordings.values():
             wanted.setdefault(recording, set()).update(ids)
     parts: list[dict[str, tuple[Recording, tuple[str, ...]]]] = [{}]
     for recording, encoders in wanted.items():

@@ -30,6 +30,8 @@ from sere_registry.protocols import ContourName
 NamedEncoder = tuple[Encoder, str, Sequence[str]]
 Wanted = tuple[Recording, tuple[str, ...]]
 Arrays = dict[str, NDArray[np.float32]]
+#: parts of recordings whose place in the cache is kept in mind, of about a kilobyte each
+_FOUND = 50_000
 
 
 class Extractor:
@@ -39,10 +41,27 @@ class Extractor:
         self.encoders, self.contour_names, self.options = encoders, contour_names, options
         self.cache = Cache(cache_folder(options.cache))
         self.groups = _groups_of(contour_names)
+        self._counts: dict[tuple[int, str], int] = {}
+        self._found: dict[tuple[str, str], Held] = {}
 
     def count(self, frames: int, id: str) -> int:
         """How many frames an encoder puts out for so many extracted ones."""
-        return int(self.encoders[id][0].lengths(torch.tensor([frames]))[0])
+        if (frames, id) not in self._counts:
+            self._counts[frames, id] = int(self.encoders[id][0].lengths(torch.tensor([frames]))[0])
+        return self._counts[frames, id]
+
+    def found(self, one: Extracted, part: str) -> Held:
+        """What `one` finds of a part; it is looked up again where it is not among the last `_FOUND`."""
+        key = (one.recording.key, part)
+        if (held := self._found.get(key)) is None:
+            if len(self._found) >= _FOUND:
+                self._found.clear()
+            held = self._found[key] = one.find(part)
+        return held
+
+    def forget(self, one: Extracted, part: str) -> None:
+        """It was damaged."""
+        self._found.pop((one.recording.key, part), None)
 
     def on_grid(self, rows: Mapping[str, NDArray[np.float32]], frames: int, id: str) -> Arrays:
         """The wanted contours at the frame times of an encoder's output, each `[T']`, where it extracted so many frames."""
@@ -177,7 +196,7 @@ class Extracted:
 
     def length(self, part: str, name: str) -> int:
         """How many rows an array of a part has."""
-        return self._entry(part).length(name)
+        return self._from.found(self, part).length(name)
 
     def array(self, part: str, name: str) -> NDArray[Any]:
         """An array of a part; not to be written to.  One that is damaged is made again.
@@ -187,14 +206,16 @@ class Extracted:
         """
         while True:  # each turn has a record less, and in the end what was made again
             with suppress(Damaged):
-                return self._entry(part).array(name)
+                return self._from.found(self, part).array(name)
+            self._from.forget(self, part)
 
     def rows(self) -> Arrays:
         """All contours of the wanted groups, by name, each `[Tc]`."""
         groups = [part for part in self._wanted if part in contours.GROUPS]
         return {name: self.array(part, name) for part in groups for name in contours.GROUPS[part]}
 
-    def _entry(self, part: str) -> Held:
+    def find(self, part: str) -> Held:
+        """Where the cache has a part; made again if it is damaged."""
         digest = self._digests[self._wanted.index(part)]
         found = self._from.cache.load(self._key(part))
         if found is None or found.digest != digest:  # damaged, and if there is one left it is an older one of other bits

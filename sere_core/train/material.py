@@ -61,7 +61,7 @@ class Material:
     ) -> None:
         self.layers = layers
         self.plan, self.features, self.encoders, self.dynamics = plan, features, encoders, dynamics
-        self.digests = {key: features.audio_digest(recording) for key, (recording, _) in plan.recordings().items()}
+        self.digests = {key: features.audio_digest(recording) for key, (recording, _) in plan.recordings.items()}
         self.warnings = (*audio_warnings(plan.task.folds, self.digests), *features.warnings)
         self.statements: list[str] = []
         self.names: dict[str, str] = {}
@@ -78,7 +78,7 @@ class Material:
     def corpora(self) -> dict[str, dict[str, object]]:
         """What the task uses of each corpus; seconds are those left after trimming and cutting."""
         used: dict[str, list[Recording]] = {}
-        for recording, _ in self.plan.recordings().values():
+        for recording, _ in self.plan.recordings.values():
             used.setdefault(recording.corpus, []).append(recording)
         return {
             name: {
@@ -242,7 +242,7 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
     with speaker.bar("features") as tell:
         features = extract_all(
-            list(plan.recordings().values()),
+            list(plan.recordings.values()),
             {name: (encoder, bounds[name].full_name, encoder_origin(bounds[name], plan.contents)) for name, encoder in encoders.items()},
             frozenset(dynamics.contours),
             config.features,
