@@ -12,8 +12,8 @@ as a sample it is
     V_pairs = S^2 / P + P / (P - 1) V_shared,
 
 S^2 the variance of the P pair means and V_shared what their covariances through speakers and draws add to V_fixed: unbiased
-whatever pairs differ in, if corpora have no effect of their own.  The larger of V_fixed and `SHRINK` V_pairs is taken, since
-differences between pairs cannot make the mean surer.  Degrees of freedom are Satterthwaite's: P - `LOST` for S^2 / P, and those
+whatever pairs differ in, if corpora have no effect of their own.  The larger of (1 - 1 / P) V_fixed and `SHRINK` V_pairs is taken,
+since differences between pairs cannot make the mean surer.  Degrees of freedom are Satterthwaite's: P - `LOST` for S^2 / P, and those
 of V_fixed for the rest.  Fewer than `SAMPLE` pairs are no sample: their error is V_fixed, and speaks about these pairs.
 """
 
@@ -30,8 +30,8 @@ from scipy.special import ncfdtrinc, stdtr, stdtrit
 from sere_core.compare.reading import Results, RunFacts
 from sere_core.score.interval import ALPHA, NOTHING, Array, How, Interval, by_speaker, by_utterance, t_interval, variance
 
-#: the larger of two estimates is too large on average, and too small where it matters; both by `benchmarks/verdicts.py`
-SHRINK, LOST = 0.9, 1.5
+#: the larger of two estimates is too large on average, the more the fewer the pairs; by `benchmarks/verdicts.py`
+SHRINK, LOST = 0.95, 1.5
 #: the fewest pairs that are a sample of pairs
 SAMPLE = 3
 #: a share of a gap that is more is none
@@ -166,7 +166,7 @@ class Errors:
         found, freedom = fixed, max(fixed**2 / sum(error**2 / freedom for error, freedom in parts), least)
         if len(weights) > 1 and count >= SAMPLE:
             between = float(means.var(ddof=1)) / count
-            found = max(fixed, SHRINK * (between + max(shared * count / (count - 1), -between / 2)))
+            found = max((1 - 1 / count) * fixed, SHRINK * (between + max(shared * count / (count - 1), -between / 2)))
             between = min(between, found)
             freedom = found**2 / (between**2 / (count - LOST) + (found - between) ** 2 / freedom)
         known = {self._known[target] for target in targets}
