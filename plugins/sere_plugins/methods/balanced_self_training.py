@@ -14,7 +14,8 @@ not SeLa's: they are self-training's usual order, sure utterances first.
 gamma 1, both streams at once.  Its rounds end when no pseudo-label changes; with `join: ramp` there are R of them.
 
 Class shares: `equal` assumes T_u, and S_u, to be balanced; `estimated` takes for each stream what EM finds (`label_shift`); a list
-is of T_u, and S_u stays in equal shares.  With `correct` the prediction is softmax(W x + b + v), v the offsets of W on T_u.
+is of T_u, and S_u stays in equal shares.  With `correct` the prediction is softmax(W x + b + v), v the offsets of W on T_u.  Pseudo-labels
+follow the shares k of T_u; the prediction is divided by them, since every class counts the same in UAR.
 """
 
 from __future__ import annotations
@@ -169,6 +170,9 @@ class BalancedSelfTraining(Logistic):
         if self.params.correct and len(streams["target"]):  # b + v instead of b
             offsets = assigned(linear, streams["target"], self.params.gamma, shares["target"]).offsets
             linear = linear._replace(bias=linear.bias + offsets)
+        if (k := shares["target"]) is not None:
+            seen = linear.seen & (k > 0)
+            linear = linear._replace(bias=torch.where(seen, linear.bias - k.clamp_min(1e-300).log(), 0.0), seen=seen)
         return linear, {"steps": [float(count) for count in steps], "changed": changed, **shares_trace(shares["target"])}
 
 

@@ -156,7 +156,7 @@ def draw_differences(studio: Studio, summary: Summary) -> Picture | None:
                 axes.plot([100 * interval.low, 100 * interval.high], [place] * 2, color=INK, linewidth=1.5, solid_capstyle="butt")
             shown = verdict.shown in ("better", "worse")
             axes.plot(100 * difference, place, "o", color=COLOURS[0], markerfacecolor=COLOURS[0] if shown else PAPER)
-        axes.set_yticks(range(len(found)), [short(verdict.row) for verdict, *_ in found])
+        axes.set_yticks(range(len(found)), [short(verdict.row, 40) for verdict, *_ in found])
         axes.tick_params(left=False)
         axes.set_ylim(len(found) - 0.5, -0.5)
         axes.set_xlabel(f"points of UAR, row minus {short(summary.reference)}")
