@@ -24,14 +24,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from traceback import walk_tb
 from types import FrameType, FunctionType, GeneratorType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from sere_registry import settings
 from sere_registry.errors import Place, SereError, error, reason
-from sere_registry.replaced import LEAVING, defined, fingerprint, top
+from sere_registry.replaced import defined, fingerprint, top
+from sere_registry.snapshot import Snapshot, arrays_in, mode_of, set_mode, short
+from sere_registry.staying import staying, still_at_work
 from sere_registry.utterances import Finding, Utterance
 
 T = TypeVar("T")
@@ -47,12 +49,6 @@ METHODS = COMPUTES | {
 SLOW = 15.0
 #: seconds after which a call of a component is said to take long
 LONG = 60.0
-#: seconds that threads of components get to end when a run has ended
-PATIENCE = 5.0
-#: modules by whose functions a process can be left
-_LEFT_BY = (os, *([sys.modules["posix"]] if "posix" in sys.modules else []))
-#: numbers of a tensor up to which its values are compared, beyond that only its version
-COMPARED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -169,43 +165,13 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
     finally:
         ended.set()
         threading.excepthook, sys.unraisablehook = ignored
-        _wait_for(begun)
+        for name, where in still_at_work(begun):
+            warn("thread", name, f"a thread that a component started{where} is still at work; it is not waited for")
         fingerprint.known.clear()  # it holds what stood there meanwhile
         for setting, value in before.items():
             if setting.read() != value:
                 setting.write(value)
         _now.say, _now.said, _now.network, _now.on = outer
-
-
-@contextmanager
-def staying(begun: list[threading.Thread]) -> Iterator[None]:
-    """No function ends the process, and threads that this one begins do not keep it alive when all else has ended."""
-    me, process, start = threading.current_thread(), os.getpid(), threading.Thread.start
-    leave = {(module, name): getattr(module, name) for module in _LEFT_BY for name in LEAVING}
-
-    def instead(name: str, real: Callable[..., object]) -> Callable[..., object]:
-        def no_exit(*args: Any, **kwargs: Any) -> object:
-            if os.getpid() != process:  # a child of a fork
-                return real(*args, **kwargs)
-            raise SystemExit(f"os.{name}({', '.join(map(_short, args))})")
-
-        return no_exit
-
-    def start_daemon(thread: threading.Thread) -> None:
-        if threading.current_thread() is me and not thread.daemon:
-            thread.daemon = True
-            begun.append(thread)
-        start(thread)
-
-    for (module, name), real in leave.items():
-        setattr(module, name, instead(name, real))
-    threading.Thread.start = start_daemon  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        for (module, name), real in leave.items():
-            setattr(module, name, real)
-        threading.Thread.start = start  # type: ignore[method-assign]
 
 
 def _say_who_takes_long(ended: threading.Event) -> None:
@@ -222,18 +188,6 @@ def _say_who_takes_long(ended: threading.Event) -> None:
                 where = f" ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else ""
                 line = f"{owner.title} has been at work in {doing}{where} for {LONG:.0f} s; Ctrl-C ends it"
                 print(line, file=sys.__stderr__, flush=True)
-
-
-def _wait_for(threads: Iterable[threading.Thread]) -> None:
-    """Let what components began come to its end; who does not is named."""
-    until = time.monotonic() + PATIENCE
-    for thread in threads:
-        target = getattr(thread, "_target", None)
-        if thread.is_alive() and getattr(target, "__module__", "") != "concurrent.futures.thread":  # a pool's wait idly
-            thread.join(max(0.0, until - time.monotonic()))
-            if thread.is_alive():
-                where = f" ({defined(target)})" if target else ""
-                warn("thread", thread.name, f"a thread that a component started{where} is still at work; it is not waited for")
 
 
 def spot(cause: BaseException, package: str) -> str:
@@ -299,17 +253,17 @@ def _wrong(owner: Owner, doing: str, result: object) -> str:
     """What a corpus or a field returns that would go on in silence, or be called somebody else's mistake."""
     if doing == "utterances":
         if not (isinstance(result, Sequence) and all(isinstance(each, Utterance) for each in result)):
-            return f"{_short(result)}, which is no list of utterances"
+            return f"{short(result)}, which is no list of utterances"
         name = owner.path.removeprefix("corpora.") if owner.path.startswith("corpora.") else None
         wrong = next((each for each in result if not _sound(each) or name not in (None, each.recording.corpus)), None)
-        return "" if wrong is None else f"{_short(wrong)}, whose values are not of their types, or which is of another corpus"
+        return "" if wrong is None else f"{short(wrong)}, whose values are not of their types, or which is of another corpus"
     if doing == "findings":
         fine = isinstance(result, Sequence) and all(isinstance(each, Finding) for each in result)
-        return "" if fine else f"{_short(result)}, which is no list of findings"
+        return "" if fine else f"{short(result)}, which is no list of findings"
     if owner.kind == "resonance" and doing in ("similarity", "aligned"):
-        tensors = dict(_arrays(result)).values()
+        tensors = dict(arrays_in(result)).values()
         if not tensors:
-            return f"{_short(result)}, which is no tensor"
+            return f"{short(result)}, which is no tensor"
         return "" if all(bool(each.isfinite().all()) for each in tensors) else "values that are not finite"
     return ""
 
@@ -408,8 +362,8 @@ def differentiating(network: Any) -> Iterator[None]:
         return
     titles, one = " or ".join(sorted(owner.title for owner in owners)), next(iter(owners))
     watched = _Watched(Owner(titles, "", "", one.path if len(owners) == 1 else "", place=one.place), "its gradient", None, (), {})
-    watched.shared = {name: _Array(parameter, graded=False) for name, parameter in network.named_parameters()}
-    watched.parts = {name: (part, _mode(part)) for name, part in network.named_modules()}
+    watched.shared = {name: Snapshot(parameter, graded=False) for name, parameter in network.named_parameters()}
+    watched.parts = {name: (part, mode_of(part)) for name, part in network.named_modules()}
     yield
     watched.put_back()
     watched.compare()
@@ -434,14 +388,14 @@ class _Watched:
         self.draws = sys.modules["torch"].random if "torch.optim" in sys.modules else None
         self.seed: int = self.draws.initial_seed() if self.draws else 0
         self.drawn: object = self.draws.get_rng_state() if self.draws else None
-        self.arrays = {name: _Array(value) for name, value in _arrays(self.given)} if doing in METHODS else {}
-        self.shared: dict[str, _Array] = {}
+        self.arrays = {name: Snapshot(value) for name, value in arrays_in(self.given)} if doing in METHODS else {}
+        self.shared: dict[str, Snapshot] = {}
         self.parts: dict[str, tuple[Any, tuple[object, ...]]] = {}
         if _now.network is not None and doing in COMPUTES and owner.kind != "method":
             own: Any = args[0] if args else None
             mine = _parts(own) - (_parts(getattr(_now.network, "backbone", None)) if owner.kind == "loss" else set())  # which it may hold
-            self.shared = {name: _Array(one) for name, one in _now.network.named_parameters() if id(one) not in mine}
-            self.parts = {name: (one, _mode(one)) for name, one in _now.network.named_modules() if id(one) not in mine}
+            self.shared = {name: Snapshot(one) for name, one in _now.network.named_parameters() if id(one) not in mine}
+            self.parts = {name: (one, mode_of(one)) for name, one in _now.network.named_modules() if id(one) not in mine}
 
     def put_back(self) -> None:
         """Undo what can be undone, each thing said once."""
@@ -450,7 +404,7 @@ class _Watched:
             if (now := setting.read()) != before:
                 setting.write(before)
                 if not (imported and setting.imports):
-                    self._say(setting.name, f" ({_short(before)} to {_short(now)})")
+                    self._say(setting.name, f" ({short(before)} to {short(now)})")
         if self.draws:
             seeded = self.draws.initial_seed() != self.seed
             if seeded or self.owner.kind == "loss":  # what a loss draws does not change what others draw
@@ -458,8 +412,8 @@ class _Watched:
             if seeded:
                 self._say("torch's seed", "")
         for name, (module, mode) in self.parts.items():
-            if _mode(module) != mode:
-                _set_mode(module, mode)
+            if mode_of(module) != mode:
+                set_mode(module, mode)
                 self._say("the mode or the hooks of parts of the network", f" ('{name}')")
         for name, array in (*self.shared.items(), *self.arrays.items()):
             if array.put_back():
@@ -474,7 +428,7 @@ class _Watched:
         Raises:
             SereError: B404.
         """
-        now = dict(_arrays(self.given)) if self.arrays else {}
+        now = dict(arrays_in(self.given)) if self.arrays else {}
         changed = [f"`{name}`" for name, array in self.arrays.items() if now.get(name) is not array.value or not array.same()]
         changed += [f"the parameter '{name}'" for name, array in self.shared.items() if not array.same()]
         if self.parts:
@@ -483,85 +437,3 @@ class _Watched:
             changed += [f"the part '{name}' of the network" for name, part in was.items() if there.get(name) is not part]
         if changed:
             raise error("B404", f"{self.who} changed {changed[0]} in place, which others use", "work on a copy", self.owner.place)
-
-
-def _short(value: object) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _arrays(value: object, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The tensors and arrays in what a component is given, by names such as `target.embedding`."""
-    items: Iterable[tuple[object, object]] = ()
-    if (hasattr(value, "_version") and hasattr(value, "numel")) or type(value).__name__ == "ndarray":
-        yield name, value
-    elif isinstance(value, (tuple, list)):
-        items = enumerate(value)
-    elif isinstance(value, Mapping):
-        items = value.items()
-    elif is_dataclass(value) and hasattr(value, "__dict__"):
-        items = vars(value).items()
-    for key, part in items:
-        yield from _arrays(part, f"{name}.{key}" if name else str(key))
-
-
-class _Array:
-    """A tensor or a NumPy array as it was: its values, or where there are very many its version, and what hangs on a tensor."""
-
-    def __init__(self, value: Any, graded: bool = True) -> None:
-        self.value, self.tensor, self._graded = value, hasattr(value, "_version"), graded
-        small = (value.numel() if self.tensor else value.size) <= COMPARED
-        if self.tensor:
-            self.version, self.hangs = value._version, self._hangs()
-            self.before = value.detach().clone() if small and value.device.type != "meta" else None
-        else:
-            self.before = value.copy() if small else None
-
-    def _hangs(self) -> tuple[object, ...]:
-        """Does it need a gradient, has a parameter one, and how many hooks are there?"""
-        leaf = self.value.is_leaf
-        graded = self._graded and leaf and self.value.grad is not None
-        return leaf and self.value.requires_grad, graded, len(self.value._backward_hooks or ())
-
-    def put_back(self) -> bool:
-        """Undo what hangs on it now and did not before; was there anything?"""
-        if not self.tensor or self._hangs() == self.hangs:
-            return False
-        needs, graded, hooks = self.hangs
-        if self.value.is_leaf:
-            self.value.requires_grad_(needs)
-            if self._graded and not graded:
-                self.value.grad = None
-        while len(self.value._backward_hooks or ()) > hooks:  # type: ignore[operator]
-            self.value._backward_hooks.popitem()
-        return True
-
-    def same(self) -> bool:
-        """Are its values what they were?"""
-        now, before = self.value.detach() if self.tensor else self.value, self.before
-        if before is None:
-            return not self.tensor or bool(self.value._version == self.version)
-        if now.shape != before.shape:
-            return False
-        alike = now.equal(before) if self.tensor else bool((now == before).all())
-        return alike or bool(((now == before) | ((now != now) & (before != before))).all())
-
-
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
-
-def _mode(module: Any) -> tuple[object, ...]:
-    hides = frozenset(name for name in vars(module) if hasattr(type(module), name))  # such as a `forward` of this one
-    becomes = getattr(module, "cls_to_become", None) or type(module)  # of a lazy one, which does so by itself
-    return module.training, becomes, hides, *(len(getattr(module, name)) for name in _HOOKS)
-
-
-def _set_mode(module: Any, mode: Any) -> None:
-    module.training, becomes, hides, *counts = mode
-    if _mode(module)[1] is not becomes:
-        module.__class__ = becomes
-    for name in frozenset(name for name in vars(module) if hasattr(type(module), name)) - hides:
-        vars(module).pop(name)
-    for name, count in zip(_HOOKS, counts, strict=True):
-        while len(getattr(module, name)) > count:
-            getattr(module, name).popitem()

@@ -21,8 +21,9 @@ from sere_registry import Kind, SereError, error, suggest
 from sere_registry.catalog import Catalog
 from sere_registry.entries import Entry, noun
 from sere_registry.errors import Place
-from sere_registry.guard import of_user, staying
+from sere_registry.guard import of_user
 from sere_registry.scan import local_entry
+from sere_registry.staying import staying
 
 AFTER = "not run after "
 #: seconds that a check may take

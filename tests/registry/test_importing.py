@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import sere_registry.guard
+import sere_registry.staying
 from sere_core.cli import main
 from sere_registry.guard import importing, running
 from tests.cli.test_blame import LOSS, run
@@ -32,7 +32,7 @@ def test_no_function_of_the_system_ends_a_process_that_imports_or_runs(name: str
 
 
 def test_a_thread_for_ever_is_named_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sere_registry.guard, "PATIENCE", 0.1)
+    monkeypatch.setattr(sere_registry.staying, "PATIENCE", 0.1)
     said: list[str] = []
     never, soon = threading.Event(), threading.Event()
     with running(said.append):
