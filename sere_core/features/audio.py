@@ -201,8 +201,8 @@ class _Assembly:
             SereError: see `waveform`.
         """
         length = self._stop - self._begin if self._options.trim else self._count
-        self._measures.refuse(length)
-        mono = np.concatenate(self._held)[:length]
+        mono = np.concatenate(self._held)[:length] if self._held else np.zeros(0, np.float32)
+        self._measures.refuse(length, mono)
         samples = mono if self._rate == SAMPLE_RATE else soxr.resample(mono, self._rate, SAMPLE_RATE, quality="HQ")
         samples = np.ascontiguousarray(samples, dtype=np.float32)
         digest = hashlib.blake2b(samples.astype("<f4", copy=False).tobytes(), digest_size=16).hexdigest()

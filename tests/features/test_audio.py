@@ -324,6 +324,19 @@ def test_what_cannot_be_speech_is_refused(tmp_path: Path, samples: np.ndarray, c
     assert found.code == code and says in found.message + found.hint
 
 
+def test_samples_whose_bytes_are_swapped_are_refused_and_noise_is_not(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for name, samples in {
+        "voice": sum(tone(1.0, hz=hz, level=0.1) for hz in (150, 300, 900, 2400)) + random.normal(0, 0.003, RATE),
+        "noise": random.normal(0, 0.1, RATE),
+        "high": tone(1.0, hz=7000.0),
+    }.items():
+        whole = (np.asarray(samples) * 32767).astype(np.int16)
+        assert len(audio.read(recording(write(tmp_path / f"{name}.wav", whole)), WHOLE).samples) == RATE
+        if name == "voice":
+            assert problem(write(tmp_path / "swapped.wav", whole.byteswap()), WHOLE).code == "D606"
+
+
 def test_rates_that_no_recorder_writes(tmp_path: Path) -> None:
     assert problem(write(tmp_path / "a.wav", MONO, 7)).code == "D603"
     for rate in (15_999, 17_000):
