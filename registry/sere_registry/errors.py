@@ -52,7 +52,7 @@ CODES: dict[str, str] = {
     "D603": "an audio file cannot be read",
     "D604": "an audio file has no samples",
     "D605": "an audio file is silent, or holds nothing but an offset",
-    "D606": "an audio file holds samples that are no sound: NaN, infinite, or of another scale",
+    "D606": "an audio file holds samples that are no sound: NaN, infinite, of another scale, or with their bytes in another order",
     "D607": "a class has fewer utterances than the shots asked for",
     "D608": "the two corpora share fewer than two classes",
     "D609": "the folds asked for cannot be made from this corpus",
