@@ -35,6 +35,13 @@ Values = dict[str, Any]
 CATALOG = Catalog(environ={})
 ENTRIES = [CATALOG.find(each.kind, each.full_name) for each in CATALOG.entries if each.distribution == FIRST_PARTY]
 
+
+@pytest.fixture(autouse=True)
+def bfloat16_on_any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without instructions for it, it is only slow."""
+    monkeypatch.setattr("sere_plugins.encoders.pretrained.multiplies_bfloat16", lambda: True)
+
+
 #: (kind, parameter, value as JSON) -> what else must be set for this value to mean anything
 COMPANIONS: dict[tuple[str, str, str], Values] = {
     ("encoder", "train", '"top"'): {"top_layers": 1},

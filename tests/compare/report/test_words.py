@@ -40,6 +40,6 @@ def test_the_headline_speaks_of_the_floor_and_of_the_others(tmp_path: Path) -> N
     summary = summarise(read_results(tmp_path))
     first, second = headline(summary)
     assert first.startswith("ours is better than source-only, the floor (+")
-    assert second == "Of 2 other methods against ours: 1 worse, 1 with no difference shown."
+    assert second == "Of 2 other methods against ours: 1 worse, 1 equivalent."
     make_comparison(tmp_path / "floor", ("source-only", "ours"), 2, 2)
     assert headline(summarise(read_results(tmp_path / "floor")))[0].startswith("The reference, source-only, is the floor")
