@@ -160,7 +160,7 @@ def _swapped(samples: NDArray[np.float32]) -> bool:
     """
     scaled = samples * 32768
     whole = np.rint(scaled)
-    if len(samples) < 100 or not np.array_equal(whole, scaled):
+    if len(samples) < 100 or not np.array_equal(whole, scaled) or not (whole % 256).any():  # other than 16 bits
         return False
     other = whole.clip(-32768, 32767).astype(np.int16).byteswap().astype(np.float64)
     given = _roughness(whole)

@@ -335,6 +335,9 @@ def test_samples_whose_bytes_are_swapped_are_refused_and_noise_is_not(tmp_path: 
         assert len(audio.read(recording(write(tmp_path / f"{name}.wav", whole)), WHOLE).samples) == RATE
         if name == "voice":
             assert problem(write(tmp_path / "swapped.wav", whole.byteswap()), WHOLE).code == "D606"
+    for subtype in ("PCM_U8", "ULAW", "ALAW", "PCM_24"):
+        for name, samples in (("noise", random.normal(0, 0.1, RATE)), ("steps", np.repeat(random.normal(0, 0.1, RATE // 50), 50))):
+            assert len(audio.read(recording(write(tmp_path / f"{name}-{subtype}.wav", samples, subtype=subtype)), WHOLE).samples) == RATE
 
 
 def test_rates_that_no_recorder_writes(tmp_path: Path) -> None:
