@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from sere_core.compare.reading import Results
-from sere_core.compare.report.studio import COLOURS, DASHES, INK, LINE, MARKERS, PAPER, Picture, Studio, short
+from sere_core.compare.report.studio import COLOURS, DASHES, INK, LINE, MARKERS, PAPER, Picture, Studio, short, shortened
 from sere_core.compare.stats.summary import PairSummary, RowSummary, Summary
 from sere_core.picture.embeddings import HUGE, flat
 from sere_core.score.records import Data, read_arrays
@@ -59,7 +59,10 @@ def draw_bars(studio: Studio, summary: Summary, pair: str) -> Picture | None:
         where: dict[str, object] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom"}
         axes.annotate("chance", (chance, 1), (3, 2), fontsize=8, **where)  # type: ignore[arg-type]
         marks = {"ceiling": " *", "topline": " §", "floor": " °"}
-        axes.set_yticks(range(len(found)), [short(row.row) + marks.get(row.role, "") for row, _ in found])
+        axes.set_yticks(
+            range(len(found)),
+            [name + marks.get(row.role, "") for name, (row, _) in zip(shortened([row.row for row, _ in found]), found, strict=True)],
+        )
         axes.tick_params(left=False)
         axes.invert_yaxis()
         ends = [value for _, cell in found for value in (*cell.by_seed.values(), cell.interval.high if cell.interval else 0.0)]
@@ -156,7 +159,7 @@ def draw_differences(studio: Studio, summary: Summary) -> Picture | None:
                 axes.plot([100 * interval.low, 100 * interval.high], [place] * 2, color=INK, linewidth=1.5, solid_capstyle="butt")
             shown = verdict.shown in ("better", "worse")
             axes.plot(100 * difference, place, "o", color=COLOURS[0], markerfacecolor=COLOURS[0] if shown else PAPER)
-        axes.set_yticks(range(len(found)), [short(verdict.row, 40) for verdict, *_ in found])
+        axes.set_yticks(range(len(found)), shortened([verdict.row for verdict, *_ in found], 40))
         axes.tick_params(left=False)
         axes.set_ylim(len(found) - 0.5, -0.5)
         axes.set_xlabel(f"points of UAR, row minus {short(summary.reference)}")

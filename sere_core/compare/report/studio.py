@@ -9,7 +9,7 @@ import base64
 import hashlib
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -108,6 +108,16 @@ def short(name: str, most: int = 22) -> str:
         return name
     head = most // 2
     return f"{name[:head]}…{name[head + 1 - most :]}"
+
+
+def shortened(names: Sequence[str], most: int = 22) -> list[str]:
+    """Names that fit; whole where two would be cut alike.
+
+    >>> shortened(["ours balanced, developed here", "ours balanced twice, developed here", "another one, developed elsewhere"])
+    ['ours balanced, developed here', 'ours balanced twice, developed here', 'another one… elsewhere']
+    """
+    cut = [short(name, most) for name in names]
+    return [name if cut.count(each) > 1 else each for name, each in zip(names, cut, strict=True)]
 
 
 def inline(svg: str, name: str, alt: str) -> str:
