@@ -50,6 +50,8 @@ def draw_bars(studio: Studio, summary: Summary, pair: str) -> Picture | None:
     if not found:
         return None
 
+    names = shortened([row.row for row, _ in found])
+
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         for place, (row, cell) in enumerate(found):
@@ -59,10 +61,7 @@ def draw_bars(studio: Studio, summary: Summary, pair: str) -> Picture | None:
         where: dict[str, object] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom"}
         axes.annotate("chance", (chance, 1), (3, 2), fontsize=8, **where)  # type: ignore[arg-type]
         marks = {"ceiling": " *", "topline": " §", "floor": " °"}
-        axes.set_yticks(
-            range(len(found)),
-            [name + marks.get(row.role, "") for name, (row, _) in zip(shortened([row.row for row, _ in found]), found, strict=True)],
-        )
+        axes.set_yticks(range(len(found)), [name + marks.get(row.role, "") for name, (row, _) in zip(names, found, strict=True)])
         axes.tick_params(left=False)
         axes.invert_yaxis()
         ends = [value for _, cell in found for value in (*cell.by_seed.values(), cell.interval.high if cell.interval else 0.0)]
@@ -71,7 +70,7 @@ def draw_bars(studio: Studio, summary: Summary, pair: str) -> Picture | None:
         axes.grid(axis="x")
 
     listed = "; ".join(f"{row.row} {100 * cell.uar.mean:.1f} %" for row, cell in found)
-    size = (4.1, 0.75 + 0.27 * len(found))
+    size = (4.1 + 0.075 * max(0, max(map(len, names)) - 22), 0.75 + 0.27 * len(found))
     return studio.draw(f"bars-{pair}", size, paint, f"UAR in {pair}: {listed}.", pair)
 
 
