@@ -191,7 +191,10 @@ class Skada(ResizableBuffers, OwnLosses):
         def predict(rows: Array) -> Array:
             found = np.zeros((len(rows), self.classes))
             with _routing(), _seeded(int(self.seed)), warnings.catch_warnings(action="ignore"):
-                found[:, columns] = _posteriors(estimator, rows)
+                try:
+                    found[:, columns] = _posteriors(estimator, rows)
+                except ValueError as cause:  # it was fitted to what is not finite, as where a covariance is singular
+                    raise self._refused(reason(cause)) from cause
             return found
 
         return predict
