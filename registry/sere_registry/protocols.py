@@ -106,7 +106,8 @@ class Encoder(Protocol):
     counts them in its `fingerprint` and `files`, and has `parts`, where each stands below it -> the encoder, e.g.
     "params.streams.0", so that a model takes along what each of them reads.  One whose parameter `layer` may be "auto" has `depths`
     then, layers whose outputs' means over frames `extract` returns side by side, as one row; a run chooses one and builds it anew.
-    One whose `extract` returns hidden states side by side, of equal width and in the order of depth, may say how many: `states`.
+    One whose `extract` returns hidden states side by side, of equal width and in the order of depth, may say how many: `states`.  One
+    made of several such encoders says of each in turn how many and how wide: `networks`, e.g. `((7, 512), (5, 384))`.
     One whose `extract` returns a single row for each utterance, whatever its rate, has `pooled` True.
     """
 
@@ -196,6 +197,13 @@ class ResonanceField(Protocol):
         return {}
 
 
+def networks_of(encoder: Any) -> tuple[tuple[int, int], ...]:
+    """Of each network whose hidden states an encoder's `extract` returns side by side, how many they are and how wide."""
+    states = getattr(encoder, "states", 1)
+    found: tuple[tuple[int, int], ...] = getattr(encoder, "networks", ((states, encoder.input_dim // states),))
+    return found
+
+
 @dataclass(frozen=True)
 class MethodContext(BuildContext):
     """What a method gets when it is built: all of `BuildContext`, and more.
@@ -203,12 +211,12 @@ class MethodContext(BuildContext):
     Args:
         field: the resonance field of the config.
         losses: those of the config, by id.
-        states: how many hidden states of a network stand side by side in the vectors, in the order of depth: `states` of the encoder.
+        networks: of each network whose hidden states stand side by side in the vectors, in the order of depth, how many and how wide.
     """
 
     field: ResonanceField | None = None
     losses: Mapping[str, WeightedLoss] = _field(default_factory=dict)
-    states: int = 1
+    networks: tuple[tuple[int, int], ...] = ()
 
 
 @runtime_checkable

@@ -35,7 +35,7 @@ from sere_registry import (
     error,
     suggest,
 )
-from sere_registry.protocols import ResonanceField, completed
+from sere_registry.protocols import ResonanceField, completed, networks_of
 from sere_registry.training import READABLE, reads
 
 T = TypeVar("T")
@@ -88,8 +88,9 @@ class Builder:
             if config.paths.field_path == "own" and len(self.paths) > 1:
                 resonance = completed(cast(ResonanceField, OwnPath(resonance)), ResonanceField)
         losses = {name: self._loss(name, block, replace(context, id=name)) for name, block in config.losses.items()}
-        states = next((getattr(each, "states", 1) for each in encoders.values() if cast(Any, each).input_dim == context.input_dim), 1)
-        full = MethodContext(**vars(replace(context, id="method")), field=resonance, losses=losses, states=states)
+        read = next((each for each in encoders.values() if cast(Any, each).input_dim == context.input_dim), None)
+        networks = networks_of(read) if read is not None else ((1, context.input_dim),)
+        full = MethodContext(**vars(replace(context, id="method")), field=resonance, losses=losses, networks=networks)
         return completed(cast(Method, self._component("method", "method", full).to(self.device)), Method)
 
     def _loss(self, name: str, block: LossBlock, context: BuildContext) -> WeightedLoss:

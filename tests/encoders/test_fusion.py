@@ -185,6 +185,27 @@ def test_what_is_wrong_with_a_stream_is_said_at_its_place(streams: Any, code: st
     assert [(each.code, each.place.path) for each in caught.value.problems] == [(code, path)]
 
 
+def test_pooled_streams_stand_side_by_side_in_one_row_and_say_whose_layers_they_are(tmp_path: Path) -> None:
+    pooled = {"use": "hubert", "params": {"model": str(tiny_hubert(tmp_path)), "layer": "mix", "pool": True}}
+    listed = {"use": "hubert", "params": {**pooled["params"], "layer": [1, 2]}}  # type: ignore[dict-item]
+
+    def made(*streams: Any, use: str = "concatenation") -> Any:
+        encoders = {"mel": {"use": use, "params": {"streams": list(streams)}}}
+        return load({**yaml.safe_load(SMALL), "encoders": encoders}).components["encoders.mel"].build(BuildContext("mel"))
+
+    both, alone = made(pooled, listed), [made(pooled), made(listed)]
+    rows = extract(both, waves()[0])
+    assert both.pooled and rows.shape == (1, both.dim)
+    np.testing.assert_array_equal(rows, np.concatenate([extract(each, waves()[0]) for each in alone], axis=1))
+    (states, width), second = both.networks
+    assert (states * width, second) == (alone[0].dim, (2, width)) and made(*STREAMS).networks == tuple((1, n) for n in built().widths)
+    for streams, use in (([*STREAMS, pooled], "concatenation"), ([pooled, listed], "fusion_reconstructed")):
+        with pytest.raises(SereError) as caught:
+            made(*streams, use=use)
+        [problem] = caught.value.problems
+        assert problem.code == "C302" and problem.place.path.startswith("encoders.mel.params.streams.")
+
+
 def test_a_stream_that_is_to_be_trained_is_refused(tmp_path: Path) -> None:
     hubert = {"use": "hubert", "params": {"model": str(tiny_hubert(tmp_path)), "train": "all"}}
     with pytest.raises(SereError) as caught:

@@ -42,7 +42,7 @@ def layered(seed: int = 0) -> Toy:
 
 def made(given: Toy, states: int = STATES, **params: Any) -> tuple[Any, dict[str, list[float]]]:
     def build(given: Any) -> SerePlus:
-        return SerePlus(SerePlusParams(**params), replace(given, states=states))
+        return SerePlus(SerePlusParams(**params), replace(given, networks=((states, given.input_dim // states),)))
 
     return solved(build, given, SIX)
 
@@ -97,6 +97,29 @@ def test_the_steps_are_the_equations() -> None:
 )
 def test_layers_by_their_number(states: int, groups: Any) -> None:
     assert layer_groups(states) == groups and layer_groups(states, chain=False) == (groups[2],) * 3
+
+
+def test_several_networks_teach_each_other() -> None:
+    """The same one twice is one; two that err differently are better together, whatever their widths; and they are kept."""
+    given = layered()
+
+    def together(*parts: Toy) -> Toy:
+        names = given.vectors
+        return replace(given, vectors={name: torch.cat([part.vectors[name] for part in parts], dim=1) for name in names})
+
+    def of(toy: Toy, *networks: tuple[int, int]) -> Any:
+        return solved(lambda context: SerePlus(SerePlusParams(), replace(context, networks=networks)), toy, SIX)[0]
+
+    alone, twice = of(given, (STATES, WIDTH)), of(together(given, given), (STATES, WIDTH), (STATES, WIDTH))
+    target = given.vectors["target"]
+    torch.testing.assert_close(posteriors(twice, torch.cat([target, target], dim=1)), posteriors(alone, target), atol=1e-4, rtol=0)
+
+    noise = torch.Generator().manual_seed(1)
+    vague = {name: values + torch.randn(values.shape, generator=noise) for name, values in given.vectors.items()}
+    narrow = {name: values.reshape(-1, STATES, WIDTH)[:, 1:4, :5].flatten(1) for name, values in vague.items()}  # three states of width 5
+    other = together(given, replace(given, vectors=narrow))
+    both = of(other, (STATES, WIDTH), (3, 5))
+    assert recall(both, other) > recall(alone, given) - 0.05 and both.weight.shape == (5, len(SIX), WIDTH)
 
 
 def test_each_part_is_worth_its_place_on_speech_as_it_is_made_for() -> None:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from sere_core.public import SAMPLE_RATE
 from sere_plugins.specs.fusion import ConcatenationParams, FusionParams
 from sere_registry import BuildContext, Encoder, Frames, error
-from sere_registry.protocols import ContourName
+from sere_registry.protocols import ContourName, networks_of
 
 Array = NDArray[np.float32]
 #: rows for which an encoder's `lengths` shows how many of them make a frame
@@ -72,6 +72,7 @@ class Streams(nn.Module):
     """
 
     normalise = True
+    pools = False  # may the streams be pooled over time?
 
     def __init__(self, params: FusionParams | ConcatenationParams, context: BuildContext) -> None:
         super().__init__()
@@ -80,8 +81,9 @@ class Streams(nn.Module):
         for index, stream in enumerate(self._streams):
             if getattr(stream, "depths", ()):
                 raise error("C302", "a run chooses no layer for a stream", "write the layer's number", place=f"{place}.{index}")
-            if getattr(stream, "pooled", False):
-                raise error("C302", "a stream has frames, and this one is pooled over time", "write a layer", place=f"{place}.{index}")
+            if getattr(stream, "pooled", False) and not (self.pools and all(getattr(each, "pooled", False) for each in self._streams)):
+                hint = "use `pool: true` for every stream, or for none" if self.pools else "use `pool: false`"
+                raise error("C302", "a stream has frames, and this one is pooled over time", hint, place=f"{place}.{index}")
             if not stream.normalise:
                 raise error("C302", "a stream is frozen, and its encoder here is trained", "use `train: frozen`", place=f"{place}.{index}")
         self.widths = [stream.input_dim for stream in self._streams]
@@ -107,12 +109,13 @@ class Streams(nn.Module):
         return {"rate": self.rate, "streams": [list(each) for each in zip(names, prints, strict=True)]}
 
     def extract(self, waveform: Array, contours: Mapping[str, Array], hop: float) -> Array:
-        """The streams' frozen frames on one grid, side by side, `[ceil(seconds * rate), F_1 + F_2 + ...]`."""
+        """The streams' frozen frames on one grid, side by side, `[ceil(seconds * rate), F_1 + F_2 + ...]`; one row if they are pooled."""
         count = max(1, int(np.ceil(len(waveform) * self.rate / SAMPLE_RATE - 1e-9)))
         found = []
         for stream in self._streams:
             rows = stream.extract(waveform, {name: contours[name] for name in stream.contours}, hop)
-            found.append(to_grid(rows, row_rate(stream), stream.offset, self.rate, count))
+            pooled = getattr(stream, "pooled", False)
+            found.append(rows if pooled else to_grid(rows, row_rate(stream), stream.offset, self.rate, count))
         return np.concatenate(found, axis=1)
 
     def lengths(self, lengths: Tensor) -> Tensor:
@@ -128,11 +131,22 @@ class Streams(nn.Module):
 
 
 class Concatenation(Streams):
-    """Early fusion: nothing but the frozen frames side by side; the engine's projection mixes them."""
+    """Early fusion: nothing but the frozen frames side by side; the engine's projection mixes them.
+
+    Of streams that are pooled over time their rows stand side by side.
+    """
+
+    pools = True
 
     def __init__(self, params: ConcatenationParams, context: BuildContext) -> None:
         super().__init__(params, context)
         self.dim = self.input_dim
+        self.pooled = getattr(self._streams[0], "pooled", False)
+
+    @property
+    def networks(self) -> tuple[tuple[int, int], ...]:
+        """Of each stream, how many hidden states stand side by side, and how wide they are."""
+        return tuple(each for stream in self._streams for each in networks_of(stream))
 
     def forward(self, frames: Frames) -> Frames:
         """The same."""

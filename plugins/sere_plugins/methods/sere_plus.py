@@ -22,8 +22,9 @@ where c is the argmax, and q and t the maximum, of the posteriors Q of S_u and T
 The prediction is p of the last fit with the offsets of (B1) on T_u added to its log, so it needs no batch of test utterances.  Where
 the shares k of T_u are not equal, pseudo-labels follow them, and the prediction is divided by k: every class counts the same in UAR.
 
-The vectors are those of `layer: mix, pool: true`, whose first part is what enters layer 1.  With the output of one layer (`states` 1) low,
-mid and wide are that one, and the order of the flow is what remains.
+The vectors are those of `layer: mix, pool: true`, whose first part is what enters layer 1.  With the output of one layer low, mid and
+wide are that one, and the order of the flow is what remains.  Of several networks side by side (`concatenation`) each group has the
+layers of all of them: their mean teaches every one.
 That labels are to flow within the source first is the chain of SERE (arXiv:2604.07417); hard pseudo-labels in equal shares are
 SeLa's (arXiv:1911.05371).  Which layers do what was seen for Whisper on EmoDB, EMOVO and RAVDESS.
 """
@@ -64,8 +65,23 @@ def layer_groups(states: int, chain: bool = True) -> tuple[tuple[int, ...], tupl
     return (tuple(range(1, middle + 1)), tuple(range(middle, min(top, middle + 1) + 1)), wide) if chain else (wide,) * 3
 
 
+def side_by_side(networks: Sequence[tuple[int, int]], chain: bool = True) -> tuple[tuple[slice, ...], ...]:
+    """low, mid and wide of all networks, as the columns of their layers: for each network how many hidden states, and how wide.
+
+    >>> [[(each.start, each.stop) for each in group] for group in side_by_side([(3, 10), (1, 4)])]
+    [[(10, 20), (30, 34)], [(10, 20), (20, 30), (30, 34)], [(10, 20), (20, 30), (30, 34)]]
+    """
+    groups: list[list[slice]] = [[], [], []]
+    start = 0
+    for states, width in networks:
+        for group, layers in zip(groups, layer_groups(states, chain), strict=True):
+            group += [slice(start + layer * width, start + (layer + 1) * width) for layer in layers]
+        start += states * width
+    return tuple(map(tuple, groups))
+
+
 class Pseudo(NamedTuple):
-    """Vectors `[n, states H]`, their labels or pseudo-labels `[n]`, and what each weighs `[n]`."""
+    """Vectors `[n, F]`, their labels or pseudo-labels `[n]`, and what each weighs `[n]`."""
 
     vectors: Array
     labels: Labels
@@ -83,7 +99,10 @@ def geometric_mean(logits: Tensor) -> Tensor:
 
 
 class SerePlus(OwnLosses):
-    """One stage that fits W `[M, C, H]` and b `[M, C]` of M layers to S_l and to pseudo-labels of S_u and T_u."""
+    """One stage that fits W `[M, C, H]` and b `[M, C]` of M layers to S_l and to pseudo-labels of S_u and T_u.
+
+    H is the width of the widest layer; behind a narrower one's weights stand zeros.
+    """
 
     name = "sere_plus"
     vectors_only = True
@@ -95,10 +114,10 @@ class SerePlus(OwnLosses):
 
     def __init__(self, params: SerePlusParams, context: MethodContext) -> None:
         super().__init__(params, context)
-        self.states, self.width = context.states, context.input_dim // context.states
-        self.low, self.mid, self.wide = layer_groups(self.states, params.layers == "chain")
+        self.low, self.mid, self.wide = side_by_side(context.networks or ((1, context.input_dim),), params.layers == "chain")
         self.last = self.wide if params.target_rounds else self.mid
-        self.register_buffer("weight", torch.zeros(len(self.last), self.classes, self.width))
+        self.input_dim, width = context.input_dim, max(layer.stop - layer.start for layer in self.last)
+        self.register_buffer("weight", torch.zeros(len(self.last), self.classes, width))
         self.register_buffer("bias", torch.zeros(len(self.last), self.classes))
         self.register_buffer("offsets", torch.zeros(self.classes))
         self.register_buffer("seen", torch.ones(self.classes, dtype=torch.bool))
@@ -117,7 +136,7 @@ class SerePlus(OwnLosses):
         Raises:
             SereError: B402 if the two paths' vectors differ in width, C302 if a list of shares does not fit the classes.
         """
-        vectors, labels = labelled_vectors(self.name, data, self.states * self.width)
+        vectors, labels = labelled_vectors(self.name, data, self.input_dim)
         source, target = stream_vectors(data, ("source", "target"))
         shares = None if self.params.shares == "none" else target_shares(self.params, self.name, vectors, labels, target, self.classes)
         known, source_changed, target_changed = Pseudo(vectors, labels, np.ones(len(labels))), [1.0], [1.0]
@@ -139,7 +158,7 @@ class SerePlus(OwnLosses):
             target_changed.append(changed(before, guessed))
 
         for number, linear in enumerate(fits):
-            self.weight[number], self.bias[number] = linear.weight, linear.bias
+            self.weight[number, :, : linear.weight.shape[1]], self.bias[number] = linear.weight, linear.bias
         self.seen.copy_(fits[0].seen)
         self.offsets.copy_(self._in_shares(fits, self.last, target, shares).offsets)
         if shares is not None:
@@ -148,33 +167,30 @@ class SerePlus(OwnLosses):
         trace = {"source_changed": source_changed, "target_changed": target_changed, **shares_trace(shares)}
         return {"error": [training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)], **trace}
 
-    def _fits(self, group: Sequence[int], *known: Pseudo) -> list[Linear]:
+    def _fits(self, group: Sequence[slice], *known: Pseudo) -> list[Linear]:
         """W and b of each layer of the group, from all that is known."""
         vectors, labels, weights = (np.concatenate(parts) for parts in zip(*known, strict=True))
         params = self.params if len(known) == 1 else self.params.model_copy(update={"C": self.params.taught_C})
-        return [fitted(params, self.classes, self._layer(vectors, layer), labels, weights) for layer in group]
+        return [fitted(params, self.classes, vectors[:, layer], labels, weights) for layer in group]
 
-    def _labelled(self, fits: Sequence[Linear], group: Sequence[int], vectors: Array, shares: Tensor | None = None) -> Pseudo:
-        """Vectors `[n, states H]` with their pseudo-labels."""
+    def _labelled(self, fits: Sequence[Linear], group: Sequence[slice], vectors: Array, shares: Tensor | None = None) -> Pseudo:
+        """Vectors `[n, F]` with their pseudo-labels."""
         sure, labels = self._in_shares(fits, group, vectors, shares).posteriors.max(dim=1)
         return Pseudo(vectors, labels.numpy(), sure.numpy())
 
-    def _in_shares(self, fits: Sequence[Linear], group: Sequence[int], vectors: Array, shares: Tensor | None) -> Shares:
+    def _in_shares(self, fits: Sequence[Linear], group: Sequence[slice], vectors: Array, shares: Tensor | None) -> Shares:
         """Q `[n, C]` of (B1) and its offsets; of no vectors, or with `shares: none`, p and no offsets."""
-        logits = [fit.logits(torch.as_tensor(self._layer(vectors, layer))) for fit, layer in zip(fits, group, strict=True)]
+        logits = [fit.logits(torch.as_tensor(vectors[:, layer])) for fit, layer in zip(fits, group, strict=True)]
         mean = geometric_mean(torch.stack(logits))
         if self.params.shares == "none" or not len(vectors):
             return Shares(mean.softmax(dim=1), mean.new_zeros(self.classes))
         return equal_shares(mean, SCALINGS, among=fits[0].seen, given=shares)
-
-    def _layer(self, vectors: Array, layer: int) -> Array:
-        return vectors[:, layer * self.width : (layer + 1) * self.width]
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
         """p(. | x) with the offsets of T_u; calibrated on pseudo-labels at best."""
         return self._posteriors(batch.vectors.to(self.weight.dtype))
 
     def _posteriors(self, vectors: Tensor) -> Tensor:
-        layers = vectors.reshape(len(vectors), self.states, self.width)[:, self.last].transpose(0, 1)
-        logits = layers @ self.weight.transpose(1, 2) + self.bias.unsqueeze(1)
+        each = [vectors[:, layer] @ weight[:, : layer.stop - layer.start].T for layer, weight in zip(self.last, self.weight, strict=True)]
+        logits = torch.stack(each) + self.bias.unsqueeze(1)
         return (geometric_mean(logits.masked_fill(~self.seen, -torch.inf)) + self.offsets).softmax(dim=1)
