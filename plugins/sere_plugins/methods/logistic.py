@@ -82,7 +82,7 @@ class Logistic(OwnLosses):
         Raises:
             SereError: B402 if the two paths' vectors differ in width.
         """
-        vectors, labels = labelled_vectors(self.name, data, self.weight.shape[1])
+        vectors, labels = labelled_vectors(self.name, data, self.weight.shape[-1])
         found, trace = self.fit(vectors, labels, stream_vectors(data, self.unlabelled))
         for name in ("weight", "bias", "seen"):
             getattr(self, name).copy_(getattr(found, name))

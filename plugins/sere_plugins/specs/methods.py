@@ -52,6 +52,17 @@ class LogisticParams(Declared):
 
 
 @component(
+    "logistic_ensemble",
+    "methods.logistic_ensemble:LogisticEnsemble",
+    cite="the mean of posteriors is the sum rule of Kittler et al., On Combining Classifiers, TPAMI 20, 1998",
+    tags=("closed form", "source-only"),
+    own_losses=True,
+)
+class LogisticEnsembleParams(LogisticParams):
+    """a logistic regression for each encoder of a concatenation, and the mean of their posteriors: a source-only floor."""
+
+
+@component(
     "svm",
     "methods.svm:Svm",
     cite="Cortes and Vapnik, Support-Vector Networks, Machine Learning 20, 1995; solved by scikit-learn's SVC",
@@ -72,4 +83,5 @@ class SvmParams(Declared):
 JOINT = JointParams.spec
 MCD = McdParams.spec
 LOGISTIC = LogisticParams.spec
+LOGISTIC_ENSEMBLE = LogisticEnsembleParams.spec
 SVM = SvmParams.spec
