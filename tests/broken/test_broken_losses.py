@@ -94,6 +94,8 @@ CASES: dict[str, tuple[dict[str, str], str]] = {
     "infinity later": ({"result": "gap / (self.calls < 2)"}, r"\[T501\] .*'adapt\.gap' \(loss 'local\.gap' of .*loss\.py:\d+\) is inf"),
     "detached": ({"result": "gap.detach()"}, r"!'adapt\.gap' \(loss 'local\.gap' of .*loss\.py:\d+\) carried no gradient"),
     "a new tensor": ({"result": "torch.tensor(gap.item())"}, r"!'adapt\.gap' .*carried no gradient"),
+    "a parameter of its own that nobody trains": ({"result": "nn.Parameter(torch.ones(())) * 3"}, r"!'adapt\.gap' .*carried no gradient"),
+    "a new parameter": ({"result": "nn.Parameter(torch.ones(()))"}, r"!'adapt\.gap' .*carried no gradient"),
     "half precision of a constant": ({"result": "torch.tensor(1.0, dtype=torch.float16)"}, r"!'adapt\.gap' .*carried no gradient"),
     "another device": ({"result": "gap.to('meta')"}, r"\[B403\] .*'adapt\.gap' \(loss 'local\.gap' of .*loss\.py:\d+\).*meta"),
     "a gradient that is not finite": (
