@@ -199,11 +199,14 @@ def test_pooled_streams_stand_side_by_side_in_one_row_and_say_whose_layers_they_
     np.testing.assert_array_equal(rows, np.concatenate([extract(each, waves()[0]) for each in alone], axis=1))
     (states, width), second = both.networks
     assert (states * width, second) == (alone[0].dim, (2, width)) and made(*STREAMS).networks == tuple((1, n) for n in built().widths)
-    for streams, use in (([*STREAMS, pooled], "concatenation"), ([pooled, listed], "fusion_reconstructed")):
-        with pytest.raises(SereError) as caught:
-            made(*streams, use=use)
-        [problem] = caught.value.problems
-        assert problem.code == "C302" and problem.place.path.startswith("encoders.mel.params.streams.")
+    bands = load({**yaml.safe_load(SMALL), "encoders": {"mel": STREAMS[1]}}).components["encoders.mel"].build(BuildContext("mel"))
+    frames, alone = made(STREAMS[1], pooled), [bands, made(pooled)]
+    expected = [extract(each, waves()[0]).mean(axis=0, keepdims=True) for each in alone]
+    np.testing.assert_allclose(extract(frames, waves()[0]), np.concatenate(expected, axis=1), rtol=1e-5)
+    with pytest.raises(SereError) as caught:
+        made(pooled, listed, use="fusion_reconstructed")
+    [problem] = caught.value.problems
+    assert problem.code == "C302" and problem.place.path == "encoders.mel.params.streams.0"
 
 
 def test_a_stream_that_is_to_be_trained_is_refused(tmp_path: Path) -> None:

@@ -81,11 +81,11 @@ class Streams(nn.Module):
         for index, stream in enumerate(self._streams):
             if getattr(stream, "depths", ()):
                 raise error("C302", "a run chooses no layer for a stream", "write the layer's number", place=f"{place}.{index}")
-            if getattr(stream, "pooled", False) and not (self.pools and all(getattr(each, "pooled", False) for each in self._streams)):
-                hint = "use `pool: true` for every stream, or for none" if self.pools else "use `pool: false`"
-                raise error("C302", "a stream has frames, and this one is pooled over time", hint, place=f"{place}.{index}")
+            if getattr(stream, "pooled", False) and not self.pools:
+                raise error("C302", "a stream has frames, and this one is pooled over time", "use `pool: false`", place=f"{place}.{index}")
             if not stream.normalise:
                 raise error("C302", "a stream is frozen, and its encoder here is trained", "use `train: frozen`", place=f"{place}.{index}")
+        self.pooled = any(getattr(stream, "pooled", False) for stream in self._streams)
         self.widths = [stream.input_dim for stream in self._streams]
         wanted = {name for stream in self._streams for name in stream.contours}
         self.contours: tuple[ContourName, ...] = tuple(sorted(wanted))
@@ -114,8 +114,10 @@ class Streams(nn.Module):
         found = []
         for stream in self._streams:
             rows = stream.extract(waveform, {name: contours[name] for name in stream.contours}, hop)
-            pooled = getattr(stream, "pooled", False)
-            found.append(rows if pooled else to_grid(rows, row_rate(stream), stream.offset, self.rate, count))
+            if self.pooled:
+                found.append(rows.mean(axis=0, keepdims=True))
+            else:
+                found.append(to_grid(rows, row_rate(stream), stream.offset, self.rate, count))
         return np.concatenate(found, axis=1)
 
     def lengths(self, lengths: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ class Streams(nn.Module):
 class Concatenation(Streams):
     """Early fusion: nothing but the frozen frames side by side; the engine's projection mixes them.
 
-    Of streams that are pooled over time their rows stand side by side.
+    If one stream is pooled over time all are: one row of their means stands for an utterance.
     """
 
     pools = True
@@ -141,7 +143,6 @@ class Concatenation(Streams):
     def __init__(self, params: ConcatenationParams, context: BuildContext) -> None:
         super().__init__(params, context)
         self.dim = self.input_dim
-        self.pooled = getattr(self._streams[0], "pooled", False)
 
     @property
     def networks(self) -> tuple[tuple[int, int], ...]:
