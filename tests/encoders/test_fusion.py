@@ -201,7 +201,7 @@ def test_pooled_streams_stand_side_by_side_in_one_row_and_say_whose_layers_they_
     assert (states * width, second) == (alone[0].dim, (2, width)) and made(*STREAMS).networks == tuple((1, n) for n in built().widths)
     bands = load({**yaml.safe_load(SMALL), "encoders": {"mel": STREAMS[1]}}).components["encoders.mel"].build(BuildContext("mel"))
     frames, alone = made(STREAMS[1], pooled), [bands, made(pooled)]
-    expected = [extract(each, waves()[0]).mean(axis=0, keepdims=True) for each in alone]
+    expected = [np.asarray(extract(each, waves()[0])).mean(axis=0, keepdims=True) for each in alone]
     np.testing.assert_allclose(extract(frames, waves()[0]), np.concatenate(expected, axis=1), rtol=1e-5)
     with pytest.raises(SereError) as caught:
         made(pooled, listed, use="fusion_reconstructed")
