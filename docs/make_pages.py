@@ -31,7 +31,8 @@ Written by `docs/make_pages.py` from the declarations: change those, then run it
 
 `use` takes the short name while it is unique, or the full one. Parameters stand under `params`. The YAML is what a config says that
 `extends` another; dots stand for what has no default. *Evidence* says how near a
-component is to its source: *confirmed* against the authors' code or equations, *reconstructed* from a description, or a *stand-in*.
+component is to its source: *confirmed* against the authors' code or equations, *reconstructed* from a description, *ours* (new,
+built on what is cited), or a *stand-in*.
 """
 _ERRORS = """\
 # Error codes

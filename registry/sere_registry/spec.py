@@ -16,7 +16,7 @@ from sere_registry.replaced import top
 #: the tag of a selector whose choice the scorer makes, by the target's labels, once a fold is trained
 BY_TARGET_LABELS = "by target labels"
 
-Evidence = Literal["confirmed", "reconstructed", "stand-in"]
+Evidence = Literal["confirmed", "reconstructed", "ours", "stand-in"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class ComponentSpec:
         summary: one line.
         api: the version of the contract it was written for.
         cite: where it is from, e.g. "arXiv:1607.01719".
-        evidence: "confirmed" (checked against the authors' code or equations), "reconstructed", or "stand-in".
+        evidence: "confirmed" (checked against the authors' code or equations), "reconstructed" from a
+            description, "ours" (new, built on what `cite` names), or a "stand-in" for what is not to be had.
         needs: distributions it imports beyond those of sere itself, as `distribution` or `distribution:module`.
         extra: the extra of its distribution that installs `needs`, if there is one.
         tags: words for listings.  A sweep reads two: "closed form" (a method without optimizer steps: it has no learning rate to search)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sere_core.config.resolved import Bound
 
 #: from the strongest to the weakest
-EVIDENCE = ("confirmed", "reconstructed", "stand-in")
+EVIDENCE = ("confirmed", "reconstructed", "ours", "stand-in")
 
 #: the distributions whose versions change numbers
 LIBRARIES = (

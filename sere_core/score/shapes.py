@@ -47,7 +47,7 @@ _Component = _shape(
 Manifest: TypeAdapter[Any] = TypeAdapter(
     _shape(
         **dict.fromkeys(("name", "job", "protocol", "selection"), str),
-        evidence=Literal["confirmed", "reconstructed", "stand-in"],
+        evidence=Literal["confirmed", "reconstructed", "ours", "stand-in"],
         versions={str: str},
         components=[_Component],
         digests=_shape(features={str: str}),

@@ -138,7 +138,7 @@ class TricAssignedParams(TricParams):
     "tric_balanced",
     "losses.tric_balanced:TricBalanced",
     cite="arXiv:2604.07417, arXiv:1911.05371",
-    evidence="stand-in",
+    evidence="ours",
     tags=("sere", "self-training"),
     diagnostics={**_TRIC, "assigned_confidence": "Mean largest share of a pseudo-label, 1 where none is in doubt."},
 )
@@ -161,7 +161,7 @@ class TricBalancedParams(TricAssignedParams):
     "tric_pooled",
     "losses.tric_pooled:TricPooled",
     cite="arXiv:2604.07417, doi:10.1145/279943.279962",
-    evidence="stand-in",
+    evidence="ours",
     tags=("sere", "self-training"),
     diagnostics=_TRIC,
 )

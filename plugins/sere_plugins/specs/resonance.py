@@ -54,7 +54,7 @@ class IrfParams(BurstFieldParams):
     )
 
 
-@component("irf_adaptive", "resonance.variants:AdaptiveIrf", cite=_CITE, evidence="stand-in", tags=("sere",), diagnostics=_FIELD)
+@component("irf_adaptive", "resonance.variants:AdaptiveIrf", cite=_CITE, evidence="ours", tags=("sere",), diagnostics=_FIELD)
 class IrfAdaptiveParams(BurstFieldParams):
     """a variant of `irf`, not the paper's: burst strengths in units of each utterance; use it where
     languages or speakers differ in how strong their bursts are.

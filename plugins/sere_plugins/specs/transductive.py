@@ -202,7 +202,7 @@ class BalancedSelfTrainingParams(LogisticParams, SharesParams):
     "balanced_self_training",
     "methods.balanced_self_training:BalancedSelfTraining",
     cite="arXiv:1911.05371",
-    evidence="stand-in",
+    evidence="ours",
     tags=("closed form", "self-training", "transductive", "assumes class shares"),
     own_losses=True,
 )
@@ -223,7 +223,7 @@ class SelfTrainingParams(BalancedSelfTrainingParams):
     "logistic_balanced",
     "methods.balanced_self_training:LogisticBalanced",
     cite="arXiv:1911.05371",
-    evidence="stand-in",
+    evidence="ours",
     tags=("closed form", "self-training", "assumes class shares"),
     own_losses=True,
 )
@@ -238,7 +238,7 @@ class LogisticBalancedParams(BalancedSelfTrainingParams):
     "sere_plus",
     "methods.sere_plus:SerePlus",
     cite="arXiv:2604.07417, arXiv:1911.05371",
-    evidence="stand-in",
+    evidence="ours",
     tags=("closed form", "self-training", "transductive", "assumes class shares"),
     own_losses=True,
 )
