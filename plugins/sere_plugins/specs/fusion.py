@@ -15,7 +15,10 @@ _STREAMS = (Part(use="sere.hubert"), Part(use="sere.logmel"), Part(use="sere.aco
 
 @component("concatenation", "encoders.fusion:Concatenation")
 class ConcatenationParams(Declared):
-    """the frozen frames of several encoders side by side (early fusion), or those of one at another frame rate."""
+    """the frozen frames of several encoders side by side (early fusion), or those of one at another frame rate.
+
+    If a stream is pooled over time all are: one row of their means stands for an utterance.
+    """
 
     streams: tuple[Part, ...] = param(_STREAMS, "encoders as {use, params}; of each its frozen part", parts="encoder", min_length=1)
     rate: Literal[10, 20, 25, 50, 100] = param(25, "frames per second of the grid that all streams are brought to")
