@@ -188,6 +188,7 @@ def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speake
         checkpoints = _begin(plan, folder, speaker)
         with clock.timed("features"):
             material = gather(plan, device, speaker)
+        speaker.say(f"features: {material.counted()}")
         speaker.warn(material.warnings)
         torch.set_num_threads(config.train.threads or (torch.get_num_threads() if material.trains_encoder else 1))
         training = Training(plan, identity, folder, speaker, scorer, bus, info, device, material, checkpoints)

@@ -90,6 +90,13 @@ class Material:
             for name, recordings in used.items()
         }
 
+    def counted(self) -> str:
+        """How many utterances there are, and what was done to them."""
+        report, longest = self.features.report, self.plan.resolved.config.features.max_seconds
+        counted = f"{report.recordings} utterances, {report.seconds / 60:.1f} minutes"
+        counted += f"; {report.extracted} extracted, {report.cached} from the cache"
+        return f"{counted}; {report.trimmed} trimmed, {report.cut} cut at {longest:g} s"
+
     def builder(self, fold: Fold, device: torch.device) -> Builder:
         """Builds the methods of a fold."""
         plan = self.plan
@@ -250,10 +257,6 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
             progress=tell,
         )
     plan.check_unchanged()
-    report = features.report
-    counted = f"{report.recordings} utterances, {report.seconds / 60:.1f} minutes"
-    counted += f"; {report.extracted} extracted, {report.cached} from the cache"
-    speaker.say(f"features: {counted}; {report.trimmed} trimmed, {report.cut} cut at {config.features.max_seconds:g} s")
     return Material(replace(plan, resolved=resolved), features, encoders, dynamics, layers)
 
 
