@@ -49,6 +49,8 @@ def dry_run(resolved: Resolved) -> int:
     plan = make_plan(resolved)
     for warning in plan.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    for note in plan.task.notes:
+        print(f"note: {note}")
     print(f"{resolved.config.name}: {plan.task.protocol}")
     print(f"classes: {', '.join(plan.task.classes)}")
     for fold in plan.task.folds:

@@ -16,8 +16,8 @@ T = TypeVar("T", bound=Hashable)
 
 #: from this share of utterances whose emotion is that of most others with their text, the text is confounded with it
 _CONFOUNDED = 0.9
-#: statistics of fewer utterances of a speaker score lower than those of the corpus (docs/corpora.md has the figures)
-_FEW = 4
+#: statistics of fewer utterances are mostly chance (docs/corpora.md has figures for speakers)
+FEW = 4
 
 
 def task_warnings(
@@ -35,6 +35,9 @@ def task_warnings(
         warnings.append(f"{_corpus(target)}: speakers may be in T_u and T_e at once (folds {how})")
     elif how and any(not each.speaker for each in target):
         warnings.append(f"{_corpus(target)}: utterances without a speaker are kept together in one fold, as if one speaker spoke them")
+    if (least := min((len(fold.target) for fold in folds), default=FEW)) < FEW:
+        what = "means and confidences on others are mostly chance"
+        warnings.append(f"{_corpus(target)}: T_u has {counted(least, 'utterance')}: adapted to so few, {what}")
     emotions = {each.recording.key: each.emotion for each in target}
     for fold in folds if any(emotions.values()) else ():
         absent = sorted(set(classes) - {emotions[each.key] for each in fold.test})
@@ -126,10 +129,10 @@ def confounded_speakers(side: Sequence[Utterance]) -> list[str]:
 def few_utterances(recordings: Sequence[Recording]) -> list[str]:
     """Are there speakers of so few utterances that statistics of their own are mostly chance?"""
     counts = Counter((each.corpus, each.speaker) for each in recordings if each.speaker)
-    few = sum(number < _FEW for number in counts.values())
+    few = sum(number < FEW for number in counts.values())
     if not few:
         return []
-    what = f"{few} of {len(counts)} speakers have fewer than {_FEW} utterances, and their own statistics are mostly chance"
+    what = f"{few} of {len(counts)} speakers have fewer than {FEW} utterances, and their own statistics are mostly chance"
     return [f"{recordings[0].corpus}: {what}: `shrinkage: 2` draws them to the corpus's"]
 
 

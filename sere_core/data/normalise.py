@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sere_core.data.leakage import FEW
 from sere_registry.errors import counted
 from sere_registry.utterances import Recording
 
@@ -59,9 +60,10 @@ class Normaliser:
         """Statistics for one encoder and one fold.
 
         "corpus": a corpus's statistics come from its utterances among `source` and `target_train`, never from `test`
-        in the inductive setting.  "speaker": each speaker's own; those of a speaker who occurs in `test` only come from
-        their unlabelled test utterances, as the statement then says.  Speakers of fewer than two utterances (without
-        shrinkage), and utterances without a speaker, get the statistics of their corpus.
+        in the inductive setting; of a target of fewer than `FEW` the deviation is the source's.  "speaker": each speaker's own;
+        those of a speaker who occurs in `test` only come from their unlabelled test utterances, as the statement then says.
+        Speakers of fewer than two utterances (without shrinkage), and utterances without a speaker, get the statistics of
+        their corpus.
 
         Args:
             source: S_l and S_u, with the mean over frames of each, `[F]`.
@@ -84,9 +86,15 @@ class Normaliser:
             target_train, test = (*target_train, *test), ()
         seen = _unique((*source, *target_train, *taught))
         origins = {"the source, S_l and S_u": source, "T_u": target_train, "the target labels": taught}
-        corpora = {name: _statistics(vectors) for name, vectors in _grouped(seen, lambda each: each.corpus).items()}
+        by_corpus = _grouped(seen, lambda each: each.corpus)
+        corpora = {name: _statistics(vectors) for name, vectors in by_corpus.items()}
+        spread = next((corpora[each.corpus][1] for each, _ in source), None)
+        few = [name for name, vectors in by_corpus.items() if len(vectors) < FEW and name not in {each.corpus for each, _ in source}]
+        if few and spread is not None:
+            corpora |= {name: (corpora[name][0], spread) for name in few}
+        borrowed = "; of a corpus of few utterances the deviation is the source's" if few and spread is not None else ""
         if mode == "corpus":
-            statement = f"corpus statistics of {' and of '.join(_listed(origins))}; T_e is standardised by those of T_u"
+            statement = f"corpus statistics of {' and of '.join(_listed(origins))}; T_e is standardised by those of T_u{borrowed}"
             return cls(mode, corpora, {}, statement)
         known = {_speaker(each) for each, _ in seen}
         tested = _unique(test)
@@ -103,7 +111,7 @@ class Normaliser:
             statement += f"; each drawn to those of the corpus, which weigh as much as {shrinkage:g} utterances"
         if poor := len(groups) - len(rich):
             which = "no name" if shrinkage else "fewer than two utterances (or no name)"
-            statement += f"; {poor} speakers with {which} by those of their corpus"
+            statement += f"; {poor} speakers with {which} by those of their corpus{borrowed}"
         return cls(mode, corpora, speakers, statement)
 
     def apply(self, recording: Recording, frames: NDArray[np.floating]) -> NDArray[np.float32]:

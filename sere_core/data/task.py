@@ -217,6 +217,9 @@ def _target_labels(
             problems.append(Problem("D610", what, f"the classes: {', '.join(classes)}", place("task.target_labels")))
         elif each.emotion:
             found[recording.id] = Utterance(recording, each.emotion)
+    if given and not found and not problems:
+        what = f"corpus '{config.target_labels}' has no label of any utterance"
+        problems.append(Problem("D610", what, "`sere corpora check` says which columns are read", place("task.target_labels")))
     _raise(problems[:20])
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import glob
 import io
 import math
@@ -19,6 +20,8 @@ from sere_registry.spelling import language_tag, written
 from sere_registry.utterances import AUDIO_SUFFIXES
 
 TABLES = (".csv", ".tsv")
+#: the columns of a table beside its path, and what else they are called elsewhere
+COLUMNS = {"start": ("begin", "onset"), "end": ("stop", "offset"), "speaker": ("spk", "speaker_id"), "language": ("lang",)}
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def _table(path: Path) -> Iterator[Source]:
     try:
         columns = [each.strip().lower() for each in next(rows, [])]
         name = next((each for each in ("path", "file") if each in columns), None)
+        _all_known(columns, path)
         if name is None:
             what = f"no column 'path'; the columns are {', '.join(columns) or 'none'}"
             raise error("D610", what, "columns: path[, start, end, speaker, language]", Place(str(path), 1))
@@ -122,6 +126,19 @@ def _table(path: Path) -> Iterator[Source]:
                 yield _source(dict(zip(columns, cells, strict=False)), name, path, rows.line_num)
     except csv.Error as cause:
         raise error("D610", f"no table: {cause}", place=Place(str(path), rows.line_num)) from cause
+
+
+def _all_known(columns: Sequence[str], path: Path) -> None:
+    """Others than those that are read may be there, but none that looks like one of them.
+
+    Raises:
+        SereError: D610.
+    """
+    for name, others in COLUMNS.items():
+        free = [each for each in columns if each not in COLUMNS]
+        near = [*(each for each in free if each in others), *difflib.get_close_matches(name, free, n=1, cutoff=0.8)]
+        if name not in columns and near:
+            raise error("D610", f"no column {name!r}, but one called {near[0]!r}", "rename it, or remove it", Place(str(path), 1))
 
 
 def _source(row: dict[str, str], name: str, table: Path, line: int) -> Source:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -25,7 +26,7 @@ from sere_core.plan import Plan, build_corpus
 from sere_core.train.build import Builder
 from sere_core.train.layer_choice import Choice, choose_layers
 from sere_core.train.streams import Item, Room, StreamSet, Unread, fold_seed
-from sere_registry import BuildContext, Dynamics, Encoder, Recording
+from sere_registry import BuildContext, Dynamics, Encoder, Recording, SereError
 
 Array = NDArray[np.float32]
 #: bytes of a fold's standardised frames that are kept: 45 minutes of 512 float32 at 50 a second; others are read for each batch
@@ -247,7 +248,7 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
     bounds = {name: resolved.components[f"encoders.{name}"] for name in plan.paths}
     encoders = {name: bound.build(BuildContext(id=name)).to(device) for name, bound in bounds.items()}
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
-    with speaker.bar("features") as tell:
+    with speaker.bar("features") as tell, _or_without_damaged(config.task.skip is None):
         features = extract_all(
             list(plan.recordings.values()),
             {name: (encoder, bounds[name].full_name, encoder_origin(bounds[name], plan.contents)) for name, encoder in encoders.items()},
@@ -258,6 +259,17 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
         )
     plan.check_unchanged()
     return Material(replace(plan, resolved=resolved), features, encoders, dynamics, layers)
+
+
+@contextmanager
+def _or_without_damaged(possible: bool) -> Iterator[None]:
+    """Problems of files that say no better way out name the one that leaves such files out."""
+    try:
+        yield
+    except SereError as found:
+        hint = "`task: {skip: damaged}` goes on without such files" if possible else ""
+        of_files = {"D603", "D604", "D605", "D606", "D612"}
+        raise SereError(*(replace(each, hint=each.hint or hint) if each.code in of_files else each for each in found.problems)) from found
 
 
 def _speakers(fold: Fold) -> dict[tuple[str, str], int]:

@@ -129,6 +129,7 @@ def test_broken_files_are_reported_together_and_mended_ones_run(sere: Sere, home
     assert told.code == 2 and "Traceback" not in told.err
     for name, line, (_, code, word) in zip(names, told.problems, BROKEN.values(), strict=True):
         assert name in line and f"[{code}]" in line and word in line
+    assert "skip: damaged" in told.err
     manifest(home)
     told = sere("tiny.yaml", own(file))
     assert (told.code, told.problems) == (0, []), told.err

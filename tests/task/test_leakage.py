@@ -53,6 +53,14 @@ def test_folds_that_are_not_text_disjoint_are_noted(make: Make) -> None:
     assert any(" of 4 " in warning and "S_l" in warning for warning in make_task(config, same, target, 0).warnings)
 
 
+def test_a_target_of_few_utterances_is_warned_of(make: Make) -> None:
+    source = make("emodb", ["03"], EMOTIONS, language="de")
+    target = [replace(each, emotion="") for each in make("emovo", ["f1"], EMOTIONS)]
+    config = Task(source="emodb", target="emovo", shots=1)
+    assert [line for line in make_task(config, source, target[:3], 0).warnings if "T_u has 3 utterances" in line]
+    assert not [line for line in make_task(config, source, target[:4], 0).warnings if "T_u has" in line]
+
+
 def test_identical_audio_across_folds_is_named(make: Make) -> None:
     target = make("emovo", ["f1", "f2"], EMOTIONS, each=1)
     source = make("emodb", ["03"], EMOTIONS, language="de", each=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,18 @@ def test_the_order_of_utterances_changes_no_bit() -> None:
     frames = rng.normal(size=(7, 5))
     one, two = (Normaliser.fit("speaker", (), each).apply(train[0][0], frames) for each in (train, train[::-1]))
     assert np.array_equal(one, two) and one.dtype == np.float32
+
+
+def test_the_deviation_of_a_target_of_few_utterances_is_the_sources() -> None:
+    few = vectors("it", "f1", [5.0, 7.0])
+    for mode, speaker in (("corpus", "f1"), ("speaker", "nobody")):
+        fitted = Normaliser.fit(mode, SOURCE, few)  # type: ignore[arg-type]
+        new = replace(few[0][0], speaker=speaker)
+        spread = np.std([1.0, 3.0, 11.0, 13.0])
+        assert fitted.apply(new, FRAMES)[:, 0] == pytest.approx((FRAMES[:, 0] - 6.0) / spread, rel=1e-6)
+        assert "few utterances" in fitted.statement or mode == "speaker"
+    assert "few utterances" not in Normaliser.fit("corpus", SOURCE, TRAIN).statement
+    assert Normaliser.fit("corpus", few).corpora["it"][1][0] == 1.0, "a source's own is its own"
 
 
 def test_the_ceiling_counts_each_utterance_once() -> None:

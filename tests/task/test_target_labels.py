@@ -24,7 +24,10 @@ def sides() -> tuple[list[Utterance], list[Utterance]]:
 def annotated(target: list[Utterance], *wanted: int, emotion: str | None = None) -> list[Utterance]:
     """What `sere annotate` writes of some utterances: the same files in a corpus of another name."""
     rows = [target[index] for index in wanted]
-    return [Utterance(replace(each.recording, corpus="mine", id=f"x/{each.id}", speaker=""), emotion or each.emotion) for each in rows]
+    return [
+        Utterance(replace(each.recording, corpus="mine", id=f"x/{each.id}", speaker=""), each.emotion if emotion is None else emotion)
+        for each in rows
+    ]
 
 
 def planned(sides: tuple[list[Utterance], list[Utterance]], given: list[Utterance], **settings: object) -> TaskPlan:
@@ -61,5 +64,8 @@ def test_a_label_of_what_is_not_there_is_refused(sides: tuple[list[Utterance], l
             planned(sides, given)
         assert [(each.code, each.place.path) for each in caught.value.problems] == [("D610", "task.target_labels")]
         assert words in str(caught.value)
+    with pytest.raises(SereError) as caught:
+        planned(sides, annotated(target, 1, emotion=""))
+    assert [(each.code, each.place.path) for each in caught.value.problems] == [("D610", "task.target_labels")], "no label at all"
     with pytest.raises(SereError, match="C311"):
         planned((target, target), annotated(target, 0), source="urdu")
