@@ -58,8 +58,10 @@ def _add_output(parser: ArgumentParser) -> None:
 def train(arguments: Namespace) -> int:
     """Run the config, or take its record, and make the model."""
     resolved = read_to_start(arguments, arguments.quiet)
+    from sere_core.model.folder import check_place
     from sere_core.run import run
 
+    check_place(expanded(arguments.output))  # now: training takes long
     return _made(arguments, run(resolved, resume=True, quiet=arguments.quiet), trust=True)
 
 

@@ -17,8 +17,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -73,14 +75,17 @@ class About:
 
 
 def check_place(folder: Path) -> None:
-    """May a model be written here: is nothing there, or another model?
+    """May a model be written here: is nothing there, or another model, and does the folder above take one?
 
     Raises:
-        SereError: X704.
+        SereError: X704 or X705.
     """
     with writing(folder):
         if folder.exists() and not (folder / SUMS).exists() and next(folder.iterdir(), None) is not None:
             raise error("X704", f"{folder} is neither empty nor a model", "name a folder that is not there yet")
+        above = next(each for each in folder.absolute().parents if os.path.lexists(each))
+        with tempfile.TemporaryDirectory(dir=above, prefix=".sere-"):
+            pass
 
 
 @contextlib.contextmanager

@@ -158,6 +158,9 @@ def test_mistakes_are_lines(record: Record, tmp_path: Path, capsys: pytest.Captu
     out.mkdir()
     (out / "letter.txt").write_text("dear")
     assert "X704" in failed(capsys, "export", str(record.path), "-o", str(out)) and (out / "letter.txt").exists()
+    assert "X704" in failed(capsys, "train", *flags(tmp_path, "never"), "-o", str(out))  # before it is trained
+    for words in (["train", *flags(tmp_path, "never")], ["export", str(record.path)]):
+        assert "X704" in failed(capsys, *words, "-o", "/proc/model")
     said = failed(capsys, "export", str(record.path), "-o", str(tmp_path / "model"), "--fold", "7")
     assert "T505" in said and "1, 2" in said
     assert "T505" in failed(capsys, "export", str(tmp_path), "-o", str(tmp_path / "model"))
