@@ -70,10 +70,13 @@ def export(arguments: Namespace) -> int:
     from sere_core.score.records import Record, find_record
 
     record = Record.read(find_record(Path(arguments.record)))
+    if arguments.onnx:
+        from sere_core.model import onnx
+
+        onnx.check(record, arguments.trust)
     _made(arguments, record, arguments.trust, arguments.fold)
     if arguments.onnx:
         from sere_core.console import Speaker
-        from sere_core.model import onnx
         from sere_core.model.export import some_of_target
 
         out, speaker = expanded(arguments.output), Speaker(arguments.quiet)
