@@ -167,6 +167,15 @@ def test_mistakes_are_lines(record: Record, tmp_path: Path, capsys: pytest.Captu
     assert [each.name for each in tmp_path.iterdir()] == ["mine"]  # nothing half-made is left
 
 
+def test_a_model_is_no_record(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exported(record, tmp_path / "model", "--fold", "1")
+    (tmp_path / "my.yaml").write_text("")
+    for name, what in {"model": "is a model", "my.yaml": "holds no record"}.items():
+        for words in (["report"], ["export", "-o", str(tmp_path / "other")], ["export", "--onnx"]):
+            said = failed(capsys, words[0], str(tmp_path / name), *words[1:])
+            assert "[T505]" in said and what in said and "--resume" not in said
+
+
 @pytest.mark.parametrize("what", ["changed", "missing", "a record", "a file named as a component"])
 def test_a_damaged_model_is_one_line(record: Record, tmp_path: Path, what: str) -> None:
     folder = tmp_path / "model"
