@@ -84,7 +84,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 1000))
         match self._words():
             case ["label", written] if (number := self._number(written)) is not None:
-                label = json.loads(body or b'""')
+                try:
+                    label = json.loads(body or b'""')
+                except ValueError:
+                    label = None
                 if label not in ("", *self.server.classes):
                     self._send(400)
                     return

@@ -6,7 +6,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sere_core.api.corpus import Corpus
@@ -77,19 +77,39 @@ class Found:
 
 
 def look(path: Path, language: str, catalog: Catalog) -> Found:
-    """What a folder or file is: the first of an official layout, a manifest, a folder of audio.
+    """What a folder or file is: the first of an official layout, a manifest, a folder of audio; and which larger corpora are in it.
 
     Raises:
         SereError: D601, D602 or D610 where it is none of these.
     """
+    found = _look(path, language, catalog)
+    inside = [each for folder in sorted(expanded(path).glob("*/")) if (each := _layout(folder, {}, catalog)) is not None]
+    larger = [str(each.path) for each in inside if found.use == "sere.folder" or len(each.corpus) > len(found.corpus)]
+    if not larger:
+        return found
+    remark = f"folders in it are corpora of their own: {', '.join(larger)}; name one of them if that is meant"
+    return replace(found, remarks=(*found.remarks, remark))
+
+
+def _look(path: Path, language: str, catalog: Catalog) -> Found:
     if expanded(path).is_file():
         return _manifest(path, language, catalog)
     given = {"language": language} if language else {}
     for use, marks in MARKS.items():
         if any(next(expanded(path).glob(mark), None) for mark in marks):
             return Found(path, use, given, Corpus(use, open_corpus(catalog, use, str(path), given)))
+    if expanded(path).is_dir() and (fitting := _layout(path, given, catalog)) is not None:
+        return fitting
+    inside = sorted(each for each in expanded(path).glob("*") if each.suffix.lower() in MANIFESTS and _mapped(each) is not None)
+    if len(inside) == 1:
+        return _manifest(path / inside[0].name, language, catalog)
+    return _folder(path, language, catalog)
+
+
+def _layout(path: Path, given: Mapping[str, object], catalog: Catalog) -> Found | None:
+    """The official layout in which a folder has most utterances."""
     fitting = []
-    for name in catalog.names("corpus") if expanded(path).is_dir() else ():
+    for name in catalog.names("corpus"):
         try:
             entry = catalog.find("corpus", name)
             fields = entry.spec.params.model_fields
@@ -97,12 +117,7 @@ def look(path: Path, language: str, catalog: Catalog) -> Found:
                 fitting.append(Found(path, entry.full_name, given, Corpus(name, open_corpus(catalog, name, str(path), given))))
         except SereError:
             continue  # not of this layout, or a plugin that cannot be used
-    if fitting:
-        return max(fitting, key=lambda found: len(found.corpus))
-    inside = sorted(each for each in expanded(path).glob("*") if each.suffix.lower() in MANIFESTS and _mapped(each) is not None)
-    if len(inside) == 1:
-        return _manifest(path / inside[0].name, language, catalog)
-    return _folder(path, language, catalog)
+    return max(fitting, key=lambda found: len(found.corpus), default=None)
 
 
 def _header(file: Path) -> list[dict[str, str | None]]:

@@ -61,7 +61,8 @@ def run(arguments: Namespace) -> int:
         speaker.warn((f"and {len(broken) - 10} more files that cannot be used",))
     if arguments.list:
         for each in questions:
-            print(each.path if each.start is None else f"{each.path}\t{each.start:g}\t{each.end:g}")
+            if not labels.of(each):
+                print(each.path if each.start is None else f"{each.path}\t{each.start:g}\t{each.end:g}")
         return 0
     classes = tuple(arguments.classes.split(",")) if arguments.classes else model.classes
     try:

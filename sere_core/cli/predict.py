@@ -71,7 +71,7 @@ def run(arguments: Namespace) -> int:
     """Predict.
 
     Raises:
-        SereError: what is wrong with the model, the arguments or the output; never what is wrong with a file.
+        SereError: what is wrong with the model, the arguments or the output; with files only where none can be used.
     """
     import warnings
 
@@ -86,7 +86,6 @@ def run(arguments: Namespace) -> int:
     if arguments.mic and (arguments.inputs or arguments.lists):
         raise error("C302", "--mic listens, and reads no files", "leave one of them out")
     form, folder, out = format_of(arguments.output, arguments.format), expanded(arguments.model), Path(arguments.output)
-    sources = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
 
     from sere_core.console import Speaker
     from sere_core.model import Model
@@ -94,6 +93,8 @@ def run(arguments: Namespace) -> int:
     from sere_core.predict.job import Job, Options, check_free, predict_files
     from sere_core.predict.pieces import Cutting, needs
 
+    own = identity(folder)
+    sources = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
     if not arguments.mic:
         check_free(out, form, arguments.fresh)
     model = Model.load(folder, arguments.device)
@@ -108,7 +109,7 @@ def run(arguments: Namespace) -> int:
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # numpy's, of samples that end as a row with an error
     speaker = Speaker(arguments.quiet or arguments.output == "-", stderr=arguments.output == "-")
     with speaker.bar("predicting") as progress:
-        job = Job(model, identity(folder), sources, Options(cutting, arguments.speakers, arguments.abstain), progress)
+        job = Job(model, own, sources, Options(cutting, arguments.speakers, arguments.abstain), progress)
         tally = predict_files(job, out, Writer(form, model.classes), fresh=arguments.fresh)
     for note in () if arguments.quiet else job.notes(tally):
         print(f"note: {note}", file=sys.stderr)

@@ -58,8 +58,10 @@ def _add_output(parser: ArgumentParser) -> None:
 def train(arguments: Namespace) -> int:
     """Run the config, or take its record, and make the model."""
     resolved = read_to_start(arguments, arguments.quiet)
+    from sere_core.model.folder import check_place
     from sere_core.run import run
 
+    check_place(expanded(arguments.output))  # now: training takes long
     return _made(arguments, run(resolved, resume=True, quiet=arguments.quiet), trust=True)
 
 
@@ -68,10 +70,13 @@ def export(arguments: Namespace) -> int:
     from sere_core.score.records import Record, find_record
 
     record = Record.read(find_record(Path(arguments.record)))
+    if arguments.onnx:
+        from sere_core.model import onnx
+
+        onnx.check(record, arguments.trust)
     _made(arguments, record, arguments.trust, arguments.fold)
     if arguments.onnx:
         from sere_core.console import Speaker
-        from sere_core.model import onnx
         from sere_core.model.export import some_of_target
 
         out, speaker = expanded(arguments.output), Speaker(arguments.quiet)

@@ -56,7 +56,7 @@ def task_notes(
         if dropped:
             listing = ", ".join(f"{emotion} {count}" for emotion, count in sorted(dropped.items()))
             notes.append(f"{name}: {dropped.total()} of {len(side)} utterances are of other classes and are left out: {listing}")
-    notes += _unlabelled(config, source, target)
+    notes += _unlabelled(config, source, target, folds)
     if config.shots_from == "speakers" and config.shots != "all":
         emotions = {each.recording.key: each.emotion for each in source}
         of_class = [{one.speaker for one in folds[0].labelled if emotions.get(one.key) == name} for name in classes]
@@ -70,16 +70,20 @@ def task_notes(
     return tuple(notes)
 
 
-def _unlabelled(config: Task, source: Sequence[Utterance], target: Sequence[Utterance]) -> Iterator[str]:
+def _unlabelled(config: Task, source: Sequence[Utterance], target: Sequence[Utterance], folds: Sequence[Fold]) -> Iterator[str]:
+    given = {each.key for fold in folds for each in fold.labelled if each.corpus != config.source}
+    if given:
+        yield f"{config.target}: {len(given)} of {len(target)} utterances came with a label: trained on, neither adapted to nor scored"
     for name, side in {config.source: source, config.target: target}.items():
-        without = sum(not each.emotion for each in side)
+        without = sum(not each.emotion and each.recording.key not in given for each in side)
         if without:
             what = "adapted to and predicted, not scored" if name == config.target else "never among the labelled"
             yield f"{name}: {without} of {len(side)} utterances are unlabelled: {what}"
     if config.classes == "shared" and any(not each.emotion for each in target):
         yield f"classes: all of {config.source}, since unlabelled utterances of {config.target} may be of any of them"
     if all(not each.emotion for each in target):
-        yield f"{config.target} has no labels: one training on all of it (`setting` and `folds` do not count), and no scores"
+        none = "no other labels" if given else "no labels"
+        yield f"{config.target} has {none}: one training on all of it (`setting` and `folds` do not count), and no scores"
 
 
 def shared_speakers(source: Sequence[Utterance], target: Sequence[Utterance]) -> list[str]:

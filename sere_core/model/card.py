@@ -15,19 +15,28 @@ from sere_core.score.calibration import calibration
 from sere_core.score.evidence import evidence
 from sere_core.score.interval import uar_interval
 from sere_core.score.records import Record
+from sere_registry.errors import counted
 
 Facts = dict[str, Any]
 
 
-def trained(record: Record, fold: int) -> Facts:
-    """What a model was trained on and made of, and what its posteriors say of themselves."""
+def trained(record: Record, fold: int, given: int) -> Facts:
+    """What a model was trained on and made of, and what its posteriors say of themselves.
+
+    Args:
+        given: how many of the labelled utterances are the target's (`task.target_labels`).
+    """
     manifest, members = record.manifest, record.folds["folds"][fold]
     posteriors = [each.posteriors for each in record.predictions if each.fold == fold]
     return {
         "job": manifest["job"],
         "fold": None if record.folds["setting"] == "transductive" else fold,
         "source": record.folds["source"],
-        "utterances": {name: len(members[name]) for name in ("labelled", "source", "target")},
+        "utterances": {
+            "labelled": len(members["labelled"]) - given,
+            "target_labels": given,
+            **{name: len(members[name]) for name in ("source", "target")},
+        },
         "versions": manifest["versions"],
         "evidence": evidence(np.array(posteriors), record.folds["classes"]),
     }
@@ -101,10 +110,12 @@ def _body(about: About, record: Record) -> Iterator[str]:
     counts, source = told["utterances"], told["source"]
     yield f"# {about.name}\n"
     yield f"Speech -> one of {len(about.classes)} emotions: {', '.join(about.classes)}."
-    yield f"Trained on labelled speech of `{source}` and unlabelled speech of `{about.target}`.\n"
+    taught = counts["target_labels"]
+    given = f", {counted(taught, 'utterance')} of `{about.target}` that came with a label" if taught else ""
+    yield f"Trained on labelled speech of `{source}`{given} and unlabelled speech of `{about.target}`.\n"
     yield "    sere predict THIS_FOLDER my_recordings/ -o answers.csv\n"
     yield "## Data\n"
-    yield f"* labelled: {counts['labelled']} utterances of `{source}`"
+    yield f"* labelled: {counts['labelled']} utterances of `{source}`{given}"
     yield f"* unlabelled: {counts['source']} utterances of `{source}`, {counts['target']} of `{about.target}`"
     if told["fold"] is not None:
         yield f"* the network of fold {told['fold'] + 1}: it has not adapted to the utterances of that fold"
@@ -125,12 +136,13 @@ def _body(about: About, record: Record) -> Iterator[str]:
     yield "\n## Confidence\n"
     yield from _confidence(about)
     yield "\n## Evidence without labels\n"
-    yield from _evidence(told["evidence"], len(about.classes))
+    yield from _evidence(told["evidence"], about)
     yield "\n## Intended use and limits\n"
     yield "* Research, and the sorting of speech that a person then listens to. Not for decisions about people."
     yield f"* It knows {len(about.classes)} emotions and gives one of them to everything, silence and music too."
     yield "* Acted emotion is easier than real emotion: expect less on spontaneous speech than on corpora of actors."
-    yield "* The scores hold for speakers, rooms and microphones like those of the corpus above, and for no other language."
+    if about.facts["quoted"] is not None:
+        yield "* The scores hold for speakers, rooms and microphones like those of the corpus above, and for no other language."
     if about.normalisation == "speaker":
         yield "* Its features were standardised by speaker: tell it who speaks, or expect the lower scores of a corpus's statistics."
     yield "\n## Licence\n"
@@ -178,10 +190,11 @@ def _confidence(about: About) -> Iterator[str]:
             yield "| {} | {ece:.3f} | {brier:.3f} | {nll:.3f} |".format(title, **found[name])
 
 
-def _evidence(found: Facts, classes: int) -> Iterator[str]:
+def _evidence(found: Facts, about: About) -> Iterator[str]:
     told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found["shares"].items())
     yield f"* predicted shares on {found['n']} utterances of the target: {told}"
-    yield f"* mean confidence before the temperature: {found['confidence']:.2f} (guessing: {1 / classes:.2f})"
+    before = "" if about.temperature == 1.0 else " before the temperature"
+    yield f"* mean confidence{before}: {found['confidence']:.2f} (guessing: {1 / len(about.classes):.2f})"
     for name, value in found.items():
         if name not in ("n", "shares", "confidence"):
             yield f"* {name.replace('_', ' ')}: {value:.3f}"

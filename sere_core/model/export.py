@@ -157,6 +157,7 @@ class Trained:
         plan, fold, resolved = self.plan, self._fold(number), self.plan.resolved
         languages = [each.language for each in (*fold.target, *fold.test)]
         builder = self.material.builder(fold, self.device)
+        given = sum(each.corpus != plan.task.source for each in fold.labelled)
         about = About(
             name=resolved.config.name,
             classes=plan.task.classes,
@@ -169,7 +170,7 @@ class Trained:
             speakers=builder.context.speakers,
             seed=builder.seed,
             temperature=own.value,
-            facts={"trained": card.trained(self.record, number), "temperature": vars(own), "quoted": quoted},
+            facts={"trained": card.trained(self.record, number, given), "temperature": vars(own), "quoted": quoted},
         )
         tensors = {f"method/{name}": value for name, value in self._state(number).items()} | self._statistics(fold)
         if builder.method().needs_support:

@@ -17,8 +17,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -73,14 +75,17 @@ class About:
 
 
 def check_place(folder: Path) -> None:
-    """May a model be written here: is nothing there, or another model?
+    """May a model be written here: is nothing there, or another model, and does the folder above take one?
 
     Raises:
-        SereError: X704.
+        SereError: X704 or X705.
     """
     with writing(folder):
         if folder.exists() and not (folder / SUMS).exists() and next(folder.iterdir(), None) is not None:
             raise error("X704", f"{folder} is neither empty nor a model", "name a folder that is not there yet")
+        above = next(each for each in folder.absolute().parents if os.path.lexists(each))
+        with tempfile.TemporaryDirectory(dir=above, prefix=".sere-"):
+            pass
 
 
 @contextlib.contextmanager
@@ -150,15 +155,7 @@ def check(folder: Path) -> None:
     Raises:
         SereError: T505.
     """
-    if (folder / "manifest.json").exists():
-        hint = f"make a model of it: sere export {folder} -o model"
-        raise error("T505", f"{folder} is the record of a run, not a model", hint)
-    try:
-        lines = read_file(folder / SUMS, MOST).decode().splitlines()
-        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    except (OSError, ValueError) as cause:
-        hint = "name the folder that `sere train` or `sere export` made"
-        raise error("T505", f"{folder} is not the folder of a model", hint) from cause
+    sums = _sums(folder)
     there = {path.relative_to(folder).as_posix() for path in folder.glob("encoders/*/*")}
     if unknown := sorted(({"config.yaml", "model.json", "weights.safetensors"} | there) - set(sums)):
         raise error("T505", f"{folder / unknown[0]} is not in its list of digests", ANEW)
@@ -171,6 +168,19 @@ def check(folder: Path) -> None:
             raise error("T505", f"{folder / name} is not what was exported", ANEW)
 
 
+def _sums(folder: Path) -> dict[str, str]:
+    """File -> digest, as they were written; T505 where that is not there."""
+    if (folder / "manifest.json").exists():
+        hint = f"make a model of it: sere export {folder} -o model"
+        raise error("T505", f"{folder} is the record of a run, not a model", hint)
+    try:
+        lines = read_file(folder / SUMS, MOST).decode().splitlines()
+        return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except (OSError, ValueError) as cause:
+        hint = "name the folder that `sere train` or `sere export` made"
+        raise error("T505", f"{folder} is not the folder of a model", hint) from cause
+
+
 def _digest(path: Path) -> str:
     check_file(path)
     with open(path, "rb") as file:
@@ -178,8 +188,6 @@ def _digest(path: Path) -> str:
 
 
 def identity(folder: Path) -> str:
-    """What tells this model from another: a digest of the digests of its files."""
-    try:
-        return _digest(folder / SUMS)
-    except OSError as cause:
-        raise error("T505", f"{folder} is not the folder of a model", ANEW) from cause
+    """What tells this model from another: a digest of the digests of its files; T505 if it is no model's folder."""
+    _sums(folder)
+    return _digest(folder / SUMS)

@@ -13,7 +13,7 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -23,10 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sere_core.config.resolved import Bound
 from sere_core.console import Speaker
 from sere_core.features import audio
 from sere_core.model import folder
 from sere_core.model.model import Model
+from sere_core.plan import recorded
+from sere_core.score.records import Record
 from sere_core.train.network import predicting
 from sere_core.train.streams import Raw
 from sere_core.train.whole import encode_support
@@ -73,12 +76,8 @@ class Graph(nn.Module):
         self.backbone = predicting(model.method)
         self.encoder, dynamics = model.encoder(self.path), self.backbone.dynamics
         bounds = model.resolved.components
-        if not hasattr(self.encoder, "traced"):
-            what = f"the features of encoder '{self.path}' ({bounds[f'encoders.{self.path}'].full_name}) are not computed by torch"
-            raise error("T509", what, "export without --onnx, or train with another encoder: logmel, whisper, wav2vec2, ...")
-        if dynamics.contours:
-            what = f"the dynamics '{bounds['dynamics'].full_name}' read contours ({', '.join(dynamics.contours)}): not computed by torch"
-            raise error("T509", what, "export without --onnx, or train with dynamics: {use: none}")
+        _check_traceable(self.encoder, self.path, bounds)
+        _check_without_contours(dynamics.contours, bounds)
         statistics = model.corpus(self.path)
         self.statistics = None if statistics is None else [torch.from_numpy(each) for each in statistics]
         self.support = None
@@ -103,6 +102,49 @@ class Graph(nn.Module):
         return posteriors[0].float()
 
 
+def check(record: Record, trust: bool) -> None:
+    """What is in the way of a graph of this record's model, as far as it shows before the model is made.
+
+    Args:
+        trust: may what the record names be imported, beside sere's own?
+
+    Raises:
+        SereError: P108 or T509.
+    """
+    _check_installed()
+    resolved = recorded(record.path, trust)
+    bounds = resolved.components
+    for language in record.manifest["corpora"][record.folds["target"]]["languages"]:
+        path = resolved.encoder_of(language)
+        if (encoder := _class_of(bounds[f"encoders.{path}"])) is not None:
+            _check_traceable(encoder, path, bounds)
+    _check_without_contours(getattr(_class_of(bounds["dynamics"]), "contours", ()), bounds)
+
+
+def _class_of(bound: Bound) -> type | None:
+    """What builds it, where that is a class that may be imported."""
+    factory = None if bound.unread else bound.spec.load()
+    return factory if isinstance(factory, type) else None
+
+
+def _check_traceable(encoder: object, path: str, bounds: Mapping[str, Bound]) -> None:
+    if not hasattr(encoder, "traced"):
+        what = f"the features of encoder '{path}' ({bounds[f'encoders.{path}'].full_name}) are not computed by torch"
+        raise error("T509", what, "export without --onnx, or train with another encoder: logmel, whisper, wav2vec2, ...")
+
+
+def _check_without_contours(contours: Sequence[str], bounds: Mapping[str, Bound]) -> None:
+    if contours:
+        what = f"the dynamics '{bounds['dynamics'].full_name}' read contours ({', '.join(contours)}): not computed by torch"
+        raise error("T509", what, "export without --onnx, or train with dynamics: {use: none}")
+
+
+def _check_installed() -> None:
+    for name in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            raise error("P108", f"--onnx needs the distribution '{name}'", 'pip install "sere[onnx]"')
+
+
 def add(path: Path, recordings: Sequence[Recording], speaker: Speaker) -> Parity:
     """Put the graph of a model into its folder.
 
@@ -114,9 +156,7 @@ def add(path: Path, recordings: Sequence[Recording], speaker: Speaker) -> Parity
     Raises:
         SereError: P108 (onnx or onnxruntime is not installed), T509 (a part cannot be exported, or predicts otherwise in the graph).
     """
-    for name in ("onnx", "onnxruntime"):
-        if importlib.util.find_spec(name) is None:
-            raise error("P108", f"--onnx needs the distribution '{name}'", 'pip install "sere[onnx]"')
+    _check_installed()
     model = Model.load(path, device="cpu")
     graph, file = Graph(model).eval(), path / NAME
     waveforms = [audio.read(each, model.resolved.config.features).samples for each in recordings]

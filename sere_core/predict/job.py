@@ -33,7 +33,7 @@ from sere_core.predict.outputs import Row, Writer
 from sere_core.predict.pieces import Cutting, Part, cut, hear
 from sere_core.predict.speakers import How, Standardiser
 from sere_core.untrusted import json_of, read_stored
-from sere_registry.errors import SereError, error
+from sere_registry.errors import SereError, counted, error
 from sere_registry.files import FolderLock, check_file, write_atomically, writing
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ R = TypeVar("R")
 _BLOCK = 1.0
 #: the hint where an interrupted call cannot be taken up
 _ANEW = "--fresh begins anew"
+#: and where nothing is written, since every row is an error
+_ALL = "name files, folders, or a table with a column `path`; `-o -` prints what is wrong with each"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Tally:
         last: digest of the last piece.
         size: bytes of the output.
         cut: files whose end was not read, since they are longer than the model takes.
+        wrong: the first row's path and error, where it has one.
     """
 
     rows: int = 0
@@ -84,9 +87,12 @@ class Tally:
     last: str = ""
     size: int = 0
     cut: int = 0
+    wrong: str = ""
 
     def add(self, piece: Piece, row: Row, size: int, cut: bool) -> None:
         """Count one more row."""
+        if not self.rows and row.error:
+            self.wrong = f"{row.source.path}: {row.error}"
         self.rows += 1
         self.failed += bool(row.error)
         self.odd += bool(row.warning)
@@ -94,6 +100,12 @@ class Tally:
         if row.prediction:
             self.predicted[row.prediction] = self.predicted.get(row.prediction, 0) + 1
         self.last, self.size, self.cut = piece.digest, self.size + size, self.cut + cut
+
+    def unusable(self) -> SereError | None:
+        """What is wrong where every row is an error."""
+        if not self.rows or self.failed < self.rows:
+            return None
+        return error("D602", f"nothing could be predicted; {counted(self.rows, 'row')} with an error, the first: {self.wrong}", _ALL)
 
 
 @dataclass(frozen=True)
@@ -239,7 +251,7 @@ def predict_files(job: Job, out: Path, writer: Writer, *, fresh: bool = False) -
 
     Raises:
         SereError: T503 (the output is there), T504 (another call writes it), T505 (what is there is of another model, other
-            options or inputs), X704, X705.
+            options or inputs), X704, X705; D602 where every row is an error: then no file is left, and the next call begins anew.
     """
     if out == Path("-"):
         return _print(job, writer)
@@ -274,6 +286,9 @@ def predict_files(job: Job, out: Path, writer: Writer, *, fresh: bool = False) -
                     counted = time.monotonic()
             file.flush()
             os.fsync(file.fileno())
+        if (wrong := tally.unusable()) is not None:
+            shutil.rmtree(work)
+            raise wrong
         shutil.rmtree(work / "made", ignore_errors=True)
         made = writer.finish(work / "rows", work / "made")
         if out.is_dir():
@@ -306,6 +321,8 @@ def _print(job: Job, writer: Writer) -> Tally:
         for heard, row in job.rows(Tally(), Path(store)):
             tally.add(heard.piece, row, sys.stdout.buffer.write(writer.line(row)), heard.cut)
             sys.stdout.buffer.flush()
+    if (wrong := tally.unusable()) is not None:
+        raise wrong
     return tally
 
 

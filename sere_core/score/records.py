@@ -35,6 +35,7 @@ RECORD_FILES = ("config.yaml", "manifest.json", "folds.json", "history.jsonl", "
 #: further files whose digests it holds; they are checked when they are read
 FURTHER_FILES = ("embeddings/*.npz", "checkpoints/*.safetensors")
 _ANEW = "run again with --fresh"
+_NAMED = "name the folder of a run: `sere-run`, `sere train` and `sere compare` say where theirs is"
 
 #: who opens labels of the target to choose an epoch by them
 ORACLE = "oracle"
@@ -265,6 +266,8 @@ def read_done(folder: Path) -> Mapping[str, str]:
         SereError: T505 if the run is not finished, or `done` is damaged.
     """
     path = folder / "done"
+    if (folder / "model.json").exists():
+        raise error("T505", f"{folder} is a model, not the record of a run", _NAMED)
     if not path.exists():
         what = "is not finished" if any((folder / name).exists() for name in RECORD_FILES) else "holds no record"
         raise error("T505", f"{folder} {what}", "--resume finishes an unfinished run")
@@ -432,5 +435,5 @@ def find_record(folder: Path) -> Path:
     inside = sorted(path.parent for path in folder.glob("*/done"))
     if len(inside) == 1:
         return inside[0]
-    hint = f"name one of {', '.join(map(str, inside))}" if inside else "`sere compare` and `sere-run` make what has a report"
-    raise error("T505", f"{folder} holds {'several records' if inside else 'no comparison and no record'}", hint)
+    hint = f"name one of {', '.join(map(str, inside))}" if inside else _NAMED
+    raise error("T505", f"{folder} holds {'several records' if inside else 'no record'}", hint)

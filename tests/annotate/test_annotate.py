@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sere_core.annotate.labels import Labels, Question
 from sere_core.cli import main
 from sere_core.config import load
 from sere_core.plan import list_corpus
@@ -85,6 +86,10 @@ def test_what_would_be_asked_is_listed(home: Path, capsys: pytest.CaptureFixture
     assert len(first.splitlines()) == 2
     assert main(words) == 0
     assert capsys.readouterr().out == first
+    asked = Path(first.splitlines()[0])
+    Labels(home / "other.csv").put(Question(asked), "anger")
+    assert main(words) == 0
+    assert str(asked) not in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(("words", "code"), [(["-k", "0"], "C302"), (["missing.wav"], "D602")])

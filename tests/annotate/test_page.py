@@ -61,6 +61,8 @@ def test_labels_are_a_manifest_that_sere_reads(page: Page, tmp_path: Path, capsy
 
 def test_what_is_no_answer_is_refused(page: Page, tmp_path: Path) -> None:
     assert [post(page, "label/0", "joy"), post(page, "label/2", "anger"), post(page, "label/x", "anger")] == [400, 404, 404]
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(page.address + "label/1", b"label=anger", timeout=10)
     assert not (tmp_path / "out" / "labels.csv").exists()
     stranger = page.address.replace(page.secret, "guessed")
     with pytest.raises(urllib.error.HTTPError, match="404"):

@@ -55,6 +55,15 @@ def test_a_folder_is_recognised(here: Path, names: list[str], use: str, labels: 
     assert (found.use, set(found.labels), found.speakers, len(found.corpus)) == (use, labels, speakers, len(names))
 
 
+def test_corpora_in_a_folder_are_named(here: Path) -> None:
+    made(here / "data", ["03a01Wa.wav", "03a01Fa.wav", "monday.wav"])
+    made(here / "data/emodb", EMODB)
+    for path in (here / "data/emodb", made(here / "emovo", EMOVO), made(here / "calls", CALLS)):
+        assert not any("of their own" in remark for remark in look(path, "de", Catalog()).remarks)
+    (remark,) = (each for each in look(here / "data", "de", Catalog()).remarks if "of their own" in each)
+    assert str(here / "data/emodb") in remark
+
+
 def test_a_manifest_is_recognised_by_itself_and_in_its_folder(here: Path) -> None:
     made(here / "mine", NAMED)
     rows = [f"{name};{['Freude', 'sad', 'unknown', ''][place % 4]};{name[:3]}" for place, name in enumerate(NAMED)]

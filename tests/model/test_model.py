@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import yaml
 
 from sere_core.cli import main
 from sere_core.config import load
-from sere_core.model import Model
+from sere_core.model import Model, card, folder
 from sere_core.model import temperature as temperatures
 from sere_core.plan import list_corpus
 from sere_core.score.records import Record
@@ -158,34 +159,58 @@ def test_mistakes_are_lines(record: Record, tmp_path: Path, capsys: pytest.Captu
     out.mkdir()
     (out / "letter.txt").write_text("dear")
     assert "X704" in failed(capsys, "export", str(record.path), "-o", str(out)) and (out / "letter.txt").exists()
+    assert "X704" in failed(capsys, "train", *flags(tmp_path, "never"), "-o", str(out))  # before it is trained
+    for words in (["train", *flags(tmp_path, "never")], ["export", str(record.path)]):
+        assert "X704" in failed(capsys, *words, "-o", "/proc/model")
     said = failed(capsys, "export", str(record.path), "-o", str(tmp_path / "model"), "--fold", "7")
     assert "T505" in said and "1, 2" in said
     assert "T505" in failed(capsys, "export", str(tmp_path), "-o", str(tmp_path / "model"))
     assert [each.name for each in tmp_path.iterdir()] == ["mine"]  # nothing half-made is left
 
 
+def test_a_model_is_no_record(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exported(record, tmp_path / "model", "--fold", "1")
+    (tmp_path / "my.yaml").write_text("")
+    for name, what in {"model": "is a model", "my.yaml": "holds no record"}.items():
+        for words in (["report"], ["export", "-o", str(tmp_path / "other")], ["export", "--onnx"]):
+            said = failed(capsys, words[0], str(tmp_path / name), *words[1:])
+            assert "[T505]" in said and what in said and "--resume" not in said
+
+
 @pytest.mark.parametrize("what", ["changed", "missing", "a record", "a file named as a component"])
 def test_a_damaged_model_is_one_line(record: Record, tmp_path: Path, what: str) -> None:
-    folder = tmp_path / "model"
-    exported(record, folder, "--fold", "1")
+    where = tmp_path / "model"
+    exported(record, where, "--fold", "1")
     if what == "changed":
-        weights = bytearray((folder / "weights.safetensors").read_bytes())
+        weights = bytearray((where / "weights.safetensors").read_bytes())
         weights[len(weights) // 2] ^= 1
-        (folder / "weights.safetensors").write_bytes(weights)
+        (where / "weights.safetensors").write_bytes(weights)
     elif what == "missing":
-        (folder / "model.json").unlink()
+        (where / "model.json").unlink()
     elif what == "a record":
-        folder = record.path
+        where = record.path
     else:
-        data = yaml.safe_load((folder / "config.yaml").read_text())
+        data = yaml.safe_load((where / "config.yaml").read_text())
         data["method"]["use"] = f"file:{tmp_path / 'evil.py'}:SPEC"
         (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-        (folder / "config.yaml").write_text(yaml.safe_dump(data))
-        lines = (folder / "sha256").read_text().splitlines()
-        (folder / "sha256").write_text("".join(f"{line}\n" for line in lines if "config.yaml" not in line))
+        (where / "config.yaml").write_text(yaml.safe_dump(data))
+        lines = (where / "sha256").read_text().splitlines()
+        (where / "sha256").write_text("".join(f"{line}\n" for line in lines if "config.yaml" not in line))
     with pytest.raises(SereError, match="T505"):
-        Model.load(folder)
+        Model.load(where)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_card_tells_what_applies(record: Record, tmp_path: Path) -> None:
+    exported(record, tmp_path / "model", "--fold", "1")
+    about, _ = folder.read(tmp_path / "model")
+    bare = replace(about, temperature=1.0, facts={**about.facts, "quoted": None})
+    given = {**about.facts["trained"], "utterances": {"labelled": 5, "target_labels": 2, "source": 3, "target": 4}}
+    hot = replace(about, temperature=2.0, facts={**about.facts, "trained": given})
+    said, other = card.card(bare, record), card.card(hot, record)
+    assert "before the temperature" not in said and "The scores hold" not in said and "came with a label" not in said
+    assert "before the temperature" in other and "The scores hold" in other
+    assert "* labelled: 5 utterances of `xa`, 2 utterances of `xb` that came with a label" in other
 
 
 def test_a_temperature_finds_what_posteriors_were_sharpened_by() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sere_core.cli import main
 from sere_core.config import load
 from sere_core.config.model import Features
 from sere_core.model import Model
@@ -142,7 +143,8 @@ def test_a_rate_of_no_recorder_is_one_row(predict: Predict, tmp_path: Path) -> N
     content = bytearray(write(tmp_path / "in/a.wav", 1.0).read_bytes())
     content[24:28] = (7).to_bytes(4, "little")
     (tmp_path / "in/a.wav").write_bytes(content)
-    (row,) = predict("in").rows
+    write(tmp_path / "in/b.wav")
+    row, _ = predict("in").rows
     assert row["error"].startswith("D603") and "7 Hz" in row["error"]
 
 
@@ -279,6 +281,25 @@ def test_nothing_is_overwritten_unasked(predict: Predict, tmp_path: Path) -> Non
     assert "[X704]" in predict("a.wav", "--fresh", out=str(tmp_path)).err
 
 
+def test_where_nothing_can_be_predicted_nothing_is_left(predict: Predict, tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    for out in ("out.csv", "grids"):
+        told = predict("nothere", "empty.wav", *([] if out == "out.csv" else ["--format", "TextGrid"]), out=out)
+        assert told.code == 2 and "[D602]" in told.err and "nothere" in told.err and "predictions:" not in told.out
+    assert [each.name for each in tmp_path.iterdir()] == ["empty.wav"]
+    told = predict("nothere", out="-")
+    assert told.code == 2 and len(told.out.splitlines()) == 2 and "[D602]" in told.err
+    write(tmp_path / "a.wav")
+    assert predict("nothere", "a.wav").code == 0
+
+
+def test_the_model_is_looked_at_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out.csv").write_text("precious")
+    for name in ("a.wav", str(tmp_path)):
+        assert main(["predict", str(tmp_path / "nomodel"), name, "-o", str(tmp_path / "out.csv")]) == 1
+        assert "[T505]" in capsys.readouterr().err
+
+
 def list_of(folder: Path, *names: str) -> Path:
     (folder / "list.txt").write_text("\n".join(names))
     return folder
@@ -381,7 +402,6 @@ class Microphone(ModuleType):
 
 
 def test_the_microphone(trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from sere_core.cli import main
     from sere_core.predict import microphone
 
     words = ["predict", str(trained.folder), "--mic", "--window", "1"]
@@ -410,9 +430,10 @@ def test_the_microphone(trained: Trained, monkeypatch: pytest.MonkeyPatch, capsy
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read_is_a_row(predict: Predict, tmp_path: Path) -> None:
+    write(tmp_path / "good.wav")
     write(tmp_path / "in/a.wav").chmod(0)
     write(tmp_path / "in/b/c.wav").parent.chmod(stat.S_IRUSR & 0)
     try:
-        assert [row["error"][:4] for row in predict("in").rows] == ["D603", "D603"]
+        assert [row["error"][:4] for row in predict("in", "good.wav").rows] == ["D603", "D603", ""]
     finally:
         (tmp_path / "in/b").chmod(0o700)

@@ -46,6 +46,8 @@ def test_they_are_trained_on_and_not_scored(sides: tuple[list[Utterance], list[U
     taught = {target[index].id for index in (0, 20, 47)}
     labels = {target[index].id: EMOTIONS.index(each.emotion) for index, each in zip((0, 20, 47), given, strict=True)}
     assert plan.protocol.endswith("+3 target labels" + ("" if known else " 45 unlabelled, not scored"))
+    notes = "\n".join(plan.notes)
+    assert "3 of 48 utterances came with a label" in notes and ("45 of 48 utterances are unlabelled" in notes) != known
     for fold in plan.folds:
         extra = {each.id: label for each, label in zip(fold.labelled, fold.labels, strict=True) if each.corpus == "urdu"}
         tested = {each.speaker for each in fold.test}
