@@ -32,6 +32,9 @@ NO_LANGUAGE = "und"
 #: the share of paths in which an emotion must be found
 MOST = 0.8
 
+#: of so many folders in a folder it is asked whether they are corpora of their own
+_SOME = 50
+
 
 @dataclass(frozen=True)
 class Found:
@@ -83,7 +86,8 @@ def look(path: Path, language: str, catalog: Catalog) -> Found:
         SereError: D601, D602 or D610 where it is none of these.
     """
     found = _look(path, language, catalog)
-    inside = [each for folder in sorted(expanded(path).glob("*/")) if (each := _layout(folder, {}, catalog)) is not None]
+    folders = sorted(expanded(path).glob("*/"))[:_SOME]
+    inside = [each for folder in folders if (each := _layout(folder, {}, catalog)) is not None]
     larger = [str(each.path) for each in inside if found.use == "sere.folder" or len(each.corpus) > len(found.corpus)]
     if not larger:
         return found
