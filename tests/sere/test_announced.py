@@ -25,7 +25,7 @@ DYNAMICS = {dynamics.IDFE: 4, dynamics.STATIC: 4, dynamics.DELTA: 4, dynamics.DE
 
 def test_what_is_a_reconstruction_or_ours_says_so() -> None:
     found = {spec.name: spec.evidence for spec in [*LOSSES, *METHODS] if spec.evidence != "confirmed"}
-    ours = dict.fromkeys(("tric_balanced", "tric_pooled", "logistic_balanced"), "stand-in")
+    ours = dict.fromkeys(("tric_balanced", "tric_pooled", "logistic_balanced"), "ours")
     named = ("tric", "jdar", "jiasl_reconstructed", "lrjda_reconstructed", "ecan_reconstructed")
     assert found == {**dict.fromkeys(named, "reconstructed"), **ours}
     for spec in (dynamics.IDFE, resonance.IRF, losses.TRIC):
