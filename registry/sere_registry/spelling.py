@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from functools import lru_cache
 
 #: what tables write into a cell that holds nothing, in small letters
@@ -71,3 +72,24 @@ def spelling_key(name: str) -> str:
     numbers = re.sub(r"^(\d+)\.0$", r"\1", folded.strip())
     parts = re.findall(r"\d+|[^\W\d_]+", numbers)
     return " ".join(part.lstrip("0") or "0" if part.isdecimal() else part for part in parts) or folded
+
+
+#: other names under which tables have their columns
+_COLUMNS = {
+    "path": ("file", "filename", "file_name", "file_id", "filepath", "file_path", "audio", "wav"),
+    "emotion": ("label", "emotion_label", "category", "class", "target"),
+    "speaker": ("speaker_id", "speakerid", "spk", "spk_id", "actor", "subject"),
+    "language": ("lang", "locale"),
+    "start": ("begin", "onset"),
+    "end": ("stop", "offset"),
+}
+
+
+def other_names(columns: Collection[str]) -> dict[str, str]:
+    """Column -> the one of a table's columns, in lower case, that stands for it under another name.
+
+    >>> other_names(["file", "spk", "start"])
+    {'path': 'file', 'speaker': 'spk'}
+    """
+    missing = {name: [other for other in others if other in columns] for name, others in _COLUMNS.items() if name not in columns}
+    return {name: others[0] for name, others in missing.items() if others}

@@ -15,16 +15,9 @@ from sere_registry.catalog import Catalog
 from sere_registry.emotions import ALIASES, EMOTIONS, UNKNOWN, canonical, class_name
 from sere_registry.errors import SereError, counted
 from sere_registry.files import expanded
-from sere_registry.spelling import written
+from sere_registry.spelling import other_names, written
 
 MANIFESTS = (".csv", ".tsv", ".jsonl")
-#: other names under which manifests have their columns
-COLUMNS = {
-    "path": ("file", "filename", "file_name", "file_id", "filepath", "file_path", "audio", "wav"),
-    "emotion": ("label", "emotion_label", "category", "class", "target"),
-    "speaker": ("speaker_id", "speakerid", "spk", "spk_id", "actor", "subject"),
-    "language": ("lang", "locale"),
-}
 #: what a folder of these formats holds
 MARKS = {"sere.audformat": ("db.yaml",), "sere.datasets": ("state.json", "dataset_dict.json", "**/*.parquet")}
 #: of ISO 639-3, where nothing says it
@@ -143,11 +136,7 @@ def _mapped(file: Path) -> dict[str, str] | None:
         return {}
     rows = _header(file)
     names = set(rows[0]) if rows else set[str]()
-    found = {}
-    for column, others in COLUMNS.items():
-        other = next((name for name in others if name in names), None)
-        if column not in names and other is not None:
-            found[column] = other
+    found = other_names(names)
     return found if "path" in names or "path" in found else None
 
 

@@ -16,12 +16,11 @@ from pathlib import Path
 from sere_registry.cells import meant
 from sere_registry.errors import Place, error
 from sere_registry.files import expanded, read_file
-from sere_registry.spelling import language_tag, written
+from sere_registry.spelling import language_tag, other_names, written
 from sere_registry.utterances import AUDIO_SUFFIXES
 
 TABLES = (".csv", ".tsv")
-#: the columns of a table beside its path, and what else they are called elsewhere
-COLUMNS = {"start": ("begin", "onset"), "end": ("stop", "offset"), "speaker": ("spk", "speaker_id"), "language": ("lang",)}
+COLUMNS = ("path", "start", "end", "speaker", "language")
 
 
 @dataclass(frozen=True)
@@ -115,35 +114,26 @@ def _table(path: Path) -> Iterator[Source]:
     delimiter = max(",;\t", key=text.partition("\n")[0].count)  # spreadsheets of many countries write semicolons
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        columns = [each.strip().lower() for each in next(rows, [])]
-        name = next((each for each in ("path", "file") if each in columns), None)
-        _all_known(columns, path)
-        if name is None:
-            what = f"no column 'path'; the columns are {', '.join(columns) or 'none'}"
+        found = [each.strip().lower() for each in next(rows, [])]
+        names = {other: name for name, other in other_names(found).items()}
+        columns = [names.get(each, each) for each in found]
+        if "path" not in columns:
+            what = f"no column 'path'; the columns are {', '.join(found) or 'none'}"
             raise error("D610", what, "columns: path[, start, end, speaker, language]", Place(str(path), 1))
+        for name in COLUMNS:
+            near = difflib.get_close_matches(name, [each for each in columns if each not in COLUMNS], n=1, cutoff=0.8)
+            if name not in columns and near:
+                raise error("D610", f"no column {name!r}, but one called {near[0]!r}", "rename it, or remove it", Place(str(path), 1))
         for cells in rows:
             if any(cells):
-                yield _source(dict(zip(columns, cells, strict=False)), name, path, rows.line_num)
+                yield _source(dict(zip(columns, cells, strict=False)), path, rows.line_num)
     except csv.Error as cause:
         raise error("D610", f"no table: {cause}", place=Place(str(path), rows.line_num)) from cause
 
 
-def _all_known(columns: Sequence[str], path: Path) -> None:
-    """Others than those that are read may be there, but none that looks like one of them.
-
-    Raises:
-        SereError: D610.
-    """
-    for name, others in COLUMNS.items():
-        free = [each for each in columns if each not in COLUMNS]
-        near = [*(each for each in free if each in others), *difflib.get_close_matches(name, free, n=1, cutoff=0.8)]
-        if name not in columns and near:
-            raise error("D610", f"no column {name!r}, but one called {near[0]!r}", "rename it, or remove it", Place(str(path), 1))
-
-
-def _source(row: dict[str, str], name: str, table: Path, line: int) -> Source:
+def _source(row: dict[str, str], table: Path, line: int) -> Source:
     """One line of a table, whose paths are relative to it."""
-    if not row.get(name, "").strip():
+    if not row.get("path", "").strip():
         raise error("D610", "no path", place=Place(str(table), line))
     times: dict[str, float | None] = {}
     for key in ("start", "end"):
@@ -158,4 +148,4 @@ def _source(row: dict[str, str], name: str, table: Path, line: int) -> Source:
     language = language_tag(spoken)
     if spoken and not language:
         raise error("D610", f"language {spoken!r} is unknown", "an ISO 639 code such as de", Place(str(table), line))
-    return Source(table.parent / _home(row[name]), times["start"], times["end"], speaker, language)
+    return Source(table.parent / _home(row["path"]), times["start"], times["end"], speaker, language)

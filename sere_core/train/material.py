@@ -263,7 +263,7 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
 
 @contextmanager
 def _or_without_damaged(possible: bool) -> Iterator[None]:
-    """Problems of files that say no better way out name the one that leaves such files out."""
+    """Problems of files without a hint of their own get the one that leaves such files out."""
     try:
         yield
     except SereError as found:

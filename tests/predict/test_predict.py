@@ -210,7 +210,7 @@ def test_inputs_of_every_kind_keep_their_order(tmp_path: Path, monkeypatch: pyte
         ("path,start\na.wav,inf\n", "D610", 2),
         ("path,start\n,1\n", "D610", 2),
         ("path,speeker\na.wav,anna\n", "D610", 1),
-        ("path,begin\na.wav,0.5\n", "D610", 1),
+        ("path,langage\na.wav,it\n", "D610", 1),
     ],
 )
 def test_a_wrong_table_is_said_before_anything_starts(tmp_path: Path, content: str, code: str, line: int) -> None:
