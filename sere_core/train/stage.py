@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -250,9 +250,9 @@ class StageRunner:
                 raise error("B403", f"the term {self._terms([name])} is on the device '{term.device}', not '{self.batches.device}'")
         numbers = torch.stack([term.detach().float() for term in terms.values()]).tolist()
         values = dict(zip(terms, numbers, strict=True))
-        trained = {id(parameter) for parameter in cast(nn.Module, self.method).parameters()}
-        for name, term in terms.items():  # a constant 0 is a term that is switched off
-            self.idle[name] = self.idle.get(name, True) and values[name] != 0 and not _reaches(term, trained)
+        for name, term in terms.items():
+            if self.idle.get(name, True):  # a constant 0 is a term that is switched off
+                self.idle[name] = values[name] != 0 and not _reaches(term, cast(nn.Module, self.method))
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
             ids = "; ".join(f"{stream}: {', '.join(self._names(stream, raw)[:8])}" for stream, raw in raws.items())
@@ -270,8 +270,9 @@ class StageRunner:
         return [self.names.get(items[i].name, items[i].name) for i in raw.index.tolist()]
 
 
-def _reaches(term: Tensor, parameters: Set[int]) -> bool:
-    """Does the term's gradient flow to a parameter, of those with these `id`s, that needs one?"""
+def _reaches(term: Tensor, method: nn.Module) -> bool:
+    """Does the term's gradient flow to a parameter of the method?"""
+    parameters = {id(parameter) for parameter in method.parameters()}
     if term.grad_fn is None:
         return term.requires_grad and id(term) in parameters
     waiting, seen = [term.grad_fn], {term.grad_fn}
