@@ -25,8 +25,8 @@ NO_LANGUAGE = "und"
 #: the share of paths in which an emotion must be found
 MOST = 0.8
 
-#: of so many folders in a folder it is asked whether they are corpora of their own
-_SOME = 50
+#: of more folders in a folder it is not asked whether they are corpora of their own: they are speakers
+_SOME = 8
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def look(path: Path, language: str, catalog: Catalog) -> Found:
         SereError: D601, D602 or D610 where it is none of these.
     """
     found = _look(path, language, catalog)
-    folders = sorted(expanded(path).glob("*/"))[:_SOME]
-    inside = [each for folder in folders if (each := _layout(folder, {}, catalog)) is not None]
+    folders = sorted(expanded(path).glob("*/"))
+    inside = [each for folder in folders if len(folders) <= _SOME and (each := _layout(folder, {}, catalog)) is not None]
     larger = [str(each.path) for each in inside if found.use == "sere.folder" or len(each.corpus) > len(found.corpus)]
     if not larger:
         return found
