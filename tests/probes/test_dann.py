@@ -145,9 +145,9 @@ def test_a_discriminator_takes_a_single_row_and_repeated_ones() -> None:
     assert repeated.grad is not None and repeated.grad.isfinite().all()
 
 
-def trained(name: str, weight: float | None, task: Toy, steps: int) -> TinyBackbone:
+def trained(name: str, weight: float | None, task: Toy, steps: int, seed: int = 0) -> TinyBackbone:
     """The network after joint training with this weight; None: without the loss."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     backbone = TinyBackbone()
     given = context(backbone)
     losses = {"classify": WeightedLoss(completed(classify(given), Loss), 1.0, 1.0)}
@@ -167,11 +167,17 @@ def test_weight_zero_is_source_only_to_the_bit(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_on_a_toy_the_shifted_domain_is_drawn_in(name: str) -> None:
-    """The distance of the domains' mean embeddings falls to less than half of what it is without, and the classes stay."""
-    task, ends = Toy.make(shift=2.0), {}
-    for weight in (0.0, 1.0):
-        backbone = trained(name, weight, task, 150)
-        source, target = (torch.tanh(backbone.layer(task.vectors[stream])) for stream in ("source", "target"))
-        ends[weight] = (source.mean(dim=0) - target.mean(dim=0)).norm().item()
-        assert (backbone.classifier(source).argmax(dim=1) == task.truth).float().mean() > 0.9
-    assert ends[1.0] < 0.5 * ends[0.0]
+    """The distance of the domains' mean embeddings falls to less than half of what it is without, and the classes stay.
+
+    Adversarial training circles round its end, so where one start is caught differs between processors; the middle of five does not.
+    """
+    task, ratios = Toy.make(shift=2.0), []
+    for seed in range(5):
+        ends = {}
+        for weight in (0.0, 1.0):
+            backbone = trained(name, weight, task, 150, seed)
+            source, target = (torch.tanh(backbone.layer(task.vectors[stream])) for stream in ("source", "target"))
+            ends[weight] = (source.mean(dim=0) - target.mean(dim=0)).norm().item()
+            assert (backbone.classifier(source).argmax(dim=1) == task.truth).float().mean() > 0.9
+        ratios.append(ends[1.0] / ends[0.0])
+    assert sorted(ratios)[2] < 0.5, ratios
