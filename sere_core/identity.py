@@ -19,7 +19,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from sere_core.config.validation import may_be_path
 from sere_core.content import Contents, digest_of, files_below
 from sere_core.untrusted import json_of, read_stored
 from sere_registry import Problem, SereError, error
-from sere_registry.files import FolderLock, corpora_folder, expanded, read_file, writing
+from sere_registry.files import FolderLock, corpora_folder, expanded, is_hub_name, read_file, writing
 from sere_registry.utterances import Recording, Utterance
 
 if TYPE_CHECKING:
@@ -288,6 +287,9 @@ def hub_commits(bound: Bound) -> dict[str, str]:
 
     It is the commit that this machine's cache holds, whose files a run takes, or else the one that the hub would send now; where there is
     no hub to ask, and so no model either, it is left out.
+
+    Raises:
+        SereError: X703 for what can be no such name, and stands nowhere on this machine.
     """
     fields = type(bound.params).model_fields
     if "revision" not in fields:
@@ -295,7 +297,11 @@ def hub_commits(bound: Bound) -> dict[str, str]:
     values = bound.params.model_dump()
     revision = str(values["revision"] or "main")
     models = {name: values[name] for name, field in fields.items() if may_be_path(field) and name not in bound.written}
-    named = {name: model for name, model in models.items() if isinstance(model, str) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model)}
+    named = {name: model for name, model in models.items() if isinstance(model, str)}
+    for model in named.values():
+        if not is_hub_name(model):
+            what = f"{bound.full_name}: there is no folder {model!r}, and it cannot be a name on the Hugging Face hub"
+            raise error("X703", what, "give a local folder with the model's files", bound.place)
     return {name: commit for name, model in named.items() if (commit := _cached_commit(model, revision) or _hub_commit(model, revision))}
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 import threading
@@ -18,6 +19,15 @@ from sere_registry.errors import SereError, error
 #: of an OSError: there is no room
 FULL = {errno.ENOSPC, errno.EDQUOT}
 _ELSEWHERE = "another folder (`output.dir` of records, `features.cache` or SERE_CACHE of the cache)"
+
+
+def is_hub_name(name: str) -> bool:
+    """Can it be the name of a model on the Hugging Face hub?
+
+    >>> is_hub_name("openai/whisper-base"), is_hub_name("./whisper-base")
+    (True, False)
+    """
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", name) is not None and ".." not in name
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:

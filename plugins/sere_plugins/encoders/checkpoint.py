@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from sere_registry import SereError, error
 from sere_registry.errors import reason
-from sere_registry.files import expanded, read_file
+from sere_registry.files import expanded, is_hub_name, read_file
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -32,7 +31,6 @@ KINDS = ("wav2vec2", "hubert", "wavlm", "whisper")
 
 #: today's names of the two parts of a weight-normalised weight -> their names in older checkpoints
 _RENAMED = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _HINT = "give a local folder with the model's files, or fetch it on a machine with network and let HF_HOME name the cache it is in"
 
 Fetch = Callable[[str], Path | None]
@@ -172,7 +170,7 @@ def locate(model: str, revision: str | None, kind: str, place: str) -> Checkpoin
     folder = expanded(model)
     if folder.is_dir():
         found = _gather(model, place, lambda name: folder / name if (folder / name).is_file() else None)
-    elif not _HUB_NAME.fullmatch(model) or ".." in model:
+    elif not is_hub_name(model):
         raise error("X703", f"there is no folder {model!r}, and it cannot be a name on the Hugging Face hub", _HINT, place)
     else:
         found = _gather(model, place, _hub(model, revision, place, cached=True))
