@@ -108,7 +108,7 @@ def _add_arguments(parser: ArgumentParser, out: str) -> None:
     parser.add_argument("--pairs", metavar="S>T,S>T", help=help)
     add_repeated(parser, "--set", "A.B=VALUE", "change the config of every run", "sets")
     add_repeated(parser, "--unset", "A.B", "put back to its default in every run", "unsets")
-    parser.add_argument("--out", metavar="DIR", help=out)
+    parser.add_argument("-o", "--out", metavar="DIR", help=out)
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="how many runs at a time on this machine; default: as many as there are cores"
     )

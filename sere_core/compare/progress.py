@@ -104,12 +104,12 @@ class JobProgress:
         return seconds
 
     def _left(self) -> str:
-        """ "more than" where nothing is known of a row."""
-        rows = [self._jobs[job].row for job in self._missing]
-        seconds = sum(fmean(self._seconds[row]) for row in rows if self._seconds[row]) / self._workers
-        if rows and not seconds:
+        """By what runs of the same row took; of a row of which none is done, by what those of other rows took."""
+        known = {row: fmean(seconds) for row, seconds in self._seconds.items()}
+        if not known:
             return "unknown until the first runs are done"
-        return f"{'about' if all(self._seconds[row] for row in rows) else 'more than'} {duration(seconds)}"
+        others = fmean(known.values())
+        return f"about {duration(sum(known.get(self._jobs[job].row, others) for job in self._missing) / self._workers)}"
 
     def _score(self, job: str) -> str:
         try:

@@ -17,9 +17,10 @@ import pytest
 import soundfile
 
 from sere_core.cli import main
-from sere_core.compare import jobs
+from sere_core.compare import jobs, progress
 from sere_core.compare.plan import ComparePlan
 from sere_core.compare.reading import read_results
+from sere_core.console import Speaker
 from tests.compare.test_jobs import TROUBLE
 from tests.compare.tiny import COMPARISON
 
@@ -84,6 +85,22 @@ def test_a_second_call_runs_only_what_is_missing_and_knows_the_time(compare: Com
     assert main(["compare", str(folder / "compare.yaml"), "--set", "train.clip=5", "--yes"]) == 0
     assert ComparePlan.read(folder).jobs == plan.jobs, "the written comparison asks for the same"
     assert "# called with --set train.clip=5" in (folder / "compare.yaml").read_text()
+
+
+def test_a_row_of_which_no_run_is_done_is_thought_to_take_what_others_took(
+    compare: Compare, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(COMPARISON, "--yes").code == 0
+    folder = home / "runs" / "little"
+    plan = ComparePlan.read(folder)
+    monkeypatch.setattr(progress, "run_seconds", lambda record: 600.0)
+    missing = [job.job for job in plan.jobs if job.row != "floor"]
+    assert len(missing) == 2
+    capsys.readouterr()
+    progress.JobProgress(plan, folder, missing, 1, Speaker(False)).show()
+    progress.JobProgress(plan, folder, missing, 2, Speaker(False)).show()
+    times = [line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines() if line.startswith("time:")]
+    assert times == ["about 20 min (1 at a time)", "about 10 min (2 at a time)"]
 
 
 def test_other_labels_are_other_runs_and_no_table_mixes_two(compare: Compare, home: Path) -> None:
