@@ -38,6 +38,7 @@ class RunFacts:
     """What tables, statistics and reports know of a finished run.
 
     Args:
+        evidence, components: the weakest label, and the components with theirs.
         conditions, digests: flat; see `_conditions`.
         confusion: `[F, C, C]` by fold; rows true, columns predicted.
         speakers: the S scored speakers, their `genders` and `speaker_folds`, and `by_speaker` `[S, C, C]`; empty where unknown.
@@ -56,6 +57,7 @@ class RunFacts:
     evidence: str
     digests: Mapping[str, str]
     confusion: Counts
+    components: frozenset[tuple[str, str]] = frozenset()
     conditions: Mapping[str, str] = field(default_factory=dict)
     speakers: tuple[str, ...] = ()
     genders: tuple[str | None, ...] = ()
@@ -165,6 +167,7 @@ def read_facts(folder: Path) -> RunFacts:
             protocol=manifest["protocol"],
             selection=manifest["selection"],
             evidence=manifest["evidence"],
+            components=frozenset((each["name"], each["evidence"]) for each in manifest["components"]),
             digests=digests,
             conditions=_conditions(manifest, digests, contents["config.yaml"], record.folds),
             confusion=_counts([fold["confusion"] for fold in folds], size) if scored else _NO_COUNTS,

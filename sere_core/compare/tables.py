@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -59,10 +59,12 @@ _WANTED = {
 class FullName:
     """A row's full name, by parts for CSV: rows that differ in it are not to be read against each other without saying so.
 
-    `odd`: are its features others than the reference's, for a pair that both have?  `oracle`: were its epochs chosen by target labels?
+    `own`: the weakest evidence of what not all rows have.  `odd`: are its features others than the reference's, for a pair that both
+    have?  `oracle`: were its epochs chosen by target labels?
     """
 
     parts: Mapping[str, str]
+    own: str
     odd: bool
     oracle: bool
 
@@ -70,13 +72,13 @@ class FullName:
     def label(self) -> str:
         parts = self.parts
         words = [parts["row"], MARKS.get(parts["role"], ""), CHOSEN if self.oracle else ""]
-        said = parts["evidence"] in {"", EVIDENCE[0]} or parts["evidence"] in parts["row"]  # a name may say it by itself
-        words.append("" if said else f"({parts['evidence']})")
+        said = self.own in {"", EVIDENCE[0]} or self.own in parts["row"]  # a name may say it by itself
+        words.append("" if said else f"({self.own})")
         words.append(f"[{parts['features']}]" if self.odd else "")
         return " ".join(filter(None, words))
 
 
-def _full_name(row: Row, results: Results, usual: Mapping[str, str]) -> FullName:
+def _full_name(row: Row, results: Results, usual: Mapping[str, str], shared: Collection[tuple[str, str]]) -> FullName:
     runs, features = results.of_row(row.name), _features(results, row.name)
     protocols = sorted({run.protocol.partition(" ")[2] for run in runs})
     parts = {
@@ -90,7 +92,8 @@ def _full_name(row: Row, results: Results, usual: Mapping[str, str]) -> FullName
         "tuning": row.tuning,
     }
     odd = row.role != "ceiling" and any(usual.get(pair, mine) != mine for pair, mine in features.items())
-    return FullName(parts, odd, any(ORACLE in run.openings for run in runs))
+    own = weakest(label for run in runs for name, label in run.components if (name, label) not in shared)
+    return FullName(parts, own, odd, any(ORACLE in run.openings for run in runs))
 
 
 def _features(results: Results, row: str) -> dict[str, str]:
@@ -144,7 +147,10 @@ class Source:
         refuse_mixed(results)
         self.results, self.plan, self.summary = results, results.plan, summary or summarise(results)
         usual = _features(results, self.plan.reference)
-        self.names = {row.name: _full_name(row, results, usual) for row in self.plan.rows}
+        #: components of every run, with their evidence
+        every = [run.components for run in results.runs.values()]
+        self.shared = every[0].intersection(*every) if every else frozenset[tuple[str, str]]()
+        self.names = {row.name: _full_name(row, results, usual, self.shared) for row in self.plan.rows}
         #: runs of a complete row
         self.planned = len(self.plan.pairs) * len(self.plan.seeds)
 
@@ -158,6 +164,8 @@ class Source:
             values = {name.parts[what] for name in rows if not (what == "features" and name.odd)}
             order = sorted(values, key=lambda label: (EVIDENCE.index(label) if label in EVIDENCE else 0, label))
             said += [f"{what} {', '.join(order)}"] if values else []
+        if everywhere := sorted(f"{name} ({label})" for name, label in self.shared if label != EVIDENCE[0]):
+            said.append(f"in all rows {', '.join(everywhere)}")
         return "; ".join(said)
 
     @property

@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,10 +174,20 @@ def test_the_main_table_in_csv(small: tuple[Results, Summary]) -> None:
 
 
 def test_a_row_says_its_evidence_once() -> None:
-    parts = {"role": "method", "features": "", "evidence": "reconstructed"}
+    parts = {"role": "method", "features": ""}
     for name, label in {"lrjda": "lrjda (reconstructed)", "lrjda (reconstructed)": "", "lrjda_reconstructed": ""}.items():
-        assert FullName({**parts, "row": name}, False, False).label == (label or name)
-    assert FullName({**parts, "row": "lrjda (reconstructed)", "evidence": "stand-in"}, False, False).label.endswith("(stand-in)")
+        assert FullName({**parts, "row": name}, "reconstructed", False, False).label == (label or name)
+    assert FullName({**parts, "row": "lrjda (reconstructed)"}, "stand-in", False, False).label.endswith("(stand-in)")
+
+
+def test_what_all_rows_have_is_said_once_for_all(tmp_path: Path) -> None:
+    results = made(tmp_path, ["source-only", "ours", "theirs"], seeds=1)
+    idfe, nrc = ("sere.idfe", "reconstructed"), ("sere.nrc", "stand-in")
+    found = {place: frozenset({idfe, nrc} if place[0] == "theirs" else {idfe}) for place in results.runs}
+    runs = {place: replace(run, components=found[place]) for place, run in results.runs.items()}
+    text = printed(replace(results, runs=runs), width=200)
+    assert "in all rows sere.idfe (reconstructed)" in text and "theirs (stand-in)" in text
+    assert "source-only (" not in text and "ours (" not in text
 
 
 def test_the_main_table_without_a_terminal(small: tuple[Results, Summary]) -> None:
