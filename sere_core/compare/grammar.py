@@ -163,7 +163,7 @@ def read_request(config: str, flags: Flags) -> Request:
 def _file(name: str, folder: Path, place: Place, folders: dict[str, Path], problems: list[Problem]) -> Node | None:
     """The mapping in a file, which joins the folders; of a comparison that extends another, with the keys that it leaves as they are.
 
-    Below a key nothing is merged: in rows and overlays null says something, which merging would take away.
+    Its `set` is laid over the other's; below all other keys nothing is merged: rows would get parts of rows of another meaning.
     """
     path = find(name, folder, place)
     file = shown(path)
@@ -182,7 +182,21 @@ def _file(name: str, folder: Path, place: Place, folders: dict[str, Path], probl
         raise error("C302", "should be the name of one comparison", "", spot)
     other = _file(extends.value, folders[file], spot, folders, problems)
     own = {key: child for key, child in tree.value.items() if key != "extends"}
-    return None if other is None else replace(tree, value={**other.value, **own})
+    if other is None:
+        return None
+    if (under := other.child("set")) is not None and "set" in own:
+        own["set"] = _over(under, own["set"])
+    return replace(tree, value={**other.value, **own})
+
+
+def _over(under: Node, over: Node) -> Node:
+    """An overlay on another, as one; null stays, since it takes something away from what both are laid on."""
+    if not isinstance(under.value, dict) or not isinstance(over.value, dict):
+        return over
+    if (use := under.child("use")) is not None and use.value != over.value.get("use", use).value:  # parameters of another component
+        return over
+    both = {name: _over(under.value[name], child) if name in under.value else child for name, child in over.value.items()}
+    return replace(over, value={**under.value, **both})
 
 
 def _of_config(config: str, base: Node) -> Node:

@@ -50,6 +50,18 @@ def test_relative_paths_become_absolute_and_do_not_change_a_job(home: Path) -> N
     assert [job.job for job in again.jobs] == [job.job for job in plan.jobs]
 
 
+def test_what_changes_every_run_is_laid_over_that_of_the_comparison_it_extends(home: Path) -> None:
+    """What another says for all rows stays, and what it takes away stays away, unless this one says otherwise."""
+    other = "set: {hooks: null, task: {shots: 2, folds: 3}, resonance: {use: irf, params: {temperature: 0.5}}}\n"
+    (home / "other.yaml").write_text(COMPARISON + other)
+    own = "extends: other.yaml\nsere: 1\ncompare: own\nset: {task: {shots: 1, normalise: corpus}"
+    config = config_of(*made(own + "}\n"), "ours", "xa>xb")
+    assert (config.task.shots, config.task.folds, config.task.normalise) == (1, 3, "corpus")
+    assert not config.hooks and config.resonance.params["temperature"] == 0.5
+    config = config_of(*made(own + ", hooks: {mine: {use: progress}}, resonance: {use: attention}}\n"), "ours", "xa>xb")
+    assert set(config.hooks) >= {"mine"} and "attention" in config.resonance.use
+
+
 def test_places_with_the_same_config_share_a_run_and_the_first_seed_comes_first(home: Path) -> None:
     plan, folder = made(COMPARISON + "pairs: [xa>xb, xc>xb]\n")
     ceilings = {job.pair: job.job for job in plan.jobs if job.row == "ceiling"}
