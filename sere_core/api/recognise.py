@@ -80,7 +80,8 @@ def look(path: Path, language: str, catalog: Catalog) -> Found:
     """
     found = _look(path, language, catalog)
     folders = sorted(expanded(path).glob("*/"))
-    inside = [each for folder in folders if len(folders) <= _SOME and (each := _layout(folder, {}, catalog)) is not None]
+    asked = folders if len(folders) <= _SOME else []
+    inside = [each for folder in asked if (each := _layout(folder, {}, catalog)) is not None]
     larger = [str(each.path) for each in inside if found.use == "sere.folder" or len(each.corpus) > len(found.corpus)]
     if not larger:
         return found
