@@ -74,7 +74,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
     parser = add_command(subparsers, "sweep", run_sweep, _SWEEP)
     parser.add_argument("config", metavar="FILE", help="a comparison, with or without a `tune` section, or a config")
-    parser.add_argument("--trials", type=int, metavar="N", help="settings for each row, pair and repeat; default: 20")
+    parser.add_argument(
+        "--trials", type=int, metavar="N", help="settings tried in each row, pair and repeat: its own, then drawn ones; default: 20"
+    )
     help = "how often the whole search is done, with a seed each; default: 3"
     parser.add_argument("--repeats", type=int, metavar="N", help=help)
     help = "chooses a setting by the posteriors of T_u; see `sere plugins`"

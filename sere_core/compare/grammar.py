@@ -37,7 +37,8 @@ class Budget(Section):
 class Tune(Section):
     """A random search over declared ranges; `sere sweep` makes it."""
 
-    trials: int = Field(default=20, ge=1, le=10_000, description="settings drawn for each row, pair and repeat")
+    trials: int = Field(default=20, ge=1, le=10_000, description="settings tried: the row's own, then drawn ones")
+    per: Literal["pair", "row"] = Field(default="pair", description="a setting for each pair of a row, or one for all pairs of it")
     repeats: int = Field(default=3, ge=1, le=1000, description="how often the whole search is done, each time with the next of the seeds")
     select: str | Block | None = Field(default=None, description="the selector that chooses a setting from the posteriors of T_u")
     params: list[str] | dict[str, bool | list[Any]] = Field(

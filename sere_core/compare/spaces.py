@@ -199,5 +199,7 @@ def space_table(rows: Sequence[Row]) -> Table:
             lines.append(Line((Cell(name), searched), about))
         sections.append(tuple(lines))
     trials = max((row.trials for row in rows), default=0)
-    caption = f"What each row searches (how many parameters), at random, with {counted(trials, 'trial')} for each pair and repeat"
+    caption = (
+        f"What each row searches (how many parameters), at random, with {counted(trials, 'trial')}, the first with the row's own values"
+    )
     return Table("space", caption, columns, tuple(sections))

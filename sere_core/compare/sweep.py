@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -189,18 +190,24 @@ class _SweepPlanner(Planner):
         self.stop()
         places: list[Place] = []
         spaces: dict[str, dict[str, str]] = {row.name: {} for row in self.rows}
+        same: dict[str, tuple[Range, ...]] = {}
         for cell, ranges in found:
             name, ceiling = cell.row.name, cell.row.role == "ceiling"
+            if tune.per == "row" and ranges != (first := same.setdefault(name, ranges)):
+                path = next(one.path for one in (*ranges, *first) if one not in ranges or one not in first)
+                what = f"'{path}' has other ranges in {cell.pair} than in other pairs of {name}, which are to have one setting"
+                self.problems.append(Problem("C311", what, "say `per: pair`, or give one range in `params`", self.request.place("tune")))
             for one in ranges:
                 known = spaces[name].setdefault(one.path, str(one))
                 spaces[name][one.path] = known if str(one) in known.split(" or ") else f"{known} or {one}"  # of another pair
             for repeat, seed in enumerate(self.request.seeds):
-                settings = draw(ranges, 1 if ceiling else tune.trials, name, cell.pair, repeat)
-                trials = [Trial(job, setting) for setting in settings if (job := self._trial(cell, setting, seed))]
+                drawn = () if ceiling else draw(ranges, tune.trials - 1, name, cell.pair if tune.per == "pair" else "", repeat)
+                trials = [Trial(job, setting) for setting in ({}, *drawn) if (job := self._trial(cell, setting, seed))]
                 places.append(Place(name, cell.pair, seed, cell.classes, tuple(trials)))
         self.stop()
         assert rule is not None  # else there was a problem
-        tuning = f"random search, {tune.trials} trials, {rule.label}, {tune.repeats} repeats"
+        alike = ", one setting for all pairs" if tune.per == "row" else ""
+        tuning = f"random search, {tune.trials} trials, {rule.label}, {tune.repeats} repeats{alike}"
         rows = []
         for row in self.rows:
             space = dict(sorted(spaces[row.name].items()))
@@ -298,24 +305,30 @@ class Choice:
 
 
 def choose(sweep: Sweep) -> tuple[tuple[Choice, ...], tuple[tuple[Place, str], ...]]:
-    """The best setting for each place; and the places without one, with the reason."""
+    """The best setting for each place, or for all places of a row and seed (`per: row`); and the places without one, with the reason."""
     scores: dict[str, float | str | None] = {}
     found, without = list[Choice](), list[tuple[Place, str]]()
+    alike: dict[tuple[str, ...], list[Place]] = defaultdict(list)
     for place in sweep.places:
-        jobs = list(dict.fromkeys(trial.job for trial in place.trials))
-        if len(jobs) == 1 and is_done(sweep.folder, jobs[0]):
-            found.append(Choice(place, (None,) * len(place.trials), 0))
+        alike[place.row, str(place.seed), place.pair if sweep.tune.per == "pair" else ""].append(place)
+    for places in alike.values():
+        jobs = [list(dict.fromkeys(trial.job for trial in place.trials)) for place in places]
+        if all(len(mine) == 1 and is_done(sweep.folder, mine[0]) for mine in jobs):
+            found += [Choice(place, (None,) * len(place.trials), 0) for place in places]
             continue
-        for job in jobs:
-            if job not in scores:
-                scores[job] = _score(sweep, place, job)
-        why = next((score for job in jobs if isinstance(score := scores[job], str)), "")
-        mine = tuple(None if isinstance(score := scores[trial.job], str) else score for trial in place.trials)
-        known = [score for score in mine if score is not None]
+        for place, mine in zip(places, jobs, strict=True):
+            scores |= {job: _score(sweep, place, job) for job in mine if job not in scores}
+        tried = [[scores[trial.job] for trial in place.trials] for place in places]
+        why = next((score for each in tried for score in each if isinstance(score, str)), "")
+        numbers = [tuple(None if isinstance(score, str) else score for score in each) for each in tried]
+        #: of each trial the mean over places; one that diverged in any of them has lost
+        means = [None if None in each else fmean(each) for each in zip(*numbers, strict=True)]  # type: ignore[arg-type]
+        known = [mean for mean in means if mean is not None]
         if why or not known:
-            without.append((place, why or "training diverged under every setting"))
+            without += [(place, why or "training diverged under every setting") for place in places]
         else:
-            found.append(Choice(place, mine, mine.index(max(known))))  # the first of equals
+            chosen = means.index(max(known))  # the first of equals
+            found += [Choice(place, mine, chosen) for place, mine in zip(places, numbers, strict=True)]
     return tuple(found), tuple(without)
 
 
@@ -357,7 +370,7 @@ def show_choices(sweep: Sweep, choices: Sequence[Choice], results: Results, spea
     """What was chosen, and how much the whole search varies from repeat to repeat."""
     if speaker.quiet:
         return
-    tuned = [choice for choice in choices if choice.trial.setting]
+    tuned = [choice for choice in choices if any(trial.setting for trial in choice.place.trials)]
     if tuned:
         speaker.say("\nchosen, by the rule's score on T_u")
         table = grid("row", "pair", "seed", "trial", "score", "setting")
@@ -389,7 +402,11 @@ def _spread_lines(results: Results) -> list[str]:
 
 
 def _words(setting: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{path.replace('.params.', '.').partition('.')[2]}={f'{value:.3g}' if isinstance(value, float) else value}"
-        for path, value in setting.items()
+    return (
+        "the row's own"
+        if not setting
+        else ", ".join(
+            f"{path.replace('.params.', '.').partition('.')[2]}={f'{value:.3g}' if isinstance(value, float) else value}"
+            for path, value in setting.items()
+        )
     )

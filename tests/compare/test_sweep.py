@@ -94,15 +94,35 @@ def test_every_row_gets_the_same_number_of_trials_in_every_pair_and_repeat(home:
     assert len({trial.job for trial in place.trials}) == 1
 
 
+def test_the_first_trial_is_the_row_as_it_is(home: Path) -> None:
+    found = sweep()
+    as_it_is = planned(TUNED.replace("tune: {trials: 3, repeats: 2, select: entropy}", "seeds: 2"))
+    jobs = {(job.row, job.pair, job.seed): job.job for job in as_it_is.plan.jobs}
+    assert {(place.row, place.pair, place.seed): place.trials[0].job for place in found.places} == jobs, "a comparison's record serves both"
+    assert all(not place.trials[0].setting for place in found.places)
+
+
+def test_one_setting_for_all_pairs_of_a_row(home: Path) -> None:
+    alike = settings(sweep(TUNED.replace("repeats: 2", "repeats: 2, per: row")))
+    assert all(alike[row, "xa>xb", seed] == alike[row, "xb>xa", seed] for row, _, seed in alike)
+    assert alike["ours", "xa>xb", 0] != alike["ours", "xa>xb", 1], "each repeat draws anew"
+    ends = {"xa>xb": "task: {source: xa, target: xb}", "xb>xa": "task: {source: xb, target: xa}, losses: {adapt: {weight: 2}}"}
+    pairs = "".join(f"  {pair}: {{{given}}}\n" for pair, given in ends.items())
+    other = TUNED.replace("repeats: 2", "repeats: 2, per: row").replace(" [xa>xb, xb>xa]\n", f"\n{pairs}")
+    assert "[C311] 'losses.adapt.weight' has other ranges in xb>xa" in problem(other)
+
+
 def test_draws_stay_within_what_is_declared_and_reach_the_configs(home: Path) -> None:
     found = sweep()
     for place in found.places:
-        for trial in place.trials:
+        for trial in place.trials[1:]:
             (home / "job.yaml").write_text(found.planned.configs[trial.job])
             resolved = load("job.yaml")
             assert identify(make_plan(resolved)).name == trial.job and resolved.config.seed == place.seed
             for path, value in trial.setting.items():
                 assert functools.reduce(operator.getitem, path.split("."), resolved.config.model_dump()) == value
+            if place.row == "ceiling":
+                assert not trial.setting
             if place.row == "closed":
                 assert list(trial.setting) == ["method.params.C"] and 1e-4 <= trial.setting["method.params.C"] <= 1e2, "it takes no steps"
             if place.row == "floor":
@@ -149,7 +169,7 @@ def test_only_what_is_named_is_searched(home: Path) -> None:
     assert "losses.adapt.params.dual_weight" in {row.name: row for row in found.planned.plan.rows}["ours"].varied
 
 
-FEW = TUNED.replace("pairs: [xa>xb, xb>xa]\n", "budget: {steps_per_epoch: 2}\n").replace("trials: 3, repeats: 2", "trials: 1, repeats: 1")
+FEW = TUNED.replace("pairs: [xa>xb, xb>xa]\n", "budget: {steps_per_epoch: 2}\n").replace("trials: 3, repeats: 2", "trials: 2, repeats: 1")
 KINDS = FEW.replace(
     "  ceiling:",
     """\
@@ -233,7 +253,7 @@ def test_what_a_row_is_named_after_is_not_searched(home: Path) -> None:
 def test_what_is_drawn_beside_a_default_keeps_it(home: Path) -> None:
     found = sweep(params("[train.optimizer.params.weight_decay]"))
     for place in found.places:
-        for trial in place.trials:
+        for trial in place.trials[1:]:
             given = found.planned.resolved[trial.job].config.train.optimizer.params
             if place.row in ("floor", "ours", "nrc"):
                 assert given == {"lr": 1e-3, "weight_decay": trial.setting["train.optimizer.params.weight_decay"]}
@@ -295,7 +315,7 @@ def test_the_space_of_every_row_is_printed_and_kept(
         lines = [" ".join(words) for words in (shown[at][2:], *shown[at + 1 : at + max(len(row.space), 1)])]
         ranges = [f"{path} {words}" for path, words in row.space.items()] or [f"nothing: {'not tuned' if not row.trials else ''}"]
         assert lines == ranges
-        assert row.trials == (0 if row.name == "ceiling" else 1)
+        assert row.trials == (0 if row.name == "ceiling" else 2)
     plan = plan_of_choices(found, ())
     plan.write(found.folder)
     assert ComparePlan.read(found.folder) == plan, "with names, ranges and trials"
@@ -399,6 +419,23 @@ def test_the_best_mean_over_folds_is_chosen_and_the_first_of_equals(home: Path) 
     jobs = {(place.row, place.pair, place.seed): place.trials for place in found.places}
     assert len(plan.jobs) == len(found.places) == len(jobs)
     assert all(job.job == jobs[job.row, job.pair, job.seed][0 if job.row == "ceiling" else 2].job for job in plan.jobs)
+
+
+def test_one_setting_for_all_pairs_is_chosen_by_the_mean_over_them(home: Path) -> None:
+    found = sweep(TUNED.replace("repeats: 2", "repeats: 1, per: row"))
+    sure = {"xa>xb": (0.9, 0.99, 0.5), "xb>xa": (0.9, 0.5, 0.95)}
+    for place in found.places:
+        for number, trial in enumerate(place.trials):
+            finished(record_of(found.folder, trial.job), (sure[place.pair][number],))
+    each = replace(found, tune=found.tune.model_copy(update={"per": "pair"}))
+    ours = [("ours", "xa>xb", 0), ("ours", "xb>xa", 0)]
+    assert [chosen(each)[place] for place in ours] == [1, 2], "each pair by itself"
+    assert [chosen(found)[place] for place in ours] == [0, 0] and found.tuning.endswith("1 repeats, one setting for all pairs")
+    lost = next(place for place in found.places if (place.row, place.pair) == ("ours", "xb>xa")).trials[0].job
+    (record_of(found.folder, lost) / "done").unlink()
+    write_json(failure_file(found.folder, lost), {"code": "T501", "line": "[T501] so it was"})
+    assert [chosen(found)[place] for place in ours] == [1, 1], "a setting that diverges in one pair has lost in all"
+    assert len(choose(found)[0]) == len(found.places)
 
 
 def test_a_setting_that_diverges_has_lost_and_any_other_failure_leaves_a_gap(home: Path) -> None:
