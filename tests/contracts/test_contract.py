@@ -244,13 +244,15 @@ def variants(entry: Entry) -> list[Case]:
 
 
 CASES = [case for entry in ENTRIES for case in variants(entry)]
+#: the kit trains a method dozens of times: its variants take a third of the time of all cases
+MARKED = [pytest.param(case, marks=pytest.mark.slow if case.entry.kind == "method" and case.values else ()) for case in CASES]
 
 
 def of_kind(kind: str) -> list[Case]:
     return [case for case in CASES if case.entry.kind == kind]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", MARKED, ids=str)
 def test_it_passes_the_kit(case: Case, tmp_path: Path) -> None:
     """With its defaults everything; in other variants what may depend on a parameter, without a run of the engine."""
     name = case.entry.full_name
