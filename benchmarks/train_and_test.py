@@ -1,10 +1,11 @@
-"""One train-and-test experiment as a whole process, on cached features: `sere-run` beside nkululeko.
+"""One train-and-test experiment as a whole process, and ten of them, on cached features: sere beside nkululeko.
 
     SERE_DATA=/data/speech python benchmarks/train_and_test.py --nkululeko /envs/nk/bin/python
 
 A support vector machine (RBF kernel, C = 1) is trained on all of EmoDB and tested on all of EMOVO, six classes, features
 standardised per speaker: sere's `acoustic` frames, pooled in the run, and nkululeko's `os` features (eGeMAPSv02).  Each tool
-first runs once to fill its cache; then runs alternate, each a process that trains, tests and writes its record anew.
+first runs once to fill its cache; then runs alternate, each a process that trains, tests and writes its record anew.  Ten
+experiments (ten values of C) are one `sere compare`, whose processes import torch once, and ten processes of nkululeko.
 
 Install nkululeko in an environment of its own: `pip install --no-deps nkululeko==1.14.1` and what it imports, `pip install
 audeer audformat audmetric audplot audiofile confidence-intervals joblib matplotlib "pandas<3" scipy seaborn scikit-learn
@@ -33,6 +34,8 @@ from sere_registry import BuildContext
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 SERE = "import sys; from sere_core.cli import run_main; sys.exit(run_main())"
+COMPARE = "import sys; from sere_core.cli import main; sys.exit(main(['compare', *sys.argv[1:]]))"
+TEN = "method.params.C=0.1,0.2,0.3,0.5,0.7,1,1.5,2,3,5"
 
 CONFIG = """\
 sere: 1
@@ -102,8 +105,8 @@ def commands(data: Path, out: Path, nkululeko: Path | None) -> dict[str, tuple[l
     return {**made, "nkululeko": (words, "Reusing extracted.*Reusing extracted")}
 
 
-def alternate(nkululeko: Path | None, runs: int) -> tuple[list[dict[str, tuple[float, float, str]]], float]:
-    """Each tool's times and words, run by run; and sere's UAR."""
+def alternate(nkululeko: Path | None, runs: int) -> tuple[list[dict[str, tuple[float, float, str]]], tuple[float, float], float]:
+    """Each tool's times and words, run by run; wall and processor seconds of ten runs as one comparison; and sere's UAR."""
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"), MPLBACKEND="Agg")
     if "SERE_DATA" not in os.environ:
         raise SystemExit("SERE_DATA names no folder of corpora")
@@ -114,16 +117,21 @@ def alternate(nkululeko: Path | None, runs: int) -> tuple[list[dict[str, tuple[f
             experiment(words, "")
         rounds = [{name: experiment(*tool) for name, tool in tools.items()} for _ in range(runs)]
         (scores,) = (out / "sere").glob("*/scores.json")
-        return rounds, 100 * float(json.loads(scores.read_text())["mean"]["uar"])
+        compare = [sys.executable, "-c", COMPARE, str(out / "svm.yaml"), "--vary", TEN, "--yes", "--out", str(out / "ten")]
+        *ten, _ = experiment(compare, "10/10")
+        return rounds, (ten[0], ten[1]), 100 * float(json.loads(scores.read_text())["mean"]["uar"])
 
 
 def ratios(short: bool) -> list[Ratio]:
     """With `NKULULEKO`, the python of an environment that has it."""
     if "NKULULEKO" not in os.environ:
         raise SystemExit("NKULULEKO names no python of an environment that has nkululeko")
-    rounds, _ = alternate(Path(os.environ["NKULULEKO"]), 3 if short else 10)
-    seconds = {name: 10 * statistics.median(turn[name][1] for turn in rounds) for name in rounds[0]}
-    return [Ratio("ten experiments, train and test", seconds["sere"], "nkululeko", seconds["nkululeko"])]
+    rounds, (_, ten), _ = alternate(Path(os.environ["NKULULEKO"]), 3 if short else 10)
+    seconds = {name: statistics.median(turn[name][1] for turn in rounds) for name in rounds[0]}
+    return [
+        Ratio("one experiment, train and test", seconds["sere"], "nkululeko", seconds["nkululeko"]),
+        Ratio("ten experiments, as one comparison", ten, "nkululeko, ten times", 10 * seconds["nkululeko"]),
+    ]
 
 
 def main() -> None:
@@ -131,11 +139,12 @@ def main() -> None:
     parser.add_argument("--nkululeko", type=Path, help="the python of an environment that has nkululeko 1.14.1")
     parser.add_argument("--runs", type=int, default=7, help="of each tool, alternating")
     options = parser.parse_args()
-    rounds, uar = alternate(options.nkululeko, options.runs)
+    rounds, ten, uar = alternate(options.nkululeko, options.runs)
     for name in rounds[0]:
         wall, processor = (statistics.median(turn[name][which] for turn in rounds) for which in (0, 1))
         score = uar if name == "sere" else float(re.findall(r"UAR: ([\d.]+)", rounds[-1][name][2])[-1]) * 100
         print(f"{name:12}{wall:8.2f} s wall {processor:8.2f} s processor   UAR {score:.1f} %")
+    print(f"{'sere, ten':12}{ten[0]:8.2f} s wall {ten[1]:8.2f} s processor   one comparison")
 
 
 if __name__ == "__main__":

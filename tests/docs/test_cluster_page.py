@@ -79,15 +79,16 @@ def grid_cost() -> Any:
 
 def test_the_table_of_costs_adds_up() -> None:
     """Each row's jobs and hours follow from its seconds, and the last row from all of them."""
-    rows = [
-        [cell.strip(" *") for cell in line.strip("|").split("|")] for line in (DOCS / PAGE).read_text().splitlines() if " | 60 | " in line
-    ]
-    seconds = {row[0]: float(row[2].split()[0]) for row in rows}
+    table = (DOCS / PAGE).read_text().partition("| row | jobs measured |")[2].partition("\n\n")[0].splitlines()[2:]
+    *rows, (last, *_) = ([cell.strip(" *") for cell in line.strip("|").split("|")] for line in table)
     script = grid_cost()
-    for name, _, _, jobs, work, *_ in rows:
-        assert (jobs, work) == ("60", script.duration(60 * seconds[name]))
-    every = [seconds[name] for _ in range(5) for name in seconds for _ in range(12)]
-    (last,) = (line for line in (DOCS / PAGE).read_text().splitlines() if line.startswith("| **all rows**"))
+    every: list[float] = []
+    for _, _, mean, jobs, work, *_ in rows:
+        seconds = float(mean.split()[0])
+        assert not int(jobs) % 60 and work == script.duration(int(jobs) * seconds), "twelve pairs, five seeds"
+        every += [seconds] * int(jobs)
+    assert last == "all rows" and len(rows) > 10
+    last = table[-1]
     ends = " | ".join(script.duration(script.span(every, slots)) for slots in (1, 2, 100))
     assert last.endswith(f"| {len(every)} | {ends} |")
 

@@ -84,5 +84,7 @@ def test_the_shown_table_adds_up() -> None:
     )}  # fmt: skip
     assert set(scores) == {"source-only", "sere", "coral", "ceiling"}
     assert all(abs((one + two) / 2 - mean) < 0.11 for one, two, mean in scores.values())
-    for name, difference in re.findall(r"^(\w[\w-]*) .*?\) +([+-]\d+\.\d) ", shown, re.MULTILINE):
+    differences = re.findall(r"^(\w[\w-]*)[^\d\n]* ([+-]\d+\.\d) ", shown, re.MULTILINE)
+    assert {name for name, _ in differences} == scores.keys() - {"sere"}
+    for name, difference in differences:
         assert abs(scores[name][2] - scores["sere"][2] - float(difference)) < 0.11
