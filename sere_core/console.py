@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -41,14 +42,27 @@ class Speaker:
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Callable[[int, int], None]]:
-        """A progress bar with time left, updated by calls with (done, total); nothing where there is no terminal."""
+        """A progress bar with time left, updated by calls with (done, total); where there is no terminal a line each minute."""
         if not self.interactive:
-            yield lambda done, total: None
+            yield self._each_minute(title)
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(title, total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
+
+    def _each_minute(self, title: str) -> Callable[[int, int], None]:
+        began = told = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now - told >= 60:
+                told = now
+                left = f", about {(now - began) * (total - done) / done / 60:.0f} min left" if done else ""
+                self.say(f"{title}: {done} of {total}{left}")
+
+        return tell
 
     @contextmanager
     def status(self) -> Iterator[Callable[[str], None]]:

@@ -129,7 +129,8 @@ def run_missing(planned: Planned, executor: Executor, progress: JobProgress, mis
     with speaker.bar("runs") as tell:
         for outcome in run_jobs(executor, planned.folder, missing, speaker.say):
             ended = progress.ended(outcome)
-            tell(ended, len(missing))
+            if speaker.interactive:  # elsewhere each run has a line
+                tell(ended, len(missing))
     return ended == len(missing)
 
 

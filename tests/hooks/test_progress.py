@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
+from sere_core.console import Speaker
 from sere_core.hookbus import HookBus
 from sere_plugins.hooks.progress import ProgressHook
 from sere_plugins.specs.hooks import PROGRESS
@@ -62,3 +64,16 @@ def test_the_bar_counts_folds_stages_epochs_and_steps(run: RunInfo) -> None:
     assert loud._bar.tasks[0].completed == 17.5
     bus.call("sere_run_end", run=run, scores=None, error=KeyboardInterrupt())
     assert loud._bar is None, "the bar is taken down after an interrupt too"
+
+
+def test_without_a_terminal_a_bar_is_a_line_each_minute(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    for quiet in (False, True):
+        with Speaker(quiet).bar("features") as progress:
+            for done in range(11):  # 25 seconds each
+                progress(done, 11)
+                now += 25
+    assert capsys.readouterr().out.splitlines() == [
+        f"features: {done} of 11, about {left} min left" for done, left in ((3, 3), (6, 2), (9, 1))
+    ]
