@@ -402,11 +402,8 @@ def _spread_lines(results: Results) -> list[str]:
 
 
 def _words(setting: Mapping[str, object]) -> str:
-    return (
-        "the row's own"
-        if not setting
-        else ", ".join(
-            f"{path.replace('.params.', '.').partition('.')[2]}={f'{value:.3g}' if isinstance(value, float) else value}"
-            for path, value in setting.items()
-        )
+    named = (
+        f"{path.replace('.params.', '.').partition('.')[2]}={f'{value:.3g}' if isinstance(value, float) else value}"
+        for path, value in setting.items()
     )
+    return ", ".join(named) or "the row's own"

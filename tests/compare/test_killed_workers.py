@@ -74,7 +74,7 @@ def holder(record: Path) -> str:
 
 
 def contents(folder: Path, jobs: list[str]) -> dict[str, bytes]:
-    """Every file of the records; but times."""
+    """Every file of the records but what holds times or a lock."""
     files = [path for job in jobs for path in record_of(folder, job).rglob("*") if path.is_file() and not path.name.endswith(".tmp")]
     kept = [path for path in files if path.name not in ("timing.json", ".lock")]
     return {str(path.relative_to(folder)): path.read_bytes() for path in kept}

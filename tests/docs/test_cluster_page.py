@@ -80,17 +80,15 @@ def grid_cost() -> Any:
 def test_the_table_of_costs_adds_up() -> None:
     """Each row's jobs and hours follow from its seconds, and the last row from all of them."""
     table = (DOCS / PAGE).read_text().partition("| row | jobs measured |")[2].partition("\n\n")[0].splitlines()[2:]
-    *rows, (last, *_) = ([cell.strip(" *") for cell in line.strip("|").split("|")] for line in table)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[:-1]]
     script = grid_cost()
     every: list[float] = []
     for _, _, mean, jobs, work, *_ in rows:
         seconds = float(mean.split()[0])
         assert not int(jobs) % 60 and work == script.duration(int(jobs) * seconds), "twelve pairs, five seeds"
         every += [seconds] * int(jobs)
-    assert last == "all rows" and len(rows) > 10
-    last = table[-1]
     ends = " | ".join(script.duration(script.span(every, slots)) for slots in (1, 2, 100))
-    assert last.endswith(f"| {len(every)} | {ends} |")
+    assert table[-1].startswith("| **all rows**") and table[-1].endswith(f"| {len(every)} | {ends} |")
 
 
 def test_seconds_are_read_from_records(tmp_path: Path) -> None:
