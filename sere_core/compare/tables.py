@@ -239,7 +239,7 @@ def percent(ratio: float | None) -> Cell:
 
 
 def points(ratio: float | None) -> Cell:
-    return Cell("-" if ratio is None else f"{100 * ratio:+.1f}", data=(_exact(ratio),))
+    return Cell("-" if ratio is None else f"{100 * ratio:+z.1f}", data=(_exact(ratio),))
 
 
 def quantity(value: float | None, digits: int) -> Cell:

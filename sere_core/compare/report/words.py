@@ -61,7 +61,7 @@ def sentence(verdict: Verdict, margin: float) -> str:
 
 
 def points(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
+    return "–" if value is None else f"{100 * value:+z.1f}".replace("-", MINUS)
 
 
 def chance(p: float) -> str:

@@ -24,6 +24,7 @@ def test_what_is_shown_is_said_with_its_size() -> None:
     assert sentence(replace(PLAIN, missing=(("aa>bb", 1),)), 2.0).endswith("1 run.")
     assert "nothing can be said" in sentence(replace(PLAIN, difference=None, interval=None), 2.0)
     assert "nothing is shown" in sentence(replace(PLAIN, interval=None, detectable=None), 2.0)
+    assert "shown: +0.0 points" in sentence(replace(PLAIN, difference=-0.0, interval=None), 2.0), "no minus before nothing"
     assert sentence(replace(PLAIN, shown="equivalent"), 1.5).startswith("Equivalent to ours within 1.5 points: −3.1 points")
 
 
