@@ -372,7 +372,8 @@ def show_choices(sweep: Sweep, choices: Sequence[Choice], results: Results, spea
         return
     tuned = [choice for choice in choices if any(trial.setting for trial in choice.place.trials)]
     if tuned:
-        speaker.say("\nchosen, by the rule's score on T_u")
+        decided = ", here of each pair: the mean over pairs decides" if sweep.tune.per == "row" else ""
+        speaker.say(f"\nchosen, by the rule's score on T_u{decided}")
         table = grid("row", "pair", "seed", "trial", "score", "setting")
         for choice in tuned[:_MANY_CHOICES]:
             place, score = choice.place, choice.scores[choice.chosen]
