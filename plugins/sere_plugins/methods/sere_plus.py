@@ -19,6 +19,8 @@ where c is the argmax, and q and t the maximum, of the posteriors Q of S_u and T
     3.  mid  from S_l and S_u                        -> Q of T_u
     4.  wide from S_l, S_u, T_u    `target_rounds` times -> Q of T_u
 
+All x are first taken free of what is said (`texts.py`), where many say the same; the texts of the target are those of T_u.
+
 The prediction is p of the last fit with the offsets of (B1) on T_u added to its log, so it needs no batch of test utterances.  Where
 the shares k of T_u are not equal, pseudo-labels follow them, and the prediction is divided by k: every class counts the same in UAR.
 
@@ -43,6 +45,7 @@ from sere_plugins.methods.balanced_self_training import SCALINGS
 from sere_plugins.methods.base import Array, Labels, OwnLosses, labelled_vectors, stream_vectors, training_error
 from sere_plugins.methods.label_shift import shares_trace, target_shares
 from sere_plugins.methods.logistic import Linear, fitted
+from sere_plugins.methods.texts import Texts, Trace, without_texts
 from sere_plugins.specs.transductive import SerePlusParams
 from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
 from sere_registry.training import Stream
@@ -114,7 +117,9 @@ class SerePlus(OwnLosses):
 
     def __init__(self, params: SerePlusParams, context: MethodContext) -> None:
         super().__init__(params, context)
-        self.low, self.mid, self.wide = side_by_side(context.networks or ((1, context.input_dim),), params.layers == "chain")
+        networks = context.networks or ((1, context.input_dim),)
+        self.texts = Texts(networks) if params.by_text else None
+        self.low, self.mid, self.wide = side_by_side(networks, params.layers == "chain")
         self.last = self.wide if params.target_rounds else self.mid
         self.input_dim, width = context.input_dim, max(layer.stop - layer.start for layer in self.last)
         self.register_buffer("weight", torch.zeros(len(self.last), self.classes, width))
@@ -131,13 +136,16 @@ class SerePlus(OwnLosses):
 
         Returns:
             `error` (the share of S_l predicted wrongly), `source_changed` and `target_changed` (by step, the share of pseudo-labels
-            that are others than before; 1 for the first), and T_u's shares, where they are not equal.
+            that are others than before; 1 for the first), `source_texts` and `target_texts`, and T_u's shares, where they are not equal.
 
         Raises:
             SereError: B402 if the two paths' vectors differ in width, C302 if a list of shares does not fit the classes.
         """
         vectors, labels = labelled_vectors(self.name, data, self.input_dim)
         source, target = stream_vectors(data, ("source", "target"))
+        said = Trace()
+        if self.texts is not None:
+            vectors, source, target, said = without_texts(self.texts, vectors, source, target)
         shares = None if self.params.shares == "none" else target_shares(self.params, self.name, vectors, labels, target, self.classes)
         known, source_changed, target_changed = Pseudo(vectors, labels, np.ones(len(labels))), [1.0], [1.0]
 
@@ -164,7 +172,7 @@ class SerePlus(OwnLosses):
         if shares is not None:
             self.seen &= shares > 0
             self.offsets[self.seen] -= shares[self.seen].log()
-        trace = {"source_changed": source_changed, "target_changed": target_changed, **shares_trace(shares)}
+        trace = {"source_changed": source_changed, "target_changed": target_changed, **said, **shares_trace(shares)}
         return {"error": [training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)], **trace}
 
     def _fits(self, group: Sequence[slice], *known: Pseudo) -> list[Linear]:
@@ -188,7 +196,8 @@ class SerePlus(OwnLosses):
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
         """p(. | x) with the offsets of T_u; calibrated on pseudo-labels at best."""
-        return self._posteriors(batch.vectors.to(self.weight.dtype))
+        vectors = batch.vectors.to(self.weight.dtype)
+        return self._posteriors(vectors if self.texts is None else self.texts(vectors))
 
     def _posteriors(self, vectors: Tensor) -> Tensor:
         each = [vectors[:, layer] @ weight[:, : layer.stop - layer.start].T for layer, weight in zip(self.last, self.weight, strict=True)]

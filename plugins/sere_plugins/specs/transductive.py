@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sere_plugins.specs import Declared, component
-from sere_plugins.specs.methods import LogisticParams
+from sere_plugins.specs.methods import BY_TEXT, LogisticParams
 from sere_registry import param
 
 #: shares of the classes, in the order of the task's classes
@@ -252,6 +252,7 @@ class SerePlusParams(LogisticParams, EstimateParams):
     taught_C: float = param(0.002, "the same where pseudo-labels are fitted, too", gt=0, search=("log", 1e-4, 0.1))
     labelled_weight: float = param(5.0, "a: what a labelled utterance weighs, a sure pseudo-label being 1", gt=0, search=("log", 1.0, 50.0))
     target_weight: float = param(2.0, "what T_u weighs, with S_l and S_u together as 1", gt=0, search=("log", 0.2, 10.0))
+    by_text: bool = param(True, BY_TEXT)
     source_rounds: int = param(2, "how often it teaches itself on S_u", ge=0, search=("int", 0, 5))
     target_rounds: int = param(2, "how often it teaches itself on T_u; 0: T_u is only balanced", ge=0, search=("int", 0, 5))
     layers: Literal["chain", "same"] = param(

@@ -1,0 +1,153 @@
+"""Lexical normalisation: the mean of utterances that say the same is taken off.
+
+In acted corpora everybody reads the same few sentences, and what is said moves a pretrained network's states more than how it is
+said.  The last layer of the network tells texts apart, and emotions hardly, so that no transcript is needed:
+
+    z_i   the first 32 principal components of the last layer's columns of x_i, each divided by the square root of its deviation
+    K     the number of clusters of k-means on z whose mean silhouette is largest (Rousseeuw 1987); c_k their centres
+    m_k   1 / (n_k + 5) sum_{i in cluster k} x_i
+
+    x_i <- x_i - m_k(i),   k(i) = argmin_k ||z_i - c_k||,   unless z_i is farther from c_k than all that k was made of
+
+The clusters count as texts only if two random halves of the utterances, clustered each by itself, agree about them: the mean
+adjusted Rand index over five divisions is at least 0.7 (stability, as of Lange et al. 2004).  Otherwise, as where everybody speaks
+freely, nothing is taken off.
+
+That texts, like speakers, are to be normalised is due to Mariooryad and Busso (Speech Communication 57, 2014), who have transcripts;
+clusters in their place, and the values, are ours.  Assumption: the classes have about the same shares in each text.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+from torch import Tensor, nn
+
+from sere_plugins.methods.base import Array
+
+Rows = TypeVar("Rows", Array, Tensor)
+Trace = dict[str, list[float]]
+#: numbers of texts that are tried; each has at least `LEAST` utterances on average
+NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40)
+LEAST = 8
+#: principal components, and utterances that the number of texts is chosen by, at most
+COMPONENTS, SAMPLE = 32, 2000
+STABLE, HALVES = 0.7, 5
+#: a text's mean counts as if so many utterances more said it, whose vectors are zero
+SHRINKAGE = 5.0
+
+
+class Texts(nn.Module):
+    """What is said in a stream: `axes` `[H, 32]` and `centres` `[40, 32]` of z, `means` `[40, F]`, and how far each text reaches, `[40]`.
+
+    Args:
+        networks: of each network in the vectors, how many hidden states and how wide; one with a single state tells no texts.
+    """
+
+    axes: Tensor
+    centres: Tensor
+    means: Tensor
+    reach: Tensor
+
+    def __init__(self, networks: Sequence[tuple[int, int]]) -> None:
+        super().__init__()
+        self.columns: list[int] = []
+        end = 0
+        for states, width in networks:
+            end += states * width
+            self.columns += range(end - width, end) if states > 1 else []
+        shapes = {"axes": (len(self.columns), COMPONENTS), "centres": (max(NUMBERS), COMPONENTS), "means": (max(NUMBERS), end)}
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("reach", torch.full((max(NUMBERS),), -1.0))
+
+    @property
+    def count(self) -> int:
+        """How many texts were found."""
+        return int((self.reach >= 0).sum())
+
+    def find(self, vectors: Array) -> Array:
+        """Find the texts of vectors `[n, F]`; the same vectors without them."""
+        axes = principal(vectors[:, self.columns])
+        self.reach.fill_(-1)
+        self.axes[:, : axes.shape[1]] = torch.as_tensor(axes)
+        rows = torch.as_tensor(vectors)
+        z = self._read(rows)
+        centres = torch.as_tensor(texts(z.numpy()))
+        if len(centres):
+            distance, nearest = torch.cdist(z, centres).min(dim=1)
+            for number, centre in enumerate(centres):
+                members = nearest == number
+                self.centres[number], self.means[number] = centre, rows[members].sum(dim=0) / (members.sum() + SHRINKAGE)
+                self.reach[number] = 1.0001 * distance[members].max()
+        return np.asarray(self(rows), dtype=np.float64)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Vectors `[n, F]` without what they say, where that is one of the texts."""
+        known = self.reach >= 0
+        if not known.any() or not len(vectors):
+            return vectors
+        distance, nearest = torch.cdist(self._read(vectors), self.centres[known].to(vectors)).min(dim=1)
+        within = distance <= self.reach[known].to(vectors)[nearest]
+        return vectors - within.unsqueeze(1) * self.means[known].to(vectors)[nearest]
+
+    def untold(self, vectors: Rows) -> Rows:
+        """Vectors `[n, F]` with zeros in the columns that tell the text: no evidence of an emotion."""
+        kept = vectors.clone() if isinstance(vectors, Tensor) else vectors.copy()
+        kept[:, self.columns] = 0
+        return kept
+
+    def _read(self, vectors: Tensor) -> Tensor:
+        """z `[n, 32]`."""
+        return vectors[:, self.columns] @ self.axes.to(vectors)
+
+
+def without_texts(of_target: Texts, labelled: Array, source: Array, target: Array) -> tuple[Array, Array, Array, Trace]:
+    """S_l, S_u and T_u `[n, F]` without what they say; `source_texts` (of S_l and S_u together) and `target_texts`, how many there are.
+
+    `of_target` then knows the texts of T_u, for whoever is predicted.
+    """
+    of_source = copy.deepcopy(of_target)
+    both = of_source.find(np.concatenate([labelled, source]))
+    target = of_target.find(target)
+    trace = {"source_texts": [float(of_source.count)], "target_texts": [float(of_target.count)]}
+    return both[: len(labelled)], both[len(labelled) :], target, trace
+
+
+def principal(rows: Array) -> Array:
+    """The axes `[H, up to 32]` of rows `[n, H]`, each divided by the square root of the deviation along it."""
+    _, deviations, axes = np.linalg.svd(rows - rows.mean(axis=0) if len(rows) else rows, full_matrices=False)
+    kept = [each for each in range(min(COMPONENTS, len(axes))) if deviations[each] > 1e-6 * deviations[0]]
+    return np.asarray(axes[kept].T / np.sqrt(deviations[kept] / np.sqrt(len(rows))), dtype=np.float64)
+
+
+def texts(z: Array) -> Array:
+    """The centres of the texts of rows `[n, d]`, `[K, d]`; none where no number of clusters is stable.
+
+    >>> rows = np.random.default_rng(0).normal(size=(60, 8))
+    >>> texts(rows + 9 * np.eye(8)[np.arange(60) % 3]).shape, texts(rows).shape
+    ((3, 8), (0, 8))
+    """
+    generator = np.random.default_rng(0)
+    sample = z[np.sort(generator.permutation(len(z))[:SAMPLE])]
+    distinct = len(np.unique(sample, axis=0))
+    found = {number: _means(sample, number) for number in NUMBERS if number * LEAST <= distinct}
+    if not found:
+        return z[:0]
+    best = max(found, key=lambda number: silhouette_score(sample, found[number].labels_))
+    agreed = []
+    for _ in range(HALVES):
+        first, second = np.array_split(generator.permutation(len(sample)), 2)
+        here, there = _means(sample[first], best), _means(sample[second], best)
+        agreed.append(adjusted_rand_score(here.predict(sample[second]), there.labels_))
+    return np.asarray(found[best].cluster_centers_) if np.mean(agreed) >= STABLE else z[:0]
+
+
+def _means(rows: Array, number: int) -> KMeans:
+    return KMeans(number, n_init=10, random_state=0).fit(rows)
