@@ -1,0 +1,142 @@
+"""`by_text`: texts that are there are found and taken off, as the equations say; speech without them stays as it is, to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+from torch import Tensor
+
+from sere_plugins.methods.balanced_self_training import BalancedSelfTraining
+from sere_plugins.methods.logistic import Logistic
+from sere_plugins.methods.sere_plus import SerePlus
+from sere_plugins.methods.texts import SHRINKAGE, Texts, without_texts
+from sere_plugins.specs.methods import LogisticParams
+from sere_plugins.specs.transductive import BalancedSelfTrainingParams, SerePlusParams
+from tests.probes.driver import SIX, Toy, posteriors, solved
+
+STATES, WIDTH, TEXTS, COUNT = 5, 24, 6, 240
+NETWORK = ((STATES, WIDTH),)
+
+
+def spoken(texts: int = TEXTS, seed: int = 0, shots: int = 2) -> Toy:
+    """Six emotions, each in every text.  Layers 1 to 3 say the emotion, and the text louder; the last says the text alone."""
+    generator = torch.Generator().manual_seed(seed)
+    emotions = 0.5 * torch.randn(6, WIDTH, generator=generator)
+    truth = torch.arange(COUNT) % 6
+
+    def language(labels: Tensor) -> Tensor:
+        said = torch.arange(len(labels)) // 6 % max(texts, 1)
+        louder = [share * torch.randn(max(texts, 1), WIDTH, generator=generator)[said] for share in (2.5, 2.5, 2.5, 2.5, 4.0)]
+        clean = [share * emotions[labels] for share in (0.0, 1.0, 1.0, 1.0, 0.0)]
+        return torch.cat(
+            [a + (b if texts else 0 * b) + torch.randn(a.shape, generator=generator) for a, b in zip(clean, louder, strict=True)], 1
+        )
+
+    source, target = language(truth), language(truth)
+    chosen = [
+        int(each) for c in range(6) for each in (truth == c).nonzero().flatten()[torch.randperm(COUNT // 6, generator=generator)[:shots]]
+    ]
+    rest = [each for each in range(COUNT) if each not in chosen]
+    source, target = source - source.mean(dim=0), target - target.mean(dim=0)
+    return Toy({"labelled": source[chosen], "source": source[rest], "target": target}, truth[chosen], truth)
+
+
+def said(count: int = COUNT) -> np.ndarray:
+    return np.arange(count) // 6 % TEXTS
+
+
+def recall(build: Any, given: Toy) -> float:
+    method, _ = solved(lambda context: build(replace(context, networks=NETWORK)), given, SIX)
+    found = posteriors(method, given.vectors["target"]).argmax(dim=1)
+    return float(np.mean([(found[given.truth == c] == c).double().mean() for c in range(6)]))
+
+
+def found_in(vectors: Tensor) -> tuple[Texts, np.ndarray]:
+    texts = Texts(NETWORK)
+    return texts, texts.find(vectors.double().numpy())
+
+
+def test_texts_are_found_without_a_word_of_them() -> None:
+    texts, _ = found_in(spoken().vectors["target"])
+    z = spoken().vectors["target"][:, texts.columns] @ texts.axes
+    nearest = torch.cdist(z, texts.centres[: texts.count]).argmin(dim=1)
+    assert texts.count == TEXTS
+    assert adjusted_rand_score(said(), nearest) == 1.0
+
+
+def test_what_is_taken_off_is_the_shrunken_mean_of_the_text() -> None:
+    rows = spoken().vectors["target"].double().numpy()
+    _, without = found_in(spoken().vectors["target"])
+    for text in range(TEXTS):
+        alike = rows[said() == text]
+        expected = alike - alike.sum(axis=0) / (len(alike) + SHRINKAGE)
+        np.testing.assert_allclose(without[said() == text], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_everybody_speaks_freely_nothing_changes(seed: int) -> None:
+    rows = spoken(texts=0, seed=seed).vectors["target"]
+    texts, without = found_in(rows)
+    assert texts.count == 0
+    np.testing.assert_array_equal(without, rows.double().numpy())
+
+
+@pytest.mark.parametrize("count", [0, 1, 15])
+def test_of_a_handful_nothing_is_said(count: int) -> None:
+    rows = spoken().vectors["target"][:count]
+    texts, without = found_in(rows)
+    assert texts.count == 0
+    np.testing.assert_array_equal(without, rows.double().numpy())
+
+
+def test_one_state_alone_tells_no_texts_and_of_two_networks_both_last_states_do() -> None:
+    assert Texts(((1, 8),)).columns == []
+    assert Texts(((1, 8),)).find(np.ones((40, 8))).tolist() == np.ones((40, 8)).tolist()
+    assert Texts(((3, 2), (2, 4))).columns == [4, 5, 10, 11, 12, 13]
+
+
+def test_a_text_that_nobody_said_before_is_left_as_it_is() -> None:
+    texts, _ = found_in(spoken().vectors["target"])
+    new = spoken(seed=7).vectors["target"] * 3
+    assert torch.equal(texts(new), new)
+    again = Texts(NETWORK)
+    again.load_state_dict(texts.state_dict())
+    known = spoken().vectors["target"]
+    assert torch.equal(again(known), texts(known)) and not torch.equal(again(known), known)
+
+
+def test_source_and_target_have_their_own_texts_and_s_l_those_of_the_source() -> None:
+    given = spoken()
+    parts = [given.vectors[name].double().numpy() for name in ("labelled", "source", "target")]
+    of_target = Texts(NETWORK)
+    labelled, source, target, trace = without_texts(of_target, *parts)
+    assert trace == {"source_texts": [TEXTS], "target_texts": [TEXTS]}
+    together = Texts(NETWORK).find(np.concatenate(parts[:2]))
+    np.testing.assert_array_equal(np.concatenate([labelled, source]), together)
+    np.testing.assert_array_equal(target, Texts(NETWORK).find(parts[2]))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(lambda by_text: lambda given: Logistic(LogisticParams(C=0.1, by_text=by_text), given), id="logistic"),
+        pytest.param(
+            lambda by_text: lambda given: BalancedSelfTraining(BalancedSelfTrainingParams(C=0.1, by_text=by_text), given), id="balanced"
+        ),
+        pytest.param(lambda by_text: lambda given: SerePlus(SerePlusParams(by_text=by_text), given), id="sere_plus"),
+    ],
+)
+def test_few_labels_go_farther_where_all_read_the_same_sentences(build: Any) -> None:
+    plain = [recall(build(False), spoken(seed=seed)) for seed in range(3)]
+    by_text = [recall(build(True), spoken(seed=seed)) for seed in range(3)]
+    assert np.mean(by_text) > np.mean(plain) + 0.1, (plain, by_text)
+
+
+def test_the_state_that_tells_the_text_is_no_evidence_of_an_emotion() -> None:
+    method, _ = solved(lambda context: Logistic(LogisticParams(by_text=True), replace(context, networks=NETWORK)), spoken(), SIX)
+    assert method.weight[:, -WIDTH:].abs().max() < 1e-12 < method.weight[:, :-WIDTH].abs().max()
