@@ -17,9 +17,9 @@ from sere_plugins.methods.sere_plus import SerePlus
 from sere_plugins.methods.texts import SHRINKAGE, Texts, without_texts
 from sere_plugins.specs.methods import LogisticParams
 from sere_plugins.specs.transductive import BalancedSelfTrainingParams, SerePlusParams
-from tests.probes.driver import SIX, Toy, posteriors, solved
+from tests.probes.driver import SIX, Seen, TinyBackbone, Toy, posteriors, solved
 
-STATES, WIDTH, TEXTS, COUNT = 5, 24, 6, 240
+STATES, WIDTH, TEXTS, SPEAKERS, COUNT = 5, 24, 6, 3, 216
 NETWORK = ((STATES, WIDTH),)
 
 
@@ -43,7 +43,9 @@ def spoken(texts: int = TEXTS, seed: int = 0, shots: int = 2) -> Toy:
     ]
     rest = [each for each in range(COUNT) if each not in chosen]
     source, target = source - source.mean(dim=0), target - target.mean(dim=0)
-    return Toy({"labelled": source[chosen], "source": source[rest], "target": target}, truth[chosen], truth)
+    speaker = torch.arange(COUNT) // 36 % SPEAKERS  # each says every text in every emotion
+    named = {"labelled": speaker[chosen], "source": speaker[rest], "target": speaker}
+    return Toy({"labelled": source[chosen], "source": source[rest], "target": target}, truth[chosen], truth, named)
 
 
 def said(count: int = COUNT) -> np.ndarray:
@@ -56,9 +58,9 @@ def recall(build: Any, given: Toy) -> float:
     return float(np.mean([(found[given.truth == c] == c).double().mean() for c in range(6)]))
 
 
-def found_in(vectors: Tensor) -> tuple[Texts, np.ndarray]:
+def found_in(vectors: Tensor, speakers: Tensor | None = None) -> tuple[Texts, np.ndarray]:
     texts = Texts(NETWORK)
-    return texts, texts.find(vectors.double().numpy())
+    return texts, texts.find(vectors.double().numpy(), torch.zeros(len(vectors)) if speakers is None else speakers)
 
 
 def test_texts_are_found_without_a_word_of_them() -> None:
@@ -96,7 +98,7 @@ def test_of_a_handful_nothing_is_said(count: int) -> None:
 
 def test_one_state_alone_tells_no_texts_and_of_two_networks_both_last_states_do() -> None:
     assert Texts(((1, 8),)).columns == []
-    assert Texts(((1, 8),)).find(np.ones((40, 8))).tolist() == np.ones((40, 8)).tolist()
+    assert Texts(((1, 8),)).find(np.ones((40, 8)), torch.zeros(40)).tolist() == np.ones((40, 8)).tolist()
     assert Texts(((3, 2), (2, 4))).columns == [4, 5, 10, 11, 12, 13]
 
 
@@ -110,15 +112,32 @@ def test_a_text_that_nobody_said_before_is_left_as_it_is() -> None:
     assert torch.equal(again(known), texts(known)) and not torch.equal(again(known), known)
 
 
+@pytest.mark.parametrize(
+    ("speakers", "count"),
+    [
+        pytest.param(torch.arange(COUNT) // 36 % SPEAKERS, TEXTS, id="each reads each in all emotions"),
+        pytest.param(torch.arange(COUNT), 0, id="nobody reads one twice"),
+        pytest.param(torch.full((COUNT,), -1), 0, id="unknown"),
+        pytest.param(torch.where(torch.arange(COUNT) < 36, 0, -1), TEXTS, id="one is known, who does"),
+    ],
+)
+def test_only_what_speakers_repeat_is_a_text(speakers: Tensor, count: int) -> None:
+    rows = spoken().vectors["target"]
+    texts, without = found_in(rows, speakers)
+    assert texts.count == count
+    assert np.array_equal(without, rows.double().numpy()) == (count == 0)
+
+
 def test_source_and_target_have_their_own_texts_and_s_l_those_of_the_source() -> None:
     given = spoken()
-    parts = [given.vectors[name].double().numpy() for name in ("labelled", "source", "target")]
-    of_target = Texts(NETWORK)
-    labelled, source, target, trace = without_texts(of_target, *parts)
+    parts = {name: given.vectors[name].double().numpy() for name in ("labelled", "source", "target")}
+    seen = Seen(given, TinyBackbone(), frozenset(parts))
+    labelled, source, target, trace = without_texts(Texts(NETWORK), seen, parts["labelled"])
     assert trace == {"source_texts": [TEXTS], "target_texts": [TEXTS]}
-    together = Texts(NETWORK).find(np.concatenate(parts[:2]))
+    speakers = torch.cat([given.speakers["labelled"], given.speakers["source"]])
+    together = Texts(NETWORK).find(np.concatenate([parts["labelled"], parts["source"]]), speakers)
     np.testing.assert_array_equal(np.concatenate([labelled, source]), together)
-    np.testing.assert_array_equal(target, Texts(NETWORK).find(parts[2]))
+    np.testing.assert_array_equal(target, Texts(NETWORK).find(parts["target"], given.speakers["target"]))
 
 
 @pytest.mark.parametrize(

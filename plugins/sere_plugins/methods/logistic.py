@@ -91,7 +91,7 @@ class Logistic(OwnLosses):
         vectors, labels = labelled_vectors(self.name, data, self.weight.shape[-1])
         unlabelled, said = stream_vectors(data, self.unlabelled), Trace()
         if self.texts is not None:
-            vectors, source, target, said = without_texts(self.texts, vectors, *stream_vectors(data, ("source", "target")))
+            vectors, source, target, said = without_texts(self.texts, data, vectors)
             others: dict[Stream, Array] = {"source": source, "target": target}
             vectors, *unlabelled = (self.texts.untold(each) for each in (vectors, *(others[name] for name in self.unlabelled)))
         found, trace = self.fit(vectors, labels, unlabelled)

@@ -145,7 +145,7 @@ class SerePlus(OwnLosses):
         source, target = stream_vectors(data, ("source", "target"))
         said = Trace()
         if self.texts is not None:
-            vectors, source, target, said = without_texts(self.texts, vectors, source, target)
+            vectors, source, target, said = without_texts(self.texts, data, vectors)
         shares = None if self.params.shares == "none" else target_shares(self.params, self.name, vectors, labels, target, self.classes)
         known, source_changed, target_changed = Pseudo(vectors, labels, np.ones(len(labels))), [1.0], [1.0]
 

@@ -9,9 +9,14 @@ said.  The last layer of the network tells texts apart, and emotions hardly, so 
 
     x_i <- x_i - m_k(i),   k(i) = argmin_k ||z_i - c_k||,   unless z_i is farther from c_k than all that k was made of
 
-The clusters count as texts only if two random halves of the utterances, clustered each by itself, agree about them: the mean
-adjusted Rand index over five divisions is at least 0.7 (stability, as of Lange et al. 2004).  Otherwise, as where everybody speaks
-freely, nothing is taken off.
+The clusters count as texts only if
+
+    two random halves of the utterances, clustered each by itself, agree about them: the mean adjusted Rand index over five
+    divisions is at least 0.7 (stability, as of Lange et al. 2004), which free speech does not reach;
+    and speakers repeat them: an utterance in three has a text that its speaker said in another one.  Who reads the same
+    sentence again does so in another emotion; where every emotion has sentences of its own, each is read once.
+
+Otherwise nothing is taken off; nor where speakers are unknown.
 
 That texts, like speakers, are to be normalised is due to Mariooryad and Busso (Speech Communication 57, 2014), who have transcripts;
 clusters in their place, and the values, are ours.  Assumption: the classes have about the same shares in each text.
@@ -29,7 +34,9 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from torch import Tensor, nn
 
-from sere_plugins.methods.base import Array
+from sere_plugins.methods.base import Array, stream_vectors
+from sere_registry import StageData
+from sere_registry.training import STREAMS
 
 Rows = TypeVar("Rows", Array, Tensor)
 Trace = dict[str, list[float]]
@@ -39,6 +46,8 @@ LEAST = 8
 #: principal components, and utterances that the number of texts is chosen by, at most
 COMPONENTS, SAMPLE = 32, 2000
 STABLE, HALVES = 0.7, 5
+#: utterances for each text of a speaker, at least
+REPEATED = 1.5
 #: a text's mean counts as if so many utterances more said it, whose vectors are zero
 SHRINKAGE = 5.0
 
@@ -72,8 +81,8 @@ class Texts(nn.Module):
         """How many texts were found."""
         return int((self.reach >= 0).sum())
 
-    def find(self, vectors: Array) -> Array:
-        """Find the texts of vectors `[n, F]`; the same vectors without them."""
+    def find(self, vectors: Array, speakers: Tensor) -> Array:
+        """Find the texts of vectors `[n, F]` by speakers `[n]` (-1: unknown); the same vectors without them."""
         axes = principal(vectors[:, self.columns])
         self.reach.fill_(-1)
         self.axes[:, : axes.shape[1]] = torch.as_tensor(axes)
@@ -82,7 +91,9 @@ class Texts(nn.Module):
         centres = torch.as_tensor(texts(z.numpy()))
         if len(centres):
             distance, nearest = torch.cdist(z, centres).min(dim=1)
-            for number, centre in enumerate(centres):
+            named = torch.stack([speakers, nearest], dim=1)[speakers >= 0]
+            repeated = len(named) >= max(1, REPEATED * len(named.unique(dim=0)))
+            for number, centre in enumerate(centres if repeated else ()):
                 members = nearest == number
                 self.centres[number], self.means[number] = centre, rows[members].sum(dim=0) / (members.sum() + SHRINKAGE)
                 self.reach[number] = 1.0001 * distance[members].max()
@@ -108,14 +119,16 @@ class Texts(nn.Module):
         return vectors[:, self.columns] @ self.axes.to(vectors)
 
 
-def without_texts(of_target: Texts, labelled: Array, source: Array, target: Array) -> tuple[Array, Array, Array, Trace]:
+def without_texts(of_target: Texts, data: StageData, labelled: Array) -> tuple[Array, Array, Array, Trace]:
     """S_l, S_u and T_u `[n, F]` without what they say; `source_texts` (of S_l and S_u together) and `target_texts`, how many there are.
 
     `of_target` then knows the texts of T_u, for whoever is predicted.
     """
+    source, target = stream_vectors(data, ("source", "target"))
+    named = {name: data.speakers(name).cpu() for name in STREAMS}
     of_source = copy.deepcopy(of_target)
-    both = of_source.find(np.concatenate([labelled, source]))
-    target = of_target.find(target)
+    both = of_source.find(np.concatenate([labelled, source]), torch.cat([named["labelled"], named["source"]]))
+    target = of_target.find(target, named["target"])
     trace = {"source_texts": [float(of_source.count)], "target_texts": [float(of_target.count)]}
     return both[: len(labelled)], both[len(labelled) :], target, trace
 
