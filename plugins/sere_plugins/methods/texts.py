@@ -92,7 +92,7 @@ class Texts(nn.Module):
         if len(centres):
             distance, nearest = torch.cdist(z, centres).min(dim=1)
             named = torch.stack([speakers, nearest], dim=1)[speakers >= 0]
-            repeated = len(named) >= max(1, REPEATED * len(named.unique(dim=0)))
+            repeated = len(named) >= max(1, REPEATED * len(np.unique(named.numpy(), axis=0)))
             for number, centre in enumerate(centres if repeated else ()):
                 members = nearest == number
                 self.centres[number], self.means[number] = centre, rows[members].sum(dim=0) / (members.sum() + SHRINKAGE)
