@@ -85,6 +85,7 @@ class Texts(nn.Module):
         """Find the texts of vectors `[n, F]` by speakers `[n]` (-1: unknown); the same vectors without them."""
         axes = principal(vectors[:, self.columns])
         self.reach.fill_(-1)
+        self.axes.zero_()
         self.axes[:, : axes.shape[1]] = torch.as_tensor(axes)
         rows = torch.as_tensor(vectors)
         z = self._read(rows)
