@@ -83,8 +83,10 @@ class Texts(nn.Module):
 
     def find(self, vectors: Array, speakers: Tensor) -> Array:
         """Find the texts of vectors `[n, F]` by speakers `[n]` (-1: unknown); the same vectors without them."""
-        axes = principal(vectors[:, self.columns])
         self.reach.fill_(-1)
+        if not (speakers >= 0).any():
+            return vectors
+        axes = principal(vectors[:, self.columns])
         self.axes.zero_()
         self.axes[:, : axes.shape[1]] = torch.as_tensor(axes)
         rows = torch.as_tensor(vectors)
@@ -93,7 +95,7 @@ class Texts(nn.Module):
         if len(centres):
             distance, nearest = torch.cdist(z, centres).min(dim=1)
             named = torch.stack([speakers, nearest], dim=1)[speakers >= 0]
-            repeated = len(named) >= max(1, REPEATED * len(np.unique(named.numpy(), axis=0)))
+            repeated = len(named) >= REPEATED * len(np.unique(named.numpy(), axis=0))
             for number, centre in enumerate(centres if repeated else ()):
                 members = nearest == number
                 self.centres[number], self.means[number] = centre, rows[members].sum(dim=0) / (members.sum() + SHRINKAGE)
