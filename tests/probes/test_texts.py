@@ -88,7 +88,7 @@ def test_where_everybody_speaks_freely_nothing_changes(seed: int) -> None:
     np.testing.assert_array_equal(without, rows.double().numpy())
 
 
-@pytest.mark.parametrize("count", [0, 1, 15])
+@pytest.mark.parametrize("count", [0, 1, 9])
 def test_of_a_handful_nothing_is_said(count: int) -> None:
     rows = spoken().vectors["target"][:count]
     texts, without = found_in(rows)
@@ -159,3 +159,22 @@ def test_few_labels_go_farther_where_all_read_the_same_sentences(build: Any) -> 
 def test_the_state_that_tells_the_text_is_no_evidence_of_an_emotion() -> None:
     method, _ = solved(lambda context: Logistic(LogisticParams(by_text=True), replace(context, networks=NETWORK)), spoken(), SIX)
     assert method.weight[:, -WIDTH:].abs().max() < 1e-12 < method.weight[:, :-WIDTH].abs().max()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param({}, [], id="texts"),
+        pytest.param({"speakers": {}}, ["source", "target"], id="speakers unknown"),
+        pytest.param(
+            {"vectors": {**spoken().vectors, "target": spoken(texts=0).vectors["target"]}}, ["target"], id="the target speaks freely"
+        ),
+    ],
+)
+def test_that_nothing_is_taken_off_is_said(change: dict[str, Any], expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr("sere_plugins.methods.texts.warn", lambda who, thing, line: warned.append(thing))
+    given = replace(spoken(), **change)
+    parts = {name: given.vectors[name].double().numpy() for name in ("labelled", "source", "target")}
+    without_texts(Texts(NETWORK), Seen(given, TinyBackbone(), frozenset(parts)), parts["labelled"])
+    assert warned == expected

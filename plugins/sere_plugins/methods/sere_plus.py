@@ -1,34 +1,26 @@
-"""Labels flow within the source first, by low layers, and then to the target, by the middle ones (ours).
+"""Labels flow within the source first, and then to the target (ours).
 
-x^l is the mean over time of the network's layer l, standardised by the engine; L layers, of which
+x^l is the mean over time of the network's layer l, standardised by the engine; of L layers the middle three count, L/2 - 1 to L/2 + 1,
+which carry emotions from one language to another.  p(c | x) is the normalised geometric mean over them of softmax(W^l x^l + b^l), and
 
-    low   1 .. L/2           tell emotions apart within a language
-    mid   L/2, L/2 + 1       carry them to another one
-    wide  L/2 - 1 .. L/2 + 1
-
-p_A(c | x) is the normalised geometric mean over the layers l of A of softmax(W^l x^l + b^l), and
-
-    W^l = min_W  a sum_{i in S_l} -log p(y_i | x_i) + sum_{j in S_u} q_j -log p(c_j | x_j) + g sum_{k in T_u} t_k -log p(c_k | x_k)
+    W^l = min_W  a sum_{i in S_l} -log p(y_i | x_i) + b sum_{j in S_u} q_j -log p(c_j | x_j) + g sum_{k in T_u} t_k -log p(c_k | x_k)
                  + 1/(2C) ||W||_F^2
 
 where c is the argmax, and q and t the maximum, of the posteriors Q of S_u and T_u in class shares ((B1) of
 `sere_core.functional.equal_shares`), and g makes T_u weigh `target_weight` times as much as S_l and S_u together.
 
-    1.  low  from S_l alone                          -> Q of S_u
-    2.  low  from S_l and S_u      `source_rounds` times -> Q of S_u
-    3.  mid  from S_l and S_u                        -> Q of T_u
-    4.  wide from S_l, S_u, T_u    `target_rounds` times -> Q of T_u
-
-All x are first taken free of what is said (`texts.py`), where many say the same; the texts of the target are those of T_u.
+    0.  all x are taken free of what is said (`texts.py`), where many say the same; the texts of the target are those of T_u
+    1.  from S_l alone                           -> Q of S_u
+    2.  from S_l and S_u                         -> Q of T_u
+    3.  from S_l, S_u and T_u   `rounds` times   -> Q of T_u
 
 The prediction is p of the last fit with the offsets of (B1) on T_u added to its log, so it needs no batch of test utterances.  Where
 the shares k of T_u are not equal, pseudo-labels follow them, and the prediction is divided by k: every class counts the same in UAR.
 
-The vectors are those of `layer: mix, pool: true`, whose first part is what enters layer 1.  With the output of one layer low, mid and
-wide are that one, and the order of the flow is what remains.  Of several networks side by side (`concatenation`) each group has the
-layers of all of them: their mean teaches every one.
+The vectors are those of `layer: mix, pool: true`, whose first part is what enters layer 1.  With the output of one layer there is that
+one.  Of several networks side by side (`concatenation`) the middle layers of all count: their mean teaches every one.
 That labels are to flow within the source first is the chain of SERE (arXiv:2604.07417); hard pseudo-labels in equal shares are
-SeLa's (arXiv:1911.05371).  Which layers do what was seen for Whisper on EmoDB, EMOVO and RAVDESS.
+SeLa's (arXiv:1911.05371).
 """
 
 from __future__ import annotations
@@ -51,36 +43,21 @@ from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
 from sere_registry.training import Stream
 
 
-def layer_groups(states: int, chain: bool = True) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """low, mid and wide, as indices into hidden states of which the first is what enters layer 1; without `chain`, wide in all steps.
+def middle_layers(networks: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
+    """The columns of the middle three layers of each network, given how many hidden states it has and how wide (the first enters layer 1).
 
-    >>> layer_groups(7)
-    ((1, 2, 3), (3, 4), (2, 3, 4))
-    >>> layer_groups(5)
-    ((1, 2), (2, 3), (1, 2, 3))
-    >>> layer_groups(1)
-    ((0,), (0,), (0,))
+    >>> [(each.start, each.stop) for each in middle_layers([(7, 10), (1, 4)])]
+    [(20, 30), (30, 40), (40, 50), (70, 74)]
+    >>> [(each.start, each.stop) for each in middle_layers([(3, 10)])]
+    [(10, 20), (20, 30)]
     """
-    middle, top = (states - 1) // 2, states - 1
-    if middle < 1:
-        return ((top,),) * 3
-    wide = tuple(range(max(1, middle - 1), min(top, middle + 1) + 1))
-    return (tuple(range(1, middle + 1)), tuple(range(middle, min(top, middle + 1) + 1)), wide) if chain else (wide,) * 3
-
-
-def side_by_side(networks: Sequence[tuple[int, int]], chain: bool = True) -> tuple[tuple[slice, ...], ...]:
-    """low, mid and wide of all networks, as the columns of their layers: for each network how many hidden states, and how wide.
-
-    >>> [[(each.start, each.stop) for each in group] for group in side_by_side([(3, 10), (1, 4)])]
-    [[(10, 20), (30, 34)], [(10, 20), (20, 30), (30, 34)], [(10, 20), (20, 30), (30, 34)]]
-    """
-    groups: list[list[slice]] = [[], [], []]
-    start = 0
+    found, start = [], 0
     for states, width in networks:
-        for group, layers in zip(groups, layer_groups(states, chain), strict=True):
-            group += [slice(start + layer * width, start + (layer + 1) * width) for layer in layers]
+        middle, top = (states - 1) // 2, states - 1
+        chosen = range(max(1, middle - 1), min(top, middle + 1) + 1) if middle else [top]
+        found += [slice(start + layer * width, start + (layer + 1) * width) for layer in chosen]
         start += states * width
-    return tuple(map(tuple, groups))
+    return tuple(found)
 
 
 class Pseudo(NamedTuple):
@@ -89,11 +66,6 @@ class Pseudo(NamedTuple):
     vectors: Array
     labels: Labels
     weights: Array
-
-
-def changed(before: Pseudo, after: Pseudo) -> float:
-    """The share of pseudo-labels that are others than before."""
-    return float(np.mean(before.labels != after.labels))
 
 
 def geometric_mean(logits: Tensor) -> Tensor:
@@ -119,11 +91,10 @@ class SerePlus(OwnLosses):
         super().__init__(params, context)
         networks = context.networks or ((1, context.input_dim),)
         self.texts = Texts(networks) if params.by_text else None
-        self.low, self.mid, self.wide = side_by_side(networks, params.layers == "chain")
-        self.last = self.wide if params.target_rounds else self.mid
-        self.input_dim, width = context.input_dim, max(layer.stop - layer.start for layer in self.last)
-        self.register_buffer("weight", torch.zeros(len(self.last), self.classes, width))
-        self.register_buffer("bias", torch.zeros(len(self.last), self.classes))
+        self.layers = middle_layers(networks)
+        self.input_dim, width = context.input_dim, max(layer.stop - layer.start for layer in self.layers)
+        self.register_buffer("weight", torch.zeros(len(self.layers), self.classes, width))
+        self.register_buffer("bias", torch.zeros(len(self.layers), self.classes))
         self.register_buffer("offsets", torch.zeros(self.classes))
         self.register_buffer("seen", torch.ones(self.classes, dtype=torch.bool))
 
@@ -132,11 +103,11 @@ class SerePlus(OwnLosses):
         return [Stage(self.name, sees=sees, solve=self.solve, optional=frozenset({"source"}))]
 
     def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
-        """Steps 1 to 4, in float64; a class without labels, or of share 0, is never predicted.
+        """Steps 0 to 3, in float64; a class without labels, or of share 0, is never predicted.
 
         Returns:
-            `error` (the share of S_l predicted wrongly), `source_changed` and `target_changed` (by step, the share of pseudo-labels
-            that are others than before; 1 for the first), `source_texts` and `target_texts`, and T_u's shares, where they are not equal.
+            `error` (the share of S_l predicted wrongly), `changed` (by round, the share of T_u's pseudo-labels that are others than
+            before; 1 for the first), `source_texts` and `target_texts`, and T_u's shares, where they are not equal.
 
         Raises:
             SereError: B402 if the two paths' vectors differ in width, C302 if a list of shares does not fit the classes.
@@ -147,48 +118,43 @@ class SerePlus(OwnLosses):
         if self.texts is not None:
             vectors, source, target, said = without_texts(self.texts, data, vectors)
         shares = None if self.params.shares == "none" else target_shares(self.params, self.name, vectors, labels, target, self.classes)
-        known, source_changed, target_changed = Pseudo(vectors, labels, np.ones(len(labels))), [1.0], [1.0]
+        known, changed = Pseudo(vectors, labels, np.ones(len(labels))), [1.0]
 
-        fits = self._fits(self.low, known)
-        taught = self._labelled(fits, self.low, source)
+        taught = self._labelled(self._fits(known), source)
+        taught = taught._replace(weights=self.params.source_weight * taught.weights)
         known = known._replace(weights=np.full(len(labels), self.params.labelled_weight))
-        for _ in range(self.params.source_rounds if len(source) else 0):
-            fits = self._fits(self.low, known, taught)
-            before, taught = taught, self._labelled(fits, self.low, source)
-            source_changed.append(changed(before, taught))
-
-        fits = self._fits(self.mid, known, taught)
-        guessed = self._labelled(fits, self.mid, target, shares)
-        for _ in range(self.params.target_rounds):
+        fits = self._fits(known, taught)
+        guessed = self._labelled(fits, target, shares)
+        for _ in range(self.params.rounds):
             weight = self.params.target_weight * (known.weights.sum() + taught.weights.sum()) / max(guessed.weights.sum(), 1e-12)
-            fits = self._fits(self.wide, known, taught, guessed._replace(weights=weight * guessed.weights))
-            before, guessed = guessed, self._labelled(fits, self.wide, target, shares)
-            target_changed.append(changed(before, guessed))
+            fits = self._fits(known, taught, guessed._replace(weights=weight * guessed.weights))
+            before, guessed = guessed, self._labelled(fits, target, shares)
+            changed.append(float(np.mean(before.labels != guessed.labels)))
 
         for number, linear in enumerate(fits):
             self.weight[number, :, : linear.weight.shape[1]], self.bias[number] = linear.weight, linear.bias
         self.seen.copy_(fits[0].seen)
-        self.offsets.copy_(self._in_shares(fits, self.last, target, shares).offsets)
+        self.offsets.copy_(self._in_shares(fits, target, shares).offsets)
         if shares is not None:
             self.seen &= shares > 0
             self.offsets[self.seen] -= shares[self.seen].log()
-        trace = {"source_changed": source_changed, "target_changed": target_changed, **said, **shares_trace(shares)}
-        return {"error": [training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)], **trace}
+        error = training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)
+        return {"error": [error], "changed": changed, **said, **shares_trace(shares)}
 
-    def _fits(self, group: Sequence[slice], *known: Pseudo) -> list[Linear]:
-        """W and b of each layer of the group, from all that is known."""
+    def _fits(self, *known: Pseudo) -> list[Linear]:
+        """W and b of each layer, from all that is known."""
         vectors, labels, weights = (np.concatenate(parts) for parts in zip(*known, strict=True))
         params = self.params if len(known) == 1 else self.params.model_copy(update={"C": self.params.taught_C})
-        return [fitted(params, self.classes, vectors[:, layer], labels, weights) for layer in group]
+        return [fitted(params, self.classes, vectors[:, layer], labels, weights) for layer in self.layers]
 
-    def _labelled(self, fits: Sequence[Linear], group: Sequence[slice], vectors: Array, shares: Tensor | None = None) -> Pseudo:
+    def _labelled(self, fits: Sequence[Linear], vectors: Array, shares: Tensor | None = None) -> Pseudo:
         """Vectors `[n, F]` with their pseudo-labels."""
-        sure, labels = self._in_shares(fits, group, vectors, shares).posteriors.max(dim=1)
+        sure, labels = self._in_shares(fits, vectors, shares).posteriors.max(dim=1)
         return Pseudo(vectors, labels.numpy(), sure.numpy())
 
-    def _in_shares(self, fits: Sequence[Linear], group: Sequence[slice], vectors: Array, shares: Tensor | None) -> Shares:
+    def _in_shares(self, fits: Sequence[Linear], vectors: Array, shares: Tensor | None) -> Shares:
         """Q `[n, C]` of (B1) and its offsets; of no vectors, or with `shares: none`, p and no offsets."""
-        logits = [fit.logits(torch.as_tensor(vectors[:, layer])) for fit, layer in zip(fits, group, strict=True)]
+        logits = [fit.logits(torch.as_tensor(vectors[:, layer])) for fit, layer in zip(fits, self.layers, strict=True)]
         mean = geometric_mean(torch.stack(logits))
         if self.params.shares == "none" or not len(vectors):
             return Shares(mean.softmax(dim=1), mean.new_zeros(self.classes))
@@ -200,6 +166,6 @@ class SerePlus(OwnLosses):
         return self._posteriors(vectors if self.texts is None else self.texts(vectors))
 
     def _posteriors(self, vectors: Tensor) -> Tensor:
-        each = [vectors[:, layer] @ weight[:, : layer.stop - layer.start].T for layer, weight in zip(self.last, self.weight, strict=True)]
+        each = [vectors[:, layer] @ weight[:, : layer.stop - layer.start].T for layer, weight in zip(self.layers, self.weight, strict=True)]
         logits = torch.stack(each) + self.bias.unsqueeze(1)
         return (geometric_mean(logits.masked_fill(~self.seen, -torch.inf)) + self.offsets).softmax(dim=1)

@@ -36,16 +36,18 @@ from torch import Tensor, nn
 
 from sere_plugins.methods.base import Array, stream_vectors
 from sere_registry import StageData
+from sere_registry.guard import warn
 from sere_registry.training import STREAMS
 
 Rows = TypeVar("Rows", Array, Tensor)
 Trace = dict[str, list[float]]
 #: numbers of texts that are tried; each has at least `LEAST` utterances on average
 NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40)
-LEAST = 8
+LEAST = 5
 #: principal components, and utterances that the number of texts is chosen by, at most
 COMPONENTS, SAMPLE = 32, 2000
-STABLE, HALVES = 0.7, 5
+#: agreement of halves that makes up to `FEW` clusters texts, and more; a strong axis of any kind splits into a few alike in both halves
+FEW, STABLE, STABLE_MANY, HALVES = 4, 0.7, 0.3, 5
 #: utterances for each text of a speaker, at least
 REPEATED = 1.5
 #: a text's mean counts as if so many utterances more said it, whose vectors are zero
@@ -67,6 +69,7 @@ class Texts(nn.Module):
     def __init__(self, networks: Sequence[tuple[int, int]]) -> None:
         super().__init__()
         self.columns: list[int] = []
+        self.why = ""
         end = 0
         for states, width in networks:
             end += states * width
@@ -84,8 +87,10 @@ class Texts(nn.Module):
     def find(self, vectors: Array, speakers: Tensor) -> Array:
         """Find the texts of vectors `[n, F]` by speakers `[n]` (-1: unknown); the same vectors without them."""
         self.reach.fill_(-1)
-        if not (speakers >= 0).any():
+        self.why = "nobody's speaker is known" if self.columns else "a single layer does not tell what is said"
+        if not (speakers >= 0).any() or not self.columns:
             return vectors
+        self.why = "no two halves of the utterances agree about texts"
         axes = principal(vectors[:, self.columns])
         self.axes.zero_()
         self.axes[:, : axes.shape[1]] = torch.as_tensor(axes)
@@ -96,6 +101,7 @@ class Texts(nn.Module):
             distance, nearest = torch.cdist(z, centres).min(dim=1)
             named = torch.stack([speakers, nearest], dim=1)[speakers >= 0]
             repeated = len(named) >= REPEATED * len(np.unique(named.numpy(), axis=0))
+            self.why = "" if repeated else "speakers do not repeat them"
             for number, centre in enumerate(centres if repeated else ()):
                 members = nearest == number
                 self.centres[number], self.means[number] = centre, rows[members].sum(dim=0) / (members.sum() + SHRINKAGE)
@@ -132,6 +138,9 @@ def without_texts(of_target: Texts, data: StageData, labelled: Array) -> tuple[A
     of_source = copy.deepcopy(of_target)
     both = of_source.find(np.concatenate([labelled, source]), torch.cat([named["labelled"], named["source"]]))
     target = of_target.find(target, named["target"])
+    for where, found in (("source", of_source), ("target", of_target)):
+        if found.why:
+            warn("texts", where, f"by_text: nothing is taken off the {where}: {found.why}")
     trace = {"source_texts": [float(of_source.count)], "target_texts": [float(of_target.count)]}
     return both[: len(labelled)], both[len(labelled) :], target, trace
 
@@ -162,7 +171,8 @@ def texts(z: Array) -> Array:
         first, second = np.array_split(generator.permutation(len(sample)), 2)
         here, there = _means(sample[first], best), _means(sample[second], best)
         agreed.append(adjusted_rand_score(here.predict(sample[second]), there.labels_))
-    return np.asarray(found[best].cluster_centers_) if np.mean(agreed) >= STABLE else z[:0]
+    stable = np.mean(agreed) >= (STABLE if best <= FEW else STABLE_MANY)
+    return np.asarray(found[best].cluster_centers_) if stable else z[:0]
 
 
 def _means(rows: Array, number: int) -> KMeans:

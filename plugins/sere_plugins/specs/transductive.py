@@ -243,21 +243,18 @@ class LogisticBalancedParams(BalancedSelfTrainingParams):
     own_losses=True,
 )
 class SerePlusParams(LogisticParams, EstimateParams):
-    """labels flow within the source first, by a network's low layers, and then to the target, by its middle ones.
+    """labels flow within the source first and then to the target, by a network's middle layers.
 
     For `layer: mix, pool: true` of a pretrained encoder; with the output of one layer the order of the flow is what remains.
     """
 
     C: float = param(0.02, "inverse strength of the penalty on W where S_l alone is fitted", gt=0, search=("log", 1e-3, 1.0))
     taught_C: float = param(0.002, "the same where pseudo-labels are fitted, too", gt=0, search=("log", 1e-4, 0.1))
-    labelled_weight: float = param(5.0, "a: what a labelled utterance weighs, a sure pseudo-label being 1", gt=0, search=("log", 1.0, 50.0))
+    labelled_weight: float = param(5.0, "a: what a labelled utterance weighs", gt=0, search=("log", 1.0, 50.0))
+    source_weight: float = param(1.0, "b: what a sure pseudo-label of S_u weighs; 0: labels go to the target at once", ge=0)
     target_weight: float = param(2.0, "what T_u weighs, with S_l and S_u together as 1", gt=0, search=("log", 0.2, 10.0))
     by_text: bool = param(True, BY_TEXT)
-    source_rounds: int = param(2, "how often it teaches itself on S_u", ge=0, search=("int", 0, 5))
-    target_rounds: int = param(2, "how often it teaches itself on T_u; 0: T_u is only balanced", ge=0, search=("int", 0, 5))
-    layers: Literal["chain", "same"] = param(
-        "chain", "low layers for the source, middle ones for the target; or the middle three in all steps"
-    )
+    rounds: int = param(2, "how often it teaches itself on T_u; 0: T_u is only balanced", ge=0, search=("int", 0, 5))
     shares: Literal["none", "equal", "estimated"] | Given = param(
         "equal",
         "class shares of pseudo-labels: none are assumed, equal ones, or, of T_u, those estimated by EM (label_shift), "
