@@ -30,12 +30,15 @@ def headline(summary: Summary) -> list[str]:
         lines.append(f"The reference, {summary.reference}, is the floor: the others show whether adapting helps at all.")
     for verdict in summary.verdicts:
         if roles[verdict.row] == "floor" and verdict.difference is not None:
-            size = points(-verdict.difference)
-            lines.append(f"{summary.reference} {turned[verdict.shown]} {verdict.row}, the floor ({size} points).")
-    others: Counter[str] = Counter(verdict.shown for verdict in summary.verdicts if roles[verdict.row] == "method")
+            than = turned[verdict.shown] if verdict.interval else "has an unknown error beside"
+            lines.append(f"{summary.reference} {than} {verdict.row}, the floor ({points(-verdict.difference)} points).")
+    unknown = "of an unknown error"
+    others: Counter[str] = Counter(
+        verdict.shown if verdict.interval else unknown for verdict in summary.verdicts if roles[verdict.row] == "method"
+    )
     if others:
         words = {"no difference shown": "with no difference shown"}
-        parts = ", ".join(f"{others[shown]} {words.get(shown, shown)}" for shown in turned if others[shown])
+        parts = ", ".join(f"{others[shown]} {words.get(shown, shown)}" for shown in (*turned, unknown) if others[shown])
         found = counted(others.total(), "other method")
         lines.append(f"Of {found} against {summary.reference}: {parts}.")
     return lines

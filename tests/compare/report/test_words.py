@@ -42,5 +42,11 @@ def test_the_headline_speaks_of_the_floor_and_of_the_others(tmp_path: Path) -> N
     first, second = headline(summary)
     assert first.startswith("ours is better than source-only, the floor (+")
     assert second == "Of 2 other methods against ours: 1 worse, 1 equivalent."
+    untested = replace(
+        summary, verdicts=tuple(replace(verdict, interval=None, shown="no difference shown") for verdict in summary.verdicts)
+    )
+    first, second = headline(untested)
+    assert first.startswith("ours has an unknown error beside source-only, the floor (+")
+    assert second == "Of 2 other methods against ours: 2 of an unknown error."
     make_comparison(tmp_path / "floor", ("source-only", "ours"), 2, 2)
     assert headline(summarise(read_results(tmp_path / "floor")))[0].startswith("The reference, source-only, is the floor")
