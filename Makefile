@@ -11,8 +11,9 @@ READY  := $(VENV)/.ready
 run: $(READY)
 	$(BIN)/sere-run configs/sere_default.yaml $(ARGS)
 
+# hundreds of tests start a process of their own: none compiles what another one has, whatever the environment says
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not counts" $(ARGS)
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not counts" $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .
