@@ -111,7 +111,7 @@ def test_several_networks_teach_each_other() -> None:
     torch.testing.assert_close(posteriors(twice, torch.cat([target, target], dim=1)), posteriors(alone, target), atol=1e-4, rtol=0)
 
     recalls: list[tuple[float, float, float]] = []
-    for seed in range(4):
+    for seed in range(3):
         given, draws = layered(seed), torch.Generator().manual_seed(seed)
         vague = {name: values + torch.randn(values.shape, generator=draws) for name, values in given.vectors.items()}
         wide = replace(given, vectors={name: values + torch.randn(values.shape, generator=draws) for name, values in given.vectors.items()})
@@ -125,7 +125,7 @@ def test_several_networks_teach_each_other() -> None:
 
 def test_each_part_is_worth_its_place_on_speech_as_it_is_made_for() -> None:
     scores: dict[str, list[float]] = {}
-    for seed in range(6):
+    for seed in range(4):
         given = layered(seed)
         variants: dict[str, dict[str, Any]] = {
             "whole": {},

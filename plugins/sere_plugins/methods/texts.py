@@ -11,8 +11,8 @@ said.  The last layer of the network tells texts apart, and emotions hardly, so 
 
 The clusters count as texts only if
 
-    two random halves of the utterances, clustered each by itself, agree about them: the mean adjusted Rand index over five
-    divisions is at least 0.7 (stability, as of Lange et al. 2004), which free speech does not reach;
+    two random halves of the utterances, clustered each by itself, agree about them (stability, as of Lange et al. 2004): the mean
+    adjusted Rand index over five divisions is at least 0.7 for up to four clusters, 0.3 for more, which free speech does not reach;
     and speakers repeat them: an utterance in three has a text that its speaker said in another one.  Who reads the same
     sentence again does so in another emotion; where every emotion has sentences of its own, each is read once.
 
@@ -42,7 +42,7 @@ from sere_registry.training import STREAMS
 Rows = TypeVar("Rows", Array, Tensor)
 Trace = dict[str, list[float]]
 #: numbers of texts that are tried; each has at least `LEAST` utterances on average
-NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40)
+NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 50, 64, 80, 100)
 LEAST = 5
 #: principal components, and utterances that the number of texts is chosen by, at most
 COMPONENTS, SAMPLE = 32, 2000
@@ -55,7 +55,7 @@ SHRINKAGE = 5.0
 
 
 class Texts(nn.Module):
-    """What is said in a stream: `axes` `[H, 32]` and `centres` `[40, 32]` of z, `means` `[40, F]`, and how far each text reaches, `[40]`.
+    """What is said in a stream: `axes` `[H, 32]` and `centres` `[100, 32]` of z, `means` `[100, F]`, how far each text reaches, `[100]`.
 
     Args:
         networks: of each network in the vectors, how many hidden states and how wide; one with a single state tells no texts.
