@@ -90,7 +90,7 @@ class Texts(nn.Module):
         self.why = "nobody's speaker is known" if self.columns else "a single layer does not tell what is said"
         if not (speakers >= 0).any() or not self.columns:
             return vectors
-        self.why = "no two halves of the utterances agree about texts"
+        self.why = "halves of the utterances do not agree about texts"
         axes = principal(vectors[:, self.columns])
         self.axes.zero_()
         self.axes[:, : axes.shape[1]] = torch.as_tensor(axes)
@@ -101,7 +101,7 @@ class Texts(nn.Module):
             distance, nearest = torch.cdist(z, centres).min(dim=1)
             named = torch.stack([speakers, nearest], dim=1)[speakers >= 0]
             repeated = len(named) >= REPEATED * len(np.unique(named.numpy(), axis=0))
-            self.why = "" if repeated else "speakers do not repeat them"
+            self.why = "" if repeated else "speakers do not repeat texts"
             for number, centre in enumerate(centres if repeated else ()):
                 members = nearest == number
                 self.centres[number], self.means[number] = centre, rows[members].sum(dim=0) / (members.sum() + SHRINKAGE)
