@@ -68,7 +68,7 @@ paths: {labelled: acoustic, unlabelled: acoustic}
 """
 _WHISPER = """\
 # The means over time of all layers of Whisper's encoder: `model` is a folder, or a name on the hub, which is downloaded once.
-# Two encoders side by side may gain two points (docs/sere_plus.md): {use: sere.concatenation, params: {streams: [...]}}.
+# Two encoders can stand side by side (docs/sere_plus.md): {use: sere.concatenation, params: {streams: [...]}}.
 encoders:
   whisper: {use: sere.whisper, params: {model: openai/whisper-base, layer: mix, pool: true}}
 paths: {labelled: whisper, unlabelled: whisper}

@@ -14,7 +14,7 @@ from torch import Tensor
 from sere_plugins.methods.balanced_self_training import BalancedSelfTraining
 from sere_plugins.methods.logistic import Logistic
 from sere_plugins.methods.sere_plus import SerePlus
-from sere_plugins.methods.texts import SHRINKAGE, Texts, without_texts
+from sere_plugins.methods.texts import SHRINKAGE, Texts, texts, without_texts
 from sere_plugins.specs.methods import LogisticParams
 from sere_plugins.specs.transductive import BalancedSelfTrainingParams, SerePlusParams
 from tests.probes.driver import SIX, Seen, TinyBackbone, Toy, posteriors, solved
@@ -80,9 +80,29 @@ def test_what_is_taken_off_is_the_shrunken_mean_of_the_text() -> None:
         np.testing.assert_allclose(without[said() == text], expected, atol=1e-5)
 
 
-def test_few_utterances_are_enough() -> None:
-    texts, _ = found_in(spoken().vectors["target"][:72])
-    assert texts.count == TEXTS
+@pytest.mark.parametrize(("number", "agreed", "kept"), [(4, 0.69, 0), (4, 0.7, 4), (5, 0.29, 0), (5, 0.3, 5)])
+def test_halves_have_to_agree_more_about_few_texts(number: int, agreed: float, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sere_plugins.methods.texts.adjusted_rand_score", lambda here, there: agreed)
+    rows = np.random.default_rng(0).normal(size=(60, 8)) + 12 * np.eye(8)[np.arange(60) % number]
+    assert len(texts(rows)) == kept
+
+
+def test_many_texts_are_told_apart() -> None:
+    rows = np.random.default_rng(0).normal(size=(400, 64)) + 12 * np.eye(64)[np.arange(400) % 50]
+    assert len(texts(rows)) == 50
+
+
+def test_a_text_of_a_single_utterance_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sere_plugins.methods.texts.texts", lambda z: np.concatenate([texts(z), z[:1]]))
+    rows = spoken().vectors["target"]
+    found, _ = found_in(rows)
+    assert found.count == TEXTS
+
+
+def test_what_is_taken_off_does_not_depend_on_the_batch() -> None:
+    rows = spoken().vectors["target"]
+    found, _ = found_in(rows)
+    torch.testing.assert_close(torch.cat([found(row[None]) for row in rows]), found(rows), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -56,7 +56,7 @@ def fitted(params: LogisticParams, classes: int, vectors: Array, labels: Labels,
 
 
 class Logistic(OwnLosses):
-    """One stage that fits W `[C, F]` and b `[C]` to S_l; neither the target nor the backbone is touched."""
+    """One stage that fits W `[C, F]` and b `[C]` to S_l; neither the target (but its texts, `by_text`) nor the backbone is touched."""
 
     vectors_only = True
     name = "logistic"

@@ -1,13 +1,15 @@
 """Labels flow within the source first, and then to the target (ours).
 
-x^l is the mean over time of the network's layer l, standardised by the engine; of L layers the middle three count, L/2 - 1 to L/2 + 1,
-which carry emotions from one language to another.  p(c | x) is the normalised geometric mean over them of softmax(W^l x^l + b^l), and
+x^l is the mean over time of the network's layer l, standardised by the engine; of L layers the middle three count, L/2 - 1 to L/2 + 1
+(as far as there are so many), which carry emotions from one language to another.  p(c | x) is the normalised geometric mean over them
+of softmax(W^l x^l + b^l), and
 
     W^l = min_W  a sum_{i in S_l} -log p(y_i | x_i) + b sum_{j in S_u} q_j -log p(c_j | x_j) + g sum_{k in T_u} t_k -log p(c_k | x_k)
                  + 1/(2C) ||W||_F^2
 
 where c is the argmax, and q and t the maximum, of the posteriors Q of S_u and T_u in class shares ((B1) of
-`sere_core.functional.equal_shares`), and g makes T_u weigh `target_weight` times as much as S_l and S_u together.
+`sere_core.functional.equal_shares`; of S_u always in equal ones), a and b are `labelled_weight` and `source_weight`, and g makes T_u
+weigh `target_weight` times as much as S_l and S_u together.  Step 1 has a = 1 and the weaker penalty `C`, the others `taught_C`.
 
     0.  all x are taken free of what is said (`texts.py`), where many say the same; the texts of the target are those of T_u
     1.  from S_l alone                           -> Q of S_u
@@ -133,11 +135,12 @@ class SerePlus(OwnLosses):
 
         for number, linear in enumerate(fits):
             self.weight[number, :, : linear.weight.shape[1]], self.bias[number] = linear.weight, linear.bias
-        self.seen.copy_(fits[0].seen)
-        self.offsets.copy_(self._in_shares(fits, target, shares).offsets)
+        seen, offsets = fits[0].seen.clone(), self._in_shares(fits, target, shares).offsets.clone()
         if shares is not None:
-            self.seen &= shares > 0
-            self.offsets[self.seen] -= shares[self.seen].log()
+            seen &= shares > 0
+            offsets[seen] -= shares[seen].log()
+        self.seen.copy_(seen)
+        self.offsets.copy_(offsets)
         error = training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)
         return {"error": [error], "changed": changed, **said, **shares_trace(shares)}
 

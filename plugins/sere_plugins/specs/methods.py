@@ -56,7 +56,7 @@ class LogisticParams(Declared):
     )
     class_weight: Literal["none", "balanced"] = param("none", "`balanced`: each utterance weighs inversely to the size of its class")
     iterations: int = param(1000, "steps of the solver, at most", ge=1)
-    by_text: bool = param(False, f"{BY_TEXT}, which is left out otherwise")
+    by_text: bool = param(False, f"{BY_TEXT}, which is then no input of the classifier; without labels T_u is read for it")
 
 
 @component(
