@@ -12,7 +12,7 @@ said.  The last layer of the network tells texts apart, and emotions hardly, so 
 The clusters count as texts only if
 
     two random halves of the utterances, clustered each by itself, agree about them (stability, as of Lange et al. 2004): the mean
-    adjusted Rand index over five divisions is at least 0.7 for up to four clusters, 0.3 for more, which free speech seldom reaches;
+    adjusted Rand index over five divisions is at least 0.7 for up to four clusters, 0.35 for more, which free speech seldom reaches;
     and speakers repeat them: in a third of the utterances or more the speaker says a text again.  Who reads the same
     sentence again does so in another emotion; where every emotion has sentences of its own, each is read once.
 
@@ -47,7 +47,7 @@ LEAST = 5
 #: principal components, and utterances that the number of texts is chosen by, at most
 COMPONENTS, SAMPLE = 32, 2000
 #: agreement of halves that makes up to `FEW` clusters texts, and more; a strong axis of any kind splits into a few alike in both halves
-FEW, STABLE, STABLE_MANY, HALVES = 4, 0.7, 0.3, 5
+FEW, STABLE, STABLE_MANY, HALVES = 4, 0.7, 0.35, 5
 #: utterances for each text of a speaker, at least
 REPEATED = 1.5
 #: a text's mean counts as if so many utterances more said it, whose vectors are zero
