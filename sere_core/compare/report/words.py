@@ -32,13 +32,15 @@ def headline(summary: Summary) -> list[str]:
         if roles[verdict.row] == "floor" and verdict.difference is not None:
             than = turned[verdict.shown] if verdict.interval else "has an unknown error beside"
             lines.append(f"{summary.reference} {than} {verdict.row}, the floor ({points(-verdict.difference)} points).")
-    unknown = "of an unknown error"
-    others: Counter[str] = Counter(
-        verdict.shown if verdict.interval else unknown for verdict in summary.verdicts if roles[verdict.row] == "method"
+    kinds = (*turned, "of an unknown error", "without a run in common")
+    others = Counter(
+        verdict.shown if verdict.interval else kinds[-1 if verdict.difference is None else -2]
+        for verdict in summary.verdicts
+        if roles[verdict.row] == "method"
     )
     if others:
         words = {"no difference shown": "with no difference shown"}
-        parts = ", ".join(f"{others[shown]} {words.get(shown, shown)}" for shown in (*turned, unknown) if others[shown])
+        parts = ", ".join(f"{others[kind]} {words.get(kind, kind)}" for kind in kinds if others[kind])
         found = counted(others.total(), "other method")
         lines.append(f"Of {found} against {summary.reference}: {parts}.")
     return lines
