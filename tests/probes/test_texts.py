@@ -14,7 +14,7 @@ from torch import Tensor
 from sere_plugins.methods.balanced_self_training import BalancedSelfTraining
 from sere_plugins.methods.logistic import Logistic
 from sere_plugins.methods.sere_plus import SerePlus
-from sere_plugins.methods.texts import SHRINKAGE, Texts, texts, without_texts
+from sere_plugins.methods.texts import SHRINKAGE, Texts, nearest_of, texts, without_texts
 from sere_plugins.specs.methods import LogisticParams
 from sere_plugins.specs.transductive import BalancedSelfTrainingParams, SerePlusParams
 from tests.probes.driver import SIX, Seen, TinyBackbone, Toy, posteriors, solved
@@ -99,10 +99,10 @@ def test_a_text_of_a_single_utterance_is_none(monkeypatch: pytest.MonkeyPatch) -
     assert found.count == TEXTS
 
 
-def test_what_is_taken_off_does_not_depend_on_the_batch() -> None:
-    rows = spoken().vectors["target"]
-    found, _ = found_in(rows)
-    torch.testing.assert_close(torch.cat([found(row[None]) for row in rows]), found(rows), rtol=0, atol=1e-6)
+def test_how_far_a_text_is_does_not_depend_on_the_batch() -> None:
+    z = 1000 + torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
+    together = nearest_of(z, z[:40])[0]
+    assert torch.equal(torch.cat([nearest_of(row[None], z[:40])[0] for row in z]), together) and not together[:40].any()
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -30,17 +30,12 @@ def headline(summary: Summary) -> list[str]:
         lines.append(f"The reference, {summary.reference}, is the floor: the others show whether adapting helps at all.")
     for verdict in summary.verdicts:
         if roles[verdict.row] == "floor" and verdict.difference is not None:
-            than = turned[verdict.shown] if verdict.interval else "has an unknown error beside"
+            than = turned[verdict.shown] if verdict.interval else "is untested against"
             lines.append(f"{summary.reference} {than} {verdict.row}, the floor ({points(-verdict.difference)} points).")
-    kinds = (*turned, "of an unknown error", "without a run in common")
-    others = Counter(
-        verdict.shown if verdict.interval else kinds[-1 if verdict.difference is None else -2]
-        for verdict in summary.verdicts
-        if roles[verdict.row] == "method"
-    )
+    others = Counter(verdict.shown if verdict.interval else "untested" for verdict in summary.verdicts if roles[verdict.row] == "method")
     if others:
         words = {"no difference shown": "with no difference shown"}
-        parts = ", ".join(f"{others[kind]} {words.get(kind, kind)}" for kind in kinds if others[kind])
+        parts = ", ".join(f"{others[kind]} {words.get(kind, kind)}" for kind in (*turned, "untested") if others[kind])
         found = counted(others.total(), "other method")
         lines.append(f"Of {found} against {summary.reference}: {parts}.")
     return lines
