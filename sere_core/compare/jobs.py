@@ -63,7 +63,7 @@ def run_job(folder: Path, job: str, losses: int = 4, trust: bool = False) -> Out
         trust: see `read_job`.
 
     Raises:
-        SereError: P109 and X708, which say that this worker cannot run it: others may.
+        SereError: P109, X705 and X708, which say that this worker cannot run it: others may, or this one when the disk has room.
     """
     if not is_done(folder, job) and at_work(record_of(folder, job)):
         return None
@@ -85,7 +85,8 @@ def run_job(folder: Path, job: str, losses: int = 4, trust: bool = False) -> Out
         first, count = cause.problems[0], len(cause.problems)
         if first.code == "T504":
             return None
-        if first.code in ("P109", "X708"):
+        if first.code in ("P109", "X705", "X708"):
+            lost.unlink(missing_ok=True)
             raise
         problem = replace(first, message=first.message + (f" (and {count - 1} more)" if count > 1 else ""))
         return _failed(folder, job, problem, cause if count > 1 or cause.__cause__ else None)

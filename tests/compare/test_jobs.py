@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sere_core.compare.work import pull, read_work
 from sere_core.score.records import Record, RunFolder
 from sere_plugins.executors.local import Local
 from sere_plugins.specs.executors import LocalParams
-from sere_registry import BuildContext, SereError, WorkOrder
+from sere_registry import BuildContext, SereError, WorkOrder, error
 from sere_registry.files import FolderLock
 from sere_registry.processes import Children
 from tests.compare.tiny import COMPARISON, PARTS, Here, made
@@ -128,6 +129,21 @@ def test_workers_that_cannot_work_end_the_call(home: Path) -> None:
         list(run_jobs(local(1), folder, plan.missing_jobs(folder), print))
     assert caught.value.problems[0].code == "X706" and "ended with 4" in caught.value.problems[0].message
     assert not (folder / "records").exists(), "nothing has started"
+
+
+def test_a_full_disk_ends_the_worker_and_leaves_the_job_open(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, folder = made(COMPARISON)
+    job = plan.jobs[0].job
+
+    def full(resolved: object, job: str, begin: Callable[[], None]) -> None:
+        begin()
+        raise error("X705", "the disk is full")
+
+    with monkeypatch.context() as patched, pytest.raises(SereError, match="X705"):
+        patched.setattr("sere_core.compare.jobs._run", full)
+        list(pull(folder, [job, plan.jobs[1].job], 4))
+    assert outcome_of(folder, job) is None and not any((folder / "lost").iterdir()), "no failure, and no process was lost"
+    assert list(pull(folder, [job], 4)) == [Outcome(job)]
 
 
 def test_a_closed_iterator_leaves_no_process(home: Path) -> None:
