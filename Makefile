@@ -13,7 +13,7 @@ run: $(READY)
 
 # hundreds of tests start a process of their own: none compiles what another one has, whatever the environment says
 test: $(READY)
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not counts" $(ARGS)
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not counts" $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -102,7 +102,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.xdist_group("built")
 def test_the_wheel_holds_four_packages_and_the_configs(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
@@ -116,7 +115,6 @@ def test_the_wheel_holds_four_packages_and_the_configs(built: Path) -> None:
         assert {path.relative_to(base).as_posix() for path in (base / package).rglob("*.py")} <= set(names)
 
 
-@pytest.mark.xdist_group("built")
 def test_the_sdist_holds_configs_and_tests(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:

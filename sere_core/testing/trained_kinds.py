@@ -61,7 +61,7 @@ class Losses(Kind[Mapping[str, Any]]):
         return {name: everything[name] for name in reads(loss)}
 
     def results(self, module: nn.Module, given: Mapping[str, Any]) -> dict[str, Tensor]:
-        torch.manual_seed(0)  # the engine seeds every step
+        torch.default_generator.manual_seed(0)  # the engine seeds every step
         return {f"the term '{name}'": value for name, value in module(**given).items()}
 
     def leaves(self, given: Mapping[str, Any]) -> Leaves:

@@ -17,8 +17,6 @@ from sere_core.config import load
 from sere_core.plan import list_corpus
 from sere_core.score.records import Record
 
-pytestmark = pytest.mark.xdist_group("annotate")
-
 SETS = {
     **{f"corpora.{name}.params.{key}": value for name in ("xa", "xb") for key, value in (("speakers", 2), ("per_class", 2))},
     "task.folds": 2,

@@ -15,8 +15,6 @@ import sere
 from sere_core.cli import main, run_main
 from sere_core.score.calibration import reliability
 
-pytestmark = pytest.mark.xdist_group("api")
-
 
 def codes(caught: pytest.ExceptionInfo[sere.SereError]) -> list[str]:
     return [problem.code for problem in caught.value.problems]

@@ -10,8 +10,6 @@ import pytest
 
 from tests.docs.pages import blocks
 
-pytestmark = pytest.mark.xdist_group("api")
-
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "examples" / "notebooks").glob("*.ipynb"))
 
 

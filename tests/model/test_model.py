@@ -21,8 +21,6 @@ from sere_core.score.records import Record
 from sere_registry.errors import SereError
 from tests.encoders.checkpoints import tiny_whisper
 
-pytestmark = pytest.mark.xdist_group("model")
-
 SMALL = ["corpora.xa.params.speakers=4", "corpora.xb.params.speakers=4", "corpora.xa.params.per_class=3", "corpora.xb.params.per_class=2"]
 SMALL += ["task.folds=2", "task.shots=2", "train.epochs=1", "hooks=null", "resonance=null", "losses.adapt=null"]
 LOGMEL = ["encoders={mel: {use: logmel, params: {dim: 8}}}", "paths={labelled: mel, unlabelled: {xa: other, xb: mel}}"]

@@ -16,8 +16,6 @@ from sere_plugins.encoders.whisper import log_mel
 from tests.encoders.checkpoints import tiny_hubert, tiny_wav2vec2, tiny_wavlm, tiny_whisper
 from tests.model.test_model import trained
 
-pytestmark = pytest.mark.xdist_group("onnx")
-
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 KINDS = {"wav2vec2": tiny_wav2vec2, "hubert": tiny_hubert, "wavlm": tiny_wavlm, "whisper": tiny_whisper}

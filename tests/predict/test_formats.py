@@ -18,8 +18,6 @@ from sere_core.predict.inputs import read_inputs
 from sere_registry import SereError
 from tests.predict.conftest import Trained, process, read, write
 
-pytestmark = pytest.mark.xdist_group("predict")
-
 Rows = list[dict[str, str]]
 
 

@@ -14,8 +14,6 @@ from sere_registry.files import FolderLock
 from tests.predict import killed, odd_files
 from tests.predict.conftest import Trained, read, write
 
-pytestmark = pytest.mark.xdist_group("predict")
-
 COUNTS = [60, pytest.param(1000, marks=pytest.mark.slow)]
 
 

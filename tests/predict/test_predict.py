@@ -25,8 +25,6 @@ from sere_core.predict.pieces import Cutting, cut
 from sere_registry.errors import SereError
 from tests.predict.conftest import Predict, Trained, read, tone, write
 
-pytestmark = pytest.mark.xdist_group("predict")
-
 PARTS = [(0.0, 3.0), (1.5, 4.5), (3.0, 6.0), (4.0, 7.0)]
 
 

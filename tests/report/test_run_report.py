@@ -23,8 +23,6 @@ from tests.browser import assert_it_fits, browser
 from tests.end_to_end.conftest import TINY, record
 from tests.outline import Outline
 
-pytestmark = pytest.mark.xdist_group("report")
-
 __all__ = ["browser"]
 
 #: what a user may call a file
