@@ -10,7 +10,9 @@ import pytest
 
 from tests.docs.pages import blocks
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "examples" / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parents[2] / "examples" / "notebooks"
+#: a comparison is sixteen runs
+NOTEBOOKS = [pytest.param(path, marks=pytest.mark.slow if path.stem == "comparison" else ()) for path in sorted(FOLDER.glob("*.ipynb"))]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -248,6 +248,7 @@ def check(names: list[str], folder: Path) -> None:
     assert not found, f"{len(found)} of {len(names)}:\n" + "\n".join(found)
 
 
+@pytest.mark.slow
 def test_some_broken_losses(tmp_path: Path) -> None:
     check(SAMPLE, tmp_path)
 

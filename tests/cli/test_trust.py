@@ -98,6 +98,7 @@ def test_what_lies_in_a_record_is_as_far_as_outside(home: Path, capsys: pytest.C
         assert "[P109]" in capsys.readouterr().err and not (home / "canary").exists()
 
 
+@pytest.mark.slow
 def test_reading_a_record_imports_no_file_but_with_trust(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "a.yaml", "--quiet"]) == 0
     planned = plan_comparison("c.yaml", Flags())

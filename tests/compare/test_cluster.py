@@ -61,6 +61,7 @@ def wait_for(there: Callable[[], object], seconds: float = 120.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_dask_worker_costs_nothing_but_time(home: Path, dask: Started) -> None:
     from sere_plugins.executors.dask import DaskCluster
     from sere_plugins.specs.executors import DaskParams

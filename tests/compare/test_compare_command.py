@@ -190,6 +190,7 @@ def process(*words: str) -> subprocess.Popen[str]:
 SLOW = COMPARISON + "seeds: 2\nset: {hooks: {slow: {use: 'file:parts.py:SLOW'}}}\n"
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_folder_share_the_work(home: Path) -> None:
     (home / "comparison.yaml").write_text(SLOW)
     both = [process("--jobs", "1"), process("--jobs", "1")]
@@ -201,7 +202,7 @@ def test_two_processes_on_one_folder_share_the_work(home: Path) -> None:
     assert len(read_results(home / "runs" / "little").runs) == 6
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_command_that_is_ended_leaves_no_process_and_no_failure(home: Path, how: signal.Signals) -> None:
     (home / "comparison.yaml").write_text(SLOW)
     started = process("--jobs", "1")

@@ -71,6 +71,7 @@ def test_it_leaves_out_0_and_1_just_where_the_row_differs_from_an_end(seed: int)
             assert difference is not None and (interval.low <= value <= interval.high) == (difference.p >= ALPHA)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth() -> None:
     """Shares, draws, speakers and pairs that differ; a bound of four deviations below 95 % of 100."""
     held = 0

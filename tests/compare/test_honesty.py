@@ -86,6 +86,7 @@ def test_a_method_and_its_copy_differ_in_nothing(compare: Compare, home: Path) -
     assert (verdict.wins, verdict.ties, verdict.losses) == (0, 6, 0)
 
 
+@pytest.mark.slow
 def test_planted_effects_are_found_in_their_direction(compare: Compare) -> None:
     code, results, err = compare(EFFECTS)
     assert code == 0, err

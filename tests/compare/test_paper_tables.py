@@ -18,6 +18,8 @@ from sere_core.config import load
 from tests.corpora.layouts import make_casia, make_emodb, make_emovo, make_enterface
 from tests.encoders.checkpoints import tiny_hubert, tiny_wav2vec2, tiny_wavlm, tiny_whisper
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "configs" / "paper"
 TWELVE = ("B>C", "C>B", "B>E", "E>B", "C>E", "E>C", "B>O", "O>B", "C>O", "O>C", "E>O", "O>E")
@@ -120,7 +122,6 @@ def test_the_reference_row_is_the_config_of_its_pair(table: str, tables: Mapping
 
 
 @pytest.mark.parametrize(("table", "pairs", "shape"), [("table1", 1, "main"), ("table2", 1, "ablation"), ("table3", 2, "encoders")])
-@pytest.mark.slow
 def test_a_cut_of_a_table_is_run_and_printed(
     table: str, pairs: int, shape: str, models: tuple[str, ...], world: Path, here: Path, monkeypatch: Any, capsys: Any
 ) -> None:

@@ -200,7 +200,7 @@ def known() -> Catalog:
 accidents = settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@settings(accidents, max_examples=1200)
+@settings(accidents, max_examples=600)
 @given(name=st.just("rich") | st.sampled_from(sorted(bundled())), seed=st.integers(0, 2**32))
 def test_damaged_configs_fail_in_coded_lines_or_load(shipped: Path, known: Catalog, catalog: Catalog, name: str, seed: int) -> None:
     original = shipped / f"{name}.yaml"

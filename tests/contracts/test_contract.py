@@ -244,8 +244,9 @@ def variants(entry: Entry) -> list[Case]:
 
 
 CASES = [case for entry in ENTRIES for case in variants(entry)]
-#: the kit trains a method dozens of times: its variants take a third of the time of all cases
-MARKED = [pytest.param(case, marks=pytest.mark.slow if case.entry.kind == "method" and case.values else ()) for case in CASES]
+#: kinds whose variants take half of the time of all cases
+TRAINED = {"encoder", "loss", "method", "resonance"}
+MARKED = [pytest.param(case, marks=pytest.mark.slow if case.entry.kind in TRAINED and case.values else ()) for case in CASES]
 
 
 def of_kind(kind: str) -> list[Case]:

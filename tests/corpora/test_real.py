@@ -42,6 +42,7 @@ def test_official_counts(real: Path, build: Build, name: str, number: int, speak
     assert not corpus.findings()
 
 
+@pytest.mark.slow
 def test_the_two_identical_files_of_ravdess_are_found(real: Path, build: Build) -> None:
     report = check(build("ravdess", root=real / "ravdess"))
     (same,) = report.duplicates

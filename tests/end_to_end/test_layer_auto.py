@@ -98,6 +98,7 @@ def test_a_model_has_the_layer_that_was_chosen_and_predicts_as_its_fold(sere: Se
         assert np.abs(untempered / untempered.sum() - np.array(row.posteriors)).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_jobs_of_a_comparison_choose_by_their_own_shots_and_find_their_features(
     home: Path, model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,6 +77,7 @@ def test_an_interrupted_oracle_ends_in_the_same_bytes(sere: Sere, home: Path) ->
     assert content(job) == whole
 
 
+@pytest.mark.slow
 def test_every_row_of_a_table_that_an_oracle_chose_for_is_marked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "base.yaml").write_text(BASE)
     (home / "comparison.yaml").write_text(COMPARISON + "set: {select: {use: oracle}}\n")

@@ -52,10 +52,11 @@ def truth(home: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     return labels
 
 
-WHO = ["all labelled", *(pytest.param(name, marks=pytest.mark.slow) for name in ("half labelled", "drawn shares"))]
+WHO = ["all labelled", "half labelled", "drawn shares"]
 
 
 @pytest.mark.parametrize("truth", WHO, indirect=True)
+@pytest.mark.slow
 def test_no_object_of_the_process_ties_a_target_utterance_to_an_emotion(
     truth: dict[str, str], home: Path, request: pytest.FixtureRequest
 ) -> None:

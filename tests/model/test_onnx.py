@@ -39,10 +39,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("logmel", "dim: 8", ("method={use: logistic}", "losses=null", "task.normalise=corpus")),
         ("logmel", "dim: 8", ("method={use: svm}", "losses=null", "task.normalise=none")),
         ("whisper", "layer: mix, train: frozen", ()),
-        ("whisper", "train: top, top_layers: 1", ()),
-        ("wav2vec2", "train: frozen", ()),
+        pytest.param("whisper", "train: top, top_layers: 1", (), marks=pytest.mark.slow),
+        pytest.param("wav2vec2", "train: frozen", (), marks=pytest.mark.slow),
         ("hubert", "train: top, top_layers: 1", ()),
-        ("wavlm", "train: frozen", ()),
+        pytest.param("wavlm", "train: frozen", (), marks=pytest.mark.slow),
     ],
 )
 def test_a_graph_predicts_as_torch(home: Path, tmp_path: Path, use: str, params: str, sets: tuple[str, ...]) -> None:

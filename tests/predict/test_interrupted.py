@@ -14,7 +14,7 @@ from sere_registry.files import FolderLock
 from tests.predict import killed, odd_files
 from tests.predict.conftest import Trained, read, write
 
-COUNTS = [60, pytest.param(1000, marks=pytest.mark.slow)]
+COUNTS = [40, pytest.param(1000, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module", params=COUNTS)
@@ -51,7 +51,7 @@ def test_every_file_is_a_row(files: dict[Path, bool | None], whole: Path) -> Non
     assert not wrong
 
 
-@pytest.mark.parametrize("speakers", [[], ["--speakers", "group"]], ids=["one pass", "two passes"])
+@pytest.mark.parametrize("speakers", [[], pytest.param(["--speakers", "group"], marks=pytest.mark.slow)], ids=["one pass", "two passes"])
 def test_the_same_bytes_after_kills(trained: Trained, listed: Path, whole: Path, tmp_path: Path, speakers: list[str]) -> None:
     words = ["predict", str(trained.folder), "--list", str(listed), "--quiet", *speakers]
     unbroken = whole

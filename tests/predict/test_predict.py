@@ -303,6 +303,7 @@ def list_of(folder: Path, *names: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_window(trained: Trained, tmp_path: Path) -> None:
     """Three hours of zeros, which take no room on the disk, with a second of sound at the end."""
     rate, seconds = 8000, 3 * 3600

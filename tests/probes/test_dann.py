@@ -165,7 +165,7 @@ def test_weight_zero_is_source_only_to_the_bit(name: str) -> None:
     assert same(copy_of(only.parameters()), zero.parameters()) and not same(copy_of(only.parameters()), one.parameters())
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", ["dann", pytest.param("cdan", marks=pytest.mark.slow)])
 def test_on_a_toy_the_shifted_domain_is_drawn_in(name: str) -> None:
     """The distance of the domains' mean embeddings falls to less than half of what it is without, and the classes stay.
 

@@ -155,6 +155,7 @@ def test_every_number_of_the_built_in_parts_has_a_sentence(runs: dict[str, Path]
     assert "a fall to 0 is a collapse" in outlines["scored"].words["curves"]
 
 
+@pytest.mark.slow
 def test_without_its_audio_or_with_no_audio_there_are_no_players(runs: dict[str, Path], tmp_path: Path) -> None:
     path, missing = write_run_report(runs["unlabelled"], tmp_path / "silent.html", clips=False, resonance=0)
     assert "<audio" not in path.read_text() and "data:audio" not in path.read_text() and missing == []

@@ -88,6 +88,7 @@ def test_figures_are_files_too(comparison: Path) -> None:
     assert "bars-of-a-row-that-is-gone.png" not in names and "resonance-a-b.svg" in names
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     plan = make_comparison(tmp_path, ("source-only", "ours"), ("aa>bb",), (0, 1))
     furnish(tmp_path, plan, points=40)
