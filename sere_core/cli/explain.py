@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from sere_core.cli.arguments import Subparsers, add_command, print_json
+from sere_core.config.yaml_text import Loader
 from sere_registry.errors import CODES, EXIT_CODES, suggest
 
 #: first letter of a code -> what it is about
@@ -26,7 +27,7 @@ FAMILIES = {
 
 def advice() -> dict[str, dict[str, str]]:
     """Code -> its typical `cause`, and a `hint`: what to do about it."""
-    made: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_name("error_codes.yaml").read_text(encoding="utf-8"))
+    made: dict[str, dict[str, str]] = yaml.load(Path(__file__).with_name("error_codes.yaml").read_bytes(), Loader)
     return made
 
 

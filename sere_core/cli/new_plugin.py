@@ -15,6 +15,7 @@ import yaml
 
 import sere_core
 from sere_core.cli.arguments import print_json
+from sere_core.config.yaml_text import Loader
 from sere_registry.entries import noun
 from sere_registry.errors import error
 from sere_registry.files import expanded
@@ -85,7 +86,7 @@ def _names(text: str) -> tuple[str, str]:
 
 def _skeletons() -> dict[str, dict[str, Any]]:
     """`template/kinds.yaml`: the sections of an example, and what is particular to each kind."""
-    made: dict[str, dict[str, Any]] = yaml.safe_load((_TEMPLATES / "kinds.yaml").read_text(encoding="utf-8"))
+    made: dict[str, dict[str, Any]] = yaml.load((_TEMPLATES / "kinds.yaml").read_bytes(), Loader)
     return made
 
 

@@ -38,7 +38,7 @@ def find(name: str, folder: Path, place: Place) -> Path:
     Raises:
         SereError: C304.
     """
-    known, path = bundled(), folder / name
+    path = folder / name
     bare = Path(name.removesuffix(".yaml").removesuffix(".yml")).as_posix().removeprefix("configs/")
     try:
         is_folder = bool(name.strip()) and path.is_dir()
@@ -46,6 +46,7 @@ def find(name: str, folder: Path, place: Place) -> Path:
             return path
     except (OSError, ValueError) as cause:
         raise _unreadable(name, cause, place) from None
+    known = bundled()
     if bare in known and not (is_folder and name.endswith(_SUFFIXES)):
         return known[bare]
     message = f"'{name}' is a folder, not a config file" if is_folder else f"there is no config file '{name}'"

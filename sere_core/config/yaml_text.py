@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,9 @@ import yaml
 
 from sere_core.config.nodes import Data, Node, Path, dotted
 from sere_registry.errors import Place, Problem, SereError
+
+#: by libyaml, which most installations of PyYAML have: several times as fast
+Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_DEPTH = 24
 
@@ -113,7 +117,7 @@ class _Reader:
             message = f"the character U+{ord(bad.group()):04X} may not stand in a config"
             raise SereError(Problem("C310", message, "save the file as plain UTF-8 text", place))
         hidden = _REFERENCE.sub(lambda match: match.group().translate(_HIDE), self.text)
-        self.events: Iterator[Data] = iter(yaml.parse(hidden, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        self.events: Iterator[Data] = iter(yaml.parse(hidden, Loader=Loader))
         root: Node | None = None
         documents = 0
         for event in self.events:
@@ -203,11 +207,6 @@ class _Reader:
         return replace(target, key=key)
 
 
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     try:
         is_text = plain(text) == text
@@ -216,7 +215,21 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_text else "'")
 
 
-_Dumper.add_representer(str, _text)
+def _dumper(base: type[yaml.SafeDumper]) -> type[yaml.SafeDumper]:
+    made: type[yaml.SafeDumper] = type("Dumper", (base,), {"ignore_aliases": lambda self, data: True})
+    made.add_representer(str, _text)
+    return made
+
+
+_DUMPER, _PYTHON = _dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)), _dumper(yaml.SafeDumper)
+
+
+def _dump(data: Data, width: int, **style: bool) -> str:
+    made = functools.partial(yaml.dump, data, sort_keys=False, allow_unicode=True, width=width, **style)
+    try:
+        return str(made(Dumper=_DUMPER))
+    except UnicodeEncodeError:  # libyaml takes no lone surrogates, which stand for the bytes of a file's name
+        return str(made(Dumper=_PYTHON))
 
 
 def write(data: Data) -> str:
@@ -226,7 +239,7 @@ def write(data: Data) -> str:
     name: 'no'
     lr: 0.0001
     """
-    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+    return _dump(data, 120)
 
 
 def flow(data: Data) -> str:
@@ -235,5 +248,4 @@ def flow(data: Data) -> str:
     >>> flow("no"), flow([1, 1e-4]), flow({})
     ("'no'", '[1, 0.0001]', '{}')
     """
-    made = yaml.dump([data], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"), default_flow_style=True)
-    return str(made).strip()[1:-1]
+    return _dump([data], 2**31 - 1, default_flow_style=True).strip()[1:-1]

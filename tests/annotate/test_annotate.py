@@ -45,6 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_the_page_is_served_and_its_labels_are_trained_on(home: Path) -> None:
     command = [
         sys.executable,

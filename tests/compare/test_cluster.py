@@ -85,6 +85,7 @@ def test_a_killed_dask_worker_costs_nothing_but_time(home: Path, dask: Started) 
     assert first.wait() == -signal.SIGKILL and [(one.job, one.code) for one in outcomes] == [(slow, "")]
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_on_the_command_line(home: Path, dask: Started, capfd: pytest.CaptureFixture[str]) -> None:
     (home / "comparison.yaml").write_text(COMPARISON)
     address, process = scheduler(dask, home)
@@ -156,6 +157,7 @@ def test_slurm_gets_one_array_with_a_cap_and_the_command_returns(slurm: Path, ca
     assert "3 of 3 runs are not done" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_task_of_the_array_can_be_queued_again(slurm: Path) -> None:
     from submitit.core.utils import DelayedSubmission
 

@@ -80,7 +80,9 @@ def contents(folder: Path, jobs: list[str]) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
 
 
-@pytest.mark.parametrize(("workers", "kills", "seeds"), [(2, 3, 1), pytest.param(8, 50, 12, marks=pytest.mark.counts)])
+@pytest.mark.parametrize(
+    ("workers", "kills", "seeds"), [pytest.param(2, 3, 1, marks=pytest.mark.slow), pytest.param(8, 50, 12, marks=pytest.mark.counts)]
+)
 def test_no_job_is_lost_and_none_is_run_again(workers: int, kills: int, seeds: int, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 

@@ -66,6 +66,7 @@ def test_unlabelled_recordings_get_predictions(home: Path, capsys: pytest.Captur
     assert not [row for row in rows if row["error"]]
 
 
+@pytest.mark.slow
 def test_the_config_runs_as_printed_and_python_reads_its_record(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("first.yaml").write_text(block("yaml", "name: first"))
     for line in block("sh", "sere-run first.yaml").splitlines():

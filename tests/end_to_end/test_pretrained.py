@@ -47,7 +47,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 TINY = ("task.shots=2", "train.epochs=1", "train.steps_per_epoch=2", "hooks=null", "network.dim=16", "output.dir=runs", "train.device=cpu")
 
 
-@pytest.mark.parametrize(("pair", "folds", "rows"), [("BE", 2, 25), ("CB", 2, 25), ("BO", "speakers", 30)])
+@pytest.mark.parametrize(
+    ("pair", "folds", "rows"),
+    [("BE", 2, 25), pytest.param("CB", 2, 25, marks=pytest.mark.slow), pytest.param("BO", "speakers", 30, marks=pytest.mark.slow)],
+)
 def test_a_pair_of_the_paper_ends_in_a_record(pair: str, folds: int | str, rows: int, sere: Sere, home: Path, world: list[str]) -> None:
     told = sere(PAPER / f"{pair}.yaml", *world, *TINY, f"task.folds={folds}")
     assert (told.code, told.problems) == (0, []), told.err

@@ -110,6 +110,7 @@ def plant_and_search() -> None:
     del held
 
 
+@pytest.mark.slow
 def test_the_search_finds_what_there_is_to_find(truth: dict[str, str], home: Path) -> None:
     words = "from tests.end_to_end.test_sealed import plant_and_search; plant_and_search()"
     subprocess.run([sys.executable, "-W", "ignore", "-c", words], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})

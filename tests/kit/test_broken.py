@@ -50,6 +50,7 @@ def test_a_fault_of_behaviour_fails_its_check(factory: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "factory"), [*GOOD.items(), ("loss", "Teaches"), ("loss", "Adversary")])
+@pytest.mark.slow
 def test_what_is_not_broken_passes_everything(kind: str, factory: str) -> None:
     check_component(kind, "xyz.thing", catalog=catalog(spec(kind, factory)))
 

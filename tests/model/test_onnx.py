@@ -41,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("whisper", "layer: mix, train: frozen", ()),
         pytest.param("whisper", "train: top, top_layers: 1", (), marks=pytest.mark.slow),
         pytest.param("wav2vec2", "train: frozen", (), marks=pytest.mark.slow),
-        ("hubert", "train: top, top_layers: 1", ()),
+        pytest.param("hubert", "train: top, top_layers: 1", (), marks=pytest.mark.slow),
         pytest.param("wavlm", "train: frozen", (), marks=pytest.mark.slow),
     ],
 )
