@@ -93,7 +93,7 @@ class Model:
         self.device = choose_device(device)
         context = BuildContext(id="", classes=about.classes, input_dim=about.input_dim, languages=about.languages, speakers=about.speakers)
         self.method: Method = Builder(resolved, context, about.seed, about.encoders, self.device).method()
-        load_state(self.method, _under(tensors, "method"))
+        load_state(self.method, _under(tensors, "method"), "another version of sere made this model: export it, or train it, again")
         backbone = network(self.method.backbone)
         self._encoders = {name: cast(Encoder, encoder) for name, encoder in backbone.encoders.items()}
         self._dynamics = backbone.dynamics

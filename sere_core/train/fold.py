@@ -259,7 +259,7 @@ def snapshot(method: Method) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in cast(nn.Module, method).state_dict().items()}
 
 
-def load_state(method: Method, state: State) -> None:
+def load_state(method: Method, state: State, hint: str = "start over with --fresh") -> None:
     """Put a state into a newly built method.
 
     Raises:
@@ -268,5 +268,5 @@ def load_state(method: Method, state: State) -> None:
     try:
         cast(nn.Module, method).load_state_dict(dict(state))
     except RuntimeError as cause:
-        what = f"the checkpoint is not of this method: {str(cause).splitlines()[-1].strip()}"
-        raise error("T505", what, hint="start over with --fresh") from cause
+        what = f"these weights are not of this method: {str(cause).splitlines()[-1].strip()}"
+        raise error("T505", what, hint) from cause

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from safetensors.torch import load_file, save_file
 
 from sere_core.cli import main
 from sere_core.config import load
@@ -80,6 +82,21 @@ def test_posteriors_are_those_of_the_record(record: Record, tmp_path: Path, fold
     assert model.languages == ("xb",)
     assert predicted(model, record, fold) < 1e-6
     assert predicted(model, record, fold, own=True) < 1e-6
+
+
+def test_weights_of_another_version_are_a_line_that_says_what_to_do(record: Record, tmp_path: Path) -> None:
+    exported(record, tmp_path / "model", "--fold", "1")
+    weights = next((tmp_path / "model").glob("*.safetensors"))
+    tensors = load_file(weights)
+    save_file({name.replace("classifier", "former_name"): value for name, value in tensors.items()}, weights)
+    sums = tmp_path / "model" / folder.SUMS
+    lines = [line.split("  ", 1) for line in sums.read_text().splitlines()]
+    made = {name: hashlib.sha256((tmp_path / "model" / name).read_bytes()).hexdigest() for _, name in lines}
+    sums.write_text("".join(f"{digest}  {name}\n" for name, digest in made.items()))
+    with pytest.raises(SereError) as caught:
+        Model.load(tmp_path / "model")
+    (problem,) = caught.value.problems
+    assert problem.code == "T505" and "export" in problem.hint and "--fresh" not in problem.hint
 
 
 @pytest.mark.parametrize(
