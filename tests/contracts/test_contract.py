@@ -247,14 +247,19 @@ CASES = [case for entry in ENTRIES for case in variants(entry)]
 #: kinds whose variants take half of the time of all cases
 TRAINED = {"encoder", "loss", "method", "resonance"}
 MARKED = [pytest.param(case, marks=pytest.mark.slow if case.entry.kind in TRAINED and case.values else ()) for case in CASES]
+METHODS = [each for each, case in zip(MARKED, CASES, strict=True) if case.entry.kind == "method"]  # in a file of their own
 
 
 def of_kind(kind: str) -> list[Case]:
     return [case for case in CASES if case.entry.kind == kind]
 
 
-@pytest.mark.parametrize("case", MARKED, ids=str)
+@pytest.mark.parametrize("case", [each for each in MARKED if each not in METHODS], ids=str)
 def test_it_passes_the_kit(case: Case, tmp_path: Path) -> None:
+    conforms(case, tmp_path)
+
+
+def conforms(case: Case, tmp_path: Path) -> None:
     """With its defaults everything; in other variants what may depend on a parameter, without a run of the engine."""
     name = case.entry.full_name
     skip = ("static.", "hygiene.", "integration.", "method.paths") if case.values else ()

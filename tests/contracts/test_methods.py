@@ -1,0 +1,14 @@
+"""The kit over every method: as `test_contract`, which has the other kinds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.test_contract import METHODS, Case, conforms
+
+
+@pytest.mark.parametrize("case", METHODS, ids=str)
+def test_it_passes_the_kit(case: Case, tmp_path: Path) -> None:
+    conforms(case, tmp_path)
