@@ -85,8 +85,9 @@ def run_job(folder: Path, job: str, losses: int = 4, trust: bool = False) -> Out
         first, count = cause.problems[0], len(cause.problems)
         if first.code == "T504":
             return None
-        if first.code in ("P109", "X705", "X708"):
+        if first.code == "X705":
             lost.unlink(missing_ok=True)
+        if first.code in ("P109", "X705", "X708"):
             raise
         problem = replace(first, message=first.message + (f" (and {count - 1} more)" if count > 1 else ""))
         return _failed(folder, job, problem, cause if count > 1 or cause.__cause__ else None)

@@ -81,7 +81,7 @@ class Subject:
         """A new instance, as a run builds it, its first weights drawn under `seed`."""
         import torch
 
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # alone: who draws otherwise is to be found; and see `sere_core.rng.reseed`
         context = context or BuildContext("checked", cache=self.folder)
         params = self.spec.params(**self.params)
         return self.spec.load()(params, replace(context, parts=functools.partial(self._parts, params, context)))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sere_core.config import load
-from sere_core.config.yaml_text import Ambiguous, plain, write
+from sere_core.config import load, yaml_text
+from sere_core.config.files import bundled
+from sere_core.config.yaml_text import Ambiguous, flow, plain, write
 from sere_core.config.yaml_text import read as parse
 from sere_registry import Place, Problem, SereError
 from tests.config.conftest import matches
@@ -49,8 +51,21 @@ def test_references_need_no_quotes_and_anchors_are_plain_copies() -> None:
 
 
 def test_what_is_written_is_read_back_the_same() -> None:
-    values = {"a": ["no", "3e-4", "010", "", "null", "x: y", "1:30", " pad", "${", "é", "two\nlines"], "b": [1e-5, 1e20, True, None, 7]}
+    values = {
+        "a": ["no", "3e-4", "010", "", "null", "x: y", "1:30", " pad", "${", "é", "🎧 𠀀", "two\nlines"],
+        "b": [1e-5, 1e20, True, None, 7],
+    }
     assert data(write(values)) == values
+
+
+def test_libyaml_writes_what_yaml_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of the two an installation has makes no difference, and neither stumbles over a file name that is not UTF-8."""
+    values = [data(path.read_text(encoding="utf-8")) for path in bundled().values()]
+    fast = [(write(each), flow(each)) for each in values]
+    undecodable = os.fsdecode(b"latin-\xe9")
+    assert write({"root": undecodable}) == 'root: "latin-\\uDCE9"\n'
+    monkeypatch.setattr(yaml_text, "_DUMPER", yaml_text._PYTHON)
+    assert fast == [(write(each), flow(each)) for each in values]
 
 
 TAGS = ["!x 1", "!!python/name:os.system", "!!binary aGk=", "!!set {a}", "!!omap [a: 1]", "!!str 1", "!include /etc/passwd", "! x"]

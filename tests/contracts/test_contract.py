@@ -246,15 +246,19 @@ def variants(entry: Entry) -> list[Case]:
 CASES = [case for entry in ENTRIES for case in variants(entry)]
 #: kinds whose variants take half of the time of all cases
 TRAINED = {"encoder", "loss", "method", "resonance"}
-MARKED = [pytest.param(case, marks=pytest.mark.slow if case.entry.kind in TRAINED and case.values else ()) for case in CASES]
-METHODS = [each for each, case in zip(MARKED, CASES, strict=True) if case.entry.kind == "method"]  # in a file of their own
+
+
+def marked(methods: bool) -> list[Any]:
+    """The cases of methods, or of all other kinds: each in a file, and so in a process, of its own."""
+    chosen = [case for case in CASES if (case.entry.kind == "method") is methods]
+    return [pytest.param(case, marks=pytest.mark.slow if case.entry.kind in TRAINED and case.values else ()) for case in chosen]
 
 
 def of_kind(kind: str) -> list[Case]:
     return [case for case in CASES if case.entry.kind == kind]
 
 
-@pytest.mark.parametrize("case", [each for each in MARKED if each not in METHODS], ids=str)
+@pytest.mark.parametrize("case", marked(methods=False), ids=str)
 def test_it_passes_the_kit(case: Case, tmp_path: Path) -> None:
     conforms(case, tmp_path)
 

@@ -14,7 +14,7 @@ from sere_registry.files import FolderLock
 from tests.predict import killed, odd_files
 from tests.predict.conftest import Trained, read, write
 
-COUNTS = [40, pytest.param(1000, marks=pytest.mark.slow)]
+COUNTS = [60, pytest.param(1000, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module", params=COUNTS)
