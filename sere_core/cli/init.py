@@ -44,8 +44,7 @@ method: {use: sere.logistic_balanced}
     "sere_plus": """\
 # Logistic regressions on the layers of the encoder: labels flow within the source first, then to the target (docs/sere_plus.md).
 # It takes all emotions for about equally frequent in the target; shares: none assumes nothing, and gains less.
-# by_text takes off what speakers say again and again, as actors do (ten points there); false, where an emotion has texts of its own.
-method: {use: sere.sere_plus, params: {shares: equal, by_text: true}}
+method: {use: sere.sere_plus, params: {shares: equal}}
 """,
     "sere": """\
 # SERE (arXiv 2604.07417): dynamic features, a resonance field, and two losses that align the languages.
@@ -175,7 +174,7 @@ def config_text(source: Found, target: Found, out: Path, method: str) -> str:
         target=names[1],
         classes=flow(shared),
         classes_why=why,
-        protocol=_protocol(source, target),
+        protocol=_protocol(source, target, method == "sere_plus"),
         encoders=_WHISPER if method == "sere_plus" else _ACOUSTIC,
         method=METHODS[method],
     )
@@ -207,8 +206,8 @@ def _path(path: Path, out: Path) -> str:
     return Path(os.path.relpath(path, out.parent)).as_posix()
 
 
-def _protocol(source: Found, target: Found) -> str:
-    """How the target is divided and what standardises the features, with the reasons."""
+def _protocol(source: Found, target: Found, by_text: bool) -> str:
+    """How the target is divided, what standardises the features, and is what is said taken off; with the reasons."""
     lines: Sequence[tuple[str, str]]
     if not target.labels:
         lines = [("setting: transductive", "nothing in the target is labelled: one training on all of it, nothing scored")]
@@ -231,4 +230,7 @@ def _protocol(source: Found, target: Found) -> str:
         lines = [*lines, ("normalise: speaker", "features are standardised by each speaker's own mean and deviation")]
     else:
         lines = [*lines, ("normalise: corpus", "features are standardised by corpus, since speakers are not known on both sides")]
+    if by_text:
+        why = "what speakers say again and again is taken off (ten points with actors); false, where an emotion has texts of its own"
+        lines = [*lines, ("by_text: true", why)]
     return "".join(f"  {key:<30}  # {why}\n" for key, why in lines)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.data.leakage import FEW
+from sere_core.data.texts import Texts
 from sere_registry.errors import counted
 from sere_registry.utterances import Recording
 
@@ -39,12 +40,14 @@ class Normaliser:
         corpora: corpus id -> statistics.
         speakers: (corpus id, speaker) -> statistics; only in mode "speaker".
         statement: which utterances gave which statistics, in a sentence for the record.
+        texts: corpus id -> what is said there, and is taken off; none without lexical normalisation.
     """
 
     mode: Mode
     corpora: Mapping[str, Statistics]
     speakers: Mapping[tuple[str, str], Statistics]
     statement: str
+    texts: Mapping[str, Texts] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -114,15 +117,20 @@ class Normaliser:
             statement += f"; {poor} speakers with {which} by those of their corpus{borrowed}"
         return cls(mode, corpora, speakers, statement)
 
-    def apply(self, recording: Recording, frames: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Standardise the frames `[T, F]` of one recording; float32.
+    def apply(self, recording: Recording, frames: NDArray[np.floating], mean: NDArray[np.floating] | None = None) -> NDArray[np.float32]:
+        """Standardise the frames `[T, F]` of one recording, and take off what it says; float32.
+
+        Args:
+            mean: of the utterance's frames before, `[F]`, which tells its text; None where `frames` are all of them.
 
         Raises:
             KeyError: neither the speaker nor the corpus of the recording was fitted (a bug of the caller).
         """
         if self.mode == "none":
             return frames.astype(np.float32, copy=False)
-        return standardise(frames, self.speakers.get(_speaker(recording)) or self.corpora[recording.corpus])
+        statistics, texts = self.speakers.get(_speaker(recording)) or self.corpora[recording.corpus], self.texts.get(recording.corpus)
+        free = standardise(frames, statistics)
+        return free if texts is None else texts.without(free, free.mean(axis=0) if mean is None else standardise(mean, statistics))
 
 
 def standardise(frames: NDArray[np.floating], statistics: Statistics) -> NDArray[np.float32]:

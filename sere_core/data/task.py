@@ -116,6 +116,9 @@ def _planned(
     if config.shrinkage and config.normalise != "speaker":
         what = f"`shrinkage` draws the statistics of speakers, and `normalise: {config.normalise}` has none"
         raise error("C311", what, "use `normalise: speaker`, or remove `shrinkage`", place("task.shrinkage"))
+    if config.by_text and config.normalise == "none":
+        what = "`by_text` takes texts off features that are standardised, and `normalise: none` leaves them as they are"
+        raise error("C311", what, "use `normalise: speaker` or `corpus`, or remove `by_text`", place("task.by_text"))
     if ceiling and config.setting == "transductive":
         what = f"'{config.target}' as its own source cannot be transductive: the labels trained on would be scored"
         raise error("C311", what, "use `setting: inductive`", place("task.setting"))

@@ -17,6 +17,7 @@ from sere_core.config.nodes import block_of
 from sere_core.config.validation import without_paths
 from sere_core.console import Speaker
 from sere_core.data.plan import Fold
+from sere_core.data.texts import STORED
 from sere_core.identity import check_unchanged, identify
 from sere_core.model import card, folder, temperature
 from sere_core.model.folder import NETWORK, About
@@ -193,6 +194,8 @@ class Trained:
             for what, name, (mean, divisor) in found:
                 tensors[f"statistics/{what}/{path}/mean/{name}"] = torch.from_numpy(mean)
                 tensors[f"statistics/{what}/{path}/divisor/{name}"] = torch.from_numpy(divisor)
+            if (texts := normaliser.texts.get(target)) is not None:
+                tensors |= {f"texts/{path}/{name}": torch.from_numpy(getattr(texts, name)) for name in STORED}
         return tensors
 
 

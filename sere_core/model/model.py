@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from sere_core.config import Resolved, load
 from sere_core.config.nodes import block_of
 from sere_core.data.normalise import Statistics, speaker_statistics, standardise
+from sere_core.data.texts import Texts
 from sere_core.features import audio, contours
 from sere_core.features.extract import Extractor
 from sere_core.model import folder
@@ -105,6 +106,7 @@ class Model:
         )
         self._corpus = _statistics(tensors, "corpus")
         self._speakers = _statistics(tensors, "speaker")
+        self._texts = _texts(_under(tensors, "texts"))
         self.support = self._read_support(_under(tensors, "support"), resolved.config.paths.labelled)
 
     @classmethod
@@ -224,11 +226,18 @@ class Model:
         """The target corpus's statistics of an encoder's frames; None where frames are not standardised."""
         return None if self.normalisation == "none" or not self._encoders[path].normalise else self._corpus[path][""]
 
+    def texts(self, path: str) -> Texts | None:
+        """What is said in the target corpus, as an encoder hears it, and is taken off; None without lexical normalisation."""
+        return self._texts.get(path)
+
     def standardised(self, clip: Clip, statistics: Statistics | None = None) -> Item:
         """A clip as the network reads it; by the target corpus's statistics where none are given."""
         frames, vector, corpus = clip.frames, clip.mean, self.corpus(clip.path)
         if corpus is not None:
             frames, vector = (standardise(each, statistics or corpus) for each in (frames, vector))
+            if (texts := self.texts(clip.path)) is not None:
+                frames, vector = (texts.without(each, vector) for each in (frames, vector[None]))
+                vector = vector[0]
         values, mean = (torch.from_numpy(np.ascontiguousarray(each, dtype=np.float32)) for each in (frames, vector))
         return Item("", values, torch.from_numpy(clip.static), mean, domain=1)
 
@@ -318,3 +327,12 @@ def _statistics(tensors: Mapping[str, Tensor], what: str) -> dict[str, dict[str,
             divisor = tensors[f"statistics/{what}/{path}/divisor/{speaker}"]
             found.setdefault(path, {})[speaker] = mean.numpy(), divisor.numpy()
     return found
+
+
+def _texts(tensors: Mapping[str, Tensor]) -> dict[str, Texts]:
+    """Encoder id -> texts; stored as `texts/<id>/<name>`."""
+    found: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, value in tensors.items():
+        path, _, part = name.partition("/")
+        found.setdefault(path, {})[part] = value.numpy()
+    return {path: Texts(**cast(Any, parts)) for path, parts in found.items()}

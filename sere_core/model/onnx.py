@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from sere_core.config.resolved import Bound
 from sere_core.console import Speaker
+from sere_core.data.texts import Texts
 from sere_core.features import audio
 from sere_core.model import folder
 from sere_core.model.model import Model
@@ -80,6 +81,7 @@ class Graph(nn.Module):
         _check_without_contours(dynamics.contours, bounds)
         statistics = model.corpus(self.path)
         self.statistics = None if statistics is None else [torch.from_numpy(each) for each in statistics]
+        self.texts = model.texts(self.path)
         self.support = None
         if model.method.needs_support:
             assert model.support is not None
@@ -91,6 +93,8 @@ class Graph(nn.Module):
         if self.statistics is not None:
             mean, divisor = self.statistics
             frames = ((frames.double() - mean) / divisor).float()
+        if self.texts is not None:
+            frames = without(frames, self.texts)
         values = frames[None]
         mask = torch.ones_like(values[..., 0]) > 0
         inputs = Inputs(self.path, *(Frames(each, mask, self.encoder.rate) for each in (values, values[..., :0])))
@@ -100,6 +104,18 @@ class Graph(nn.Module):
         given = () if self.support is None else (self.support,)
         posteriors: Tensor = self.method.predict(batch, *given)  # type: ignore[operator]
         return posteriors[0].float()
+
+
+def without(frames: Tensor, texts: Texts) -> Tensor:
+    """`Texts.without` of frames `[T, F]`, in operations that ONNX has."""
+    vector, keep = frames.mean(dim=0), torch.ones(frames.shape[1])
+    keep[texts.columns] = 0
+    if texts.count:
+        axes, centres, means, reach = (torch.from_numpy(each).float() for each in (texts.axes, texts.centres, texts.means, texts.reach))
+        distance = (vector[torch.from_numpy(texts.columns)] @ axes - centres).square().sum(dim=1).sqrt()
+        nearest = (distance == distance.min()).float()
+        frames = frames - (nearest * (distance <= reach)) @ means
+    return frames * keep
 
 
 def check(record: Record, trust: bool) -> None:

@@ -20,6 +20,7 @@ from sere_core.data.folds import rank
 from sere_core.data.leakage import audio_warnings
 from sere_core.data.normalise import Normaliser
 from sere_core.data.plan import Fold
+from sere_core.data.texts import Texts
 from sere_core.features.origin import encoder_origin
 from sere_core.features.store import FeatureSet, extract_all
 from sere_core.plan import Plan, build_corpus
@@ -27,6 +28,8 @@ from sere_core.train.build import Builder
 from sere_core.train.layer_choice import Choice, choose_layers
 from sere_core.train.streams import Item, Room, StreamSet, Unread, fold_seed
 from sere_registry import BuildContext, Dynamics, Encoder, Recording, SereError
+from sere_registry.guard import warn
+from sere_registry.protocols import networks_of
 
 Array = NDArray[np.float32]
 #: bytes of a fold's standardised frames that are kept: 45 minutes of 512 float32 at 50 a second; others are read for each batch
@@ -68,6 +71,7 @@ class Material:
         self.names: dict[str, str] = {}
         self._salt = secrets.token_bytes(16)  # of this process: no plugin can tell a name by hashing a corpus's names
         self._static: dict[tuple[str, str], Unread] = {}
+        self._texts: dict[tuple[str, tuple[Recording, ...]], Texts] = {}  # folds share a source
         self._room = Room(_KEPT // 4)
 
     @property
@@ -194,15 +198,41 @@ class Material:
         source = [*(each for each in labelled if each[0].corpus == task.source), *means("source")]
         taught = [each for each in labelled if each[0].corpus != task.source]
         normaliser = Normaliser.fit(mode, source, means("target"), means("test"), task.setting, taught, config.task.shrinkage)
+        if self._by_text and mode != "none":
+            normaliser = self._without_texts(path, normaliser, [each for each, _ in (*source, *taught, *means("target"))])
         statement = f"{path}: {normaliser.statement}" if len(self.encoders) > 1 else normaliser.statement
         if statement not in self.statements:
             self.statements.append(statement)
         return normaliser
 
+    @property
+    def _by_text(self) -> bool:
+        """Is what is said taken off?  Where the config does not say, the method does."""
+        said = self.plan.resolved.config.task.by_text
+        return getattr(self.plan.resolved.components["method"].spec.load(), "by_text", False) if said is None else said
+
+    def _without_texts(self, path: str, normaliser: Normaliser, recordings: Iterable[Recording]) -> Normaliser:
+        """The same, which also takes off the texts of each corpus, as they are found in these recordings."""
+        groups: dict[str, dict[Recording, None]] = {}
+        for each in recordings:
+            groups.setdefault(each.corpus, {})[each] = None
+        texts = {name: self._texts_of(path, normaliser, tuple(members)) for name, members in groups.items()}
+        for name, found in texts.items():
+            if found.why:
+                warn(f"task.by_text {path}", name, f"by_text: nothing is taken off {name}: {found.why}")
+        counts = ", ".join(f"{found.count or 'none'} of {name}" for name, found in texts.items())
+        return replace(normaliser, texts=texts, statement=f"{normaliser.statement}; without texts: {counts}")
+
+    def _texts_of(self, path: str, normaliser: Normaliser, members: tuple[Recording, ...]) -> Texts:
+        if (path, members) not in self._texts:
+            vectors = [normaliser.apply(each, self.features.mean(each, path)[None])[0] for each in members]
+            self._texts[path, members] = Texts.find(np.stack(vectors), [each.speaker for each in members], networks_of(self.encoders[path]))
+        return self._texts[path, members]
+
     def _frames(self, recording: Recording, path: str, normaliser: Normaliser | None) -> Tensor:
         """Standardised, `[T, F]`; in half precision where the cache holds them so."""
         frames = self.features.frames(recording, path)
-        values = _tensor(frames if normaliser is None else normaliser.apply(recording, frames))
+        values = _tensor(frames if normaliser is None else normaliser.apply(recording, frames, self.features.mean(recording, path)))
         return values.half() if frames.dtype == np.float16 else values
 
     def _vector(self, recording: Recording, path: str, normaliser: Normaliser | None) -> Tensor:

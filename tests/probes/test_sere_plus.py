@@ -90,7 +90,7 @@ def test_the_steps_are_the_equations() -> None:
     torch.testing.assert_close(posteriors(method, given.vectors["target"][:1]), posteriors(method, given.vectors["target"])[:1])
 
 
-@pytest.mark.parametrize(("states", "layers"), [(1, [0]), (2, [1]), (3, [1, 2]), (5, [1, 2, 3]), (7, [2, 3, 4]), (13, [5, 6, 7])])
+@pytest.mark.parametrize(("states", "layers"), [(1, [0]), (2, [0]), (3, [1]), (4, [1, 2]), (5, [1, 2, 3]), (7, [2, 3, 4]), (13, [5, 6, 7])])
 def test_layers_by_their_number(states: int, layers: list[int]) -> None:
     assert [each.start for each in middle_layers([(states, 1)])] == layers
 
@@ -115,10 +115,10 @@ def test_several_networks_teach_each_other() -> None:
         given, draws = layered(seed), torch.Generator().manual_seed(seed)
         vague = {name: values + torch.randn(values.shape, generator=draws) for name, values in given.vectors.items()}
         wide = replace(given, vectors={name: values + torch.randn(values.shape, generator=draws) for name, values in given.vectors.items()})
-        narrow = replace(given, vectors={name: values.reshape(-1, STATES, WIDTH)[:, 1:4, :6].flatten(1) for name, values in vague.items()})
-        both = of(other := together(wide, narrow), (STATES, WIDTH), (3, 6))
+        narrow = replace(given, vectors={name: values.reshape(-1, STATES, WIDTH)[:, 1:, :6].flatten(1) for name, values in vague.items()})
+        both = of(other := together(wide, narrow), (STATES, WIDTH), (4, 6))
         assert both.weight.shape == (5, len(SIX), WIDTH)
-        recalls.append((recall(of(wide, (STATES, WIDTH)), wide), recall(of(narrow, (3, 6)), narrow), recall(both, other)))
+        recalls.append((recall(of(wide, (STATES, WIDTH)), wide), recall(of(narrow, (4, 6)), narrow), recall(both, other)))
     first, second, joined = np.mean(recalls, axis=0)
     assert joined > max(first, second)
 

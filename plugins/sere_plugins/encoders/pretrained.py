@@ -323,8 +323,12 @@ class PretrainedEncoder(nn.Module, ABC):
             samples = (samples - samples.mean()) / (samples.var(correction=0) + 1e-7).sqrt()
         front, stack = self._trunk.on(samples.device)
         with torch.no_grad():
-            rows = self._output(self.trace(front, stack, samples)).flatten(0, 1)
+            rows = self.real(self._output(self.trace(front, stack, samples)).flatten(0, 1), samples)
             return rows.mean(dim=0, keepdim=True) if self.pooled else rows
+
+    def real(self, rows: Tensor, samples: Tensor) -> Tensor:
+        """Of the traced rows `[T, F]` those that the samples reach."""
+        return rows
 
     def trace(self, front: nn.Module, stack: nn.Module, samples: Tensor) -> list[Tensor]:
         """All hidden states of one utterance, in operations that can be traced."""

@@ -172,7 +172,9 @@ class Whisper(PretrainedEncoder):
         if self.whole:
             what = "whisper with window: full encodes its windows one by one"
             raise error("T509", what, "train with window: utterance", f"{self.place}.params.window")
-        rows = super().traced(samples)
+        return super().traced(samples)
+
+    def real(self, rows: Tensor, samples: Tensor) -> Tensor:
         return rows[: (samples.shape[0] + self.step - 1) // self.step]
 
     def trace(self, front: nn.Module, stack: nn.Module, samples: Tensor) -> list[Tensor]:

@@ -2,8 +2,7 @@
 
     min_{W,b} sum_i -log p(y_i | x_i) + 1/(2C) ||W||_F^2,   p(. | x) = softmax(W x + b)
 
-x_i are the vectors of S_l as the engine normalises them; with `by_text` free of what is said (`texts.py`), as all utterances tell it, and
-without the last layer, from which that is read.  scikit-learn's lbfgs solves it; what is kept is W and b as
+x_i are the vectors of S_l as the engine normalises them.  scikit-learn's lbfgs solves it; what is kept is W and b as
 tensors, so that a record needs neither pickle nor scikit-learn to predict.
 """
 
@@ -18,7 +17,6 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from sere_plugins.methods.base import Array, Labels, OwnLosses, labelled_vectors, stream_vectors, training_error
-from sere_plugins.methods.texts import Texts, Trace, without_texts
 from sere_plugins.specs.methods import LogisticParams
 from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
 from sere_registry.training import Stream
@@ -56,7 +54,7 @@ def fitted(params: LogisticParams, classes: int, vectors: Array, labels: Labels,
 
 
 class Logistic(OwnLosses):
-    """One stage that fits W `[C, F]` and b `[C]` to S_l; neither the target (but its texts, `by_text`) nor the backbone is touched."""
+    """One stage that fits W `[C, F]` and b `[C]` to S_l; neither the target nor the backbone is touched."""
 
     vectors_only = True
     name = "logistic"
@@ -71,13 +69,9 @@ class Logistic(OwnLosses):
         self.register_buffer("weight", torch.zeros(self.classes, context.input_dim))
         self.register_buffer("bias", torch.zeros(self.classes))
         self.register_buffer("seen", torch.ones(self.classes, dtype=torch.bool))
-        self.texts = Texts(context.networks) if params.by_text else None
 
     def stages(self) -> Sequence[Stage]:
-        sees: frozenset[Stream] = frozenset({"labelled", *self.unlabelled})
-        both: frozenset[Stream] = frozenset({"source", "target"})
-        told = frozenset() if self.texts is None else both - sees
-        return [Stage(self.name, sees=sees | told, solve=self.solve, optional=told - {"target"})]
+        return [Stage(self.name, sees=frozenset({"labelled", *self.unlabelled}), solve=self.solve)]
 
     def solve(self, data: StageData) -> Mapping[str, Sequence[float]]:
         """Fit in float64; a class without labels is never predicted.
@@ -89,16 +83,11 @@ class Logistic(OwnLosses):
             SereError: B402 if the two paths' vectors differ in width.
         """
         vectors, labels = labelled_vectors(self.name, data, self.weight.shape[-1])
-        unlabelled, said = stream_vectors(data, self.unlabelled), Trace()
-        if self.texts is not None:
-            vectors, source, target, said = without_texts(self.texts, data, vectors)
-            others: dict[Stream, Array] = {"source": source, "target": target}
-            vectors, *unlabelled = (self.texts.untold(each) for each in (vectors, *(others[name] for name in self.unlabelled)))
-        found, trace = self.fit(vectors, labels, unlabelled)
+        found, trace = self.fit(vectors, labels, stream_vectors(data, self.unlabelled))
         for name in ("weight", "bias", "seen"):
             getattr(self, name).copy_(getattr(found, name))
         posteriors = self._posteriors(torch.as_tensor(vectors).to(self.weight))
-        return {"error": [training_error(posteriors, labels)], **trace, **said}
+        return {"error": [training_error(posteriors, labels)], **trace}
 
     def fit(self, vectors: Array, labels: Labels, unlabelled: Sequence[Array]) -> tuple[Linear, dict[str, list[float]]]:
         """W and b, and the number of `steps` of the solver."""
@@ -107,8 +96,7 @@ class Logistic(OwnLosses):
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
         """p(. | x): the model's own posteriors, calibrated on S_l at best and not across languages."""
-        vectors = batch.vectors.to(self.weight.dtype)
-        return self._posteriors(vectors if self.texts is None else self.texts.untold(self.texts(vectors)))
+        return self._posteriors(batch.vectors.to(self.weight.dtype))
 
     def _posteriors(self, vectors: Tensor) -> Tensor:
         return Linear(self.weight, self.bias, self.seen).logits(vectors).softmax(dim=-1)

@@ -11,7 +11,7 @@ where c is the argmax, and q and t the maximum, of the posteriors Q of S_u and T
 `sere_core.functional.equal_shares`; of S_u always in equal ones), a and b are `labelled_weight` and `source_weight`, and g makes T_u
 weigh `target_weight` times as much as S_l and S_u together.  Step 1 has a = 1 and the weaker penalty `C`, the others `taught_C`.
 
-    0.  all x are taken free of what is said (`texts.py`), where many say the same; the texts of the target are those of T_u
+    0.  all x are taken free of what is said, by the engine (`task.by_text`, which this method asks for), where many say the same
     1.  from S_l alone                           -> Q of S_u
     2.  from S_l and S_u                         -> Q of T_u
     3.  from S_l, S_u and T_u   `rounds` times   -> Q of T_u
@@ -39,24 +39,25 @@ from sere_plugins.methods.balanced_self_training import SCALINGS
 from sere_plugins.methods.base import Array, Labels, OwnLosses, labelled_vectors, stream_vectors, training_error
 from sere_plugins.methods.label_shift import shares_trace, target_shares
 from sere_plugins.methods.logistic import Linear, fitted
-from sere_plugins.methods.texts import Texts, Trace, without_texts
 from sere_plugins.specs.transductive import SerePlusParams
 from sere_registry import MethodContext, Stage, StageData, UnlabelledBatch
 from sere_registry.training import Stream
 
 
 def middle_layers(networks: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
-    """The columns of the middle three layers of each network, given how many hidden states it has and how wide (the first enters layer 1).
+    """The columns of the middle three layers of each network, given how many hidden states it has and how wide.
+
+    The first state enters layer 1, and is taken where there is no layer below the last, which tells the text.
 
     >>> [(each.start, each.stop) for each in middle_layers([(7, 10), (1, 4)])]
     [(20, 30), (30, 40), (40, 50), (70, 74)]
-    >>> [(each.start, each.stop) for each in middle_layers([(3, 10)])]
-    [(10, 20), (20, 30)]
+    >>> [(each.start, each.stop) for each in middle_layers([(4, 10), (2, 10)])]
+    [(10, 20), (20, 30), (40, 50)]
     """
     found, start = [], 0
     for states, width in networks:
         middle, top = (states - 1) // 2, states - 1
-        chosen = range(max(1, middle - 1), min(top, middle + 1) + 1) if middle else [top]
+        chosen = range(max(1, middle - 1), min(top - 1, middle + 1) + 1) or [0]
         found += [slice(start + layer * width, start + (layer + 1) * width) for layer in chosen]
         start += states * width
     return tuple(found)
@@ -83,6 +84,7 @@ class SerePlus(OwnLosses):
 
     name = "sere_plus"
     vectors_only = True
+    by_text = True
     params: SerePlusParams
     weight: Tensor
     bias: Tensor
@@ -92,7 +94,6 @@ class SerePlus(OwnLosses):
     def __init__(self, params: SerePlusParams, context: MethodContext) -> None:
         super().__init__(params, context)
         networks = context.networks or ((1, context.input_dim),)
-        self.texts = Texts(networks) if params.by_text else None
         self.layers = middle_layers(networks)
         self.input_dim, width = context.input_dim, max(layer.stop - layer.start for layer in self.layers)
         self.register_buffer("weight", torch.zeros(len(self.layers), self.classes, width))
@@ -109,16 +110,13 @@ class SerePlus(OwnLosses):
 
         Returns:
             `error` (the share of S_l predicted wrongly), `changed` (by round, the share of T_u's pseudo-labels that are others than
-            before; 1 for the first), `source_texts` and `target_texts`, and T_u's shares, where they are not equal.
+            before; 1 for the first), and T_u's shares, where they are not equal.
 
         Raises:
             SereError: B402 if the two paths' vectors differ in width, C302 if a list of shares does not fit the classes.
         """
         vectors, labels = labelled_vectors(self.name, data, self.input_dim)
         source, target = stream_vectors(data, ("source", "target"))
-        said = Trace()
-        if self.texts is not None:
-            vectors, source, target, said = without_texts(self.texts, data, vectors)
         shares = None if self.params.shares == "none" else target_shares(self.params, self.name, vectors, labels, target, self.classes)
         known, changed = Pseudo(vectors, labels, np.ones(len(labels))), [1.0]
 
@@ -142,7 +140,7 @@ class SerePlus(OwnLosses):
         self.seen.copy_(seen)
         self.offsets.copy_(offsets)
         error = training_error(self._posteriors(torch.as_tensor(vectors).to(self.weight)), labels)
-        return {"error": [error], "changed": changed, **said, **shares_trace(shares)}
+        return {"error": [error], "changed": changed, **shares_trace(shares)}
 
     def _fits(self, *known: Pseudo) -> list[Linear]:
         """W and b of each layer, from all that is known."""
@@ -165,8 +163,7 @@ class SerePlus(OwnLosses):
 
     def predict(self, batch: UnlabelledBatch) -> Tensor:
         """p(. | x) with the offsets of T_u; calibrated on pseudo-labels at best."""
-        vectors = batch.vectors.to(self.weight.dtype)
-        return self._posteriors(vectors if self.texts is None else self.texts(vectors))
+        return self._posteriors(batch.vectors.to(self.weight.dtype))
 
     def _posteriors(self, vectors: Tensor) -> Tensor:
         each = [vectors[:, layer] @ weight[:, : layer.stop - layer.start].T for layer, weight in zip(self.layers, self.weight, strict=True)]

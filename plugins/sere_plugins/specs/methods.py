@@ -31,13 +31,6 @@ class McdParams(Declared):
     )
 
 
-#: of `by_text`
-BY_TEXT = (
-    "lexical normalisation: the mean of utterances that say the same is taken off, where many do; "
-    "read from the last of several hidden states side by side"
-)
-
-
 @component(
     "logistic",
     "methods.logistic:Logistic",
@@ -56,7 +49,6 @@ class LogisticParams(Declared):
     )
     class_weight: Literal["none", "balanced"] = param("none", "`balanced`: each utterance weighs inversely to the size of its class")
     iterations: int = param(1000, "steps of the solver, at most", ge=1)
-    by_text: bool = param(False, f"{BY_TEXT}, which is then no input of the classifier; without labels T_u is read for it")
 
 
 @component(

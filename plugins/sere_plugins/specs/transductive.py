@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sere_plugins.specs import Declared, component
-from sere_plugins.specs.methods import BY_TEXT, LogisticParams
+from sere_plugins.specs.methods import LogisticParams
 from sere_registry import param
 
 #: shares of the classes, in the order of the task's classes
@@ -253,7 +253,6 @@ class SerePlusParams(LogisticParams, EstimateParams):
     labelled_weight: float = param(5.0, "a: what a labelled utterance weighs", gt=0, search=("log", 1.0, 50.0))
     source_weight: float = param(1.0, "b: what a sure pseudo-label of S_u weighs; 0: labels go to the target at once", ge=0)
     target_weight: float = param(2.0, "what T_u weighs, with S_l and S_u together as 1", gt=0, search=("log", 0.2, 10.0))
-    by_text: bool = param(True, BY_TEXT)
     rounds: int = param(2, "how often it teaches itself on T_u; 0: T_u is only balanced", ge=0, search=("int", 0, 5))
     shares: Literal["none", "equal", "estimated"] | Given = param(
         "equal",
