@@ -194,9 +194,6 @@ class StageData(Protocol):
     def vectors(self, stream: Stream) -> Tensor:
         """`[n, F]`, as `Encoded.vectors`, in the order of `index`."""
 
-    def speakers(self, stream: Stream) -> Tensor:
-        """`[n]` long, as `Encoded.speaker`, in the order of `index`."""
-
     def labels(self) -> Tensor:
         """The labels of S_l, `[n]` long; only where the stage sees "labelled"."""
 

@@ -218,10 +218,6 @@ class VisibleData:
             return some.new_zeros(0, len(some)).to(self._device)
         return torch.stack([item.vector for item in self._stream(stream).items]).to(self._device)
 
-    def speakers(self, stream: Stream) -> Tensor:
-        items = () if stream in self._empty else self._stream(stream).items
-        return torch.tensor([item.speaker for item in items], dtype=torch.long, device=self._device)
-
     def labels(self) -> Tensor:
         labels = self._stream("labelled").labels
         assert labels is not None

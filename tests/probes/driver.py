@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -57,7 +57,6 @@ class Toy:
     vectors: dict[str, Tensor]
     labels: Tensor
     truth: Tensor
-    speakers: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def make(cls, seed: int = 0, shots: int = 5, count: int = 60, width: int = 4, shift: float = 1.0, spread: float = 0.7) -> Toy:
@@ -82,9 +81,6 @@ class Seen:
     def vectors(self, stream: str) -> Tensor:
         assert stream in self.sees, f"the stage may not see {stream}"
         return self.toy.vectors[stream]
-
-    def speakers(self, stream: str) -> Tensor:
-        return self.toy.speakers.get(stream, torch.full((self.size(stream),), -1))
 
     def size(self, stream: str) -> int:
         return len(self.vectors(stream))
