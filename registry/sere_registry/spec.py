@@ -15,6 +15,8 @@ from sere_registry.replaced import top
 
 #: the tag of a selector whose choice the scorer makes, by the target's labels, once a fold is trained
 BY_TARGET_LABELS = "by target labels"
+#: the tag of a method that wants what is said taken off the features, where `task.by_text` says nothing
+BY_TEXT = "by text"
 
 Evidence = Literal["confirmed", "reconstructed", "ours", "stand-in"]
 
@@ -37,7 +39,8 @@ class ComponentSpec:
         needs: distributions it imports beyond those of sere itself, as `distribution` or `distribution:module`.
         extra: the extra of its distribution that installs `needs`, if there is one.
         tags: words for listings.  A sweep reads two: "closed form" (a method without optimizer steps: it has no learning rate to search)
-            and "supervised" (a loss whose weight is the unit of the others); a run reads `BY_TARGET_LABELS` of a selector.
+            and "supervised" (a loss whose weight is the unit of the others); a run reads `BY_TARGET_LABELS` of a selector
+            and `BY_TEXT` of a method.
         diagnostics: name -> one sentence on what a number that it reports of itself says; `gate` for all of `gate/f0`, `gate/rms`.
         own_losses: of a method that brings its own losses: losses in the config are refused (C311).
 

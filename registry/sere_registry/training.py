@@ -315,14 +315,12 @@ class Method(Protocol):
             last stage may not see it.
         vectors_only: optional; are `vectors` all that its stages and `predict` read?  Then no frame is read and nothing encoded:
             the batches of `predict` have no frames, bursts and logits, and their `embedding` is `vectors`.
-        by_text: optional, of the class; does it want what is said taken off the features, where `task.by_text` says nothing?
     """
 
     backbone: Backbone
     field: ResonanceField | None = None
     needs_support: bool = False
     vectors_only: bool = False
-    by_text: bool = False
 
     def stages(self) -> Sequence[Stage]:
         """What happens, in order."""

@@ -21,7 +21,7 @@ from sere_registry.kinds import FIRST_PARTY
 from sere_registry.params import Params
 from sere_registry.replaced import top
 from sere_registry.scan import Unread
-from sere_registry.spec import BY_TARGET_LABELS, ComponentSpec
+from sere_registry.spec import BY_TARGET_LABELS, BY_TEXT, ComponentSpec
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,12 @@ class Resolved:
     def oracle(self) -> bool:
         """Does the scorer choose the epochs, by the target's labels?"""
         return BY_TARGET_LABELS in self.components["select"].spec.tags
+
+    @property
+    def by_text(self) -> bool:
+        """Is what is said taken off the features: does the config say so, or else the method?"""
+        said = self.config.task.by_text
+        return BY_TEXT in self.components["method"].spec.tags if said is None else said
 
     def check_trust(self, trust: bool, folder: Path | None = None) -> None:
         """That the files which a run imports when it starts may be imported.

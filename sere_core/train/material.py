@@ -198,18 +198,12 @@ class Material:
         source = [*(each for each in labelled if each[0].corpus == task.source), *means("source")]
         taught = [each for each in labelled if each[0].corpus != task.source]
         normaliser = Normaliser.fit(mode, source, means("target"), means("test"), task.setting, taught, config.task.shrinkage)
-        if self._by_text and mode != "none":
+        if self.plan.resolved.by_text and mode != "none":
             normaliser = self._without_texts(path, normaliser, [each for each, _ in (*source, *taught, *means("target"))])
         statement = f"{path}: {normaliser.statement}" if len(self.encoders) > 1 else normaliser.statement
         if statement not in self.statements:
             self.statements.append(statement)
         return normaliser
-
-    @property
-    def _by_text(self) -> bool:
-        """Is what is said taken off?  Where the config does not say, the method does."""
-        said = self.plan.resolved.config.task.by_text
-        return getattr(self.plan.resolved.components["method"].spec.load(), "by_text", False) if said is None else said
 
     def _without_texts(self, path: str, normaliser: Normaliser, recordings: Iterable[Recording]) -> Normaliser:
         """The same, which also takes off the texts of each corpus, as they are found in these recordings."""

@@ -84,7 +84,6 @@ class SerePlus(OwnLosses):
 
     name = "sere_plus"
     vectors_only = True
-    by_text = True
     params: SerePlusParams
     weight: Tensor
     bias: Tensor

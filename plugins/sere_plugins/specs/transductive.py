@@ -9,6 +9,7 @@ from pydantic import Field
 from sere_plugins.specs import Declared, component
 from sere_plugins.specs.methods import LogisticParams
 from sere_registry import param
+from sere_registry.spec import BY_TEXT
 
 #: shares of the classes, in the order of the task's classes
 Given = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=2)]
@@ -239,7 +240,7 @@ class LogisticBalancedParams(BalancedSelfTrainingParams):
     "methods.sere_plus:SerePlus",
     cite="arXiv:2604.07417, arXiv:1911.05371",
     evidence="ours",
-    tags=("closed form", "self-training", "transductive", "assumes class shares"),
+    tags=("closed form", "self-training", "transductive", "assumes class shares", BY_TEXT),
     own_losses=True,
 )
 class SerePlusParams(LogisticParams, EstimateParams):
