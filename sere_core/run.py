@@ -200,8 +200,10 @@ def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speake
             for fold in task.folds:
                 training.fold(fold, manifest)
             training.reveal()
-        if noted:
+        texts = material.texts_told()
+        if noted or texts:
             manifest["notes"]["warnings"] += sorted(noted)
+            manifest["notes"].update({"texts": texts} if texts else {})
             folder.write_json("manifest.json", manifest)
         folder.add_timing(clock.times, peak_memory(device))
         folder.finish()
@@ -364,6 +366,7 @@ class Training:
             views=build_views(resolved, material.encoders),
             listener=self._listener(fold.index),
             names=material.names,
+            texts=material.texts_of_target(fold),
             manifest=manifest,
             every_epoch=resolved.oracle,
         )

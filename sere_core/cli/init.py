@@ -232,5 +232,6 @@ def _protocol(source: Found, target: Found, by_text: bool) -> str:
         lines = [*lines, ("normalise: corpus", "features are standardised by corpus, since speakers are not known on both sides")]
     if by_text:
         why = "what speakers say again and again is taken off (ten points with actors); false, where an emotion has texts of its own"
+        why = why if source.speakers and target.speakers else "what is said is taken off of a side whose speakers are known"
         lines = [*lines, ("by_text: true", why)]
     return "".join(f"  {key:<30}  # {why}\n" for key, why in lines)

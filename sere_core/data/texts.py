@@ -10,7 +10,8 @@ said.  The last layer of the network tells texts apart, and emotions hardly, so 
 
     x_i <- x_i - m_k(i),   k(i) = argmin_k ||z_i - c_k||,   unless z_i is farther from c_k than all that k was made of
 
-and each of its frames likewise.  The last layer's columns, which tell the text, become 0: they are no evidence of an emotion.
+and each of its frames likewise.  The last layer's columns, which tell the text, become 0, whatever was found: they are no evidence
+of an emotion.
 
 The clusters count as texts only if
 
@@ -27,12 +28,13 @@ clusters in their place, and the values, are ours.  Assumption: the classes have
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 if TYPE_CHECKING:
     from sklearn.cluster import KMeans
@@ -50,7 +52,7 @@ REPEATED = 1.5
 #: a text's mean counts as if so many utterances more said it, whose vectors are zero
 SHRINKAGE = 5.0
 #: what a model keeps of the texts
-STORED = ("columns", "axes", "centres", "means", "reach")
+STORED = ("axes", "centres", "means", "reach")
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,27 @@ class Texts:
         reach = np.array([1.0001 * distance[members[number]].max() for number in kept])
         return cls(columns, axes, centres[kept], means, reach)
 
+    @classmethod
+    def stored(cls, parts: Mapping[str, NDArray[Any]], networks: Sequence[tuple[int, int]]) -> Texts:
+        """From what a model keeps, `STORED`.
+
+        Raises:
+            ValueError: that is not how texts of these networks are stored.
+        """
+        columns = telling(networks)
+        if set(parts) != set(STORED) or not all(each.dtype == np.float64 and np.isfinite(each).all() for each in parts.values()):
+            raise ValueError(f"texts are made of {', '.join(STORED)}, finite and float64")
+        found, width = cls(columns, **cast(Any, parts)), sum(states * wide for states, wide in networks)
+        count, dim = len(found.reach), found.axes.shape[-1]
+        shapes = {"axes": (len(columns), dim), "centres": (count, dim), "means": (count, width), "reach": (count,)}
+        if wrong := [name for name, shape in shapes.items() if parts[name].shape != shape]:
+            raise ValueError(f"the texts' {wrong[0]} have the shape {parts[wrong[0]].shape}, not {shapes[wrong[0]]}")
+        return found
+
+    def parts(self) -> dict[str, Array]:
+        """What a model keeps of them."""
+        return {name: getattr(self, name) for name in STORED}
+
     @property
     def count(self) -> int:
         """How many texts there are."""
@@ -148,7 +171,7 @@ def telling(networks: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
 
 def nearest_of(z: Array, centres: Array) -> tuple[Array, NDArray[np.int64]]:
     """How far the nearest of centres `[K, d]` is from each of z `[n, d]`, and which it is; the same whatever else is in the batch."""
-    distance = np.linalg.norm(z[:, None] - centres[None], axis=2)
+    distance = cdist(z, centres)
     return distance.min(axis=1), distance.argmin(axis=1)
 
 

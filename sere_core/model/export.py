@@ -17,7 +17,6 @@ from sere_core.config.nodes import block_of
 from sere_core.config.validation import without_paths
 from sere_core.console import Speaker
 from sere_core.data.plan import Fold
-from sere_core.data.texts import STORED
 from sere_core.identity import check_unchanged, identify
 from sere_core.model import card, folder, temperature
 from sere_core.model.folder import NETWORK, About
@@ -132,14 +131,14 @@ class Trained:
     def _fold(self, number: int) -> Fold:
         return self.plan.task.folds[number]
 
-    def _state(self, number: int) -> dict[str, Tensor]:
-        return Checkpoint.load(checkpoint_of(self.record.path, number), number, self.record.manifest["job"]).under("method")
+    def _checkpoint(self, number: int) -> Checkpoint:
+        return Checkpoint.load(checkpoint_of(self.record.path, number), number, self.record.manifest["job"])
 
     def temperature(self, number: int) -> Temperature:
         """Of a fold's network, fitted to its T_u."""
         builder, streams = self.material.builder(self._fold(number), self.device), self.material.streams(self._fold(number))
         method = builder.method()
-        load_state(method, self._state(number))
+        load_state(method, self._checkpoint(number).under("method"))
         support = streams["labelled"] if method.needs_support else None
         return temperature.fit(method, streams["target"], support, self.device, builder.seed)
 
@@ -173,7 +172,9 @@ class Trained:
             temperature=own.value,
             facts={"trained": card.trained(self.record, number, given), "temperature": vars(own), "quoted": quoted},
         )
-        tensors = {f"method/{name}": value for name, value in self._state(number).items()} | self._statistics(fold)
+        checkpoint = self._checkpoint(number)
+        tensors = {f"{what}/{name}": value for what in ("method", "texts") for name, value in checkpoint.under(what).items()}
+        tensors |= self._statistics(fold)
         if builder.method().needs_support:
             support = self.material.streams(fold)["labelled"]
             within = resolved.config.paths.field_path == "own"  # else S_l is compared as its own path's encoder reads it
@@ -194,8 +195,6 @@ class Trained:
             for what, name, (mean, divisor) in found:
                 tensors[f"statistics/{what}/{path}/mean/{name}"] = torch.from_numpy(mean)
                 tensors[f"statistics/{what}/{path}/divisor/{name}"] = torch.from_numpy(divisor)
-            if (texts := normaliser.texts.get(target)) is not None:
-                tensors |= {f"texts/{path}/{name}": torch.from_numpy(getattr(texts, name)) for name in STORED}
         return tensors
 
 
@@ -221,6 +220,7 @@ def _portable(resolved: Resolved) -> str:
     """The config without hooks and places of this machine: what is left says how the model was made."""
     data = yaml.safe_load(resolved.dump())
     data["hooks"], data["output"], data["features"]["cache"] = {}, {}, None
+    data["task"]["by_text"] = resolved.by_text
     for path, bound in resolved.components.items():
         if path.startswith(("corpora.", "encoders.")):
             block, name = block_of(data, tuple(path.split("."))), path.split(".")[1]

@@ -5,6 +5,7 @@
     weights.safetensors  method/...      the trained method's state
                          support/...     the labelled utterances' frames, for methods that compare with them; through/ID: by other encoders
                          statistics/...  mean and divisor of the target corpus and of its speakers
+                         texts/...       what is said in the target corpus, where it is taken off: by encoder, `texts.STORED`
     encoders/ID/         the pretrained checkpoint that the encoder ID reads
     README.md            the model card
     sha256               a line for each of these files, as `sha256sum` writes and checks it

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from sere_core.untrusted import read_stored, unusable, yaml_of
 from sere_registry import BuildContext, Encoder, Method
 from sere_registry.errors import error
 from sere_registry.files import expanded
+from sere_registry.protocols import networks_of
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Model:
         )
         self._corpus = _statistics(tensors, "corpus")
         self._speakers = _statistics(tensors, "speaker")
-        self._texts = _texts(_under(tensors, "texts"))
+        self._texts = {name: self._read_texts(_under(tensors, f"texts/{name}"), name) for name in set(about.paths.values())}
         self.support = self._read_support(_under(tensors, "support"), resolved.config.paths.labelled)
 
     @classmethod
@@ -228,7 +229,7 @@ class Model:
 
     def texts(self, path: str) -> Texts | None:
         """What is said in the target corpus, as an encoder hears it, and is taken off; None without lexical normalisation."""
-        return self._texts.get(path)
+        return self._texts[path]
 
     def standardised(self, clip: Clip, statistics: Statistics | None = None) -> Item:
         """A clip as the network reads it; by the target corpus's statistics where none are given."""
@@ -274,6 +275,16 @@ class Model:
         row = self.tempered(self.posteriors([clip], [self.known(speaker, clip.path)]))[0]
         best = int(row.argmax())
         return Prediction(self.classes[best], float(row[best]), dict(zip(self.classes, row.tolist(), strict=True)))
+
+    def _read_texts(self, tensors: Mapping[str, Tensor], path: str) -> Texts | None:
+        """None where none are taken off.
+
+        Raises:
+            ValueError: they are not as they are stored.
+        """
+        if not self.resolved.by_text or self.corpus(path) is None:
+            return None
+        return Texts.stored({name: value.numpy() for name, value in tensors.items()}, networks_of(self._encoders[path]))
 
     def _read_support(self, tensors: Mapping[str, Tensor], path: str) -> StreamSet | None:
         if not tensors:
@@ -327,12 +338,3 @@ def _statistics(tensors: Mapping[str, Tensor], what: str) -> dict[str, dict[str,
             divisor = tensors[f"statistics/{what}/{path}/divisor/{speaker}"]
             found.setdefault(path, {})[speaker] = mean.numpy(), divisor.numpy()
     return found
-
-
-def _texts(tensors: Mapping[str, Tensor]) -> dict[str, Texts]:
-    """Encoder id -> texts; stored as `texts/<id>/<name>`."""
-    found: dict[str, dict[str, NDArray[Any]]] = {}
-    for name, value in tensors.items():
-        path, _, part = name.partition("/")
-        found.setdefault(path, {})[part] = value.numpy()
-    return {path: Texts(**cast(Any, parts)) for path, parts in found.items()}

@@ -3,7 +3,7 @@
     waveform    [samples] float32, 16 kHz mono in [-1, 1], without digital silence at its ends, of at most `max_seconds`
     posteriors  [classes] float32, before the temperature
 
-In the graph are the encoder's front end and layers, the target corpus's statistics, the projection, the dynamics and the method.
+In the graph are the encoder's front end and layers, the target corpus's statistics and texts, the projection, the dynamics and the method.
 A method that compares with S_l has S_l in it.  Features that are not computed by torch cannot be in a graph.
 """
 

@@ -43,7 +43,7 @@ _POSITION = TypeAdapter(Position)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A position, the tensors that belong to it by prefix (`method/`, `optim/`, `best/`, `result/`), and its run's manifest."""
+    """A position, the tensors that belong to it by prefix (`method/`, `optim/`, `best/`, `result/`, `texts/`), and its run's manifest."""
 
     position: Position
     tensors: Mapping[str, Tensor]
@@ -69,7 +69,8 @@ class Checkpoint:
         digest = hashlib.blake2b(about.encode(), digest_size=16)
         for name, value in sorted(self.tensors.items()):
             digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            if value.numel():  # what is empty may have strides that cannot be viewed as bytes
+                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     @classmethod

@@ -88,6 +88,7 @@ class FoldTrainer:
         steps: optimiser steps per epoch.
         path: the checkpoint file of the fold.
         manifest: of the run; checkpoints hold it.
+        texts: of the target, by path and name; the checkpoint keeps them for a model.
         every_epoch: keep what each epoch of the last stage predicts, for a choice that is made afterwards.
         names: what an unlabelled item is called -> what messages to the user call it.
     """
@@ -103,6 +104,7 @@ class FoldTrainer:
     listener: Listener = field(default_factory=Listener)
     names: Mapping[str, str] = field(default_factory=dict)
     manifest: Mapping[str, object] = field(default_factory=dict)
+    texts: State = field(default_factory=dict)
     every_epoch: bool = False
     _epochs: dict[str, Tensor] = field(default_factory=dict, init=False)
 
@@ -247,7 +249,7 @@ class FoldTrainer:
         return score
 
     def _save(self, position: Position, parts: Mapping[str, State], optimizers: Mapping[str, torch.optim.Optimizer] | None = None) -> None:
-        tensors = {f"{prefix}/{name}": value for prefix, state in parts.items() for name, value in state.items()}
+        tensors = {f"{prefix}/{name}": value for prefix, state in {**parts, "texts": self.texts}.items() for name, value in state.items()}
         for name, optimizer in (optimizers or {}).items():
             tensors.update(optimizer_tensors(name, optimizer))
         Checkpoint(position, tensors, self.manifest).save(self.path)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sere_core.config import Resolved
 from sere_core.console import Speaker
 from sere_core.data.folds import rank
 from sere_core.data.leakage import audio_warnings
@@ -27,7 +28,7 @@ from sere_core.plan import Plan, build_corpus
 from sere_core.train.build import Builder
 from sere_core.train.layer_choice import Choice, choose_layers
 from sere_core.train.streams import Item, Room, StreamSet, Unread, fold_seed
-from sere_registry import BuildContext, Dynamics, Encoder, Recording, SereError
+from sere_registry import BuildContext, Dynamics, Encoder, Recording, SereError, error
 from sere_registry.guard import warn
 from sere_registry.protocols import networks_of
 
@@ -53,6 +54,7 @@ class Material:
         warnings: of the audio itself: the same recording trained on and scored, odd recordings.
         statements: whose statistics standardised the features of the streams so far.
         names: what an unlabelled item is called -> the recording, for messages to the user.
+        texts: fold -> path -> corpus -> the texts that are taken off, of the folds so far.
     """
 
     def __init__(
@@ -69,9 +71,10 @@ class Material:
         self.warnings = (*audio_warnings(plan.task.folds, self.digests), *features.warnings)
         self.statements: list[str] = []
         self.names: dict[str, str] = {}
+        self.texts: dict[int, dict[str, Mapping[str, Texts]]] = {}
         self._salt = secrets.token_bytes(16)  # of this process: no plugin can tell a name by hashing a corpus's names
         self._static: dict[tuple[str, str], Unread] = {}
-        self._texts: dict[tuple[str, tuple[Recording, ...]], Texts] = {}  # folds share a source
+        self._found: dict[tuple[str, tuple[Recording, ...]], Texts] = {}  # folds share a source
         self._room = Room(_KEPT // 4)
 
     @property
@@ -175,10 +178,16 @@ class Material:
         return members
 
     def normalisers(self, fold: Fold) -> dict[str, Normaliser]:
-        """By path: what standardises the frames of the fold; none for a path that reads samples."""
+        """By path: what standardises the frames of the fold, and takes off what is said; none for a path that reads samples."""
         members = self._members(fold)
         paths = [*(path for path, _ in members.values()), *(self.plan.paths if self._supervised else ())]
-        return {path: self._fit(path, members) for path in dict.fromkeys(paths) if self.encoders[path].normalise}
+        found = {path: self._fit(path, members) for path in dict.fromkeys(paths) if self.encoders[path].normalise}
+        self.texts[fold.index] = {path: each.texts for path, each in found.items() if each.texts}
+        for path, texts in self.texts[fold.index].items():
+            for name, one in texts.items():
+                if one.why:
+                    warn(f"by_text {path}", name, f"by_text: no text is taken off {name} ({path}, fold {fold.index + 1}): {one.why}")
+        return found
 
     def _fit(self, path: str, members: Members) -> Normaliser:
         """The statistics of a path; S_u lends the labelled path its own even where it takes another itself.
@@ -211,17 +220,28 @@ class Material:
         for each in recordings:
             groups.setdefault(each.corpus, {})[each] = None
         texts = {name: self._texts_of(path, normaliser, tuple(members)) for name, members in groups.items()}
-        for name, found in texts.items():
-            if found.why:
-                warn(f"task.by_text {path}", name, f"by_text: nothing is taken off {name}: {found.why}")
-        counts = ", ".join(f"{found.count or 'none'} of {name}" for name, found in texts.items())
-        return replace(normaliser, texts=texts, statement=f"{normaliser.statement}; without texts: {counts}")
+        return replace(normaliser, texts=texts, statement=f"{normaliser.statement}; what is said is taken off, as those trained on say it")
 
     def _texts_of(self, path: str, normaliser: Normaliser, members: tuple[Recording, ...]) -> Texts:
-        if (path, members) not in self._texts:
+        if (path, members) not in self._found:
             vectors = [normaliser.apply(each, self.features.mean(each, path)[None])[0] for each in members]
-            self._texts[path, members] = Texts.find(np.stack(vectors), [each.speaker for each in members], networks_of(self.encoders[path]))
-        return self._texts[path, members]
+            self._found[path, members] = Texts.find(np.stack(vectors), [each.speaker for each in members], networks_of(self.encoders[path]))
+        return self._found[path, members]
+
+    def texts_of_target(self, fold: Fold) -> dict[str, Tensor]:
+        """What a model of a fold, whose streams were made, keeps of the target's texts: `path/name`."""
+        target = self.plan.task.target
+        found = {path: texts[target] for path, texts in self.texts[fold.index].items() if target in texts}
+        return {f"{path}/{name}": torch.from_numpy(part) for path, texts in found.items() for name, part in texts.parts().items()}
+
+    def texts_told(self) -> list[str]:
+        """How many texts were taken off which corpus, in which folds."""
+        told: dict[str, list[str]] = {}
+        for number, paths in sorted(self.texts.items()):
+            for path, texts in paths.items():
+                counts = ", ".join(f"{found.count or 'none'} of {name}" for name, found in texts.items())
+                told.setdefault(f"{path}: {counts}" if len(self.encoders) > 1 else counts, []).append(str(number + 1))
+        return [f"{line} (fold {', '.join(folds)})" for line, folds in told.items()]
 
     def _frames(self, recording: Recording, path: str, normaliser: Normaliser | None) -> Tensor:
         """Standardised, `[T, F]`; in half precision where the cache holds them so."""
@@ -271,6 +291,8 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
     config = resolved.config
     bounds = {name: resolved.components[f"encoders.{name}"] for name in plan.paths}
     encoders = {name: bound.build(BuildContext(id=name)).to(device) for name, bound in bounds.items()}
+    if resolved.by_text:
+        _check_by_text(resolved, encoders)
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
     with speaker.bar("features") as tell, _or_without_damaged(config.task.skip is None):
         features = extract_all(
@@ -283,6 +305,21 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
         )
     plan.check_unchanged()
     return Material(replace(plan, resolved=resolved), features, encoders, dynamics, layers)
+
+
+def _check_by_text(resolved: Resolved, encoders: Mapping[str, Encoder]) -> None:
+    """That features are standardised, from which texts can be taken off; else a warning, where the method alone asks for it.
+
+    Raises:
+        SereError: C311.
+    """
+    off = [f"encoders.{name} trains what it reads" for name, encoder in encoders.items() if not encoder.normalise]
+    off += ["`normalise: none` leaves them as they are"] if resolved.config.task.normalise == "none" else []
+    if off and resolved.config.task.by_text:
+        what = f"`by_text` takes texts off features that are standardised, and {off[0]}"
+        raise error("C311", what, "use frozen layers, or remove `by_text`", resolved.place("task.by_text"))
+    for line in off:
+        warn("by_text", line, f"by_text, which the method asks for, takes texts off features that are standardised, and {line}")
 
 
 @contextmanager

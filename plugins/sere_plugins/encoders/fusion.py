@@ -98,6 +98,11 @@ class Streams(nn.Module):
         return {f"params.streams.{index}": stream for index, stream in enumerate(self._streams)}
 
     @property
+    def networks(self) -> tuple[tuple[int, int], ...]:
+        """Of each stream, how many hidden states stand side by side, and how wide they are."""
+        return tuple(each for stream in self._streams for each in networks_of(stream))
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All that the streams read."""
         return tuple(Path(file) for stream in self._streams for file in getattr(stream, "files", ()))
@@ -143,11 +148,6 @@ class Concatenation(Streams):
     def __init__(self, params: ConcatenationParams, context: BuildContext) -> None:
         super().__init__(params, context)
         self.dim = self.input_dim
-
-    @property
-    def networks(self) -> tuple[tuple[int, int], ...]:
-        """Of each stream, how many hidden states stand side by side, and how wide they are."""
-        return tuple(each for stream in self._streams for each in networks_of(stream))
 
     def forward(self, frames: Frames) -> Frames:
         """The same."""
