@@ -220,7 +220,7 @@ class Material:
         for each in recordings:
             groups.setdefault(each.corpus, {})[each] = None
         texts = {name: self._texts_of(path, normaliser, tuple(members)) for name, members in groups.items()}
-        return replace(normaliser, texts=texts, statement=f"{normaliser.statement}; what is said is taken off, as those trained on say it")
+        return replace(normaliser, texts=texts, statement=f"{normaliser.statement}; texts of the utterances trained on are taken off")
 
     def _texts_of(self, path: str, normaliser: Normaliser, members: tuple[Recording, ...]) -> Texts:
         if (path, members) not in self._found:

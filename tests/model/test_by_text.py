@@ -138,7 +138,7 @@ def test_the_config_or_else_the_method_says_whether(
     monkeypatch.setattr("sere_core.data.texts.REPEATED", 1e9)
     record = run(tmp_path, True, *sets)
     notes = record.manifest["notes"]
-    told = ["what is said is taken off" in said for said in notes["normalisation"]]
+    told = ["texts of the utterances trained on" in said for said in notes["normalisation"]]
     named = [name for name in ("xa", "xb") if any(f"no text is taken off {name}" in line for line in notes["warnings"])]
     assert (all(told), named) == expected and len(set(told)) == 1
 
