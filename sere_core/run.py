@@ -7,6 +7,7 @@ Checking a config must not import torch, so what needs it is imported where it i
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -261,7 +262,10 @@ class Training:
 
         plan, resolved, material = self.plan, self.plan.resolved, self.material
         config, folds = resolved.config, plan.task.folds
-        material.streams(folds[0])  # states whose statistics normalise
+        material.streams(folds[0])  # states whose statistics normalise, and finds texts
+        features = {"all": material.features.digest}
+        if material.texts[folds[0].index]:
+            features["by_text"] = hashlib.sha256(f"{material.features.digest} by text".encode()).hexdigest()
         odd = [f"{each.place.path}: {each.message}" for each in resolved.warnings]
         leakage = checked(folds, material.digests, material.statements)
         self.speaker.say("checked: " + "\n         ".join(f"{what}: {found}" for what, found in leakage.items()))
@@ -274,7 +278,7 @@ class Training:
             "made_of": dict(self.identity.parts),
             "digests": {
                 "folds": plan.task.digest,
-                "features": {"all": material.features.digest},
+                "features": features,
                 "streams": order_digests(folds, config.train, config.seed),
             },
             "corpora": material.corpora(),

@@ -144,5 +144,6 @@ def _remarks(record: Record) -> Iterator[str]:
     more = record.manifest["notes"]
     for warning in dict.fromkeys([*record.folds["warnings"], *more.get("warnings", [])]):
         yield f"warning: {warning}"
-    for note in [*record.folds["notes"], *more.get("normalisation", [])[:1]]:
+    texts = [f"texts taken off: {line}" for line in more.get("texts", [])]
+    for note in [*record.folds["notes"], *more.get("normalisation", [])[:1], *texts]:
         yield f"note: {note}"

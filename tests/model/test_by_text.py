@@ -141,6 +141,7 @@ def test_the_config_or_else_the_method_says_whether(
     told = ["texts of the utterances trained on" in said for said in notes["normalisation"]]
     named = [name for name in ("xa", "xb") if any(f"no text is taken off {name}" in line for line in notes["warnings"])]
     assert (all(told), named) == expected and len(set(told)) == 1
+    assert ("by_text" in record.manifest["digests"]["features"], bool(notes.get("texts"))) == (expected[0], expected[0])  # tables mark it
 
 
 @pytest.mark.parametrize("kind", ["not standardised", "trained"])

@@ -50,6 +50,7 @@ def facts(source: Source) -> dict[str, str]:
     }
     for number_, statement in enumerate(manifest["notes"].get("normalisation", []), 1):
         found["normalisation" if number_ == 1 else f"normalisation ({number_})"] = statement
+    found["texts taken off"] = "; ".join(manifest["notes"].get("texts", []))
     for name in ("task", "train", "features"):
         found[f"config: {name}"] = words.flat(record.config.get(name) or {})
     return {name: text for name, text in found.items() if text}
