@@ -370,7 +370,8 @@ class Training:
             views=build_views(resolved, material.encoders),
             listener=self._listener(fold.index),
             names=material.names,
-            texts=material.texts_of_target(fold),
+            standardise=partial(material.standardise, fold),
+            texts=partial(material.texts_of_target, fold),
             manifest=manifest,
             every_epoch=resolved.oracle,
         )

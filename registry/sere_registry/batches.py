@@ -47,17 +47,21 @@ class Inputs:
 
     Args:
         path: the encoder that reads it, by its id in the config.
-        frames: the encoder's frozen output after normalisation, `[B, T, F]`.
+        frames: the encoder's frozen output, `[B, T, F]`, after normalisation where the encoder trains no layer.
         static: the contours as the dynamics prepared them, on the encoder's output grid, `[B, T', S]`.
+        scaling: shift and factor, `[B, 2, dim]`: (output - shift) * factor standardises the output of an encoder whose layers
+            are trained; None where `frames` are standardised, or nothing is.
     """
 
     path: str
     frames: Frames
     static: Frames
+    scaling: Tensor | None = None
 
     def take(self, rows: Sequence[int]) -> Inputs:
         """The utterances at `rows`."""
-        return replace(self, frames=self.frames.take(rows), static=self.static.take(rows))
+        scaling = None if self.scaling is None else self.scaling[rows]
+        return replace(self, frames=self.frames.take(rows), static=self.static.take(rows), scaling=scaling)
 
 
 @dataclass(frozen=True)

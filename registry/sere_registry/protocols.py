@@ -98,7 +98,8 @@ class Encoder(Protocol):
         rate: frames per second of what `forward` returns; frame i stands at `offset + i / rate` seconds.
         offset: seconds of the first frame's centre.
         contours: the contours that `extract` wants; empty for none.
-        normalise: False where `extract`'s output must not be standardised (raw samples).
+        normalise: False where `extract`'s output must not be standardised, since trained layers read it: what `forward` returns
+            then is, by statistics that are taken anew as the layers learn.
 
     It may have `files`, the paths that its weights are read from: they are part of the cache key by content, a model that is
     exported takes copies of them along, and its parameter `model` then names their folder.  It may have `traced(samples)`, which is
@@ -202,6 +203,12 @@ def networks_of(encoder: Any) -> tuple[tuple[int, int], ...]:
     states = getattr(encoder, "states", 1)
     found: tuple[tuple[int, int], ...] = getattr(encoder, "networks", ((states, encoder.input_dim // states),))
     return found
+
+
+def trained_networks_of(encoder: Any) -> tuple[tuple[int, int], ...]:
+    """The same of what `forward` returns, where that is standardised in place of what `extract` returns; else none."""
+    states = getattr(encoder, "states", 1)
+    return () if encoder.normalise else ((states, encoder.dim // states),)
 
 
 @dataclass(frozen=True)

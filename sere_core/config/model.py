@@ -132,6 +132,9 @@ class Train(Section):
     epochs: int = Field(default=20, ge=1, description="passes over the target stream (or `steps_per_epoch` steps each)")
     steps_per_epoch: int | None = Field(default=None, ge=1, description="steps that make an epoch; default: one pass over T_u")
     optimizer: Optimizer = Field(default_factory=Optimizer)
+    encoder_rate: float = Field(
+        default=1.0, gt=0, description="learning rate of the encoders' trained layers as a multiple of the optimizer's, e.g. 0.1"
+    )
     schedule: Schedule = Field(default_factory=Schedule, description="of the learning rate, for groups that bring none of their own")
     batch: Batch = Field(default_factory=Batch)
     clip: float | None = Field(default=None, gt=0, description="the largest norm of a gradient")

@@ -117,6 +117,14 @@ class Normaliser:
             statement += f"; {poor} speakers with {which} by those of their corpus{borrowed}"
         return cls(mode, corpora, speakers, statement)
 
+    def statistics(self, recording: Recording) -> Statistics:
+        """What standardises a recording.
+
+        Raises:
+            KeyError: see `apply`.
+        """
+        return self.speakers.get(_speaker(recording)) or self.corpora[recording.corpus]
+
     def apply(self, recording: Recording, frames: NDArray[np.floating], mean: NDArray[np.floating] | None = None) -> NDArray[np.float32]:
         """Standardise the frames `[T, F]` of one recording, and take off what it says; float32.
 
@@ -128,9 +136,23 @@ class Normaliser:
         """
         if self.mode == "none":
             return frames.astype(np.float32, copy=False)
-        statistics, texts = self.speakers.get(_speaker(recording)) or self.corpora[recording.corpus], self.texts.get(recording.corpus)
+        statistics, texts = self.statistics(recording), self.texts.get(recording.corpus)
         free = standardise(frames, statistics)
         return free if texts is None else texts.without(free, free.mean(axis=0) if mean is None else standardise(mean, statistics))
+
+
+def scaling(statistics: Statistics, texts: Texts | None, vector: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Shift and factor `[2, F]`: (x - shift) * factor is x standardised, and without what an utterance of this mean says.
+
+    Args:
+        vector: the mean of its frames before, `[F]`.
+    """
+    mean, divisor = statistics
+    if texts is None:
+        return np.stack([mean, 1 / divisor])
+    factor = 1 / divisor
+    factor[texts.columns] = 0
+    return np.stack([mean + texts.said(standardise(vector, statistics)) * divisor, factor])
 
 
 def standardise(frames: NDArray[np.floating], statistics: Statistics) -> NDArray[np.float32]:

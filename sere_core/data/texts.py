@@ -29,7 +29,7 @@ clusters in their place, and the values, are ours.  Assumption: the classes have
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -109,9 +109,25 @@ class Texts:
             return nothing("speakers do not repeat texts")
         members = [np.flatnonzero(nearest == number) for number in range(len(centres))]
         kept = [number for number, each in enumerate(members) if len(each) > 1]  # one utterance alone says nothing that others say
-        means = np.stack([rows[members[number]].sum(axis=0) / (len(members[number]) + SHRINKAGE) for number in kept])
+        means = np.stack([_shrunken_mean(rows[members[number]]) for number in kept])
         reach = np.array([1.0001 * distance[members[number]].max() for number in kept])
         return cls(columns, axes, centres[kept], means, reach)
+
+    def widened(self, vectors: NDArray[np.floating], networks: Sequence[tuple[int, int]]) -> Texts:
+        """The same texts where other columns follow those that tell them.
+
+        Args:
+            vectors: `[n, F']`, of which the first F columns are those that the texts were found in.
+            networks: of all columns.
+        """
+        rows, columns = np.asarray(vectors, dtype=np.float64), telling(networks)
+        axes = np.pad(self.axes, ((0, len(columns) - len(self.columns)), (0, 0)))
+        if not self.count:
+            return replace(self, columns=columns, axes=axes, means=np.zeros((0, rows.shape[1])))
+        distance, nearest = nearest_of(rows[:, columns] @ axes, self.centres)
+        nearest = np.where(distance <= self.reach[nearest], nearest, -1)
+        means = np.stack([_shrunken_mean(rows[nearest == number]) for number in range(self.count)])
+        return replace(self, columns=columns, axes=axes, means=means)
 
     @classmethod
     def stored(cls, parts: Mapping[str, NDArray[Any]], networks: Sequence[tuple[int, int]]) -> Texts:
@@ -153,6 +169,11 @@ class Texts:
         free = (frames - self.said(vector)).astype(np.float32)
         free[:, self.columns] = 0
         return free
+
+
+def _shrunken_mean(rows: Array) -> Array:
+    found: Array = rows.sum(axis=0) / (len(rows) + SHRINKAGE)
+    return found
 
 
 def telling(networks: Sequence[tuple[int, int]]) -> NDArray[np.int64]:

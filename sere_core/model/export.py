@@ -25,12 +25,14 @@ from sere_core.plan import Plan, make_plan, recorded
 from sere_core.run import run
 from sere_core.score.records import Record, checkpoint_of
 from sere_core.score.table import LABEL_USE
+from sere_core.train.build import Builder
 from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.device import choose_device
 from sere_core.train.fold import load_state
 from sere_core.train.material import Material, gather
+from sere_core.train.network import predicting
 from sere_core.train.streams import StreamSet, read
-from sere_registry import Encoder, Problem, Recording, SereError, error
+from sere_registry import Encoder, Method, Problem, Recording, SereError, error
 
 
 def of_record(record: Record, out: Path, trust: bool, *, quiet: bool = False) -> None:
@@ -136,11 +138,18 @@ class Trained:
 
     def temperature(self, number: int) -> Temperature:
         """Of a fold's network, fitted to its T_u."""
-        builder, streams = self.material.builder(self._fold(number), self.device), self.material.streams(self._fold(number))
-        method = builder.method()
-        load_state(method, self._checkpoint(number).under("method"))
+        builder, method, streams = self._network(number)
         support = streams["labelled"] if method.needs_support else None
         return temperature.fit(method, streams["target"], support, self.device, builder.seed)
+
+    def _network(self, number: int) -> tuple[Builder, Method, Mapping[str, StreamSet]]:
+        """A fold's network and streams; what standardises is as it was at the end of training."""
+        fold, state = self._fold(number), self._checkpoint(number).under("method")
+        builder, streams = self.material.builder(fold, self.device), self.material.streams(fold)
+        method = builder.method()
+        load_state(method, state)
+        self.material.standardise(fold, predicting(method))
+        return builder, method, streams
 
     def write(self, number: int, own: Temperature, out: Path, quoted: card.Facts | None) -> None:
         """Put a fold's network into a folder of its own.
@@ -156,7 +165,7 @@ class Trained:
         """
         plan, fold, resolved = self.plan, self._fold(number), self.plan.resolved
         languages = [each.language for each in (*fold.target, *fold.test)]
-        builder = self.material.builder(fold, self.device)
+        builder, method, streams = self._network(number)
         given = sum(each.corpus != plan.task.source for each in fold.labelled)
         about = About(
             name=resolved.config.name,
@@ -175,8 +184,8 @@ class Trained:
         checkpoint = self._checkpoint(number)
         tensors = {f"{what}/{name}": value for what in ("method", "texts") for name, value in checkpoint.under(what).items()}
         tensors |= self._statistics(fold)
-        if builder.method().needs_support:
-            support = self.material.streams(fold)["labelled"]
+        if method.needs_support:
+            support = streams["labelled"]
             within = resolved.config.paths.field_path == "own"  # else S_l is compared as its own path's encoder reads it
             tensors |= _support(support if within else replace(support, others=()))
         with folder.made(out) as place:
@@ -211,6 +220,7 @@ def _support(stream: StreamSet, place: str = "support") -> dict[str, Tensor]:
     tensors = {f"{place}/labels": stream.labels, f"{place}/language": torch.tensor([each.language for each in stream.items])}
     for number, each in enumerate(stream.items):
         tensors |= {f"{place}/{number}/frames": read(each.frames).float(), f"{place}/{number}/static": read(each.static)}
+        tensors |= {} if each.scaling is None else {f"{place}/{number}/scaling": each.scaling}
     for other in stream.others:
         tensors |= _support(other, f"{place}/through/{other.path}")
     return tensors

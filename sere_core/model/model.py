@@ -11,11 +11,11 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from sere_core.config import Resolved, load
 from sere_core.config.nodes import block_of
-from sere_core.data.normalise import Statistics, speaker_statistics, standardise
+from sere_core.data.normalise import Statistics, scaling, speaker_statistics, standardise
 from sere_core.data.texts import Texts
 from sere_core.features import audio, contours
 from sere_core.features.extract import Extractor
@@ -25,14 +25,14 @@ from sere_core.model.temperature import tempered
 from sere_core.train.build import Builder
 from sere_core.train.device import choose_device
 from sere_core.train.fold import load_state
-from sere_core.train.network import network
+from sere_core.train.network import predicting
 from sere_core.train.streams import Item, StreamSet
-from sere_core.train.whole import predict
+from sere_core.train.whole import output_means, predict
 from sere_core.untrusted import read_stored, unusable, yaml_of
 from sere_registry import BuildContext, Encoder, Method
 from sere_registry.errors import error
 from sere_registry.files import expanded
-from sere_registry.protocols import networks_of
+from sere_registry.protocols import networks_of, trained_networks_of
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Clip:
         frames: `[T, F]`.
         static: the contours as the dynamics prepared them, `[T', S]`.
         seconds: how long it is, after trimming and cutting.
+        mean: over frames, `[F]`, and behind it that of what trained layers make of them: what statistics are made of.
         remarks: what is odd about its audio.
     """
 
@@ -51,13 +52,8 @@ class Clip:
     frames: NDArray[np.float32]
     static: NDArray[np.float32]
     seconds: float
+    mean: NDArray[np.float32]
     remarks: tuple[str, ...] = ()
-
-    @property
-    def mean(self) -> NDArray[np.float32]:
-        """Over frames, `[F]`: what the statistics of a speaker or corpus are made of."""
-        mean: NDArray[np.float32] = self.frames.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return mean
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ class Model:
         context = BuildContext(id="", classes=about.classes, input_dim=about.input_dim, languages=about.languages, speakers=about.speakers)
         self.method: Method = Builder(resolved, context, about.seed, about.encoders, self.device).method()
         load_state(self.method, _under(tensors, "method"), "another version of sere made this model: export it, or train it, again")
-        backbone = network(self.method.backbone)
+        backbone = predicting(self.method)
         self._encoders = {name: cast(Encoder, encoder) for name, encoder in backbone.encoders.items()}
         self._dynamics = backbone.dynamics
         names = {name: resolved.components[f"encoders.{name}"] for name in self._encoders}
@@ -196,12 +192,15 @@ class Model:
         if self._dynamics.contours:
             rows = {name: row for part, entry in entries.items() if part in contours.GROUPS for name, row in entry.arrays.items()}
             static = np.ascontiguousarray(self._dynamics.prepare(self._extractor.on_grid(rows, len(frames), path)), dtype=np.float32)
-        return Clip(path, frames, static, waveform.facts.seconds, waveform.facts.remarks)
+        mean, encoder = frames.mean(axis=0, dtype=np.float64).astype(np.float32), self._encoders[path]
+        if self.normalisation != "none" and not encoder.normalise:
+            mean = np.concatenate([mean, *output_means(cast(nn.Module, encoder), [torch.from_numpy(frames)], encoder.rate)])
+        return Clip(path, frames, static, waveform.facts.seconds, mean, waveform.facts.remarks)
 
     def statistics(self, clips: Iterable[Clip]) -> Statistics | None:
         """Of one speaker's clips, each weighing the same; None for so few that the corpus's must do."""
         listed, shrinkage = list(clips), self.resolved.config.task.shrinkage
-        if len(listed) < (1 if shrinkage else 2) or not self._encoders[listed[0].path].normalise:
+        if len(listed) < (1 if shrinkage else 2) or self.corpus(listed[0].path) is None:
             return None
         means = np.stack([clip.mean for clip in listed]).astype(np.float64)
         return speaker_statistics(means, self._corpus[listed[0].path][""], shrinkage)
@@ -224,8 +223,8 @@ class Model:
         return self._encoders[path]
 
     def corpus(self, path: str) -> Statistics | None:
-        """The target corpus's statistics of an encoder's frames; None where frames are not standardised."""
-        return None if self.normalisation == "none" or not self._encoders[path].normalise else self._corpus[path][""]
+        """The target corpus's statistics of an encoder's features; None where they are not standardised."""
+        return None if self.normalisation == "none" else self._corpus[path][""]
 
     def texts(self, path: str) -> Texts | None:
         """What is said in the target corpus, as an encoder hears it, and is taken off; None without lexical normalisation."""
@@ -233,14 +232,19 @@ class Model:
 
     def standardised(self, clip: Clip, statistics: Statistics | None = None) -> Item:
         """A clip as the network reads it; by the target corpus's statistics where none are given."""
-        frames, vector, corpus = clip.frames, clip.mean, self.corpus(clip.path)
+        frames, vector, corpus, trained = clip.frames, clip.mean, self.corpus(clip.path), None
         if corpus is not None:
-            frames, vector = (standardise(each, statistics or corpus) for each in (frames, vector))
-            if (texts := self.texts(clip.path)) is not None:
-                frames, vector = (texts.without(each, vector) for each in (frames, vector[None]))
-                vector = vector[0]
+            found, texts, encoder = statistics or corpus, self.texts(clip.path), self._encoders[clip.path]
+            if not encoder.normalise:
+                trained = torch.from_numpy(scaling(found, texts, vector)[:, encoder.input_dim :]).float()
+            vector = standardise(clip.mean, found)
+            frames = standardise(frames, found) if encoder.normalise else frames
+            if texts is not None:
+                frames = texts.without(frames, vector) if encoder.normalise else frames
+                vector = texts.without(vector[None], vector)[0]
+            vector = vector[: encoder.input_dim]
         values, mean = (torch.from_numpy(np.ascontiguousarray(each, dtype=np.float32)) for each in (frames, vector))
-        return Item("", values, torch.from_numpy(clip.static), mean, domain=1)
+        return Item("", values, torch.from_numpy(clip.static), mean, domain=1, scaling=trained)
 
     def apply(self, clips: Sequence[Clip], statistics: Sequence[Statistics | None] = ()) -> dict[str, NDArray[np.float64]]:
         """`posteriors` `[n, C]` and `embeddings` `[n, D]` of clips.
@@ -284,7 +288,8 @@ class Model:
         """
         if not self.resolved.by_text or self.corpus(path) is None:
             return None
-        return Texts.stored({name: value.numpy() for name, value in tensors.items()}, networks_of(self._encoders[path]))
+        networks = (*networks_of(self._encoders[path]), *trained_networks_of(self._encoders[path]))
+        return Texts.stored({name: value.numpy() for name, value in tensors.items()}, networks)
 
     def _read_support(self, tensors: Mapping[str, Tensor], path: str) -> StreamSet | None:
         if not tensors:
@@ -294,8 +299,8 @@ class Model:
         items = []
         for number in range(len(labels)):
             values = tensors[f"{number}/frames"]
-            item = Item(str(number), values, tensors[f"{number}/static"], values.mean(dim=0), int(tensors["language"][number]))
-            items.append(item)
+            given = values, tensors[f"{number}/static"], values.mean(dim=0), int(tensors["language"][number])
+            items.append(Item(str(number), *given, scaling=tensors.get(f"{number}/scaling")))
         return StreamSet("labelled", path, tuple(items), self._encoders[path].rate, labels, tuple(filter(None, others)))
 
 

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from sere_core.config.resolved import Bound
 from sere_core.console import Speaker
-from sere_core.data.texts import Texts
 from sere_core.features import audio
 from sere_core.model import folder
 from sere_core.model.model import Model
@@ -90,32 +89,42 @@ class Graph(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Posteriors `[C]`."""
         frames = cast(Traceable, self.encoder).traced(waveform)
-        if self.statistics is not None:
-            mean, divisor = self.statistics
-            frames = ((frames.double() - mean) / divisor).float()
-        if self.texts is not None:
-            frames = without(frames, self.texts)
-        values = frames[None]
+        values, vector, scaling = frames[None], frames.mean(dim=0), None
         mask = torch.ones_like(values[..., 0]) > 0
-        inputs = Inputs(self.path, *(Frames(each, mask, self.encoder.rate) for each in (values, values[..., :0])))
+        if self.statistics is not None:
+            if not self.encoder.normalise:
+                made = self.backbone.encoders[self.path](Frames(values, mask, self.encoder.rate))
+                vector = torch.cat([vector, made.values[0].mean(dim=0)])
+            shift, factor = self.scaling(vector)
+            vector = ((vector - shift) * factor).float()[: frames.shape[1]]
+            if self.encoder.normalise:
+                values = ((values - shift) * factor).float()
+            else:
+                scaling = torch.stack([shift, factor]).float()[None, :, frames.shape[1] :]
+        read, static = (Frames(each, mask, self.encoder.rate) for each in (values, values[..., :0]))
+        inputs = Inputs(self.path, read, static, scaling)
         one = torch.ones(1, dtype=torch.long)
-        raw = Raw(inputs, values.mean(dim=1), one * 0, ("",), domain=one, language=one * 0, speaker=-one)
+        raw = Raw(inputs, vector[None], one * 0, ("",), domain=one, language=one * 0, speaker=-one)
         batch = self.backbone.encode(raw)
         given = () if self.support is None else (self.support,)
         posteriors: Tensor = self.method.predict(batch, *given)  # type: ignore[operator]
         return posteriors[0].float()
 
-
-def without(frames: Tensor, texts: Texts) -> Tensor:
-    """`Texts.without` of frames `[T, F]`, in operations that ONNX has."""
-    vector, keep = frames.mean(dim=0), torch.ones(frames.shape[1])
-    keep[texts.columns] = 0
-    if texts.count:
-        axes, centres, means, reach = (torch.from_numpy(each).float() for each in (texts.axes, texts.centres, texts.means, texts.reach))
-        distance = (vector[torch.from_numpy(texts.columns)] @ axes - centres).square().sum(dim=1).sqrt()
-        nearest = (distance == distance.min()).float()
-        frames = frames - (nearest * (distance <= reach)) @ means
-    return frames * keep
+    def scaling(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """`sere_core.data.normalise.scaling` by the target corpus's statistics, in operations that ONNX has; float64."""
+        assert self.statistics is not None
+        mean, divisor = self.statistics
+        if self.texts is None:
+            return mean, 1 / divisor
+        keep, texts = torch.ones_like(divisor), self.texts
+        keep[texts.columns] = 0
+        if texts.count:
+            axes, centres, means, reach = (torch.from_numpy(each).float() for each in (texts.axes, texts.centres, texts.means, texts.reach))
+            standardised = ((vector - mean) / divisor).float()
+            distance = (standardised[torch.from_numpy(texts.columns)] @ axes - centres).square().sum(dim=1).sqrt()
+            nearest = (distance == distance.min()).float()
+            mean = mean + ((nearest * (distance <= reach)) @ means) * divisor
+        return mean, keep / divisor
 
 
 def check(record: Record, trust: bool) -> None:

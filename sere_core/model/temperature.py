@@ -8,17 +8,16 @@ a decision boundary are predicted wrongly where the target would be, too, so the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
-from torch import Tensor
 
 from sere_core.rng import derive
-from sere_core.train.streams import Item, StreamSet, read
-from sere_core.train.whole import predict
+from sere_core.train.streams import StreamSet
+from sere_core.train.whole import predict, predict_mixtures
 from sere_registry import Method
 
 Floats = NDArray[np.float64]
@@ -66,8 +65,8 @@ def fit(method: Method, target: StreamSet, support: StreamSet | None, device: to
     pairs = [(one, other) for one, other in enumerate(order) if labels[one] != labels[other]]
     if len(pairs) < FEWEST:
         return Temperature(1.0, len(pairs))
-    items = tuple(_mixed(target.items[one], target.items[other]) for one, other in pairs)
-    found = predict(method, replace(target, items=items), support, device)["posteriors"].double().numpy()
+    first, second = torch.tensor(pairs).unbind(dim=1)
+    found = predict_mixtures(method, target, support, device, first, second, SHARE).double().numpy()
     wanted = np.array([labels[one] for one, _ in pairs])
     return Temperature(best(found, wanted), len(pairs), float((found.argmax(axis=1) == wanted).mean()))
 
@@ -88,13 +87,3 @@ def best(posteriors: Floats, labels: NDArray[np.int64]) -> float:
     low, high = np.log(BOUNDS)
     found = float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x))
     return found if found - BOUNDS[0] > 1e-4 else BOUNDS[0]
-
-
-def _mixed(one: Item, other: Item) -> Item:
-    """What the network reads of two utterances, as a weighted sum; the other one is repeated or cut to the length of the first."""
-
-    def mix(a: Tensor, b: Tensor) -> Tensor:
-        return SHARE * a + (1 - SHARE) * b[torch.arange(len(a)) % len(b)]
-
-    frames = mix(read(one.frames), read(other.frames))
-    return replace(one, frames=frames, static=mix(read(one.static), read(other.static)), vector=frames.mean(dim=0))

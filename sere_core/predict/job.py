@@ -372,7 +372,7 @@ def _keep(path: Path, found: Heard) -> None:
         arrays = {}
         about["error"] = [found.clip.problems[0].code, found.clip.problems[0].message]
     else:
-        arrays = {"frames": found.clip.frames, "static": found.clip.static}
+        arrays = {"frames": found.clip.frames, "static": found.clip.static, "mean": found.clip.mean}
         about |= {"path": found.clip.path, "seconds": found.clip.seconds, "remarks": found.clip.remarks}
     write_atomically(path, save(arrays, metadata={"about": json.dumps({**about, "checksum": _checksum(about, arrays)})}), sync=False)
 
@@ -390,7 +390,7 @@ def _load(path: Path) -> tuple[Clip | SereError, bool] | None:
             return None
         if "error" in about:
             return error(*about["error"]), about["cut"]
-        clip = Clip(about["path"], arrays["frames"], arrays["static"], about["seconds"], tuple(about["remarks"]))
+        clip = Clip(about["path"], arrays["frames"], arrays["static"], about["seconds"], arrays["mean"], tuple(about["remarks"]))
         return clip, about["cut"]
     except (OSError, LookupError, TypeError, ValueError, RecursionError, SafetensorError):
         return None

@@ -163,7 +163,7 @@ def build_views(resolved: Resolved, encoders: Mapping[str, Encoder]) -> ViewChai
                         place=resolved.place(path),
                     )
                     for name, encoder in encoders.items()
-                    if encoder.normalise
+                    if encoder.normalise or encoder.input_dim > 1  # else it reads samples
                 ]
                 view = _OnSamples(view)
             chain.append(view)

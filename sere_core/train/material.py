@@ -15,11 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sere_core.config import Resolved
 from sere_core.console import Speaker
 from sere_core.data.folds import rank
 from sere_core.data.leakage import audio_warnings
-from sere_core.data.normalise import Normaliser
+from sere_core.data.normalise import Normaliser, scaling
 from sere_core.data.plan import Fold
 from sere_core.data.texts import Texts
 from sere_core.features.origin import encoder_origin
@@ -27,10 +26,12 @@ from sere_core.features.store import FeatureSet, extract_all
 from sere_core.plan import Plan, build_corpus
 from sere_core.train.build import Builder
 from sere_core.train.layer_choice import Choice, choose_layers
+from sere_core.train.network import Backbone
 from sere_core.train.streams import Item, Room, StreamSet, Unread, fold_seed
-from sere_registry import BuildContext, Dynamics, Encoder, Recording, SereError, error
+from sere_core.train.whole import output_means
+from sere_registry import BuildContext, Dynamics, Encoder, Recording, SereError
 from sere_registry.guard import warn
-from sere_registry.protocols import networks_of
+from sere_registry.protocols import networks_of, trained_networks_of
 
 Array = NDArray[np.float32]
 #: bytes of a fold's standardised frames that are kept: 45 minutes of 512 float32 at 50 a second; others are read for each batch
@@ -75,6 +76,8 @@ class Material:
         self._salt = secrets.token_bytes(16)  # of this process: no plugin can tell a name by hashing a corpus's names
         self._static: dict[tuple[str, str], Unread] = {}
         self._found: dict[tuple[str, tuple[Recording, ...]], Texts] = {}  # folds share a source
+        self._outputs: dict[tuple[str, str], Array] = {}  # (recording, path) -> the mean of what the trained encoder made of it
+        self._scaling: dict[tuple[str, str], Tensor] = {}  # the same -> what the streams made last standardise that by
         self._room = Room(_KEPT // 4)
 
     @property
@@ -122,6 +125,7 @@ class Material:
 
         Only `labelled` and `validation` have labels, which are the source's.
         """
+        self._outputs, self._scaling = {}, {}
         languages, speakers, members, task = self.plan.languages, _speakers(fold), self._members(fold), self.plan.task
         normalisers, predicted = self.normalisers(fold), self._predicted(fold)
         labels = {"labelled": fold.labels, "validation": fold.validation_labels}
@@ -132,15 +136,17 @@ class Material:
         def item(stream: str, recording: Recording, path: str) -> Item:
             key, pooled = (recording.key, path), predicted if self._supervised else path
             if key not in frames:
-                source = partial(self._frames, recording, path, normalisers.get(path))
+                if path in self._trained:
+                    self._scaling[key] = torch.zeros(2, self.encoders[path].dim)
+                source = partial(self._frames, recording, path, normalisers[path])
                 frames[key] = Unread(self.features.lengths(recording, path)[0], source, room)
             if (recording.key, pooled) not in vectors:
-                vectors[recording.key, pooled] = self._vector(recording, pooled, normalisers.get(pooled))
+                vectors[recording.key, pooled] = self._vector(recording, pooled, normalisers[pooled])
             name = recording.key if stream in labels else self._opaque(recording)
             speaker = -1 if stream == "test" else speakers.get((recording.corpus, recording.speaker), -1)
             domain = int(stream in ("target", "test") or task.source != recording.corpus == task.target)
             vector, language = vectors[recording.key, pooled], languages.index(recording.language)
-            return Item(name, frames[key], self._contours(recording, path), vector, language, speaker, domain)
+            return Item(name, frames[key], self._contours(recording, path), vector, language, speaker, domain, self._scaling.get(key))
 
         def stream(name: str, path: str, others: Iterable[str] = ()) -> StreamSet:
             return StreamSet(
@@ -157,6 +163,33 @@ class Material:
         through |= {"source": (predicted,)} if config.field_path == "own" else {}
         through |= dict.fromkeys(("target", "test"), self.plan.paths) if config.predict == "mean" else {}
         return {name: stream(name, path, through.get(name, ())) for name, (path, _) in members.items()}
+
+    def standardise(self, fold: Fold, backbone: Backbone) -> None:
+        """Take the statistics of trained encoders' outputs anew, for the streams made last, as the network now is."""
+        members = self._members(fold)
+        every = {recording.key: recording for _, recordings in members.values() for recording in recordings}
+        for path in self._trained:
+            read = [each for each in every.values() if path in self.plan.recordings[each.key][1]]
+            read.sort(key=lambda each: self.features.lengths(each, path)[0])  # less padding
+            frames = (_tensor(self.features.frames(each, path)) for each in read)
+            means = output_means(backbone.encoders[path], frames, self.encoders[path].rate)
+            self._outputs |= {(each.key, path): mean for each, mean in zip(read, means, strict=True)}
+        normalisers = self.normalisers(fold) if self._trained else {}
+        for (key, path), kept in self._scaling.items():
+            recording, normaliser = every[key], normalisers[path]
+            found = scaling(normaliser.statistics(recording), normaliser.texts.get(recording.corpus), self._mean(recording, path))
+            kept.copy_(torch.from_numpy(found[:, self.encoders[path].input_dim :]))
+
+    @property
+    def _trained(self) -> tuple[str, ...]:
+        """The paths of which what `forward` returns is standardised."""
+        standardises = self.plan.resolved.config.task.normalise != "none"
+        return tuple(name for name, encoder in self.encoders.items() if standardises and not encoder.normalise)
+
+    def _mean(self, recording: Recording, path: str) -> Array:
+        """Over frames, `[F]`; once outputs were standardised, behind that of the frozen part that of the trained one."""
+        frozen, trained = self.features.mean(recording, path), self._outputs.get((recording.key, path))
+        return frozen if trained is None else np.concatenate([frozen, trained])
 
     @property
     def _supervised(self) -> bool:
@@ -178,10 +211,13 @@ class Material:
         return members
 
     def normalisers(self, fold: Fold) -> dict[str, Normaliser]:
-        """By path: what standardises the frames of the fold, and takes off what is said; none for a path that reads samples."""
+        """By path: what standardises the features of the fold, and takes off what is said.
+
+        Of an encoder that is trained, whose outputs were standardised (`standardise`), both the frozen part and the outputs.
+        """
         members = self._members(fold)
         paths = [*(path for path, _ in members.values()), *(self.plan.paths if self._supervised else ())]
-        found = {path: self._fit(path, members) for path in dict.fromkeys(paths) if self.encoders[path].normalise}
+        found = {path: self._fit(path, members) for path in dict.fromkeys(paths)}
         self.texts[fold.index] = {path: each.texts for path, each in found.items() if each.texts}
         for path, texts in self.texts[fold.index].items():
             for name, one in texts.items():
@@ -201,7 +237,7 @@ class Material:
 
         def means(name: str) -> list[tuple[Recording, Array]]:
             here, recordings = members.get(name, ("", ()))
-            return [(each, self.features.mean(each, path)) for each in recordings if here == path or name in lends]
+            return [(each, self._mean(each, path)) for each in recordings if here == path or name in lends]
 
         task, labelled = self.plan.task, means("labelled")
         source = [*(each for each in labelled if each[0].corpus == task.source), *means("source")]
@@ -223,9 +259,13 @@ class Material:
         return replace(normaliser, texts=texts, statement=f"{normaliser.statement}; texts of the utterances trained on are taken off")
 
     def _texts_of(self, path: str, normaliser: Normaliser, members: tuple[Recording, ...]) -> Texts:
-        if (path, members) not in self._found:
-            vectors = [normaliser.apply(each, self.features.mean(each, path)[None])[0] for each in members]
-            self._found[path, members] = Texts.find(np.stack(vectors), [each.speaker for each in members], networks_of(self.encoders[path]))
+        encoder = self.encoders[path]
+        if (path, members) in self._found and not self._outputs:
+            return self._found[path, members]
+        vectors = np.stack([normaliser.apply(each, self._mean(each, path)[None])[0] for each in members])
+        if (path, members) in self._found:
+            return self._found[path, members].widened(vectors, (*networks_of(encoder), *trained_networks_of(encoder)))
+        self._found[path, members] = Texts.find(vectors, [each.speaker for each in members], networks_of(encoder))
         return self._found[path, members]
 
     def texts_of_target(self, fold: Fold) -> dict[str, Tensor]:
@@ -243,16 +283,16 @@ class Material:
                 told.setdefault(f"{path}: {counts}" if len(self.encoders) > 1 else counts, []).append(str(number + 1))
         return [f"{line} (fold {', '.join(folds)})" for line, folds in told.items()]
 
-    def _frames(self, recording: Recording, path: str, normaliser: Normaliser | None) -> Tensor:
-        """Standardised, `[T, F]`; in half precision where the cache holds them so."""
+    def _frames(self, recording: Recording, path: str, normaliser: Normaliser) -> Tensor:
+        """`[T, F]`, standardised unless trained layers read them; in half precision where the cache holds them so."""
         frames = self.features.frames(recording, path)
-        values = _tensor(frames if normaliser is None else normaliser.apply(recording, frames, self.features.mean(recording, path)))
+        standardised = self.encoders[path].normalise
+        values = _tensor(normaliser.apply(recording, frames, self.features.mean(recording, path)) if standardised else frames)
         return values.half() if frames.dtype == np.float16 else values
 
-    def _vector(self, recording: Recording, path: str, normaliser: Normaliser | None) -> Tensor:
-        """The mean of the same, `[F]`: no frame is read for it."""
-        mean = self.features.mean(recording, path)
-        return _tensor(mean if normaliser is None else normaliser.apply(recording, mean[None])[0])
+    def _vector(self, recording: Recording, path: str, normaliser: Normaliser) -> Tensor:
+        """The standardised mean of the frozen frames, `[F]`: no frame is read for it."""
+        return _tensor(normaliser.apply(recording, self.features.mean(recording, path)[None])[0])
 
     def _contours(self, recording: Recording, path: str) -> Unread:
         """As the dynamics prepare them, `[T', S]`."""
@@ -291,8 +331,9 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
     config = resolved.config
     bounds = {name: resolved.components[f"encoders.{name}"] for name in plan.paths}
     encoders = {name: bound.build(BuildContext(id=name)).to(device) for name, bound in bounds.items()}
-    if resolved.by_text:
-        _check_by_text(resolved, encoders)
+    if resolved.by_text and config.task.normalise == "none":
+        what = "takes texts off features that are standardised, and `normalise: none` leaves them as they are"
+        warn("by_text", "none", f"by_text, which the method asks for, {what}")
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
     with speaker.bar("features") as tell, _or_without_damaged(config.task.skip is None):
         features = extract_all(
@@ -305,21 +346,6 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
         )
     plan.check_unchanged()
     return Material(replace(plan, resolved=resolved), features, encoders, dynamics, layers)
-
-
-def _check_by_text(resolved: Resolved, encoders: Mapping[str, Encoder]) -> None:
-    """That features are standardised, from which texts can be taken off; else a warning, where the method alone asks for it.
-
-    Raises:
-        SereError: C311.
-    """
-    off = [f"encoders.{name} trains what it reads" for name, encoder in encoders.items() if not encoder.normalise]
-    off += ["`normalise: none` leaves them as they are"] if resolved.config.task.normalise == "none" else []
-    if off and resolved.config.task.by_text:
-        what = f"`by_text` takes texts off features that are standardised, and {off[0]}"
-        raise error("C311", what, "use frozen layers, or remove `by_text`", resolved.place("task.by_text"))
-    for line in off:
-        warn("by_text", line, f"by_text, which the method asks for, takes texts off features that are standardised, and {line}")
 
 
 @contextmanager

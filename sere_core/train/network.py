@@ -58,6 +58,9 @@ class Backbone(nn.Module):
     def enhance(self, inputs: Inputs) -> tuple[Frames, Tensor]:
         """The enhanced frames z `[B, T, D]` and the bursts d `[B, T, K]` (equations 1 and 2)."""
         encoded: Frames = self.encoders[inputs.path](inputs.frames)
+        if inputs.scaling is not None:
+            shift, factor = inputs.scaling[:, None].unbind(dim=2)
+            encoded = replace(encoded, values=(encoded.values - shift) * factor)
         values = on_real_frames(self.projections[inputs.path], encoded.values, encoded.mask)
         context = replace(encoded, values=values)
         grid = replace(context, values=_fit(inputs.static.values, values.shape[1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,7 +87,9 @@ class StageRunner:
         self.half = computes_in(self.train.precision, self.batches.device) == "bfloat16"
         self.epochs = 1 if self.stage.solve else max(1, round(self.train.epochs * self.stage.budget))
         groups = {} if self.stage.solve else self.method.parameters_by_group()
-        self.trained = {name: made for name, group in groups.items() if (made := make_optimizer(group, self.train, self.place))}
+        encoders = set(network(self.method.backbone).encoders.parameters())
+        made = {name: make_optimizer(group, self.train, self.place, encoders) for name, group in groups.items()}
+        self.trained = {name: each for name, each in made.items() if each is not None}
         self.reads = {phase: reads(phase) for phase in self.stage.phases}
         self._check()
 
@@ -309,8 +311,11 @@ def optimizer_class(use: str, place: Placed = lambda path: Place(path=path)) -> 
     return known[use.lower()]
 
 
-def make_optimizer(group: Group, train: Train, place: Placed) -> Trained | None:
+def make_optimizer(group: Group, train: Train, place: Placed, encoders: Collection[nn.Parameter] = ()) -> Trained | None:
     """The optimizer of a group; None if nothing in it needs a gradient.
+
+    Args:
+        encoders: what learns at `train.encoder_rate` times the rate.
 
     Raises:
         SereError: C302 if the class does not exist or does not take the arguments.
@@ -332,7 +337,12 @@ def make_optimizer(group: Group, train: Train, place: Placed) -> Trained | None:
                 raise TypeError(f"{name} should be {known[name].annotation}")
         if "lr" in arguments:
             arguments["lr"] = float(arguments["lr"]) * group.scale  # type: ignore[arg-type]
-        made = _without_compiler(chosen, arguments)(parameters, **arguments)
+        slower = [each for each in parameters if each in encoders] if train.encoder_rate != 1 else []
+        parts: list[dict[str, object]] = [{"params": [each for each in parameters if each not in set(slower)]}]
+        if slower:
+            rate = cast(float, arguments.get("lr", known["lr"].default))
+            parts.append({"params": slower, "lr": rate * train.encoder_rate})
+        made = _without_compiler(chosen, arguments)(parts, **arguments)
     except Exception as cause:  # each class looks at its arguments in its own way
         raise _refused(chosen, {**train.optimizer.params, **group.options}, cause, place) from cause
     return Trained(made, group.schedule or train.schedule)

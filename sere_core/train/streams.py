@@ -62,10 +62,12 @@ class Item:
 
     Args:
         name: what messages to the user call it.
-        frames: the encoder's frozen output, standardised, `[T, F]`; in half precision where the cache holds it so: batches are float32.
+        frames: the encoder's frozen output, `[T, F]`, standardised unless trained layers read it; in half precision where the cache
+            holds it so: batches are float32.
         static: the contours as the dynamics prepared them, on the encoder's output grid, `[T', S]`.
-        vector: the mean of `frames`, `[F]`.
+        vector: the mean of `frames`, `[F]`, standardised.
         language, speaker, domain: see `Encoded`.
+        scaling: what standardises the output of an encoder that is trained, `[2, dim]`: see `Inputs`.  Written anew as it learns.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Item:
     language: int = 0
     speaker: int = -1
     domain: int = 0
+    scaling: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,9 @@ class StreamSet:
         inputs = None
         if not vectors_only:
             frames, static = [[read(item.frames) for item in items], [read(item.static) for item in items]]
-            inputs = Inputs(self.path, pad(frames, self.rate, device), pad(static, self.rate, device))
+            scaling = [item.scaling for item in items if item.scaling is not None]
+            stacked = torch.stack(scaling).to(device) if scaling else None
+            inputs = Inputs(self.path, pad(frames, self.rate, device), pad(static, self.rate, device), stacked)
         return Raw(
             inputs=inputs,
             vectors=torch.stack([item.vector for item in items]).to(device),
@@ -225,7 +230,7 @@ class BatchMaker:
     def draw(self, names: frozenset[str], step: int) -> dict[str, Raw]:
         """The raw batches of a step for the streams among `names`, and the whole labelled set as `support`.
 
-        A batch that is a whole stream is padded once, so nothing may write to a raw batch.
+        A batch that is a whole stream is padded once, so nothing may write to a raw batch; not where its scaling changes.
         """
         raws: dict[str, Raw] = {}
         for name in (*STREAMS, "support"):
@@ -235,7 +240,7 @@ class BatchMaker:
             if name != "support" and self.samplers[name].batch < len(stream):
                 raws[name] = stream.collate(self.samplers[name](step), self.device)
                 continue
-            if stream.name not in self._whole:
+            if stream.name not in self._whole or stream.items[0].scaling is not None:
                 self._whole[stream.name] = stream.collate(range(len(stream)), self.device)
             raws[name] = self._whole[stream.name]
         return raws

@@ -6,13 +6,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sere_core.train.network import Backbone, predicting
-from sere_core.train.streams import Item, StreamSet, read
+from sere_core.train.streams import Item, StreamSet, pad, read
 from sere_registry import Frames, LabelledBatch, Method, UnlabelledBatch, error
 from sere_registry.protocols import JUDGED
 from sere_registry.training import Stream
@@ -72,6 +75,15 @@ def encode_whole(stream: StreamSet, backbone: Backbone | None, device: torch.dev
     frames = Frames(values.new_zeros(n, 0, values.shape[2]), batch.frames.mask.new_zeros(n, 0), stream.rate)
     bursts = bursts.new_zeros(n, 0, bursts.shape[2])
     return replace(batch, frames=frames, bursts=bursts, inputs=None, ids=stream.names(range(n)), **joined)
+
+
+def output_means(encoder: nn.Module, frames: Iterable[Tensor], rate: float) -> Iterator[NDArray[np.float32]]:
+    """Of what an encoder makes of each utterance's frames `[T, F]`, the mean over time, `[dim]`."""
+    device, waiting = next(encoder.parameters()).device, iter(frames)
+    while some := list(islice(waiting, CHUNK)):
+        with evaluating(encoder):
+            means: Tensor = encoder(pad(some, rate, device)).mean()
+        yield from means.float().cpu().numpy()
 
 
 def embeddings(method: Method, stream: StreamSet, device: torch.device) -> Tensor:
@@ -141,23 +153,24 @@ def readings(
     return {name: found[name] for name in sorted(asked & set(found))}
 
 
+def mixed(one: Item, other: Item, share: float) -> Item:
+    """What the network reads of two utterances, as a weighted sum; the other is repeated, or cut, to the length of the first."""
+
+    def mix(a: Tensor, b: Tensor) -> Tensor:
+        return share * a + (1.0 - share) * b[torch.arange(len(a)) % len(b)]
+
+    frames, static = mix(read(one.frames).float(), read(other.frames).float()), mix(read(one.static), read(other.static))
+    scaling = None if one.scaling is None or other.scaling is None else mix(one.scaling, other.scaling)
+    return replace(one, frames=frames, static=static, vector=frames.mean(dim=0), scaling=scaling)
+
+
 def predict_mixtures(
     method: Method, stream: StreamSet, support: StreamSet | None, device: torch.device, first: Tensor, second: Tensor, share: float
 ) -> Tensor:
-    """Posteriors `[m, C]` of mixtures of the inputs of utterances `first` and `second`, each `[m]`, of a stream; on the CPU.
-
-    The frames of the second are repeated, or cut, to the number of the first's.
-    """
-
-    def mixed(one: Tensor, other: Tensor) -> Tensor:
-        return share * one + (1.0 - share) * other[torch.arange(len(one)) % len(other)]
-
-    def item(one: Item, other: Item) -> Item:
-        frames = mixed(read(one.frames).float(), read(other.frames).float())
-        return replace(one, frames=frames, static=mixed(read(one.static), read(other.static)), vector=frames.mean(dim=0))
+    """Posteriors `[m, C]` of mixtures of utterances `first` and `second`, each `[m]`, of a stream; on the CPU."""
 
     def mixture(one: StreamSet, pairs: list[tuple[int, int]]) -> StreamSet:
-        items = tuple(item(one.items[i], one.items[j]) for i, j in pairs)
+        items = tuple(mixed(one.items[i], one.items[j], share) for i, j in pairs)
         return replace(one, items=items, others=tuple(mixture(other, pairs) for other in one.others))
 
     pairs, found = list(zip(first.tolist(), second.tolist(), strict=True)), []

@@ -116,6 +116,18 @@ def test_top_layers_of_a_network_that_is_cut(folders: dict[Any, Path]) -> None:
         assert (values[0] - theirs(folders[which], LONG)[1][2]).abs().max() < 1e-5
 
 
+def test_a_frozen_layer_stands_beside_trained_ones(folders: dict[Any, Path]) -> None:
+    """`layer: [2, 3]` with one top layer: layer 2, which alone is trained, and layer 3 as it is, on a cache of layers 1 and 3."""
+    for which in KINDS:
+        beside, frozen = build(folders[which], train="top", top_layers=1, layer=(2, 3)), build(folders[which], layer=(1, 3))
+        assert beside.fingerprint() == frozen.fingerprint() and not beside.normalise
+        (values, mask), states = encode(beside, SHORT, LONG), build(folders[which], layer=(2, 3)).extract(SHORT, {}, 0.02)
+        assert values.shape[2] == beside.dim == 2 * HIDDEN
+        assert np.abs(values[0][mask[0]].detach().numpy() - states).max() < 1e-5
+        alone = build(folders[which], train="top", top_layers=1, layer=2)
+        assert [name for name, _ in beside.named_parameters()] == [name for name, _ in alone.named_parameters()]
+
+
 @pytest.mark.parametrize("which", KINDS)
 def test_gradients_reach_exactly_the_trained_parameters(folders: dict[Any, Path], which: tuple[str, bool]) -> None:
     from transformers import AutoModel

@@ -91,6 +91,12 @@ def test_all_layers_are_trained_behind_views_of_the_waveform(sere: Sere, home: P
     assert (told.code, told.problems) == (0, []), told.err
 
 
+def test_views_of_the_waveform_do_not_stand_behind_a_trained_top(sere: Sere, home: Path, world: list[str]) -> None:
+    encoder = f"encoders.small={{use: wav2vec2, params: {{model: {labelled(world)}, train: top, top_layers: 1}}}}"
+    told = sere("tiny.yaml", encoder, "losses.adapt={use: fixmatch}", "views={strong: [{use: noise}]}")
+    assert (told.code, len(told.problems)) == (2, 1) and "[C311]" in told.err and "views.strong.0" in told.err
+
+
 def test_other_weights_are_other_features(sere: Sere, home: Path, world: list[str]) -> None:
     other = tiny_wav2vec2(home / "other", hidden_size=8)
     digests = []

@@ -30,8 +30,11 @@ BY_GRADIENT = ("task.by_text=true",)
 ANY = {"STABLE": -1.0, "STABLE_MANY": -1.0, "REPEATED": 0.0}
 
 
-def run(home: Path, pool: bool, *sets: str) -> Record:
-    encoder = f"{{use: whisper, params: {{model: '{tiny_whisper(home / 'checkpoint')}', layer: mix, pool: {str(pool).lower()}}}}}"
+POOLED, FRAMES, TRAINED = "layer: mix, pool: true", "layer: mix", "layer: [1, 2], train: top, top_layers: 1"
+
+
+def run(home: Path, params: str, *sets: str) -> Record:
+    encoder = f"{{use: whisper, params: {{model: '{tiny_whisper(home / 'checkpoint')}', {params}}}}}"
     return trained(home, "run", f"encoders={{e: {encoder}}}", "paths={labelled: e, unlabelled: e}", "dynamics={use: none}", *sets)
 
 
@@ -73,7 +76,7 @@ def speakers_in(record: Record, fold: int, *streams: str) -> list[str]:
 def test_texts_are_those_of_the_source_and_of_each_folds_t_u_and_never_of_t_e(
     sets: tuple[str, ...], of_source: tuple[str, ...], tmp_path: Path, asked: list[list[str]]
 ) -> None:
-    record = run(tmp_path, True, *SERE_PLUS, *sets)
+    record = run(tmp_path, POOLED, *SERE_PLUS, *sets)
     expected = [speakers_in(record, 0, *of_source)]
     for fold in range(len(record.folds["folds"])):
         expected.append(speakers_in(record, fold, "target"))
@@ -83,17 +86,23 @@ def test_texts_are_those_of_the_source_and_of_each_folds_t_u_and_never_of_t_e(
 
 
 def test_a_corpus_that_is_its_own_source_has_its_texts_once(tmp_path: Path, asked: list[list[str]]) -> None:
-    record = run(tmp_path, True, *SERE_PLUS, "task.source=xb")
+    record = run(tmp_path, POOLED, *SERE_PLUS, "task.source=xb")
     folds = range(len(record.folds["folds"]))
     assert [sorted(each) for each in asked] == [sorted(speakers_in(record, fold, "labelled", "source", "target")) for fold in folds]
 
 
 @pytest.mark.usefixtures("any_clusters")
 @pytest.mark.parametrize(
-    ("pool", "sets"), [pytest.param(True, SERE_PLUS, id="sere_plus"), pytest.param(False, BY_GRADIENT, id="frames, by gradient")]
+    ("params", "sets"),
+    [
+        pytest.param(POOLED, SERE_PLUS, id="sere_plus"),
+        pytest.param(FRAMES, BY_GRADIENT, id="frames, by gradient"),
+        pytest.param(TRAINED, BY_GRADIENT, id="trained layers"),
+        pytest.param(TRAINED, ("method={use: student, params: {ema: 0.5}}", "task.normalise=speaker"), id="trained layers, averaged"),
+    ],
 )
-def test_a_model_takes_off_what_its_run_took_off(pool: bool, sets: tuple[str, ...], tmp_path: Path) -> None:
-    record = run(tmp_path, pool, *sets)
+def test_a_model_takes_off_what_its_run_took_off(params: str, sets: tuple[str, ...], tmp_path: Path) -> None:
+    record = run(tmp_path, params, *sets)
     counts = {int(fold): line for line in record.manifest["notes"]["texts"] for fold in line.rpartition("(fold ")[2][:-1].split(", ")}
     for fold in (0, 1):
         model = exported(record, tmp_path / f"model{fold}", "--fold", str(fold + 1))
@@ -104,10 +113,11 @@ def test_a_model_takes_off_what_its_run_took_off(pool: bool, sets: tuple[str, ..
 
 
 @pytest.mark.usefixtures("any_clusters")
-def test_a_graph_takes_it_off_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("params", "sets"), [(POOLED, SERE_PLUS), (TRAINED, BY_GRADIENT)], ids=["sere_plus", "trained layers"])
+def test_a_graph_takes_it_off_too(params: str, sets: tuple[str, ...], tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
-    record = run(tmp_path, True, *SERE_PLUS)
+    record = run(tmp_path, params, *sets)
     assert main(["export", str(record.path), "--fold", "1", "--onnx", "-o", str(tmp_path / "model"), "--quiet"]) == 0
     model = Model.load(tmp_path / "model", device="cpu")
     session = onnxruntime.InferenceSession(str(tmp_path / "model" / "model.onnx"))
@@ -136,7 +146,7 @@ def test_the_config_or_else_the_method_says_whether(
     sets: tuple[str, ...], expected: tuple[bool, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sere_core.data.texts.REPEATED", 1e9)
-    record = run(tmp_path, True, *sets)
+    record = run(tmp_path, POOLED, *sets)
     notes = record.manifest["notes"]
     told = ["texts of the utterances trained on" in said for said in notes["normalisation"]]
     named = [name for name in ("xa", "xb") if any(f"no text is taken off {name}" in line for line in notes["warnings"])]
@@ -144,20 +154,14 @@ def test_the_config_or_else_the_method_says_whether(
     assert ("by_text" in record.manifest["digests"]["features"], bool(notes.get("texts"))) == (expected[0], expected[0])  # tables mark it
 
 
-@pytest.mark.parametrize("kind", ["not standardised", "trained"])
-def test_texts_are_taken_off_standardised_features_alone(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["task.by_text=true", f"output.dir={json.dumps(str(tmp_path))}", "train.epochs=1", "task.folds=2"]
-    if kind == "trained":
-        encoder = f"{{use: whisper, params: {{model: '{tiny_whisper(tmp_path / 'checkpoint')}', train: top, top_layers: 1}}}}"
-        words += [f"encoders={{e: {encoder}}}", "paths={labelled: e, unlabelled: e}", "dynamics={use: none}"]
-    else:
-        words += ["task.normalise=none"]
+def test_texts_are_taken_off_standardised_features_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["task.by_text=true", "task.normalise=none", f"output.dir={json.dumps(str(tmp_path))}", "train.epochs=1", "task.folds=2"]
     assert main(["run", "sere_default", *(part for word in words for part in ("--set", word))]) == 2
     assert "C311" in capsys.readouterr().err
 
 
 def test_where_the_method_alone_asks_for_it_a_warning_says_why_not(tmp_path: Path) -> None:
-    record = run(tmp_path, True, *SERE_PLUS, "task.normalise=none")
+    record = run(tmp_path, POOLED, *SERE_PLUS, "task.normalise=none")
     assert any(line.startswith("by_text, which the method asks for") for line in record.manifest["notes"]["warnings"])
     assert "texts" not in record.manifest["notes"]
 
@@ -180,7 +184,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         for name, value in ANY.items():
             patched.setattr(f"sere_core.data.texts.{name}", value)
-        exported(run(home, True, *SERE_PLUS), home / "model", "--fold", "1")
+        exported(run(home, POOLED, *SERE_PLUS), home / "model", "--fold", "1")
     return home / "model"
 
 

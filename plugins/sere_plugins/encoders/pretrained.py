@@ -139,6 +139,7 @@ class PretrainedEncoder(nn.Module, ABC):
     layers      their hidden states, `[T, n H]`         nothing
     layer auto  means of `depths`, `[1, len(depths) H]` never: the run chooses one of them, and builds the encoder anew
     top         what enters the top layers, `[T, H]`    the top layers and the final norm
+    top, layers the same, and the other layers' states   the top layers below the first of the list; the others as they are
     all         the normalised samples, `[N, 1]`        everything; the convolutions frozen or not
     ==========  ======================================  ==========================================
 
@@ -189,6 +190,7 @@ class PretrainedEncoder(nn.Module, ABC):
         self.train_mode, self.mixing, self.pooled = params.train, params.layer == "mix", params.pool or choosing
         self.depth, self.cut = _split(params, self.layers, f"{self.place}.params")
         listed = params.layer if isinstance(params.layer, tuple) else (self.cut,)
+        listed = (self.cut, *listed[1:]) if params.train == "top" else listed
         self.chosen = self.depths or (tuple(range(self.layers + 1)) if self.mixing else listed)  # what `extract` returns of all states
         self.states = len(self.chosen)
         self.standardises = bool(self.checkpoint.preprocessor.get("do_normalize", self.usually_standardises))
@@ -237,8 +239,8 @@ class PretrainedEncoder(nn.Module, ABC):
 
     def _build_trunk(self) -> nn.Sequential:
         """Everything below the cut, to be frozen: samples `[B, N]` -> all hidden states, each `[B, T, H]`."""
-        model = self._read(*self.cnn_names, *self.front_names, *self.stack_names(0, self.cut))
-        trunk = nn.Sequential(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, self.cut))
+        model = self._read(*self.cnn_names, *self.front_names, *self.stack_names(0, max(self.chosen)))
+        trunk = nn.Sequential(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, max(self.chosen)))
         return self.in_bfloat16(trunk) if self.lowered else trunk
 
     def in_bfloat16(self, trunk: nn.Sequential) -> nn.Sequential:
@@ -338,8 +340,13 @@ class PretrainedEncoder(nn.Module, ABC):
     def forward(self, frames: Frames) -> Frames:
         """`[B, T, F]` -> `[B, T, dim]`, where `extract` returned frames."""
         if self.top is not None:
-            return Frames(self.top(frames.values, frames.mask)[-1], frames.mask, self.rate)
+            return Frames(self.through_top(self.top, frames.values, frames.mask), frames.mask, self.rate)
         return frames if self.mix is None else Frames(self.mix(frames.values), frames.mask, self.rate)
+
+    def through_top(self, top: nn.Module, values: Tensor, mask: Tensor | None) -> Tensor:
+        """What the top layers make of the first state of `[B, T, F]`, and the others beside it."""
+        width = values.shape[-1] // self.states
+        return torch.cat([top(values[..., :width], mask)[-1], values[..., width:]], dim=-1)
 
 
 def multiplies_bfloat16() -> bool:
@@ -354,9 +361,10 @@ def _split(params: PretrainedParams, layers: int, place: str) -> tuple[int, int]
     Raises:
         SereError: C302 if the network has no such layer.
     """
-    depth = max(params.layer) if isinstance(params.layer, tuple) else params.layer if isinstance(params.layer, int) else layers
-    if depth > layers:
-        raise error("C302", f"there is no layer {depth}", f"{params.model!r} has {layers} layers", f"{place}.layer")
+    listed = params.layer if isinstance(params.layer, tuple) else (params.layer if isinstance(params.layer, int) else layers,)
+    if max(listed) > layers:
+        raise error("C302", f"there is no layer {max(listed)}", f"{params.model!r} has {layers} layers", f"{place}.layer")
+    depth = listed[0] if params.train == "top" else max(listed)
     if params.train == "frozen":
         return depth, depth
     top = params.top_layers or depth

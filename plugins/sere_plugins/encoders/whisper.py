@@ -194,7 +194,7 @@ class Whisper(PretrainedEncoder):
             return super().forward(frames)
         if torch.onnx.is_in_onnx_export():  # of one utterance
             values, mask = self.folded(frames.values[0])
-            rows = self.top(values, mask)[-1].flatten(0, 1)[None, : frames.values.shape[1]]
+            rows = self.through_top(self.top, values, mask).flatten(0, 1)[None, : frames.values.shape[1]]
             return Frames(rows, frames.mask, self.rate)
         rows, counts = frames.mask.sum(dim=1), self.lengths(frames.mask.sum(dim=1))
         read = self._windows(rows) * self.positions if self.whole else rows
@@ -202,7 +202,7 @@ class Whisper(PretrainedEncoder):
         if self.front is not None:
             given = [framed(one[:, 0], self.step) for one in given]
         values, mask = self.windows(given)
-        encoded = self.top(values if self.front is None else self.front(values), self.attended(mask))[-1]
+        encoded = self.through_top(self.top, values if self.front is None else self.front(values), self.attended(mask))
         pieces = torch.split(encoded[mask], [len(one) for one in given])
         joined = pad_sequence([piece[:n] for piece, n in zip(pieces, counts.tolist(), strict=True)], batch_first=True)
         return Frames(joined, torch.arange(joined.shape[1], device=joined.device) < counts[:, None], self.rate)

@@ -40,7 +40,8 @@ class PretrainedParams(Declared):
     revision: str | None = param(None, "branch, tag or commit of a hub name; a local folder has none")
     layer: Literal["last", "mix", "auto"] | Layer | Annotated[tuple[Layer, ...], Field(min_length=1)] = param(
         "last",
-        "whose output: a layer from 1 (0: what enters the first), a list of them, side by side, `last` (with the final norm), "
+        "whose output: a layer from 1 (0: what enters the first), a list of them, side by side (of which `train: top` trains the "
+        "first, and leaves the others frozen), `last` (with the final norm), "
         "`mix`: a learned sum of all, or `auto`: the layer that the source's labelled utterances speak for",
     )
     pool: bool = param(False, "is the mean over time kept, one row for each utterance? for methods that are fitted to vectors")
@@ -61,9 +62,11 @@ class PretrainedParams(Declared):
             raise ValueError(f"top_layers is only for train: top, not for train: {self.train}")
         if self.train_cnn and self.train != "all":
             raise ValueError(f"train_cnn is only for train: all, not for train: {self.train}")
-        for key, made in (("layer: mix", self.layer == "mix"), ("a list of layers", isinstance(self.layer, tuple)), ("pool", self.pool)):
+        for key, made in (("layer: mix", self.layer == "mix"), ("pool", self.pool)):
             if made and self.train != "frozen":
                 raise ValueError(f"{key} is made of frozen layers, and needs train: frozen, not train: {self.train}")
+        if isinstance(self.layer, tuple) and self.train == "all":
+            raise ValueError("a list of layers is of frozen ones, but that `train: top` trains those below the first")
         if isinstance(self.layer, tuple) and sorted({*self.layer}) != list(self.layer):
             raise ValueError("a list of layers goes from the lowest to the highest, each once")
         if self.precision != "float32" and self.train == "all":

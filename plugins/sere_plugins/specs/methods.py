@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sere_plugins.specs import Declared, component
-from sere_registry import param
+from sere_registry import Part, param
+from sere_registry.spec import BY_TEXT
 
 
 @component("joint", "methods.joint:Joint")
@@ -15,6 +16,17 @@ class JointParams(Declared):
     """one stage that minimises the weighted sum of the config's losses."""
 
     ema: float = param(0.0, "decay of the moving average that predicts; 0: the trained weights predict", ge=0, lt=1)
+
+
+@component("student", "methods.student:Student", evidence="ours", tags=("self-training", "several stages", BY_TEXT))
+class StudentParams(JointParams):
+    """a network learns the pseudo-labels of teachers in closed form, beside the config's losses."""
+
+    teachers: tuple[Part, ...] = param(
+        (Part(use="sere.sere_plus"),), "methods on utterance vectors as {use, params}; several: their geometric mean", parts="method"
+    )
+    source_weight: float = param(1.0, "a: weight of the pseudo-labels of S_u; 0: none", ge=0, search=("log", 0.1, 10.0))
+    target_weight: float = param(1.0, "b: weight of those of T_u; 0: none", ge=0, search=("log", 0.1, 10.0))
 
 
 @component("mcd", "methods.mcd:Mcd", cite="arXiv:1712.02560", tags=("adversarial", "several phases"), own_losses=True)
@@ -81,6 +93,7 @@ class SvmParams(Declared):
 
 
 JOINT = JointParams.spec
+STUDENT = StudentParams.spec
 MCD = McdParams.spec
 LOGISTIC = LogisticParams.spec
 LOGISTIC_ENSEMBLE = LogisticEnsembleParams.spec
