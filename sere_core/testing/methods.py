@@ -25,7 +25,7 @@ def toy(subject: Subject, *, seed: int = 5, adapt: float | None = 0.5) -> Toy:
     """The method with the toy's losses, or without if it brings its own; `adapt` is the weight of the second, None leaves it out."""
 
     def recipe(context: MethodContext) -> object:
-        return subject.spec.load()(subject.spec.params(**subject.params), context)
+        return subject.build(context, seed=seed)
 
     if subject.spec.own_losses:
         return Toy(recipe, seed=seed)

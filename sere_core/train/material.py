@@ -25,6 +25,7 @@ from sere_core.features.origin import encoder_origin
 from sere_core.features.store import FeatureSet, extract_all
 from sere_core.plan import Plan, build_corpus
 from sere_core.train.build import Builder
+from sere_core.train.device import computes_in
 from sere_core.train.layer_choice import Choice, choose_layers
 from sere_core.train.network import Backbone
 from sere_core.train.streams import Item, Room, StreamSet, Unread, fold_seed
@@ -168,11 +169,12 @@ class Material:
         """Take the statistics of trained encoders' outputs anew, for the streams made last, as the network now is."""
         members = self._members(fold)
         every = {recording.key: recording for _, recordings in members.values() for recording in recordings}
+        half = computes_in(self.plan.resolved.config.train.precision, next(backbone.parameters()).device) == "bfloat16"
         for path in self._trained:
             read = [each for each in every.values() if path in self.plan.recordings[each.key][1]]
             read.sort(key=lambda each: self.features.lengths(each, path)[0])  # less padding
             frames = (_tensor(self.features.frames(each, path)) for each in read)
-            means = output_means(backbone.encoders[path], frames, self.encoders[path].rate)
+            means = output_means(backbone.encoders[path], frames, self.encoders[path].rate, half)
             self._outputs |= {(each.key, path): mean for each, mean in zip(read, means, strict=True)}
         normalisers = self.normalisers(fold) if self._trained else {}
         for (key, path), kept in self._scaling.items():

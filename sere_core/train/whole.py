@@ -77,12 +77,13 @@ def encode_whole(stream: StreamSet, backbone: Backbone | None, device: torch.dev
     return replace(batch, frames=frames, bursts=bursts, inputs=None, ids=stream.names(range(n)), **joined)
 
 
-def output_means(encoder: nn.Module, frames: Iterable[Tensor], rate: float) -> Iterator[NDArray[np.float32]]:
-    """Of what an encoder makes of each utterance's frames `[T, F]`, the mean over time, `[dim]`."""
+def output_means(encoder: nn.Module, frames: Iterable[Tensor], rate: float, half: bool = False) -> Iterator[NDArray[np.float32]]:
+    """Of what an encoder makes of each utterance's frames `[T, F]`, the mean over time, `[dim]`; computed in bfloat16 with `half`."""
     device, waiting = next(encoder.parameters()).device, iter(frames)
     while some := list(islice(waiting, CHUNK)):
-        with evaluating(encoder):
-            means: Tensor = encoder(pad(some, rate, device)).mean()
+        with evaluating(encoder), torch.autocast(device.type, torch.bfloat16, enabled=half):
+            found: Frames = encoder(pad(some, rate, device))
+            means = replace(found, values=found.values.float()).mean()
         yield from means.float().cpu().numpy()
 
 

@@ -68,7 +68,7 @@ class Student(Joint):
         of_teachers = [stage for teacher in self.teachers for stage in teacher.stages()]
         seen: frozenset[Stream] = frozenset(self.shares).union(*(stage.sees for stage in of_teachers))
         optional = seen.difference(self.shares, *(stage.sees - stage.optional for stage in of_teachers))
-        return [Stage("teachers", seen, solve=self.teach, optional=optional), *super().stages()]
+        return [Stage("teachers", seen, solve=self.teach, optional=optional, budget=0.0), *super().stages()]
 
     def teach(self, data: StageData) -> Mapping[str, Sequence[float]]:
         """Fit the teachers, and keep what they say; their traces, by number."""
