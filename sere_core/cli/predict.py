@@ -57,8 +57,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--hop", type=float, default=None, metavar="S", help=help)
     help = "of files with two (default: as the model was trained)"
     parser.add_argument("--channel", choices=("mix", "left", "right"), default=None, help=help)
-    help = "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's)"
-    parser.add_argument("--speakers", choices=("auto", "column", "group", "none"), default="auto", help=help)
+    help = (
+        "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's), or "
+        "where a path tells the speaker: parent (the name of the file's folder), or a regular expression with a group `speaker`"
+    )
+    parser.add_argument("--speakers", default="auto", metavar="{auto,column,group,none,parent,REGEX}", help=help)
     help = "no prediction where the confidence (at the model's temperature) is lower"
     parser.add_argument("--abstain", type=float, default=0.0, metavar="P", help=help)
     parser.add_argument("--mic", action="store_true", help="predict each window of the microphone until Ctrl-C")
@@ -75,7 +78,7 @@ def run(arguments: Namespace) -> int:
     """
     import warnings
 
-    from sere_core.predict.inputs import read_inputs
+    from sere_core.predict.inputs import read_inputs, speaker_in_path, with_speakers
     from sere_core.predict.outputs import Writer, format_of
     from sere_registry.errors import Place, error
 
@@ -83,6 +86,7 @@ def run(arguments: Namespace) -> int:
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise error("C302", f"{value:g} is not from {low:g} to {high:g}", place=Place(path=f"--{name}"))
+    in_path = None if arguments.speakers in ("auto", "column", "group", "none") else speaker_in_path(arguments.speakers, "--speakers")
     if arguments.mic and (arguments.inputs or arguments.lists):
         raise error("C302", "--mic listens, and reads no files", "leave one of them out")
     form, folder, out = format_of(arguments.output, arguments.format), expanded(arguments.model), Path(arguments.output)
@@ -95,6 +99,7 @@ def run(arguments: Namespace) -> int:
 
     own = identity(folder)
     sources = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
+    sources = sources if in_path is None else with_speakers(sources, in_path)
     if not arguments.mic:
         check_free(out, form, arguments.fresh)
     model = Model.load(folder, arguments.device)
@@ -109,7 +114,7 @@ def run(arguments: Namespace) -> int:
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # numpy's, of samples that end as a row with an error
     speaker = Speaker(arguments.quiet or arguments.output == "-", stderr=arguments.output == "-")
     with speaker.bar("predicting") as progress:
-        job = Job(model, own, sources, Options(cutting, arguments.speakers, arguments.abstain), progress)
+        job = Job(model, own, sources, Options(cutting, "column" if in_path else arguments.speakers, arguments.abstain), progress)
         tally = predict_files(job, out, Writer(form, model.classes), fresh=arguments.fresh)
     for note in () if arguments.quiet else job.notes(tally):
         print(f"note: {note}", file=sys.stderr)

@@ -8,9 +8,10 @@ import glob
 import io
 import math
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sere_registry.cells import meant
@@ -56,6 +57,35 @@ def read_inputs(words: Sequence[str], lists: Sequence[str] = ()) -> list[Source]
     if not found:
         raise error("D602", "there is nothing to predict", "name files, folders, or a table with a column `path`")
     return found
+
+
+def speaker_in_path(pattern: str, place: str) -> Callable[[Path], str]:
+    """What finds the speaker in a path, "" where there is none.
+
+    Args:
+        pattern: `parent`, the name of the file's folder, or a regular expression with a group `speaker`.
+        place: of the pattern, for messages.
+
+    Raises:
+        SereError: C302.
+
+    >>> speaker_in_path("parent", "")(Path("calls/anna/1.wav")), speaker_in_path("(?P<speaker>s[0-9]+)_", "")(Path("calls/s12_a.wav"))
+    ('anna', 's12')
+    """
+    if pattern == "parent":
+        return lambda path: path.absolute().parent.name
+    try:
+        compiled = re.compile(pattern)
+    except re.error as cause:
+        raise error("C302", f"{pattern!r} is no regular expression: {cause}", place=Place(path=place)) from cause
+    if "speaker" not in compiled.groupindex:
+        raise error("C302", f"{pattern!r} has no group 'speaker'", "write (?P<speaker>...), or: parent", Place(path=place))
+    return lambda path: ((found := compiled.search(str(path))) and found["speaker"]) or ""
+
+
+def with_speakers(sources: Iterable[Source], find: Callable[[Path], str]) -> list[Source]:
+    """The same; whose speaker no table tells, has the one in its path."""
+    return [each if each.speaker else replace(each, speaker=find(each.path)) for each in sources]
 
 
 def _read(word: str) -> Iterable[Source]:

@@ -54,7 +54,8 @@ class Standardiser:
         if how in ("column", "group") and not by_speaker:
             self.notes.append(f"the model was trained with normalisation '{model.normalisation}': speakers change nothing")
         if by_speaker and not named and not self._groups:
-            self.notes.append("the model was trained by speaker, and no speakers are known here: the target corpus's statistics are used")
+            what = "the model was trained by speaker, and no speakers are known here: the target corpus's statistics are used"
+            self.notes.append(f"{what} (`--speakers parent` takes folders for speakers)")
 
     def look(self, clips: Iterable[tuple[Source, Clip | None]]) -> None:
         """See all pieces once, in order; None stands for one that cannot be used."""

@@ -58,6 +58,31 @@ def test_posteriors_are_those_of_the_record(trained: Trained, predict: Predict) 
     assert {row["statistics"] for row in predict("table.csv", "--speakers", "none", out="none.csv").rows} == {"corpus xb"}
 
 
+@pytest.mark.parametrize("pattern", ["parent", "calls/(?P<speaker>[^/]+)/"])
+def test_a_path_may_tell_the_speaker(pattern: str, trained: Trained, predict: Predict) -> None:
+    lines, expected = recorded(trained)
+    by_place = {}
+    for line in lines:
+        path, speaker = line.split(",")
+        place = Path("calls", speaker, Path(path).name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(path)
+        by_place[str(place)] = (speaker, expected[path])
+    told = predict("calls", "--speakers", pattern)
+    assert told.code == 0 and len(told.rows) == len(lines)
+    for row in told.rows:
+        speaker, posteriors = by_place[row["path"]]
+        assert (row["speaker"], row["statistics"]) == (speaker, f"speaker {speaker} (stored)")
+        assert [float(row[name]) for name in trained.model.classes] == pytest.approx(posteriors, abs=1e-6)
+    assert {row["statistics"] for row in predict("calls", "--speakers", "(?P<speaker>nobody)", out="none.csv").rows} == {"corpus xb"}
+
+
+@pytest.mark.parametrize("pattern", ["anybody", "(?P<speaker>", "(?P<emotion>.)"])
+def test_a_pattern_that_tells_no_speaker_is_a_line(pattern: str, trained: Trained, predict: Predict) -> None:
+    told = predict("x.wav", "--speakers", pattern)
+    assert told.code == 2 and "[C302]" in told.err and "--speakers" in told.err and not Path("predictions.csv").exists()
+
+
 def test_pieces_that_sound_alike_are_one_speaker(predict: Predict, tmp_path: Path) -> None:
     for number in range(12):
         sound = tone(0.6, seed=1) if number % 2 else np.random.default_rng(number).standard_normal((9600, 1)) * 0.1
