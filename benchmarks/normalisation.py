@@ -18,6 +18,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from statistics import fmean
@@ -92,7 +93,8 @@ def uar(material: Material, fold: Fold, emotions: Mapping[str, str], folder: Pat
     last = resolved.components["select"].build(replace(material.builder(fold, CPU).context, id="select"))
     steps = steps_per_epoch(resolved.config.train, fold)
     builder, streams = material.builder(fold, CPU), material.streams(fold)
-    trainer = FoldTrainer(0, builder, streams, resolved.config.train, steps, last, folder / "fold.safetensors")
+    place, standardise = folder / "fold.safetensors", partial(material.standardise, fold)
+    trainer = FoldTrainer(0, builder, streams, resolved.config.train, steps, last, place, standardise=standardise)
     predicted = trainer.run().posteriors.argmax(dim=1).numpy()
     truth = np.array([classes.index(emotions[each.key]) for each in fold.test])
     return fmean(float((predicted[truth == each] == each).mean()) for each in range(len(classes)))

@@ -18,6 +18,7 @@ import inspect
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
@@ -94,6 +95,7 @@ def of_seed(resolved: Resolved, folder: Path) -> dict[str, list[float]]:
             rule,
             folder / f"fold-{fold.index}.safetensors",
             views=build_views(resolved, material.encoders),
+            standardise=partial(material.standardise, fold),
             every_epoch=True,
         )
         epochs = trainer.run().epochs

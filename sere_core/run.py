@@ -426,4 +426,4 @@ class Training:
         from sere_core.train.picture import take_picture
 
         state = Checkpoint.load(trainer.path, fold.index, self.folder.path.name).under("method")
-        self.folder.write_arrays("embeddings/picture.npz", take_picture(trainer.builder, state, fold, trainer.streams))
+        self.folder.write_arrays("embeddings/picture.npz", take_picture(trainer.builder, state, fold, trainer.streams, trainer.standardise))

@@ -133,7 +133,7 @@ class Train(Section):
     steps_per_epoch: int | None = Field(default=None, ge=1, description="steps that make an epoch; default: one pass over T_u")
     optimizer: Optimizer = Field(default_factory=Optimizer)
     encoder_rate: float = Field(
-        default=1.0, gt=0, description="learning rate of the encoders' trained layers as a multiple of the optimizer's, e.g. 0.1"
+        default=1.0, gt=0, description="learning rate of the encoders' parameters as a multiple of the optimizer's, e.g. 0.1"
     )
     schedule: Schedule = Field(default_factory=Schedule, description="of the learning rate, for groups that bring none of their own")
     batch: Batch = Field(default_factory=Batch)

@@ -30,7 +30,6 @@ from sere_core.train.checkpoint import Checkpoint
 from sere_core.train.device import choose_device
 from sere_core.train.fold import load_state
 from sere_core.train.material import Material, gather
-from sere_core.train.network import predicting
 from sere_core.train.streams import StreamSet, read
 from sere_registry import Encoder, Method, Problem, Recording, SereError, error
 
@@ -148,7 +147,7 @@ class Trained:
         builder, streams = self.material.builder(fold, self.device), self.material.streams(fold)
         method = builder.method()
         load_state(method, state)
-        self.material.standardise(fold, predicting(method))
+        self.material.standardise(fold, method)
         return builder, method, streams
 
     def write(self, number: int, own: Temperature, out: Path, quoted: card.Facts | None) -> None:
@@ -220,7 +219,7 @@ def _support(stream: StreamSet, place: str = "support") -> dict[str, Tensor]:
     tensors = {f"{place}/labels": stream.labels, f"{place}/language": torch.tensor([each.language for each in stream.items])}
     for number, each in enumerate(stream.items):
         tensors |= {f"{place}/{number}/frames": read(each.frames).float(), f"{place}/{number}/static": read(each.static)}
-        tensors |= {} if each.scaling is None else {f"{place}/{number}/scaling": each.scaling}
+        tensors |= {} if each.scaling is None else {f"{place}/{number}/scaling": each.scaling, f"{place}/{number}/vector": each.vector}
     for other in stream.others:
         tensors |= _support(other, f"{place}/through/{other.path}")
     return tensors

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sere_core.config import Resolved, load
 from sere_core.config.nodes import block_of
-from sere_core.data.normalise import Statistics, scaling, speaker_statistics, standardise
+from sere_core.data.normalise import Statistics, scaling, speaker_statistics
 from sere_core.data.texts import Texts
 from sere_core.features import audio, contours
 from sere_core.features.extract import Extractor
@@ -92,6 +92,7 @@ class Model:
         context = BuildContext(id="", classes=about.classes, input_dim=about.input_dim, languages=about.languages, speakers=about.speakers)
         self.method: Method = Builder(resolved, context, about.seed, about.encoders, self.device).method()
         load_state(self.method, _under(tensors, "method"), "another version of sere made this model: export it, or train it, again")
+        cast(nn.Module, self.method).eval()
         backbone = predicting(self.method)
         self._encoders = {name: cast(Encoder, encoder) for name, encoder in backbone.encoders.items()}
         self._dynamics = backbone.dynamics
@@ -119,7 +120,7 @@ class Model:
         try:
             model = cls(resolved, about, tensors, device)
             for name in about.paths.values():  # each with its statistics, where it needs some
-                model.corpus(name)
+                model._check_statistics(name)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as cause:
             raise unusable(where / "weights.safetensors", f"{type(cause).__name__}: {cause}", folder.ANEW) from cause
         return model
@@ -192,9 +193,10 @@ class Model:
         if self._dynamics.contours:
             rows = {name: row for part, entry in entries.items() if part in contours.GROUPS for name, row in entry.arrays.items()}
             static = np.ascontiguousarray(self._dynamics.prepare(self._extractor.on_grid(rows, len(frames), path)), dtype=np.float32)
-        mean, encoder = frames.mean(axis=0, dtype=np.float64).astype(np.float32), self._encoders[path]
-        if self.normalisation != "none" and not encoder.normalise:
-            mean = np.concatenate([mean, *output_means(cast(nn.Module, encoder), [torch.from_numpy(frames)], encoder.rate)])
+        mean = frames.mean(axis=0, dtype=np.float64).astype(np.float32)
+        if self.trained(path):
+            encoder, given = self._encoders[path], [torch.from_numpy(frames)]
+            mean = np.concatenate([mean, *output_means(cast(nn.Module, encoder), given, encoder.rate, self.device)])
         return Clip(path, frames, static, waveform.facts.seconds, mean, waveform.facts.remarks)
 
     def statistics(self, clips: Iterable[Clip]) -> Statistics | None:
@@ -226,6 +228,15 @@ class Model:
         """The target corpus's statistics of an encoder's features; None where they are not standardised."""
         return None if self.normalisation == "none" else self._corpus[path][""]
 
+    def trained(self, path: str) -> bool:
+        """Is what the encoder's trained layers return standardised, beside the means of its frozen output?"""
+        return self.normalisation != "none" and not self._encoders[path].normalise and not self.method.vectors_only
+
+    def networks(self, path: str) -> tuple[tuple[int, int], ...]:
+        """Of what statistics are of, as `networks_of` an encoder."""
+        encoder = self._encoders[path]
+        return (*networks_of(encoder), *(trained_networks_of(encoder) if self.trained(path) else ()))
+
     def texts(self, path: str) -> Texts | None:
         """What is said in the target corpus, as an encoder hears it, and is taken off; None without lexical normalisation."""
         return self._texts[path]
@@ -234,15 +245,13 @@ class Model:
         """A clip as the network reads it; by the target corpus's statistics where none are given."""
         frames, vector, corpus, trained = clip.frames, clip.mean, self.corpus(clip.path), None
         if corpus is not None:
-            found, texts, encoder = statistics or corpus, self.texts(clip.path), self._encoders[clip.path]
-            if not encoder.normalise:
-                trained = torch.from_numpy(scaling(found, texts, vector)[:, encoder.input_dim :]).float()
-            vector = standardise(clip.mean, found)
-            frames = standardise(frames, found) if encoder.normalise else frames
-            if texts is not None:
-                frames = texts.without(frames, vector) if encoder.normalise else frames
-                vector = texts.without(vector[None], vector)[0]
-            vector = vector[: encoder.input_dim]
+            width = frames.shape[1]
+            shift, factor = scaling(statistics or corpus, self.texts(clip.path), vector)
+            vector = ((vector - shift) * factor)[:width]
+            if self._encoders[clip.path].normalise:
+                frames = (frames - shift) * factor
+            elif self.trained(clip.path):
+                trained = torch.from_numpy(np.stack([shift, factor])[:, width:]).float()
         values, mean = (torch.from_numpy(np.ascontiguousarray(each, dtype=np.float32)) for each in (frames, vector))
         return Item("", values, torch.from_numpy(clip.static), mean, domain=1, scaling=trained)
 
@@ -280,6 +289,17 @@ class Model:
         best = int(row.argmax())
         return Prediction(self.classes[best], float(row[best]), dict(zip(self.classes, row.tolist(), strict=True)))
 
+    def _check_statistics(self, path: str) -> None:
+        """That there are some, as wide as what they standardise.
+
+        Raises:
+            KeyError, ValueError: not so.
+        """
+        wide = sum(states * width for states, width in self.networks(path))
+        for who, found in {"": self._corpus[path][""], **self._speakers.get(path, {})}.items() if self.normalisation != "none" else ():
+            if any(each.shape != (wide,) for each in found):
+                raise ValueError(f"the statistics of {who or 'the corpus'} are not of {wide} values")
+
     def _read_texts(self, tensors: Mapping[str, Tensor], path: str) -> Texts | None:
         """None where none are taken off.
 
@@ -288,8 +308,7 @@ class Model:
         """
         if not self.resolved.by_text or self.corpus(path) is None:
             return None
-        networks = (*networks_of(self._encoders[path]), *trained_networks_of(self._encoders[path]))
-        return Texts.stored({name: value.numpy() for name, value in tensors.items()}, networks)
+        return Texts.stored({name: value.numpy() for name, value in tensors.items()}, self.networks(path))
 
     def _read_support(self, tensors: Mapping[str, Tensor], path: str) -> StreamSet | None:
         if not tensors:
@@ -299,8 +318,9 @@ class Model:
         items = []
         for number in range(len(labels)):
             values = tensors[f"{number}/frames"]
-            given = values, tensors[f"{number}/static"], values.mean(dim=0), int(tensors["language"][number])
-            items.append(Item(str(number), *given, scaling=tensors.get(f"{number}/scaling")))
+            vector, trained = (tensors[f"{number}/{name}"] if self.trained(path) else None for name in ("vector", "scaling"))
+            vector = values.mean(dim=0) if vector is None else vector
+            items.append(Item(str(number), values, tensors[f"{number}/static"], vector, int(tensors["language"][number]), scaling=trained))
         return StreamSet("labelled", path, tuple(items), self._encoders[path].rate, labels, tuple(filter(None, others)))
 
 

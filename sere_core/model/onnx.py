@@ -80,7 +80,7 @@ class Graph(nn.Module):
         _check_without_contours(dynamics.contours, bounds)
         statistics = model.corpus(self.path)
         self.statistics = None if statistics is None else [torch.from_numpy(each) for each in statistics]
-        self.texts = model.texts(self.path)
+        self.texts, self.trained = model.texts(self.path), model.trained(self.path)
         self.support = None
         if model.method.needs_support:
             assert model.support is not None
@@ -92,14 +92,14 @@ class Graph(nn.Module):
         values, vector, scaling = frames[None], frames.mean(dim=0), None
         mask = torch.ones_like(values[..., 0]) > 0
         if self.statistics is not None:
-            if not self.encoder.normalise:
+            if self.trained:
                 made = self.backbone.encoders[self.path](Frames(values, mask, self.encoder.rate))
                 vector = torch.cat([vector, made.values[0].mean(dim=0)])
             shift, factor = self.scaling(vector)
             vector = ((vector - shift) * factor).float()[: frames.shape[1]]
             if self.encoder.normalise:
                 values = ((values - shift) * factor).float()
-            else:
+            elif self.trained:
                 scaling = torch.stack([shift, factor]).float()[None, :, frames.shape[1] :]
         read, static = (Frames(each, mask, self.encoder.rate) for each in (values, values[..., :0]))
         inputs = Inputs(self.path, read, static, scaling)

@@ -131,7 +131,7 @@ def look(
     load_state(method, checkpoint.under("method"))
     field = method.field
     streams = material.streams(fold)
-    material.standardise(fold, predicting(method))
+    material.standardise(fold, method)
 
     def pair(chosen: Sequence[tuple[str, Recording]]) -> Pair:
         name, sides = resolved.components["resonance"].full_name, []

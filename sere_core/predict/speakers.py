@@ -64,7 +64,7 @@ class Standardiser:
         for index, (piece, clip) in enumerate(clips):
             if clip is None:
                 continue
-            light = replace(clip, frames=clip.frames[:0], static=clip.static[:0])  # statistics read the mean only
+            light = replace(clip, frames=clip.frames[:0].copy(), static=clip.static[:0].copy())  # statistics read the mean only
             if self._groups:
                 means[clip.path][index] = light.mean.astype(np.float64)
                 found["", clip.path].append(light)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from sere_core.config.model import Train
 from sere_core.train.build import Builder
 from sere_core.train.checkpoint import Checkpoint, Position, optimizer_tensors, restore_optimizer
-from sere_core.train.network import Backbone, network, predicting
+from sere_core.train.network import network
 from sere_core.train.stage import EpochReport, StageRunner
 from sere_core.train.streams import BatchMaker, StreamSet, ViewChains
 from sere_core.train.whole import VisibleData, embeddings, predict, predict_mixtures, readings
@@ -88,7 +88,7 @@ class FoldTrainer:
         steps: optimiser steps per epoch.
         path: the checkpoint file of the fold.
         manifest: of the run; checkpoints hold it.
-        standardise: takes the statistics of trained encoders' outputs anew, as the network given now is.
+        standardise: `Material.standardise` of the fold.
         texts: of the target, by path and name, as they now are; the checkpoint keeps them for a model.
         every_epoch: keep what each epoch of the last stage predicts, for a choice that is made afterwards.
         names: what an unlabelled item is called -> what messages to the user call it.
@@ -105,7 +105,7 @@ class FoldTrainer:
     listener: Listener = field(default_factory=Listener)
     names: Mapping[str, str] = field(default_factory=dict)
     manifest: Mapping[str, object] = field(default_factory=dict)
-    standardise: Callable[[Backbone], object] = lambda backbone: None
+    standardise: Callable[[Method, bool], object] = lambda method, training: None
     texts: Callable[[], State] = dict
     every_epoch: bool = False
     _epochs: dict[str, Tensor] = field(default_factory=dict, init=False)
@@ -131,7 +131,7 @@ class FoldTrainer:
             state = snapshot(method)
             position = replace(position, stage=number, epoch=0)
             del method, stages  # the next stage's instance has never seen this one's streams
-        self.standardise(predicting(method))
+        self.standardise(method, False)
         result = self._result(method, self._support(stages[-1]))
         self._save(replace(position, finished=True), {"method": snapshot(method), "result": result, "epochs": self._epochs})
         return FoldResult.of(result, position, self._epochs)
@@ -202,6 +202,7 @@ class FoldTrainer:
             step_end=lambda epoch, step, terms: self.listener.step_end(stage.name, epoch, step, terms),
             place=self.builder.resolved.place,
             names=self.names,
+            standardise=self.standardise,
         )
 
     def _stage(self, method: Method, stage: Stage, last: bool, position: Position, resumed: Checkpoint | None) -> Position:
@@ -211,10 +212,11 @@ class FoldTrainer:
             best, self._epochs = resumed.under("best"), resumed.under("epochs")
             for name, trained in runner.trained.items():
                 restore_optimizer(name, trained.optimizer, resumed)
-        self.standardise(network(method.backbone))
         self.listener.stage_start(stage.name, runner.epochs, 1 if stage.solve else self.steps, position.epoch)
         for report in runner.run(position.epoch):
-            self.standardise(predicting(method))
+            averaged = method.prediction_backbone() is not None
+            if averaged:
+                self.standardise(method, False)
             score = self._score(method, report.epoch) if last and stage.solve is None else None
             if score is not None and (position.best_score is None or score >= position.best_score):
                 best = snapshot(method)
@@ -230,8 +232,8 @@ class FoldTrainer:
                 self._save(position, {"method": snapshot(method), "best": best, "epochs": self._epochs}, optimizers)
             if stop is not None:
                 break
-            if method.prediction_backbone() is not None:
-                self.standardise(network(method.backbone))
+            if averaged:
+                self.standardise(method, True)
         if best:
             load_state(method, best)
         return position

@@ -27,10 +27,10 @@ from sere_core.plan import Plan, build_corpus
 from sere_core.train.build import Builder
 from sere_core.train.device import computes_in
 from sere_core.train.layer_choice import Choice, choose_layers
-from sere_core.train.network import Backbone
+from sere_core.train.network import network, predicting
 from sere_core.train.streams import Item, Room, StreamSet, Unread, fold_seed
 from sere_core.train.whole import output_means
-from sere_registry import BuildContext, Dynamics, Encoder, Recording, SereError
+from sere_registry import BuildContext, Dynamics, Encoder, Method, Recording, SereError
 from sere_registry.guard import warn
 from sere_registry.protocols import networks_of, trained_networks_of
 
@@ -138,7 +138,7 @@ class Material:
             key, pooled = (recording.key, path), predicted if self._supervised else path
             if key not in frames:
                 if path in self._trained:
-                    self._scaling[key] = torch.zeros(2, self.encoders[path].dim)
+                    self._scaling[key] = torch.full((2, self.encoders[path].dim), torch.nan)  # until `standardise` is called
                 source = partial(self._frames, recording, path, normalisers[path])
                 frames[key] = Unread(self.features.lengths(recording, path)[0], source, room)
             if (recording.key, pooled) not in vectors:
@@ -165,18 +165,26 @@ class Material:
         through |= dict.fromkeys(("target", "test"), self.plan.paths) if config.predict == "mean" else {}
         return {name: stream(name, path, through.get(name, ())) for name, (path, _) in members.items()}
 
-    def standardise(self, fold: Fold, backbone: Backbone) -> None:
-        """Take the statistics of trained encoders' outputs anew, for the streams made last, as the network now is."""
-        members = self._members(fold)
-        every = {recording.key: recording for _, recordings in members.values() for recording in recordings}
-        half = computes_in(self.plan.resolved.config.train.precision, next(backbone.parameters()).device) == "bfloat16"
+    def standardise(self, fold: Fold, method: Method, training: bool = False) -> None:
+        """Take the statistics of trained encoders' outputs anew, for the streams made last, as the network now is.
+
+        Args:
+            method: one that reads vectors alone needs none.
+            training: are they of the network that is trained, or of the one that predicts, which may be its average?
+        """
+        if method.vectors_only or not self._trained:
+            return
+        backbone = network(method.backbone) if training else predicting(method)
+        device = next(backbone.parameters()).device
+        half = computes_in(self.plan.resolved.config.train.precision, device) == "bfloat16"
+        every = {recording.key: recording for _, recordings in self._members(fold).values() for recording in recordings}
         for path in self._trained:
             read = [each for each in every.values() if path in self.plan.recordings[each.key][1]]
             read.sort(key=lambda each: self.features.lengths(each, path)[0])  # less padding
             frames = (_tensor(self.features.frames(each, path)) for each in read)
-            means = output_means(backbone.encoders[path], frames, self.encoders[path].rate, half)
+            means = output_means(backbone.encoders[path], frames, self.encoders[path].rate, device, half)
             self._outputs |= {(each.key, path): mean for each, mean in zip(read, means, strict=True)}
-        normalisers = self.normalisers(fold) if self._trained else {}
+        normalisers = self.normalisers(fold)
         for (key, path), kept in self._scaling.items():
             recording, normaliser = every[key], normalisers[path]
             found = scaling(normaliser.statistics(recording), normaliser.texts.get(recording.corpus), self._mean(recording, path))
@@ -261,14 +269,11 @@ class Material:
         return replace(normaliser, texts=texts, statement=f"{normaliser.statement}; texts of the utterances trained on are taken off")
 
     def _texts_of(self, path: str, normaliser: Normaliser, members: tuple[Recording, ...]) -> Texts:
-        encoder = self.encoders[path]
-        if (path, members) in self._found and not self._outputs:
-            return self._found[path, members]
-        vectors = np.stack([normaliser.apply(each, self._mean(each, path)[None])[0] for each in members])
-        if (path, members) in self._found:
-            return self._found[path, members].widened(vectors, (*networks_of(encoder), *trained_networks_of(encoder)))
-        self._found[path, members] = Texts.find(vectors, [each.speaker for each in members], networks_of(encoder))
-        return self._found[path, members]
+        vectors, encoder = np.stack([normaliser.apply(each, self._mean(each, path)[None])[0] for each in members]), self.encoders[path]
+        if (path, members) not in self._found:
+            self._found[path, members] = Texts.find(vectors, [each.speaker for each in members], networks_of(encoder))
+        found, networks = self._found[path, members], (*networks_of(encoder), *trained_networks_of(encoder))
+        return found.widened(vectors, networks) if path in self._trained and self._outputs else found
 
     def texts_of_target(self, fold: Fold) -> dict[str, Tensor]:
         """What a model of a fold, whose streams were made, keeps of the target's texts: `path/name`."""

@@ -7,7 +7,7 @@ emotion            position of the class: the label of a "labelled" utterance; f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -20,19 +20,26 @@ from sere_core.data.plan import Fold
 from sere_core.train.build import Builder
 from sere_core.train.streams import StreamSet
 from sere_core.train.whole import embeddings, predict
+from sere_registry import Method
 
 #: utterances of each stream that are taken
 TAKEN = {"labelled": 80, "source": 100, "test": 140}
 
 
 def take_picture(
-    builder: Builder, state: Mapping[str, Tensor], fold: Fold, streams: Mapping[str, StreamSet]
+    builder: Builder,
+    state: Mapping[str, Tensor],
+    fold: Fold,
+    streams: Mapping[str, StreamSet],
+    standardise: Callable[[Method, bool], object],
 ) -> dict[str, NDArray[np.generic]]:
     """The arrays of `picture.npz`, given the trained method's state.  No label of the target is needed, and nothing is random."""
     method = replace(builder, built=lambda kind, id, name: None).method()
     device, shown = builder.device, {name: streams[name].first(count) for name, count in TAKEN.items() if name in streams}
+    standardise(method, False)
     initial = [embeddings(method, stream, device) for stream in shown.values()]
     cast(nn.Module, method).load_state_dict(dict(state))
+    standardise(method, False)
     support = streams["labelled"] if "labelled" in method.stages()[-1].sees else None
     trained, emotions = [], []
     for stream in shown.values():

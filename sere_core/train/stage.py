@@ -70,6 +70,7 @@ class StageRunner:
         step_end: called with (epoch, step, terms).
         place: where the config's paths stand, for messages.
         names: what an unlabelled item is called -> what messages to the user call it.
+        standardise: see `FoldTrainer`; called before the first step, and after the steps of each epoch.
     """
 
     stage: Stage
@@ -81,6 +82,7 @@ class StageRunner:
     step_end: Callable[[int, int, Mapping[str, float]], object] = lambda epoch, step, terms: None
     place: Placed = lambda path: Place(path=path)
     names: Mapping[str, str] = field(default_factory=dict)
+    standardise: Callable[[Method, bool], object] = lambda method, training: None
 
     def __post_init__(self) -> None:
         self.idle: dict[str, bool] = {}  # term -> has it carried no gradient in this epoch?
@@ -119,6 +121,7 @@ class StageRunner:
     def run(self, first_epoch: int) -> Iterator[EpochReport]:
         """Epochs from `first_epoch` on; yields after each."""
         watch_network(self.method)
+        self.standardise(self.method, True)
         if self.stage.begin is not None:
             self._reseed("begin")
             self._call("begin", self.stage.begin, self.data)
@@ -134,6 +137,8 @@ class StageRunner:
                 self.step_end(epoch, step, terms)
                 for name, value in terms.items():
                     sums[name] += value
+            self.standardise(self.method, True)
+            self.batches.forget()
             if self.stage.after_epoch is not None:
                 self._reseed("after_epoch", epoch)
                 self._call("after_epoch", self.stage.after_epoch, self._progress((epoch + 1) * self.steps - 1, epoch), self.data)
@@ -338,7 +343,8 @@ def make_optimizer(group: Group, train: Train, place: Placed, encoders: Collecti
         if "lr" in arguments:
             arguments["lr"] = float(arguments["lr"]) * group.scale  # type: ignore[arg-type]
         slower = [each for each in parameters if each in encoders] if train.encoder_rate != 1 else []
-        parts: list[dict[str, object]] = [{"params": [each for each in parameters if each not in set(slower)]}]
+        own = set(parameters).difference(slower)
+        parts: list[dict[str, object]] = [{"params": [each for each in parameters if each in own]}]
         if slower:
             rate = cast(float, arguments.get("lr", known["lr"].default))
             parts.append({"params": slower, "lr": rate * train.encoder_rate})

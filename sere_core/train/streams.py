@@ -65,7 +65,7 @@ class Item:
         frames: the encoder's frozen output, `[T, F]`, standardised unless trained layers read it; in half precision where the cache
             holds it so: batches are float32.
         static: the contours as the dynamics prepared them, on the encoder's output grid, `[T', S]`.
-        vector: the mean of `frames`, `[F]`, standardised.
+        vector: the mean of the encoder's frozen output, standardised, `[F]`.
         language, speaker, domain: see `Encoded`.
         scaling: what standardises the output of an encoder that is trained, `[2, dim]`: see `Inputs`.  Written anew as it learns.
     """
@@ -230,7 +230,7 @@ class BatchMaker:
     def draw(self, names: frozenset[str], step: int) -> dict[str, Raw]:
         """The raw batches of a step for the streams among `names`, and the whole labelled set as `support`.
 
-        A batch that is a whole stream is padded once, so nothing may write to a raw batch; not where its scaling changes.
+        A batch that is a whole stream is padded once, until `forget`, so nothing may write to a raw batch.
         """
         raws: dict[str, Raw] = {}
         for name in (*STREAMS, "support"):
@@ -240,10 +240,14 @@ class BatchMaker:
             if name != "support" and self.samplers[name].batch < len(stream):
                 raws[name] = stream.collate(self.samplers[name](step), self.device)
                 continue
-            if stream.name not in self._whole or stream.items[0].scaling is not None:
+            if stream.name not in self._whole:
                 self._whole[stream.name] = stream.collate(range(len(stream)), self.device)
             raws[name] = self._whole[stream.name]
         return raws
+
+    def forget(self) -> None:
+        """Collate whole streams anew: what standardises them has changed."""
+        self._whole = {}
 
     def encode(self, network: Backbone, raws: Mapping[str, Raw], views: frozenset[str], step: int) -> Batches:
         """Every raw batch through its path; streams in `views` also as a weak and a strong view."""
@@ -270,7 +274,8 @@ class BatchMaker:
         for view in self.views.get(kind, ()):
             frames = view(frames, generator)
         reseed(self.seed, "dropout", name, kind, step)
-        return network.encode(replace(raw, inputs=replace(raw.inputs, frames=frames), vectors=frames.mean(), others=()))
+        vectors = frames.mean() if raw.inputs.scaling is None else raw.vectors  # else frames are not standardised
+        return network.encode(replace(raw, inputs=replace(raw.inputs, frames=frames), vectors=vectors, others=()))
 
 
 def fold_seed(seed: int, fold: int) -> int:

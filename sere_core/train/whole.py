@@ -77,9 +77,11 @@ def encode_whole(stream: StreamSet, backbone: Backbone | None, device: torch.dev
     return replace(batch, frames=frames, bursts=bursts, inputs=None, ids=stream.names(range(n)), **joined)
 
 
-def output_means(encoder: nn.Module, frames: Iterable[Tensor], rate: float, half: bool = False) -> Iterator[NDArray[np.float32]]:
+def output_means(
+    encoder: nn.Module, frames: Iterable[Tensor], rate: float, device: torch.device, half: bool = False
+) -> Iterator[NDArray[np.float32]]:
     """Of what an encoder makes of each utterance's frames `[T, F]`, the mean over time, `[dim]`; computed in bfloat16 with `half`."""
-    device, waiting = next(encoder.parameters()).device, iter(frames)
+    waiting = iter(frames)
     while some := list(islice(waiting, CHUNK)):
         with evaluating(encoder), torch.autocast(device.type, torch.bfloat16, enabled=half):
             found: Frames = encoder(pad(some, rate, device))
@@ -161,8 +163,9 @@ def mixed(one: Item, other: Item, share: float) -> Item:
         return share * a + (1.0 - share) * b[torch.arange(len(a)) % len(b)]
 
     frames, static = mix(read(one.frames).float(), read(other.frames).float()), mix(read(one.static), read(other.static))
-    scaling = None if one.scaling is None or other.scaling is None else mix(one.scaling, other.scaling)
-    return replace(one, frames=frames, static=static, vector=frames.mean(dim=0), scaling=scaling)
+    if one.scaling is None or other.scaling is None:
+        return replace(one, frames=frames, static=static, vector=frames.mean(dim=0))
+    return replace(one, frames=frames, static=static, vector=mix(one.vector, other.vector), scaling=mix(one.scaling, other.scaling))
 
 
 def predict_mixtures(

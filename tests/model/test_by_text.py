@@ -177,6 +177,10 @@ def changed(name: str, change: Callable[[Tensor], Tensor]) -> Damage:
     return lambda tensors: {**tensors, f"texts/e/{name}": change(tensors[f"texts/e/{name}"]).contiguous()}
 
 
+def narrow(prefix: str) -> Damage:
+    return lambda tensors: {name: value[:5].clone() if name.startswith(prefix) else value for name, value in tensors.items()}
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with texts."""
@@ -184,7 +188,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         for name, value in ANY.items():
             patched.setattr(f"sere_core.data.texts.{name}", value)
-        exported(run(home, POOLED, *SERE_PLUS), home / "model", "--fold", "1")
+        exported(run(home, POOLED, *SERE_PLUS, "task.normalise=speaker"), home / "model", "--fold", "1")
     return home / "model"
 
 
@@ -200,9 +204,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param(changed("reach", lambda reach: reach[:0]), id="no reach"),
         pytest.param(changed("centres", lambda centres: centres.float()), id="another precision"),
         pytest.param(lambda tensors: {**tensors, "texts/e/why": torch.zeros(1).double()}, id="one too many"),
+        pytest.param(narrow("statistics/corpus"), id="narrow statistics"),
+        pytest.param(narrow("statistics/speaker"), id="narrow statistics of speakers"),
     ],
 )
-def test_texts_that_are_not_a_models_are_refused(
+def test_texts_and_statistics_that_are_not_a_models_are_refused(
     damage: Callable[[dict[str, Tensor]], Mapping[str, Tensor]], told: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(told, tmp_path / "model")

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from sere_plugins.losses.cross_entropy import CrossEntropy
 from sere_plugins.methods.balanced_self_training import LogisticBalanced
@@ -96,6 +97,11 @@ def test_the_network_comes_to_say_what_the_teacher_says() -> None:
         labels = taught.taught.target.argmax(dim=1)
         agrees = [(posteriors(each, toy.vectors["target"]).argmax(dim=1) == labels).float().mean() for each in (taught, alone)]
         assert agrees[0] > 0.95 and agrees[0] > agrees[1] + 0.1
+
+
+def test_somebody_teaches() -> None:
+    with pytest.raises(ValidationError):
+        StudentParams(teachers=())
 
 
 def test_a_teacher_is_fitted_in_closed_form() -> None:

@@ -22,8 +22,9 @@ from sere_core.score.records import Record
 from sere_core.train.material import Material, gather
 from sere_core.train.network import Backbone, network
 from sere_core.train.stage import make_optimizer
-from sere_core.train.streams import StreamSet
-from sere_registry import Group, Place
+from sere_core.train.streams import BatchMaker, StreamSet
+from sere_core.train.whole import predict, predict_mixtures
+from sere_registry import Group, Place, SereError
 from tests.encoders.checkpoints import HIDDEN, tiny_whisper
 from tests.model.test_model import SMALL
 
@@ -44,9 +45,10 @@ def standardised(home: Path, params: str, *sets: str, change: Callable[[nn.Modul
     """The streams of a fold, their network, and what was made of each utterance's frames: (corpus, speaker, before, after) by stream."""
     found = material(home, params, *sets)
     fold = found.plan.task.folds[0]
-    streams, backbone = found.streams(fold), network(found.builder(fold, torch.device("cpu")).method().backbone)
+    streams, method = found.streams(fold), found.builder(fold, torch.device("cpu")).method()
+    backbone = network(method.backbone)
     change(backbone.encoders["e"])
-    found.standardise(fold, backbone)
+    found.standardise(fold, method)
     rows = {}
     for name in ("labelled", "source", "target", "test"):
         for each, recording in zip(streams[name].items, getattr(fold, name), strict=True):
@@ -102,9 +104,10 @@ def test_texts_are_taken_off_what_a_trained_layer_returns(tmp_path: Path, monkey
     sets = ("task.by_text=true", "task.setting=transductive", "task.normalise=corpus")
     found = material(tmp_path, "layer: [1, 2], train: top, top_layers: 1", *sets)
     fold = found.plan.task.folds[0]
-    streams, backbone = found.streams(fold), network(found.builder(fold, torch.device("cpu")).method().backbone)
+    streams, method = found.streams(fold), found.builder(fold, torch.device("cpu")).method()
+    backbone = network(method.backbone)
     trained_otherwise(backbone.encoders["e"])
-    found.standardise(fold, backbone)
+    found.standardise(fold, method)
     texts = found.texts[0]["e"]["xb"]
     assert texts.count > 1 and texts.means.shape[1] == 4 * HIDDEN
     before, after = (
@@ -121,6 +124,48 @@ def test_texts_are_taken_off_what_a_trained_layer_returns(tmp_path: Path, monkey
         expected = rows - rows.sum(axis=0) / (len(rows) + SHRINKAGE)
         np.testing.assert_allclose(after[nearest == number, :HIDDEN], expected[:, :HIDDEN], atol=2e-3)
     assert not after[:, HIDDEN:].any()
+
+
+@pytest.mark.parametrize("method", ["method={use: logistic}", "method.use=joint"])
+def test_a_mixture_with_nothing_is_the_utterance(method: str, tmp_path: Path) -> None:
+    """Its vector and its scaling are mixed as its frames are."""
+    sets = (method, "losses=null") if "logistic" in method else (method,)
+    found = material(tmp_path, "layer: [1, 2], train: top, top_layers: 1", "task.normalise=speaker", *sets)
+    fold, device = found.plan.task.folds[0], torch.device("cpu")
+    streams, made = found.streams(fold), found.builder(fold, device).method()
+    made.eval()  # type: ignore[attr-defined]
+    with torch.no_grad():
+        for value in cast(nn.Module, made).state_dict().values():
+            value.copy_(torch.randn_like(value) if value.is_floating_point() else value)
+    found.standardise(fold, made)
+    plain, every = predict(made, streams["target"], None, device)["posteriors"], torch.arange(len(streams["target"]))
+    mixtures = predict_mixtures(made, streams["target"], None, device, every, every.flip(0), 1.0)
+    torch.testing.assert_close(mixtures, plain, atol=1e-5, rtol=0)
+
+
+def test_s_l_is_encoded_once_a_step_and_anew_once_it_is_standardised_otherwise(tmp_path: Path) -> None:
+    found = material(tmp_path, "train: top, top_layers: 1", "task.normalise=speaker", "resonance={use: cosine}", "losses.adapt={use: tric}")
+    fold, device = found.plan.task.folds[0], torch.device("cpu")
+    streams, method = found.streams(fold), found.builder(fold, device).method()
+    found.standardise(fold, method)
+    batches = BatchMaker(streams, found.plan.resolved.config.train, 0, device)
+    first = batches.draw(frozenset({"labelled", "support"}), 0)
+    assert first["support"] is first["labelled"]
+    trained_otherwise(network(method.backbone).encoders["e"])
+    found.standardise(fold, method)
+    batches.forget()
+    again = batches.draw(frozenset({"labelled"}), 1)["labelled"]
+    assert again.inputs is not None and again.inputs.scaling is not None
+    assert torch.equal(again.inputs.scaling[0], streams["labelled"].items[0].scaling)  # type: ignore[arg-type]
+
+
+def test_what_was_not_standardised_shows(tmp_path: Path) -> None:
+    found = material(tmp_path, "train: top, top_layers: 1", "task.normalise=speaker")
+    fold, device = found.plan.task.folds[0], torch.device("cpu")
+    streams, method = found.streams(fold), found.builder(fold, device).method()
+    with pytest.raises(SereError) as caught:
+        predict(method, streams["target"], None, device)
+    assert caught.value.problems[0].code == "B403"
 
 
 def test_a_run_that_goes_on_ends_in_the_same_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,6 +195,9 @@ def test_a_run_that_goes_on_ends_in_the_same_bits(tmp_path: Path, capsys: pytest
     stops.undo()
     resumed = run("broken", "--resume")
     assert [each.posteriors for each in resumed.predictions] == [each.posteriors for each in whole.predictions]
+    pictures = [np.load(each.path / "embeddings" / "picture.npz") for each in (whole, resumed)]
+    for name in ("initial", "trained"):
+        assert np.array_equal(pictures[0][name], pictures[1][name]) and pictures[0][name].std(axis=0).max() > 0
 
 
 def test_an_encoder_learns_at_its_own_rate() -> None:

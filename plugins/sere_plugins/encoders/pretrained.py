@@ -139,7 +139,7 @@ class PretrainedEncoder(nn.Module, ABC):
     layers      their hidden states, `[T, n H]`         nothing
     layer auto  means of `depths`, `[1, len(depths) H]` never: the run chooses one of them, and builds the encoder anew
     top         what enters the top layers, `[T, H]`    the top layers and the final norm
-    top, layers the same, and the other layers' states   the top layers below the first of the list; the others as they are
+    top, layers the same, and the other layers' states   the top layers, up to the first of the list; the others as they are
     all         the normalised samples, `[N, 1]`        everything; the convolutions frozen or not
     ==========  ======================================  ==========================================
 

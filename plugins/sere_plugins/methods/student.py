@@ -25,7 +25,7 @@ from torch.nn import functional
 from sere_core.functional import ResizableBuffers, wide
 from sere_plugins.methods.joint import Joint
 from sere_plugins.specs.methods import StudentParams
-from sere_registry import Method, MethodContext, Progress, Stage, StageData, UnlabelledBatch, error
+from sere_registry import Frames, Method, MethodContext, Progress, Stage, StageData, UnlabelledBatch, error
 from sere_registry.protocols import completed
 from sere_registry.training import Stream
 
@@ -41,6 +41,13 @@ class Taught(ResizableBuffers):
         super().__init__()
         for name in self.resizable:
             self.register_buffer(name, torch.zeros(0, classes))
+
+
+def of_vectors(vectors: Tensor) -> UnlabelledBatch:
+    """A batch of vectors `[n, F]` and nothing else."""
+    nothing = vectors.new_zeros(len(vectors), 0, 0)
+    frames, index = Frames(nothing, nothing.flatten(1) > 0, 1.0), torch.arange(len(vectors), device=vectors.device)
+    return UnlabelledBatch(frames, nothing, vectors, nothing.flatten(1), vectors, index, ("",) * len(vectors))
 
 
 class Student(Joint):
@@ -78,8 +85,8 @@ class Student(Joint):
                 assert stage.solve is not None
                 traces |= {f"{number}.{name}": list(map(float, series)) for name, series in stage.solve(data).items()}  # type: ignore
         for name in self.shares:
-            batch = data.encoded(name)
-            logs = torch.stack([teacher.predict(cast(UnlabelledBatch, batch)).double().clamp(min=1e-30).log() for teacher in self.teachers])
+            batch = of_vectors(data.vectors(name))
+            logs = torch.stack([teacher.predict(batch).double().clamp(min=1e-30).log() for teacher in self.teachers])
             setattr(self.taught, name, logs.mean(dim=0).softmax(dim=1).float())
         return traces
 

@@ -66,7 +66,7 @@ class PretrainedParams(Declared):
             if made and self.train != "frozen":
                 raise ValueError(f"{key} is made of frozen layers, and needs train: frozen, not train: {self.train}")
         if isinstance(self.layer, tuple) and self.train == "all":
-            raise ValueError("a list of layers is of frozen ones, but that `train: top` trains those below the first")
+            raise ValueError("a list of layers is of frozen ones; only `train: top` trains some, which end with the first of the list")
         if isinstance(self.layer, tuple) and sorted({*self.layer}) != list(self.layer):
             raise ValueError("a list of layers goes from the lowest to the highest, each once")
         if self.precision != "float32" and self.train == "all":
@@ -105,6 +105,12 @@ class WhisperParams(PretrainedParams):
         "what is encoded at once and attended to: the utterance, or Whisper's own window (30 s), padded with silence, which takes "
         "many times as long and, with `train: top`, 1500 rows of cache for each utterance",
     )
+
+    @model_validator(mode="after")
+    def _whole_windows(self) -> WhisperParams:
+        if self.window == "full" and self.train == "top" and isinstance(self.layer, tuple):
+            raise ValueError("a list of layers with train: top needs window: utterance, since whole windows have no mean of the utterance")
+        return self
 
 
 ACOUSTIC = AcousticParams.spec

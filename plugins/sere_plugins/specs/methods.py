@@ -23,9 +23,14 @@ class StudentParams(JointParams):
     """a network learns the pseudo-labels of teachers in closed form, beside the config's losses."""
 
     teachers: tuple[Part, ...] = param(
-        (Part(use="sere.sere_plus"),), "methods on utterance vectors as {use, params}; several: their geometric mean", parts="method"
+        (Part(use="sere.sere_plus"),),
+        "methods on utterance vectors as {use, params}; several: their geometric mean",
+        parts="method",
+        min_length=1,
     )
-    source_weight: float = param(1.0, "a: weight of the pseudo-labels of S_u; 0: none", ge=0, search=("log", 0.1, 10.0))
+    source_weight: float = param(
+        1.0, "a: weight of the pseudo-labels of S_u; 0: none, as where `shots: all` leaves no S_u", ge=0, search=("log", 0.1, 10.0)
+    )
     target_weight: float = param(1.0, "b: weight of those of T_u; 0: none", ge=0, search=("log", 0.1, 10.0))
 
 
