@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import resource
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ def describe(device: torch.device) -> str:
 
 def forget_peak_memory(device: torch.device) -> None:
     """Let `peak_memory` count from now on, where the system can (Linux): a process of a comparison makes many runs."""
+    with contextlib.suppress(OSError, AttributeError):  # glibc keeps what earlier runs have freed: gigabytes, where layers were trained
+        ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):
         _PROCESS.joinpath("clear_refs").write_text("5")
     if device.type == "cuda":
