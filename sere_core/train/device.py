@@ -46,10 +46,15 @@ def describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def give_back_memory() -> None:
+    """Let the system have what was freed: glibc keeps it, gigabytes of it where batches of many lengths pass through trained layers."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def forget_peak_memory(device: torch.device) -> None:
     """Let `peak_memory` count from now on, where the system can (Linux): a process of a comparison makes many runs."""
-    with contextlib.suppress(OSError, AttributeError):  # glibc keeps what earlier runs have freed: gigabytes, where layers were trained
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back_memory()
     with contextlib.suppress(OSError):
         _PROCESS.joinpath("clear_refs").write_text("5")
     if device.type == "cuda":

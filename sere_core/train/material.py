@@ -25,7 +25,7 @@ from sere_core.features.origin import encoder_origin
 from sere_core.features.store import FeatureSet, extract_all
 from sere_core.plan import Plan, build_corpus
 from sere_core.train.build import Builder
-from sere_core.train.device import computes_in
+from sere_core.train.device import computes_in, give_back_memory
 from sere_core.train.layer_choice import Choice, choose_layers
 from sere_core.train.network import network, predicting
 from sere_core.train.streams import Item, Room, StreamSet, Unread, fold_seed
@@ -184,6 +184,7 @@ class Material:
             frames = (_tensor(self.features.frames(each, path)) for each in read)
             means = output_means(backbone.encoders[path], frames, self.encoders[path].rate, device, half)
             self._outputs |= {(each.key, path): mean for each, mean in zip(read, means, strict=True)}
+        give_back_memory()
         normalisers = self.normalisers(fold)
         for (key, path), kept in self._scaling.items():
             recording, normaliser = every[key], normalisers[path]
