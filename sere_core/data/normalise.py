@@ -117,13 +117,14 @@ class Normaliser:
             statement += f"; {poor} speakers with {which} by those of their corpus{borrowed}"
         return cls(mode, corpora, speakers, statement)
 
-    def statistics(self, recording: Recording) -> Statistics:
-        """What standardises a recording.
+    def scaling(self, recording: Recording, mean: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What `apply` does to a recording whose frames have this mean `[F]`: see `scaling`.
 
         Raises:
             KeyError: see `apply`.
         """
-        return self.speakers.get(_speaker(recording)) or self.corpora[recording.corpus]
+        statistics = self.speakers.get(_speaker(recording)) or self.corpora[recording.corpus]
+        return scaling(statistics, self.texts.get(recording.corpus), mean)
 
     def apply(self, recording: Recording, frames: NDArray[np.floating], mean: NDArray[np.floating] | None = None) -> NDArray[np.float32]:
         """Standardise the frames `[T, F]` of one recording, and take off what it says; float32.
@@ -136,9 +137,9 @@ class Normaliser:
         """
         if self.mode == "none":
             return frames.astype(np.float32, copy=False)
-        statistics, texts = self.statistics(recording), self.texts.get(recording.corpus)
-        free = standardise(frames, statistics)
-        return free if texts is None else texts.without(free, free.mean(axis=0) if mean is None else standardise(mean, statistics))
+        shift, factor = self.scaling(recording, frames.mean(axis=0) if mean is None else mean)
+        found: NDArray[np.float32] = ((frames - shift) * factor).astype(np.float32)
+        return found
 
 
 def scaling(statistics: Statistics, texts: Texts | None, vector: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -152,13 +153,7 @@ def scaling(statistics: Statistics, texts: Texts | None, vector: NDArray[np.floa
         return np.stack([mean, 1 / divisor])
     factor = 1 / divisor
     factor[texts.columns] = 0
-    return np.stack([mean + texts.said(standardise(vector, statistics)) * divisor, factor])
-
-
-def standardise(frames: NDArray[np.floating], statistics: Statistics) -> NDArray[np.float32]:
-    """Frames `[T, F]` by a mean and a divisor; float32."""
-    mean, divisor = statistics
-    return ((frames - mean) / divisor).astype(np.float32)
+    return np.stack([mean + texts.said((vector - mean) / divisor) * divisor, factor])
 
 
 def speaker_statistics(vectors: NDArray[np.float64], corpus: Statistics | None, shrinkage: float = 0.0) -> Statistics:

@@ -156,19 +156,13 @@ class Texts:
         return len(self.centres)
 
     def said(self, vector: NDArray[np.floating]) -> Array:
-        """What is to be taken off a vector `[F]`: m of its text, or zeros."""
+        """What is to be taken off an utterance whose mean is this vector `[F]`: m of its text, or zeros."""
         if self.count:
             distance, nearest = nearest_of((vector[None, self.columns].astype(np.float64) @ self.axes), self.centres)
             if distance[0] <= self.reach[nearest[0]]:
                 found: Array = self.means[nearest[0]]
                 return found
         return np.zeros(len(vector))
-
-    def without(self, frames: NDArray[np.floating], vector: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Frames `[T, F]` of an utterance whose mean is `vector` `[F]`, without what it says; float32."""
-        free = (frames - self.said(vector)).astype(np.float32)
-        free[:, self.columns] = 0
-        return free
 
 
 def _shrunken_mean(rows: Array) -> Array:

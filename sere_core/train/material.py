@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sere_core.console import Speaker
 from sere_core.data.folds import rank
 from sere_core.data.leakage import audio_warnings
-from sere_core.data.normalise import Normaliser, scaling
+from sere_core.data.normalise import Normaliser
 from sere_core.data.plan import Fold
 from sere_core.data.texts import Texts
 from sere_core.features.origin import encoder_origin
@@ -187,8 +187,7 @@ class Material:
         give_back_memory()
         normalisers = self.normalisers(fold)
         for (key, path), kept in self._scaling.items():
-            recording, normaliser = every[key], normalisers[path]
-            found = scaling(normaliser.statistics(recording), normaliser.texts.get(recording.corpus), self._mean(recording, path))
+            found = normalisers[path].scaling(every[key], self._mean(every[key], path))
             kept.copy_(torch.from_numpy(found[:, self.encoders[path].input_dim :]))
 
     @property

@@ -238,7 +238,7 @@ class PretrainedEncoder(nn.Module, ABC):
         return (*(f"{self.layers_name}.{i}." for i in range(cut, depth)), *norm)
 
     def _build_trunk(self) -> nn.Sequential:
-        """Everything below the cut, to be frozen: samples `[B, N]` -> all hidden states, each `[B, T, H]`."""
+        """All that is frozen, up to the highest layer that `extract` returns: samples `[B, N]` -> all hidden states, each `[B, T, H]`."""
         model = self._read(*self.cnn_names, *self.front_names, *self.stack_names(0, max(self.chosen)))
         trunk = nn.Sequential(self.build_front(model, self.build_cnn(model)), self.build_stack(model, 0, max(self.chosen)))
         return self.in_bfloat16(trunk) if self.lowered else trunk

@@ -32,7 +32,7 @@ class Joint(nn.Module):
         self.losses: Mapping[str, Loss] = nn.ModuleDict({name: each.loss for name, each in context.losses.items()})  # type: ignore
         self.weights = dict(context.losses)
         self.reads = {name: reads(loss) for name, loss in self.losses.items()}
-        self.decay, self.also = params.ema, frozenset[str]()
+        self.decay = params.ema
         self.average = frozen_copy(self.backbone) if self.decay else None
 
     def prediction_backbone(self) -> Backbone | None:
@@ -44,8 +44,12 @@ class Joint(nn.Module):
         """Does a loss bring a classifier that compares with the labelled set?"""
         return any(loss.predicts for loss in self.losses.values())
 
+    def names(self) -> frozenset[str]:
+        """All that is read in a step."""
+        return frozenset().union(*self.reads.values())
+
     def stages(self) -> Sequence[Stage]:
-        names = frozenset().union(*self.reads.values(), self.also)
+        names = self.names()
         views: frozenset[str] = frozenset().union(*(loss.views for loss in self.losses.values()))
         trains = tuple(self.parameters_by_group())
         phase = Phase("joint", self.loss, trains, views=views, reads=names | {"progress"}, each_path=False)

@@ -7,7 +7,9 @@
 w_i L_i are the config's losses (`joint`), with cross-entropy on S_l among them; B_s and B_t are batches of S_u and T_u; a is
 `source_weight` and b `target_weight`.  The teachers, methods on utterance vectors, are fitted first and once; what they read never
 changes, so neither do their pseudo-labels.  The network reads frames, and may train the top of its encoder (`train: top`), which no
-closed form can.  With b = 0 labels flow within the source alone, and a loss on T_u (`mcc`, say) leads from there.
+closed form can.  With b = 0 it learns those of S_u alone, and a loss on T_u (`mcc`, say) leads from there.
+
+What teachers assume of T_u, such as equal shares, is in their pseudo-labels of S_u, too: both are what they predict once they are fitted.
 
 Self-training of a student on a teacher's weighted pseudo-labels is that of noisy student (arXiv:1911.04252) without its noise, and of
 distillation (arXiv:1503.02531) with hard labels.
@@ -63,13 +65,15 @@ class Student(Joint):
                 raise error("C302", what, "such as sere_plus, balanced_self_training or logistic", f"method.params.teachers.{number}")
         weights: dict[Stream, float] = {"source": params.source_weight, "target": params.target_weight}
         self.taught, self.shares = Taught(len(context.classes)), {name: weight for name, weight in weights.items() if weight}
-        self.also = frozenset(self.shares)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Also moves the teachers."""
         for teacher in self.teachers:
             cast(nn.Module, teacher)._apply(fn)  # type: ignore[no-untyped-call]
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+    def names(self) -> frozenset[str]:
+        return super().names() | frozenset(self.shares)
 
     def stages(self) -> Sequence[Stage]:
         of_teachers = [stage for teacher in self.teachers for stage in teacher.stages()]
