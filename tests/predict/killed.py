@@ -41,16 +41,18 @@ def run(kills: int, seed: int, longest: float, words: list[str]) -> None:
             if end == float("inf") and progress(work, features) != before:
                 end = time.monotonic() + moments.uniform(0, longest)
             time.sleep(0.002)
-        if ended[0]:
-            print(behind, killed, os.waitstatus_to_exitcode(ended[1]))
+        if not ended[0]:
+            os.kill(pid, signal.SIGKILL)
+            ended = os.waitpid(pid, 0)
+        code = os.waitstatus_to_exitcode(ended[1])
+        if code != -signal.SIGKILL:  # it may have ended by itself just before the kill
+            print(behind, killed, code)
             return
-        os.kill(pid, signal.SIGKILL)
-        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL:
-            killed += 1
-            behind += (work / "state.json").exists()
-            if out.exists():  # killed behind its last step
-                print(behind, killed, 0)
-                return
+        killed += 1
+        behind += (work / "state.json").exists()
+        if out.exists():  # killed behind its last step
+            print(behind, killed, 0)
+            return
 
 
 if __name__ == "__main__":
