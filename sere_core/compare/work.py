@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from sere_core.compare.jobs import Outcome, at_work, outcome_of, run_job
 from sere_core.compare.plan import record_of, write_json
 from sere_core.content import Contents
-from sere_core.identity import code_digest
+from sere_core.provenance import code_digest
 from sere_core.score.manifest import versions
 from sere_core.untrusted import checked, json_of, read_stored
 from sere_registry.errors import Problem, SereError, error

@@ -18,7 +18,7 @@ from pathlib import Path
 from sere_core.config import Bound
 from sere_core.config.source_code import imports, module_file, reached, runs_unseen_code
 from sere_core.content import Contents, digest_of, files_below
-from sere_core.identity import beside, files_of, folders_of, packages_of
+from sere_core.provenance import beside, files_of, folders_of, packages_of
 from sere_registry.scan import installed_entries
 
 #: imported by encoders, and without numbers of their own; the engine's are in `engine_origin`

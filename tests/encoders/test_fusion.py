@@ -18,7 +18,8 @@ from sere_core.config.model import Features
 from sere_core.content import Contents
 from sere_core.features.extract import Keys
 from sere_core.features.origin import encoder_origin
-from sere_core.identity import codes, files_of
+from sere_core.identity import codes
+from sere_core.provenance import files_of
 from sere_core.testing.data import waves
 from sere_core.testing.trained_kinds import extract
 from sere_plugins.encoders.fusion import CrossAttention, Fusion, row_rate, to_grid

@@ -17,8 +17,9 @@ import soundfile
 
 from sere_core.config import load
 from sere_core.content import Contents
-from sere_core.identity import code_digest, codes, identify
+from sere_core.identity import codes, identify
 from sere_core.plan import make_plan
+from sere_core.provenance import code_digest
 from sere_core.score.records import Record, read_predictions
 from sere_registry import SereError
 from tests.end_to_end.conftest import Sere, records
