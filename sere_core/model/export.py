@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import yaml
@@ -78,9 +79,12 @@ def of_fold(record: Record, fold: int, out: Path, speaker: Speaker, trust: bool,
         raise error("T505", f"{record.path} holds no network of fold {fold + 1}", hint)
     trained, whole = Trained.of(record, speaker, trust), quoted or record
     folds = trained if quoted is None else Trained.of(whole, speaker, trust)
-    temperatures = {number: folds.temperature(number) for number in _networks(whole)}
-    own = temperatures[fold] if folds is trained else trained.temperature(fold)
-    trained.write(fold, own, out, card.quoted(whole, temperatures))
+    numbers = _networks(whole)
+    temperatures = {each: folds.temperature(folds.network(each)) for each in numbers if folds is not trained or each != fold}
+    network = trained.network(fold)
+    own = trained.temperature(network)
+    temperatures = {each: temperatures.get(each, own) for each in numbers}
+    trained.write(fold, network, own, out, card.quoted(whole, temperatures))
 
 
 def some_of_target(record: Record, most: int, trust: bool) -> list[Recording]:
@@ -95,6 +99,14 @@ def _networks(record: Record) -> list[int]:
     """The folds whose checkpoints are there."""
     paths = {fold["index"]: record.path / "checkpoints" / f"fold-{fold['index']}.safetensors" for fold in record.folds["folds"]}
     return [index for index, path in paths.items() if path.exists()]
+
+
+class Network(NamedTuple):
+    """That of a fold, and the fold's streams."""
+
+    builder: Builder
+    method: Method
+    streams: Mapping[str, StreamSet]
 
 
 @dataclass(frozen=True)
@@ -135,27 +147,28 @@ class Trained:
     def _checkpoint(self, number: int) -> Checkpoint:
         return Checkpoint.load(checkpoint_of(self.record.path, number), number, self.record.manifest["job"])
 
-    def temperature(self, number: int) -> Temperature:
-        """Of a fold's network, fitted to its T_u."""
-        builder, method, streams = self._network(number)
+    def temperature(self, network: Network) -> Temperature:
+        """Fitted to the fold's T_u."""
+        builder, method, streams = network
         support = streams["labelled"] if method.needs_support else None
         return temperature.fit(method, streams["target"], support, self.device, builder.seed)
 
-    def _network(self, number: int) -> tuple[Builder, Method, Mapping[str, StreamSet]]:
-        """A fold's network and streams; what standardises is as it was at the end of training."""
+    def network(self, number: int) -> Network:
+        """A fold's; what standardises is as it was at the end of training."""
         fold, state = self._fold(number), self._checkpoint(number).under("method")
         builder, streams = self.material.builder(fold, self.device), self.material.streams(fold)
         method = builder.method()
         load_state(method, state)
         self.material.standardise(fold, method)
-        return builder, method, streams
+        return Network(builder, method, streams)
 
-    def write(self, number: int, own: Temperature, out: Path, quoted: card.Facts | None) -> None:
+    def write(self, number: int, network: Network, own: Temperature, out: Path, quoted: card.Facts | None) -> None:
         """Put a fold's network into a folder of its own.
 
         Args:
             number: of the fold.
-            own: the temperature of its network.
+            network: the fold's.
+            own: its temperature.
             out: the folder, which is new or a model's.
             quoted: the scores that the card tells.
 
@@ -164,7 +177,7 @@ class Trained:
         """
         plan, fold, resolved = self.plan, self._fold(number), self.plan.resolved
         languages = [each.language for each in (*fold.target, *fold.test)]
-        builder, method, streams = self._network(number)
+        builder, method, streams = network
         given = sum(each.corpus != plan.task.source for each in fold.labelled)
         about = About(
             name=resolved.config.name,
