@@ -1,8 +1,8 @@
 """The error of a row's mean over pairs, and of its difference from another row's: draws, test speakers and pairs in one.
 
 A run of pair p = source > target with seed k scores  m + pair + draw + speakers + rest.  Draws (shots, folds, initial weights) are
-shared by the pairs of one source and seed, speakers by the pairs of one target and by all seeds.  Over fixed pairs the variance
-of the mean is that of two crossed factors,
+shared by the pairs of one source and seed, those of a ceiling, which learns from the target, by the pairs of one target and seed;
+speakers by the pairs of one target and by all seeds.  Over fixed pairs the variance of the mean is that of two crossed factors,
 
     V_fixed = V_speakers + V_draws - V_both
 
@@ -154,7 +154,7 @@ class Errors:
             share = sum(1 / len(each) for each in uars) / count**2 / repeats
             alone = share * sum(float(((each - each.mean()) ** 2).sum()) for each in uars)
             both = share * sum(variance(each - centre) for many, centre in zip(influences, centres, strict=True) for each in many)
-            of_draws = self._shared_draws(next(iter(weights)), places, uars)
+            of_draws = self._shared_draws(weights, places)
             draws, shared = alone + of_draws, shared + of_draws
         elif len(weights) > 1:
             return None
@@ -173,19 +173,24 @@ class Errors:
         how: How = "speakers and utterances" if len(known) > 1 else "speakers" if True in known else "utterances"
         return Estimate(float(means.mean()), found, freedom, how, sum(self._size[target] for target in of_target))
 
-    def _shared_draws(self, row: str, places: Places, uars: Sequence[Array]) -> float:
-        """What pairs with the same draws add to the variance of the mean; a ceiling's draws are of its targets."""
-        side = 1 if row in self._ceilings else 0
-        products, freedom, weight = 0.0, 0, 0.0
-        for (one, mine), (other, theirs) in itertools.combinations(zip(places, uars, strict=True), 2):
-            common = [seed for seed in places[one] if seed in places[other]]
-            if not common or sides(one)[side] != sides(other)[side] or not sides(one)[side]:
-                continue
-            first, second = (each[[seeds.index(seed) for seed in common]] for each, seeds in ((mine, places[one]), (theirs, places[other])))
-            products += float((first - first.mean()) @ (second - second.mean()))
-            freedom += len(common) - 1
-            weight += 2 * len(common) / (len(mine) * len(theirs))
-        return products / freedom * weight / len(places) ** 2 if freedom else 0.0
+    def _shared_draws(self, weights: Mapping[str, float], places: Places) -> float:
+        """What pairs with the same draws add to the variance of the mean: of ceilings those of a target, of others those of a source."""
+        found = 0.0
+        for side in (0, 1):  # of a pair: its source, its target
+            part = {row: weight for row, weight in weights.items() if (row in self._ceilings) == bool(side)}
+            uars = [self._uars(part, pair, seeds) for pair, seeds in places.items()] if part else []
+            products, freedom, weight = 0.0, 0, 0.0
+            for (one, mine), (other, theirs) in itertools.combinations(zip(places, uars, strict=False), 2):
+                common = [seed for seed in places[one] if seed in places[other]]
+                if not common or sides(one)[side] != sides(other)[side] or not sides(one)[side]:
+                    continue
+                both = ((mine, places[one]), (theirs, places[other]))
+                first, second = (each[[seeds.index(seed) for seed in common]] for each, seeds in both)
+                products += float((first - first.mean()) @ (second - second.mean()))
+                freedom += len(common) - 1
+                weight += 2 * len(common) / (len(mine) * len(theirs))
+            found += products / freedom * weight / len(places) ** 2 if freedom else 0.0
+        return found
 
     def _uars(self, weights: Mapping[str, float], pair: str, seeds: Sequence[int]) -> Array:
         runs = self._results.runs

@@ -187,3 +187,21 @@ def test_a_run_of_one_speaker_and_a_perfect_run_have_no_interval():
     found = uar_interval(scores(drawn))
     assert found.how == "speakers" and found.n == 6 and 0 <= found.low < 0.5 < found.high <= 1
     assert math.isclose(facts(drawn, range(6)).uar, np.mean([uar(each) for each in drawn]))
+
+
+def test_a_difference_from_a_ceiling_is_the_same_either_way():
+    """Each row's draws are shared by its own side of the pairs: what the target's add is there, and so is what the source's add."""
+    rows = ("floor", Row("ceiling", "ceiling", ("losses",)))
+    luck = dict(zip([(side, corpus, seed) for side in (0, 1) for corpus in ("aa", "bb", "cc") for seed in range(5)],
+                    np.random.default_rng(2).normal(0, 0.08, 30), strict=True))  # fmt: skip
+
+    def accuracy(row, pair, seed):
+        side = int(row == "ceiling")
+        return 0.6 + luck[side, pair.split(">")[side], seed]
+
+    errors = Errors(comparison(accuracy, rows=rows, per_class=40))
+    one, other = errors.difference("ceiling", "floor", EVERY), errors.difference("floor", "ceiling", EVERY)
+    assert one.mean == pytest.approx(-other.mean) and one.variance == pytest.approx(other.variance)
+    assert one.freedom == pytest.approx(other.freedom) and one.p == pytest.approx(other.p)
+    alone = [errors._shared_draws({row: 1.0}, EVERY) for row in ("floor", "ceiling")]
+    assert min(alone) > 0 and errors._shared_draws({"floor": 1.0, "ceiling": -1.0}, EVERY) == pytest.approx(sum(alone))
