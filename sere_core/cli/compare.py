@@ -136,6 +136,8 @@ def run_compare(arguments: Namespace) -> int:
     planned = plan_comparison(arguments.config, Flags.of(arguments), start=start, trust=arguments.trust)
     if start:
         planned.write()
+    elif arguments.collect:
+        planned.write_over()
     code = _run_missing(arguments, planned, speaker)
     return finish(planned.folder, speaker.console) if code is None else code
 

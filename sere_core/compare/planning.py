@@ -63,6 +63,18 @@ class Planned:
         self.write_configs()
         self.plan.write(self.folder)
 
+    def write_over(self) -> None:
+        """Write the plan, whose runs the folder has: with another reference or margin than before, or fewer rows, say.
+
+        Raises:
+            SereError: T505 where runs are planned that nobody was asked to run.
+        """
+        new = len({job.job for job in self.plan.jobs if not job_file(self.folder, job.job).is_file()})
+        if new:
+            hint = f"without --collect they are run; `sere table {self.folder}` tells what was run before"
+            raise error("T505", f"of this comparison {counted(new, 'run')} nobody was asked for, in {self.folder}", hint)
+        self.plan.write(self.folder)
+
 
 def plan_comparison(config: str, flags: Flags, *, start: bool = True, trust: bool = False) -> Planned:
     """Plan every job; raises all problems together and writes nothing.

@@ -87,6 +87,17 @@ def test_a_second_call_runs_only_what_is_missing_and_knows_the_time(compare: Com
     assert "# called with --set train.clip=5" in (folder / "compare.yaml").read_text()
 
 
+def test_what_is_collected_is_what_is_asked_for(compare: Compare, home: Path) -> None:
+    """Another reference is that of the table; runs that nobody was asked for are refused."""
+    assert compare(COMPARISON, "--yes").code == 0
+    folder, other = home / "runs" / "little", COMPARISON.replace("reference: ours", "reference: floor\nmargin: 9")
+    assert compare(other, "--collect").code == 0
+    plan = ComparePlan.read(folder)
+    assert (plan.reference, plan.margin) == ("floor", 9.0)
+    refused = compare(other, "--seeds", "2", "--collect")
+    assert refused.code == 1 and "[T505]" in refused.err and ComparePlan.read(folder) == plan
+
+
 def test_a_row_of_which_no_run_is_done_is_thought_to_take_what_others_took(
     compare: Compare, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
