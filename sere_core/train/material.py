@@ -30,7 +30,7 @@ from sere_core.train.layer_choice import Choice, choose_layers
 from sere_core.train.network import network, predicting
 from sere_core.train.streams import Item, Room, StreamSet, Unread, fold_seed
 from sere_core.train.whole import output_means
-from sere_registry import BuildContext, Dynamics, Encoder, Method, Recording, SereError
+from sere_registry import BuildContext, Dynamics, Encoder, Method, Recording, SereError, error
 from sere_registry.guard import warn
 from sere_registry.protocols import networks_of, trained_networks_of
 
@@ -172,6 +172,10 @@ class Material:
             method: one that reads vectors alone needs none.
             training: are they of the network that is trained, or of the one that predicts, which may be its average?
         """
+        trained = [name for name, encoder in self.encoders.items() if not encoder.normalise]
+        if method.vectors_only and trained:
+            names = ", ".join(f"'{name}'" for name in trained)
+            warn("vectors_only", names, f"the method reads means of what encoders extract: what {names} would train does not count")
         if method.vectors_only or not self._trained:
             return
         backbone = network(method.backbone) if training else predicting(method)
@@ -184,6 +188,9 @@ class Material:
             frames = (_tensor(self.features.frames(each, path)) for each in read)
             means = output_means(backbone.encoders[path], frames, self.encoders[path].rate, device, half)
             self._outputs |= {(each.key, path): mean for each, mean in zip(read, means, strict=True)}
+            if wrong := [each.key for each in read if not np.isfinite(self._outputs[each.key, path]).all()]:
+                what, place = f"encoder '{path}' returns values that are not finite, of {wrong[0]} for one", f"encoders.{path}"
+                raise error("B403", what, "after some steps: lower train.encoder_rate", self.plan.resolved.place(place))
         give_back_memory()
         normalisers = self.normalisers(fold)
         for (key, path), kept in self._scaling.items():
@@ -266,7 +273,8 @@ class Material:
         for each in recordings:
             groups.setdefault(each.corpus, {})[each] = None
         texts = {name: self._texts_of(path, normaliser, tuple(members)) for name, members in groups.items()}
-        return replace(normaliser, texts=texts, statement=f"{normaliser.statement}; texts of the utterances trained on are taken off")
+        off = "; texts of the utterances trained on are taken off" if any(each.count for each in texts.values()) else ""
+        return replace(normaliser, texts=texts, statement=f"{normaliser.statement}{off}")
 
     def _texts_of(self, path: str, normaliser: Normaliser, members: tuple[Recording, ...]) -> Texts:
         vectors, encoder = np.stack([normaliser.apply(each, self._mean(each, path)[None])[0] for each in members]), self.encoders[path]

@@ -208,3 +208,22 @@ def test_an_encoder_learns_at_its_own_rate() -> None:
     fast.grad, slow.grad = torch.ones(1), torch.ones(1)
     made.step(0.0)
     assert fast.item() == pytest.approx(-0.5) and slow.item() == pytest.approx(-0.05)
+
+
+def test_layers_that_return_no_number_are_named(tmp_path: Path) -> None:
+    def broken(layers: nn.Module) -> None:
+        with torch.no_grad():
+            next(layers.parameters()).fill_(torch.nan)
+
+    with pytest.raises(SereError) as caught:
+        standardised(tmp_path, "train: top, top_layers: 1", "task.normalise=speaker", change=broken)
+    (problem,) = caught.value.problems
+    assert problem.code == "B403" and problem.place.path == "encoders.e"
+
+
+@pytest.mark.parametrize(("params", "expected"), [("train: top, top_layers: 1", 1), ("train: frozen", 0)])
+def test_a_method_on_vectors_says_that_it_reads_no_trained_layer(params: str, expected: int, tmp_path: Path) -> None:
+    sets = [part for each in words(tmp_path, params, "method={use: logistic}", "losses=null") for part in ("--set", each)]
+    assert main(["run", "sere_default", *sets, "--quiet"]) == 0
+    (record,) = (Record.read(path.parent) for path in tmp_path.glob("runs/*/done"))
+    assert sum("does not count" in line for line in record.manifest["notes"].get("warnings", [])) == expected
