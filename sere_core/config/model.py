@@ -81,7 +81,7 @@ class Task(Section):
     by_text: bool | None = Field(
         default=None,
         description="lexical normalisation: the mean of utterances that say the same is taken off, where many do; read from the last of "
-        "several layers side by side, whose columns then are 0, whatever was found; default: as the method asks, of ours `sere_plus` alone",
+        "several layers side by side, whose columns then are 0, whatever was found; default: as the method asks (`sere_plus`, `student`)",
     )
     skip: Literal["damaged"] | None = Field(
         default=None, description="`damaged`: go on without utterances whose audio cannot be used; the record names them"
