@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sere_registry.cells import meant
 from sere_registry.errors import Place, error
-from sere_registry.files import expanded, read_file
+from sere_registry.files import expanded, files_below, read_file
 from sere_registry.spelling import language_tag, other_names, written
 from sere_registry.utterances import AUDIO_SUFFIXES
 
@@ -107,11 +107,9 @@ def _read(word: str) -> Iterable[Source]:
 
 
 def _folder(folder: Path) -> list[Source]:
-    found, closed = list[Source](), list[Source]()
-    for parent, folders, names in os.walk(folder, onerror=lambda cause: closed.append(Source(Path(cause.filename)))):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        wanted = (name for name in sorted(names) if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."))
-        found += [Source(Path(parent, name)) for name in wanted]
+    closed = list[Source]()
+    below = files_below(folder, lambda cause: closed.append(Source(Path(cause.filename))))
+    found = [Source(path) for path in below if path.suffix.lower() in AUDIO_SUFFIXES]
     found += closed  # a folder that may not be entered is a row that says so
     if not found:
         raise error("D602", f"no audio file in {folder}", f"files are taken that end in {', '.join(sorted(AUDIO_SUFFIXES))}")

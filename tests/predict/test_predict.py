@@ -22,6 +22,9 @@ from sere_core.model import Model
 from sere_core.plan import list_corpus
 from sere_core.predict.inputs import Source, read_inputs
 from sere_core.predict.pieces import Cutting, cut
+from sere_plugins.corpora.audio_folder import AudioFolder
+from sere_plugins.specs.corpora import FolderOfAudioParams
+from sere_registry import BuildContext
 from sere_registry.errors import SereError
 from tests.predict.conftest import Predict, Trained, read, tone, write
 
@@ -223,6 +226,17 @@ def test_inputs_of_every_kind_keep_their_order(tmp_path: Path, monkeypatch: pyte
     ]
     assert [str(each.path) for each in found] == [*names, "@odd.wav", "one.wav", "two.wav"]
     assert found[7] == Source(Path("d/q.wav"), 2.5, None, "s1")
+
+
+def test_linked_folders_are_read_as_in_training(tmp_path: Path) -> None:
+    for name in ("calls/anna/1.wav", "elsewhere/2.wav", "elsewhere/x/3.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "calls/bilal").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/x/again").symlink_to(tmp_path / "elsewhere/x")
+    corpus = AudioFolder(FolderOfAudioParams(root=tmp_path / "calls", language="xb"), BuildContext("c"))
+    found = [each.path for each in read_inputs([str(tmp_path / "calls")])]
+    assert found == [corpus.audio(row) for row in corpus.rows()] and tmp_path / "calls/bilal/x/3.wav" in found
 
 
 @pytest.mark.parametrize(
