@@ -59,7 +59,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--channel", choices=("mix", "left", "right"), default=None, help=help)
     help = (
         "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's), or "
-        "where a path tells the speaker: parent (the name of the file's folder), or a regular expression with a group `speaker`"
+        "where a path tells the speaker: parent (the name of the file's folder), or a regular expression with a group `speaker`, "
+        "searched below an INPUT that is a folder"
     )
     parser.add_argument("--speakers", default="auto", metavar="{auto,column,group,none,parent,REGEX}", help=help)
     help = "no prediction where the confidence (at the model's temperature) is lower"

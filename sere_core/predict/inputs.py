@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sere_registry.cells import meant
@@ -32,6 +32,7 @@ class Source:
         path: of the file.
         start, end: seconds; None for the whole file.
         speaker, language: "" where unknown.
+        below: its path below the folder that was given; None where it was given itself.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Source:
     end: float | None = None
     speaker: str = ""
     language: str = ""
+    below: Path | None = field(default=None, repr=False, compare=False)
 
 
 def read_inputs(words: Sequence[str], lists: Sequence[str] = ()) -> list[Source]:
@@ -59,33 +61,35 @@ def read_inputs(words: Sequence[str], lists: Sequence[str] = ()) -> list[Source]
     return found
 
 
-def speaker_in_path(pattern: str, place: str) -> Callable[[Path], str]:
-    """What finds the speaker in a path, "" where there is none.
+def speaker_in_path(pattern: str, place: str) -> Callable[[Source], str]:
+    """What finds the speaker in the path of a source, "" where there is none.
 
     Args:
-        pattern: `parent`, the name of the file's folder, or a regular expression with a group `speaker`.
+        pattern: `parent`, the name of the file's folder, or a regular expression with a group `speaker`, which is searched in the
+            path below the folder that was given, as in training.
         place: of the pattern, for messages.
 
     Raises:
         SereError: C302.
 
-    >>> speaker_in_path("parent", "")(Path("calls/anna/1.wav")), speaker_in_path("(?P<speaker>s[0-9]+)_", "")(Path("calls/s12_a.wav"))
-    ('anna', 's12')
+    >>> source = Source(Path("calls/anna/1.wav"), below=Path("anna/1.wav"))
+    >>> speaker_in_path("parent", "")(source), speaker_in_path("^(?P<speaker>.)", "")(source)
+    ('anna', 'a')
     """
     if pattern == "parent":
-        return lambda path: path.absolute().parent.name
+        return lambda source: Path(os.path.abspath(source.path)).parent.name
     try:
         compiled = re.compile(pattern)
     except re.error as cause:
         raise error("C302", f"{pattern!r} is no regular expression: {cause}", place=Place(path=place)) from cause
     if "speaker" not in compiled.groupindex:
         raise error("C302", f"{pattern!r} has no group 'speaker'", "write (?P<speaker>...), or: parent", Place(path=place))
-    return lambda path: ((found := compiled.search(str(path))) and found["speaker"]) or ""
+    return lambda source: ((found := compiled.search(str(source.below or source.path))) and found["speaker"]) or ""
 
 
-def with_speakers(sources: Iterable[Source], find: Callable[[Path], str]) -> list[Source]:
+def with_speakers(sources: Iterable[Source], find: Callable[[Source], str]) -> list[Source]:
     """The same; whose speaker no table tells, has the one in its path."""
-    return [each if each.speaker else replace(each, speaker=find(each.path)) for each in sources]
+    return [each if each.speaker else replace(each, speaker=find(each)) for each in sources]
 
 
 def _read(word: str) -> Iterable[Source]:
@@ -109,7 +113,7 @@ def _read(word: str) -> Iterable[Source]:
 def _folder(folder: Path) -> list[Source]:
     closed = list[Source]()
     below = files_below(folder, lambda cause: closed.append(Source(Path(cause.filename))))
-    found = [Source(path) for path in below if path.suffix.lower() in AUDIO_SUFFIXES]
+    found = [Source(path, below=path.relative_to(folder)) for path in below if path.suffix.lower() in AUDIO_SUFFIXES]
     found += closed  # a folder that may not be entered is a row that says so
     if not found:
         raise error("D602", f"no audio file in {folder}", f"files are taken that end in {', '.join(sorted(AUDIO_SUFFIXES))}")

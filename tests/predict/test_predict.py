@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -20,7 +21,7 @@ from sere_core.config import load
 from sere_core.config.model import Features
 from sere_core.model import Model
 from sere_core.plan import list_corpus
-from sere_core.predict.inputs import Source, read_inputs
+from sere_core.predict.inputs import Source, read_inputs, speaker_in_path, with_speakers
 from sere_core.predict.pieces import Cutting, cut
 from sere_plugins.corpora.audio_folder import AudioFolder
 from sere_plugins.specs.corpora import FolderOfAudioParams
@@ -61,7 +62,7 @@ def test_posteriors_are_those_of_the_record(trained: Trained, predict: Predict) 
     assert {row["statistics"] for row in predict("table.csv", "--speakers", "none", out="none.csv").rows} == {"corpus xb"}
 
 
-@pytest.mark.parametrize("pattern", ["parent", "calls/(?P<speaker>[^/]+)/"])
+@pytest.mark.parametrize("pattern", ["parent", "^(?P<speaker>[^/]+)/"])
 def test_a_path_may_tell_the_speaker(pattern: str, trained: Trained, predict: Predict) -> None:
     lines, expected = recorded(trained)
     by_place = {}
@@ -78,6 +79,17 @@ def test_a_path_may_tell_the_speaker(pattern: str, trained: Trained, predict: Pr
         assert (row["speaker"], row["statistics"]) == (speaker, f"speaker {speaker} (stored)")
         assert [float(row[name]) for name in trained.model.classes] == pytest.approx(posteriors, abs=1e-6)
     assert {row["statistics"] for row in predict("calls", "--speakers", "(?P<speaker>nobody)", out="none.csv").rows} == {"corpus xb"}
+
+
+def test_a_file_that_was_given_itself_has_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "calls/anna/1.wav")
+    (tmp_path / "calls/here").mkdir()
+    monkeypatch.chdir(tmp_path / "calls/here")
+    sources = read_inputs(["../anna/1.wav", "..", "../../calls/*/*.wav", "../anna"])
+    found = [[each.speaker for each in with_speakers(sources, speaker_in_path(how, ""))] for how in ("parent", "^(?P<speaker>[^/]+)/")]
+    assert found == [["anna"] * 4, ["..", "anna", "..", ""]]
+    (loose,) = read_inputs([".."])
+    assert speaker_in_path("parent", "")(replace(loose, path=Path("../1.wav"))) == "calls"
 
 
 @pytest.mark.parametrize("pattern", ["anybody", "(?P<speaker>", "(?P<emotion>.)"])
