@@ -88,8 +88,8 @@ def speaker_in_path(pattern: str, place: str) -> Callable[[Source], str]:
 
 
 def with_speakers(sources: Iterable[Source], find: Callable[[Source], str]) -> list[Source]:
-    """The same; whose speaker no table tells, has the one in its path."""
-    return [each if each.speaker else replace(each, speaker=find(each)) for each in sources]
+    """The same; whose speaker no table tells, has the one in its path, spelt as in training."""
+    return [each if each.speaker else replace(each, speaker=written(find(each))) for each in sources]
 
 
 def _read(word: str) -> Iterable[Source]:

@@ -81,6 +81,15 @@ def test_a_path_may_tell_the_speaker(pattern: str, trained: Trained, predict: Pr
     assert {row["statistics"] for row in predict("calls", "--speakers", "(?P<speaker>nobody)", out="none.csv").rows} == {"corpus xb"}
 
 
+def test_a_speaker_in_a_path_is_spelt_as_in_training(tmp_path: Path) -> None:
+    corpus = AudioFolder(FolderOfAudioParams(root=tmp_path, language="xb", speaker="parent"), BuildContext("c"))
+    for name in ("Zoe\u0308", " f 2 ", "unknown"):
+        write(tmp_path / name / "1.wav")
+    for how in ("parent", "^(?P<speaker>[^/]+)/"):
+        found = [each.speaker for each in with_speakers(read_inputs([str(tmp_path)]), speaker_in_path(how, ""))]
+        assert found == [row.text("speaker") for row in corpus.rows()] == ["f 2", "Zo\u00eb", ""]
+
+
 def test_a_file_that_was_given_itself_has_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "calls/anna/1.wav")
     (tmp_path / "calls/here").mkdir()
