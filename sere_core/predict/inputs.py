@@ -144,7 +144,8 @@ def _table(path: Path) -> Iterator[Source]:
     except UnicodeDecodeError as cause:
         raise error("D610", f"not UTF-8: {cause.reason}", place=Place(str(path))) from cause
     delimiter = max(",;\t", key=text.partition("\n")[0].count)  # spreadsheets of many countries write semicolons
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 0
     try:
         found = [each.strip().lower() for each in next(rows, [])]
         names = {other: name for name, other in other_names(found).items()}
@@ -156,11 +157,20 @@ def _table(path: Path) -> Iterator[Source]:
             near = difflib.get_close_matches(name, [each for each in columns if each not in COLUMNS], n=1, cutoff=0.8)
             if name not in columns and near:
                 raise error("D610", f"no column {name!r}, but one called {near[0]!r}", "rename it, or remove it", Place(str(path), 1))
+        for name in found:
+            if found.count(name) > 1:
+                raise error("D610", f"column {name!r} stands twice", "rename one, or remove it", Place(str(path), 1))
+        line = rows.line_num
         for cells in rows:
-            if any(cells):
-                yield _source(dict(zip(columns, cells, strict=False)), path, rows.line_num)
-    except csv.Error as cause:
-        raise error("D610", f"no table: {cause}", place=Place(str(path), rows.line_num)) from cause
+            line = rows.line_num
+            if not any(map(str.strip, cells)):
+                continue
+            if len(cells) != len(columns):
+                what = f"{len(cells)} values, but the header has {len(columns)} columns"
+                raise error("D610", what, f"quote a value that holds {delimiter!r}", Place(str(path), line))
+            yield _source(dict(zip(columns, cells, strict=True)), path, line)
+    except csv.Error as cause:  # of the line that it begins on
+        raise error("D610", f"no table: {cause}", place=Place(str(path), line + 1)) from cause
 
 
 def _source(row: dict[str, str], table: Path, line: int) -> Source:

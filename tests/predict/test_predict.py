@@ -269,6 +269,11 @@ def test_linked_folders_are_read_as_in_training(tmp_path: Path) -> None:
         ("path,start\n,1\n", "D610", 2),
         ("path,speeker\na.wav,anna\n", "D610", 1),
         ("path,langage\na.wav,it\n", "D610", 1),
+        ('path,speaker\na.wav,s1\nb.wav,"s1\nc.wav,s2\n', "D610", 3),
+        ('path,speaker\na.wav,"s1"2\n', "D610", 2),
+        ("path,speaker,Speaker\na.wav,s1,s2\n", "D610", 1),
+        ("path,speaker\na.wav,s1\nb, c.wav,s1\n", "D610", 3),
+        ("path,speaker\na.wav\n", "D610", 2),
     ],
 )
 def test_a_wrong_table_is_said_before_anything_starts(tmp_path: Path, content: str, code: str, line: int) -> None:
