@@ -23,6 +23,7 @@ from sere_core.model import Model
 from sere_core.plan import list_corpus
 from sere_core.predict.inputs import Source, read_inputs, speaker_in_path, with_speakers
 from sere_core.predict.pieces import Cutting, cut
+from sere_core.predict.speakers import grouped
 from sere_plugins.corpora.audio_folder import AudioFolder
 from sere_plugins.specs.corpora import FolderOfAudioParams
 from sere_registry import BuildContext
@@ -115,8 +116,24 @@ def test_pieces_that_sound_alike_are_one_speaker(predict: Predict, tmp_path: Pat
     names = [row["statistics"] for row in told.rows]
     assert set(names[::2]) != set(names[1::2]) and set(names) == {"group 1", "group 2"}
     assert "2 groups" in told.err and "silhouette" in told.err
+    one = predict(*["01.wav"] * 12, "00.wav", "--speakers", "group", out="one.csv")
+    assert {row["statistics"] for row in one.rows} == {"corpus xb"} and "clear" not in one.err
     few = predict("00.wav", "01.wav", "--speakers", "group", out="few.csv")
     assert {row["statistics"] for row in few.rows} == {"corpus xb"}
+
+
+@pytest.mark.parametrize("odd", [1, 3])
+@pytest.mark.parametrize("speakers", [1, 2, 3])
+def test_odd_files_are_no_group_and_leave_the_others_as_they_are(speakers: int, odd: int) -> None:
+    generator = np.random.default_rng(0)
+    whose = np.repeat(np.arange(speakers), 10)
+    points = 4 * generator.standard_normal((speakers, 20))[whose] + generator.standard_normal((10 * speakers, 20))
+    labels, score = grouped(np.concatenate([points, 100 * generator.standard_normal((odd, 20))]))
+    assert set(labels[10 * speakers :]) == {-1}
+    if speakers == 1:
+        assert score < 0.25
+    else:
+        assert score > 0.25 and len({*zip(whose, labels, strict=False)}) == len({*labels} - {-1}) == speakers
 
 
 @pytest.mark.parametrize(
