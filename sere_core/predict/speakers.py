@@ -53,7 +53,7 @@ class Standardiser:
         self._group_of: dict[int, str] = {}
         if how in ("column", "group") and not by_speaker:
             self.notes.append(f"the model was trained with normalisation '{model.normalisation}': speakers change nothing")
-        if by_speaker and not named and not self._groups:
+        if self._names and not named:
             what = "the model was trained by speaker, and no speakers are known here: the target corpus's statistics are used"
             self.notes.append(f"{what} (`--speakers parent` takes folders for speakers)")
 

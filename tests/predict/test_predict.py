@@ -61,6 +61,9 @@ def test_posteriors_are_those_of_the_record(trained: Trained, predict: Predict) 
         assert row["statistics"] == f"speaker {row['speaker']}"
         assert [float(row[name]) for name in trained.model.classes] == pytest.approx(expected[row["path"]], abs=1e-6)
     assert {row["statistics"] for row in predict("table.csv", "--speakers", "none", out="none.csv").rows} == {"corpus xb"}
+    first = next(iter(expected))
+    assert "--speakers" not in predict(first, "--speakers", "none", out="one.csv").err
+    assert "--speakers" in predict(first, out="auto.csv").err
 
 
 @pytest.mark.parametrize("pattern", ["parent", "^(?P<speaker>[^/]+)/"])
