@@ -160,6 +160,12 @@ def test_long_files_are_cut(predict: Predict, tmp_path: Path, words: tuple[str, 
     assert told.err.count("cut into windows") == (expected is not None and "--segment" not in words)
 
 
+def test_a_window_that_the_model_does_not_take_is_a_note(predict: Predict, tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", 7.0)
+    long, short, quiet = (predict("a.wav", *words, "--fresh") for words in (("--window", "30"), (), ("--window", "30", "--quiet")))
+    assert parts(long.rows) == parts(short.rows) == PARTS and long.err.count("note:") == short.err.count("note:") + 1 and not quiet.err
+
+
 @pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".m4a", ".mkv"])
 def test_a_window_holds_what_the_file_holds_there(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
@@ -313,6 +319,9 @@ def test_a_wrong_table_is_said_before_anything_starts(tmp_path: Path, content: s
         (("@nothing.txt",), "D601"),
         (("a.wav", "--abstain", "2"), "C302"),
         (("a.wav", "--hop", "0"), "C302"),
+        (("a.wav", "--hop", "inf"), "C302"),
+        (("a.wav", "--window", "1e308"), "C302"),
+        (("a.wav", "--abstain", "nan"), "C302"),
         (("--mic", "a.wav"), "C302"),
     ],
 )
