@@ -232,6 +232,24 @@ def test_speech_is_found_and_silence_said(predict: Predict, tmp_path: Path) -> N
         assert abs(start - first) < 0.3 and abs(end - last) < 0.5
 
 
+@pytest.mark.parametrize(
+    ("shape", "code"),
+    [
+        ((2, 16_000), "D606"),
+        ((1, 16_000), "D606"),
+        ((1, 16_000, 2), "D606"),
+        ((), "D606"),
+        ((16_000, 65), "D606"),
+        ((0,), "D604"),
+        ((0, 2), "D604"),
+    ],
+)
+def test_an_array_of_another_shape_is_one_line(trained: Trained, shape: tuple[int, ...], code: str) -> None:
+    with pytest.raises(SereError) as caught:
+        trained.model.predict(np.random.default_rng(0).uniform(-0.5, 0.5, shape), 16_000)
+    assert [each.code for each in caught.value.problems] == [code]
+
+
 def test_a_channel_is_chosen(predict: Predict, tmp_path: Path) -> None:
     left, right = tone(1.0, seed=1), tone(1.0, seed=2)
     soundfile.write("both.wav", np.hstack([left, right]), 16_000, subtype="FLOAT")
