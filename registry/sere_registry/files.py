@@ -11,7 +11,7 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sere_registry.errors import SereError, error
@@ -80,6 +80,21 @@ def read_file(path: Path, most: int | None = None) -> bytes:
     if most is not None and path.stat().st_size > most:
         raise OSError(errno.EFBIG, f"it has more than {most // 2**20} MiB", str(path))
     return path.read_bytes()
+
+
+def files_below(root: Path, closed: Callable[[OSError], object] | None = None) -> Iterator[Path]:
+    """All files below a folder, through links to folders too; folder by folder, by name, without hidden ones.
+
+    Args:
+        root: the folder.
+        closed: is told of folders that cannot be read.
+    """
+    seen = set()
+    for folder, folders, names in os.walk(root, onerror=closed, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and real not in seen)  # links may go in circles
+        seen.add(real)
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 @contextlib.contextmanager

@@ -22,6 +22,9 @@ A row has a posterior for each class as the network gives it, the prediction, an
 posterior at the model's temperature, which was fitted without labels.  A file that cannot be used is a row with its error,
 and the run goes on.  The same command goes on after an interruption, with the same bytes in the end."""
 
+#: seconds that a window, and the step to the next, may have
+_DAY = 86_400.0
+
 
 class _Intermixed(ArgumentParser):
     """Takes inputs behind options, too: `sere predict MODEL -o FILE INPUT`."""
@@ -52,14 +55,16 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--format", choices=formats, default=None, help=help)
     help = "auto: only what is longer than the model takes is cut into windows (default); windows; vad: stretches of speech; none"
     parser.add_argument("--segment", choices=("auto", "windows", "vad", "none"), default="auto", help=help)
-    parser.add_argument("--window", type=float, default=4.0, metavar="S", help="seconds of a window (default: %(default)g)")
+    help = "seconds of a window (default: 4), at most those that the model takes"
+    parser.add_argument("--window", type=float, default=None, metavar="S", help=help)
     help = "seconds from one window to the next (default: half a window)"
     parser.add_argument("--hop", type=float, default=None, metavar="S", help=help)
     help = "of files with two (default: as the model was trained)"
     parser.add_argument("--channel", choices=("mix", "left", "right"), default=None, help=help)
     help = (
         "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's), or "
-        "where a path tells the speaker: parent (the name of the file's folder), or a regular expression with a group `speaker`"
+        "where a path tells the speaker: parent (the name of the file's folder), or a regular expression with a group `speaker`, "
+        "searched below an INPUT that is a folder"
     )
     parser.add_argument("--speakers", default="auto", metavar="{auto,column,group,none,parent,REGEX}", help=help)
     help = "no prediction where the confidence (at the model's temperature) is lower"
@@ -82,7 +87,7 @@ def run(arguments: Namespace) -> int:
     from sere_core.predict.outputs import Writer, format_of
     from sere_registry.errors import Place, error
 
-    for name, low, high in (("window", 0.1, float("inf")), ("hop", 0.05, float("inf")), ("abstain", 0.0, 1.0)):
+    for name, low, high in (("window", 0.1, _DAY), ("hop", 0.05, _DAY), ("abstain", 0.0, 1.0)):
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise error("C302", f"{value:g} is not from {low:g} to {high:g}", place=Place(path=f"--{name}"))
@@ -103,7 +108,9 @@ def run(arguments: Namespace) -> int:
     if not arguments.mic:
         check_free(out, form, arguments.fresh)
     model = Model.load(folder, arguments.device)
-    window = min(arguments.window, model.max_seconds)
+    window = min(arguments.window or 4.0, model.max_seconds)
+    if window < (arguments.window or 0) and not arguments.quiet:
+        print(f"note: windows are of {window:g} s: the model takes no more", file=sys.stderr)
     channel = arguments.channel or model.resolved.config.features.channel
     cutting = Cutting(arguments.segment, window, arguments.hop or window / 2, model.max_seconds, channel)
     if arguments.mic:

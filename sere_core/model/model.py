@@ -34,6 +34,9 @@ from sere_registry.errors import error
 from sere_registry.files import expanded
 from sere_registry.protocols import networks_of, trained_networks_of
 
+#: of a recording, at most
+_CHANNELS = 64
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -173,11 +176,14 @@ class Model:
             place: what messages call it, such as its file.
 
         Raises:
-            SereError: D603 to D606 (no samples, silence, no sound), D612 (too short).
+            SereError: D603 to D606 (no samples, silence, no sound, or of another shape), D612 (too short).
         """
         channels = np.asarray(samples, dtype=np.float32)
         if channels.ndim == 1:
             channels = channels[:, None]
+        if channels.ndim != 2 or (channels.size and channels.shape[1] > min(_CHANNELS, len(channels))):
+            what = f"samples of shape {list(np.shape(samples))} are not [N], or [N, channels] with at most {_CHANNELS} channels"
+            raise error("D606", what, "transpose them, as in predict(waveform.T, rate), where channels are first", place)
         return self.clip(audio.waveform(channels, rate, self.resolved.config.features, place), language=language, place=place)
 
     def clip(self, waveform: audio.Waveform, *, language: str = "", place: str = "") -> Clip:

@@ -11,12 +11,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sere_registry.cells import meant
 from sere_registry.errors import Place, error
-from sere_registry.files import expanded, read_file
+from sere_registry.files import expanded, files_below, read_file
 from sere_registry.spelling import language_tag, other_names, written
 from sere_registry.utterances import AUDIO_SUFFIXES
 
@@ -32,6 +32,7 @@ class Source:
         path: of the file.
         start, end: seconds; None for the whole file.
         speaker, language: "" where unknown.
+        below: its path below the folder that was given; None where it was given itself.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Source:
     end: float | None = None
     speaker: str = ""
     language: str = ""
+    below: Path | None = field(default=None, repr=False, compare=False)
 
 
 def read_inputs(words: Sequence[str], lists: Sequence[str] = ()) -> list[Source]:
@@ -59,33 +61,35 @@ def read_inputs(words: Sequence[str], lists: Sequence[str] = ()) -> list[Source]
     return found
 
 
-def speaker_in_path(pattern: str, place: str) -> Callable[[Path], str]:
-    """What finds the speaker in a path, "" where there is none.
+def speaker_in_path(pattern: str, place: str) -> Callable[[Source], str]:
+    """What finds the speaker in the path of a source, "" where there is none.
 
     Args:
-        pattern: `parent`, the name of the file's folder, or a regular expression with a group `speaker`.
+        pattern: `parent`, the name of the file's folder, or a regular expression with a group `speaker`, which is searched in the
+            path below the folder that was given, as in training.
         place: of the pattern, for messages.
 
     Raises:
         SereError: C302.
 
-    >>> speaker_in_path("parent", "")(Path("calls/anna/1.wav")), speaker_in_path("(?P<speaker>s[0-9]+)_", "")(Path("calls/s12_a.wav"))
-    ('anna', 's12')
+    >>> source = Source(Path("calls/anna/1.wav"), below=Path("anna/1.wav"))
+    >>> speaker_in_path("parent", "")(source), speaker_in_path("^(?P<speaker>.)", "")(source)
+    ('anna', 'a')
     """
     if pattern == "parent":
-        return lambda path: path.absolute().parent.name
+        return lambda source: Path(os.path.abspath(source.path)).parent.name
     try:
         compiled = re.compile(pattern)
     except re.error as cause:
         raise error("C302", f"{pattern!r} is no regular expression: {cause}", place=Place(path=place)) from cause
     if "speaker" not in compiled.groupindex:
         raise error("C302", f"{pattern!r} has no group 'speaker'", "write (?P<speaker>...), or: parent", Place(path=place))
-    return lambda path: ((found := compiled.search(str(path))) and found["speaker"]) or ""
+    return lambda source: ((found := compiled.search(str(source.below or source.path))) and found["speaker"]) or ""
 
 
-def with_speakers(sources: Iterable[Source], find: Callable[[Path], str]) -> list[Source]:
-    """The same; whose speaker no table tells, has the one in its path."""
-    return [each if each.speaker else replace(each, speaker=find(each.path)) for each in sources]
+def with_speakers(sources: Iterable[Source], find: Callable[[Source], str]) -> list[Source]:
+    """The same; whose speaker no table tells, has the one in its path, spelt as in training."""
+    return [each if each.speaker else replace(each, speaker=written(find(each))) for each in sources]
 
 
 def _read(word: str) -> Iterable[Source]:
@@ -107,11 +111,9 @@ def _read(word: str) -> Iterable[Source]:
 
 
 def _folder(folder: Path) -> list[Source]:
-    found, closed = list[Source](), list[Source]()
-    for parent, folders, names in os.walk(folder, onerror=lambda cause: closed.append(Source(Path(cause.filename)))):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        wanted = (name for name in sorted(names) if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."))
-        found += [Source(Path(parent, name)) for name in wanted]
+    closed = list[Source]()
+    below = files_below(folder, lambda cause: closed.append(Source(Path(cause.filename))))
+    found = [Source(path, below=path.relative_to(folder)) for path in below if path.suffix.lower() in AUDIO_SUFFIXES]
     found += closed  # a folder that may not be entered is a row that says so
     if not found:
         raise error("D602", f"no audio file in {folder}", f"files are taken that end in {', '.join(sorted(AUDIO_SUFFIXES))}")
@@ -142,7 +144,8 @@ def _table(path: Path) -> Iterator[Source]:
     except UnicodeDecodeError as cause:
         raise error("D610", f"not UTF-8: {cause.reason}", place=Place(str(path))) from cause
     delimiter = max(",;\t", key=text.partition("\n")[0].count)  # spreadsheets of many countries write semicolons
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 0
     try:
         found = [each.strip().lower() for each in next(rows, [])]
         names = {other: name for name, other in other_names(found).items()}
@@ -154,11 +157,20 @@ def _table(path: Path) -> Iterator[Source]:
             near = difflib.get_close_matches(name, [each for each in columns if each not in COLUMNS], n=1, cutoff=0.8)
             if name not in columns and near:
                 raise error("D610", f"no column {name!r}, but one called {near[0]!r}", "rename it, or remove it", Place(str(path), 1))
+        for name in found:
+            if found.count(name) > 1:
+                raise error("D610", f"column {name!r} stands twice", "rename one, or remove it", Place(str(path), 1))
+        line = rows.line_num
         for cells in rows:
-            if any(cells):
-                yield _source(dict(zip(columns, cells, strict=False)), path, rows.line_num)
-    except csv.Error as cause:
-        raise error("D610", f"no table: {cause}", place=Place(str(path), rows.line_num)) from cause
+            line = rows.line_num
+            if not any(map(str.strip, cells)):
+                continue
+            if len(cells) != len(columns):
+                what = f"{len(cells)} values, but the header has {len(columns)} columns"
+                raise error("D610", what, f"quote a value that holds {delimiter!r}", Place(str(path), line))
+            yield _source(dict(zip(columns, cells, strict=True)), path, line)
+    except csv.Error as cause:  # of the line that it begins on
+        raise error("D610", f"no table: {cause}", place=Place(str(path), line + 1)) from cause
 
 
 def _source(row: dict[str, str], table: Path, line: int) -> Source:

@@ -53,7 +53,7 @@ class Standardiser:
         self._group_of: dict[int, str] = {}
         if how in ("column", "group") and not by_speaker:
             self.notes.append(f"the model was trained with normalisation '{model.normalisation}': speakers change nothing")
-        if by_speaker and not named and not self._groups:
+        if self._names and not named:
             what = "the model was trained by speaker, and no speakers are known here: the target corpus's statistics are used"
             self.notes.append(f"{what} (`--speakers parent` takes folders for speakers)")
 
@@ -95,25 +95,34 @@ class Standardiser:
             return {}
         labels, score = grouped(np.stack(list(points.values())))
         first, indices, found = len(set(self._group_of.values())) + 1, list(points), dict[str, list[int]]()
-        for number, label in enumerate(np.unique(labels)):
-            members = np.flatnonzero(labels == label).tolist()
-            if len(members) >= _LEAST:
-                found[f"group {first + number}"] = members
-                self._group_of |= {indices[each]: f"group {first + number}" for each in members}
+        for number, label in enumerate(np.unique(labels[labels >= 0])):
+            found[f"group {first + number}"] = members = np.flatnonzero(labels == label).tolist()
+            self._group_of |= {indices[each]: f"group {first + number}" for each in members}
+        if not found:
+            self.notes.append(f"no two groups of at least {_LEAST} pieces are told apart by sound")
+            return {}
         sure = "clear" if score > _CLEAR else "weak: the groups may be emotions or rooms as well as speakers"
         self.notes.append(f"{len(found)} groups found by sound, silhouette {score:.2f} ({sure})")
         return found
 
 
 def grouped(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
-    """Points `[N, F]` in the number of clusters that has the best silhouette: label of each, and that silhouette."""
+    """Points `[N, F]` in the number of clusters that has the best silhouette: label of each, and that silhouette.
+
+    Groups are clusters of at least `_LEAST` points, of which there must be two; odd points beside them have the label -1, and count
+    as a silhouette of 0, so that none is better for what it leaves out.
+    """
     from sklearn.cluster import AgglomerativeClustering
     from sklearn.decomposition import PCA
     from sklearn.metrics import silhouette_score
 
     points = (points - points.mean(axis=0)) / np.maximum(points.std(axis=0), 1e-9)
     points = PCA(min(20, *points.shape), svd_solver="full").fit_transform(points)
-    tried = [AgglomerativeClustering(k).fit_predict(points) for k in range(2, min(_GROUPS, len(points) // _LEAST) + 1)]
-    scores = [float(silhouette_score(points, labels)) for labels in tried]
-    best = int(np.argmax(scores))
-    return tried[best], scores[best]
+    best, most = np.full(len(points), -1), 0.0
+    for k in range(2, min(_GROUPS, len(points) - 1) + 1):
+        labels = AgglomerativeClustering(k).fit_predict(points)
+        sizes = np.bincount(labels)
+        inside = sizes[labels] >= _LEAST
+        if (sizes >= _LEAST).sum() >= 2 and (score := silhouette_score(points[inside], labels[inside]) * inside.mean()) > most:
+            best, most = np.where(inside, labels, -1), float(score)
+    return best, most

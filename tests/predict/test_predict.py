@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -20,8 +21,12 @@ from sere_core.config import load
 from sere_core.config.model import Features
 from sere_core.model import Model
 from sere_core.plan import list_corpus
-from sere_core.predict.inputs import Source, read_inputs
+from sere_core.predict.inputs import Source, read_inputs, speaker_in_path, with_speakers
 from sere_core.predict.pieces import Cutting, cut
+from sere_core.predict.speakers import grouped
+from sere_plugins.corpora.audio_folder import AudioFolder
+from sere_plugins.specs.corpora import FolderOfAudioParams
+from sere_registry import BuildContext
 from sere_registry.errors import SereError
 from tests.predict.conftest import Predict, Trained, read, tone, write
 
@@ -56,9 +61,12 @@ def test_posteriors_are_those_of_the_record(trained: Trained, predict: Predict) 
         assert row["statistics"] == f"speaker {row['speaker']}"
         assert [float(row[name]) for name in trained.model.classes] == pytest.approx(expected[row["path"]], abs=1e-6)
     assert {row["statistics"] for row in predict("table.csv", "--speakers", "none", out="none.csv").rows} == {"corpus xb"}
+    first = next(iter(expected))
+    assert "--speakers" not in predict(first, "--speakers", "none", out="one.csv").err
+    assert "--speakers" in predict(first, out="auto.csv").err
 
 
-@pytest.mark.parametrize("pattern", ["parent", "calls/(?P<speaker>[^/]+)/"])
+@pytest.mark.parametrize("pattern", ["parent", "^(?P<speaker>[^/]+)/"])
 def test_a_path_may_tell_the_speaker(pattern: str, trained: Trained, predict: Predict) -> None:
     lines, expected = recorded(trained)
     by_place = {}
@@ -77,6 +85,26 @@ def test_a_path_may_tell_the_speaker(pattern: str, trained: Trained, predict: Pr
     assert {row["statistics"] for row in predict("calls", "--speakers", "(?P<speaker>nobody)", out="none.csv").rows} == {"corpus xb"}
 
 
+def test_a_speaker_in_a_path_is_spelt_as_in_training(tmp_path: Path) -> None:
+    corpus = AudioFolder(FolderOfAudioParams(root=tmp_path, language="xb", speaker="parent"), BuildContext("c"))
+    for name in ("Zoe\u0308", " f 2 ", "unknown"):
+        write(tmp_path / name / "1.wav")
+    for how in ("parent", "^(?P<speaker>[^/]+)/"):
+        found = [each.speaker for each in with_speakers(read_inputs([str(tmp_path)]), speaker_in_path(how, ""))]
+        assert found == [row.text("speaker") for row in corpus.rows()] == ["f 2", "Zo\u00eb", ""]
+
+
+def test_a_file_that_was_given_itself_has_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "calls/anna/1.wav")
+    (tmp_path / "calls/here").mkdir()
+    monkeypatch.chdir(tmp_path / "calls/here")
+    sources = read_inputs(["../anna/1.wav", "..", "../../calls/*/*.wav", "../anna"])
+    found = [[each.speaker for each in with_speakers(sources, speaker_in_path(how, ""))] for how in ("parent", "^(?P<speaker>[^/]+)/")]
+    assert found == [["anna"] * 4, ["..", "anna", "..", ""]]
+    (loose,) = read_inputs([".."])
+    assert speaker_in_path("parent", "")(replace(loose, path=Path("../1.wav"))) == "calls"
+
+
 @pytest.mark.parametrize("pattern", ["anybody", "(?P<speaker>", "(?P<emotion>.)"])
 def test_a_pattern_that_tells_no_speaker_is_a_line(pattern: str, trained: Trained, predict: Predict) -> None:
     told = predict("x.wav", "--speakers", pattern)
@@ -91,8 +119,24 @@ def test_pieces_that_sound_alike_are_one_speaker(predict: Predict, tmp_path: Pat
     names = [row["statistics"] for row in told.rows]
     assert set(names[::2]) != set(names[1::2]) and set(names) == {"group 1", "group 2"}
     assert "2 groups" in told.err and "silhouette" in told.err
+    one = predict(*["01.wav"] * 12, "00.wav", "--speakers", "group", out="one.csv")
+    assert {row["statistics"] for row in one.rows} == {"corpus xb"} and "clear" not in one.err
     few = predict("00.wav", "01.wav", "--speakers", "group", out="few.csv")
     assert {row["statistics"] for row in few.rows} == {"corpus xb"}
+
+
+@pytest.mark.parametrize("odd", [1, 3])
+@pytest.mark.parametrize("speakers", [1, 2, 3])
+def test_odd_files_are_no_group_and_leave_the_others_as_they_are(speakers: int, odd: int) -> None:
+    generator = np.random.default_rng(0)
+    whose = np.repeat(np.arange(speakers), 10)
+    points = 4 * generator.standard_normal((speakers, 20))[whose] + generator.standard_normal((10 * speakers, 20))
+    labels, score = grouped(np.concatenate([points, 100 * generator.standard_normal((odd, 20))]))
+    assert set(labels[10 * speakers :]) == {-1}
+    if speakers == 1:
+        assert score < 0.25
+    else:
+        assert score > 0.25 and len({*zip(whose, labels, strict=False)}) == len({*labels} - {-1}) == speakers
 
 
 @pytest.mark.parametrize(
@@ -114,6 +158,12 @@ def test_long_files_are_cut(predict: Predict, tmp_path: Path, words: tuple[str, 
     assert (parts(first) if expected else [first[0]["start"]]) == (expected or [""])
     assert told.err.count("1 of 2 files are longer") == ("--segment" not in words or "none" in words)
     assert told.err.count("cut into windows") == (expected is not None and "--segment" not in words)
+
+
+def test_a_window_that_the_model_does_not_take_is_a_note(predict: Predict, tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", 7.0)
+    long, short, quiet = (predict("a.wav", *words, "--fresh") for words in (("--window", "30"), (), ("--window", "30", "--quiet")))
+    assert parts(long.rows) == parts(short.rows) == PARTS and long.err.count("note:") == short.err.count("note:") + 1 and not quiet.err
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".m4a", ".mkv"])
@@ -182,6 +232,24 @@ def test_speech_is_found_and_silence_said(predict: Predict, tmp_path: Path) -> N
         assert abs(start - first) < 0.3 and abs(end - last) < 0.5
 
 
+@pytest.mark.parametrize(
+    ("shape", "code"),
+    [
+        ((2, 16_000), "D606"),
+        ((1, 16_000), "D606"),
+        ((1, 16_000, 2), "D606"),
+        ((), "D606"),
+        ((16_000, 65), "D606"),
+        ((0,), "D604"),
+        ((0, 2), "D604"),
+    ],
+)
+def test_an_array_of_another_shape_is_one_line(trained: Trained, shape: tuple[int, ...], code: str) -> None:
+    with pytest.raises(SereError) as caught:
+        trained.model.predict(np.random.default_rng(0).uniform(-0.5, 0.5, shape), 16_000)
+    assert [each.code for each in caught.value.problems] == [code]
+
+
 def test_a_channel_is_chosen(predict: Predict, tmp_path: Path) -> None:
     left, right = tone(1.0, seed=1), tone(1.0, seed=2)
     soundfile.write("both.wav", np.hstack([left, right]), 16_000, subtype="FLOAT")
@@ -225,6 +293,17 @@ def test_inputs_of_every_kind_keep_their_order(tmp_path: Path, monkeypatch: pyte
     assert found[7] == Source(Path("d/q.wav"), 2.5, None, "s1")
 
 
+def test_linked_folders_are_read_as_in_training(tmp_path: Path) -> None:
+    for name in ("calls/anna/1.wav", "elsewhere/2.wav", "elsewhere/x/3.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "calls/bilal").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/x/again").symlink_to(tmp_path / "elsewhere/x")
+    corpus = AudioFolder(FolderOfAudioParams(root=tmp_path / "calls", language="xb"), BuildContext("c"))
+    found = [each.path for each in read_inputs([str(tmp_path / "calls")])]
+    assert found == [corpus.audio(row) for row in corpus.rows()] and tmp_path / "calls/bilal/x/3.wav" in found
+
+
 @pytest.mark.parametrize(
     ("content", "code", "line"),
     [
@@ -234,6 +313,11 @@ def test_inputs_of_every_kind_keep_their_order(tmp_path: Path, monkeypatch: pyte
         ("path,start\n,1\n", "D610", 2),
         ("path,speeker\na.wav,anna\n", "D610", 1),
         ("path,langage\na.wav,it\n", "D610", 1),
+        ('path,speaker\na.wav,s1\nb.wav,"s1\nc.wav,s2\n', "D610", 3),
+        ('path,speaker\na.wav,"s1"2\n', "D610", 2),
+        ("path,speaker,Speaker\na.wav,s1,s2\n", "D610", 1),
+        ("path,speaker\na.wav,s1\nb, c.wav,s1\n", "D610", 3),
+        ("path,speaker\na.wav\n", "D610", 2),
     ],
 )
 def test_a_wrong_table_is_said_before_anything_starts(tmp_path: Path, content: str, code: str, line: int) -> None:
@@ -253,6 +337,9 @@ def test_a_wrong_table_is_said_before_anything_starts(tmp_path: Path, content: s
         (("@nothing.txt",), "D601"),
         (("a.wav", "--abstain", "2"), "C302"),
         (("a.wav", "--hop", "0"), "C302"),
+        (("a.wav", "--hop", "inf"), "C302"),
+        (("a.wav", "--window", "1e308"), "C302"),
+        (("a.wav", "--abstain", "nan"), "C302"),
         (("--mic", "a.wav"), "C302"),
     ],
 )

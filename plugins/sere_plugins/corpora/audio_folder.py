@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,7 +11,7 @@ from sere_plugins.corpora.folder import describe, few
 from sere_plugins.corpora.rows import Row, RowCorpus
 from sere_plugins.specs.corpora import FolderOfAudioParams
 from sere_registry.errors import Place, counted, error
-from sere_registry.files import expanded
+from sere_registry.files import expanded, files_below
 from sere_registry.protocols import BuildContext
 from sere_registry.utterances import AUDIO_SUFFIXES, Finding
 
@@ -85,15 +84,7 @@ class AudioFolder(RowCorpus):
 
     def _files(self) -> Iterable[PurePosixPath]:
         """All files below the root, hidden ones left out, in the order of their paths."""
-        found, seen = [], set()
-        for folder, folders, names in os.walk(self.root, followlinks=True):
-            real = os.path.realpath(folder)
-            # links may go in circles
-            folders[:] = [name for name in folders if not name.startswith(".") and real not in seen]
-            seen.add(real)
-            below = Path(folder).relative_to(self.root)
-            found += [PurePosixPath(below / name) for name in names if not name.startswith(".")]
-        return sorted(found, key=str)
+        return sorted((PurePosixPath(path.relative_to(self.root)) for path in files_below(self.root)), key=str)
 
     def _is_audio(self, path: PurePosixPath) -> bool:
         known = path.suffix.lower() in AUDIO_SUFFIXES
