@@ -158,7 +158,7 @@ def _table(path: Path) -> Iterator[Source]:
             if name not in columns and near:
                 raise error("D610", f"no column {name!r}, but one called {near[0]!r}", "rename it, or remove it", Place(str(path), 1))
         for name in found:
-            if found.count(name) > 1:
+            if name and found.count(name) > 1:
                 raise error("D610", f"column {name!r} stands twice", "rename one, or remove it", Place(str(path), 1))
         line = rows.line_num
         for cells in rows:
