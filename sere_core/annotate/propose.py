@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sere_core.annotate.choose import choose
 from sere_core.annotate.labels import Labels, Question
+from sere_core.config.yaml_text import flow
 from sere_core.model import Model
 from sere_core.predict.inputs import Source
 from sere_core.predict.job import in_order
@@ -94,5 +95,5 @@ def manifest_config(file: Path, language: str) -> str:
     corpora: {labels: {use: manifest, params: {file: labels.csv, language: ur}}}
     task: {target_labels: labels}
     """
-    params = f"{{file: {file}, language: {language}}}"
+    params = flow({"file": str(file), "language": language})
     return f"corpora: {{labels: {{use: manifest, params: {params}}}}}\ntask: {{target_labels: labels}}"

@@ -78,5 +78,6 @@ def run(arguments: Namespace) -> int:
         pass
     finally:
         page.server_close()
-    speaker.say(f"{len(labels)} labels in {out}; a config takes them:\n{manifest_config(out, model.languages[0])}")
+    speaker.say(f"{len(labels)} labels in {out}; a config takes them:")
+    print(manifest_config(out, model.languages[0]))  # as it is: a line that is broken within a path is no YAML
     return 0

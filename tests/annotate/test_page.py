@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from sere_core.annotate.choose import choose
 from sere_core.annotate.labels import Labels, Question
 from sere_core.annotate.page import Page
+from sere_core.annotate.propose import manifest_config
 from sere_core.cli import main
 from sere_registry.errors import SereError
 
@@ -83,6 +85,12 @@ def test_labels_are_taken_up_again(tmp_path: Path, questions: list[Question]) ->
     file.write_text("path,label\na.wav,anger\n")
     with pytest.raises(SereError, match="D610"):
         Labels(file)
+
+
+@pytest.mark.parametrize("name", ["my labs/it, one.csv", "a: b #1.csv", "{x}.csv"])
+def test_the_config_names_any_path(name: str) -> None:
+    params = yaml.safe_load(manifest_config(Path(name), "no"))["corpora"]["labels"]["params"]
+    assert params == {"file": name, "language": "no"}
 
 
 def test_a_choice_covers_clusters_where_the_model_is_unsure() -> None:
