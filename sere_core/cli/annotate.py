@@ -44,7 +44,7 @@ def run(arguments: Namespace) -> int:
         raise error("C302", f"{arguments.k} is not at least 1", place=Place(path="-k"))
     sources, out = read_inputs(arguments.inputs), Path(arguments.output)
 
-    from sere_core.annotate.labels import Labels
+    from sere_core.annotate.labels import Labels, Question
     from sere_core.annotate.page import Page
     from sere_core.annotate.propose import manifest_config, propose
     from sere_core.console import Speaker
@@ -53,7 +53,8 @@ def run(arguments: Namespace) -> int:
 
     labels, speaker = Labels(out), Speaker(quiet=False)
     model = Model.load(arguments.model, arguments.device)
-    cutting = Cutting(arguments.segment, longest=model.max_seconds)
+    channel = model.resolved.config.features.channel
+    cutting = Cutting(arguments.segment, longest=model.max_seconds, channel=channel)
     with speaker.bar("looking") as tell:
         questions, broken = propose(model, sources, cutting, arguments.k, labels, progress=tell)
     speaker.warn(tuple(str(each.problems[0]) for each in broken[:10]))
@@ -65,8 +66,12 @@ def run(arguments: Namespace) -> int:
                 print(each.path if each.start is None else f"{each.path}\t{each.start:g}\t{each.end:g}")
         return 0
     classes = tuple(arguments.classes.split(",")) if arguments.classes else model.classes
+
+    def said(question: Question, label: str) -> None:
+        speaker.say(f"{question.name}: {label or 'no label'}")
+
     try:
-        page = Page(questions, classes, labels, lambda each, label: speaker.say(f"{each.name}: {label or 'no label'}"), arguments.port)
+        page = Page(questions, classes, labels, said, arguments.port, channel)
     except OSError as cause:
         raise error("X704", f"the page cannot be served: {cause.strerror}", "another --port") from cause
     print(f"{len(questions)} utterances to label: {page.address}", flush=True)  # now, into a pipe too

@@ -7,13 +7,18 @@ import re
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from sere_core.annotate.labels import Labels, Question
 from sere_core.cli import main
 from sere_core.config import load
+from sere_core.model import Model
 from sere_core.plan import list_corpus
 from sere_core.score.records import Record
 
@@ -89,6 +94,32 @@ def test_what_would_be_asked_is_listed(home: Path, capsys: pytest.CaptureFixture
     Labels(home / "other.csv").put(Question(asked), "anger")
     assert main(words) == 0
     assert str(asked) not in capsys.readouterr().out.splitlines()
+
+
+@pytest.fixture
+def features(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Changes the section `features` of the models that are loaded."""
+    load_model = Model.load
+
+    def change(**values: object) -> None:
+        def changed(path: str, device: str) -> Model:
+            model = load_model(path, device)
+            config = model.resolved.config
+            features = config.features.model_copy(update=values)
+            model.resolved = replace(model.resolved, config=config.model_copy(update={"features": features}))
+            return model
+
+        monkeypatch.setattr(Model, "load", changed)
+
+    return change
+
+
+@pytest.mark.parametrize(("channel", "code"), [("left", 2), ("right", 0), ("mix", 0)])
+def test_the_channel_of_the_training_is_heard(home: Path, channel: str, code: int, features: Callable[..., None]) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000)
+    soundfile.write(home / "stereo.wav", np.stack([np.zeros(16000), noise], axis=1), 16000)
+    features(channel=channel)
+    assert main(["annotate", str(home / "model"), str(home / "stereo.wav"), "--list", "-o", str(home / "none.csv")]) == code
 
 
 @pytest.mark.parametrize(("words", "code"), [(["-k", "0"], "C302"), (["missing.wav"], "D602")])

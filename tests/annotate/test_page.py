@@ -17,9 +17,10 @@ import yaml
 
 from sere_core.annotate.choose import choose
 from sere_core.annotate.labels import Labels, Question
-from sere_core.annotate.page import Page
+from sere_core.annotate.page import Page, wave
 from sere_core.annotate.propose import manifest_config
 from sere_core.cli import main
+from sere_core.predict.pieces import Channel
 from sere_registry.errors import SereError
 
 CLASSES = ("anger", "sadness")
@@ -75,6 +76,13 @@ def test_a_part_of_a_file_is_played(page: Page) -> None:
     with urllib.request.urlopen(page.address + "audio/0", timeout=10) as reply:
         samples, rate = soundfile.read(io.BytesIO(reply.read()))
     assert samples.shape == (8000, 2) and rate == 16000
+
+
+@pytest.mark.parametrize(("channel", "wanted"), [("left", 0), ("right", 1)])
+def test_the_channel_that_the_model_hears_is_played(questions: list[Question], channel: Channel, wanted: int) -> None:
+    both, _ = soundfile.read(io.BytesIO(wave(questions[0])))
+    one, _ = soundfile.read(io.BytesIO(wave(questions[0], channel)))
+    assert np.array_equal(one, both[:, wanted])
 
 
 def test_labels_are_taken_up_again(tmp_path: Path, questions: list[Question]) -> None:
