@@ -53,8 +53,8 @@ def run(arguments: Namespace) -> int:
 
     labels, speaker = Labels(out), Speaker(quiet=False)
     model = Model.load(arguments.model, arguments.device)
-    channel = model.resolved.config.features.channel
-    cutting = Cutting(arguments.segment, longest=model.max_seconds, channel=channel)
+    channel, window = model.resolved.config.features.channel, min(4.0, model.max_seconds)
+    cutting = Cutting(arguments.segment, window, window, model.max_seconds, channel)
     with speaker.bar("looking") as tell:
         questions, broken = propose(model, sources, cutting, arguments.k, labels, progress=tell)
     speaker.warn(tuple(str(each.problems[0]) for each in broken[:10]))

@@ -122,6 +122,15 @@ def test_the_channel_of_the_training_is_heard(home: Path, channel: str, code: in
     assert main(["annotate", str(home / "model"), str(home / "stereo.wav"), "--list", "-o", str(home / "none.csv")]) == code
 
 
+def test_no_window_is_longer_than_what_the_model_hears(
+    home: Path, features: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(home / "long.wav", np.random.default_rng(0).normal(0, 0.1, 80000), 16000)
+    features(max_seconds=2.5)
+    assert main(["annotate", str(home / "model"), str(home / "long.wav"), "--list", "-o", str(home / "none.csv")]) == 0
+    assert [line.split("\t")[1:] for line in capsys.readouterr().out.splitlines()] == [["0", "2.5"], ["2.5", "5"]]
+
+
 @pytest.mark.parametrize(("words", "code"), [(["-k", "0"], "C302"), (["missing.wav"], "D602")])
 def test_mistakes_are_one_line(home: Path, words: list[str], code: str, capsys: pytest.CaptureFixture[str]) -> None:
     given = [str(home / "list.csv"), *words] if words[0] == "-k" else words
