@@ -14,9 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
+import soundfile
+
 from sere_core.annotate.labels import Labels, Question
 from sere_core.features.audio import chosen
+from sere_core.features.decoding import ENDLESS, opened
 from sere_core.predict.pieces import Channel
+from sere_registry.errors import SereError
 
 TEMPLATE = Path(__file__).parent / "page.html.j2"
 
@@ -80,7 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
         if words == [""]:
             self._send(200, self.server.html, "text/html; charset=utf-8")
         elif len(words) == 2 and words[0] == "audio" and (number := self._number(words[1])) is not None:
-            self._send(200, wave(self.server.questions[number], self.server.channel), "audio/wav")
+            try:
+                self._send(200, wave(self.server.questions[number], self.server.channel), "audio/wav")
+            except SereError as cause:
+                self._send(500, f"[{cause.problems[0].code}] {cause.problems[0].message}".encode(errors="replace"))
         else:
             self._send(404)
 
@@ -124,14 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def wave(question: Question, channel: Channel = "mix") -> bytes:
-    """The utterance as 16-bit WAV, which every browser plays; of a mix all channels."""
-    import soundfile
+    """The utterance as 16-bit WAV, which every browser plays; of a mix all channels.
 
-    with soundfile.SoundFile(question.path) as file:
-        first = int((question.start or 0.0) * file.samplerate)
-        last = len(file) if question.end is None else int(question.end * file.samplerate)
-        file.seek(min(first, len(file)))
-        samples, rate = file.read(max(last - first, 0), dtype="float32", always_2d=True), file.samplerate
-    out = io.BytesIO()
-    soundfile.write(out, chosen(samples, channel), rate, format="WAV", subtype="PCM_16")
-    return out.getvalue()
+    Raises:
+        SereError: as `opened`: the file is gone or damaged.
+    """
+    with opened(question.path) as file:
+        first = round((question.start or 0.0) * file.rate)
+        last = ENDLESS if question.end is None else round(question.end * file.rate)
+        samples = np.concatenate([chosen(block, channel) for block in file.blocks(first, last)])
+        out = io.BytesIO()
+        soundfile.write(out, samples, file.rate, format="WAV", subtype="PCM_16")
+        return out.getvalue()

@@ -78,6 +78,30 @@ def test_a_part_of_a_file_is_played(page: Page) -> None:
     assert samples.shape == (8000, 2) and rate == 16000
 
 
+def test_what_only_pyav_reads_is_played(tmp_path: Path) -> None:
+    av, rate = pytest.importorskip("av"), 48_000
+    with av.open(str(tmp_path / "a.m4a"), "w", format="ipod") as file:
+        stream = file.add_stream("aac", rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.sin(np.arange(rate, dtype=np.float32) / 9)[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
+    samples, found = soundfile.read(io.BytesIO(wave(Question(tmp_path / "a.m4a", 0.25, 0.75))))
+    assert (found, len(samples)) == (rate, rate // 2) and 0.5 < np.abs(samples).max() < 1.5
+
+
+@pytest.mark.parametrize("content", [None, b"no sound"])
+def test_what_cannot_be_played_is_one_line(
+    page: Page, questions: list[Question], content: bytes | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    questions[1].path.unlink() if content is None else questions[1].path.write_bytes(content)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(page.address + "audio/1", timeout=10)
+    said = refused.value.read().decode()
+    assert refused.value.code == 500 and said.startswith("[D603]") and "\n" not in said
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("channel", "wanted"), [("left", 0), ("right", 1)])
 def test_the_channel_that_the_model_hears_is_played(questions: list[Question], channel: Channel, wanted: int) -> None:
     both, _ = soundfile.read(io.BytesIO(wave(questions[0])))
