@@ -16,8 +16,11 @@ examples:
 
 Chosen without any label: clusters of what the model hears, weighted by how unsure it is.  The labels are a manifest:
 
+  extends: my.yaml                                          # the config of the model
   corpora: {labels: {use: manifest, params: {file: labels.csv, language: ur}}}
-  task: {target_labels: labels}                             # trained on, never scored"""
+  task: {target_labels: labels}                             # trained on, never scored
+
+Labels of parts of files are of labels.target.csv, which is written beside them and is the target then; the command prints the config."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -56,7 +59,7 @@ def run(arguments: Namespace) -> int:
     channel, window = model.resolved.config.features.channel, min(4.0, model.max_seconds)
     cutting = Cutting(arguments.segment, window, window, model.max_seconds, channel)
     with speaker.bar("looking") as tell:
-        questions, broken = propose(model, sources, cutting, arguments.k, labels, progress=tell)
+        questions, pieces, broken = propose(model, sources, cutting, arguments.k, labels, progress=tell)
     speaker.warn(tuple(str(each.problems[0]) for each in broken[:10]))
     if len(broken) > 10:
         speaker.warn((f"and {len(broken) - 10} more files that cannot be used",))
@@ -83,6 +86,6 @@ def run(arguments: Namespace) -> int:
         pass
     finally:
         page.server_close()
-    speaker.say(f"{len(labels)} labels in {out}; a config takes them:")
-    print(manifest_config(out, model.languages[0]))  # as it is: a line that is broken within a path is no YAML
+    speaker.say(f"{len(labels)} labels in {out}; a config takes them that extends the model's:")
+    print(manifest_config(out, labels.write_target(pieces), model.languages[0]))  # as it is: a line that is broken within a path is no YAML
     return 0

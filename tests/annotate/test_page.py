@@ -8,6 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,11 @@ from sere_core.annotate.choose import choose
 from sere_core.annotate.labels import Labels, Question
 from sere_core.annotate.page import Page, wave
 from sere_core.annotate.propose import manifest_config
+from sere_core.api.corpus import Corpus
 from sere_core.cli import main
+from sere_core.plan import open_corpus
 from sere_core.predict.pieces import Channel
+from sere_registry.catalog import Catalog
 from sere_registry.errors import SereError
 
 CLASSES = ("anger", "sadness")
@@ -55,7 +59,7 @@ def post(page: Page, path: str, data: object) -> int:
 def test_labels_are_a_manifest_that_sere_reads(page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [post(page, "label/0", "anger"), post(page, "label/1", "sadness"), post(page, "label/1", "anger")] == [204] * 3
     file = tmp_path / "out" / "labels.csv"
-    assert file.read_text().splitlines()[1:] == ["../a.wav,0.25,0.75,anna,anger", "../b.flac,,,,anger"]
+    assert file.read_text().splitlines()[1:] == ["../a.wav,0.25,0.75,,anger", "../b.flac,,,,anger"]  # all speakers or none
     assert post(page, "label/0", "") == 204
     assert file.read_text().splitlines()[1:] == ["../b.flac,,,,anger"]
     assert main(["corpora", "check", "manifest", str(file), "--set", "language=de"]) == 0
@@ -119,9 +123,26 @@ def test_labels_are_taken_up_again(tmp_path: Path, questions: list[Question]) ->
         Labels(file)
 
 
+def test_the_target_of_labels_of_parts_is_a_manifest_of_all_parts(tmp_path: Path, questions: list[Question]) -> None:
+    labels = Labels(tmp_path / "out" / "labels.csv")
+    labels.put(questions[1], "anger")
+    assert labels.write_target(questions) is None and not (tmp_path / "out" / "labels.target.csv").exists()
+    labels.put(questions[0], "anger")
+    labels.put(replace(questions[0], start=0.5), "anger")
+    (tmp_path / "b.wav").write_bytes((tmp_path / "a.wav").read_bytes())  # beside b.flac
+    file = labels.write_target([*questions, replace(questions[0], end=0.5, speaker="anna"), Question(tmp_path / "b.wav")])
+    assert file is not None
+    listed = Corpus("manifest", open_corpus(Catalog(), "manifest", str(file), {"language": "de"}))
+    parts = [(each.recording.path.name, each.recording.start, each.recording.end) for each in listed]
+    assert sorted(parts) == sorted(
+        [("a.wav", 0.25, 0.5), ("a.wav", 0.25, 0.75), ("a.wav", 0.5, 0.75), ("b.flac", None, None), ("b.wav", None, None)]
+    )
+    assert {each.speaker for each in listed} == {""}, "one has none"
+
+
 @pytest.mark.parametrize("name", ["my labs/it, one.csv", "a: b #1.csv", "{x}.csv"])
 def test_the_config_names_any_path(name: str) -> None:
-    params = yaml.safe_load(manifest_config(Path(name), "no"))["corpora"]["labels"]["params"]
+    params = yaml.safe_load(manifest_config(Path(name), None, "no"))["corpora"]["labels"]["params"]
     assert params == {"file": name, "language": "no"}
 
 
