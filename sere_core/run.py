@@ -201,9 +201,10 @@ def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speake
             for fold in task.folds:
                 training.fold(fold, manifest)
             training.reveal()
-        texts = material.texts_told()
+        texts, missing = material.texts_told(), material.texts_missing()
+        speaker.warn(tuple(missing))
         if noted or texts:
-            manifest["notes"]["warnings"] += sorted(noted)
+            manifest["notes"]["warnings"] += [*missing, *sorted(noted)]
             manifest["notes"].update({"texts": texts} if texts else {})
             folder.write_json("manifest.json", manifest)
         folder.add_timing(clock.times, peak_memory(device))

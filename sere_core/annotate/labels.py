@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,17 +71,30 @@ class Labels:
     def put(self, question: Question, label: str) -> None:
         """Write a label down; "" takes one back."""
         if label:
-            path = os.path.relpath(question.path.resolve(), self.file.parent.resolve())
-            path = path if inert(path) == path else f"./{path}"
-            times = {name: "" if value is None else repr(value) for name, value in _times(question)}
-            self._lines[question.key] = {"path": path, **times, "speaker": question.speaker, "emotion": label}
+            self._lines[question.key] = {**self._line(question), "emotion": label}
         else:
             self._lines.pop(question.key, None)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: inert(cell) for name, cell in line.items()} for line in self._lines.values())
-        write_atomically(self.file, text.getvalue().encode())
+        _write(self.file, COLUMNS, self._lines.values())
+
+    def write_target(self, pieces: Iterable[Question]) -> Path | None:
+        """Beside the labels, the target that they are of: a manifest of all pieces, and of what was labelled before.
+
+        None, and nothing is written, where every label is of a whole file: a folder has that, too.
+        """
+        if not any(line["start"] or line["end"] for line in self._lines.values()):
+            return None
+        lines = {**self._lines, **{each.key: self._line(each) for each in pieces}}
+        file = self.file.with_suffix(".target.csv")
+        rows = [{**line, "id": f"{line['path']}#{line['start']}-{line['end']}"} for line in lines.values()]
+        _write(file, ("id", *COLUMNS[:-1]), rows)
+        return file
+
+    def _line(self, question: Question) -> dict[str, str]:
+        """Its cells, but the label."""
+        path = os.path.relpath(question.path.resolve(), self.file.parent.resolve())
+        times = {"start": question.start, "end": question.end}
+        cells = {name: "" if value is None else repr(value) for name, value in times.items()}
+        return {"path": path if inert(path) == path else f"./{path}", **cells, "speaker": question.speaker}
 
     def _read(self) -> None:
         try:
@@ -97,5 +110,11 @@ class Labels:
             raise error("D610", what, "name another file with -o", Place(str(self.file))) from cause
 
 
-def _times(question: Question) -> Sequence[tuple[str, float | None]]:
-    return ("start", question.start), ("end", question.end)
+def _write(file: Path, columns: Sequence[str], lines: Collection[Mapping[str, str]]) -> None:
+    """A manifest; with speakers where all lines have one: some alone are an error."""
+    unread = set() if all(line["speaker"] for line in lines) else {"speaker"}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(["" if name in unread else inert(line[name]) for name in columns] for line in lines)
+    write_atomically(file, text.getvalue().encode())

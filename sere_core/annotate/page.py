@@ -14,7 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
+import soundfile
+
 from sere_core.annotate.labels import Labels, Question
+from sere_core.features.audio import chosen
+from sere_core.features.decoding import ENDLESS, opened
+from sere_core.predict.pieces import Channel
+from sere_registry.errors import SereError
 
 TEMPLATE = Path(__file__).parent / "page.html.j2"
 
@@ -28,6 +35,7 @@ class Page(ThreadingHTTPServer):
         labels: where the answers go; what is in there already is shown as answered.
         said: called with each answer's question and label ("" where it was taken back).
         port: 0 for any that is free.
+        channel: of files with two: what the model hears is what is played.
 
     Raises:
         OSError: the port is taken.
@@ -42,9 +50,10 @@ class Page(ThreadingHTTPServer):
         labels: Labels,
         said: Callable[[Question, str], None] = lambda question, label: None,
         port: int = 0,
+        channel: Channel = "mix",
     ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.questions, self.classes, self.labels, self.said = questions, classes, labels, said
+        self.questions, self.classes, self.labels, self.said, self.channel = questions, classes, labels, said, channel
         self.secret = secrets.token_urlsafe(12)
 
     @property
@@ -76,7 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
         if words == [""]:
             self._send(200, self.server.html, "text/html; charset=utf-8")
         elif len(words) == 2 and words[0] == "audio" and (number := self._number(words[1])) is not None:
-            self._send(200, wave(self.server.questions[number]), "audio/wav")
+            try:
+                self._send(200, wave(self.server.questions[number], self.server.channel), "audio/wav")
+            except SereError as cause:
+                self._send(500, f"[{cause.problems[0].code}] {cause.problems[0].message}".encode(errors="replace"))
         else:
             self._send(404)
 
@@ -119,15 +131,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the terminal shows the answers."""
 
 
-def wave(question: Question) -> bytes:
-    """The utterance as 16-bit WAV, which every browser plays."""
-    import soundfile
+def wave(question: Question, channel: Channel = "mix") -> bytes:
+    """The utterance as 16-bit WAV, which every browser plays; of a mix all channels.
 
-    with soundfile.SoundFile(question.path) as file:
-        first = int((question.start or 0.0) * file.samplerate)
-        last = len(file) if question.end is None else int(question.end * file.samplerate)
-        file.seek(min(first, len(file)))
-        samples, rate = file.read(max(last - first, 0), dtype="float32"), file.samplerate
-    out = io.BytesIO()
-    soundfile.write(out, samples, rate, format="WAV", subtype="PCM_16")
-    return out.getvalue()
+    Raises:
+        SereError: as `opened`: the file is gone or damaged.
+    """
+    with opened(question.path) as file:
+        first = round((question.start or 0.0) * file.rate)
+        last = ENDLESS if question.end is None else round(question.end * file.rate)
+        samples = np.concatenate([chosen(block, channel) for block in file.blocks(first, last)])
+        out = io.BytesIO()
+        soundfile.write(out, samples, file.rate, format="WAV", subtype="PCM_16")
+        return out.getvalue()

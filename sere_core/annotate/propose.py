@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sere_core.annotate.choose import choose
 from sere_core.annotate.labels import Labels, Question
+from sere_core.config.yaml_text import flow
 from sere_core.model import Model
 from sere_core.predict.inputs import Source
 from sere_core.predict.job import in_order
@@ -28,7 +29,7 @@ def propose(
     *,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[list[Question], list[SereError]]:
+) -> tuple[list[Question], list[Question], list[SereError]]:
     """Which `k` pieces to label: those that have a label already, and for the rest of k those that would help most.
 
     Args:
@@ -40,27 +41,28 @@ def propose(
         seed: of the clustering.
 
     Returns:
-        The questions, and what is wrong with files that cannot be used.
+        The questions, all pieces, and what is wrong with files that cannot be used.
 
     Raises:
         SereError: D602 where no piece can be used.
     """
-    questions, broken = list[Question](), list[SereError]()
+    pieces, broken = list[Question](), list[SereError]()
     embeddings, posteriors = [], []
     for piece, found in _seen(model, sources, cutting, progress):
         if isinstance(found, SereError):
             broken.append(found)
             continue
         guess = model.classes[int(found["posteriors"][0].argmax())]
-        questions.append(Question(piece.path, piece.start, piece.end, piece.speaker, guess))
+        pieces.append(Question(piece.path, piece.start, piece.end, piece.speaker, guess))
         embeddings.append(found["embeddings"][0])
         posteriors.append(model.tempered(found["posteriors"])[0])
-    if not questions:
+    if not pieces:
         raise error("D602", "no utterance can be used", str(broken[0].problems[0]) if broken else "")
-    known = np.array([bool(labels.of(each)) for each in questions])
+    known = np.array([bool(labels.of(each)) for each in pieces])
     more = max(k - int(known.sum()), 0)
     chosen = choose(np.stack(embeddings), np.stack(posteriors), more, labelled=known, seed=seed) if more else []
-    return [each for each, done in zip(questions, known, strict=True) if done] + [questions[each] for each in chosen], broken
+    asked = [each for each, done in zip(pieces, known, strict=True) if done] + [pieces[each] for each in chosen]
+    return asked, pieces, broken
 
 
 def _seen(
@@ -87,12 +89,19 @@ def _seen(
         yield piece, found
 
 
-def manifest_config(file: Path, language: str) -> str:
+def manifest_config(labels: Path, target: Path | None, language: str) -> str:
     """The lines of a config that train on the labels.
 
-    >>> print(manifest_config(Path("labels.csv"), "ur"))
+    Args:
+        labels: their manifest.
+        target: that of the utterances; None where the corpus that is the target has them.
+        language: of both.
+
+    >>> print(manifest_config(Path("labels.csv"), None, "ur"))
     corpora: {labels: {use: manifest, params: {file: labels.csv, language: ur}}}
     task: {target_labels: labels}
     """
-    params = f"{{file: {file}, language: {language}}}"
-    return f"corpora: {{labels: {{use: manifest, params: {params}}}}}\ntask: {{target_labels: labels}}"
+    files = {"labels": labels} if target is None else {"labels": labels, "pieces": target}
+    corpora = {name: {"use": "manifest", "params": {"file": str(file), "language": language}} for name, file in files.items()}
+    task = {"target_labels": "labels"} if target is None else {"target": "pieces", "target_labels": "labels"}
+    return f"corpora: {flow(corpora)}\ntask: {flow(task)}"

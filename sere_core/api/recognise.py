@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -119,24 +120,34 @@ def _layout(path: Path, given: Mapping[str, object], catalog: Catalog) -> Found 
 
 
 def _header(file: Path) -> list[dict[str, str | None]]:
-    """The rows of a CSV or TSV file by lower-case column; empty for what is none."""
-    if file.suffix.lower() not in (".csv", ".tsv"):
+    """The rows of a manifest by lower-case column; empty for what is none."""
+    suffix = file.suffix.lower()
+    if suffix not in MANIFESTS:
         return []
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return []
+    if suffix == ".jsonl":
+        return [row for line in text.split("\n") if (row := _object(line))]
     lines = text.splitlines()
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=lines[0].count) if lines else ","
+    delimiter = "\t" if suffix == ".tsv" else max(",;\t", key=lines[0].count) if lines else ","
     return [{str(key).strip().lower(): value for key, value in row.items()} for row in csv.DictReader(lines, delimiter=delimiter)]
+
+
+def _object(line: str) -> dict[str, str | None]:
+    """A line of JSON as a row of text; empty for what is none: the manifest says what is wrong with it."""
+    try:
+        found = json.loads(line, parse_float=lambda text: text.removesuffix(".0"))  # pandas writes whole numbers so
+    except (ValueError, RecursionError):
+        return {}
+    cells = found if isinstance(found, dict) else {}
+    return {key.strip().lower(): None if value is None else str(value) for key, value in cells.items()}
 
 
 def _mapped(file: Path) -> dict[str, str] | None:
     """Columns of a manifest under other names; None where nothing in it can be a path."""
-    if file.suffix.lower() == ".jsonl":
-        return {}
-    rows = _header(file)
-    names = set(rows[0]) if rows else set[str]()
+    names = {name for row in _header(file) for name in row}
     found = other_names(names)
     return found if "path" in names or "path" in found else None
 
@@ -154,7 +165,7 @@ def _manifest(file: Path, language: str, catalog: Catalog) -> Found:
     if own:
         params["labels"] = own
         remarks.append(f"labels that are no known emotions: {', '.join(own)}; say under `labels` which emotions they are")
-    if language or (rows and mapped.get("language", "language") not in rows[0]):
+    if language or (rows and not any(mapped.get("language", "language") in row for row in rows)):
         params["language"] = language or NO_LANGUAGE
         remarks += [] if language else [_unsaid(file)]
     return Found(file, "sere.manifest", params, Corpus("manifest", open_corpus(catalog, "manifest", str(file), params)), tuple(remarks))

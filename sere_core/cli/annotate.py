@@ -16,8 +16,11 @@ examples:
 
 Chosen without any label: clusters of what the model hears, weighted by how unsure it is.  The labels are a manifest:
 
+  extends: my.yaml                                          # the config of the model
   corpora: {labels: {use: manifest, params: {file: labels.csv, language: ur}}}
-  task: {target_labels: labels}                             # trained on, never scored"""
+  task: {target_labels: labels}                             # trained on, never scored
+
+Labels of parts of files are of labels.target.csv, which is written beside them and is the target then; the command prints the config."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -44,7 +47,7 @@ def run(arguments: Namespace) -> int:
         raise error("C302", f"{arguments.k} is not at least 1", place=Place(path="-k"))
     sources, out = read_inputs(arguments.inputs), Path(arguments.output)
 
-    from sere_core.annotate.labels import Labels
+    from sere_core.annotate.labels import Labels, Question
     from sere_core.annotate.page import Page
     from sere_core.annotate.propose import manifest_config, propose
     from sere_core.console import Speaker
@@ -53,9 +56,10 @@ def run(arguments: Namespace) -> int:
 
     labels, speaker = Labels(out), Speaker(quiet=False)
     model = Model.load(arguments.model, arguments.device)
-    cutting = Cutting(arguments.segment, longest=model.max_seconds)
+    channel, window = model.resolved.config.features.channel, min(4.0, model.max_seconds)
+    cutting = Cutting(arguments.segment, window, window, model.max_seconds, channel)
     with speaker.bar("looking") as tell:
-        questions, broken = propose(model, sources, cutting, arguments.k, labels, progress=tell)
+        questions, pieces, broken = propose(model, sources, cutting, arguments.k, labels, progress=tell)
     speaker.warn(tuple(str(each.problems[0]) for each in broken[:10]))
     if len(broken) > 10:
         speaker.warn((f"and {len(broken) - 10} more files that cannot be used",))
@@ -65,8 +69,12 @@ def run(arguments: Namespace) -> int:
                 print(each.path if each.start is None else f"{each.path}\t{each.start:g}\t{each.end:g}")
         return 0
     classes = tuple(arguments.classes.split(",")) if arguments.classes else model.classes
+
+    def said(question: Question, label: str) -> None:
+        speaker.say(f"{question.name}: {label or 'no label'}")
+
     try:
-        page = Page(questions, classes, labels, lambda each, label: speaker.say(f"{each.name}: {label or 'no label'}"), arguments.port)
+        page = Page(questions, classes, labels, said, arguments.port, channel)
     except OSError as cause:
         raise error("X704", f"the page cannot be served: {cause.strerror}", "another --port") from cause
     print(f"{len(questions)} utterances to label: {page.address}", flush=True)  # now, into a pipe too
@@ -78,5 +86,6 @@ def run(arguments: Namespace) -> int:
         pass
     finally:
         page.server_close()
-    speaker.say(f"{len(labels)} labels in {out}; a config takes them:\n{manifest_config(out, model.languages[0])}")
+    speaker.say(f"{len(labels)} labels in {out}; a config takes them that extends the model's:")
+    print(manifest_config(out, labels.write_target(pieces), model.languages[0]))  # as it is: a line that is broken within a path is no YAML
     return 0

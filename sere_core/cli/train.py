@@ -67,9 +67,9 @@ def train(arguments: Namespace) -> int:
 
 def export(arguments: Namespace) -> int:
     """Make the model of a record."""
-    from sere_core.score.records import Record, find_record
+    from sere_core.score.records import Record
 
-    record = Record.read(find_record(Path(arguments.record)))
+    record = Record.read(Path(arguments.record))
     if arguments.onnx:
         from sere_core.model import onnx
 

@@ -223,7 +223,7 @@ def _target_labels(
     if given and not found and not problems:
         what = f"corpus '{config.target_labels}' has no label of any utterance"
         problems.append(Problem("D610", what, "`sere corpora check` says which columns are read", place("task.target_labels")))
-    _raise(problems[:20])
+    _raise(list(dict.fromkeys(problems))[:20])
     return found
 
 

@@ -380,12 +380,13 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read a record and check it against its `done`.  Nothing is written and no plugin imported.
+        """Read a record (`find_record`) and check it against its `done`.  Nothing is written and no plugin imported.
 
         Raises:
             SereError: T505 if the run is not finished, or a file is missing, damaged or was changed afterwards.
         """
-        return cls.of(folder, read_verified(folder))
+        found = find_record(folder)
+        return cls.of(found, read_verified(found))
 
     @classmethod
     def of(cls, folder: Path, contents: Mapping[str, bytes]) -> Self:

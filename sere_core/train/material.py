@@ -53,7 +53,7 @@ class Material:
 
     Attributes:
         digests: recording -> digest of its samples.
-        warnings: of the audio itself: the same recording trained on and scored, odd recordings.
+        warnings: of the audio itself: the same recording trained on and scored, odd recordings; of texts that are not looked for.
         statements: whose statistics standardised the features of the streams so far.
         names: what an unlabelled item is called -> the recording, for messages to the user.
         texts: fold -> path -> corpus -> the texts that are taken off, of the folds so far.
@@ -71,6 +71,9 @@ class Material:
         self.plan, self.features, self.encoders, self.dynamics = plan, features, encoders, dynamics
         self.digests = {key: features.audio_digest(recording) for key, (recording, _) in plan.recordings.items()}
         self.warnings = (*audio_warnings(plan.task.folds, self.digests), *features.warnings)
+        if plan.resolved.by_text and plan.resolved.config.task.normalise == "none":
+            what = "takes texts off features that are standardised, and `normalise: none` leaves them as they are"
+            self.warnings += (f"by_text, which the method asks for, {what}",)
         self.statements: list[str] = []
         self.names: dict[str, str] = {}
         self.texts: dict[int, dict[str, Mapping[str, Texts]]] = {}
@@ -236,10 +239,6 @@ class Material:
         paths = [*(path for path, _ in members.values()), *(self.plan.paths if self._supervised else ())]
         found = {path: self._fit(path, members) for path in dict.fromkeys(paths)}
         self.texts[fold.index] = {path: each.texts for path, each in found.items() if each.texts}
-        for path, texts in self.texts[fold.index].items():
-            for name, one in texts.items():
-                if one.why:
-                    warn(f"by_text {path}", name, f"by_text: no text is taken off {name} ({path}, fold {fold.index + 1}): {one.why}")
         return found
 
     def _fit(self, path: str, members: Members) -> Normaliser:
@@ -298,6 +297,17 @@ class Material:
                 told.setdefault(f"{path}: {counts}" if len(self.encoders) > 1 else counts, []).append(str(number + 1))
         return [f"{line} (fold {', '.join(folds)})" for line, folds in told.items()]
 
+    def texts_missing(self) -> list[str]:
+        """Off which corpora no text was taken, in which folds, and why."""
+        told: dict[tuple[str, str, str], list[str]] = {}
+        for number, paths in sorted(self.texts.items()):
+            for path, texts in paths.items():
+                for name, one in texts.items():
+                    if one.why:
+                        told.setdefault((name, path, one.why), []).append(str(number + 1))
+        what = "by_text: no text is taken off"
+        return [f"{what} {name} ({path}, fold {', '.join(folds)}): {why}" for (name, path, why), folds in told.items()]
+
     def _frames(self, recording: Recording, path: str, normaliser: Normaliser) -> Tensor:
         """`[T, F]`, standardised unless trained layers read them; in half precision where the cache holds them so."""
         frames = self.features.frames(recording, path)
@@ -346,9 +356,6 @@ def gather(plan: Plan, device: torch.device, speaker: Speaker) -> Material:
     config = resolved.config
     bounds = {name: resolved.components[f"encoders.{name}"] for name in plan.paths}
     encoders = {name: bound.build(BuildContext(id=name)).to(device) for name, bound in bounds.items()}
-    if resolved.by_text and config.task.normalise == "none":
-        what = "takes texts off features that are standardised, and `normalise: none` leaves them as they are"
-        warn("by_text", "none", f"by_text, which the method asks for, {what}")
     dynamics = resolved.components["dynamics"].build(BuildContext(id="dynamics", dim=config.network.dim))
     with speaker.bar("features") as tell, _or_without_damaged(config.task.skip is None):
         features = extract_all(

@@ -7,14 +7,20 @@ import re
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from sere_core.annotate.labels import Labels, Question
+from sere_core.annotate.page import Page
 from sere_core.cli import main
 from sere_core.config import load
-from sere_core.plan import list_corpus
+from sere_core.model import Model
+from sere_core.plan import list_corpus, make_plan
 from sere_core.score.records import Record
 
 SETS = {
@@ -89,6 +95,58 @@ def test_what_would_be_asked_is_listed(home: Path, capsys: pytest.CaptureFixture
     Labels(home / "other.csv").put(Question(asked), "anger")
     assert main(words) == 0
     assert str(asked) not in capsys.readouterr().out.splitlines()
+
+
+@pytest.fixture
+def features(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Changes the section `features` of the models that are loaded."""
+    load_model = Model.load
+
+    def change(**values: object) -> None:
+        def changed(path: str, device: str) -> Model:
+            model = load_model(path, device)
+            config = model.resolved.config
+            features = config.features.model_copy(update=values)
+            model.resolved = replace(model.resolved, config=config.model_copy(update={"features": features}))
+            return model
+
+        monkeypatch.setattr(Model, "load", changed)
+
+    return change
+
+
+@pytest.mark.parametrize(("channel", "code"), [("left", 2), ("right", 0), ("mix", 0)])
+def test_the_channel_of_the_training_is_heard(home: Path, channel: str, code: int, features: Callable[..., None]) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000)
+    soundfile.write(home / "stereo.wav", np.stack([np.zeros(16000), noise], axis=1), 16000)
+    features(channel=channel)
+    assert main(["annotate", str(home / "model"), str(home / "stereo.wav"), "--list", "-o", str(home / "none.csv")]) == code
+
+
+def test_no_window_is_longer_than_what_the_model_hears(
+    home: Path, features: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(home / "long.wav", np.random.default_rng(0).normal(0, 0.1, 80000), 16000)
+    features(max_seconds=2.5)
+    assert main(["annotate", str(home / "model"), str(home / "long.wav"), "--list", "-o", str(home / "none.csv")]) == 0
+    assert [line.split("\t")[1:] for line in capsys.readouterr().out.splitlines()] == [["0", "2.5"], ["2.5", "5"]]
+
+
+def test_the_config_that_is_printed_runs_on_parts_of_long_recordings(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "calls").mkdir()
+    soundfile.write(home / "calls" / "long.wav", np.random.default_rng(0).normal(0, 0.1, 30 * 16000), 16000)
+    monkeypatch.setattr(Page, "serve_forever", lambda page: [page.take(number, "anger") for number in (0, 2)])
+    labels = home / "parts, 1.csv"
+    assert main(["annotate", str(home / "model"), str(home / "calls"), "-k", "3", "--no-browser", "-o", str(labels)]) == 0
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("corpora:", "task:"))]
+    (home / "my.yaml").write_text("\n".join(["extends: sere_default", *printed]))
+    sets = [f"{key}={value}" for key, value in SETS.items() if not key.startswith("corpora.xb")]
+    (fold,) = make_plan(load(home / "my.yaml", sets=sets)).task.folds
+    taught = {(each.start, each.end) for each in fold.labelled if each.path.name == "long.wav"}
+    rest = {(each.start, each.end) for each in fold.target}
+    assert len(taught) == 2 and taught | rest == {(4.0 * n, 4.0 * n + 4) for n in range(7)} | {(26.0, 30.0)} and not taught & rest
 
 
 @pytest.mark.parametrize(("words", "code"), [(["-k", "0"], "C302"), (["missing.wav"], "D602")])

@@ -8,16 +8,23 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from sere_core.annotate.choose import choose
 from sere_core.annotate.labels import Labels, Question
-from sere_core.annotate.page import Page
+from sere_core.annotate.page import Page, wave
+from sere_core.annotate.propose import manifest_config
+from sere_core.api.corpus import Corpus
 from sere_core.cli import main
+from sere_core.plan import open_corpus
+from sere_core.predict.pieces import Channel
+from sere_registry.catalog import Catalog
 from sere_registry.errors import SereError
 
 CLASSES = ("anger", "sadness")
@@ -52,7 +59,7 @@ def post(page: Page, path: str, data: object) -> int:
 def test_labels_are_a_manifest_that_sere_reads(page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [post(page, "label/0", "anger"), post(page, "label/1", "sadness"), post(page, "label/1", "anger")] == [204] * 3
     file = tmp_path / "out" / "labels.csv"
-    assert file.read_text().splitlines()[1:] == ["../a.wav,0.25,0.75,anna,anger", "../b.flac,,,,anger"]
+    assert file.read_text().splitlines()[1:] == ["../a.wav,0.25,0.75,,anger", "../b.flac,,,,anger"]  # all speakers or none
     assert post(page, "label/0", "") == 204
     assert file.read_text().splitlines()[1:] == ["../b.flac,,,,anger"]
     assert main(["corpora", "check", "manifest", str(file), "--set", "language=de"]) == 0
@@ -75,6 +82,37 @@ def test_a_part_of_a_file_is_played(page: Page) -> None:
     assert samples.shape == (8000, 2) and rate == 16000
 
 
+def test_what_only_pyav_reads_is_played(tmp_path: Path) -> None:
+    av, rate = pytest.importorskip("av"), 48_000
+    with av.open(str(tmp_path / "a.m4a"), "w", format="ipod") as file:
+        stream = file.add_stream("aac", rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.sin(np.arange(rate, dtype=np.float32) / 9)[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
+    samples, found = soundfile.read(io.BytesIO(wave(Question(tmp_path / "a.m4a", 0.25, 0.75))))
+    assert (found, len(samples)) == (rate, rate // 2) and 0.5 < np.abs(samples).max() < 1.5
+
+
+@pytest.mark.parametrize("content", [None, b"no sound"])
+def test_what_cannot_be_played_is_one_line(
+    page: Page, questions: list[Question], content: bytes | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    questions[1].path.unlink() if content is None else questions[1].path.write_bytes(content)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(page.address + "audio/1", timeout=10)
+    said = refused.value.read().decode()
+    assert refused.value.code == 500 and said.startswith("[D603]") and "\n" not in said
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("channel", "wanted"), [("left", 0), ("right", 1)])
+def test_the_channel_that_the_model_hears_is_played(questions: list[Question], channel: Channel, wanted: int) -> None:
+    both, _ = soundfile.read(io.BytesIO(wave(questions[0])))
+    one, _ = soundfile.read(io.BytesIO(wave(questions[0], channel)))
+    assert np.array_equal(one, both[:, wanted])
+
+
 def test_labels_are_taken_up_again(tmp_path: Path, questions: list[Question]) -> None:
     file = tmp_path / "labels.csv"
     Labels(file).put(questions[0], "anger")
@@ -83,6 +121,29 @@ def test_labels_are_taken_up_again(tmp_path: Path, questions: list[Question]) ->
     file.write_text("path,label\na.wav,anger\n")
     with pytest.raises(SereError, match="D610"):
         Labels(file)
+
+
+def test_the_target_of_labels_of_parts_is_a_manifest_of_all_parts(tmp_path: Path, questions: list[Question]) -> None:
+    labels = Labels(tmp_path / "out" / "labels.csv")
+    labels.put(questions[1], "anger")
+    assert labels.write_target(questions) is None and not (tmp_path / "out" / "labels.target.csv").exists()
+    labels.put(questions[0], "anger")
+    labels.put(replace(questions[0], start=0.5), "anger")
+    (tmp_path / "b.wav").write_bytes((tmp_path / "a.wav").read_bytes())  # beside b.flac
+    file = labels.write_target([*questions, replace(questions[0], end=0.5, speaker="anna"), Question(tmp_path / "b.wav")])
+    assert file is not None
+    listed = Corpus("manifest", open_corpus(Catalog(), "manifest", str(file), {"language": "de"}))
+    parts = [(each.recording.path.name, each.recording.start, each.recording.end) for each in listed]
+    assert sorted(parts) == sorted(
+        [("a.wav", 0.25, 0.5), ("a.wav", 0.25, 0.75), ("a.wav", 0.5, 0.75), ("b.flac", None, None), ("b.wav", None, None)]
+    )
+    assert {each.speaker for each in listed} == {""}, "one has none"
+
+
+@pytest.mark.parametrize("name", ["my labs/it, one.csv", "a: b #1.csv", "{x}.csv"])
+def test_the_config_names_any_path(name: str) -> None:
+    params = yaml.safe_load(manifest_config(Path(name), None, "no"))["corpora"]["labels"]["params"]
+    assert params == {"file": name, "language": "no"}
 
 
 def test_a_choice_covers_clusters_where_the_model_is_unsure() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,24 @@ def test_a_manifest_is_recognised_by_itself_and_in_its_folder(here: Path) -> Non
         assert found.params["columns"] == {"path": "file", "emotion": "label", "speaker": "spk"}
         assert found.params["labels"] == {"Freude": "Freude"} and found.params["language"] == "de"
         assert found.labels == {"sadness": 2, "Freude": 2} and found.unlabelled == 4
+
+
+@pytest.mark.parametrize("names", [("path", "emotion", "speaker"), ("File", "Label", "spk")])
+def test_a_manifest_of_json_is_recognised_as_the_same_table(here: Path, names: tuple[str, ...]) -> None:
+    made(here, NAMED)
+    rows = [(name, ["Freude", "sad", "7", ""][place % 4], name[:3]) for place, name in enumerate(NAMED)]
+    (here / "list.csv").write_text("\n".join(map(",".join, [names, *rows])), encoding="utf-8")
+    lines = [dict(zip(names, (path, 7.0 if label == "7" else label or None, speaker), strict=True)) for path, label, speaker in rows]
+    (here / "list.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n", encoding="utf-8")
+    table, found = (look(here / f"list.{suffix}", "", Catalog()) for suffix in ("csv", "jsonl"))
+    assert (found.params, found.labels, found.speakers) == (table.params, table.labels, table.speakers)
+    assert found.params["language"] == "und" and found.params["labels"] == {"7": "7", "Freude": "Freude"}
+
+
+def test_what_is_no_manifest_of_json_stands_in_nobodys_way(here: Path) -> None:
+    made(here / "calls", CALLS)
+    (here / "calls" / "notes.jsonl").write_text('{"said": "nothing"}\n[1]\n{', encoding="utf-8")
+    assert look(here / "calls", "ur", Catalog()).use == "sere.folder"
 
 
 @pytest.mark.parametrize("method", METHODS)

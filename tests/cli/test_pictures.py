@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
@@ -15,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+import sere
 from sere_core.cli import main, run_main
 from sere_core.picture.embeddings import draw, flat, read_panel
 from sere_core.picture.pair import Pair, Voice
@@ -179,6 +181,16 @@ def test_tsne_says_the_same_every_time_and_keeps_groups_apart() -> None:
     nearest = np.linalg.norm(places[:, None] - centres, axis=2).argmin(axis=1)
     assert (nearest == labels).all()
     assert flat(points[:2]).shape == (2, 2) and flat(np.ones((12, 3))).tolist() == [[0, 0]] * 12
+
+
+def test_the_only_record_in_a_folder_is_meant(call: Call, trained: Path, tmp_path: Path) -> None:
+    record = job(trained)
+    shutil.copytree(record, tmp_path / "runs" / record.name)
+    code, _, err = call("embeddings", tmp_path / "runs", "-o", tmp_path / "x.png")
+    assert (code, err) == (0, "") and sere.read_record(tmp_path / "runs").path == tmp_path / "runs" / record.name
+    shutil.copytree(record, tmp_path / "runs" / "another")
+    code, _, err = call("embeddings", tmp_path / "runs", "-o", tmp_path / "x.png")
+    assert code == 1 and "[T505]" in err and str(tmp_path / "runs" / "another") in err
 
 
 def test_what_is_no_record(call: Call, trained: Path, tmp_path: Path) -> None:

@@ -149,10 +149,22 @@ def test_the_config_or_else_the_method_says_whether(
     monkeypatch.setattr("sere_core.data.texts.REPEATED", 1e9)
     record = run(tmp_path, POOLED, *sets)
     notes = record.manifest["notes"]
-    assert not any("texts of the utterances trained on" in said for said in notes["normalisation"])  # there are none
-    named = [name for name in ("xa", "xb") if any(f"no text is taken off {name}" in line for line in notes["warnings"])]
-    assert named == expected[1]
+    assert not any("texts of the utterances trained on" in each for each in notes["normalisation"])  # there are none
+    said = [line for line in notes["warnings"] if line.startswith("by_text: ")]
+    assert all("(e, fold 1, 2)" in line for line in said)
+    assert [name for name in ("xa", "xb") if sum(f"off {name} " in line for line in said) == 1] == expected[1]
     assert ("by_text" in record.manifest["digests"]["features"], bool(notes.get("texts"))) == (expected[0], expected[0])  # tables mark it
+
+
+def test_that_there_are_no_texts_is_said_once_and_not_where_only_errors_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sere_core.data.texts.REPEATED", 1e9)
+    record = run(tmp_path, POOLED, *SERE_PLUS)
+    exported(record, tmp_path / "model")  # trained on all of the target
+    assert "by_text" not in capfd.readouterr().err
+    assert main(["run", str(record.path / "config.yaml"), f"--set=output.dir={tmp_path / 'again'}"]) == 0
+    assert capfd.readouterr().err.count("by_text: no text is taken off xb") == 1
 
 
 def test_texts_are_taken_off_standardised_features_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,14 @@ def test_they_are_trained_on_and_not_scored(sides: tuple[list[Utterance], list[U
 def test_a_label_of_what_is_not_there_is_refused(sides: tuple[list[Utterance], list[Utterance]]) -> None:
     _, target = sides
     stranger = annotated(corpus("else", ["z"], EMOTIONS), 0)
-    for given, words in ((stranger, "not in corpus 'urdu'"), (annotated(target, 1, emotion="boredom"), "boredom")):
+    parts = [
+        replace(each, recording=replace(each.recording, start=time, end=time + 1)) for each in annotated(target, 0) for time in (0.0, 1.0)
+    ]
+    for given, words in (
+        (stranger, "not in corpus 'urdu'"),
+        (parts, "not in corpus 'urdu'"),
+        (annotated(target, 1, emotion="boredom"), "boredom"),
+    ):
         with pytest.raises(SereError) as caught:
             planned(sides, given)
         assert [(each.code, each.place.path) for each in caught.value.problems] == [("D610", "task.target_labels")]
