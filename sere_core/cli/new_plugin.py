@@ -110,6 +110,7 @@ def _texts(kind: Kind, namespace: str, component: str, distribution: str) -> dic
         "summary": skeleton["summary"],
         "params": textwrap.indent(skeleton["params"], "    "),
         "note": f"\n{skeleton['note']}\n" if "note" in skeleton else "",
+        "imports": f"{skeleton['imports']}\n\n" if "imports" in skeleton else "",
         "more": f"    {skeleton['more']}\n" if "more" in skeleton else "",
     }
     words["usage"] = Template(skeleton["usage"]).substitute(words)

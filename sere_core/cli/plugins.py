@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from sere_core.cli import new_plugin
 from sere_core.cli.arguments import Subparsers, add_command, add_repeated, print_json, read_values
 from sere_core.cli.parameters import Parameter, parameters
+from sere_core.config.loader import rooted
+from sere_core.config.nodes import plain
 from sere_core.config.source_code import missing_factory, module_file, reads
 from sere_registry.catalog import Catalog
 from sere_registry.entries import WORDS, Entry
@@ -219,8 +221,12 @@ def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None
     A component is `passed` if all of its checks were run; `partly` says that some could not be (no corpus folder, no
     weights), which are counted with the reason.  As JSON, `passed` is true, false, or null for partly.
 
+    Args:
+        params: values for the parameters of all that have them; relative paths count from the working directory.
+
     Returns:
-        0, or 3 where a check failed."""
+        0, or 3 where a check failed.
+    """
     from sere_core.testing.harness import run_entry
 
     catalog = catalog or Catalog(imports="files")
@@ -230,8 +236,10 @@ def check(names: Sequence[str], as_json: bool, *, catalog: Catalog | None = None
     for entry in entries:
         with contextlib.suppress(SereError):  # the kit says why
             entry.load(Place())
-        fields = entry.loaded.params.model_fields if entry.loaded else {}
-        mine = {name: value for name, value in (params or {}).items() if name in fields}
+        mine: dict[str, Any] = {}
+        if entry.loaded:
+            given = {name: value for name, value in (params or {}).items() if name in entry.loaded.params.model_fields}
+            mine, _ = rooted(plain(given, Place()), entry.loaded.params, {})
         results = run_entry(entry, catalog, mine)
         found = [result.passed for result in results]
         # why checks were not run, each reason once; what waits for a check that failed has none of its own

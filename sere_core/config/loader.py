@@ -24,6 +24,7 @@ from sere_registry.entries import WORDS, noun
 from sere_registry.errors import Place, Problem, SereError, error, reason
 from sere_registry.guard import of_user
 from sere_registry.kinds import Kind
+from sere_registry.params import Params
 
 GRAMMAR = 1
 #: where component blocks stand: those of a section, and a section that is one
@@ -207,10 +208,7 @@ def bind(
     if not isinstance(params.value, dict):
         return {}
     known = fields(spec.params)
-    given = _rooted(params, spec.params, folders)
-    names = {name: child for name, child in params.children() if name in known and may_be_path(known[name])}
-    folder_of = {name: found for name, child in names.items() if FilePath(found := _absolute(child, folders)).exists()}
-    given |= folder_of
+    given, written = rooted(params, spec.params, folders)
     given = {key: value for key, value in given.items() if value is not None or key not in known or allows_null(known[key])}
     try:
         checked, problems = validate(spec.params, given, lambda below, key: place_of(root, (*path, "params", *below), key), full_name)
@@ -224,7 +222,6 @@ def bind(
         raise SereError(*problems)
     here = replace(node.place, path=dotted(path))
     said = name if entry.local else full_name
-    written = {name: str(names[name].value) for name in folder_of}
     parts, inner = dict[str, list[Bound]](), dict[Path, Bound]()
     for key, of in ((key, of) for key, about in known.items() if (of := kind_of_parts(about))):
         parts[key] = []
@@ -234,6 +231,14 @@ def bind(
             parts[key] += [whole[spot]]
             inner |= whole
     return {path: Bound(spec, full_name, entry.distribution, entry.version, checked, dotted(path), said, here, written, parts), **inner}
+
+
+def rooted(params: Node, model: type[Params], folders: Mapping[str, FilePath]) -> tuple[dict[str, Data], dict[str, str]]:
+    """Parameters with their paths made absolute; and of those that may be names instead, and are paths, what was written."""
+    known, given = fields(model), _rooted(params, model, folders)
+    names = {name: child for name, child in params.children() if name in known and may_be_path(known[name])}
+    found = {name: path for name, child in names.items() if FilePath(path := _absolute(child, folders)).exists()}
+    return given | found, {name: str(names[name].value) for name in found}
 
 
 def _rooted(node: Node, annotation: object, folders: Mapping[str, FilePath]) -> Data:

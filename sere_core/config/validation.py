@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from sere_core.config.nodes import Data, Path, dotted
-from sere_registry.errors import Place, Problem, suggest
+from sere_registry.errors import Place, Problem, counted, suggest
 from sere_registry.kinds import Kind
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -125,17 +125,17 @@ def validate(
     except ValidationError as error:
         details = error.errors(include_url=False)
     found: dict[Path, list[ErrorDetails]] = {}
-    unions: set[Path] = set()
+    vague: set[Path] = set()
     for detail in details:
         path, through_union = _path(detail, data)
         found.setdefault(path, []).append(detail)
-        if through_union:
-            unions.add(path)
+        # in a union the user meant the alternative in which something deeper is wrong; of a list only the items that are right count
+        if through_union or detail["type"] == "too_short":
+            vague.add(path)
     return None, [
         _problem(path, details, model, data, place, title, also)
         for path, details in found.items()
-        # in a union the user meant the alternative in which something deeper is wrong
-        if path not in unions or not any(other != path and other[: len(path)] == path for other in found)
+        if path not in vague or not any(other != path and other[: len(path)] == path for other in found)
     ]
 
 
@@ -185,7 +185,10 @@ def _problem(
         context = detail.get("ctx") or {}
         if detail["type"] in ("literal_error", "enum"):
             choices += str(context.get("expected", "")).split("'")[1::2]
-        said = detail["msg"].replace("String should match pattern", "Input should be text of the form")
+        if detail["type"] == "too_short":
+            least = counted(context["min_length"], "item")
+            return Problem("C302", f"needs at least {least}, and has {context['actual_length']}", about, place(path, at_key))
+        said = detail["msg"].replace("String should match pattern", "Input should be text of the form").replace("an object", "a mapping")
         words = said.removeprefix("Input should be ")
         if words == detail["msg"]:  # a validator's own words
             words = str(context.get("error") or detail["msg"][:1].lower() + detail["msg"][1:])

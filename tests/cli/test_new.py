@@ -91,6 +91,14 @@ def test_specs_import_neither_torch_nor_numpy(packages: dict[str, Path], site: P
     assert done.stdout.strip() == "False"
 
 
+def test_the_folders_of_the_example_stand_beside_it(packages: dict[str, Path], site: Path, tmp_path: Path) -> None:
+    script = "import sys; from sere_core.config import load; print(load(sys.argv[1]).components['corpora.xa'].params.root)"
+    words = [sys.executable, "-c", script, str(packages["corpus"] / "example.yaml")]
+    environ = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(packages["corpus"] / "data" / "source")
+
+
 def test_the_package_is_whole(packages: dict[str, Path]) -> None:
     import tomllib
 

@@ -34,7 +34,7 @@ losses:
 
 class FolderParams(Params):
     root: Path = param(..., "the folder")
-    speakers: list[str] = param([], "only these")
+    speakers: tuple[str, ...] = param(("all",), "only these", min_length=1)
 
 
 class TricParams(Params):

@@ -43,6 +43,7 @@ def marks(lines: Iterable[str]) -> list[str]:
         ("temperature: 0.1", "mode: sot", "losses.adapt.params.mode: [C302] soft, hard, sot"),
         ("{root: /data/de}", "{root: /d, speakers: 3}", "corpora.german.params.speakers: [C302] 3"),
         ("{root: /data/de}", "{root: /d, speakers: [3]}", "a.yaml:4:55: corpora.german.params.speakers.0: [C302] 3"),
+        ("{root: /data/de}", "{root: /d, speakers: []}", "a.yaml:4:44: corpora.german.params.speakers: [C302] needs, 1 item, 0"),
         ("{root: /data/de}", "/data/de", "a.yaml:4:33: corpora.german.params: [C302] /data/de"),
         ("name: small", "name: 5", "a.yaml:2:7: name: [C302] 5"),
         ("name: small", "name: a/b", "a.yaml:2:7: name: [C302] a/b"),

@@ -10,7 +10,7 @@ import pytest
 
 from sere_core.cli import main
 from sere_core.cli.plugins import check
-from sere_core.testing import checks
+from sere_core.testing import checks, harness
 from sere_registry import SereError
 from tests.kit.test_broken import catalog, spec
 
@@ -59,6 +59,20 @@ def test_several_end_in_a_line_for_all(capsys: pytest.CaptureFixture[str]) -> No
     *each, last = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in each] == ["partly", "partly", "passed"]
     assert last == f"partly  3 components: 1 passed, 2 partly, 0 failed; {2 * BUILT} checks not run"
+
+
+def test_paths_count_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(harness, "run_entry", lambda entry, catalog, params: given.update({entry.short_name: params}) or [])
+    check(["emodb", "hubert"], True, params={"root": "data", "model": "here"})
+    check(["whisper"], True, params={"model": "openai/whisper-tiny"})
+    assert given == {
+        "emodb": {"root": str(tmp_path / "data")},
+        "hubert": {"model": str(tmp_path / "here")},
+        "whisper": {"model": "openai/whisper-tiny"},
+    }
 
 
 def test_a_name_that_nobody_has() -> None:
