@@ -39,6 +39,7 @@ _SAID: Mapping[str, Callable[[Utterance], tuple[object, ...]]] = {
     "speakers": lambda each: (each.recording.speaker, each.recording.gender, each.recording.language),
     "texts": lambda each: (each.recording.text,),
 }
+_COUNTS = "a relative path counts from the folder of the config that it stands in, after --set from the working directory"
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,27 @@ def identify(plan: Plan, resolved: Resolved | None = None) -> Identity:
 
     Args:
         resolved: another config than the plan's, of the same corpora and task.
+
+    Raises:
+        SereError: C302 for every parameter of a component in use that names a file or folder which is not there; X703; T505.
     """
     resolved = resolved or plan.resolved
     bounds = {path: bound for path, bound in resolved.components.items() if not path.startswith("hooks.")}
     parts = {"config": resolved.digest(), **plan.data, **codes(bounds.values(), plan.contents)}
+    spare = {f"encoders.{name}" for name in resolved.config.encoders if name not in plan.paths}
+    missing = []
     for path, bound in bounds.items():
         if bound.use.startswith("file:"):
             parts[f"files.{path}.use"] = digest_of(beside(Path(bound.distribution)), plan.contents)
         if not path.startswith("corpora."):
-            named = {name: value for name, value in files_of(bound).items() if value.exists()}
-            parts |= {f"files.{path}.params.{name}": digest_of(files_below(value), plan.contents) for name, value in named.items()}
+            for name, value in files_of(bound).items():
+                if value.exists():
+                    parts[f"files.{path}.params.{name}"] = digest_of(files_below(value), plan.contents)
+                elif ".".join(path.split(".")[:2]) not in spare:
+                    missing.append(Problem("C302", f"there is no {value}", _COUNTS, resolved.place(f"{path}.params.{name}")))
             parts |= {f"files.{path}.params.{name}": commit for name, commit in hub_commits(bound).items()}
+    if missing:
+        raise SereError(*missing)
     plan.contents.save()
     return Identity(parts)
 

@@ -155,7 +155,7 @@ def _hub_commit(model: str, revision: str) -> str:
 def files_of(bound: Bound) -> dict[str, Path]:
     """The parameters that name something on this machine, at any depth."""
     written = {name: expanded(str(getattr(bound.params, name))) for name in bound.written}
-    return {name: expanded(path) for name, path in _paths(bound.params.model_dump(), "")} | written
+    return {name: expanded(path) for name, path in _paths(bound.params.model_dump(by_alias=True), "")} | written
 
 
 def _paths(value: object, name: str) -> Iterator[tuple[str, Path]]:

@@ -14,15 +14,16 @@ import yaml
 from torch import Tensor
 
 from sere_core.config import Resolved
-from sere_core.config.nodes import block_of
-from sere_core.config.validation import without_paths
+from sere_core.config.nodes import Data, block_of, children
 from sere_core.console import Speaker
+from sere_core.content import files_below
 from sere_core.data.plan import Fold
 from sere_core.identity import check_unchanged, identify
 from sere_core.model import card, folder, temperature
 from sere_core.model.folder import NETWORK, About
 from sere_core.model.temperature import Temperature
 from sere_core.plan import Plan, make_plan, recorded
+from sere_core.provenance import files_of
 from sere_core.run import run
 from sere_core.score.records import Record, checkpoint_of
 from sere_core.score.table import LABEL_USE
@@ -200,12 +201,31 @@ class Trained:
             support = streams["labelled"]
             within = resolved.config.paths.field_path == "own"  # else S_l is compared as its own path's encoder reads it
             tensors |= _support(support if within else replace(support, others=()))
+        named = self._named()
         with folder.made(out) as place:
+            for path, sources in named.items():
+                for parameter, source in sources.items():
+                    for below, file in files_below(source):
+                        _copy(file, place / _place(path, parameter, source) / (below if source.is_dir() else ""))
             for name, encoder in _unfolded(self.material.encoders):
-                for file in getattr(encoder, "files", ()):
-                    (place / "encoders" / name).mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(file, place / "encoders" / name / file.name)
-            folder.write(place, _portable(resolved), about, tensors, card.card(about, self.record))
+                for file in map(Path, getattr(encoder, "files", ())):
+                    if not any(file.is_relative_to(source) for source in named.get(f"encoders.{name}", {}).values()):
+                        _copy(file, place / "encoders" / name / file.name)
+            folder.write(place, _portable(resolved, named), about, tensors, card.card(about, self.record))
+
+    def _named(self) -> dict[str, dict[str, Path]]:
+        """Of each component of the network, what its parameters name on this machine.
+
+        Without the `model` of an encoder that lists its `files`: a model brings these.
+        """
+        listing = {f"encoders.{name}" for name, encoder in _unfolded(self.material.encoders) if getattr(encoder, "files", ())}
+        found: dict[str, dict[str, Path]] = {}
+        for path, bound in self.plan.resolved.components.items():
+            section, _, name = path.partition(".")
+            if section in NETWORK and (section != "encoders" or name.partition(".")[0] in self.material.encoders):
+                brought = {"model"} & set(bound.written) if path in listing else set()
+                found[path] = {parameter: source for parameter, source in files_of(bound).items() if parameter not in brought}
+        return found
 
     def _statistics(self, fold: Fold) -> dict[str, Tensor]:
         """Of the target corpus and of its speakers."""
@@ -226,6 +246,16 @@ def _unfolded(encoders: Mapping[str, Encoder]) -> Iterator[tuple[str, Encoder]]:
         yield from _unfolded({f"{name}.{below}": part for below, part in parts.items()}) if parts else [(name, encoder)]
 
 
+def _place(path: str, parameter: str, source: Path) -> str:
+    """Where a model keeps what a parameter names."""
+    return f"files/{path}/{parameter.replace('/', '_')}/{source.name}"
+
+
+def _copy(file: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, to)
+
+
 def _support(stream: StreamSet, place: str = "support") -> dict[str, Tensor]:
     """S_l as each path reads it; the others below `through/ID`."""
     assert stream.labels is not None
@@ -238,16 +268,29 @@ def _support(stream: StreamSet, place: str = "support") -> dict[str, Tensor]:
     return tensors
 
 
-def _portable(resolved: Resolved) -> str:
-    """The config without hooks and places of this machine: what is left says how the model was made."""
+def _portable(resolved: Resolved, named: Mapping[str, Mapping[str, Path]]) -> str:
+    """The config without hooks and places of this machine: what is left says how the model was made.
+
+    Args:
+        named: by component and parameter, what the model holds copies of: these are named, from its folder.
+    """
     data = yaml.safe_load(resolved.dump())
     data["hooks"], data["output"], data["features"]["cache"] = {}, {}, None
     data["task"]["by_text"] = resolved.by_text
     for path, bound in resolved.components.items():
-        if path.startswith(("corpora.", "encoders.")):
-            block, name = block_of(data, tuple(path.split("."))), path.split(".")[1]
-            given = block["params"]
-            kept = without_paths(given, type(bound.params))
-            block["params"] = {key: kept.get(key, value and name) for key, value in given.items()}
-            block["params"] |= {key: Path(str(given[key])).name for key in bound.written}
+        if not path.startswith("hooks."):
+            block, name = block_of(data, tuple(path.split("."))), path.rpartition(".")[2]
+            values = {parameter: source.name if parameter in bound.written else name for parameter, source in files_of(bound).items()}
+            values |= {parameter: _place(path, parameter, source) for parameter, source in named.get(path, {}).items()}
+            block["params"] = _replaced(block["params"], values)
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _replaced(data: Data, values: Mapping[str, str], name: str = "") -> Data:
+    """Plain data with other values at these dotted names."""
+    if name in values:
+        return values[name]
+    if not isinstance(data, (dict, list)):
+        return data
+    made = {key: _replaced(child, values, f"{name}.{key}".lstrip(".")) for key, child in children(data)}
+    return made if isinstance(data, dict) else list(made.values())

@@ -7,6 +7,7 @@
                          statistics/...  mean and divisor of the target corpus and of its speakers
                          texts/...       what is said in the target corpus, where it is taken off: by encoder, `texts.STORED`
     encoders/ID/         the pretrained checkpoint that the encoder ID reads
+    files/PATH/NAME/     what the parameter NAME of the component PATH names; config.yaml names it here
     README.md            the model card
     sha256               a line for each of these files, as `sha256sum` writes and checks it
 
@@ -111,7 +112,7 @@ def made(folder: Path) -> Iterator[Path]:
 
 
 def write(folder: Path, config: str, about: About, tensors: Mapping[str, Tensor], card: str) -> None:
-    """Write everything but the checkpoints below `encoders`, which are there already, and then the digests of all files.
+    """Write everything but what lies below `encoders` and `files`, which is there already, and then the digests of all files.
 
     Raises:
         SereError: X704 or X705 where the folder or the disk does not take it.
@@ -158,6 +159,7 @@ def check(folder: Path) -> None:
     """
     sums = _sums(folder)
     there = {path.relative_to(folder).as_posix() for path in folder.glob("encoders/*/*")}
+    there |= {path.relative_to(folder).as_posix() for path in folder.glob("files/**/*") if not path.is_dir()}
     if unknown := sorted(({"config.yaml", "model.json", "weights.safetensors"} | there) - set(sums)):
         raise error("T505", f"{folder / unknown[0]} is not in its list of digests", ANEW)
     for name, digest in sums.items():

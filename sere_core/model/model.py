@@ -342,7 +342,7 @@ def _resolved(where: Path) -> Resolved:
         blocks = [*data["encoders"].values(), *data["losses"].values(), data["dynamics"], data["method"], data["resonance"]]
         named = [str(block["use"]) for block in blocks if block]
         pretrained = sorted({path.parent for path in where.glob("encoders/*/*")})
-        revised = {each.name for each in pretrained if "revision" in block_of(data, ("encoders", *each.name.split(".")))["params"]}
+        params = {each: set(block_of(data, ("encoders", *each.name.split(".")))["params"]) for each in pretrained}
         corpora = list(data["corpora"])
     except (LookupError, TypeError, ValueError, AttributeError) as cause:
         raise unusable(file, f"it is not the config of a model: {cause!r}", folder.ANEW) from cause
@@ -350,9 +350,9 @@ def _resolved(where: Path) -> Resolved:
         raise error("T505", f"{file} names a component that is a file", "a model may only name what is installed")
     sets = ["views=null", "select={use: last}"]
     sets += [f"corpora.{name}={{use: sere.manifest, params: {{file: {name}}}}}" for name in corpora]
-    for each in pretrained:
-        sets += [f"encoders.{each.name}.params.model={json.dumps(str(each.absolute()))}"]
-        sets += [f"encoders.{each.name}.params.revision=null"] if each.name in revised else []
+    for each, known in params.items():
+        values = {"model": json.dumps(str(each.absolute())), "revision": "null"}
+        sets += [f"encoders.{each.name}.params.{name}={value}" for name, value in values.items() if name in known]
     return load(file, sets=sets)
 
 

@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from sere_core.config import load
 from sere_plugins.encoders import pretrained
 from sere_plugins.encoders.speech import SpeechEncoder
 from sere_plugins.specs import encoders as specs
 from sere_registry import BuildContext, SereError
-from tests.encoders.checkpoints import HIDDEN, LAYERS, encode, tiny_hubert, tiny_wav2vec2, tiny_wavlm
+from tests.encoders.checkpoints import HIDDEN, LAYERS, encode, tiny_hubert, tiny_wav2vec2, tiny_wavlm, tiny_whisper
 
 MAKERS: dict[str, Callable[..., Path]] = {"wav2vec2": tiny_wav2vec2, "hubert": tiny_hubert, "wavlm": tiny_wavlm}
 SPECS = {"wav2vec2": specs.WAV2VEC2, "hubert": specs.HUBERT, "wavlm": specs.WAVLM}
@@ -265,6 +266,26 @@ def test_fingerprint_follows_settings_and_layer(folders: dict[Any, Path], tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("params", "key", "says"),
+    [
+        ({"layer": [1, LAYERS + 1]}, "layer", f"layer {LAYERS + 1}"),
+        ({"layer": LAYERS + 1}, "layer", f"{LAYERS} layers"),
+        ({"train": "top", "top_layers": LAYERS + 1}, "top_layers", f"layer {LAYERS}"),
+        ({"train": "top", "top_layers": 3, "layer": 2}, "top_layers", "layer 2"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["wav2vec2", "whisper"])
+def test_layers_that_a_local_checkpoint_has_not_are_missed_in_the_config(
+    folders: dict[Any, Path], tmp_path: Path, kind: str, params: dict[str, Any], key: str, says: str
+) -> None:
+    folder = tiny_whisper(tmp_path) if kind == "whisper" else folders["wav2vec2", True]
+    with pytest.raises(SereError) as caught:
+        load("sere_default", sets=[f"encoders.anchor={json.dumps({'use': kind, 'params': {'model': str(folder), **params}})}"])
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.place.path) == ("C302", f"encoders.anchor.params.{key}") and says in problem.message
+
+
+@pytest.mark.parametrize(
     ("params", "path", "hint"),
     [
         ({"layer": LAYERS + 1}, "encoders.anchor.params.layer", f"{LAYERS} layers"),
@@ -274,8 +295,9 @@ def test_fingerprint_follows_settings_and_layer(folders: dict[Any, Path], tmp_pa
     ],
 )
 def test_layers_that_are_not_there(folders: dict[Any, Path], params: dict[str, Any], path: str, hint: str) -> None:
+    unchecked = specs.WAV2VEC2.params(model=str(folders["wav2vec2", True])).model_copy(update=params)  # as of a name on the hub
     with pytest.raises(SereError) as caught:
-        build(folders["wav2vec2", True], **params)
+        specs.WAV2VEC2.load()(unchecked, BuildContext(id="anchor"))
     (problem,) = caught.value.problems
     assert (problem.code, problem.place.path) == ("C302", path) and hint in problem.hint
 

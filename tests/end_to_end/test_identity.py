@@ -21,7 +21,7 @@ from sere_core.identity import codes, identify
 from sere_core.plan import make_plan
 from sere_core.provenance import code_digest
 from sere_core.score.records import Record, read_predictions
-from sere_registry import SereError
+from sere_registry import Params, SereError, param
 from tests.end_to_end.conftest import Sere, records
 
 SWAP = {"anger": "sadness", "sadness": "anger"}
@@ -158,6 +158,27 @@ def test_all_files_of_a_package_count(tmp_path: Path, monkeypatch: pytest.Monkey
         after = code_digest("there-plugin", "there", Contents())
         assert after != before, name
         before = after
+
+
+class Weights(Params):
+    weights: Path = param(..., "a file")
+    also: tuple[Path, ...] = param((), "some more")
+
+
+def test_a_file_that_a_parameter_names_is_missed_before_the_run(home: Path) -> None:
+    plan = make_plan(load("tiny.yaml", sets=["encoders.spare={use: logmel}"]))
+    mine = Weights(weights=home / "nowhere.pt", also=(home / "tiny.yaml", home / "nor here"))
+
+    def parts(*names: str) -> set[str]:
+        bounds = {f"encoders.{name}": replace(plan.resolved.components[f"encoders.{name}"], params=mine) for name in names}
+        return set(identify(plan, replace(plan.resolved, components={**plan.resolved.components, **bounds})).parts)
+
+    with pytest.raises(SereError) as caught:
+        parts("small")
+    places = [(each.code, each.place.path, each.message.rpartition("/")[2]) for each in caught.value.problems]
+    weights, also = "encoders.small.params.weights", "encoders.small.params.also.1"
+    assert places == [("C302", weights, "nowhere.pt"), ("C302", also, "nor here")] and caught.value.problems[0].place.line
+    assert "files.encoders.spare.params.also.0" in parts("spare"), "nothing builds it"
 
 
 def test_a_component_in_a_file_counts_with_what_it_names(home: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,6 +160,60 @@ def test_a_model_brings_its_encoders_checkpoint(home: Path, tmp_path: Path) -> N
     shutil.rmtree(checkpoint)
     (tmp_path / "model").rename(tmp_path / "moved")
     assert predicted(Model.load(tmp_path / "moved"), record, 0) < 1e-6
+
+
+PLUGIN = """
+from pathlib import Path
+import numpy as np
+from sere_registry import ComponentSpec, Params, param
+from tests.kit.broken import GoodEncoder
+
+class TableParams(Params):
+    weights: Path = param(..., "a file")
+    more: tuple[Path, ...] = param(..., "files and folders")
+    files: bool = param(False, "are they listed?")
+
+class Table(GoodEncoder):
+    def __init__(self, params, context):
+        super().__init__(params, context)
+        self.table = np.load(params.weights) + sum(np.load(each / "deep" / "table.npy") for each in params.more)
+        if params.files:
+            self.files = (params.weights, *(each / "deep" / "table.npy" for each in params.more))
+
+    def extract(self, waveform, contours, hop):
+        return np.abs(super().extract(waveform, contours, hop) - self.table)
+
+SPEC = ComponentSpec(kind="encoder", name="table", factory="paths_plugin:Table", params=TableParams, summary="a table")
+"""
+
+
+@pytest.mark.parametrize("files", ["true", "false"])
+def test_a_model_brings_what_the_parameters_of_an_encoder_name(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: str
+) -> None:
+    (tmp_path / "paths_plugin.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "paths_plugin", raising=False)
+    info, data = tmp_path / "paths_plugin-1.0.dist-info", tmp_path / "data"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paths-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sere.encoders]\npaths.table = paths_plugin:SPEC\n")
+    (data / "folder" / "deep").mkdir(parents=True)
+    for name in ("w.npy", "folder/deep/table.npy"):
+        np.save(data / name, np.full(4, 0.01, np.float32))
+    params = f"{{weights: {data}/w.npy, more: [{data}/folder], files: {files}}}"
+    encoder = f"encoders={{c: {{use: paths.table, params: {params}}}}}"
+    record = trained(home, f"paths-{files}", encoder, "paths={labelled: c, unlabelled: c}", "dynamics={use: none}")
+    exported(record, tmp_path / "model", "--fold", "1", "--trust")
+    names = {path.relative_to(tmp_path / "model").as_posix() for path in (tmp_path / "model").glob("*/**/*") if path.is_file()}
+    assert names == {"files/encoders.c/weights/w.npy", "files/encoders.c/more.0/folder/deep/table.npy"}
+    shutil.rmtree(data)
+    (tmp_path / "model").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    assert predicted(Model.load("moved"), record, 0) < 1e-6
+    (tmp_path / "moved" / "files" / "encoders.c" / "more.0" / "folder" / "new.npy").write_bytes(b"")
+    with pytest.raises(SereError, match="T505"):
+        Model.load("moved")
 
 
 def failed(capsys: pytest.CaptureFixture[str], *words: str) -> str:

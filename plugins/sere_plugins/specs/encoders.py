@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from sere_plugins.specs import Declared, component
 from sere_registry import param
+from sere_registry.files import expanded, read_file
 
 _MODEL = "a name on the Hugging Face hub, or a local folder with the same files"
 
@@ -28,6 +29,20 @@ class LogMelParams(Declared):
     layers: int = param(3, "convolutions after the first", ge=0, le=12, search=("int", 1, 5))
     kernel: Literal[3, 5, 7, 9, 11] = param(5, "frames that a convolution sees", search=("choice", [3, 5, 9]))
     dropout: float = param(0.1, "dropout of channels after each convolution", ge=0, lt=1, search=("uniform", 0.0, 0.5))
+
+
+class _Checkpoint(BaseModel):
+    """What is read of a config.json."""
+
+    layers: int = Field(validation_alias=AliasChoices("num_hidden_layers", "encoder_layers"))
+
+
+def _layers_of(model: str) -> int | None:
+    """How many layers a local checkpoint says it has; None for a name on the hub, or where it does not say."""
+    try:
+        return _Checkpoint.model_validate_json(read_file(expanded(model) / "config.json")).layers
+    except (OSError, ValueError):
+        return None
 
 
 Layer = Annotated[int, Field(strict=True, ge=0)]
@@ -53,6 +68,25 @@ class PretrainedParams(Declared):
         "of the frozen part; in `bfloat16` two to three times as fast on a processor that multiplies it, pooled frames nearly the same, "
         "and refused on others",
     )
+
+    @field_validator("layer")
+    @classmethod
+    def _layer_is_there(cls, layer: Any, info: ValidationInfo) -> Any:
+        highest = max(layer) if isinstance(layer, tuple) else layer if isinstance(layer, int) else 0
+        layers = _layers_of(info.data.get("model", ""))
+        if layers is not None and highest > layers:
+            raise ValueError(f"there is no layer {highest}: {info.data['model']!r} has {layers} layers")
+        return layer
+
+    @field_validator("top_layers")
+    @classmethod
+    def _top_layers_are_there(cls, top: int | None, info: ValidationInfo) -> int | None:
+        layer = info.data.get("layer")
+        layer = layer[0] if isinstance(layer, tuple) else layer
+        depth = layer if isinstance(layer, int) else _layers_of(info.data.get("model", ""))
+        if top is not None and depth is not None and top > depth:
+            raise ValueError(f"the top {top} layers cannot be trained: up to layer {depth} there are {depth}")
+        return top
 
     @model_validator(mode="after")
     def _fits(self) -> PretrainedParams:
