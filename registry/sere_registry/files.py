@@ -82,7 +82,7 @@ def read_file(path: Path, most: int | None = None) -> bytes:
     return path.read_bytes()
 
 
-def files_below(root: Path, closed: Callable[[OSError], object] | None = None) -> Iterator[Path]:
+def visible_files(root: Path, closed: Callable[[OSError], object] | None = None) -> Iterator[Path]:
     """All files below a folder, through links to folders too; folder by folder, by name, without hidden ones.
 
     Args:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sere_registry.cells import meant
 from sere_registry.errors import Place, error
-from sere_registry.files import expanded, files_below, read_file
+from sere_registry.files import expanded, read_file, visible_files
 from sere_registry.spelling import language_tag, other_names, written
 from sere_registry.utterances import AUDIO_SUFFIXES
 
@@ -112,7 +112,7 @@ def _read(word: str) -> Iterable[Source]:
 
 def _folder(folder: Path) -> list[Source]:
     closed = list[Source]()
-    below = files_below(folder, lambda cause: closed.append(Source(Path(cause.filename))))
+    below = visible_files(folder, lambda cause: closed.append(Source(Path(cause.filename))))
     found = [Source(path, below=path.relative_to(folder)) for path in below if path.suffix.lower() in AUDIO_SUFFIXES]
     found += closed  # a folder that may not be entered is a row that says so
     if not found:

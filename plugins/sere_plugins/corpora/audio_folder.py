@@ -11,7 +11,7 @@ from sere_plugins.corpora.folder import describe, few
 from sere_plugins.corpora.rows import Row, RowCorpus
 from sere_plugins.specs.corpora import FolderOfAudioParams
 from sere_registry.errors import Place, counted, error
-from sere_registry.files import expanded, files_below
+from sere_registry.files import expanded, visible_files
 from sere_registry.protocols import BuildContext
 from sere_registry.utterances import AUDIO_SUFFIXES, Finding
 
@@ -84,7 +84,7 @@ class AudioFolder(RowCorpus):
 
     def _files(self) -> Iterable[PurePosixPath]:
         """All files below the root, hidden ones left out, in the order of their paths."""
-        return sorted((PurePosixPath(path.relative_to(self.root)) for path in files_below(self.root)), key=str)
+        return sorted((PurePosixPath(path.relative_to(self.root)) for path in visible_files(self.root)), key=str)
 
     def _is_audio(self, path: PurePosixPath) -> bool:
         known = path.suffix.lower() in AUDIO_SUFFIXES
