@@ -85,6 +85,7 @@ def compare(
     sets: Mapping[str, object] | Sequence[str] = (),
     unsets: Sequence[str] = (),
     vary: Mapping[str, Sequence[object]] | Sequence[str] = (),
+    rows: Sequence[str] = (),
     pairs: str | None = None,
     seeds: int | Sequence[int] | None = None,
     out: str | Path | None = None,
@@ -99,6 +100,7 @@ def compare(
         file: a comparison (YAML with `compare: NAME`), or a config to vary; or the name of one that comes with sere.
         sets, unsets: change the config of every run, as for `run`.
         vary: rows: a path and its values, `{"losses.adapt.use": ["tric", "coral"]}`.
+        rows: run these only, each by its name or by a value of an axis.
         pairs: "de>it,it>de", or "all".
         seeds: how many, from 0, or which.
         out: its folder; default: runs/NAME.
@@ -123,6 +125,7 @@ def compare(
         sets=as_flags(sets),
         unsets=unsets,
         vary=vary,
+        rows=rows,
         pairs=pairs,
         seeds=None if listed is None else str(listed),
         out=None if out is None else str(out),

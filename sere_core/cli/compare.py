@@ -106,6 +106,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _add_arguments(parser: ArgumentParser, out: str) -> None:
     """Which pairs, what changes every run, who runs them, and what is said."""
+    help = "run these rows only: a row's name, or a value of an axis; all others are left out"
+    add_repeated(parser, "--row", "ROW", help, "rows")
     help = "pairs of corpora, source first, or `all`; default: the config's own"
     parser.add_argument("--pairs", metavar="S>T,S>T", help=help)
     add_repeated(parser, "--set", "A.B=VALUE", "change the config of every run", "sets")

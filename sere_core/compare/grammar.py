@@ -91,6 +91,7 @@ class Flags:
     sets: Sequence[str] = ()
     unsets: Sequence[str] = ()
     vary: Sequence[str] = ()
+    rows: Sequence[str] = ()
     pairs: str | None = None
     seeds: str | None = None
     floor: Sequence[str] = ()
@@ -133,7 +134,8 @@ class Request:
     def text(self) -> str:
         """The comparison as a file that can be called again."""
         data = self.root.data() | {"base": str(self.sources.files[0]), "output": str(self.output)}
-        flags = [f"--set {text}" for text in self.flags.sets] + [f"--unset {text}" for text in self.flags.unsets]
+        each = {"--set": self.flags.sets, "--unset": self.flags.unsets, "--row": self.flags.rows}
+        flags = [f"{flag} {text}" for flag, texts in each.items() for text in texts]
         return "".join(f"# called with {flag}\n" for flag in flags) + write(data)
 
 

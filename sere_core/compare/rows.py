@@ -13,7 +13,7 @@ from sere_core.config.merge import merge, put
 from sere_core.config.nodes import Node, at, dotted, plain
 from sere_core.config.nodes import Path as Keys
 from sere_core.config.yaml_text import flow
-from sere_registry.errors import Problem, suggest
+from sere_registry.errors import Place, Problem, suggest
 
 #: sections whose parts are named: an axis below one of them needs a row that has that part
 _NAMED = ("corpora", "encoders", "losses", "hooks")
@@ -67,7 +67,7 @@ def laid(tree: Node, layer: Node) -> Node:
 def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overlay]:
     """Every row, in the order of the table; `tree` is the base with what is set for every run.
 
-    An axis passes over rows that lack what it varies: a loss's parameter, in a row without that loss.
+    An axis passes over rows that lack what it varies: a loss's parameter, in a row without that loss.  `--row` chooses among them.
     """
     comparison = request.comparison
     given = request.root.child("rows")
@@ -102,7 +102,8 @@ def rows_of(request: Request, tree: Node, problems: list[Problem]) -> list[Overl
             problems.append(Problem("C305", f"no row has what '{path}' varies", hint, request.place("vary", path)))
     if not problems:
         problems += _name_problems(request, list(layers), found)
-    return found
+    chosen = set(request.flags.rows)
+    return [row for row in found if not chosen or chosen & {row.name, *row.called}]
 
 
 def gaps_of(request: Request, rows: Sequence[Overlay]) -> dict[str, tuple[str, str]]:
@@ -251,6 +252,9 @@ def _name_problems(request: Request, bases: Sequence[str], rows: Sequence[Overla
             yield Problem("C302", f"{row.name!r} cannot be the name of a row", "use printable characters", request.place("rows", row.name))
         seen[row.name] = row
     known = list(dict.fromkeys((*seen, *(name for name in bases if name), *(value.word for row in rows for value in row.values))))
+    for name in request.flags.rows:
+        if name not in known:
+            yield Problem("C308", f"there is no row '{name}'", suggest(name, known, "rows and values"), Place(f"--row {name}"))
     both = set(_names(request.comparison.floor)) & set(_names(request.comparison.ceiling))
     for key in ("floor", "topline", "ceiling", "reference"):
         chosen = getattr(request.comparison, key)

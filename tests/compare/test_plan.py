@@ -158,6 +158,14 @@ def test_a_role_is_given_by_a_value_of_an_axis_and_by_a_name_with_a_comma(home: 
     assert [row.role for row in plan.rows] == ["method", "floor", "method", "method"], "a row's name may have commas"
 
 
+def test_rows_may_be_chosen_by_their_name_or_by_a_value_of_an_axis(home: Path) -> None:
+    plan, folder = made(COMPARISON + "vary: {resonance.params.temperature: [0.5, 1]}\n", rows=("ours", "temperature=1"))
+    assert {row.name for row in plan.rows} == {"ours temperature=0.5", "ours temperature=1", "floor temperature=1", "ceiling temperature=1"}
+    assert {job.row for job in plan.jobs} == {row.name for row in plan.rows}
+    assert plan.reference == "ours temperature=0.5", "chosen among those that are left"
+    assert "# called with --row ours\n# called with --row temperature=1\n" in (folder / "compare.yaml").read_text()
+
+
 # mistakes
 
 
@@ -228,6 +236,7 @@ def test_problems_of_all_rows_are_reported_together(home: Path) -> None:
         ({"seeds": "many"}, "--seeds many: seeds: [C302]"),
         ({"sets": ("task.shotz=1",)}, "--set task.shotz=1: task.shotz: [C305]"),
         ({"reference": "nobody"}, "--reference nobody: reference: [C308]"),
+        ({"rows": ("ours", "theirs")}, "--row theirs: [C308]"),
     ],
 )
 def test_a_mistake_on_the_command_line(home: Path, flags: dict[str, object], expected: str) -> None:
