@@ -31,14 +31,14 @@ Then: sere-run my.yaml --dry-run; sere train my.yaml -o model"""
 
 METHODS = {
     "logistic": """\
-# Logistic regression on the mean features: on six real pairs 39.4 % UAR, `sere` has 38.5 (docs/results.md).
-# Others: logistic_balanced also teaches itself on the target (40.1 there), but takes all emotions for equally frequent in it;
+# Logistic regression on the mean features, level with `sere` on six real pairs (docs/results.md).
+# Others: logistic_balanced also teaches itself on the target, but takes all emotions for equally frequent in it;
 # `sere init --method sere` writes the reference method of this package.
 method: {use: sere.logistic}
 """,
     "logistic_balanced": """\
-# Logistic regression that teaches itself on the target with pseudo-labels in equal shares: on six real pairs 40.1 % UAR, against
-# 39.4 for `logistic` (docs/results.md), but wrong where some emotions are rare in the target.
+# Logistic regression that teaches itself on the target with pseudo-labels in equal shares: on six real pairs a point and a half above
+# `logistic` (docs/results.md), but wrong where some emotions are rare in the target.
 method: {use: sere.logistic_balanced}
 """,
     "sere_plus": """\
@@ -47,9 +47,9 @@ method: {use: sere.logistic_balanced}
 method: {use: sere.sere_plus, params: {shares: equal}}
 """,
     "mcc": """\
-# A network with minimum class confusion (arXiv 1912.03699): it trusts the groups that the target's utterances form.  Where a run takes off
-# what is said, these are emotions, and it is the best that was measured with all labels (docs/sere_plus.md); where it finds no texts, take
-# sere_plus.
+# A network with minimum class confusion (arXiv 1912.03699): it trusts the groups that the target's utterances form.  Where a run finds
+# sentences that everybody reads, these are emotions, and it is the best that was measured with all labels (docs/sere_plus.md); where it
+# finds none, take sere_plus.
 losses:
   classify: {use: sere.cross_entropy}
   adapt: {use: sere.mcc}
@@ -87,7 +87,7 @@ dynamics: {{use: sere.none}}
 #: by method
 _LAYERS = {
     "sere_plus": _WHISPER.format(which="all layers of Whisper's encoder", layer="mix"),
-    "mcc": _WHISPER.format(which="three middle layers of Whisper's encoder, and the last, which tells texts", layer="[1, 2, 3, 6]"),
+    "mcc": _WHISPER.format(which="three middle layers of Whisper's encoder, and the last, which tells sentences apart", layer="[1, 2, 3, 6]"),
 }
 
 _CONFIG = """\
