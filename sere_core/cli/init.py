@@ -87,7 +87,7 @@ dynamics: {{use: sere.none}}
 #: by method
 _LAYERS = {
     "sere_plus": _WHISPER.format(which="all layers of Whisper's encoder", layer="mix"),
-    "mcc": _WHISPER.format(which="three middle layers of Whisper's encoder, and the last, which tells sentences apart", layer="[1, 2, 3, 6]"),
+    "mcc": _WHISPER.format(which="middle layers of Whisper's encoder, and the last, which tells sentences apart", layer="[1, 2, 3, 6]"),
 }
 
 _CONFIG = """\
