@@ -81,7 +81,8 @@ class Task(Section):
     by_text: bool | None = Field(
         default=None,
         description="lexical normalisation: the mean of utterances that say the same sentence is subtracted, where speakers repeat "
-        "sentences; the last of several layers side by side finds them, and is then set to 0; default: as the method asks (`sere_plus`, `student`)",
+        "sentences; the last of several layers side by side finds them, and is then set to 0; default: as the method asks (`sere_plus`, "
+        "`student`)",
     )
     skip: Literal["damaged"] | None = Field(
         default=None, description="`damaged`: go on without utterances whose audio cannot be used; the record names them"
