@@ -6,8 +6,9 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from sere_core.api.corpus import Corpus
@@ -149,6 +150,9 @@ def _mapped(file: Path) -> dict[str, str] | None:
     """Columns of a manifest under other names; None where nothing in it can be a path."""
     names = {name for row in _header(file) for name in row}
     found = other_names(names)
+    for name in ("emotion", "speaker"):
+        if name not in names and name not in found and (near := get_close_matches(name, sorted(names - {*found.values()}), 1, 0.8)):
+            found[name] = near[0]
     return found if "path" in names or "path" in found else None
 
 
@@ -160,15 +164,19 @@ def _manifest(file: Path, language: str, catalog: Catalog) -> Found:
         params["columns"] = mapped
         remarks.append(f"columns under other names: {', '.join(f'{name} is {other}' for name, other in mapped.items())}")
     column = mapped.get("emotion", "emotion")
-    words = sorted({written(row.get(column) or "") for row in rows} - {"", UNKNOWN})
-    own = {word: word if class_name(word) else None for word in words if canonical(word) is None}
-    if own:
-        params["labels"] = own
-        remarks.append(f"labels that are no known emotions: {', '.join(own)}; say under `labels` which emotions they are")
+    _label(params, remarks, (written(row.get(column) or "") for row in rows))
     if language or (rows and not any(mapped.get("language", "language") in row for row in rows)):
         params["language"] = language or NO_LANGUAGE
         remarks += [] if language else [_unsaid(file)]
     return Found(file, "sere.manifest", params, Corpus("manifest", open_corpus(catalog, "manifest", str(file), params)), tuple(remarks))
+
+
+def _label(params: dict[str, object], remarks: list[str], words: Iterable[str]) -> None:
+    """Give words that are no known emotions a class each, of their own name."""
+    strange = sorted({word for word in words if canonical(word) is None} - {"", UNKNOWN})
+    if strange:
+        params["labels"] = {word: word if class_name(word) else None for word in strange}
+        remarks.append(f"labels that are no known emotions: {', '.join(strange)}; say under `labels` which emotions they are")
 
 
 def _folder(path: Path, language: str, catalog: Catalog) -> Found:
@@ -179,10 +187,14 @@ def _folder(path: Path, language: str, catalog: Catalog) -> Found:
     paths = [each.recording.path.relative_to(root) for each in plain]
     remarks = [] if language else [_unsaid(path)]
     parents = [each.parent.name for each in paths]
-    levels = min(len(each.parts) for each in paths) - 1
+    levels = [[each.parts[level] for each in paths] for level in range(min(len(each.parts) for each in paths) - 1)]
     emotion = ""
-    if sum(canonical(parent) is not None for parent in parents) >= MOST * len(paths):
-        emotion, levels = "parent", levels - 1
+    if _are_emotions(parents):
+        emotion, levels = "parent", levels[:-1]
+        _label(params, remarks, map(written, parents))
+    elif (level := next((level for level, names in enumerate(levels) if _are_emotions(names)), None)) is not None:
+        emotion = _level("emotion", level)
+        _label(params, remarks, map(written, levels[level]))
     else:
         pattern = rf"(?<![A-Za-z])(?P<emotion>{'|'.join(sorted({*EMOTIONS, *ALIASES}, key=lambda word: (-len(word), word)))})(?![A-Za-z])"
         said = [match["emotion"] for each in paths if (match := re.search(f"(?i){pattern}", each.name))]
@@ -191,13 +203,25 @@ def _folder(path: Path, language: str, catalog: Catalog) -> Found:
             emotion = rf"(?<![A-Za-z])(?P<emotion>{shown})(?![A-Za-z])[^/]*$"
     if emotion:
         params["emotion"] = emotion
-        where = "the name of each file's folder" if emotion == "parent" else "the files' names"
+        where = "the files' names" if emotion.endswith("$") else "the names of folders"
         remarks.append(f"emotions: taken from {where}")
-    firsts = {each.parts[0] for each in paths}
-    if levels >= 1 and 1 < len(firsts) <= len(paths) / 2:
-        params["speaker"] = "^(?P<speaker>[^/]+)/"
-        remarks.append(f"speakers: taken from the {len(firsts)} folders in it; take `speaker` away if that is wrong")
+    for level, names in enumerate(levels):
+        people = set(names)
+        if 1 < len(people) <= len(paths) / 2 and sum(canonical(name) is not None for name in people) <= len(people) / 2:
+            params["speaker"] = _level("speaker", level)
+            shown = f"{', '.join(sorted(people)[:5])}{', ...' * (len(people) > 5)}"
+            remarks.append(f"speakers: taken from the names of {len(people)} folders ({shown}); take `speaker` away if that is wrong")
+            break
     return Found(path, "sere.folder", params, Corpus("folder", open_corpus(catalog, "folder", str(path), params)), tuple(remarks))
+
+
+def _are_emotions(names: Sequence[str]) -> bool:
+    return sum(canonical(name) is not None for name in names) >= MOST * len(names)
+
+
+def _level(group: str, level: int) -> str:
+    """A pattern of the name of a folder that lies so many folders down."""
+    return f"^{'[^/]+/' * level}(?P<{group}>[^/]+)/"
 
 
 def _unsaid(path: Path) -> str:

@@ -150,10 +150,14 @@ def run(arguments: Namespace) -> int:
         target = look(Path(arguments.target), arguments.target_language, catalog)
     for title, found in (("source", source), ("target", target)):
         print(f"{title}: {found.sentence()}")
-        for remark in found.remarks:
+        for remark in (*found.remarks, *(finding.message for finding in found.corpus.findings)):
             print(f"  {remark}")
     if not source.labels:
-        hint = "sere init LABELLED UNLABELLED: the first is learnt from" if target.labels else "nothing can be learnt without labels"
+        hint = (
+            "sere init LABELLED UNLABELLED: the first is learnt from"
+            if target.labels
+            else "where its paths tell emotions: `folder` with `emotion` and `labels`, docs/corpora.md"
+        )
         raise error("D608", f"the source, {source.path}, has no labels", hint, Place(path="SOURCE"))
     write_atomically(out, config_text(source, target, out, arguments.method).encode())
     print(f"written: {out}")
@@ -247,7 +251,7 @@ def _protocol(source: Found, target: Found, by_text: bool) -> str:
     else:
         lines = [*lines, ("normalise: corpus", "features are standardised by corpus, since speakers are not known on both sides")]
     if by_text:
-        why = "what speakers say again and again is taken off (ten points with actors); false, where an emotion has texts of its own"
+        why = "what speakers say again and again is taken off (4 to 16 points with actors); false, where an emotion has texts of its own"
         why = why if source.speakers and target.speakers else "what is said is taken off of a side whose speakers are known"
         lines = [*lines, ("by_text: true", why)]
     return "".join(f"  {key:<30}  # {why}\n" for key, why in lines)

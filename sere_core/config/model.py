@@ -52,8 +52,8 @@ class Dirichlet(Section):
 class Task(Section):
     """From which corpus to which, and under which protocol."""
 
-    source: Identifier = Field(description="the id of the labelled corpus")
-    target: Identifier = Field(description="the id of the corpus without labels; the source's id for an in-corpus ceiling")
+    source: Identifier = Field(description="the id of the labelled corpus; several corpora: one manifest that lists them")
+    target: Identifier = Field(description="the id of the corpus without labels; the source's id for an upper bound")
     target_labels: Identifier | None = Field(
         default=None, description="the id of a corpus of a few labelled utterances of the target, which are trained on and not scored"
     )

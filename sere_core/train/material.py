@@ -272,8 +272,8 @@ class Material:
         for each in recordings:
             groups.setdefault(each.corpus, {})[each] = None
         texts = {name: self._texts_of(path, normaliser, tuple(members)) for name, members in groups.items()}
-        off = "; texts of the utterances trained on are taken off" if any(each.count for each in texts.values()) else ""
-        return replace(normaliser, texts=texts, statement=f"{normaliser.statement}{off}")
+        named = ", ".join(name for name, each in texts.items() if each.count)
+        return replace(normaliser, texts=texts, statement=normaliser.statement + (f"; texts of {named} are taken off" if named else ""))
 
     def _texts_of(self, path: str, normaliser: Normaliser, members: tuple[Recording, ...]) -> Texts:
         vectors, encoder = np.stack([normaliser.apply(each, self._mean(each, path)[None])[0] for each in members]), self.encoders[path]
@@ -305,8 +305,9 @@ class Material:
                 for name, one in texts.items():
                     if one.why:
                         told.setdefault((name, path, one.why), []).append(str(number + 1))
+        weak = {self.plan.task.target: "; methods that trust the target's own clusters, such as mcc, are weak then (docs/texts.md)"}
         what = "by_text: no text is taken off"
-        return [f"{what} {name} ({path}, fold {', '.join(folds)}): {why}" for (name, path, why), folds in told.items()]
+        return [f"{what} {name} ({path}, fold {', '.join(folds)}): {why}{weak.get(name, '')}" for (name, path, why), folds in told.items()]
 
     def _frames(self, recording: Recording, path: str, normaliser: Normaliser) -> Tensor:
         """`[T, F]`, standardised unless trained layers read them; in half precision where the cache holds them so."""

@@ -49,6 +49,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (CALLS, "sere.folder", set(), 2),
         (NAMED, "sere.folder", {"anger", "sadness"}, 0),
         (SORTED, "sere.folder", {"anger", "happiness"}, 2),
+        (
+            [f"{word}/{who}/{n}.wav" for word in ("ANGER", "fear", "Happy") for who in ("s1", "s2") for n in (1, 2)],
+            "sere.folder",
+            {"anger", "fear", "happiness"},
+            2,
+        ),
+        (
+            [f"{word}/{n}.wav" for word in ("anger", "sad", "noise") for n in range(1, 6 if word == "noise" else 20)],
+            "sere.folder",
+            {"anger", "sadness", "noise"},
+            0,
+        ),
     ],
 )
 def test_a_folder_is_recognised(here: Path, names: list[str], use: str, labels: set[str], speakers: int) -> None:
@@ -149,3 +161,14 @@ def test_what_cannot_be_used_is_a_coded_line(here: Path, capsys: pytest.CaptureF
         assert main(["init", *words, "-o", "a.yaml"]) == 2
         assert f"[{code}]" in capsys.readouterr().err
         assert not Path("a.yaml").exists()
+
+
+def test_columns_nearly_called_so_are_mapped_and_those_that_nobody_reads_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(here, NAMED)
+    rows = [f"{name};{['anger', 'sad'][place % 2]};{name[:3]}" for place, name in enumerate(NAMED)]
+    (here / "list.csv").write_text("\n".join(["File;Emozione;Sprecher", *rows]), encoding="utf-8")
+    found = look(here / "list.csv", "de", Catalog())
+    assert found.params["columns"] == {"path": "file", "emotion": "emozione"} and found.labels == {"anger": 4, "sadness": 4}
+    made(here / "calls", CALLS)
+    assert main(["init", "list.csv", "calls"]) == 0
+    assert "columns not read: sprecher" in capsys.readouterr().out

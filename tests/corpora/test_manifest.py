@@ -81,6 +81,13 @@ def test_labels_map_other_languages_and_drop(folder: Path, build: Build) -> None
     assert [finding.level for finding in corpus.findings()] == ["note"] and "'xxx'" in corpus.findings()[0].message
 
 
+def test_labels_map_a_word_in_whatever_letters_but_its_own_first(folder: Path, build: Build) -> None:
+    rows = ["path,emotion", "audio/a.wav,PAURA", "audio/b.wav,Paura", "audio/c.wav,rabbia"]
+    labels = {"paura": "fear", "Paura ": "anger", "RABBIA": None}
+    corpus = build("manifest", file=lines(folder / "m.csv", *rows), language="it", labels=labels)
+    assert [each.emotion for each in corpus.utterances()] == ["fear", "anger"]
+
+
 def test_labels_may_be_class_names_of_one_s_own(folder: Path, build: Build) -> None:
     rows = ("path,emotion", "audio/a.wav,Stress", "audio/b.wav,stress", "audio/c.wav,ruhig")
     file = lines(folder / "m.csv", *rows)

@@ -103,7 +103,7 @@ def test_a_corpus_that_is_its_own_source_has_its_texts_once(tmp_path: Path, aske
 )
 def test_a_model_takes_off_what_its_run_took_off(params: str, sets: tuple[str, ...], tmp_path: Path) -> None:
     record = run(tmp_path, params, *sets)
-    assert all("texts of the utterances trained on" in said for said in record.manifest["notes"]["normalisation"])
+    assert all("texts of xa, xb are taken off" in said for said in record.manifest["notes"]["normalisation"])
     counts = {int(fold): line for line in record.manifest["notes"]["texts"] for fold in line.rpartition("(fold ")[2][:-1].split(", ")}
     for fold in (0, 1):
         model = exported(record, tmp_path / f"model{fold}", "--fold", str(fold + 1))
@@ -149,7 +149,7 @@ def test_the_config_or_else_the_method_says_whether(
     monkeypatch.setattr("sere_core.data.texts.REPEATED", 1e9)
     record = run(tmp_path, POOLED, *sets)
     notes = record.manifest["notes"]
-    assert not any("texts of the utterances trained on" in each for each in notes["normalisation"])  # there are none
+    assert not any("are taken off" in each for each in notes["normalisation"])  # there are none
     said = [line for line in notes["warnings"] if line.startswith("by_text: ")]
     assert all("(e, fold 1, 2)" in line for line in said)
     assert [name for name in ("xa", "xb") if sum(f"off {name} " in line for line in said) == 1] == expected[1]

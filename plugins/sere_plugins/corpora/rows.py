@@ -82,7 +82,8 @@ class RowCorpus(ABC):
         self.params: OwnParams = params
         self.columns: Mapping[str, str | None] = getattr(params, "columns", {})
         self.corpus = context.id
-        self._labels = {unicodedata.normalize("NFC", label): emotion for label, emotion in params.labels.items()}
+        labels = {unicodedata.normalize("NFC", label).strip(): emotion for label, emotion in params.labels.items()}
+        self._labels = {label.casefold(): emotion for label, emotion in labels.items()} | labels
         self._own = {*context.classes, *(name for name in map(_class, params.labels.values()) if name)}
 
     @property
@@ -173,7 +174,7 @@ class RowCorpus(ABC):
 
     def _findings(self) -> Iterable[Finding]:
         rows, utterances = self._rows, self._content[0]
-        dropped = Counter(row.label for row in rows if self._labels.get(row.label, "") is None)
+        dropped = Counter(row.label for row in rows if self._rule(row) is None)
         for label, number in dropped.items():
             yield Finding("note", f"{number} rows labelled {label!r} left out, as params.labels says")
         without = sum(not each.emotion for each in utterances)
@@ -234,8 +235,7 @@ class RowCorpus(ABC):
 
     def _emotion(self, row: Row) -> str | None:
         """What a label means: a class, or "" for no label; None for a row that is left out or wrong."""
-        if row.label in self._labels:
-            mapped = self._labels[row.label]
+        if (mapped := self._rule(row)) != "":
             return None if mapped is None else _class(mapped)
         label = row.text("emotion")
         if not label or label.lower() == UNKNOWN:
@@ -246,6 +246,10 @@ class RowCorpus(ABC):
             more = "params.labels maps it to one of them, to a class name of your own, to unknown (no label) or to null (no row)"
             row.wrong(f"emotion {label!r} is unknown", f"{near}; {more}: {json.dumps({label: 'unknown'}, ensure_ascii=False)}")
         return emotion
+
+    def _rule(self, row: Row) -> str | None:
+        """What `labels` says of a row's label, written as there or in other letters; "" for nothing."""
+        return self._labels.get(row.label, self._labels.get(row.label.casefold(), ""))
 
 
 def column_of(name: str, mapped: Mapping[str, str | None], known: Collection[str], source: Path) -> str:
