@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +64,11 @@ def train(arguments: Namespace) -> int:
     from sere_core.run import run
 
     check_place(expanded(arguments.output))  # now: training takes long
-    return _made(arguments, run(resolved, resume=True, quiet=arguments.quiet), trust=True)
+    try:
+        return _made(arguments, run(resolved, resume=True, quiet=arguments.quiet), trust=True)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; what is done is kept; to go on: {shlex.join(arguments.words)}", file=sys.stderr)
+        return 130
 
 
 def export(arguments: Namespace) -> int:
@@ -89,8 +95,11 @@ def export(arguments: Namespace) -> int:
 def _made(arguments: Namespace, record: Record, trust: bool, fold: int | None = None) -> int:
     from sere_core.console import Speaker
     from sere_core.model.export import of_fold, of_record
+    from sere_core.model.folder import SUMS
 
     out, speaker = expanded(arguments.output), Speaker(arguments.quiet)
+    if (out / SUMS).exists():
+        speaker.say(f"this model takes the place of that in {out}")
     if fold is None:
         of_record(record, out, trust, quiet=arguments.quiet)
     else:

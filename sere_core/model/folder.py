@@ -181,7 +181,8 @@ def _sums(folder: Path) -> dict[str, str]:
         return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except (OSError, ValueError) as cause:
         hint = "name the folder that `sere train` or `sere export` made"
-        raise error("T505", f"{folder} is not the folder of a model", hint) from cause
+        what = f"{folder / SUMS} is missing or damaged" if (folder / "model.json").exists() else f"{folder} is not the folder of a model"
+        raise error("T505", what, hint) from cause
 
 
 def _digest(path: Path) -> str:

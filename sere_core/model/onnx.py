@@ -184,14 +184,15 @@ def add(path: Path, recordings: Sequence[Recording], speaker: Speaker) -> Parity
     _check_installed()
     model = Model.load(path, device="cpu")
     graph, file = Graph(model).eval(), path / NAME
-    waveforms = [audio.read(each, model.resolved.config.features).samples for each in recordings]
-    _write(graph, model, file, waveforms[0])
+    waveforms = [audio.read(each, model.resolved.config.features) for each in recordings]
+    _write(graph, model, file, waveforms[0].samples)
     with speaker.bar("graph against torch") as tell:
         parity = compare(model, file, waveforms, tell)
     if not parity.difference <= LARGEST:
         file.unlink()
         what = f"on {parity.utterances} utterances a posterior of the graph differs from torch's by {parity.difference:.2g}"
-        raise error("T509", f"{what}, more than {LARGEST:g}; {_blame(graph, waveforms)}", "export without --onnx")
+        blame = _blame(graph, [each.samples for each in waveforms])
+        raise error("T509", f"{what}, more than {LARGEST:g}; {blame}", f"the model without a graph is in {path}")
     folder.seal(path)
     return parity
 
@@ -225,15 +226,15 @@ def _write(graph: Graph, model: Model, file: Path, example: Samples) -> None:
     onnx.save(made, file)
 
 
-def compare(model: Model, file: Path, waveforms: Sequence[Samples], tell: Callable[[int, int], object]) -> Parity:
-    """The graph against the model, which extracts its features as ever."""
+def compare(model: Model, file: Path, waveforms: Sequence[audio.Waveform], tell: Callable[[int, int], object]) -> Parity:
+    """The graph against the model, which extracts its features as ever, of the same samples."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     largest = 0.0
     for done, waveform in enumerate(waveforms, start=1):
-        wanted = model.posteriors([model.extract(waveform, model.rate)])[0]
-        (found,) = session.run(None, {"waveform": waveform})
+        wanted = model.posteriors([model.clip(waveform)])[0]
+        (found,) = session.run(None, {"waveform": waveform.samples})
         largest = max(largest, float(np.abs(found - wanted).max())) if np.isfinite(found).all() else np.inf
         tell(done, len(waveforms))
     return Parity(largest, len(waveforms))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 import sys
 from dataclasses import replace
@@ -245,6 +246,27 @@ def test_a_model_is_no_record(record: Record, tmp_path: Path, capsys: pytest.Cap
         for words in (["report"], ["export", "-o", str(tmp_path / "other")], ["export", "--onnx"]):
             said = failed(capsys, words[0], str(tmp_path / name), *words[1:])
             assert "[T505]" in said and what in said and "--resume" not in said
+
+
+def test_a_model_that_takes_the_place_of_another_says_so(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for _ in range(2):
+        assert main(["export", str(record.path), "-o", str(tmp_path / "model"), "--fold", "1"]) == 0
+        said.append("takes the place" in capsys.readouterr().out)
+    assert said == [False, True]
+    (tmp_path / "model" / folder.SUMS).unlink()
+    assert folder.SUMS in failed(capsys, "predict", str(tmp_path / "model"), "a.wav")
+
+
+def test_training_that_is_interrupted_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sere_core.run.run", interrupted)
+    words = ["train", *flags(tmp_path, "never"), "-o", str(tmp_path / "model")]
+    assert main(words) == 130 and f"sere {shlex.join(words)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("what", ["changed", "missing", "a record", "a file named as a component"])
