@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -106,18 +105,12 @@ def run(arguments: Namespace) -> int:
     own = identity(folder)
     sources = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
     sources = sources if in_path is None else with_speakers(sources, in_path)
-    given = len(sources)
-    sources = list({(os.path.abspath(each.path), each.start, each.end): each for each in reversed(sources)}.values())[::-1]
-    if len(sources) < given and not arguments.quiet:
-        print(f"note: {given - len(sources)} of {given} inputs are given twice, and predicted once", file=sys.stderr)
     if not arguments.mic:
         check_free(out, form, arguments.fresh)
     model = Model.load(folder, arguments.device)
     window = min(arguments.window or 4.0, model.max_seconds)
     if window < (arguments.window or 0) and not arguments.quiet:
         print(f"note: windows are of {window:g} s: the model takes no more", file=sys.stderr)
-    if (arguments.hop or 0) > window and not arguments.quiet:
-        print(f"note: of every {arguments.hop:g} s of a file that is cut only {window:g} s are heard", file=sys.stderr)
     channel = arguments.channel or model.resolved.config.features.channel
     cutting = Cutting(arguments.segment, window, arguments.hop or window / 2, model.max_seconds, channel)
     if arguments.mic:

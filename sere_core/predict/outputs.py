@@ -222,22 +222,18 @@ def _eafs(rows: list[Cells], folder: Path, classes: Sequence[str]) -> None:
 
 
 def _by_recording(rows: list[Cells], folder: Path, suffix: str, write: Callable[[str, Path, float, list[Interval]], None]) -> None:
-    """A file for each recording, named as it, in folders as the recordings lie; where two have one name there, the second gets a number."""
+    """A file for each recording, named as it; where two have one name, the second gets a number."""
     found: dict[str, list[Cells]] = defaultdict(list)
     for row in rows:
         found[row["path"]].append(row)
-    places = {path: os.path.dirname(os.path.abspath(path)) for path in found}
-    shared = os.path.commonpath(places.values()) if places else ""
-    used: set[Path] = set()
+    used: set[str] = set()
     for path, own in found.items():
-        place = folder / os.path.relpath(places[path], shared)
-        place.mkdir(parents=True, exist_ok=True)
         stem = os.fsdecode(os.fsencode(Path(path).stem)[:_LONGEST])
         names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-        file = next(file for name in names if (file := place / f"{name}{suffix}") not in used)
-        used.add(file)
+        name = next(name for name in names if name not in used)
+        used.add(name)
         end = max([_seconds(Path(path)), *(row["end"] or 0.0 for row in own)])
-        write(str(file), Path(path), end, list(_intervals(own, end)))
+        write(str(folder / f"{name}{suffix}"), Path(path), end, list(_intervals(own, end)))
 
 
 def _seconds(path: Path) -> float:

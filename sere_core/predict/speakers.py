@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -54,18 +53,9 @@ class Standardiser:
         self._group_of: dict[int, str] = {}
         if how in ("column", "group") and not by_speaker:
             self.notes.append(f"the model was trained with normalisation '{model.normalisation}': speakers change nothing")
-        unnamed = sum(not source.speaker for source in sources)
         if self._names and not named:
-            pattern = model.resolved.config.corpora[model.target].params.get("speaker") or "parent"
             what = "the model was trained by speaker, and no speakers are known here: the target corpus's statistics are used"
-            trained = "takes folders for speakers" if pattern == "parent" else "finds them where its target was trained on"
-            self.notes.append(f"{what} (`--speakers {shlex.quote(str(pattern))}` {trained})")
-        elif self._names and unnamed:
-            what = f"{unnamed} of {len(sources)} inputs have no speaker"
-            self.notes.append(f"{what}: the target corpus's statistics are used for them")
-        if self._names and named and model.speakers and not named & set(model.speakers):
-            what = f"none of the {len(named)} speakers is one of the {len(model.speakers)} that the model has met"
-            self.notes.append(f"{what}: each is standardised by all that is here of him or her")
+            self.notes.append(f"{what} (`--speakers parent` takes folders for speakers)")
 
     def look(self, clips: Iterable[tuple[Source, Clip | None]]) -> None:
         """See all pieces once, in order; None stands for one that cannot be used."""

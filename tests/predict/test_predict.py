@@ -465,10 +465,10 @@ def test_annotations_of_long_files(predict: Predict, tmp_path: Path, form: str) 
     write(tmp_path / "in/x/a.wav", 1.0)
     (tmp_path / "in/bad.wav").write_bytes(b"")
     assert predict("in", "--window", "3", "--hop", "1.5", "--format", form, out="grids").code == 0
-    assert sorted(path.relative_to("grids").as_posix() for path in Path("grids").rglob("*.*")) == [
+    assert sorted(path.name for path in Path("grids").iterdir()) == [
+        f"a-2.{form}",
         f"a.{form}",
         "predictions.csv",
-        f"x/a.{form}",
     ]
     if form == "TextGrid":
         from pympi.Praat import TextGrid
@@ -549,19 +549,3 @@ def test_what_may_not_be_read_is_a_row(predict: Predict, tmp_path: Path) -> None
         assert [row["error"][:4] for row in predict("in", "good.wav").rows] == ["D603", "D603", ""]
     finally:
         (tmp_path / "in/b").chmod(0o700)
-
-
-def test_speakers_that_are_not_found_are_told(predict: Predict, tmp_path: Path) -> None:
-    for name in ("anna/1.wav", "anna/2.wav", "q1.wav"):
-        write(tmp_path / "in" / name, 1.0)
-    notes = [
-        predict("in", *words, "--fresh").err.count("note:")
-        for words in ((), ("--speakers", "anna/(?P<speaker>.)"), ("--speakers", "(?P<speaker>zz)"))
-    ]
-    assert notes == [1, 2, 1]  # nobody is known; one of three is not, and nobody was met in training; nobody is known
-
-
-def test_what_is_given_twice_is_predicted_once(predict: Predict, tmp_path: Path) -> None:
-    write(tmp_path / "in/a.wav", 1.0)
-    told = predict("in", "in/a.wav", "./in/a.wav")
-    assert len(told.rows) == 1 and told.err.count("given twice") == 1
