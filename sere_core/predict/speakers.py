@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -55,7 +56,9 @@ class Standardiser:
             self.notes.append(f"the model was trained with normalisation '{model.normalisation}': speakers change nothing")
         if self._names and not named:
             what = "the model was trained by speaker, and no speakers are known here: the target corpus's statistics are used"
-            self.notes.append(f"{what} (`--speakers parent` takes folders for speakers)")
+            pattern = shlex.quote(model.speaker_in_path or "parent")
+            where = "takes them from paths, as the training did" if model.speaker_in_path else "takes folders for speakers"
+            self.notes.append(f"{what} (`--speakers {pattern}` {where})")
 
     def look(self, clips: Iterable[tuple[Source, Clip | None]]) -> None:
         """See all pieces once, in order; None stands for one that cannot be used."""

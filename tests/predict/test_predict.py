@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -15,6 +17,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from sere_core.cli import main
 from sere_core.config import load
@@ -83,6 +86,32 @@ def test_a_path_may_tell_the_speaker(pattern: str, trained: Trained, predict: Pr
         assert (row["speaker"], row["statistics"]) == (speaker, f"speaker {speaker} (stored)")
         assert [float(row[name]) for name in trained.model.classes] == pytest.approx(posteriors, abs=1e-6)
     assert {row["statistics"] for row in predict("calls", "--speakers", "(?P<speaker>nobody)", out="none.csv").rows} == {"corpus xb"}
+
+
+@pytest.mark.parametrize(
+    ("speaker", "expected"),
+    [
+        ("parent", "--speakers parent`"),
+        ("^(?P<speaker>[^/]+)/", "--speakers '^(?P<speaker>[^/]+)/'`"),
+        ("\u202e(?P<speaker>.)", "--speakers parent`"),
+    ],
+)
+def test_the_pattern_of_the_training_is_named(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], speaker: str, expected: str
+) -> None:
+    shutil.copytree(trained.folder, tmp_path / "model")
+    config = yaml.safe_load((tmp_path / "model/config.yaml").read_text())
+    config["corpora"]["xb"] = {"use": "sere.folder", "params": {"root": "calls", "language": "xb", "speaker": speaker}}
+    new, sums = yaml.safe_dump(config), tmp_path / "model/sha256"
+    old = (tmp_path / "model/config.yaml").read_bytes()
+    (tmp_path / "model/config.yaml").write_text(new)
+    sums.write_text(sums.read_text().replace(hashlib.sha256(old).hexdigest(), hashlib.sha256(new.encode()).hexdigest()))
+    write(tmp_path / "calls/anna/1.wav")
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "model"), str(tmp_path / "calls"), "-o", str(tmp_path / "out.csv")]) == 0
+    said = capsys.readouterr().err
+    assert said.count("--speakers") == 1 and expected in said
+    assert {row["statistics"] for row in read(tmp_path / "out.csv")} == {"corpus xb"}, "it is named, not used"
 
 
 def test_a_speaker_in_a_path_is_spelt_as_in_training(tmp_path: Path) -> None:
