@@ -114,6 +114,20 @@ def test_the_pattern_of_the_training_is_named(
     assert {row["statistics"] for row in read(tmp_path / "out.csv")} == {"corpus xb"}, "it is named, not used"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "noted"),
+    [("parent", ()), ("(?P<speaker>xb-s.).*/1", ("1 of 3", "1 of them")), ("(?P<speaker>[0-9])[.]", ("3 of 3", "0 of them"))],
+)
+def test_a_pattern_that_fits_few_files_or_no_stored_speaker_is_a_note(
+    pattern: str, noted: tuple[str, ...], trained: Trained, predict: Predict
+) -> None:
+    first, second = trained.model.speakers[:2]
+    for name in (f"{first}/1.wav", f"{first}/2.wav", f"{second}/2.wav"):
+        write(Path("calls", name))
+    told = predict("calls", "--speakers", pattern.replace("xb-s.", first))
+    assert told.code == 0 and told.err.count("note:") == bool(noted) and all(each in told.err for each in noted)
+
+
 def test_a_speaker_in_a_path_is_spelt_as_in_training(tmp_path: Path) -> None:
     corpus = AudioFolder(FolderOfAudioParams(root=tmp_path, language="xb", speaker="parent"), BuildContext("c"))
     for name in ("Zoe\u0308", " f 2 ", "unknown"):
