@@ -57,7 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--segment", choices=("auto", "windows", "vad", "none"), default="auto", help=help)
     help = "seconds of a window (default: 4), at most those that the model takes"
     parser.add_argument("--window", type=float, default=None, metavar="S", help=help)
-    help = "seconds from one window to the next (default: half a window)"
+    help = "seconds from one window to the next, at most a window (default: half of one)"
     parser.add_argument("--hop", type=float, default=None, metavar="S", help=help)
     help = "of files with two (default: as the model was trained)"
     parser.add_argument("--channel", choices=("mix", "left", "right"), default=None, help=help)
@@ -111,6 +111,9 @@ def run(arguments: Namespace) -> int:
     window = min(arguments.window or 4.0, model.max_seconds)
     if window < (arguments.window or 0) and not arguments.quiet:
         print(f"note: windows are of {window:g} s: the model takes no more", file=sys.stderr)
+    if (arguments.hop or 0.0) > window:
+        what = f"{arguments.hop:g} s from one window to the next skip speech: a window is of {window:g} s"
+        raise error("C302", what, f"name {window:g} or less", Place(path="--hop"))
     channel = arguments.channel or model.resolved.config.features.channel
     cutting = Cutting(arguments.segment, window, arguments.hop or window / 2, model.max_seconds, channel)
     if arguments.mic:

@@ -188,7 +188,7 @@ def test_odd_files_are_no_group_and_leave_the_others_as_they_are(speakers: int, 
         (("--window", "3", "--hop", "1.5"), ".wav", PARTS),
         (("--window", "3", "--hop", "1.5"), ".flac", PARTS),
         (("--window", "3", "--hop", "1.5", "--segment", "windows"), ".wav", PARTS),
-        (("--window", "3", "--hop", "5"), ".wav", [(0.0, 3.0), (4.0, 7.0)]),
+        (("--window", "3", "--hop", "3"), ".wav", [(0.0, 3.0), (3.0, 6.0), (4.0, 7.0)]),
         (("--segment", "none"), ".wav", None),
     ],
 )
@@ -381,6 +381,8 @@ def test_a_wrong_table_is_said_before_anything_starts(tmp_path: Path, content: s
         (("a.wav", "--abstain", "2"), "C302"),
         (("a.wav", "--hop", "0"), "C302"),
         (("a.wav", "--hop", "inf"), "C302"),
+        (("a.wav", "--window", "2", "--hop", "2.5"), "C302"),
+        (("a.wav", "--window", "9", "--hop", "8"), "C302"),  # the model takes 3 s
         (("a.wav", "--window", "1e308"), "C302"),
         (("a.wav", "--abstain", "nan"), "C302"),
         (("--mic", "a.wav"), "C302"),
