@@ -83,9 +83,9 @@ def run(arguments: Namespace) -> int:
     """
     import warnings
 
-    from sere_core.predict.inputs import read_inputs, speaker_in_path, with_speakers
+    from sere_core.predict.inputs import once, read_inputs, speaker_in_path, with_speakers
     from sere_core.predict.outputs import Writer, format_of
-    from sere_registry.errors import Place, error
+    from sere_registry.errors import Place, counted, error
 
     for name, low, high in (("window", 0.1, _DAY), ("hop", 0.05, _DAY), ("abstain", 0.0, 1.0)):
         value = getattr(arguments, name)
@@ -103,8 +103,10 @@ def run(arguments: Namespace) -> int:
     from sere_core.predict.pieces import Cutting, needs
 
     own = identity(folder)
-    sources = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
-    sources = sources if in_path is None else with_speakers(sources, in_path)
+    given = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
+    sources = once(given if in_path is None else with_speakers(given, in_path))
+    if (again := len(given) - len(sources)) and not arguments.quiet:
+        print(f"note: {counted(again, 'input')} given more than once: predicted once", file=sys.stderr)
     if not arguments.mic:
         check_free(out, form, arguments.fresh)
     model = Model.load(folder, arguments.device)

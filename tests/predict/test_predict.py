@@ -162,7 +162,9 @@ def test_pieces_that_sound_alike_are_one_speaker(predict: Predict, tmp_path: Pat
     names = [row["statistics"] for row in told.rows]
     assert set(names[::2]) != set(names[1::2]) and set(names) == {"group 1", "group 2"}
     assert "2 groups" in told.err and "silhouette" in told.err
-    one = predict(*["01.wav"] * 12, "00.wav", "--speakers", "group", out="one.csv")
+    for number in range(12):
+        (tmp_path / f"again{number}.wav").symlink_to("01.wav")
+    one = predict("again*.wav", "00.wav", "--speakers", "group", out="one.csv")
     assert {row["statistics"] for row in one.rows} == {"corpus xb"} and "clear" not in one.err
     few = predict("00.wav", "01.wav", "--speakers", "group", out="few.csv")
     assert {row["statistics"] for row in few.rows} == {"corpus xb"}
@@ -334,6 +336,19 @@ def test_inputs_of_every_kind_keep_their_order(tmp_path: Path, monkeypatch: pyte
     ]
     assert [str(each.path) for each in found] == [*names, "@odd.wav", "one.wav", "two.wav"]
     assert found[7] == Source(Path("d/q.wav"), 2.5, None, "s1")
+
+
+def test_what_is_given_twice_is_predicted_once(predict: Predict, tmp_path: Path) -> None:
+    write(tmp_path / "calls/anna/1.wav")
+    write(tmp_path / "calls/anna/2.wav")
+    (tmp_path / "calls/anna/3.wav").symlink_to("1.wav")
+    Path("parts.csv").write_text("path,start,end\ncalls/anna/1.wav,0,0.3\ncalls/anna/1.wav,0.3,0.6\n")
+    once = predict("calls", "parts.csv")
+    twice = predict("calls/anna", "./calls", tmp_path / "calls/anna/2.wav", "parts.csv", "parts.csv", out="twice.csv")
+    assert len(once.rows) == len(twice.rows) == 5 and [row["confidence"] for row in once.rows] == [row["confidence"] for row in twice.rows]
+    assert twice.err.count("note:") == once.err.count("note:") + 1 and "note: 6 inputs" in twice.err
+    named = predict("calls/anna", "calls", "--speakers", "^(?P<speaker>[^/]+)/", out="named.csv")
+    assert [row["speaker"] for row in named.rows] == ["anna"] * 3
 
 
 def test_linked_folders_are_read_as_in_training(tmp_path: Path) -> None:
