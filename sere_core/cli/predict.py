@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from sere_core.cli.arguments import Subparsers, add_command, add_repeated
+from sere_core.cli.arguments import Subparsers, add_command, add_repeated, add_speakers
 from sere_registry.files import expanded
 
 _EXAMPLES = """\
@@ -61,12 +61,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--hop", type=float, default=None, metavar="S", help=help)
     help = "of files with two (default: as the model was trained)"
     parser.add_argument("--channel", choices=("mix", "left", "right"), default=None, help=help)
-    help = (
-        "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's), or "
-        "where a path tells the speaker: parent (the name of the file's folder), or a regular expression with a group `speaker`, "
-        "searched below an INPUT that is a folder"
-    )
-    parser.add_argument("--speakers", default="auto", metavar="{auto,column,group,none,parent,REGEX}", help=help)
+    add_speakers(parser)
     help = "no prediction where the confidence (at the model's temperature) is lower"
     parser.add_argument("--abstain", type=float, default=0.0, metavar="P", help=help)
     parser.add_argument("--mic", action="store_true", help="predict each window of the microphone until Ctrl-C")
@@ -83,7 +78,7 @@ def run(arguments: Namespace) -> int:
     """
     import warnings
 
-    from sere_core.predict.inputs import once, read_inputs, speaker_in_path, with_speakers
+    from sere_core.predict.inputs import HOWS, once, read_inputs, speaker_in_path, with_speakers
     from sere_core.predict.outputs import Writer, format_of
     from sere_registry.errors import Place, counted, error
 
@@ -91,7 +86,7 @@ def run(arguments: Namespace) -> int:
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise error("C302", f"{value:g} is not from {low:g} to {high:g}", place=Place(path=f"--{name}"))
-    in_path = None if arguments.speakers in ("auto", "column", "group", "none") else speaker_in_path(arguments.speakers, "--speakers")
+    in_path = None if arguments.speakers in HOWS else speaker_in_path(arguments.speakers, "--speakers")
     if arguments.mic and (arguments.inputs or arguments.lists):
         raise error("C302", "--mic listens, and reads no files", "leave one of them out")
     form, folder, out = format_of(arguments.output, arguments.format), expanded(arguments.model), Path(arguments.output)

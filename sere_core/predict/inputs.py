@@ -21,6 +21,8 @@ from sere_registry.spelling import language_tag, other_names, written
 from sere_registry.utterances import AUDIO_SUFFIXES
 
 TABLES = (".csv", ".tsv")
+#: values of --speakers that are no pattern
+HOWS = ("auto", "column", "group", "none")
 COLUMNS = ("path", "start", "end", "speaker", "language")
 
 
