@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from sere_core.annotate.choose import choose
 from sere_core.annotate.labels import Labels, Question
 from sere_core.config.yaml_text import flow
-from sere_core.model import Model
+from sere_core.model import Clip, Model
 from sere_core.predict.inputs import Source
 from sere_core.predict.job import in_order
 from sere_core.predict.pieces import Cutting, Part, cut, hear
+from sere_core.predict.speakers import Standardiser
 from sere_registry.errors import SereError, error
 
 
@@ -26,6 +27,7 @@ def propose(
     cutting: Cutting,
     k: int,
     labels: Labels,
+    standardiser: Standardiser,
     *,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -38,6 +40,7 @@ def propose(
         cutting: how long files are cut.
         k: how many labels there are to be.
         labels: what was labelled before.
+        standardiser: chooses the statistics of each piece, of these sources.
         seed: of the clustering.
 
     Returns:
@@ -48,7 +51,7 @@ def propose(
     """
     pieces, broken = list[Question](), list[SereError]()
     embeddings, posteriors = [], []
-    for piece, found in _seen(model, sources, cutting, progress):
+    for piece, found in _seen(model, sources, cutting, standardiser, progress):
         if isinstance(found, SereError):
             broken.append(found)
             continue
@@ -66,26 +69,34 @@ def propose(
 
 
 def _seen(
-    model: Model, sources: Sequence[Source], cutting: Cutting, progress: Callable[[int, int], None]
+    model: Model, sources: Sequence[Source], cutting: Cutting, standardiser: Standardiser, progress: Callable[[int, int], None]
 ) -> Iterator[tuple[Source, dict[str, NDArray[np.float64]] | SereError]]:
-    """Each piece with its posterior and embedding, or what is wrong with it.
-
-    Speakers of the training are standardised by their stored statistics, all others by the target corpus's.
-    """
+    """Each piece with its posterior and embedding, or what is wrong with it; heard twice where the standardiser looks ahead."""
     torch.set_num_threads(1)  # pieces run side by side
+    steps = len(sources) * (1 + standardiser.looks_ahead)
 
-    def parts() -> Iterator[tuple[int, Part]]:
-        return ((number, part) for number, source in enumerate(sources, 1) for part in cut(source, cutting))
+    def parts() -> Iterator[tuple[int, tuple[int, Part]]]:
+        return enumerate((number, part) for number, source in enumerate(sources, 1) for part in cut(source, cutting))
 
-    def look(each: tuple[int, Part]) -> tuple[int, Source, dict[str, NDArray[np.float64]] | SereError]:
-        (number, part), piece = each, each[1].source
-        clip = hear(model, part, cutting)[0]
+    def listen(each: tuple[int, tuple[int, Part]]) -> tuple[int, Source, Clip | SereError]:
+        number, part = each[1]
+        return number, part.source, hear(model, part, cutting)[0]
+
+    def look(each: tuple[int, tuple[int, Part]]) -> tuple[int, Source, dict[str, NDArray[np.float64]] | SereError]:
+        number, piece, clip = listen(each)
         if isinstance(clip, SereError):
             return number, piece, clip
-        return number, piece, model.apply([clip], [model.known(piece.speaker, clip.path)])
+        return number, piece, model.apply([clip], [standardiser.of(each[0], piece, clip)[1]])
 
+    def first() -> Iterator[tuple[Source, Clip | None]]:
+        for number, piece, clip in in_order(listen, parts(), os.cpu_count() or 1):
+            progress(number, steps)
+            yield piece, None if isinstance(clip, SereError) else clip
+
+    if standardiser.looks_ahead:
+        standardiser.look(first())
     for number, piece, found in in_order(look, parts(), os.cpu_count() or 1):
-        progress(number, len(sources))
+        progress(steps - len(sources) + number, steps)
         yield piece, found
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from argparse import Namespace
 from pathlib import Path
 
-from sere_core.cli.arguments import Subparsers, add_command
+from sere_core.cli.arguments import Subparsers, add_command, add_speakers
 
 _EXAMPLES = """\
 examples:
@@ -31,6 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", default="labels.csv", help="the manifest (default: %(default)s)")
     help = "auto: only what is longer than the model takes is cut into windows (default); windows; vad: stretches of speech"
     parser.add_argument("--segment", choices=("auto", "windows", "vad"), default="auto", help=help)
+    add_speakers(parser)
     parser.add_argument("--classes", metavar="A,B,...", default=None, help="the labels to choose from (default: the model's)")
     parser.add_argument("--port", type=int, default=0, help="of the page (default: any that is free)")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
@@ -40,12 +42,14 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: Namespace) -> int:
     """Choose, and ask."""
-    from sere_core.predict.inputs import read_inputs
+    from sere_core.predict.inputs import HOWS, once, read_inputs, speaker_in_path, with_speakers
     from sere_registry.errors import Place, error
 
     if arguments.k < 1:
         raise error("C302", f"{arguments.k} is not at least 1", place=Place(path="-k"))
-    sources, out = read_inputs(arguments.inputs), Path(arguments.output)
+    in_path = None if arguments.speakers in HOWS else speaker_in_path(arguments.speakers, "--speakers")
+    given, out = read_inputs(arguments.inputs), Path(arguments.output)
+    sources = once(given if in_path is None else with_speakers(given, in_path))
 
     from sere_core.annotate.labels import Labels, Question
     from sere_core.annotate.page import Page
@@ -53,13 +57,17 @@ def run(arguments: Namespace) -> int:
     from sere_core.console import Speaker
     from sere_core.model import Model
     from sere_core.predict.pieces import Cutting
+    from sere_core.predict.speakers import Standardiser
 
     labels, speaker = Labels(out), Speaker(quiet=False)
     model = Model.load(arguments.model, arguments.device)
     channel, window = model.resolved.config.features.channel, min(4.0, model.max_seconds)
     cutting = Cutting(arguments.segment, window, window, model.max_seconds, channel)
+    standardiser = Standardiser(model, "column" if in_path else arguments.speakers, sources)
     with speaker.bar("looking") as tell:
-        questions, pieces, broken = propose(model, sources, cutting, arguments.k, labels, progress=tell)
+        questions, pieces, broken = propose(model, sources, cutting, arguments.k, labels, standardiser, progress=tell)
+    for note in standardiser.notes:
+        print(f"note: {note}", file=sys.stderr)
     speaker.warn(tuple(str(each.problems[0]) for each in broken[:10]))
     if len(broken) > 10:
         speaker.warn((f"and {len(broken) - 10} more files that cannot be used",))

@@ -82,6 +82,16 @@ def read_to_start(arguments: Namespace, quiet: bool = False) -> Resolved:
     return to_start(resolved, arguments.trust, lambda catalog: load(arguments.config, **flags, catalog=catalog))
 
 
+def add_speakers(parser: ArgumentParser) -> None:
+    """--speakers, of commands that apply a model to recordings."""
+    help = (
+        "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's), or "
+        "where a path tells the speaker: parent (the name of the file's folder), or a regular expression with a group `speaker`, "
+        "searched below an INPUT that is a folder"
+    )
+    parser.add_argument("--speakers", default="auto", metavar="{auto,column,group,none,parent,REGEX}", help=help)
+
+
 NAMED = "what the record names: installed packages and `file:` components; by itself only what comes with sere is imported"
 OUTSIDE = "`file:` components of outside the config's folder, too"
 

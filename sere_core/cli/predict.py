@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from sere_core.cli.arguments import Subparsers, add_command, add_repeated
+from sere_core.cli.arguments import Subparsers, add_command, add_repeated, add_speakers
 from sere_registry.files import expanded
 
 _EXAMPLES = """\
@@ -57,16 +57,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--segment", choices=("auto", "windows", "vad", "none"), default="auto", help=help)
     help = "seconds of a window (default: 4), at most those that the model takes"
     parser.add_argument("--window", type=float, default=None, metavar="S", help=help)
-    help = "seconds from one window to the next (default: half a window)"
+    help = "seconds from one window to the next, at most a window (default: half of one)"
     parser.add_argument("--hop", type=float, default=None, metavar="S", help=help)
     help = "of files with two (default: as the model was trained)"
     parser.add_argument("--channel", choices=("mix", "left", "right"), default=None, help=help)
-    help = (
-        "whose statistics standardise: auto (a column `speaker`, where there is one), group (by sound), none (the target corpus's), or "
-        "where a path tells the speaker: parent (the name of the file's folder), or a regular expression with a group `speaker`, "
-        "searched below an INPUT that is a folder"
-    )
-    parser.add_argument("--speakers", default="auto", metavar="{auto,column,group,none,parent,REGEX}", help=help)
+    add_speakers(parser)
     help = "no prediction where the confidence (at the model's temperature) is lower"
     parser.add_argument("--abstain", type=float, default=0.0, metavar="P", help=help)
     parser.add_argument("--mic", action="store_true", help="predict each window of the microphone until Ctrl-C")
@@ -83,15 +78,15 @@ def run(arguments: Namespace) -> int:
     """
     import warnings
 
-    from sere_core.predict.inputs import read_inputs, speaker_in_path, with_speakers
+    from sere_core.predict.inputs import HOWS, once, read_inputs, speaker_in_path, with_speakers
     from sere_core.predict.outputs import Writer, format_of
-    from sere_registry.errors import Place, error
+    from sere_registry.errors import Place, counted, error
 
     for name, low, high in (("window", 0.1, _DAY), ("hop", 0.05, _DAY), ("abstain", 0.0, 1.0)):
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise error("C302", f"{value:g} is not from {low:g} to {high:g}", place=Place(path=f"--{name}"))
-    in_path = None if arguments.speakers in ("auto", "column", "group", "none") else speaker_in_path(arguments.speakers, "--speakers")
+    in_path = None if arguments.speakers in HOWS else speaker_in_path(arguments.speakers, "--speakers")
     if arguments.mic and (arguments.inputs or arguments.lists):
         raise error("C302", "--mic listens, and reads no files", "leave one of them out")
     form, folder, out = format_of(arguments.output, arguments.format), expanded(arguments.model), Path(arguments.output)
@@ -103,14 +98,19 @@ def run(arguments: Namespace) -> int:
     from sere_core.predict.pieces import Cutting, needs
 
     own = identity(folder)
-    sources = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
-    sources = sources if in_path is None else with_speakers(sources, in_path)
+    given = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
+    sources = once(given if in_path is None else with_speakers(given, in_path))
+    if (again := len(given) - len(sources)) and not arguments.quiet:
+        print(f"note: {counted(again, 'input')} given more than once: predicted once", file=sys.stderr)
     if not arguments.mic:
         check_free(out, form, arguments.fresh)
     model = Model.load(folder, arguments.device)
     window = min(arguments.window or 4.0, model.max_seconds)
     if window < (arguments.window or 0) and not arguments.quiet:
         print(f"note: windows are of {window:g} s: the model takes no more", file=sys.stderr)
+    if (arguments.hop or 0.0) > window:
+        what = f"{arguments.hop:g} s from one window to the next skip speech: a window is of {window:g} s"
+        raise error("C302", what, f"name {window:g} or less", Place(path="--hop"))
     channel = arguments.channel or model.resolved.config.features.channel
     cutting = Cutting(arguments.segment, window, arguments.hop or window / 2, model.max_seconds, channel)
     if arguments.mic:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -85,9 +85,11 @@ class Model:
         normalisation: "none", "corpus" or "speaker": what it was trained with.
         temperature: divides the logarithms of posteriors; 1 where none was fitted.
         speakers: whose statistics it knows.
+        speaker_in_path: where the paths of the target corpus, a `folder`, tell the speaker; "" where they do not.
     """
 
     rate = audio.SAMPLE_RATE
+    speaker_in_path = ""
 
     def __init__(self, resolved: Resolved, about: About, tensors: Mapping[str, Tensor], device: str = "auto") -> None:
         self._about, self.resolved = about, resolved
@@ -119,9 +121,10 @@ class Model:
         """
         where = expanded(path)
         about, tensors = folder.read(where)
-        resolved = _resolved(where)
+        resolved, corpora = _resolved(where)
         try:
             model = cls(resolved, about, tensors, device)
+            model.speaker_in_path = _speaker_in_path(corpora, about.target)
             for name in about.paths.values():  # each with its statistics, where it needs some
                 model._check_statistics(name)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as cause:
@@ -330,8 +333,8 @@ class Model:
         return StreamSet("labelled", path, tuple(items), self._encoders[path].rate, labels, tuple(filter(None, others)))
 
 
-def _resolved(where: Path) -> Resolved:
-    """The config of a model's folder, with the checkpoints that lie in it, and without what prediction does not need.
+def _resolved(where: Path) -> tuple[Resolved, Any]:
+    """The config of a model's folder, with the checkpoints that lie in it, and without what prediction does not need; its corpora.
 
     Raises:
         SereError: T505 for a component that is a file, P101 or R201 for one that is not installed.
@@ -353,7 +356,15 @@ def _resolved(where: Path) -> Resolved:
     for each, known in params.items():
         values = {"model": json.dumps(str(each.absolute())), "revision": "null"}
         sets += [f"encoders.{each.name}.params.{name}={value}" for name, value in values.items() if name in known]
-    return load(file, sets=sets)
+    return load(file, sets=sets), data["corpora"]
+
+
+def _speaker_in_path(corpora: Any, target: str) -> str:
+    try:
+        use, found = corpora[target]["use"], corpora[target]["params"]["speaker"]
+    except (LookupError, TypeError):  # a corpus of another kind, or nothing that sere wrote
+        return ""
+    return found if use in ("folder", "sere.folder") and isinstance(found, str) and found.isprintable() else ""
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -21,6 +21,8 @@ from sere_registry.spelling import language_tag, other_names, written
 from sere_registry.utterances import AUDIO_SUFFIXES
 
 TABLES = (".csv", ".tsv")
+#: values of --speakers that are no pattern
+HOWS = ("auto", "column", "group", "none")
 COLUMNS = ("path", "start", "end", "speaker", "language")
 
 
@@ -90,6 +92,24 @@ def speaker_in_path(pattern: str, place: str) -> Callable[[Source], str]:
 def with_speakers(sources: Iterable[Source], find: Callable[[Source], str]) -> list[Source]:
     """The same; whose speaker no table tells, has the one in its path, spelt as in training."""
     return [each if each.speaker else replace(each, speaker=written(find(each))) for each in sources]
+
+
+def once(sources: Iterable[Source]) -> list[Source]:
+    """The same without what stands there again: a path, whatever it links to, with the times, the language and the speaker.
+
+    Where only one of two knows the speaker, as the folder that is given above another may, that one stays.
+
+    >>> few = once([Source(Path("a.wav")), Source(Path("./a.wav")), Source(Path("a.wav"), end=1.0), Source(Path("a.wav"), speaker="s")])
+    >>> [(each.end, each.speaker) for each in few]
+    [(1.0, ''), (None, 's')]
+    """
+    listed = [((each.path.absolute(), each.start, each.end, each.language), each) for each in sources]
+    known = {key for key, each in listed if each.speaker}
+    found: dict[object, Source] = {}
+    for key, each in listed:
+        if each.speaker or key not in known:
+            found.setdefault((key, each.speaker), each)
+    return list(found.values())
 
 
 def _read(word: str) -> Iterable[Source]:

@@ -292,8 +292,10 @@ def predict_files(job: Job, out: Path, writer: Writer, *, fresh: bool = False) -
         shutil.rmtree(work / "made", ignore_errors=True)
         made = writer.finish(work / "rows", work / "made")
         if out.is_dir():
-            for path in made.iterdir():
-                os.replace(path, out / path.name)
+            for path in [each for each in made.rglob("*") if each.is_file()]:
+                place = out / path.relative_to(made)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, place)
         else:
             os.replace(made, out)
         shutil.rmtree(work)

@@ -222,18 +222,25 @@ def _eafs(rows: list[Cells], folder: Path, classes: Sequence[str]) -> None:
 
 
 def _by_recording(rows: list[Cells], folder: Path, suffix: str, write: Callable[[str, Path, float, list[Interval]], None]) -> None:
-    """A file for each recording, named as it; where two have one name, the second gets a number."""
+    """A file for each recording, named as it, in its folder below the one that holds all.
+
+    Where two in a folder have one name, the second has its suffix too, or a number.
+    """
     found: dict[str, list[Cells]] = defaultdict(list)
     for row in rows:
         found[row["path"]].append(row)
-    used: set[str] = set()
+    places = {path: Path(os.path.abspath(path)) for path in found}
+    top = os.path.commonpath([place.parent for place in places.values()]) if places else ""
+    used: set[Path] = set()
     for path, own in found.items():
-        stem = os.fsdecode(os.fsencode(Path(path).stem)[:_LONGEST])
-        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-        name = next(name for name in names if name not in used)
-        used.add(name)
+        below = folder / places[path].parent.relative_to(top)
+        stem, whole = (os.fsdecode(os.fsencode(name)[:_LONGEST]) for name in (places[path].stem, places[path].name))
+        names = itertools.chain([stem, whole], (f"{stem}-{number}" for number in itertools.count(2)))
+        target = next(place for name in names if (place := below / f"{name}{suffix}") not in used)
+        used.add(target)
+        below.mkdir(parents=True, exist_ok=True)
         end = max([_seconds(Path(path)), *(row["end"] or 0.0 for row in own)])
-        write(str(folder / f"{name}{suffix}"), Path(path), end, list(_intervals(own, end)))
+        write(str(target), Path(path), end, list(_intervals(own, end)))
 
 
 def _seconds(path: Path) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from sere_core.data.normalise import Statistics
 from sere_core.predict.inputs import Source
+from sere_registry.errors import counted
 
 if TYPE_CHECKING:
     from sere_core.model import Clip, Model
@@ -53,9 +55,15 @@ class Standardiser:
         self._group_of: dict[int, str] = {}
         if how in ("column", "group") and not by_speaker:
             self.notes.append(f"the model was trained with normalisation '{model.normalisation}': speakers change nothing")
+        stored, spoken = named & set(model.speakers), sum(bool(source.speaker) for source in sources)
+        if self._names and how == "column" and (spoken < len(sources) or not stored):
+            what = f"a speaker is named for {spoken} of {counted(len(sources), 'input')}"
+            self.notes.append(f"{what} ({counted(len(named), 'speaker')}, {len(stored)} of them stored in the model)")
         if self._names and not named:
             what = "the model was trained by speaker, and no speakers are known here: the target corpus's statistics are used"
-            self.notes.append(f"{what} (`--speakers parent` takes folders for speakers)")
+            pattern = shlex.quote(model.speaker_in_path or "parent")
+            where = "takes them from paths, as the training did" if model.speaker_in_path else "takes folders for speakers"
+            self.notes.append(f"{what} (`--speakers {pattern}` {where})")
 
     def look(self, clips: Iterable[tuple[Source, Clip | None]]) -> None:
         """See all pieces once, in order; None stands for one that cannot be used."""

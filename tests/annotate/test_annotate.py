@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import subprocess
@@ -147,6 +148,28 @@ def test_the_config_that_is_printed_runs_on_parts_of_long_recordings(
     taught = {(each.start, each.end) for each in fold.labelled if each.path.name == "long.wav"}
     rest = {(each.start, each.end) for each in fold.target}
     assert len(taught) == 2 and taught | rest == {(4.0 * n, 4.0 * n + 4) for n in range(7)} | {(26.0, 30.0)} and not taught & rest
+
+
+def test_folders_may_tell_speakers(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    model = Model.load(home / "model")
+    names, seen = [model.speakers[0], "new"], list[object]()
+    for number in range(4):
+        path = home / "told" / names[number % 2] / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.random.default_rng(number).normal(0, 0.1, 16000), 16000)
+    apply = Model.apply
+    monkeypatch.setattr(Model, "apply", lambda model, clips, given: [seen.append(given[0]), apply(model, clips, given)][1])
+    monkeypatch.setattr(Page, "serve_forever", lambda page: [page.take(number, "anger") for number in range(4)])
+    words = ["annotate", str(home / "model"), str(home / "told"), "--no-browser"]
+    for speakers, noted in (("parent", 0), ("auto", 1)):
+        capsys.readouterr()
+        assert main([*words, "-o", str(home / f"{speakers}.csv"), "--speakers", speakers]) == 0
+        assert capsys.readouterr().err.count("note:") == noted
+    with open(home / "parent.csv", newline="") as told, open(home / "auto.csv", newline="") as untold:
+        lines = list(csv.DictReader(told))
+        assert len(lines) == 4 and all(line["speaker"] == Path(line["path"]).parent.name for line in lines)
+        assert {line["speaker"] for line in csv.DictReader(untold)} == {""}
+    assert [each is None for each in seen] == [False] * 4 + [True] * 4
 
 
 @pytest.mark.parametrize(("words", "code"), [(["-k", "0"], "C302"), (["missing.wav"], "D602")])

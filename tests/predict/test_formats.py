@@ -86,8 +86,8 @@ def intervals(rows: Rows) -> list[tuple[float, float, str]]:
 def test_praat(trained: Trained, mixed: list[str], expected: Rows, tmp_path: Path) -> None:
     praat = pytest.importorskip("pympi.Praat", reason="the extra `sere[annotation]` is not installed")
     out = written(trained, mixed, tmp_path / "grids", "--format", "TextGrid")
-    names = {path.name for path in out.iterdir()}
-    assert {"long.TextGrid", "a.TextGrid", "a-2.TextGrid", "predictions.csv"} < names and len(names) == 5
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert {"long.TextGrid", "a.TextGrid", "x/a.TextGrid", "predictions.csv"} < names and len(names) == 5
     grid = praat.TextGrid(str(out / "long.TextGrid"))
     assert grid.xmax == 9 and [name for _, name in grid.get_tier_name_num()] == ["emotion", "confidence"]
     found = [(start, end, label) for start, end, label in grid.get_tier("emotion").get_intervals() if label]

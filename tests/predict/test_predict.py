@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -15,6 +17,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from sere_core.cli import main
 from sere_core.config import load
@@ -85,6 +88,46 @@ def test_a_path_may_tell_the_speaker(pattern: str, trained: Trained, predict: Pr
     assert {row["statistics"] for row in predict("calls", "--speakers", "(?P<speaker>nobody)", out="none.csv").rows} == {"corpus xb"}
 
 
+@pytest.mark.parametrize(
+    ("speaker", "expected"),
+    [
+        ("parent", "--speakers parent`"),
+        ("^(?P<speaker>[^/]+)/", "--speakers '^(?P<speaker>[^/]+)/'`"),
+        ("\u202e(?P<speaker>.)", "--speakers parent`"),
+    ],
+)
+def test_the_pattern_of_the_training_is_named(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], speaker: str, expected: str
+) -> None:
+    shutil.copytree(trained.folder, tmp_path / "model")
+    config = yaml.safe_load((tmp_path / "model/config.yaml").read_text())
+    config["corpora"]["xb"] = {"use": "sere.folder", "params": {"root": "calls", "language": "xb", "speaker": speaker}}
+    new, sums = yaml.safe_dump(config), tmp_path / "model/sha256"
+    old = (tmp_path / "model/config.yaml").read_bytes()
+    (tmp_path / "model/config.yaml").write_text(new)
+    sums.write_text(sums.read_text().replace(hashlib.sha256(old).hexdigest(), hashlib.sha256(new.encode()).hexdigest()))
+    write(tmp_path / "calls/anna/1.wav")
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "model"), str(tmp_path / "calls"), "-o", str(tmp_path / "out.csv")]) == 0
+    said = capsys.readouterr().err
+    assert said.count("--speakers") == 1 and expected in said
+    assert {row["statistics"] for row in read(tmp_path / "out.csv")} == {"corpus xb"}, "it is named, not used"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "noted"),
+    [("parent", ()), ("(?P<speaker>xb-s.).*/1", ("1 of 3", "1 of them")), ("(?P<speaker>[0-9])[.]", ("3 of 3", "0 of them"))],
+)
+def test_a_pattern_that_fits_few_files_or_no_stored_speaker_is_a_note(
+    pattern: str, noted: tuple[str, ...], trained: Trained, predict: Predict
+) -> None:
+    first, second = trained.model.speakers[:2]
+    for name in (f"{first}/1.wav", f"{first}/2.wav", f"{second}/2.wav"):
+        write(Path("calls", name))
+    told = predict("calls", "--speakers", pattern.replace("xb-s.", first))
+    assert told.code == 0 and told.err.count("note:") == bool(noted) and all(each in told.err for each in noted)
+
+
 def test_a_speaker_in_a_path_is_spelt_as_in_training(tmp_path: Path) -> None:
     corpus = AudioFolder(FolderOfAudioParams(root=tmp_path, language="xb", speaker="parent"), BuildContext("c"))
     for name in ("Zoe\u0308", " f 2 ", "unknown"):
@@ -119,7 +162,9 @@ def test_pieces_that_sound_alike_are_one_speaker(predict: Predict, tmp_path: Pat
     names = [row["statistics"] for row in told.rows]
     assert set(names[::2]) != set(names[1::2]) and set(names) == {"group 1", "group 2"}
     assert "2 groups" in told.err and "silhouette" in told.err
-    one = predict(*["01.wav"] * 12, "00.wav", "--speakers", "group", out="one.csv")
+    for number in range(12):
+        (tmp_path / f"again{number}.wav").symlink_to("01.wav")
+    one = predict("again*.wav", "00.wav", "--speakers", "group", out="one.csv")
     assert {row["statistics"] for row in one.rows} == {"corpus xb"} and "clear" not in one.err
     few = predict("00.wav", "01.wav", "--speakers", "group", out="few.csv")
     assert {row["statistics"] for row in few.rows} == {"corpus xb"}
@@ -145,7 +190,7 @@ def test_odd_files_are_no_group_and_leave_the_others_as_they_are(speakers: int, 
         (("--window", "3", "--hop", "1.5"), ".wav", PARTS),
         (("--window", "3", "--hop", "1.5"), ".flac", PARTS),
         (("--window", "3", "--hop", "1.5", "--segment", "windows"), ".wav", PARTS),
-        (("--window", "3", "--hop", "5"), ".wav", [(0.0, 3.0), (4.0, 7.0)]),
+        (("--window", "3", "--hop", "3"), ".wav", [(0.0, 3.0), (3.0, 6.0), (4.0, 7.0)]),
         (("--segment", "none"), ".wav", None),
     ],
 )
@@ -293,6 +338,19 @@ def test_inputs_of_every_kind_keep_their_order(tmp_path: Path, monkeypatch: pyte
     assert found[7] == Source(Path("d/q.wav"), 2.5, None, "s1")
 
 
+def test_what_is_given_twice_is_predicted_once(predict: Predict, tmp_path: Path) -> None:
+    write(tmp_path / "calls/anna/1.wav")
+    write(tmp_path / "calls/anna/2.wav")
+    (tmp_path / "calls/anna/3.wav").symlink_to("1.wav")
+    Path("parts.csv").write_text("path,start,end\ncalls/anna/1.wav,0,0.3\ncalls/anna/1.wav,0.3,0.6\n")
+    once = predict("calls", "parts.csv")
+    twice = predict("calls/anna", "./calls", tmp_path / "calls/anna/2.wav", "parts.csv", "parts.csv", out="twice.csv")
+    assert len(once.rows) == len(twice.rows) == 5 and [row["confidence"] for row in once.rows] == [row["confidence"] for row in twice.rows]
+    assert twice.err.count("note:") == once.err.count("note:") + 1 and "note: 6 inputs" in twice.err
+    named = predict("calls/anna", "calls", "--speakers", "^(?P<speaker>[^/]+)/", out="named.csv")
+    assert [row["speaker"] for row in named.rows] == ["anna"] * 3
+
+
 def test_linked_folders_are_read_as_in_training(tmp_path: Path) -> None:
     for name in ("calls/anna/1.wav", "elsewhere/2.wav", "elsewhere/x/3.wav"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -338,6 +396,8 @@ def test_a_wrong_table_is_said_before_anything_starts(tmp_path: Path, content: s
         (("a.wav", "--abstain", "2"), "C302"),
         (("a.wav", "--hop", "0"), "C302"),
         (("a.wav", "--hop", "inf"), "C302"),
+        (("a.wav", "--window", "2", "--hop", "2.5"), "C302"),
+        (("a.wav", "--window", "9", "--hop", "8"), "C302"),  # the model takes 3 s
         (("a.wav", "--window", "1e308"), "C302"),
         (("a.wav", "--abstain", "nan"), "C302"),
         (("--mic", "a.wav"), "C302"),
@@ -464,12 +524,11 @@ def test_annotations_of_long_files(predict: Predict, tmp_path: Path, form: str) 
     write(tmp_path / "in/a.wav", 7.0)
     write(tmp_path / "in/x/a.wav", 1.0)
     (tmp_path / "in/bad.wav").write_bytes(b"")
-    assert predict("in", "--window", "3", "--hop", "1.5", "--format", form, out="grids").code == 0
-    assert sorted(path.name for path in Path("grids").iterdir()) == [
-        f"a-2.{form}",
-        f"a.{form}",
-        "predictions.csv",
-    ]
+    write(tmp_path / "in/a.flac", 7.0)
+    expected = [f"a.{form}", f"a.wav.{form}", "predictions.csv", f"x/a.{form}"]
+    for _ in range(2):  # the second in the place of the first
+        assert predict("in", "--window", "3", "--hop", "1.5", "--format", form, "--fresh", out="grids").code == 0
+        assert sorted(str(path.relative_to("grids")) for path in Path("grids").rglob("*") if path.is_file()) == expected
     if form == "TextGrid":
         from pympi.Praat import TextGrid
 
