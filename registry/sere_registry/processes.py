@@ -14,6 +14,11 @@ _PATIENCE = 5.0  # seconds that a process gets to end by itself
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
+def cores() -> int:
+    """How many CPU cores this process may use; a cluster's job has some of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Child:
     """`python WORDS`, in a session of its own, so that Ctrl-C of a terminal does not reach it.
 

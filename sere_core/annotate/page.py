@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,7 +55,7 @@ class Page(ThreadingHTTPServer):
     ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.questions, self.classes, self.labels, self.said, self.channel = questions, classes, labels, said, channel
-        self.secret = secrets.token_urlsafe(12)
+        self.secret, self._writing = secrets.token_urlsafe(12), threading.Lock()
 
     @property
     def address(self) -> str:
@@ -72,7 +73,8 @@ class Page(ThreadingHTTPServer):
     def take(self, number: int, label: str) -> None:
         """Write one answer down; "" takes it back."""
         question = self.questions[number]
-        self.labels.put(question, label)
+        with self._writing:  # answers of two pages come at once
+            self.labels.put(question, label)
         self.__dict__.pop("html", None)
         self.said(question, label)
 

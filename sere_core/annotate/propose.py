@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from sere_core.predict.job import in_order
 from sere_core.predict.pieces import Cutting, Part, cut, hear
 from sere_core.predict.speakers import Standardiser
 from sere_registry.errors import SereError, error
+from sere_registry.processes import cores
 
 
 def propose(
@@ -89,13 +89,13 @@ def _seen(
         return number, piece, model.apply([clip], [standardiser.of(each[0], piece, clip)[1]])
 
     def first() -> Iterator[tuple[Source, Clip | None]]:
-        for number, piece, clip in in_order(listen, parts(), os.cpu_count() or 1):
+        for number, piece, clip in in_order(listen, parts(), cores()):
             progress(number, steps)
             yield piece, None if isinstance(clip, SereError) else clip
 
     if standardiser.looks_ahead:
         standardiser.look(first())
-    for number, piece, found in in_order(look, parts(), os.cpu_count() or 1):
+    for number, piece, found in in_order(look, parts(), cores()):
         progress(steps - len(sources) + number, steps)
         yield piece, found
 

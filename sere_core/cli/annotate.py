@@ -42,14 +42,13 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: Namespace) -> int:
     """Choose, and ask."""
-    from sere_core.predict.inputs import HOWS, once, read_inputs, speaker_in_path, with_speakers
-    from sere_registry.errors import Place, error
+    from sere_core.predict.inputs import read_inputs, with_speakers
+    from sere_registry.errors import Place, counted, error
 
     if arguments.k < 1:
         raise error("C302", f"{arguments.k} is not at least 1", place=Place(path="-k"))
-    in_path = None if arguments.speakers in HOWS else speaker_in_path(arguments.speakers, "--speakers")
     given, out = read_inputs(arguments.inputs), Path(arguments.output)
-    sources = once(given if in_path is None else with_speakers(given, in_path))
+    sources, how = with_speakers(given, arguments.speakers)
 
     from sere_core.annotate.labels import Labels, Question
     from sere_core.annotate.page import Page
@@ -63,10 +62,11 @@ def run(arguments: Namespace) -> int:
     model = Model.load(arguments.model, arguments.device)
     channel, window = model.resolved.config.features.channel, min(4.0, model.max_seconds)
     cutting = Cutting(arguments.segment, window, window, model.max_seconds, channel)
-    standardiser = Standardiser(model, "column" if in_path else arguments.speakers, sources)
+    standardiser = Standardiser(model, how, sources)
     with speaker.bar("looking") as tell:
         questions, pieces, broken = propose(model, sources, cutting, arguments.k, labels, standardiser, progress=tell)
-    for note in standardiser.notes:
+    again = len(given) - len(sources)
+    for note in ([f"{counted(again, 'input')} given more than once: heard once"] if again else []) + standardiser.notes:
         print(f"note: {note}", file=sys.stderr)
     speaker.warn(tuple(str(each.problems[0]) for each in broken[:10]))
     if len(broken) > 10:

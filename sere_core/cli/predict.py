@@ -78,7 +78,7 @@ def run(arguments: Namespace) -> int:
     """
     import warnings
 
-    from sere_core.predict.inputs import HOWS, once, read_inputs, speaker_in_path, with_speakers
+    from sere_core.predict.inputs import read_inputs, with_speakers
     from sere_core.predict.outputs import Writer, format_of
     from sere_registry.errors import Place, counted, error
 
@@ -86,7 +86,6 @@ def run(arguments: Namespace) -> int:
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise error("C302", f"{value:g} is not from {low:g} to {high:g}", place=Place(path=f"--{name}"))
-    in_path = None if arguments.speakers in HOWS else speaker_in_path(arguments.speakers, "--speakers")
     if arguments.mic and (arguments.inputs or arguments.lists):
         raise error("C302", "--mic listens, and reads no files", "leave one of them out")
     form, folder, out = format_of(arguments.output, arguments.format), expanded(arguments.model), Path(arguments.output)
@@ -99,7 +98,7 @@ def run(arguments: Namespace) -> int:
 
     own = identity(folder)
     given = [] if arguments.mic else read_inputs(arguments.inputs, arguments.lists)
-    sources = once(given if in_path is None else with_speakers(given, in_path))
+    sources, how = with_speakers(given, arguments.speakers)
     if (again := len(given) - len(sources)) and not arguments.quiet:
         print(f"note: {counted(again, 'input')} given more than once: predicted once", file=sys.stderr)
     if not arguments.mic:
@@ -121,7 +120,7 @@ def run(arguments: Namespace) -> int:
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # numpy's, of samples that end as a row with an error
     speaker = Speaker(arguments.quiet or arguments.output == "-", stderr=arguments.output == "-")
     with speaker.bar("predicting") as progress:
-        job = Job(model, own, sources, Options(cutting, "column" if in_path else arguments.speakers, arguments.abstain), progress)
+        job = Job(model, own, sources, Options(cutting, how, arguments.abstain), progress)
         tally = predict_files(job, out, Writer(form, model.classes), fresh=arguments.fresh)
     for note in () if arguments.quiet else job.notes(tally):
         print(f"note: {note}", file=sys.stderr)

@@ -64,6 +64,7 @@ def train(arguments: Namespace) -> int:
     from sere_core.run import run
 
     check_place(expanded(arguments.output))  # now: training takes long
+    _tell_of_old(arguments)
     try:
         return _made(arguments, run(resolved, resume=True, quiet=arguments.quiet), trust=True)
     except KeyboardInterrupt:
@@ -76,6 +77,7 @@ def export(arguments: Namespace) -> int:
     from sere_core.score.records import Record
 
     record = Record.read(Path(arguments.record))
+    _tell_of_old(arguments)
     if arguments.onnx:
         from sere_core.model import onnx
 
@@ -92,14 +94,20 @@ def export(arguments: Namespace) -> int:
     return 0
 
 
+def _tell_of_old(arguments: Namespace) -> None:
+    """Say which model is there, whose place the new one takes."""
+    from sere_core.console import Speaker
+    from sere_core.model.folder import is_model
+
+    if is_model(out := expanded(arguments.output)):
+        Speaker(arguments.quiet).say(f"the model in {out} will be replaced")
+
+
 def _made(arguments: Namespace, record: Record, trust: bool, fold: int | None = None) -> int:
     from sere_core.console import Speaker
     from sere_core.model.export import of_fold, of_record
-    from sere_core.model.folder import SUMS
 
     out, speaker = expanded(arguments.output), Speaker(arguments.quiet)
-    if (out / SUMS).exists():
-        speaker.say(f"this model takes the place of that in {out}")
     if fold is None:
         of_record(record, out, trust, quiet=arguments.quiet)
     else:

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from sere_core.compare.reading import Results, RunFacts
 from sere_core.compare.spaces import space_table
-from sere_core.compare.tables import build
+from sere_core.compare.tables import build, percent
 from sere_core.score.evidence import SELECTORS, agreement
 from sere_core.tables import Cell, Column, Line, Table
 from sere_core.tables.model import number
@@ -38,7 +38,8 @@ def by_scored(results: Results) -> tuple[Results, Results]:
             pairs=tuple(pairs),
             jobs=tuple(job for job in results.plan.jobs if job.pair in pairs),
         )
-        return replace(results, plan=plan, runs={place: run for place, run in results.runs.items() if place[1] in pairs})
+        runs = {place: run for place, run in results.runs.items() if place[1] in pairs}
+        return replace(results, plan=plan, runs=runs, failures={place: why for place, why in results.failures.items() if place[1] in pairs})
 
     pairs = results.plan.pairs
     return part([pair for pair in pairs if pair not in silent]), part([pair for pair in pairs if pair in silent])
@@ -63,7 +64,7 @@ def _of_pair(results: Results, pair: str) -> Table:
     for row in results.plan.rows:
         runs = [run for (name, where, _), run in results.runs.items() if (name, where) == (row.name, pair)]
         if runs:
-            lines.append(Line((Cell(row.name), *_cells(runs)), {"row": row.name, "role": row.role}))
+            lines.append(Line((Cell(row.name), *_cells(runs)), {"row": row.name, "role": row.role, "pair": pair}))
     return Table("label-free", f"{pair}: label-free evidence, means over seeds", _COLUMNS, (tuple(lines),), _NOTES)
 
 
@@ -77,8 +78,8 @@ def _cells(runs: Sequence[RunFacts]) -> list[Cell]:
     agree = agreement([run.predicted for run in runs])
     return [
         Cell(str(len(runs)), data=(len(runs),)),
-        Cell(number(mean("confidence")), data=(mean("confidence"),)),
+        percent(mean("confidence")),
         *(Cell(f"{mean(name):.3f}", data=(mean(name),)) for name in SELECTORS),
-        Cell(number(agree), data=(agree,)),
-        Cell(f"{most} {number(pooled[most])} %", data=(most, pooled[most])),
+        percent(agree),
+        Cell(f"{most} {number(pooled[most])} %", data=(most, *percent(pooled[most]).data)),
     ]

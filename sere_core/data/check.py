@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sere_core.data.leakage import confounded_speakers, few_utterances
 from sere_registry.errors import Place, Problem, SereError, counted
 from sere_registry.files import cache_folder, write_atomically
+from sere_registry.processes import cores
 from sere_registry.protocols import Corpus
 from sere_registry.utterances import Finding, Recording, Utterance
 
@@ -182,7 +183,7 @@ def read_all(
         return {part.key: found if isinstance(found, SereError) else found.facts for part, found in read}
 
     known: dict[str, Facts | SereError] = {}
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(4, cores())) as pool:
         for some in pool.map(facts, files.values()):
             known |= some
             progress(len(known), len(recordings))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +23,7 @@ from sere_core.features.origin import engine_origin
 from sere_core.features.shards import Damaged
 from sere_registry import Encoder, Recording, SereError, error
 from sere_registry.files import cache_folder
+from sere_registry.processes import cores
 from sere_registry.protocols import ContourName
 
 #: an encoder, its name, and what its code was made of (`encoder_origin`; nothing where the cache is not used)
@@ -290,7 +290,7 @@ def work(extractor: Extractor, keys: Keys, wanted: Sequence[Wanted]) -> Iterator
 
 def _made(options: Features, files: Mapping[Path, Mapping[str, Extracted]]) -> Iterator[tuple[Recording, Extracted | SereError]]:
     """What is made of each file's recordings."""
-    threads, count = torch.get_num_threads(), os.cpu_count() or 1
+    threads, count = torch.get_num_threads(), cores()
     pool = ThreadPoolExecutor(count, "extract", initializer=torch.set_num_threads, initargs=(1,))
     room, stopped = BoundedSemaphore(2 * count), Event()
     results: SimpleQueue[tuple[Recording, Extracted | BaseException]] = SimpleQueue()

@@ -77,17 +77,31 @@ class About:
 
 
 def check_place(folder: Path) -> None:
-    """May a model be written here: is nothing there, or another model, and does the folder above take one?
+    """May a model be written here: is nothing there, or a model and nothing else, and does the folder above take one?
 
     Raises:
         SereError: X704 or X705.
     """
     with writing(folder):
-        if folder.exists() and not (folder / SUMS).exists() and next(folder.iterdir(), None) is not None:
-            raise error("X704", f"{folder} is neither empty nor a model", "name a folder that is not there yet")
+        hint = "name a folder that is not there yet"
+        if folder.exists() and next(folder.iterdir(), None) is not None:
+            if not is_model(folder):
+                raise error("X704", f"{folder} is neither empty nor a model", hint)
+            if others := _files(folder) - set(_sums(folder)):  # it is removed as a whole
+                raise error("X704", f"{folder} holds a model, and {min(others)}, which is not of it", hint)
         above = next(each for each in folder.absolute().parents if os.path.lexists(each))
         with tempfile.TemporaryDirectory(dir=above, prefix=".sere-"):
             pass
+
+
+def is_model(folder: Path) -> bool:
+    """Is this the folder of a model, as far as its names tell?"""
+    return all((folder / name).is_file() for name in (SUMS, "model.json"))
+
+
+def _files(folder: Path) -> set[str]:
+    """Where each file of a folder lies in it, but for the list of digests; a link counts as what it is."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()} - {SUMS}
 
 
 @contextlib.contextmanager
@@ -128,8 +142,7 @@ def write(folder: Path, config: str, about: About, tensors: Mapping[str, Tensor]
 
 def seal(folder: Path) -> None:
     """Write the digests of all files."""
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    lines = [f"{_digest(folder / name)}  {name}\n" for name in names if name != SUMS]
+    lines = [f"{_digest(folder / name)}  {name}\n" for name in sorted(_files(folder))]
     write_atomically(folder / SUMS, "".join(lines).encode())
 
 
@@ -166,7 +179,7 @@ def check(folder: Path) -> None:
         try:
             found = _digest(folder / name)
         except (OSError, ValueError) as cause:
-            raise unusable(folder / name, cause, ANEW) from cause
+            raise unusable(folder / name, getattr(cause, "strerror", None) or cause, ANEW) from cause
         if found != digest:
             raise error("T505", f"{folder / name} is not what was exported", ANEW)
 

@@ -186,8 +186,12 @@ def add(path: Path, recordings: Sequence[Recording], speaker: Speaker) -> Parity
     graph, file = Graph(model).eval(), path / NAME
     waveforms = [audio.read(each, model.resolved.config.features) for each in recordings]
     _write(graph, model, file, waveforms[0].samples)
-    with speaker.bar("graph against torch") as tell:
-        parity = compare(model, file, waveforms, tell)
+    try:
+        with speaker.bar("graph against torch") as tell:
+            parity = compare(model, file, waveforms, tell)
+    except BaseException:
+        file.unlink()  # of which nobody knows how it predicts
+        raise
     if not parity.difference <= LARGEST:
         file.unlink()
         what = f"on {parity.utterances} utterances a posterior of the graph differs from torch's by {parity.difference:.2g}"
@@ -219,7 +223,7 @@ def _write(graph: Graph, model: Model, file: Path, example: Samples) -> None:
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as cause:
         file.unlink(missing_ok=True)
         what = f"torch cannot make a graph of this model: {str(cause).splitlines()[0]}"
-        raise error("T509", what, "export without --onnx") from cause
+        raise error("T509", what, f"the model without a graph is in {file.parent}") from cause
     made = onnx.load(file)
     told = {"classes": list(model.classes), "rate": model.rate, "max_seconds": model.max_seconds, "temperature": model.temperature}
     onnx.helper.set_model_props(made, {name: json.dumps(value) for name, value in told.items()})

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal, cast, get_args
 
 from sere_registry.cells import meant
 from sere_registry.errors import Place, error
@@ -21,8 +22,9 @@ from sere_registry.spelling import language_tag, other_names, written
 from sere_registry.utterances import AUDIO_SUFFIXES
 
 TABLES = (".csv", ".tsv")
+How = Literal["auto", "column", "group", "none"]
 #: values of --speakers that are no pattern
-HOWS = ("auto", "column", "group", "none")
+HOWS = get_args(How)
 COLUMNS = ("path", "start", "end", "speaker", "language")
 
 
@@ -57,7 +59,7 @@ def read_inputs(words: Sequence[str], lists: Sequence[str] = ()) -> list[Source]
         SereError: D601 (no such list or table), D602 (a folder or pattern without audio), D610 (a table that is none).
     """
     found = [source for word in words for source in _read(word)]
-    found += [source for name in lists for source in _list(_content(Path(name)))]
+    found += [source for name in lists for source in _list(_content(expanded(name)))]
     if not found:
         raise error("D602", "there is nothing to predict", "name files, folders, or a table with a column `path`")
     return found
@@ -89,9 +91,21 @@ def speaker_in_path(pattern: str, place: str) -> Callable[[Source], str]:
     return lambda source: ((found := compiled.search(str(source.below or source.path))) and found["speaker"]) or ""
 
 
-def with_speakers(sources: Iterable[Source], find: Callable[[Source], str]) -> list[Source]:
-    """The same; whose speaker no table tells, has the one in its path, spelt as in training."""
-    return [each if each.speaker else replace(each, speaker=written(find(each))) for each in sources]
+def with_speakers(sources: Iterable[Source], speakers: str) -> tuple[list[Source], How]:
+    """The sources, each once, and how their speakers are known.
+
+    Args:
+        sources: as they were given.
+        speakers: the value of --speakers: one of `HOWS`, or where a path tells it (`speaker_in_path`); whose speaker no table tells has
+            that one, spelt as in training.
+
+    Raises:
+        SereError: C302.
+    """
+    if speakers in HOWS:
+        return once(sources), cast(How, speakers)
+    find = speaker_in_path(speakers, "--speakers")
+    return once(each if each.speaker else replace(each, speaker=written(find(each))) for each in sources), "column"
 
 
 def once(sources: Iterable[Source]) -> list[Source]:
@@ -113,11 +127,11 @@ def once(sources: Iterable[Source]) -> list[Source]:
 
 
 def _read(word: str) -> Iterable[Source]:
-    path = _home(word)
+    path = expanded(word)
     if word == "-":
         return _list(sys.stdin.buffer.read())
     if word.startswith("@") and not path.exists():
-        return _list(_content(_home(word[1:])))
+        return _list(_content(expanded(word[1:])))
     if path.is_dir():
         return _folder(path)
     if path.suffix.lower() in TABLES:
@@ -144,11 +158,7 @@ def _list(content: bytes) -> list[Source]:
     """A path may hold whatever a file system takes, so it is not decoded as text."""
     end = b"\0" if b"\0" in content else b"\n"
     lines = (line.removesuffix(b"\r") for line in content.removeprefix(b"\xef\xbb\xbf").split(end))
-    return [Source(_home(os.fsdecode(line))) for line in lines if line.strip()]
-
-
-def _home(path: str) -> Path:
-    return expanded(path)
+    return [Source(expanded(os.fsdecode(line))) for line in lines if line.strip()]
 
 
 def _content(path: Path) -> bytes:
@@ -210,4 +220,4 @@ def _source(row: dict[str, str], table: Path, line: int) -> Source:
     language = language_tag(spoken)
     if spoken and not language:
         raise error("D610", f"language {spoken!r} is unknown", "an ISO 639 code such as de", Place(str(table), line))
-    return Source(table.parent / _home(row["path"]), times["start"], times["end"], speaker, language)
+    return Source(table.parent / expanded(row["path"]), times["start"], times["end"], speaker, language)

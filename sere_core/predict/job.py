@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from sere_core.predict.inputs import Source
+from sere_core.predict.inputs import How, Source
 from sere_core.predict.outputs import Row, Writer
 from sere_core.predict.pieces import Cutting, Part, cut, hear
-from sere_core.predict.speakers import How, Standardiser
+from sere_core.predict.speakers import Standardiser
 from sere_core.untrusted import json_of, read_stored
 from sere_registry.errors import SereError, counted, error
 from sere_registry.files import FolderLock, check_file, write_atomically, writing
+from sere_registry.processes import cores
 
 if TYPE_CHECKING:
     from sere_core.model import Clip, Model
@@ -158,7 +159,7 @@ class Job:
         self.classes = model.classes
         self._standardiser = Standardiser(model, options.speakers, sources)
         self._windowed: set[int] = set()
-        self._threads = os.cpu_count() or 1
+        self._threads = cores()
 
     def notes(self, tally: Tally) -> list[str]:
         """What the user should know of what was written."""

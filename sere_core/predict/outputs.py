@@ -21,8 +21,6 @@ from sere_core.predict.inputs import Source
 from sere_registry.cells import csv_line, inert
 from sere_registry.errors import SereError, error
 
-#: a cell that begins like this is run as a formula by spreadsheets
-
 #: bytes of a file's name that a recording's may have
 _LONGEST = 180
 

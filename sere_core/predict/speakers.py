@@ -6,19 +6,17 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sere_core.data.normalise import Statistics
-from sere_core.predict.inputs import Source
+from sere_core.predict.inputs import How, Source
 from sere_registry.errors import counted
 
 if TYPE_CHECKING:
     from sere_core.model import Clip, Model
-
-How = Literal["auto", "column", "group", "none"]
 
 #: speakers that grouping looks for, at most; pieces that it takes in, at most (its memory grows with the square)
 _GROUPS, _LARGEST = 12, 4000

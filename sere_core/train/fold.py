@@ -227,7 +227,8 @@ class FoldTrainer:
             line = self.listener.epoch_end(stage.name, report, score)
             position = replace(position, epoch=report.epoch + 1, history=position.history + line)
             stop = self.listener.should_stop(stage.name, report.epoch)
-            if stage.solve is None and position.epoch % self.train.checkpoint_every == 0 and position.epoch < runner.epochs:
+            due = position.epoch % self.train.checkpoint_every == 0 and position.epoch < runner.epochs
+            if stage.solve is None and due and stop is None:  # a run that is killed after a stop repeats the epoch, and stops again
                 optimizers = {name: trained.optimizer for name, trained in runner.trained.items()}
                 self._save(position, {"method": snapshot(method), "best": best, "epochs": self._epochs}, optimizers)
             if stop is not None:

@@ -305,7 +305,7 @@ class Material:
                 for name, one in texts.items():
                     if one.why:
                         told.setdefault((name, path, one.why), []).append(str(number + 1))
-        weak = {self.plan.task.target: "; methods that trust the target's own clusters, such as mcc, are weak then (docs/texts.md)"}
+        weak = {self.plan.task.target: "; methods that trust the target's own clusters are weak then (docs/texts.md)"}
         what = "by_text: no text is taken off"
         return [f"{what} {name} ({path}, fold {', '.join(folds)}): {why}{weak.get(name, '')}" for (name, path, why), folds in told.items()]
 

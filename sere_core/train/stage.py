@@ -255,7 +255,7 @@ class StageRunner:
         for name, term in terms.items():
             if term.device.type not in ("cpu", self.batches.device.type):
                 raise error("B403", f"the term {self._terms([name])} is on the device '{term.device}', not '{self.batches.device}'")
-        numbers = torch.stack([term.detach().float() for term in terms.values()]).tolist()
+        numbers = torch.stack([term.detach().float().to(self.batches.device) for term in terms.values()]).tolist()
         values = dict(zip(terms, numbers, strict=True))
         for name, term in terms.items():
             if self.idle.get(name, True):  # a constant 0 is a term that is switched off

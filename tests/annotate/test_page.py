@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +28,8 @@ from sere_core.plan import open_corpus
 from sere_core.predict.pieces import Channel
 from sere_registry.catalog import Catalog
 from sere_registry.errors import SereError
+from sere_registry.files import write_atomically
+from tests.browser import browser  # noqa: F401
 
 CLASSES = ("anger", "sadness")
 
@@ -64,6 +68,36 @@ def test_labels_are_a_manifest_that_sere_reads(page: Page, tmp_path: Path, capsy
     assert file.read_text().splitlines()[1:] == ["../b.flac,,,,anger"]
     assert main(["corpora", "check", "manifest", str(file), "--set", "language=de"]) == 0
     assert "1 utterance," in capsys.readouterr().out
+
+
+def test_answers_that_come_at_once_are_both_on_the_disk(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is written slowly; a second that is written meanwhile, from what is known then, must not be lost under it."""
+    begun, waits = threading.Event(), iter((0.5, 0.0))
+
+    def write(path: Path, data: bytes) -> None:
+        begun.set()
+        time.sleep(next(waits))
+        write_atomically(path, data)
+
+    monkeypatch.setattr("sere_core.annotate.labels.write_atomically", write)
+    both = [threading.Thread(target=post, args=(page, f"label/{number}", "anger")) for number in range(2)]
+    both[0].start()
+    assert begun.wait(10)
+    both[1].start()
+    for each in both:
+        each.join(10)
+    assert len((tmp_path / "out" / "labels.csv").read_text().splitlines()) == 3
+
+
+def test_keys_that_come_before_an_answer_is_saved_label_nothing(page: Page, browser: Any) -> None:
+    browser.get(page.address)
+    press = "for (const key of '12') document.dispatchEvent(new KeyboardEvent('keydown', {key}));"
+    browser.execute_script(press)
+    deadline = time.monotonic() + 10
+    while browser.execute_script("return saving") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [page.labels.of(each) for each in page.questions] == ["anger", ""]
+    assert browser.execute_script("return [now, questions.map(q => q.label || '')]") == [1, ["anger", ""]]
 
 
 def test_what_is_no_answer_is_refused(page: Page, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +56,9 @@ def test_a_pair_without_labels_gets_a_table_of_its_own(calls: Path, capsys: pyte
     for row, cells in lines.items():
         runs = silent.of_row(row)
         assert all(len(run.predicted) == 9 and not run.openings for run in runs)
-        assert cells["runs"].data == (2,) and cells["agreement"].data == (agreement([run.predicted for run in runs]),)
+        assert cells["runs"].data == (2,) and cells["agreement"].data == (pytest.approx(100 * agreement([run.predicted for run in runs])),)
         name, share = cells["most predicted"].data
-        assert share == pytest.approx(np.mean([[each == name for each in run.predicted] for run in runs]))
+        assert share == pytest.approx(100 * np.mean([[each == name for each in run.predicted] for run in runs]))
     assert main(["report", str(folder), "--resonance", "0", "--quiet"]) == 0
     assert "xa&gt;xb" in (folder / "report.html").read_text() and "xa&gt;calls" not in (folder / "report.html").read_text()
 
@@ -70,10 +71,17 @@ def test_where_nothing_was_scored_there_is_a_table_and_no_report(calls: Path, ca
     capsys.readouterr()
     assert main(["table", folder, "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [row["row"] for row in rows] == ["floor", "ours"]
-    assert all(0 <= float(row["agreement"]) <= 1 and row["class"] in ("anger", "sadness") for row in rows)
+    assert [(row["row"], row["pair"]) for row in rows] == [("floor", "xa>calls"), ("ours", "xa>calls")]
+    assert all(50 <= float(row["confidence"]) <= 100 and row["class"] in ("anger", "sadness") for row in rows)
     assert main(["report", folder, "--quiet"]) == 1
     assert "T508" in capsys.readouterr().err
+
+
+def test_a_run_that_failed_is_told_where_its_pair_is(calls: Path) -> None:
+    assert compare(CALLS + "pairs: [xa>xb, xa>calls]\n") == 0
+    results = read_results(calls / "runs" / "little")
+    failed = replace(results, failures={("ours", "xa>calls", 1): "lost", ("ours", "xa>xb", 1): "lost"})
+    assert [list(part.failures) for part in by_scored(failed)] == [[("ours", "xa>xb", 1)], [("ours", "xa>calls", 1)]]
 
 
 def test_a_ceiling_needs_labels_and_says_so_before_the_first_run(calls: Path, capsys: pytest.CaptureFixture[str]) -> None:

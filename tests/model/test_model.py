@@ -248,11 +248,23 @@ def test_a_model_is_no_record(record: Record, tmp_path: Path, capsys: pytest.Cap
             assert "[T505]" in said and what in said and "--resume" not in said
 
 
+def test_no_folder_is_removed_that_holds_more_than_a_model(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / folder.SUMS).write_text("0  recording.wav\n")
+    (data / "recording.wav").write_bytes(b"mine")
+    exported(record, tmp_path / "model", "--fold", "1")
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    for out, mine in ((data, "recording.wav"), (tmp_path / "model", "notes.txt")):
+        assert "X704" in failed(capsys, "export", str(record.path), "-o", str(out), "--fold", "1")
+        assert (out / mine).read_bytes() == b"mine"
+
+
 def test_a_model_that_takes_the_place_of_another_says_so(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = []
     for _ in range(2):
         assert main(["export", str(record.path), "-o", str(tmp_path / "model"), "--fold", "1"]) == 0
-        said.append("takes the place" in capsys.readouterr().out)
+        said.append("will be replaced" in capsys.readouterr().out)
     assert said == [False, True]
     (tmp_path / "model" / folder.SUMS).unlink()
     assert folder.SUMS in failed(capsys, "predict", str(tmp_path / "model"), "a.wav")

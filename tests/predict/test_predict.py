@@ -133,7 +133,7 @@ def test_a_speaker_in_a_path_is_spelt_as_in_training(tmp_path: Path) -> None:
     for name in ("Zoe\u0308", " f 2 ", "unknown"):
         write(tmp_path / name / "1.wav")
     for how in ("parent", "^(?P<speaker>[^/]+)/"):
-        found = [each.speaker for each in with_speakers(read_inputs([str(tmp_path)]), speaker_in_path(how, ""))]
+        found = [each.speaker for each in with_speakers(read_inputs([str(tmp_path)]), how)[0]]
         assert found == [row.text("speaker") for row in corpus.rows()] == ["f 2", "Zo\u00eb", ""]
 
 
@@ -142,7 +142,7 @@ def test_a_file_that_was_given_itself_has_its_whole_path(tmp_path: Path, monkeyp
     (tmp_path / "calls/here").mkdir()
     monkeypatch.chdir(tmp_path / "calls/here")
     sources = read_inputs(["../anna/1.wav", "..", "../../calls/*/*.wav", "../anna"])
-    found = [[each.speaker for each in with_speakers(sources, speaker_in_path(how, ""))] for how in ("parent", "^(?P<speaker>[^/]+)/")]
+    found = [[speaker_in_path(how, "")(each) for each in sources] for how in ("parent", "^(?P<speaker>[^/]+)/")]
     assert found == [["anna"] * 4, ["..", "anna", "..", ""]]
     (loose,) = read_inputs([".."])
     assert speaker_in_path("parent", "")(replace(loose, path=Path("../1.wav"))) == "calls"

@@ -179,6 +179,18 @@ def test_the_selector_keeps_the_epoch_it_scores_highest(tmp_path: Path) -> None:
     assert torch.equal(result.posteriors, toy().trainer(tmp_path / "b", epochs=2).run().posteriors)
 
 
+def test_a_fold_that_was_stopped_and_then_killed_stops_there_again(tmp_path: Path) -> None:
+    def enough(stage: str, epoch: int) -> str | None:
+        return "enough" if epoch == 1 else None
+
+    path, saved = tmp_path / "fold-0.safetensors", list[Checkpoint]()
+    listener = Listener(should_stop=enough, checkpoint_saved=lambda path: saved.append(Checkpoint.load(path)))
+    whole = toy().trainer(path.parent, epochs=4, listener=listener).run().posteriors
+    assert [(each.position.epoch, each.position.finished) for each in saved] == [(1, False), (2, True)]
+    saved[0].save(path)  # killed before the fold was finished: one of the epoch that stopped would go on behind it
+    assert torch.equal(toy().trainer(path.parent, epochs=4, listener=listener).run(Checkpoint.load(path)).posteriors, whole)
+
+
 def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "fold-0.safetensors"
     path.write_bytes(b"not a checkpoint")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 from sere_plugins.specs.executors import LocalParams
 from sere_registry import BuildContext, WorkOrder
-from sere_registry.processes import Child, Children
+from sere_registry.processes import Child, Children, cores
 
 
 class Local:
     """Processes of this machine, which end with this one; of several, each has one thread."""
 
     def __init__(self, params: LocalParams, context: BuildContext) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.workers, self.losses = params.workers or cores, params.losses
+        self.workers, self.losses = params.workers or cores(), params.losses
 
     def start(self, order: WorkOrder) -> Children:
         count = min(self.workers, order.jobs)
