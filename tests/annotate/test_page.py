@@ -29,7 +29,7 @@ from sere_core.predict.pieces import Channel
 from sere_registry.catalog import Catalog
 from sere_registry.errors import SereError
 from sere_registry.files import write_atomically
-from tests.browser import browser  # noqa: F401
+from tests.browser import browser as browser
 
 CLASSES = ("anger", "sadness")
 
