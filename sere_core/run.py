@@ -180,7 +180,7 @@ def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speake
         with clock.timed("import torch"):
             import torch
 
-            from sere_core.train.device import choose_device, forget_peak_memory, peak_memory
+            from sere_core.train.device import choose_device, forget_peak_memory, peak_memory, torch_threads
             from sere_core.train.material import gather
             from sere_core.train.stage import try_optimizer
         settle()
@@ -193,11 +193,11 @@ def carry_out(plan: Plan, identity: Identity, folder: RunFolder, speaker: Speake
             material = gather(plan, device, speaker)
         speaker.say(f"features: {material.counted()}")
         speaker.warn(material.warnings)
-        torch.set_num_threads(config.train.threads or (torch.get_num_threads() if material.trains_encoder else 1))
         training = Training(plan, identity, folder, speaker, scorer, bus, info, device, material, checkpoints)
         manifest = training.write_manifest()
         bus.call("sere_run_start", run=info)
-        with clock.timed("train and score"):
+        threads = config.train.threads or (torch.get_num_threads() if material.trains_encoder else 1)
+        with clock.timed("train and score"), torch_threads(threads):
             for fold in task.folds:
                 training.fold(fold, manifest)
             training.reveal()

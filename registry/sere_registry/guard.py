@@ -33,7 +33,6 @@ from sere_registry import settings
 from sere_registry.errors import Place, SereError, error, reason
 from sere_registry.replaced import defined, fingerprint, top
 from sere_registry.snapshot import Snapshot, arrays_in, mode_of, set_mode, short
-from sere_registry.staying import staying, still_at_work
 from sere_registry.utterances import Finding, Utterance
 
 T = TypeVar("T")
@@ -111,9 +110,8 @@ def importing(package: str, what: str) -> Iterator[None]:
     if not _now.on:
         fingerprint.known.clear()  # what somebody has replaced since the last import is not this one's deed
     try:
-        with staying([]):
-            fingerprint.extend()
-            yield
+        fingerprint.extend()
+        yield
     finally:
         waiting.cancel()
         watched.put_back()
@@ -158,15 +156,11 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
     threading.excepthook, sys.unraisablehook = in_thread, in_removal
     ended = threading.Event()
     threading.Thread(target=_say_who_takes_long, args=(ended,), daemon=True).start()
-    begun = list[threading.Thread]()
     try:
-        with staying(begun):
-            yield
+        yield
     finally:
         ended.set()
         threading.excepthook, sys.unraisablehook = ignored
-        for name, where in still_at_work(begun):
-            warn("thread", name, f"a thread that a component started{where} is still at work; it is not waited for")
         fingerprint.known.clear()  # it holds what stood there meanwhile
         for setting, value in before.items():
             if setting.read() != value:

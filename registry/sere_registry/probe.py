@@ -98,7 +98,7 @@ def _start(entries: list[T], load: Callable[[T], object]) -> _Child[T]:
 
 def _load(entries: list[T], load: Callable[[T], object], results: IO[bytes], faults: IO[bytes]) -> NoReturn:
     """In the child: one line for each entry, `["", ""]` or what went wrong."""
-    me, leave = os.getpid(), os._exit
+    me = os.getpid()
     try:
         os.setsid()
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -118,9 +118,9 @@ def _load(entries: list[T], load: Callable[[T], object], results: IO[bytes], fau
                     if cause.problems[0].code == "P102":
                         message, text = cause.problems[0].message, "".join(traceback.format_exception(cause))
                 if os.getpid() != me:
-                    leave(0)
+                    os._exit(0)
                 if not message and (forked or os.fstat(1).st_size):  # what is printed by Python goes to stderr
                     message = "its import starts processes" if forked else "its import writes to the descriptor of stdout"
                 os.write(results.fileno(), json.dumps([message, text[-100_000:]]).encode() + b"\n")
     finally:
-        leave(0)
+        os._exit(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Iterator
 from operator import is_
@@ -16,8 +15,6 @@ LIBRARIES = (
     "builtins", "math", "random", "os", "json", "torch", "torch.nn", "torch.nn.functional", "torch.nn.utils", "torch.optim",
     "torch.autograd", "torch.linalg", "torch.special", "numpy", "numpy.linalg", "numpy.random", "scipy.linalg", "safetensors.torch",
 )  # fmt: skip
-#: functions by which a process is left, which the guard itself replaces meanwhile
-LEAVING = ("_exit", "execv", "execve")
 
 
 def top(module: object) -> str:
@@ -78,7 +75,7 @@ class Fingerprint:
 
 def _of(space: Any) -> dict[str, object]:
     """What the names of a module or a class stand for."""
-    return {name: value for name, value in vars(space).items() if not (name in LEAVING and space is os)}
+    return dict(vars(space))
 
 
 def _classes(name: str, module: ModuleType) -> Iterator[tuple[str, type]]:

@@ -29,7 +29,6 @@ def propose(
     labels: Labels,
     standardiser: Standardiser,
     *,
-    seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Question], list[Question], list[SereError]]:
     """Which `k` pieces to label: those that have a label already, and for the rest of k those that would help most.
@@ -41,7 +40,6 @@ def propose(
         k: how many labels there are to be.
         labels: what was labelled before.
         standardiser: chooses the statistics of each piece, of these sources.
-        seed: of the clustering.
 
     Returns:
         The questions, all pieces, and what is wrong with files that cannot be used.
@@ -63,7 +61,7 @@ def propose(
         raise error("D602", "no utterance can be used", str(broken[0].problems[0]) if broken else "")
     known = np.array([bool(labels.of(each)) for each in pieces])
     more = max(k - int(known.sum()), 0)
-    chosen = choose(np.stack(embeddings), np.stack(posteriors), more, labelled=known, seed=seed) if more else []
+    chosen = choose(np.stack(embeddings), np.stack(posteriors), more, labelled=known) if more else []
     asked = [each for each, done in zip(pieces, known, strict=True) if done] + [pieces[each] for each in chosen]
     return asked, pieces, broken
 

@@ -28,8 +28,6 @@ from sere_registry.scan import canonical
 
 _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 _TORCHCREPE = "0.0.22"
-#: below the cache's folder, one file for each array, before there were shards
-_OLD_CACHE = "features"
 
 
 @dataclass(frozen=True)
@@ -188,9 +186,7 @@ def cache() -> Finding:
     state = f"{counted(len(sizes), 'file')}, {decimal(sum(sizes))}" if folder.exists() else "not made yet"
     full = free < 1 << 30
     problem = Problem("X705", f"only {decimal(free)} are free where the cache is", hint) if full else None
-    old = folder / _OLD_CACHE
-    left = f"; {old} is of an older version and read by nothing: delete it" if old.exists() else ""
-    return Finding("cache", f"{folder} ({state}, {decimal(free)} free){left}", problem, note=full or bool(left))
+    return Finding("cache", f"{folder} ({state}, {decimal(free)} free)", problem, note=full)
 
 
 def examine_cache() -> Iterator[Finding]:

@@ -82,20 +82,15 @@ def pull(folder: Path, jobs: Sequence[str], losses: int, wait: bool = False, tru
         losses, trust: see `run_job`.
         wait: stay until they are done or have failed, to take over what is lost.
     """
-    threads = None
     left = list(jobs)
     while left:
         idle = True
         for job in left:
             if outcome_of(folder, job) or at_work(record_of(folder, job)):
                 continue
-            import torch
-
-            threads = threads or torch.get_num_threads()
             if outcome := run_job(folder, job, losses, trust):
                 idle = False
                 yield outcome
-            torch.set_num_threads(threads)  # the job may have left another number
         left = [job for job in left if not outcome_of(folder, job)]
         if idle and all(at_work(record_of(folder, job)) for job in left):
             if not wait:

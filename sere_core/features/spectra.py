@@ -28,9 +28,9 @@ def power(frames: NDArray[np.float32], size: int | None = None) -> NDArray[np.fl
 
 
 @functools.lru_cache(maxsize=16)
-def mel_filters(bands: int, size: int, low: float = 20.0, high: float = 8000.0) -> NDArray[np.float32]:
-    """Triangular filters, equally spaced on the mel scale 2595 log10(1 + f / 700), `[size // 2 + 1, bands]`, each of sum 1."""
-    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (low, high))
+def mel_filters(bands: int, size: int) -> NDArray[np.float32]:
+    """Triangular filters, 20 to 8000 Hz, equally spaced on the mel scale 2595 log10(1 + f / 700), `[size // 2 + 1, bands]`, of sum 1."""
+    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (20.0, 8000.0))
     edges = 700 * (10 ** (np.linspace(lowest, highest, bands + 2) / 2595) - 1)
     bins = np.arange(size // 2 + 1) * SAMPLE_RATE / size
     rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])

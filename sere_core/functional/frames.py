@@ -19,21 +19,19 @@ def wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def power_spectra(samples: Tensor, window: Tensor, step: int, size: int | None = None) -> Tensor:
-    """|DFT|^2 of windowed frames, `[B, N]` -> `[B, 1 + (N - W) // step, size // 2 + 1]`, as a convolution, which ONNX has.
+def power_spectra(samples: Tensor, window: Tensor, step: int) -> Tensor:
+    """|DFT|^2 of windowed frames, `[B, N]` -> `[B, 1 + (N - W) // step, W // 2 + 1]`, as a convolution, which ONNX has.
 
     Args:
         samples: at least one window of them.
         window: `[W]`.
         step: samples between frames.
-        size: of the DFT, from W on; default: W.
 
     >>> power_spectra(torch.ones(1, 6), torch.ones(4), 2).round().tolist()
     [[[16.0, 0.0, 0.0], [16.0, 0.0, 0.0]]]
     """
-    width = len(window)
-    size = size or width
-    turns = torch.arange(size // 2 + 1, dtype=torch.float64)[:, None] * torch.arange(width, dtype=torch.float64) / size
+    size = len(window)
+    turns = torch.arange(size // 2 + 1, dtype=torch.float64)[:, None] * torch.arange(size, dtype=torch.float64) / size
     waves = torch.cat([(2 * torch.pi * turns).cos(), (2 * torch.pi * turns).sin()]) * window.double()
     real, imaginary = functional.conv1d(samples[:, None], waves.to(samples)[:, None], stride=step).chunk(2, dim=1)
     return (real.square() + imaginary.square()).transpose(1, 2)

@@ -221,10 +221,6 @@ class Model:
         """The corpus that was adapted to."""
         return self._about.target
 
-    def corpus_statistics(self, path: str | None = None) -> Statistics:
-        """What standardises where no speaker is known."""
-        return self._corpus[path or self.path_of()][""]
-
     def known(self, speaker: str, path: str | None = None) -> Statistics | None:
         """The stored statistics of a speaker of the training; None where there are none."""
         return self._speakers.get(path or self.path_of(), {}).get(speaker)

@@ -23,7 +23,6 @@ from sere_registry.entries import Entry, noun
 from sere_registry.errors import Place
 from sere_registry.guard import of_user
 from sere_registry.scan import local_entry
-from sere_registry.staying import staying
 
 AFTER = "not run after "
 #: seconds that a check may take
@@ -149,7 +148,7 @@ def entry_of(kind: str, name: str, catalog: Catalog) -> Entry:
 
 def _run(check: Check, subject: Subject) -> Result:
     """One check.  Whatever else comes of it, a component that opens a connection has failed it."""
-    with _quietly(), blocked() as tried, staying([]), _in_time():
+    with _quietly(), blocked() as tried, _in_time():
         result = _tried(check, subject)
     if not tried or check.id.startswith("static."):  # what importing its spec opens is for hygiene.no_network to say
         return result

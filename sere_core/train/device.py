@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -32,6 +33,17 @@ def choose_device(wanted: str, place: Place = Place()) -> torch.device:  # noqa:
         hint = "available here: " + ", ".join([*there, "mps"] if torch.backends.mps.is_available() else there)
         raise error("X702", f"the device '{wanted}' is not available: {str(cause).splitlines()[0]}", hint, place) from cause
     return device
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Torch computes with this many threads, and afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def computes_in(wanted: str, device: torch.device) -> str:

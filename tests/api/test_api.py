@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 from sklearn.metrics import confusion_matrix, recall_score
 
@@ -41,6 +42,17 @@ def test_a_run_that_is_done_is_read_and_not_trained_again(record: sere.Record, c
     assert (record.path / "done").stat().st_mtime_ns == before
     again = sere.run(config, sets={"train.epochs": 2}, seed=1, quiet=True)
     assert again.config["train"]["epochs"] == 2 and again.config["seed"] == 1 and again.path != record.path
+
+
+def test_torch_has_as_many_threads_after_a_run_as_before(config: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sere_registry.settings.read", dict)  # as in a process that has not imported torch before
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        sere.run(config, sets={"train.threads": 2}, seed=2, quiet=True)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_scores_are_those_that_scikit_learn_computes(record: sere.Record) -> None:

@@ -36,7 +36,7 @@ BROKEN = {
     "sys.stdin.read(); import time; time.sleep(999)": r"takes longer.*specs\.py:\d+",
     "import threading; threading.Event().wait()": r"takes longer.*specs\.py:\d+",
     "import ctypes; ctypes.string_at(0)": r"SIGSEGV.*specs\.py:\d+",
-    "os._exit(0)": r"specs\.py:\d+.*os\._exit\(0\)",
+    "os._exit(0)": r"exit code 0",
     "os.abort()": r"SIGABRT.*specs\.py:\d+",
     "os.kill(os.getpid(), 9)": r"SIGKILL",
     "os.kill(os.getpid(), 15)": r"SIGTERM",
@@ -113,7 +113,7 @@ def test_all_of_them_in_one_environment(tmp_path: Path) -> None:
 @pytest.mark.counts
 @pytest.mark.parametrize("verb", ["info", "check"])
 def test_what_names_a_package_imports_it_in_a_child_first(verb: str, tmp_path: Path) -> None:
-    for body in ("while True: pass", "os._exit(0)", "import ctypes; ctypes.string_at(0)"):
+    for body in ("while True: pass", "import ctypes; ctypes.string_at(0)"):
         install(tmp_path, 0, body)
         told = sere(tmp_path, "plugins", verb, "made0.one")
         said = (told.stdout + told.stderr).decode()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from pathlib import Path
 
 import pytest
 
-import sere_registry.staying
+import sere_registry.guard
 from sere_core.cli import main
 from sere_registry.guard import importing, running
 from tests.cli.test_blame import LOSS, run
@@ -20,29 +18,6 @@ def test_what_stood_there_during_a_run_is_not_missed_after_it() -> None:
         pass
     with importing("another_package", "loss 'other' of another"):
         pass
-
-
-@pytest.mark.parametrize("name", ["_exit", "execv", "execve"])
-def test_no_function_of_the_system_ends_a_process_that_imports_or_runs(name: str) -> None:
-    real = getattr(os, name)
-    for block in (lambda: running(), lambda: importing("a_package", "loss 'one' of one")):
-        with pytest.raises(SystemExit, match=rf"os\.{name}"), block():
-            getattr(os, name)("/bin/true", ["true"], {})
-        assert getattr(os, name) is real
-
-
-def test_a_thread_for_ever_is_named_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sere_registry.staying, "PATIENCE", 0.1)
-    said: list[str] = []
-    never, soon = threading.Event(), threading.Event()
-    with running(said.append):
-        threads = [threading.Thread(target=never.wait), threading.Thread(target=soon.wait)]
-        for thread in threads:
-            thread.start()
-        soon.set()
-    assert len(said) == 1 and "threading.py" in said[0] and "still at work" in said[0]
-    assert threads[0].daemon and not threads[1].is_alive(), "else the process would wait for it"
-    never.set()
 
 
 def test_an_exit_that_no_guard_stops_is_a_coded_line(

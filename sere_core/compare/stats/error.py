@@ -73,14 +73,14 @@ class Estimate:
         """Of two one-sided tests, that the true mean lies beyond +-margin (D. J. Schuirmann, 1987)."""
         return self.beyond(margin - abs(self.mean))
 
-    def detectable(self, alpha: float, power: float = 0.8) -> float:
-        """The smallest true mean that is found with the given power, if the error is what it is taken for.
+    def detectable(self, alpha: float) -> float:
+        """The smallest true mean that is found with a power of 80 %, if the error is what it is taken for.
 
-        Solves  P(|T'| > t_{1 - alpha/2}) = power,  T' noncentral t, for its noncentrality (J. Cohen, Statistical Power Analysis,
+        Solves  P(|T'| > t_{1 - alpha/2}) = 0.8,  T' noncentral t, for its noncentrality (J. Cohen, Statistical Power Analysis,
         1988, chapter 2); the square of a noncentral t is a noncentral F.
         """
         edge = float(stdtrit(self.freedom, 1 - alpha / 2))
-        return math.sqrt(self.variance * float(ncfdtrinc(1, self.freedom, 1 - power, edge**2)))
+        return math.sqrt(self.variance * float(ncfdtrinc(1, self.freedom, 0.2, edge**2)))
 
 
 class Errors:
