@@ -23,7 +23,7 @@ from sere_core.identity import Identity, changed_since, identify
 from sere_core.plan import Plan, list_corpus, make_plan, make_plans
 from sere_registry import BuildContext, Problem, SereError, error
 from sere_registry.files import cache_folder
-from sere_registry.guard import blamed, check_replaced, running
+from sere_registry.guard import blamed, running
 from sere_registry.settings import settle
 
 if TYPE_CHECKING:
@@ -385,7 +385,6 @@ class Training:
         call = partial(self.bus.call, run=self.info, fold=fold)
 
         def epoch_end(stage: str, report: EpochReport, score: float | None) -> str:
-            check_replaced(*(bound.watched for bound in self.plan.resolved.components.values()))
             said = {"stage": stage, "epoch": report.epoch, "losses": report.losses, "diagnostics": report.diagnostics}
             entry = {"fold": fold, **said}
             line = json_line(entry if score is None else {**entry, "selection": score})

@@ -8,11 +8,10 @@ from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Literal, NoReturn
 
-from sere_registry.errors import Place, Problem, SereError, reason
+from sere_registry.errors import Place, Problem, SereError, reason, top
 from sere_registry.guard import importing, of_user, spot
 from sere_registry.kinds import API, FIRST_PARTY, Kind
 from sere_registry.params import Params
-from sere_registry.replaced import top
 from sere_registry.spec import ComponentSpec, ill_typed
 
 State = Literal["listed", "loaded", "broken", "disabled", "incompatible", "incomplete", "duplicate"]

@@ -186,3 +186,22 @@ def suggest(word: str, known: Iterable[str], what: str = "known names") -> str:
         closest = difflib.get_close_matches(word, names, n=5, cutoff=0.0)
         listing = f"closest of {len(names)} {what}: {', '.join(closest)}"
     return f"did you mean {near[0]!r}? {listing}" if near else listing
+
+
+def top(module: object) -> str:
+    """The top-level package of a module's name."""
+    return str(module).partition(".")[0]
+
+
+def defined(function: object) -> str:
+    """`file:line` of a function's first line, "" where it has none.
+
+    >>> defined(defined).partition(":")[0].endswith("errors.py"), defined(len)
+    (True, '')
+    """
+    import inspect
+
+    if isinstance(function, type):
+        function = vars(function).get("__init__")
+    code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)  # type: ignore[arg-type]
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""

@@ -6,8 +6,7 @@ A component is built as an object of a subclass of its class, whose public metho
   component's name and the line of its file;
 - what the engine depends on (grad mode, default dtype, working directory, ...; `settings`) and a component has changed is put
   back, and said once for each component and thing;
-- what cannot be put back ends the run: values of a batch or of another component's parameters that were changed in place, and
-  functions of torch, numpy or sere that were replaced while a run trained (`Fingerprint`).
+- what cannot be put back ends the run: values of a batch or of another component's parameters that were changed in place.
 
 Components that come with sere are tested instead of watched: of them only exceptions are caught.  Nothing here imports torch
 or numpy: what is not loaded cannot have been changed.
@@ -21,7 +20,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,8 +28,7 @@ from types import FrameType, FunctionType, GeneratorType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from sere_registry import settings
-from sere_registry.errors import Place, SereError, error, reason
-from sere_registry.replaced import defined, fingerprint, top
+from sere_registry.errors import Place, SereError, defined, error, reason, top
 from sere_registry.snapshot import Snapshot, arrays_in, mode_of, set_mode, short
 from sere_registry.utterances import Finding, Utterance
 
@@ -46,8 +43,6 @@ METHODS = COMPUTES | {
 }  # fmt: skip
 #: seconds after which the import of a plugin in a run is said to take long
 SLOW = 15.0
-#: seconds after which a call of a component is said to take long
-LONG = 60.0
 
 
 @dataclass(frozen=True)
@@ -77,9 +72,7 @@ class _Now:
 
     say: Callable[[str], object] | None = None
     said: set[tuple[str, str]] = field(default_factory=set)
-    on: bool = False
     network: Any = None
-    busy: dict[int, tuple[Owner, str, float]] = field(default_factory=dict)  # by thread: who is at work, in what, since when
 
 
 _now = _Now()
@@ -98,26 +91,16 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def importing(package: str, what: str) -> Iterator[None]:
-    """A plugin is imported: what it changes of the process is put back, and said if it takes long.
-
-    Raises:
-        SereError: P102 where it replaces functions of others.
-    """
+    """A plugin is imported: what it changes of the process is put back, and said if it takes long."""
     waiting = threading.Timer(SLOW, lambda: print(f"importing {what} takes longer than {SLOW:.0f} s", file=sys.__stderr__, flush=True))
     waiting.daemon = True
     waiting.start()
     watched = _Watched(Owner(what, "", package), "import", None, (), {})
-    if not _now.on:
-        fingerprint.known.clear()  # what somebody has replaced since the last import is not this one's deed
     try:
-        fingerprint.extend()
         yield
     finally:
         waiting.cancel()
         watched.put_back()
-        replaced = fingerprint.restore()
-    if replaced:
-        raise error("P102", f"{what} replaces {'; '.join(replaced[:3])} when it is imported")
 
 
 def of_user(cause: BaseException) -> bool:
@@ -135,53 +118,18 @@ def running(say: Callable[[str], object] | None = None) -> Iterator[None]:
     Args:
         say: gets the warnings; default: printed on stderr.
     """
-    before, ignored = settings.read(), (threading.excepthook, sys.unraisablehook)
+    before, outer = settings.read(), (_now.say, _now.said, _now.network)
     main = threading.current_thread() is threading.main_thread()
-    outer = _now.say, _now.said, _now.network, _now.on
-    _now.say, _now.said, _now.network, _now.on = say, set(), None, True
-    fingerprint.known.clear()
-
-    def in_thread(args: threading.ExceptHookArgs) -> None:
-        if args.exc_value is not None:
-            line = f"{spot(args.exc_value, '')}: {reason(args.exc_value)}"
-            warn("thread", line, f"a thread that a component started ended early{line}")
-
-    def in_removal(args: sys.UnraisableHookArgs) -> None:
-        if args.exc_value is not None:
-            line = f"{spot(args.exc_value, '')}: {reason(args.exc_value)}"
-            warn("removal", line, f"an object failed when it was removed{line}")
-
+    _now.say, _now.said, _now.network = say, set(), None
     if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-    threading.excepthook, sys.unraisablehook = in_thread, in_removal
-    ended = threading.Event()
-    threading.Thread(target=_say_who_takes_long, args=(ended,), daemon=True).start()
     try:
         yield
     finally:
-        ended.set()
-        threading.excepthook, sys.unraisablehook = ignored
-        fingerprint.known.clear()  # it holds what stood there meanwhile
         for setting, value in before.items():
             if setting.read() != value:
                 setting.write(value)
-        _now.say, _now.said, _now.network, _now.on = outer
-
-
-def _say_who_takes_long(ended: threading.Event) -> None:
-    """Each call of a component that does not come to its end, once, on stderr; no record holds how long something took."""
-    said = set[tuple[Owner, str, float]]()
-    while not ended.wait(LONG / 4):
-        for thread, call in list(_now.busy.items()):
-            owner, doing, since = call
-            if time.monotonic() - since > LONG and call not in said:
-                said.add(call)
-                frame = sys._current_frames().get(thread)
-                while frame is not None and top(frame.f_globals.get("__name__")) != owner.package:
-                    frame = frame.f_back
-                where = f" ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else ""
-                line = f"{owner.title} has been at work in {doing}{where} for {LONG:.0f} s; Ctrl-C ends it"
-                print(line, file=sys.__stderr__, flush=True)
+        _now.say, _now.said, _now.network = outer
 
 
 def spot(cause: BaseException, package: str) -> str:
@@ -216,9 +164,6 @@ def call(owner: Owner, doing: str, function: Callable[P, T], *args: P.args, **kw
             it was given.
     """
     watched = None if owner.trusted else _Watched(owner, doing, function, args, kwargs)
-    me, outer = threading.get_ident(), _now.busy.get(threading.get_ident())
-    if watched is not None:
-        _now.busy[me] = owner, doing, time.monotonic()
     try:
         result = function(*args, **kwargs)
         if watched is not None and isinstance(result, GeneratorType):
@@ -230,11 +175,6 @@ def call(owner: Owner, doing: str, function: Callable[P, T], *args: P.args, **kw
             raise
         made = failure(owner, doing, cause, function)
         raise made from made.__cause__
-    finally:
-        if outer is not None:
-            _now.busy[me] = outer
-        else:
-            _now.busy.pop(me, None)
     if watched is not None:
         watched.put_back()
         watched.compare()
@@ -274,11 +214,6 @@ def blamed(cause: BaseException, owners: Iterable[Owner]) -> BaseException:
     others = [owner for owner in owners if not owner.trusted]
     if not others or of_user(cause):
         return cause
-    try:
-        check_replaced(*others)
-    except SereError as replaced:  # whoever stumbled over it is not to blame
-        replaced.__cause__ = cause
-        return replaced
     if isinstance(cause, SereError):
         return cause
     guilty = [owner for owner in others if spot(cause, owner.package)] or others
@@ -287,19 +222,6 @@ def blamed(cause: BaseException, owners: Iterable[Owner]) -> BaseException:
     made = error("B404", f"{titles} broke the run{where}: {reason(cause)}", "--traceback shows where", guilty[0].place)
     made.__cause__ = cause
     return made
-
-
-def check_replaced(*owners: Owner) -> None:
-    """Has one of these, or whoever it brought, replaced a function of torch, numpy or sere since the last look?
-
-    Raises:
-        SereError: B404; the functions are put back.
-    """
-    others = [owner for owner in owners if not owner.trusted]
-    replaced = fingerprint.restore() if others and fingerprint.known else []
-    if replaced:
-        titles = " or ".join(owner.title for owner in others)
-        raise error("B404", f"{titles} replaced {'; '.join(replaced[:3])}", "call functions of your own instead", others[0].place)
 
 
 def owner_of(component: object) -> Owner | None:

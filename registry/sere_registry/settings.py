@@ -78,22 +78,11 @@ def _of_process() -> tuple[Setting, ...]:
         for number, handler in zip(SIGNALS, values, strict=True):
             signal.signal(number, handler or signal.SIG_DFL)
 
-    def mask() -> int:
-        found = os.umask(0o022)
-        os.umask(found)
-        return found
-
-    def alarm(on: bool) -> None:
-        if not on:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
     return (
         Setting("the working directory", folder, lambda value: os.chdir(value or ".")),
         Setting("variables of the environment", environment, restore, imports=True),
         Setting("sys.stdin, sys.stdout or sys.stderr", lambda: (sys.stdin, sys.stdout, sys.stderr), streams),
         Setting("signal handlers", lambda: tuple(map(signal.getsignal, SIGNALS)), handle),
-        Setting("the permissions of new files", mask, os.umask),
-        Setting("the timer of an alarm", lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0, alarm),
         Setting("the filters of warnings", lambda: list(warnings.filters), _filter, imports=True),
     )
 
@@ -112,7 +101,7 @@ def _of_libraries(with_torch: bool, with_numpy: bool) -> tuple[Setting, ...]:
     if not with_torch:
         return tuple(found)
     torch: Any = sys.modules["torch"]
-    cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
+    cudnn = torch.backends.cudnn
 
     def autocast() -> tuple[tuple[bool, Any], ...]:
         return tuple((torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in DEVICES)
@@ -138,50 +127,12 @@ def _of_libraries(with_torch: bool, with_numpy: bool) -> tuple[Setting, ...]:
         for name, value in zip(CUDNN, values, strict=True):
             setattr(cudnn, name, value)
 
-    tables = [
-        table
-        for name in ("torch.nn.modules.module", "torch.optim.optimizer")
-        for label, table in vars(sys.modules[name]).items()
-        if label.startswith("_global_") and isinstance(table, dict)
-    ]
-
-    def set_hooks(values: Iterable[tuple[tuple[int, Any], ...]]) -> None:
-        for table, hooks in zip(tables, values, strict=True):
-            table.clear()
-            table.update(hooks)
-
-    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # torch 2.6 has none
-
-    def modes() -> tuple[int, int, Any]:
-        return torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack(), top(False) if top else None
-
-    def leave_modes(values: tuple[int, int, Any]) -> None:
-        while modes()[0] > values[0]:
-            torch._C._pop_torch_function_stack()
-        while modes()[1] > values[1]:
-            torch._C._pop_torch_dispatch_stack()
-        while modes()[2] not in (None, values[2]):
-            torch._C._autograd._pop_saved_tensors_default_hooks()
-
-    def kernels() -> tuple[bool, ...]:
-        attention = cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled()
-        return torch._C._get_mkldnn_enabled(), torch.backends.mha.get_fastpath_enabled(), *attention
-
-    def set_kernels(values: Iterable[bool]) -> None:
-        attention = cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_math_sdp
-        writers = torch._C._set_mkldnn_enabled, torch.backends.mha.set_fastpath_enabled, *attention
-        for write, value in zip(writers, values, strict=True):
-            write(value)
-
     precision = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     return (
         *found,
         Setting("grad mode", torch.is_grad_enabled, torch._C._set_grad_enabled, True),
         Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32),
         Setting("the default device", device, torch.set_default_device, None),
-        Setting("modes of torch that change its functions", modes, leave_modes),
-        Setting("hooks of all modules or optimizers", lambda: tuple(tuple(table.items()) for table in tables), set_hooks),
-        Setting("the kernels that torch chooses", kernels, set_kernels),
         Setting("autocast", autocast, set_autocast, tuple((False, dtype) for _, dtype in autocast())),
         Setting("the number of threads", torch.get_num_threads, torch.set_num_threads),
         Setting("deterministic algorithms", deterministic, set_deterministic, (False, False)),

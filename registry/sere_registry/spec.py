@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from sere_registry.errors import error, reason
+from sere_registry.errors import error, reason, top
 from sere_registry.guard import of_user, spot
 from sere_registry.kinds import API, Kind
 from sere_registry.params import NoParams, Params
-from sere_registry.replaced import top
 
 #: the tag of a selector whose choice the scorer makes, by the target's labels, once a fold is trained
 BY_TARGET_LABELS = "by target labels"

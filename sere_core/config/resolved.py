@@ -15,11 +15,10 @@ from sere_core.config.model import RunConfig
 from sere_core.config.nodes import Node, block_of, place_of
 from sere_core.config.validation import without_paths
 from sere_core.config.yaml_text import write
-from sere_registry.errors import Place, Problem, SereError, error, suggest
-from sere_registry.guard import Owner, call, check_replaced, guarded, importing
+from sere_registry.errors import Place, Problem, SereError, error, suggest, top
+from sere_registry.guard import Owner, call, guarded, importing
 from sere_registry.kinds import FIRST_PARTY
 from sere_registry.params import Params
-from sere_registry.replaced import top
 from sere_registry.scan import Unread
 from sere_registry.spec import BY_TARGET_LABELS, BY_TEXT, ComponentSpec
 
@@ -79,9 +78,7 @@ class Bound:
             raise SereError(*problems) from (cause.__cause__ or cause)
         if self.parts:
             context = replace(context, parts=partial(self._build_parts, context))
-        made = guarded(call(who, "build", factory, self.params, context), who)
-        check_replaced(who)
-        return made
+        return guarded(call(who, "build", factory, self.params, context), who)
 
     def _build_parts(self, context: Any, name: str) -> tuple[Any, ...]:
         return tuple(part.build(replace(context, id=part.path.partition(".")[2])) for part in self.parts[name])

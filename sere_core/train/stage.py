@@ -22,9 +22,8 @@ from sere_core.train.network import network
 from sere_core.train.streams import BatchMaker, Raw
 from sere_core.train.whole import VisibleData
 from sere_registry import Group, Method, Phase, Place, Progress, SereError, Stage, error, suggest
-from sere_registry.errors import reason
+from sere_registry.errors import defined, reason
 from sere_registry.guard import Owner, call, differentiating, of_user, owner_of, spot, warn, watch_network
-from sere_registry.replaced import defined
 from sere_registry.training import READABLE, Schedule, not_terms, over_paths, reads, streams_of
 
 T = TypeVar("T")

@@ -13,7 +13,6 @@ from sere_core.cli import main
 from sere_core.compare.grammar import Flags
 from sere_core.compare.planning import plan_comparison
 from sere_registry import SereError
-from sere_registry.replaced import fingerprint
 from tests.small import SMALL
 
 CONFIG = SMALL + 'hooks: {mine: {use: "file:USED:HOOK"}}\n'
@@ -69,7 +68,6 @@ def test_a_run_that_starts_imports_what_is_in_its_folder_and_says_so(
     words: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sere_core.cli.compare._run_missing", lambda *about: 0)
-    monkeypatch.setattr(fingerprint, "known", {})  # that is ours, and not of the file
     inside, outside = ("a", "b") if "run" in words else ("c", "d")
     assert main(words.format(outside).split()) == 3
     told = capsys.readouterr().err

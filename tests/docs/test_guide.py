@@ -19,7 +19,6 @@ from sere_core.compare.plan import ComparePlan
 from sere_core.config import load
 from sere_registry import Kind
 from sere_registry.catalog import Catalog
-from sere_registry.replaced import fingerprint
 from tests.compare.tiny import Here
 from tests.docs.pages import Block, blocks, fences
 
@@ -35,7 +34,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SERE_GUIDE_EPOCHS", "2")
     monkeypatch.setattr(compare, "executor_of", lambda planned: Here())
-    monkeypatch.setattr(fingerprint, "known", {})  # that is ours, and of no plugin
     yield tmp_path
     for name in set(sys.modules) - before:
         if name.startswith(("sere_plugin_", "sere_local_")):

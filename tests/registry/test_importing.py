@@ -1,4 +1,4 @@
-"""Packages that are imported before, in and after runs of one process."""
+"""What ends a process: an exit that no guard stops, and a crash."""
 
 from __future__ import annotations
 
@@ -6,18 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import sere_registry.guard
 from sere_core.cli import main
-from sere_registry.guard import importing, running
 from tests.cli.test_blame import LOSS, run
 from tests.small import SMALL
-
-
-def test_what_stood_there_during_a_run_is_not_missed_after_it() -> None:
-    with running(), importing("one_package", "loss 'one' of one"):
-        pass
-    with importing("another_package", "loss 'other' of another"):
-        pass
 
 
 def test_an_exit_that_no_guard_stops_is_a_coded_line(
@@ -35,12 +26,3 @@ def test_a_crash_says_where(tmp_path: Path) -> None:
     (tmp_path / "loss.py").write_text(LOSS % body)
     done = run(tmp_path)
     assert done.returncode == -11 and "Segmentation fault" in done.stderr and 'loss.py", line 10 in forward' in done.stderr, done.stderr
-
-
-def test_a_call_that_does_not_end_is_named_while_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sere_registry.guard, "LONG", 0.2)
-    body = "    def forward(self, labelled):\n        import time; time.sleep(2)\n        return {'a': labelled.embedding.sum()}"
-    (tmp_path / "loss.py").write_text(LOSS % body)
-    done = run(tmp_path)
-    said = [line for line in done.stderr.splitlines() if "has been at work in forward" in line]
-    assert done.returncode == 0 and said and f"({tmp_path / 'loss.py'}:9)" in said[0] and "loss 'local.thing'" in said[0], done.stderr
