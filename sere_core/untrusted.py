@@ -1,4 +1,4 @@
-"""Files that anybody may have written, read as data: regular files of bounded size, JSON and YAML of bounded depth, plain arrays.
+"""Files that anybody may have written, read as data: regular files of bounded size, JSON and YAML of bounded depth.
 
 Records, models and the state of interrupted calls come from other machines and other people.  Whatever is in them, reading
 them ends in data of the expected shape or in one line (T505); it runs no code, waits for nothing, and takes no more
@@ -7,9 +7,6 @@ memory than a multiple of the file.
 
 from __future__ import annotations
 
-import io
-import math
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,8 +19,7 @@ from sere_registry.errors import Place, Problem, SereError, error
 from sere_registry.files import read_file
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 T = TypeVar("T")
 
@@ -93,30 +89,3 @@ def _plain(node: Node | None, seen: set[int]) -> Any:
         raise ValueError("it repeats a part by an alias")
     seen.add(id(value))
     return {key: _plain(each, seen) for key, each in value.items()} if isinstance(value, dict) else [_plain(each, seen) for each in value]
-
-
-def arrays_of(data: bytes, path: Path, hint: str) -> dict[str, NDArray[np.generic]]:
-    """The arrays of an `.npz` file as numpy's `savez` writes it: numbers and text, not compressed; T505 for anything else.
-
-    Sizes are those of the file, not those that it claims, and nothing is unpickled.
-    """
-    import numpy as np
-
-    found: dict[str, NDArray[np.generic]] = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            if any(each.compress_type for each in members) or sum(each.file_size for each in members) > len(data):
-                raise ValueError("it is compressed, or claims more than it holds")
-            for each in members:
-                text = io.BytesIO(archive.read(each))
-                header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-                shape, by_column, kind = header[np.lib.format.read_magic(text)](text)
-                values = text.read()
-                if kind.kind not in "biufU" or not kind.itemsize or math.prod(shape) * kind.itemsize != len(values):
-                    raise ValueError(f"{each.filename} is no array of numbers or words of the size that it claims")
-                flat = np.frombuffer(values, kind) if values else np.zeros(0, kind)
-                found[each.filename.removesuffix(".npy")] = flat.reshape(shape, order="F" if by_column else "C")
-    except Exception as cause:  # zipfile and numpy raise a dozen kinds
-        raise unusable(path, cause, hint) from cause
-    return found

@@ -51,7 +51,7 @@ class Panel:
 def read_panel(folder: Path, fold: int, name: str | None = None) -> Panel:
     """A record's panel; T505 if it is not finished, or has no such embeddings."""
     record = Record.read(folder)
-    parts = read_arrays(record.path, f"fold-{fold}", len(record.scores["classes"]))
+    parts = read_arrays(record.path, f"fold-{fold}")
     if parts is None:
         have = [str(each["index"] + 1) for each in record.folds["folds"]]
         hint = f"folds that it has: {', '.join(have)}" if fold + 1 > len(have) else "run it again with --fresh"

@@ -20,8 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from sere_core.score.shapes import Done, Folds, HistoryLine, Manifest, Scores, Timing, inconsistent, misshapen
-from sere_core.untrusted import MOST, MOST_ARRAYS, arrays_of, json_of, read_stored, unusable, yaml_of
+from sere_core.score.shapes import Done, Folds, HistoryLine, Manifest, Scores, Timing
+from sere_core.untrusted import MOST, MOST_ARRAYS, json_of, read_stored, unusable, yaml_of
 from sere_registry.cells import csv_line, inert, meant
 from sere_registry.errors import SereError, error
 from sere_registry.files import FolderLock, append, atomic_path, check_file, write_atomically, writing
@@ -301,12 +301,11 @@ def _check(path: Path, digest: str, expected: str | None) -> None:
         raise error("T505", f"{path} is not the file that the run finished with", _ANEW)
 
 
-def read_arrays(folder: Path, name: str, classes: int) -> dict[str, NDArray[Any]] | None:
+def read_arrays(folder: Path, name: str) -> dict[str, NDArray[Any]] | None:
     """The arrays of a finished record's file below `embeddings`; None where the run left none.
 
     Args:
         name: "picture", or "fold-0" and so on.
-        classes: how many the record has.
 
     Raises:
         SereError: T505 if it is missing, damaged or was changed.
@@ -314,10 +313,9 @@ def read_arrays(folder: Path, name: str, classes: int) -> dict[str, NDArray[Any]
     file = f"embeddings/{name}.npz"
     if file not in read_done(folder) and not os.path.lexists(folder / file):
         return None
-    arrays = arrays_of(read_verified(folder, [file], MOST_ARRAYS)[file], folder / file, _ANEW)
-    if (reason := misshapen(arrays, name == "picture", classes)) is not None:
-        raise unusable(folder / file, reason, _ANEW)
-    return arrays
+    import numpy as np
+
+    return dict(np.load(io.BytesIO(read_verified(folder, [file], MOST_ARRAYS)[file])))
 
 
 def read_history(folder: Path) -> list[Data]:
@@ -394,8 +392,6 @@ class Record:
         parts = {name: contents[name] for name in ("manifest.json", "folds.json", "scores.json")}
         shapes = {"manifest.json": Manifest, "folds.json": Folds, "scores.json": Scores}
         manifest, folds, scores = (json_of(data, folder / name, _ANEW, shapes[name]) for name, data in parts.items())
-        if (reason := inconsistent(folds, scores)) is not None:
-            raise unusable(folder / "scores.json", reason, _ANEW)
         return cls(folder, yaml_of(contents["config.yaml"], folder / "config.yaml", _ANEW), manifest, folds, scores)
 
     @cached_property

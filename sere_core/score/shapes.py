@@ -7,13 +7,9 @@ x, `{str: x}` a mapping of words to x, and a pair (x, default) may be missing; f
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, create_model
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Count: Any = Annotated[int, Field(ge=0, lt=2**53)]
 Number: Any = Annotated[float, Field(allow_inf_nan=False, ge=-1e300, le=1e300)]
@@ -113,53 +109,3 @@ HistoryLine: TypeAdapter[Any] = TypeAdapter(
         fold=Count, stage=str, epoch=Count, losses={str: Number | None}, diagnostics={str: Number | None}, selection=(Number | None, None)
     )
 )
-
-
-def inconsistent(folds: Mapping[str, Any], scores: Mapping[str, Any]) -> str | None:
-    """What does not fit together in files of the right shape, in words; None where all does."""
-    classes, scored = folds["classes"], scores["folds"]
-    if not classes or len(set(classes)) < len(classes) or classes != scores["classes"]:
-        return "its classes are not those of folds.json, or one stands twice"
-    if not folds["folds"] or any(each["index"] != place for place, each in enumerate(folds["folds"])):
-        return "the folds of folds.json are not numbered from 0"
-    if any(label >= len(classes) for each in folds["folds"] for label in each["labelled"].values()):
-        return "a label of folds.json is of no class"
-    if not scores.get("scored", True):
-        fits = not scored and set((scores.get("evidence") or {}).get("shares", ())) == set(classes)
-        return None if fits else "it says that nothing was scored, but holds scores, or no evidence"
-    if not scores.get("pooled") or [each["fold"] for each in scored] != list(range(len(folds["folds"]))):
-        return "it does not hold the scores of all folds"
-    found = [scores["pooled"], *scored]
-    speakers = [each for fold in scored for each in fold.get("speakers", ())]
-    if any([len(row) for row in each["confusion"]] != [len(classes)] * len(classes) for each in (*found, *speakers)):
-        return f"a confusion matrix is not of {len(classes)} classes"
-    if any(len(each["recall"]) != len(classes) or not each["n"] for each in found):
-        return "recalls are not of all classes, or a fold has no utterances"
-    mean, std, values = (scores.get(name, {}) for name in ("mean", "std", "values"))
-    if not {"uar", "war", "f1"} <= set(mean) or not set(mean) == set(std) == set(values):
-        return "mean, std and values are not of the same measures"
-    return None if all(len(each) == len(scored) for each in values.values()) else "values are not of all folds"
-
-
-#: in files below `embeddings`, by the end of their names: `[N, D]`, and positions of classes; all else is a word for each of N
-_WIDE, _CLASSES = ("embedding", "initial", "trained"), ("predicted", "label", "emotion")
-_FOLD = {"id", "embedding", "predicted", "language"}
-_PICTURE = {"initial", "trained", "stream", "language", "speaker", "emotion"}
-_SUPPORT = {"support_embedding", "support_label", "support_language"}
-
-
-def misshapen(arrays: Mapping[str, NDArray[Any]], picture: bool, classes: int) -> str | None:
-    """What is wrong with the arrays of a fold's embeddings, or of the picture, in words; None where nothing is."""
-    needed, more = _PICTURE if picture else _FOLD, _SUPPORT & set(arrays)
-    if not needed <= set(arrays) or more not in (set(), _SUPPORT):
-        return f"arrays are missing: {', '.join(sorted((needed | (_SUPPORT if more else set())) - set(arrays)))}"
-    for group in (needed, more):
-        for name in sorted(group):
-            array = arrays[name]
-            if (array.ndim, array.dtype.kind) != ((2, "f") if name.endswith(_WIDE) else (1, "i" if name.endswith(_CLASSES) else "U")):
-                return f"'{name}' has shape {list(array.shape)} and type {array.dtype}"
-            if name.endswith(_CLASSES) and array.size and not 0 <= array.min() <= array.max() < classes:
-                return f"'{name}' names classes that there are not"
-        if len({len(arrays[name]) for name in group}) > 1:
-            return "its arrays are not of one length"
-    return None if len({arrays[name].shape[1] for name in needed | more if name.endswith(_WIDE)}) == 1 else "its embeddings differ in width"

@@ -87,7 +87,7 @@ def test_a_changed_record_counts_as_missing_and_the_rest_goes_on(folder: Path, n
     [
         ("manifest.json", "job", "another", "record of job another"),
         ("scores.json", "complete", False, "complete"),
-        ("scores.json", "folds", [], "all folds"),
+        ("scores.json", "folds", [], "confusion matrices"),
         ("scores.json", "classes", ["anger"], "classes"),
         ("manifest.json", "notes", None, "notes"),
         ("manifest.json", "digests", 7, "digests"),

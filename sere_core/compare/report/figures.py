@@ -274,9 +274,9 @@ class Sample:
     emotion: NDArray[np.int64]
 
 
-def sample(record: Path, classes: int) -> Sample | None:
+def sample(record: Path) -> Sample | None:
     """None where the record has none, or one of diverged training, or too small a one; T505 where it is damaged."""
-    data = read_arrays(record, "picture", classes)
+    data = read_arrays(record, "picture")
     if data is None:
         return None
     wide: dict[str, Floats] = {name: data[name].astype(np.float64) for name in ("initial", "trained")}

@@ -148,7 +148,7 @@ def _history(results: Results, row: str, pair: str | None = None) -> History:
 def _mapped(studio: Studio, results: Results, row: str, pair: str) -> dict[str, object] | None:
     """The maps of one row in one pair, and how neighbours agree."""
     facts = next((results.runs[row, pair, seed] for seed in results.plan.seeds if (row, pair, seed) in results.runs), None)
-    taken = sample(facts.path, len(facts.classes)) if facts else None
+    taken = sample(facts.path) if facts else None
     if facts is None or taken is None or taken.emotion.max() >= len(facts.classes):
         return None
     title = f"{row}, {pair}"

@@ -233,7 +233,7 @@ def draw_album(studio: Studio, source: Source) -> Album:
 def _scored_map(studio: Studio, source: Source) -> list[Picture]:
     """Of the first fold."""
     record = source.record
-    parts = read_arrays(record.path, "fold-0", len(source.classes))
+    parts = read_arrays(record.path, "fold-0")
     if parts is None:
         return []
     tests, predicted = parts["embedding"], np.array(source.classes)[parts["predicted"]]

@@ -191,7 +191,7 @@ def neighbours(source: Source) -> Table | None:
 
 def moved(source: Source) -> Sample | None:
     """The sample before and after training; None where training changed nothing, as in a closed form."""
-    taken = sample(source.record.path, len(source.classes))
+    taken = sample(source.record.path)
     return None if taken is None or np.array_equal(taken.initial, taken.trained) else taken
 
 

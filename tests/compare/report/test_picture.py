@@ -34,7 +34,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_the_sample_names_streams_languages_and_speakers(records: dict[str, Path]) -> None:
-    found = sample(records["sere"], 2)
+    found = sample(records["sere"])
     assert found is not None
     folds = json.loads((records["sere"] / "folds.json").read_text())["folds"]
     sizes = {name: int((found.stream == name).sum()) for name in ("labelled", "source", "test")}
@@ -47,7 +47,7 @@ def test_the_sample_names_streams_languages_and_speakers(records: dict[str, Path
 
 def test_training_moves_the_embeddings_to_what_the_record_scored_and_no_training_does_not(records: dict[str, Path]) -> None:
     for name, record in records.items():
-        found = sample(record, 2)
+        found = sample(record)
         assert found is not None
         moved = np.abs(found.trained - found.initial).max()
         assert moved < 1e-6 if name == "untrained" else moved > 1e-3, name
@@ -70,9 +70,9 @@ def test_a_damaged_sample_is_a_line_and_none_is_none(records: dict[str, Path], t
     path = copy / "embeddings" / "picture.npz"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(SereError, match=r"\[T505\].*picture.npz"):
-        sample(copy, 2)
+        sample(copy)
     path.unlink()
     with pytest.raises(SereError, match=r"\[T505\].*picture.npz"):
-        sample(copy, 2)
+        sample(copy)
     (copy / "done").write_text(json.dumps({"sha256": digest_files(copy)}))
-    assert sample(copy, 2) is None
+    assert sample(copy) is None
