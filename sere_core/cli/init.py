@@ -64,7 +64,7 @@ losses:
   classify: {use: sere.cross_entropy}
   adapt: {use: sere.tric}
 # steps_per_epoch: null would be one pass over the target
-train: {epochs: 10, steps_per_epoch: 8, batch: {labelled: 32}}
+train: {epochs: 10, steps_per_epoch: 8}
 """,
 }
 
@@ -105,7 +105,8 @@ task:
   target: {target:<22}  # what is adapted to and predicted; its labels, if any, only score
   # {classes_why}
   classes: {classes}
-  shots: all                      # labelled utterances per emotion that teach; a number, such as 5, for few-shot experiments
+  # labelled utterances per emotion that teach, or all; SERE needs some of the source without labels
+  shots: {shots}
 {protocol}
 {encoders}
 {method}
@@ -194,6 +195,7 @@ def config_text(source: Found, target: Found, out: Path, method: str) -> str:
         target=names[1],
         classes=flow(shared),
         classes_why=why,
+        shots=min([5, *(max(1, source.labels[name] // 2) for name in shared)]) if method == "sere" else "all",
         protocol=_protocol(source, target, method in _LAYERS),
         encoders=_LAYERS.get(method, _ACOUSTIC),
         method=METHODS[method],
