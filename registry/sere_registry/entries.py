@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Literal, NoReturn
 
 from sere_registry.errors import Place, Problem, SereError, reason, top
@@ -124,7 +125,8 @@ class Entry:
     def fail_import(self, message: str, place: Place, cause: BaseException) -> NoReturn:
         """`fail` for a module that cannot be imported."""
         about = "" if self.full_name in message else f"{noun(self.kind)} '{self.full_name}' of {self.owner} ({self.value}): "
-        self.fail("P102", about + message, self._advice("repair or update"), place, cause)
+        verb = f"install '{cause.name}', or repair" if isinstance(cause, ModuleNotFoundError) and cause.name else "repair or update"
+        self.fail("P102", about + message, self._advice(verb), place, cause)
 
     def again(self, place: Place) -> NoReturn:
         """Say again why this entry cannot be used, now at `place`."""
@@ -143,6 +145,9 @@ class Entry:
         if self.problem is not None:
             self.again(place)
         name, package = f"{noun(self.kind)} '{self.full_name}' of {self.owner}", "" if self.local else top(self.value)
+        if self.local:  # it imports torch itself as a rule, and what it changes of it is put back only where that was loaded before
+            with suppress(ImportError):
+                import_module("torch")
         try:
             about = importing(package, name) if self.distribution != FIRST_PARTY else nullcontext()
             with redirect_stdout(sys.stderr), about:  # what a module prints must not stand in somebody's JSON

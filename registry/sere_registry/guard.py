@@ -136,7 +136,8 @@ def spot(cause: BaseException, package: str) -> str:
     """` (file:line)` of the innermost line of that package; without one, of what is neither sere's nor installed."""
     for frame, line in reversed(list(walk_tb(cause.__traceback__))):
         file, mine = frame.f_code.co_filename, top(frame.f_globals.get("__name__"))
-        if mine == package if package else not mine.startswith("sere_") and "site-packages" not in file and f"{os.sep}python3" not in file:
+        strange = mine.startswith("sere_local_") or not mine.startswith("sere_")
+        if mine == package if package else strange and not any(part in file for part in ("site-packages", f"{os.sep}python3", "<frozen ")):
             return f" ({file}:{line})"
     return ""
 
