@@ -262,7 +262,9 @@ def to_start(resolved: Resolved, trust: bool, again: Callable[[Catalog], Resolve
 
 
 def importing(*configs: Resolved) -> Catalog:
-    """A catalog that imports files, which are named on stderr."""
+    """A catalog that imports files, which are named on stderr.  What they change of torch is put back, so that it is loaded before."""
+    import torch  # noqa: F401
+
     for file in sorted({bound.distribution for each in configs for bound in each.unread.values()}):
         print(f"importing {file}", file=sys.stderr)
     return Catalog(imports="files")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext, redirect_stdout, suppress
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from typing import Literal, NoReturn
 
 from sere_registry.errors import Place, Problem, SereError, reason, top
@@ -145,9 +144,6 @@ class Entry:
         if self.problem is not None:
             self.again(place)
         name, package = f"{noun(self.kind)} '{self.full_name}' of {self.owner}", "" if self.local else top(self.value)
-        if self.local:  # it imports torch itself as a rule, and what it changes of it is put back only where that was loaded before
-            with suppress(ImportError):
-                import_module("torch")
         try:
             about = importing(package, name) if self.distribution != FIRST_PARTY else nullcontext()
             with redirect_stdout(sys.stderr), about:  # what a module prints must not stand in somebody's JSON

@@ -22,7 +22,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from traceback import walk_tb
 from types import FrameType, FunctionType, GeneratorType
 from typing import Any, ParamSpec, TypeVar, cast
@@ -145,7 +145,11 @@ def spot(cause: BaseException, package: str) -> str:
 def failure(owner: Owner, doing: str, cause: BaseException, function: object = None) -> SereError:
     """What a component raised, as a coded line."""
     if type(cause) is SereError and cause.problems:
-        return cause
+        if owner.trusted or Place() not in (one.place for one in cause.problems):
+            return cause
+        placed = SereError(*(replace(one, place=owner.place) if one.place == Place() else one for one in cause.problems))
+        placed.__cause__ = cause.__cause__
+        return placed.with_traceback(cause.__traceback__)
     memory = isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError"
     code = "X706" if memory else "B401" if doing == "build" else "P106" if owner.kind == "hook" else "B404"
     where = defined(function) if function else ""

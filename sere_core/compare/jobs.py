@@ -46,6 +46,8 @@ def read_job(folder: Path, job: str, trust: bool) -> Resolved:
     from sere_registry.catalog import Catalog
 
     if trust:
+        import torch  # noqa: F401  # before files import it: what they change of it is put back
+
         return load(job_file(folder, job), catalog=Catalog(imports="files"))
     resolved = load(job_file(folder, job))
     if resolved.unread:

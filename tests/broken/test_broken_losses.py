@@ -78,6 +78,9 @@ CASES: dict[str, tuple[dict[str, str], str]] = {
         {"more": "def after_epoch(self, progress, data): sys.exit(0)"}, r"\[B404\] loss 'local\.gap'.*after_epoch \(\S+loss\.py:\d+\): SystemExit"
     ),
     "diagnostics that are no numbers": ({"more": "def diagnostics(self): return {'a': 'b'}"}, r"\[B404\] .*diagnostics.*ValueError"),
+    "an error of sere's own without a place": (
+        {"body": "from sere_registry import error; raise error('B403', 'no')"}, r"yaml:\d+:\d+: losses\.adapt: \[B403\] no$"
+    ),
     # what it returns
     "None": ({"result": "None"}, r"\[B403\] loss 'local\.gap'.*NoneType"),
     "a float": ({"result": "1.0"}, r"\[B403\] loss 'local\.gap'.*float"),

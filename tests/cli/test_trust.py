@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -121,3 +123,17 @@ def forget(home: Path) -> None:
     (home / "canary").unlink()
     for name in [name for name in sys.modules if name.startswith("sere_local_")]:
         del sys.modules[name]
+
+
+def test_what_a_file_changes_of_torch_when_it_is_imported_is_put_back(home: Path) -> None:
+    (home / "evil.py").write_text("import torch\ntorch.set_num_threads(3)\n" + FILE.format(canary=str(home / "canary")))
+    script = """
+from sere_core.config import load
+from sere_core.plan import importing
+load("a.yaml", catalog=importing(load("a.yaml")))
+import torch
+print(torch.get_num_threads())"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.stdout == "1\n" and "evil.py" in done.stderr

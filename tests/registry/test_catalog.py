@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from argparse import Namespace
@@ -323,19 +322,6 @@ def test_a_component_in_a_file_fails_in_one_line(tmp_path: Path, name: str, code
         (tmp_path / file).write_text(text)
     got, message, _ = problem(lambda: catalog(imports="files").find("loss", name.format(tmp_path)))
     assert got == code and says in message
-
-
-def test_what_a_file_changes_of_torch_when_it_is_imported_is_put_back(tmp_path: Path) -> None:
-    (tmp_path / "my.py").write_text(f"import torch\ntorch.set_num_threads(3)\n{LOCAL}")
-    script = f"""
-from sere_registry.catalog import Catalog
-Catalog(imports="files").find("loss", "file:{tmp_path}/my.py:SPEC")
-import torch
-print(torch.get_num_threads())"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.stdout == "1\n" and "my.py" in done.stderr
 
 
 def install(folder: Path, name: str, entry_points: str, metadata: str | None = None) -> None:
