@@ -113,7 +113,7 @@ def _run(resolved: Resolved, job: str, begin: Callable[[], None]) -> None:
 
 def _failed(folder: Path, job: str, problem: Problem, cause: BaseException | None) -> Outcome:
     place = f"{problem.place}: " if str(problem.place) else ""
-    line = f"{place}[{problem.code}] {problem.message}"
+    line = f"{place}[{problem.code}] {problem.message}" + (f"; {problem.hint}" if problem.hint else "")
     path = failure_file(folder, job)
     lost_file(folder, job).unlink(missing_ok=True)
     with contextlib.suppress(SereError):  # a full disk may be the failure itself

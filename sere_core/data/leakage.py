@@ -42,7 +42,7 @@ def task_warnings(
     for fold in folds if any(emotions.values()) else ():
         absent = sorted(set(classes) - {emotions[each.key] for each in fold.test})
         if absent:
-            warnings.append(f"fold {fold.index + 1} has no test utterance of: {', '.join(absent)}")
+            warnings.append(f"{_corpus(target)}: fold {fold.index + 1} has no test utterance of: {', '.join(absent)}")
     return tuple(warnings)
 
 

@@ -112,6 +112,9 @@ class Model:
         self._texts = {name: self._read_texts(_under(tensors, f"texts/{name}"), name) for name in set(about.paths.values())}
         self.support = self._read_support(_under(tensors, "support"), resolved.config.paths.labelled)
 
+    def __repr__(self) -> str:
+        return f"<Model {self._about.name}: {', '.join(self.classes)}; {', '.join(self.languages)}>"
+
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Model:
         """A model from its folder.

@@ -81,6 +81,7 @@ def predicted(model: Model, record: Record, fold: int, own: bool = False) -> flo
 @pytest.mark.parametrize("fold", [0, 1])
 def test_posteriors_are_those_of_the_record(record: Record, tmp_path: Path, fold: int) -> None:
     model = exported(record, tmp_path / "model", "--fold", str(fold + 1))
+    assert ", ".join(model.classes) in repr(model)
     assert model.languages == ("xb",)
     assert predicted(model, record, fold) < 1e-6
     assert predicted(model, record, fold, own=True) < 1e-6

@@ -78,7 +78,7 @@ def test_identical_audio_across_folds_is_named(make: Make) -> None:
 def test_a_class_that_a_fold_lacks_is_named(make: Make) -> None:
     target = [each for each in make("emovo", ["f1", "f2"], EMOTIONS) if (each.speaker, each.emotion) != ("f1", "fear")]
     plan = make_task(Task(source="emodb", target="emovo", shots=1, folds="speakers"), make("emodb", ["03"], EMOTIONS), target, 0)
-    assert "fold 1 has no test utterance of: fear" in plan.warnings
+    assert "emovo: fold 1 has no test utterance of: fear" in plan.warnings
 
 
 def test_all_four_checks_say_what_they_found_and_that_they_found_nothing(make: Make) -> None:
