@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sere_core.compare.spaces import Wanted
 from sere_core.config.files import Sources, find, shown, text_of
@@ -25,6 +25,12 @@ RESERVED = ("sere", "name", "seed", "extends", "output", "compare")
 CONDITIONS = ("config", "digests", "components", "versions", "seeds", "machine", "classes", "selection")
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Names = str | list[str]
+
+
+def _once(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed stands twice, and would count as two runs")
+    return seeds
 
 
 class Budget(Section):
@@ -70,7 +76,9 @@ class Comparison(Section):
     pairs: Literal["all"] | list[str] | dict[str, dict[str, object]] | None = Field(
         default=None, description="SOURCE>TARGET by the ids of the base's corpora, `all`, or name -> what is laid over the base"
     )
-    seeds: Annotated[int, Field(ge=1, le=10_000)] | list[Seed] = Field(default=1, description="how many, counted from 0, or a list")
+    seeds: Annotated[int, Field(ge=1, le=10_000)] | Annotated[list[Seed], AfterValidator(_once)] = Field(
+        default=1, description="how many, counted from 0, or a list"
+    )
     budget: Budget = Field(default_factory=Budget, description="epochs and steps of every run")
     floor: Names = Field(default_factory=list, description="the row, or rows, that adapt to nothing")
     topline: Names = Field(default_factory=list, description="the row, or rows, that learn from more labels of the source than the others")

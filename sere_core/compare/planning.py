@@ -259,9 +259,10 @@ class Planner:
     def _common(self) -> Node:
         request = self.request
         tree = laid(request.base, request.root.child("set") or Node({}, request.root.start))
-        tree = apply(tree, request.flags.sets, request.flags.unsets, self.problems)
         budget = request.root.child("budget")
-        return laid(tree, Node({"train": budget}, budget.start)) if budget is not None and budget.value else tree
+        if budget is not None and budget.value:
+            tree = laid(tree, Node({"train": budget}, budget.start))
+        return apply(tree, request.flags.sets, request.flags.unsets, self.problems)
 
     def _check_budget(self) -> None:
         """Rows with other budgets are not comparable: refuse them before hours of work."""

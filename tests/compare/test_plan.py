@@ -24,6 +24,11 @@ def config_of(plan: ComparePlan, folder: Path, row: str, pair: str) -> Any:
     return load(folder / "jobs" / f"{job}.yaml").config
 
 
+def test_the_command_line_comes_before_the_budget_of_the_file(home: Path) -> None:
+    plan, folder = made(COMPARISON + "budget: {epochs: 3}\n", sets=["train.epochs=1"])
+    assert plan.budget["epochs"] == 1 and config_of(plan, folder, plan.rows[0].name, plan.pairs[0]).train.epochs == 1
+
+
 def test_a_job_is_a_config_that_means_the_same_from_every_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, folder = made(COMPARISON + "pairs: [xa>xb, xb>xa]\nseeds: [3, 5]\n")
     assert len(plan.jobs) == 3 * 2 * 2 == len(list((folder / "jobs").iterdir()))
@@ -186,6 +191,7 @@ def lines(text: str, **flags: object) -> list[str]:
         ("vary: {size: [{name: x, set: 3}]}", "11:8: vary.size: [C302]"),
         ("pairs: [xa>xd]", "11:9: task.target: [C308]"),
         ("seeds: 0", "11:8: seeds: [C302]"),
+        ("seeds: [1, 2, 1]", "11:1: seeds: [C302]"),
         ("budget: {epochs: 0}", "11:18: budget.epochs: [C302]"),
         ("allow: everything", "11:8: allow: [C302]"),
         ("allow: [digest.features]", "11:9: allow.0: [C308]"),
