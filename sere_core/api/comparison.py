@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sere_core.api.record import Record, as_flags
 from sere_core.tables import Table
 from sere_registry import BuildContext
-from sere_registry.errors import error
+from sere_registry.errors import error, suggest
 from sere_registry.protocols import Executor, completed
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class Comparison:
         return tables(self.results, shape)
 
     def records(self, row: str) -> dict[tuple[str, int], Record]:
-        """The records of a row, by pair and seed."""
+        """The records of a row, by pair and seed; C308 for one that it has not."""
+        if row not in self.rows:
+            raise error("C308", f"no row is named '{row}'", suggest(row, self.rows, "rows"))
         return {(pair, seed): Record.read(run.path) for (name, pair, seed), run in self.results.runs.items() if name == row}
 
     def report(self) -> Path:

@@ -106,11 +106,13 @@ class Record(records.Record):
             normalize: None for counts; "true", "pred" or "all" for shares of rows, of columns, or of everything.
 
         Raises:
-            SereError: T505 where nothing was scored.
+            SereError: T505 where nothing was scored, C302 for another word.
         """
         import numpy as np
 
         self._need_labels()
+        if normalize not in (None, "true", "pred", "all"):
+            raise error("C302", f"normalize is None, true, pred or all, not {normalize!r}")
         counts = np.array(self.scores["pooled"]["confusion"], dtype=np.float64)
         if normalize is None:
             return counts

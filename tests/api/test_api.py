@@ -58,6 +58,8 @@ def test_torch_has_as_many_threads_after_a_run_as_before(config: dict[str, objec
 def test_scores_are_those_that_scikit_learn_computes(record: sere.Record) -> None:
     expected = confusion_matrix(record.y_true, record.y_pred, labels=list(record.classes))
     assert np.array_equal(record.confusion(), expected)
+    with pytest.raises(sere.SereError, match="C302"):
+        record.confusion("x")
     for way in ("true", "pred", "all"):
         shares = confusion_matrix(record.y_true, record.y_pred, labels=list(record.classes), normalize=way)
         assert np.allclose(record.confusion(way), shares)
@@ -181,6 +183,8 @@ def test_a_comparison_is_that_of_the_command(config: dict[str, object], home: Pa
     table = found.table()
     lines = {line.about["row"]: line for line in table.lines if "row" in line.about}
     assert set(found.rows) <= set(lines)
+    with pytest.raises(sere.SereError, match="C308"):
+        found.records("nix")
     records = found.records(found.rows[0])
     mean = np.mean([each.uar for each in records.values()])
     assert lines[found.rows[0]].cells[1].text == f"{100 * mean:.1f}"

@@ -82,6 +82,7 @@ CASES: dict[str, tuple[dict[str, str], str]] = {
         {"body": "from sere_registry import error; raise error('B403', 'no')"}, r"yaml:\d+:\d+: losses\.adapt: \[B403\] no$"
     ),
     # what it returns
+    "no term": ({"body": "return {}"}, r"\[B403\] loss 'local\.gap'.*no term"),
     "None": ({"result": "None"}, r"\[B403\] loss 'local\.gap'.*NoneType"),
     "a float": ({"result": "1.0"}, r"\[B403\] loss 'local\.gap'.*float"),
     "a tuple": ({"result": "(gap, gap)"}, r"\[B403\] loss 'local\.gap'.*tuple"),
