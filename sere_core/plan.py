@@ -194,8 +194,6 @@ def make_plans(resolved: Resolved, contents: Contents, seeds: Sequence[int]) -> 
     plans = []
     for seed in seeds:
         plan = make_task(task, listed[task.source], listed[task.target], derive(seed, "task"), resolved.place, given)
-        if not all(fold.source for fold in plan.folds):
-            _check_without_source(resolved)
         if resolved.oracle:
             if not plan.labelled:
                 what = f"corpus '{task.target}' has no labels, by which '{resolved.components['select'].full_name}' would choose"
@@ -289,18 +287,6 @@ def _check_selection(resolved: Resolved) -> None:
     if any(name.partition("_")[0] == "validation" for name in asked):
         what = f"'{bound.full_name}' reads labelled utterances of the source that are held out, and none are"
         raise error("C311", what, "set `task.validation`, to 5 of each class, say", resolved.place("select"))
-
-
-def _check_without_source(resolved: Resolved) -> None:
-    """Losses that read S_u, where a fold has none."""
-    problems = []
-    for path, bound in resolved.components.items():
-        asked = reads("loss", bound.spec.factory) if path.startswith("losses.") and not bound.unread else {}
-        if asked and all("source" in names for names in asked.values()):
-            what = f"'{bound.full_name}' reads unlabelled speech of the source, and all of it is labelled"
-            problems.append(Problem("C311", what, "a number for `task.shots`, such as 5, leaves the rest unlabelled", resolved.place(path)))
-    if problems:
-        raise SereError(*problems)
 
 
 def _untaught(resolved: Resolved, languages: Iterable[str]) -> list[str]:
