@@ -43,12 +43,10 @@ def read_job(folder: Path, job: str, trust: bool) -> Resolved:
         SereError: P109 for each file without it; as `load`.
     """
     from sere_core.config import load
-    from sere_registry.catalog import Catalog
+    from sere_core.plan import importing
 
     if trust:
-        import torch  # noqa: F401  # before files import it: what they change of it is put back
-
-        return load(job_file(folder, job), catalog=Catalog(imports="files"))
+        return load(job_file(folder, job), catalog=importing())
     resolved = load(job_file(folder, job))
     if resolved.unread:
         hint = "look at it; --trust imports it"

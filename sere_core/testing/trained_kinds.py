@@ -103,7 +103,8 @@ def loss_scalar(subject: Subject) -> None:
     """It returns a mapping from names to scalar tensors."""
     module = LOSSES.build(subject)
     terms = module(**LOSSES.given(module))
-    assert isinstance(terms, Mapping) and terms, f"its forward returns {type(terms).__name__}, not a mapping of terms"
+    assert isinstance(terms, Mapping), f"its forward returns {type(terms).__name__}, not a mapping of terms"
+    assert terms, "its forward returns no term: one that is switched off is 0"
     for name, term in terms.items():
         assert isinstance(name, str) and name, "a term has no name"
         assert isinstance(term, Tensor), f"the term '{name}' is a {type(term).__name__}, not a tensor"

@@ -62,7 +62,7 @@ class Joint(nn.Module):
             weighted = self.weights[name]
             given = {key: progress if key == "progress" else batches[key] for key in self.reads[name]}
             found = over_paths(loss, **given)  # type: ignore[arg-type]  # a module
-            wrong = "no term, so that it would train nothing" if isinstance(found, Mapping) and not found else not_terms(found)
+            wrong = not_terms(found) or ("" if found else "no term, so that it would train nothing")
             if wrong:
                 raise error("B403", f"{weighted.title}: its forward returns {wrong}", 'return {"name": term}', weighted.place)
             weight = weighted.weight(progress.fraction)
